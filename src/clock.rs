@@ -1,0 +1,118 @@
+//! Time: the instants the core is given, and the one clock that makes them.
+//!
+//! Owns [`Instant`], which the core computes with, and [`RunClock`], the only reader of the machine's clocks for
+//! scheduling. The core never sees a `RunClock`; it is handed `now`. `RunClock` runs on tokio's time, so a run under
+//! paused tokio time is a run on virtual time.
+
+use std::time::Duration;
+
+/// A moment of a run, in nanoseconds since the run began.
+///
+/// Units and ranges: 0 to about 584 years. Arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The moment the run began.
+    pub const ZERO: Self = Self(0);
+    /// A moment that never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// Returns the instant `nanos` nanoseconds after the run began.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Returns the instant `millis` milliseconds after the run began.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// Returns the instant `secs` seconds after the run began.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Returns the nanoseconds since the run began.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the seconds since the run began, for display and statistics.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// Returns how long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+/// The clock of one run, over tokio's time and the wall clock at its start.
+///
+/// Waiting never uses the wall clock: a wall time is the start's wall time plus what the steady clock says has passed,
+/// so a jump of the machine's clock neither stalls nor hurries a run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunClock {
+    start: tokio::time::Instant,
+    wall_start: jiff::Timestamp,
+}
+
+impl RunClock {
+    /// Starts a clock: its [`Instant::ZERO`] is this moment.
+    pub fn start() -> Self {
+        Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
+    }
+
+    /// Starts a clock whose wall time begins at `wall_start`, for runs on virtual time that must be reproducible.
+    pub fn start_at(wall_start: jiff::Timestamp) -> Self {
+        Self { start: tokio::time::Instant::now(), wall_start }
+    }
+
+    /// Returns the present moment.
+    pub fn now(&self) -> Instant {
+        let nanos = self.start.elapsed().as_nanos();
+        Instant(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the tokio instant to sleep until; `None` for a moment too far off to come.
+    pub fn deadline(&self, at: Instant) -> Option<tokio::time::Instant> {
+        if at == Instant::NEVER {
+            return None;
+        }
+        self.start.checked_add(Duration::from_nanos(at.0))
+    }
+
+    /// Returns the wall time of `at`.
+    pub fn wall(&self, at: Instant) -> jiff::Timestamp {
+        let passed = jiff::SignedDuration::from_nanos(i64::try_from(at.0).unwrap_or(i64::MAX));
+        self.wall_start.saturating_add(passed).unwrap_or(self.wall_start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adding_past_the_end_saturates() {
+        let last = Instant::from_nanos(u64::MAX - 1);
+
+        assert_eq!(last + Duration::from_secs(1), Instant::NEVER);
+    }
+
+    #[test]
+    fn since_is_zero_for_an_instant_that_is_not_earlier() {
+        assert_eq!(Instant::from_secs(1).since(Instant::from_secs(2)), Duration::ZERO);
+    }
+}

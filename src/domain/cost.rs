@@ -1,0 +1,164 @@
+//! What a request takes and what it costs: dimensions, tokens, money.
+
+use std::fmt;
+use std::ops::{Add, AddAssign};
+
+/// What a limit counts. A set that grows: match every variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dimension {
+    /// Requests a minute.
+    Requests,
+    /// Uncached input tokens a minute.
+    InputTokens,
+    /// Produced output tokens a minute.
+    OutputTokens,
+}
+
+impl Dimension {
+    /// Every dimension, in the order in which pools ask their buckets.
+    pub const ALL: [Self; 3] = [Self::Requests, Self::InputTokens, Self::OutputTokens];
+
+    /// Returns the name shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::InputTokens => "input tokens",
+            Self::OutputTokens => "output tokens",
+        }
+    }
+
+    /// Returns the position in [`Dimension::ALL`].
+    pub fn index(self) -> usize {
+        match self {
+            Self::Requests => 0,
+            Self::InputTokens => 1,
+            Self::OutputTokens => 2,
+        }
+    }
+}
+
+/// What was reserved, or is about to be, in each dimension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Requests: one for a message.
+    pub requests: u32,
+    /// Uncached input tokens.
+    pub input_tokens: u32,
+    /// Output tokens.
+    pub output_tokens: u32,
+}
+
+impl Cost {
+    /// Returns the amount in one dimension.
+    pub fn of(&self, dimension: Dimension) -> u32 {
+        match dimension {
+            Dimension::Requests => self.requests,
+            Dimension::InputTokens => self.input_tokens,
+            Dimension::OutputTokens => self.output_tokens,
+        }
+    }
+}
+
+/// What an answer really used, as the API reports it.
+///
+/// Units: tokens. Source: API reference, `usage` of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Input tokens that were neither written to nor read from a cache.
+    #[serde(default)]
+    pub input_tokens: u64,
+    /// Input tokens written to the cache for five minutes.
+    #[serde(default)]
+    pub cache_write_5m_tokens: u64,
+    /// Input tokens written to the cache for an hour.
+    #[serde(default)]
+    pub cache_write_1h_tokens: u64,
+    /// Input tokens read from the cache. They do not count against input limits.
+    #[serde(default)]
+    pub cache_read_tokens: u64,
+    /// Output tokens, hidden thinking included.
+    #[serde(default)]
+    pub output_tokens: u64,
+    /// Web searches, billed by the piece.
+    #[serde(default)]
+    pub web_searches: u64,
+}
+
+impl Usage {
+    /// Returns the whole prompt's length.
+    pub fn prompt_tokens(&self) -> u64 {
+        self.limited_input_tokens() + self.cache_read_tokens
+    }
+
+    /// Returns the input that counts against the input limit: all but cache reads.
+    pub fn limited_input_tokens(&self) -> u64 {
+        self.input_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens += other.input_tokens;
+        self.cache_write_5m_tokens += other.cache_write_5m_tokens;
+        self.cache_write_1h_tokens += other.cache_write_1h_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.output_tokens += other.output_tokens;
+        self.web_searches += other.web_searches;
+    }
+}
+
+/// An amount of money, in pico-dollars (10⁻¹² USD): a token at 0.01 dollars a million is a whole number of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Money(pub u128);
+
+impl Money {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// Returns the price of one token, from dollars per million tokens: 1 USD/M is 1,000,000 pico-dollars a token.
+    pub fn per_token(dollars_per_million: f64) -> Self {
+        Self((dollars_per_million * 1e6).round().max(0.0) as u128)
+    }
+
+    /// Returns an amount given in dollars, to the nearest pico-dollar.
+    pub fn from_dollars(dollars: f64) -> Self {
+        Self((dollars * 1e12).round().max(0.0) as u128)
+    }
+
+    /// Returns the amount in dollars, for display and files.
+    pub fn dollars(self) -> f64 {
+        self.0 as f64 / 1e12
+    }
+
+    /// Returns the amount `count` times.
+    pub fn times(self, count: u64) -> Self {
+        Self(self.0.saturating_mul(u128::from(count)))
+    }
+
+    /// Returns what is left after taking `other`, at least nothing.
+    pub fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Add for Money {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Money {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl fmt::Display for Money {
+    /// Shows dollars: two places from a dollar up, four below.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dollars = self.dollars();
+        if dollars >= 1.0 || self.0 == 0 { write!(f, "${dollars:.2}") } else { write!(f, "${dollars:.4}") }
+    }
+}

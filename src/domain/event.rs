@@ -1,0 +1,136 @@
+//! What happened in a run, for those who watch: every report is a fold over these.
+
+use std::time::Duration;
+
+use super::{Dimension, ErrorClass, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage};
+
+/// Version of the events' form.
+pub const EVENT_VERSION: u32 = 1;
+
+/// One event, with its place in time.
+#[derive(Clone, Debug)]
+pub struct RunEvent {
+    /// Wall-clock time.
+    pub at: jiff::Timestamp,
+    /// Which run.
+    pub run: std::sync::Arc<str>,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// State of one pool, as the progress line shows it.
+#[derive(Clone, Debug)]
+pub struct PoolStatus {
+    /// Which pool.
+    pub pool: PoolId,
+    /// The limits in force.
+    pub limits: RateLimits,
+    /// What of each bucket can be taken at this moment, as a share of a minute's limit, 0 to 1, in the order of
+    /// [`Dimension::ALL`]; `None` where there is no limit.
+    pub level: [Option<f64>; 3],
+    /// Until when it is held, from this moment; `None` when it is not.
+    pub held_for: Option<Duration>,
+}
+
+/// What can happen in a run.
+#[derive(Clone, Debug)]
+pub enum EventBody {
+    /// The run began.
+    Started {
+        /// Rows in the input; `None` on a pipe.
+        total: Option<u64>,
+        /// Rows already done by earlier runs.
+        already_done: u64,
+    },
+    /// An earlier run's finished row was met in the input and skipped.
+    Skipped,
+    /// An attempt was sent.
+    Sent,
+    /// An attempt ended without an answer and will be tried again.
+    Retried {
+        /// Why.
+        class: ErrorClass,
+        /// The kind of limit, when that was the reason.
+        limit: Option<LimitKind>,
+        /// Whether it may have been billed.
+        maybe_paid: bool,
+    },
+    /// A row is done and its line is on disk.
+    Succeeded {
+        /// How good.
+        quality: Quality,
+        /// What all its attempts used.
+        usage: Usage,
+        /// What that cost; `None` when the model has no price.
+        cost: Option<Money>,
+        /// From the first send to the answer.
+        latency: Duration,
+    },
+    /// A row failed for good and its line is on disk.
+    Failed {
+        /// Why.
+        class: ErrorClass,
+        /// What its attempts used.
+        usage: Usage,
+        /// What that cost; `None` when the model has no price.
+        cost: Option<Money>,
+    },
+    /// Where the scheduler stands; sent a few times a second.
+    Status {
+        /// Requests in flight.
+        in_flight: usize,
+        /// The concurrency window.
+        window: usize,
+        /// Why no more is being sent.
+        reason: Reason,
+        /// Each pool that has work.
+        pools: Vec<PoolStatus>,
+    },
+    /// A pool was held.
+    Held {
+        /// Which.
+        pool: PoolId,
+        /// For how long.
+        wait: Duration,
+        /// The kind of limit.
+        kind: LimitKind,
+        /// The bucket that was empty, where the response told.
+        dimension: Option<Dimension>,
+    },
+    /// A limit changed by what a response said.
+    LimitsChanged {
+        /// Which pool.
+        pool: PoolId,
+        /// The limits in force from here on.
+        limits: RateLimits,
+    },
+    /// A model was not found: its rows wait for a later run.
+    Parked {
+        /// Which.
+        model: String,
+        /// What the API said.
+        message: String,
+    },
+    /// Something a person should know, once.
+    Warned(String),
+    /// Nothing new is started; what is in flight finishes.
+    Draining {
+        /// How many are in flight.
+        in_flight: usize,
+        /// Why; `None` when the input is simply at its end.
+        reason: Option<HaltReason>,
+    },
+    /// The run is over.
+    Ended {
+        /// Rows that were read and are still pending.
+        pending: u64,
+        /// Why, when it was not the end of the input.
+        reason: Option<HaltReason>,
+        /// The share of the run's time that each reason bound it, largest first.
+        reasons: Vec<(Reason, f64)>,
+        /// How long it took.
+        elapsed: Duration,
+        /// The highest number of requests in flight.
+        max_in_flight: usize,
+    },
+}

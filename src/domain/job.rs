@@ -1,0 +1,209 @@
+//! Jobs: what is to be answered, and how it is known again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{Cost, PoolId};
+
+/// Number of a job in its run: the row's position over all inputs, from 0, blank lines not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What a job asks, as 128 bits: two rows with the same key are the same request.
+///
+/// Shape: shown as `k1:` and 32 hexadecimal digits. Made by [`crate::plan::key`] from the logical request: API version,
+/// sorted betas, model and params without insignificant white space.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobKey(pub [u8; 16]);
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("k1:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobKey({self})")
+    }
+}
+
+impl JobKey {
+    /// Reads the shown form back; `None` when it is not one (another version of the key, a damaged line).
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("k1:")?;
+        if hex.len() != 32 || !hex.is_ascii() {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+/// How a row is known again in a later run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The user named the row: label and key together.
+    Named,
+    /// The row has no name: its key, and which of the equal rows it is, counted from 0 in input order.
+    ///
+    /// So a line inserted above leaves finished rows finished.
+    Nth(u32),
+}
+
+/// Where a row was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the input as it is shown: the file's path as given, or `stdin`.
+    pub source: Arc<str>,
+    /// Line on which the row starts, from 1.
+    pub line: u64,
+}
+
+/// Request parameters: names and raw JSON values in the order they were written.
+///
+/// Values are never parsed and written again, so number spelling, key order and escapes inside them reach the API byte
+/// for byte (prompt caching needs byte-stable prefixes). Names are unique.
+#[derive(Clone, Debug, Default)]
+pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
+
+impl Params {
+    /// Returns the raw JSON text of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
+    }
+
+    /// Returns a string parameter, unescaped; `None` when it is missing or no string.
+    pub fn get_str(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.get(name)?).ok()
+    }
+
+    /// Returns an unsigned integer parameter; `None` when it is missing or no such number.
+    pub fn get_u64(&self, name: &str) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// Sets a parameter, in place when it is there, else at the end.
+    pub fn set(&mut self, name: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(own, _)| &**own == name) {
+            Some((_, own)) => *own = value,
+            None => self.0.push((name.into(), value)),
+        }
+    }
+
+    /// Adds a parameter unless the row has its own.
+    pub fn set_default(&mut self, name: &str, value: &RawValue) {
+        if self.get(name).is_none() {
+            self.0.push((name.into(), value.to_owned()));
+        }
+    }
+
+    /// Writes the parameters as one JSON object without insignificant white space between them.
+    ///
+    /// Line breaks inside the raw values become blanks: JSON has none inside strings, so the value is the same and the
+    /// object stays on one line.
+    pub fn write_object(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.write_members(out);
+        out.push(b'}');
+    }
+
+    /// Writes `"name":value,…` without the braces; nothing when there are no parameters.
+    pub fn write_members(&self, out: &mut Vec<u8>) {
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            write_json_str(name, out);
+            out.push(b':');
+            let start = out.len();
+            out.extend_from_slice(value.get().as_bytes());
+            flatten_lines(&mut out[start..]);
+        }
+    }
+}
+
+/// Writes `text` as a JSON string with its quotes.
+pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a string can always be written to memory");
+}
+
+/// Replaces line breaks in JSON text by blanks, so that it fits on one line; its value stays the same.
+pub fn flatten_lines(json: &mut [u8]) {
+    json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+}
+
+/// One prompt to be answered, ready to be sent but for its wire form.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its number in this run.
+    pub id: JobId,
+    /// Its label: the user's, or `<source>:<line>`.
+    pub custom_id: String,
+    /// What it asks.
+    pub key: JobKey,
+    /// How a later run knows it again.
+    pub identity: Identity,
+    /// The model it goes to, as written in `params`.
+    pub model: Arc<str>,
+    /// The merged parameters: the row's own over those of the flags. `model` and `max_tokens` are always there.
+    pub params: Params,
+    /// Fields that ride along and are not sent: one JSON object's members, as raw values.
+    pub extra: Params,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// A job with what it will cost, as the scheduler takes it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The job.
+    pub job: Box<Job>,
+    /// Whose limits it counts against.
+    pub pool: PoolId,
+    /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
+    pub cost: Cost,
+    /// The most it may produce: its `max_tokens`.
+    pub max_tokens: u32,
+    /// Which predictions it shares: rows of one template, system prompt and `max_tokens` answer alike.
+    pub template: u64,
+    /// Length of the request body in bytes, without streaming fields.
+    pub body_bytes: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("the test writes valid JSON")
+    }
+
+    #[test]
+    fn a_key_reads_back_what_it_shows() {
+        let key = JobKey([0xab; 16]);
+
+        assert_eq!(JobKey::parse(&key.to_string()), Some(key));
+        assert_eq!(JobKey::parse("k2:00"), None);
+        assert_eq!(JobKey::parse("k1:é0000000000000000000000000000000"), None);
+    }
+
+    #[test]
+    fn params_keep_order_and_spelling() {
+        let mut params = Params::default();
+        params.set("temperature", raw("1.0e0"));
+        params.set("a", raw("[1,\n 2]"));
+        params.set("temperature", raw("1.50"));
+
+        let mut out = Vec::new();
+        params.write_object(&mut out);
+
+        assert_eq!(String::from_utf8_lossy(&out), r#"{"temperature":1.50,"a":[1,  2]}"#);
+    }
+}

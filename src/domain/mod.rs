@@ -1,0 +1,18 @@
+//! The words of the program: jobs, costs, limits, outcomes, events.
+//!
+//! Plain data and the rules that hold for it. Knows no file, socket, clock or foreign protocol; every other module may
+//! use it and it uses none of them (beside [`crate::clock::Instant`]).
+
+pub mod cost;
+pub mod event;
+pub mod job;
+pub mod limits;
+pub mod outcome;
+
+pub use cost::{Cost, Dimension, Money, Usage};
+pub use event::{EventBody, PoolStatus, RunEvent};
+pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
+pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
+pub use outcome::{
+    AttemptRecord, Ended, ErrorClass, Failure, HaltReason, LimitKind, Message, Outcome, Quality, Reason, Verdict,
+};

@@ -1,0 +1,351 @@
+//! What came of a job: verdicts on attempts, the outcome, and why a run stops.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Dimension, Job, Usage};
+use crate::clock::Instant;
+
+/// Classes of failure, as written in the error log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorClass {
+    /// The row itself can't be sent: it is no JSON, has no prompt, repeats a label.
+    InvalidInput,
+    /// A rate limit outlasted `--retry-for`.
+    RateLimit,
+    /// The service was overloaded for longer than `--retry-for`.
+    Overloaded,
+    /// The server failed.
+    Server,
+    /// No answer in time.
+    Timeout,
+    /// The connection failed.
+    Network,
+    /// The API refused the request.
+    InvalidRequest,
+    /// The request is too large.
+    TooLarge,
+    /// The key may not do this.
+    Auth,
+    /// Money.
+    Billing,
+    /// The model refused.
+    Refused,
+    /// The answer ended at `max_tokens` or at the window's end.
+    Truncated,
+    /// A 200 whose body is no whole answer.
+    InvalidOutput,
+    /// The run ended first.
+    Canceled,
+    /// A batch expired first.
+    Expired,
+}
+
+impl ErrorClass {
+    /// Every class.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidInput,
+        Self::RateLimit,
+        Self::Overloaded,
+        Self::Server,
+        Self::Timeout,
+        Self::Network,
+        Self::InvalidRequest,
+        Self::TooLarge,
+        Self::Auth,
+        Self::Billing,
+        Self::Refused,
+        Self::Truncated,
+        Self::InvalidOutput,
+        Self::Canceled,
+        Self::Expired,
+    ];
+
+    /// Returns the name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::RateLimit => "rate_limit",
+            Self::Overloaded => "overloaded",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Network => "network",
+            Self::InvalidRequest => "invalid_request",
+            Self::TooLarge => "too_large",
+            Self::Auth => "auth",
+            Self::Billing => "billing",
+            Self::Refused => "refused",
+            Self::Truncated => "truncated",
+            Self::InvalidOutput => "invalid_output",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Reads a name back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == text)
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How good an answer is. All are kept; they are counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quality {
+    /// Ended by itself.
+    Ok,
+    /// Ended at `max_tokens` or at the model's window.
+    Truncated,
+    /// The model refused.
+    Refused,
+}
+
+impl Quality {
+    /// Returns the name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// An answer: the API's own bytes and what was read from them.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// One JSON object on one line, as the API sent it (or as its stream folds together).
+    pub json: Bytes,
+    /// What it used.
+    pub usage: Usage,
+    /// Why it ended, as the API says; open.
+    pub stop_reason: Option<String>,
+    /// How good it is.
+    pub quality: Quality,
+}
+
+/// A failed attempt, or a failed job: what is known about the cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The HTTP status, if one came.
+    pub status: Option<u16>,
+    /// `error.type` as the API says it.
+    pub kind: Option<String>,
+    /// `error.details.error_code`.
+    pub code: Option<String>,
+    /// A message for people, at most 4 KiB.
+    pub message: String,
+    /// `request-id`, which support asks for.
+    pub request_id: Option<String>,
+}
+
+/// Kinds of 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKind {
+    /// A bucket is empty: hold the pool.
+    Rate,
+    /// The rate rose too fast: hold, then ramp.
+    Acceleration,
+    /// Too many requests at once: shrink the window.
+    Concurrency,
+}
+
+/// Why a whole run stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HaltReason {
+    /// The key is wrong or may not do anything (401, or 403 before any success).
+    Key(Failure),
+    /// Several rows in a row were forbidden (403).
+    Forbidden(Failure),
+    /// Billing, credit, spend cap or an organization on hold.
+    Account(Failure),
+    /// No model of the run is to be had (404 on each).
+    Models(Failure),
+    /// The server asks to wait longer than the user allows.
+    RetryAfter {
+        /// How long.
+        wait: Duration,
+        /// The longest the user allows: `--retry-for`.
+        allowed: Duration,
+    },
+    /// Certificates or TLS do not hold.
+    Tls(Failure),
+    /// The endpoint can't be reached or answers nothing but faults.
+    Endpoint(Failure),
+    /// The first finished rows all failed alike.
+    AllFail {
+        /// How many.
+        rows: u64,
+        /// Of which class.
+        class: ErrorClass,
+        /// The last of them.
+        failure: Failure,
+    },
+    /// Results could not be written.
+    Disk(String),
+    /// Interrupted: INT, TERM or HUP, by its number.
+    Signal(i32),
+    /// A limit the user set: requests, tokens, time or cost.
+    Budget(String),
+}
+
+/// What one attempt meant.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// An answer.
+    Answered(Message),
+    /// A limit: uses up no attempt.
+    Limited {
+        /// Which kind.
+        kind: LimitKind,
+        /// How long to hold; `None` when the server does not say.
+        retry_after: Option<Duration>,
+        /// What came.
+        failure: Failure,
+    },
+    /// 529, or its like inside a stream: uses up no attempt.
+    Overloaded {
+        /// How long to wait; `None` when the server does not say.
+        retry_after: Option<Duration>,
+        /// Whether it may have been billed (it came after a 200 head).
+        maybe_paid: bool,
+        /// What came.
+        failure: Failure,
+    },
+    /// Worth another try: uses up an attempt.
+    Transient {
+        /// Class of the row if no try is left.
+        class: ErrorClass,
+        /// How long to wait; `None` when the server does not say.
+        retry_after: Option<Duration>,
+        /// Whether the request may have run and been billed.
+        maybe_paid: bool,
+        /// What came.
+        failure: Failure,
+    },
+    /// This row can never work as it is.
+    Rejected {
+        /// Its class.
+        class: ErrorClass,
+        /// What came.
+        failure: Failure,
+    },
+    /// Not allowed (403): the row's fault after a success, the key's before one.
+    Forbidden(Failure),
+    /// The model is unknown or retired (404): park it.
+    NoModel(Failure),
+    /// Nothing can work any more.
+    Halt(HaltReason),
+    /// The attempt was cut off by us, on a second interrupt: its row stays pending.
+    Aborted,
+}
+
+/// One try of a job, as its outcome keeps it.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// When it was sent.
+    pub started_at: Instant,
+    /// When it ended.
+    pub ended_at: Instant,
+    /// Why it failed, in one class; `None` for the answer.
+    pub failed: Option<ErrorClass>,
+    /// Whether it may have been billed without an answer that is kept.
+    pub maybe_paid: bool,
+    /// What it used, as far as known.
+    pub usage: Usage,
+    /// `request-id`.
+    pub request_id: Option<String>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// With an answer.
+    Succeeded(Message),
+    /// Without one.
+    Failed {
+        /// The class.
+        class: ErrorClass,
+        /// The last failure.
+        failure: Failure,
+        /// Whether another run may succeed as it is.
+        is_retryable: bool,
+    },
+}
+
+/// A finished job, with all that was tried.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The job.
+    pub job: Box<Job>,
+    /// Its tries, oldest first. Empty for a row that was never sent.
+    pub attempts: Vec<AttemptRecord>,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+impl Outcome {
+    /// Returns how many attempts may have been billed without a kept answer.
+    pub fn maybe_paid(&self) -> u32 {
+        self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
+    }
+
+    /// Returns what all attempts used together, as far as known.
+    pub fn usage(&self) -> Usage {
+        let mut sum = Usage::default();
+        self.attempts.iter().for_each(|attempt| sum += attempt.usage);
+        sum
+    }
+}
+
+/// Why nothing more is being sent at this moment: the binding reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A limit of the pool.
+    Limit(Dimension),
+    /// The concurrency window is full.
+    Window,
+    /// A pool is held after a 429.
+    Hold,
+    /// The rate is being raised step by step.
+    Ramp,
+    /// A failing endpoint is being probed.
+    Probe,
+    /// All that is left waits for its next try.
+    Backoff,
+    /// The budget has no room until something in flight settles.
+    Budget,
+    /// The input has no next row ready.
+    Input,
+    /// Results wait for the disk.
+    Disk,
+    /// Nothing is left to start; what is in flight finishes.
+    Draining,
+}
+
+impl Reason {
+    /// Returns the name shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Limit(Dimension::Requests) => "requests per minute",
+            Self::Limit(Dimension::InputTokens) => "input tokens per minute",
+            Self::Limit(Dimension::OutputTokens) => "output tokens per minute",
+            Self::Window => "concurrency",
+            Self::Hold => "retry-after",
+            Self::Ramp => "ramp-up",
+            Self::Probe => "failing endpoint",
+            Self::Backoff => "retry backoff",
+            Self::Budget => "budget",
+            Self::Input => "input",
+            Self::Disk => "disk",
+            Self::Draining => "last answers",
+        }
+    }
+}

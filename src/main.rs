@@ -1,0 +1,3 @@
+//! The `claude-batch` program: a thin shell around the library.
+
+fn main() {}

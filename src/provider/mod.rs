@@ -1,0 +1,75 @@
+//! Providers: how a job becomes a request and a response becomes a reply.
+//!
+//! Pure: bytes in, values out. Owns the wire form of each API; knows nothing of sockets, limits or files. One folder
+//! per provider. What a reply *means* for the job is decided in [`crate::classify`].
+
+pub mod anthropic;
+
+use bytes::Bytes;
+
+use crate::domain::{Failure, Job, Message, RateSignals};
+
+/// A request as it goes out, relative to the base URL.
+#[derive(Clone, Debug)]
+pub struct WireRequest {
+    /// Path from the base URL's root: `/v1/messages`.
+    pub path: &'static str,
+    /// Headers but those the transport adds by itself (credentials, `content-length`, `user-agent`).
+    pub headers: http::HeaderMap,
+    /// The body; shared, so that a retry costs nothing.
+    pub body: Bytes,
+    /// Whether a stream of events was asked for.
+    pub is_stream: bool,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ReplyHead {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: http::HeaderMap,
+}
+
+/// A whole response, understood as far as its form goes.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// A whole answer.
+    Message(Message),
+    /// An error the API (or something before it) reports: by status, or as an event inside a stream.
+    Error {
+        /// What it says. `status` is that of the head: 200 for an error inside a stream.
+        failure: Failure,
+        /// Whether it came inside a 200 stream.
+        is_in_stream: bool,
+    },
+    /// A 200 that is no whole answer: empty, no JSON, wrong shape, cut off, a stream without its end.
+    Broken {
+        /// What is wrong with it.
+        failure: Failure,
+    },
+}
+
+/// Turns body chunks into a reply. One per response.
+pub trait Decoder: Send {
+    /// Takes the next piece of the body, of any length.
+    ///
+    /// Returns `true` when the reply is complete and nothing more needs to be read.
+    fn push(&mut self, chunk: &[u8]) -> bool;
+
+    /// Ends the body and returns the reply. A body that was cut is a [`Reply::Broken`].
+    fn finish(self: Box<Self>) -> Reply;
+}
+
+/// An API that answers messages.
+pub trait Provider: Send + Sync + 'static {
+    /// Returns the request for a job; `stream` asks for events.
+    fn encode(&self, job: &Job, stream: bool) -> WireRequest;
+
+    /// Returns what a head says about limits. `now` is wall-clock time, for dates in headers.
+    fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals;
+
+    /// Returns the decoder for a response with this head, whatever was asked for: a server may answer a stream request
+    /// with plain JSON.
+    fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
+}

@@ -1,0 +1,65 @@
+//! Transports: how a request reaches a server and its response comes back.
+//!
+//! Owns connections and time limits on them. Knows nothing of jobs, limits or meaning. [`http`] is the only user of
+//! the HTTP client; the simulator has a second transport without sockets for runs on virtual time.
+
+pub mod http;
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::provider::{ReplyHead, WireRequest};
+
+/// What went wrong on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireErrorKind {
+    /// The name can't be resolved, or nobody listens there, or the way is closed.
+    Connect,
+    /// Certificates or the TLS handshake fail.
+    Tls,
+    /// The whole request took longer than `--timeout`.
+    Timeout,
+    /// Nothing came for longer than `--idle-timeout`.
+    Idle,
+    /// The connection broke after the request may have been sent.
+    Broken,
+    /// The body is larger than allowed.
+    TooLarge,
+}
+
+/// A failure on the wire.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct WireError {
+    /// What went wrong.
+    pub kind: WireErrorKind,
+    /// Whether the request may have reached the server (and been billed); `false` only when it surely has not.
+    pub maybe_sent: bool,
+    /// For people; never holds a credential or the request's content.
+    pub message: String,
+}
+
+/// A response whose head has come.
+pub trait Exchange: Send {
+    /// Returns the head.
+    fn head(&self) -> &ReplyHead;
+
+    /// Returns the next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// Any [`WireError`]; `maybe_sent` is always true here.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
+}
+
+/// A way to send requests.
+pub trait Transport: Send + Sync + 'static {
+    /// What it returns when a head has come.
+    type Exchange: Exchange;
+
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// # Errors
+    /// Any [`WireError`] but `TooLarge`.
+    fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
+}
