@@ -1,1 +1,13 @@
-//! To come.
+//! Rate limits: buckets that can be settled, and pools of them.
+//!
+//! Pure: every call is given `now`. Owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits,
+//! holds. Knows nothing of queues, windows, retries or the wire.
+//!
+//! A [`Bucket`] is one dimension, with governor's GCRA as its decision kernel; a [`Pool`] is all dimensions of one
+//! [`PoolId`](crate::domain::PoolId), asked together: a request is admitted by all or by none.
+
+pub mod bucket;
+pub mod pool;
+
+pub use bucket::Bucket;
+pub use pool::{Admission, Pool, Reservation};

@@ -1,0 +1,324 @@
+//! One dimension of a limit: a token bucket whose level can be corrected.
+//!
+//! governor's GCRA decides; this file owns the state it decides on, so that a level can be refunded, put into debt,
+//! clamped and rescaled. It is the only user of governor.
+//!
+//! The state is one number, the theoretical arrival time (TAT) in nanoseconds of the run. With a replenish interval `t`
+//! and a burst `b` the level is `b - max(0, tat - now) / t`: a TAT in the past is a full bucket, one far ahead is debt.
+//!
+//! Invariants: a level never shows more than the burst; a grant of `n` moves the TAT by `n × t` from `max(tat, now)`.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{NotKeyed, StateStore};
+use governor::{Quota, RateLimiter};
+
+use crate::clock::Instant;
+
+const MINUTE_NANOS: u64 = 60_000_000_000;
+
+/// A token bucket for one dimension.
+#[derive(Debug)]
+pub struct Bucket {
+    kernel: Kernel,
+    arrival: Arrival,
+    limit_per_minute: u32,
+    /// Share of the limit that is left unused, in millionths.
+    headroom_ppm: u32,
+    interval_nanos: u64,
+    burst: u32,
+}
+
+type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration>>;
+
+impl Bucket {
+    /// Returns a full bucket of `limit_per_minute` (at least 1) that lets `burst` through at once.
+    pub fn new(limit_per_minute: u32, burst: u32) -> Self {
+        let limit_per_minute = limit_per_minute.max(1);
+        let interval_nanos = interval(limit_per_minute, 0);
+        let burst = burst.clamp(1, limit_per_minute);
+        let arrival = Arrival::default();
+        let kernel = kernel(interval_nanos, burst, &arrival);
+        Self { kernel, arrival, limit_per_minute, headroom_ppm: 0, interval_nanos, burst }
+    }
+
+    /// Returns the limit per minute.
+    pub fn limit(&self) -> u32 {
+        self.limit_per_minute
+    }
+
+    /// Returns how much can go at once from a full bucket.
+    pub fn burst(&self) -> u32 {
+        self.burst
+    }
+
+    /// Returns what can be taken at `now`; negative while in debt.
+    pub fn level(&self, now: Instant) -> i64 {
+        let ahead = self.arrival.get().saturating_sub(now.as_nanos());
+        i64::from(self.burst) - i64::try_from(ahead.div_ceil(self.interval_nanos)).unwrap_or(i64::MAX)
+    }
+
+    /// Takes `n`, or says when to ask again.
+    ///
+    /// An `n` above the burst is taken from a full bucket and leaves debt: the request runs, and the next ones wait for it.
+    ///
+    /// # Errors
+    /// The instant at which `n` can be taken if nobody else takes before.
+    pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
+        let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
+        if n > self.burst {
+            return self.take_on_debt(n, now);
+        }
+        self.kernel.clock().set(now);
+        match self.kernel.check_n(cells) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => Err(Instant::from_nanos(nanos(not_until.earliest_possible()))),
+            Err(_) => self.take_on_debt(n, now),
+        }
+    }
+
+    fn take_on_debt(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
+        let full_at = Instant::from_nanos(self.arrival.get());
+        if full_at > now {
+            return Err(full_at);
+        }
+        self.debit(n, now);
+        Ok(())
+    }
+
+    /// Gives `n` back. Never fills past the burst: a TAT in the past counts as `now` at the next grant.
+    pub fn refund(&mut self, n: u32) {
+        self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
+    }
+
+    /// Takes `n` that is gone already; may leave debt.
+    pub fn debit(&mut self, n: u32, now: Instant) {
+        let from = self.arrival.get().max(now.as_nanos());
+        self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
+    }
+
+    /// Lowers the level to at most `most`; never raises it.
+    pub fn clamp(&mut self, most: i64, now: Instant) {
+        if self.level(now) > most {
+            self.set_level(most, now);
+        }
+    }
+
+    /// Raises the level to `target` by at most `step`, and the burst with it; never lowers either.
+    ///
+    /// The burst never passes the limit of a minute.
+    pub fn raise(&mut self, target: i64, step: i64, now: Instant) {
+        let level = self.level(now);
+        let raised = target.min(level.saturating_add(step)).min(i64::from(self.limit_per_minute));
+        if raised <= level {
+            return;
+        }
+        if raised > i64::from(self.burst) {
+            self.burst = u32::try_from(raised).unwrap_or(self.limit_per_minute);
+            self.rebuild();
+        }
+        self.set_level(raised, now);
+    }
+
+    /// Changes how much can go at once, keeping the level (lowered to the burst where it is above).
+    pub fn set_burst(&mut self, burst: u32, now: Instant) {
+        let level = self.level(now);
+        self.burst = burst.clamp(1, self.limit_per_minute);
+        self.rebuild();
+        self.set_level(level.min(i64::from(self.burst)), now);
+    }
+
+    /// Changes the limit; what is missing to a full bucket stays missing, in tokens, so debt is rescaled in time.
+    pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
+        self.limit_per_minute = limit_per_minute.max(1);
+        self.burst = self.burst.min(self.limit_per_minute);
+        self.requota(now);
+    }
+
+    /// Changes the share of the limit that is left unused; 0 to 1.
+    pub fn set_headroom(&mut self, share: f64, now: Instant) {
+        let ppm = (share.clamp(0.0, 0.99) * 1e6) as u32;
+        if ppm != self.headroom_ppm {
+            self.headroom_ppm = ppm;
+            self.requota(now);
+        }
+    }
+
+    fn requota(&mut self, now: Instant) {
+        let missing = self.arrival.get().saturating_sub(now.as_nanos()) as f64 / self.interval_nanos as f64;
+        self.interval_nanos = interval(self.limit_per_minute, self.headroom_ppm);
+        self.rebuild();
+        if missing > 0.0 {
+            self.arrival.set(now.as_nanos().saturating_add((missing * self.interval_nanos as f64) as u64));
+        }
+    }
+
+    fn set_level(&mut self, level: i64, now: Instant) {
+        let missing = u64::try_from(i64::from(self.burst).saturating_sub(level)).unwrap_or(0);
+        self.arrival.set(now.as_nanos().saturating_add(self.worth(missing)));
+    }
+
+    fn worth(&self, n: u64) -> u64 {
+        n.saturating_mul(self.interval_nanos)
+    }
+
+    fn rebuild(&mut self) {
+        self.kernel = kernel(self.interval_nanos, self.burst, &self.arrival);
+    }
+}
+
+/// Returns the nanoseconds per token, rounded up: never faster than the limit, and slower by less than 0.1 % up to
+/// fifty million a minute.
+fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
+    let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
+    let per_minute_ppm = u64::from(limit_per_minute) * share;
+    (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
+}
+
+/// Returns a kernel over `arrival`. Built while its clock reads zero: governor counts stored arrival times from the
+/// moment a limiter is built, and the arrival time here counts from the start of the run.
+fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
+    let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
+    let burst = NonZeroU32::new(burst).expect("a burst is at least one");
+    RateLimiter::new(quota.allow_burst(burst), arrival.clone(), GivenClock::default())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The state: the theoretical arrival time, shared between the bucket and its kernel.
+#[derive(Clone, Debug, Default)]
+struct Arrival(Arc<AtomicU64>);
+
+impl Arrival {
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn set(&self, nanos: u64) {
+        self.0.store(nanos, Relaxed);
+    }
+}
+
+impl StateStore for Arrival {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, _key: &Self::Key, f: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let (outcome, arrival) = f(Some(Nanos::new(self.get())))?;
+        self.set(arrival.as_u64());
+        Ok(outcome)
+    }
+}
+
+/// A clock that reads what it was last told.
+#[derive(Debug, Default)]
+struct GivenClock(AtomicU64);
+
+impl GivenClock {
+    fn set(&self, now: Instant) {
+        self.0.store(now.as_nanos(), Relaxed);
+    }
+}
+
+impl Clock for GivenClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn a_full_bucket_lets_its_burst_through_and_no_more() {
+        let mut bucket = Bucket::new(60, 5);
+
+        assert_eq!(bucket.take(5, at(0)), Ok(()));
+        assert_eq!(bucket.take(1, at(0)), Err(at(1000)));
+        assert_eq!(bucket.take(1, at(1000)), Ok(()));
+    }
+
+    #[test]
+    fn a_refund_never_fills_past_the_burst() {
+        let mut bucket = Bucket::new(60, 5);
+
+        bucket.refund(100);
+
+        assert_eq!(bucket.level(at(0)), 5);
+        assert_eq!(bucket.take(5, at(0)), Ok(()));
+        assert_eq!(bucket.take(1, at(0)), Err(at(1000)));
+    }
+
+    #[test]
+    fn a_debit_beyond_the_level_is_debt_that_must_be_paid_first() {
+        let mut bucket = Bucket::new(60, 5);
+
+        bucket.debit(7, at(0));
+
+        assert_eq!(bucket.level(at(0)), -2);
+        assert_eq!(bucket.take(1, at(0)), Err(at(3000)));
+    }
+
+    #[test]
+    fn more_than_the_burst_runs_on_debt_from_a_full_bucket() {
+        let mut bucket = Bucket::new(60, 5);
+
+        assert_eq!(bucket.take(1, at(0)), Ok(()));
+        assert_eq!(bucket.take(8, at(0)), Err(at(1000)), "only from a full one");
+        assert_eq!(bucket.take(8, at(1000)), Ok(()));
+
+        assert_eq!(bucket.level(at(1000)), -3);
+    }
+
+    #[test]
+    fn doubling_the_limit_halves_the_wait_for_a_debt() {
+        let mut bucket = Bucket::new(60, 1);
+        bucket.debit(10, at(0));
+
+        bucket.set_limit(120, at(5000));
+
+        assert_eq!(bucket.take(1, at(5000)), Err(at(7500)));
+    }
+
+    #[test]
+    fn a_clamp_only_lowers_and_a_raise_only_raises() {
+        let mut bucket = Bucket::new(600, 10);
+
+        bucket.clamp(4, at(0));
+        assert_eq!(bucket.level(at(0)), 4);
+        bucket.clamp(8, at(0));
+        assert_eq!(bucket.level(at(0)), 4);
+        bucket.raise(2, 100, at(0));
+        assert_eq!(bucket.level(at(0)), 4);
+        bucket.raise(300, 50, at(0));
+        assert_eq!((bucket.level(at(0)), bucket.burst()), (54, 54));
+    }
+
+    #[test]
+    fn headroom_slows_the_refill_and_keeps_the_level() {
+        let mut bucket = Bucket::new(600, 10);
+        bucket.take(10, at(0)).expect("the bucket is full");
+
+        bucket.set_headroom(0.5, at(0));
+
+        assert_eq!(bucket.level(at(0)), 0);
+        assert_eq!(bucket.level(at(1000)), 5);
+    }
+}

@@ -1,0 +1,356 @@
+//! All dimensions of one pool: admitted by all or by none, settled to what was really used.
+//!
+//! Owns the buckets, the hold, the headroom and what heads say. The limits in force come from three sources: presets
+//! (beaten by headers, up and down), numbers given by hand (lowered by headers, never raised), and headers.
+//!
+//! A head describes the server before the requests still on their way, so a level is only ever *clamped* to it, or
+//! *raised* towards what remains after everything that the head can't have seen, by bounded steps. The burst the server
+//! really has is unpublished; it is found by raising: twice the cost of each answered request, so the level at most
+//! triples in a round trip.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{Cost, Dimension, PoolId, RateLimits, RateSignals};
+
+use super::Bucket;
+
+/// Token counts in heads are rounded to thousands: the real one is at most this far off.
+const ROUNDING: i64 = 500;
+/// How much a head may raise a level, in multiples of the cost of the request it answers.
+const RAISE_FACTOR: i64 = 2;
+/// For how long after a refusal nothing is raised in the refused dimension.
+const RAISE_PAUSE: Duration = Duration::from_secs(30);
+/// What of the limit is left unused at first, after a 429, and after an acceleration 429.
+const HEADROOM_AT_START: f64 = 0.10;
+const HEADROOM_AFTER_LIMIT: f64 = 0.03;
+const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
+/// The headroom falls to 1/e of itself in this time while nothing contradicts.
+const HEADROOM_DECAY: Duration = Duration::from_secs(8);
+/// Below this share the headroom is closed.
+const HEADROOM_CLOSED: f64 = 0.000_5;
+
+/// The answer to "may this be sent now?".
+#[derive(Debug)]
+pub enum Admission {
+    /// Yes; the reservation must be settled.
+    Granted(Reservation),
+    /// Not before `until`.
+    Wait {
+        /// When to ask again.
+        until: Instant,
+        /// What is short; `None` while the pool is held.
+        on: Option<Dimension>,
+    },
+}
+
+/// What was taken for one request.
+#[must_use = "a reservation is settled or returned, else the pool leaks"]
+#[derive(Debug)]
+pub struct Reservation {
+    cost: Cost,
+}
+
+impl Reservation {
+    /// Returns what was taken.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+}
+
+/// How the unused share of the limits is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Headroom {
+    /// Begins at a tenth and closes while nothing contradicts.
+    Auto,
+    /// A fixed share, 0 to 1.
+    Fixed(f64),
+}
+
+/// The buckets of one pool.
+#[derive(Debug)]
+pub struct Pool {
+    id: PoolId,
+    by_hand: RateLimits,
+    buckets: [Option<Bucket>; 3],
+    /// What is reserved for requests whose head has not come (requests, input) or whose end has not (output).
+    unseen: [i64; 3],
+    no_raise_until: [Instant; 3],
+    held_until: Instant,
+    /// Times in a row that the server refused without saying for how long.
+    refusals_in_a_row: u32,
+    headroom: Headroom,
+    headroom_share: f64,
+    headroom_at: Instant,
+    heads_seen: u32,
+    has_seen_limits: bool,
+}
+
+impl Pool {
+    /// Returns a pool with `preset` limits, or those given by hand where there are any.
+    pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
+        let headroom_share = match headroom {
+            Headroom::Auto => HEADROOM_AT_START,
+            Headroom::Fixed(share) => share,
+        };
+        let bucket = |dimension| {
+            let limit = by_hand.of(dimension).or(preset.of(dimension))?;
+            let mut bucket = Bucket::new(limit, first_burst(limit));
+            bucket.set_headroom(headroom_share, now);
+            Some(bucket)
+        };
+        Self {
+            id,
+            by_hand,
+            buckets: Dimension::ALL.map(bucket),
+            unseen: [0; 3],
+            no_raise_until: [Instant::ZERO; 3],
+            held_until: Instant::ZERO,
+            refusals_in_a_row: 0,
+            headroom,
+            headroom_share,
+            headroom_at: now,
+            heads_seen: 0,
+            has_seen_limits: false,
+        }
+    }
+
+    /// Returns whose pool this is.
+    pub fn id(&self) -> &PoolId {
+        &self.id
+    }
+
+    /// Returns the limits in force.
+    pub fn limits(&self) -> RateLimits {
+        let [rpm, itpm, otpm] = Dimension::ALL.map(|dimension| self.bucket(dimension).map(Bucket::limit));
+        RateLimits { rpm, itpm, otpm }
+    }
+
+    /// Returns what can be taken of each bucket, as a share of a minute's limit; `None` where there is no limit.
+    pub fn levels(&self, now: Instant) -> [Option<f64>; 3] {
+        Dimension::ALL.map(|dimension| {
+            let bucket = self.bucket(dimension)?;
+            Some((bucket.level(now) as f64 / f64::from(bucket.limit())).clamp(0.0, 1.0))
+        })
+    }
+
+    /// Returns the level of one bucket in its own units; `None` where there is no limit.
+    pub fn level(&self, dimension: Dimension, now: Instant) -> Option<i64> {
+        self.bucket(dimension).map(|bucket| bucket.level(now))
+    }
+
+    /// Returns until when the pool is held; in the past when it is not.
+    pub fn held_until(&self) -> Instant {
+        self.held_until
+    }
+
+    /// Returns how many heads have been observed.
+    pub fn heads_seen(&self) -> u32 {
+        self.heads_seen
+    }
+
+    /// Returns whether any head ever spoke of limits.
+    pub fn has_seen_limits(&self) -> bool {
+        self.has_seen_limits
+    }
+
+    /// Takes `cost` from every bucket, or from none.
+    pub fn reserve(&mut self, cost: Cost, now: Instant) -> Admission {
+        if self.held_until > now {
+            return Admission::Wait { until: self.held_until, on: None };
+        }
+        self.close_headroom(now);
+        for (taken, dimension) in Dimension::ALL.into_iter().enumerate() {
+            let Some(bucket) = &mut self.buckets[dimension.index()] else { continue };
+            if let Err(until) = bucket.take(cost.of(dimension), now) {
+                self.untake(cost, &Dimension::ALL[..taken]);
+                return Admission::Wait { until, on: Some(dimension) };
+            }
+        }
+        for dimension in Dimension::ALL {
+            self.unseen[dimension.index()] += i64::from(cost.of(dimension));
+        }
+        Admission::Granted(Reservation { cost })
+    }
+
+    /// Ends a request that was answered: what was reserved becomes what was used.
+    ///
+    /// `head_seen` says whether [`Pool::observe`] was called for it.
+    pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
+        self.forget(&reservation, head_seen);
+        for dimension in Dimension::ALL {
+            let Some(bucket) = &mut self.buckets[dimension.index()] else { continue };
+            let (reserved, used) = (reservation.cost.of(dimension), used.of(dimension));
+            if used > reserved {
+                bucket.debit(used - reserved, now);
+            } else {
+                bucket.refund(reserved - used);
+            }
+        }
+    }
+
+    /// Notes that the head of a request has come: the server has counted its request and input.
+    fn see(&mut self, cost: Cost) {
+        for dimension in [Dimension::Requests, Dimension::InputTokens] {
+            self.unseen[dimension.index()] -= i64::from(cost.of(dimension));
+        }
+    }
+
+    fn forget(&mut self, reservation: &Reservation, head_seen: bool) {
+        if !head_seen {
+            self.see(reservation.cost);
+        }
+        self.unseen[Dimension::OutputTokens.index()] -= i64::from(reservation.cost.output_tokens);
+    }
+
+    fn untake(&mut self, cost: Cost, dimensions: &[Dimension]) {
+        for &dimension in dimensions {
+            if let Some(bucket) = &mut self.buckets[dimension.index()] {
+                bucket.refund(cost.of(dimension));
+            }
+        }
+    }
+
+    /// Takes in what a response head says; returns whether a limit changed.
+    ///
+    /// Call it once for each request, before its body is read. Levels are clamped to what remains, and raised towards
+    /// what remains after everything the head can't have seen.
+    pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
+        self.see(cost);
+        self.heads_seen = self.heads_seen.saturating_add(1);
+        self.has_seen_limits |= signals.has_limits();
+        if was_admitted {
+            self.refusals_in_a_row = 0;
+        }
+        let mut is_changed = false;
+        for dimension in Dimension::ALL {
+            is_changed |= self.adopt_limit(dimension, signals, now);
+            self.adopt_level(dimension, cost, signals, was_admitted, now);
+        }
+        is_changed
+    }
+
+    fn adopt_limit(&mut self, dimension: Dimension, signals: &RateSignals, now: Instant) -> bool {
+        let Some(reported) = signals.of(dimension).limit.filter(|&limit| limit > 0) else { return false };
+        let limit = self.by_hand.of(dimension).map_or(reported, |most| most.min(reported));
+        match &mut self.buckets[dimension.index()] {
+            Some(bucket) if bucket.limit() == limit => false,
+            Some(bucket) => {
+                bucket.set_limit(limit, now);
+                true
+            }
+            slot @ None => {
+                // Without a limit everything went at once, so what the server has left is known to be there.
+                let mut bucket = Bucket::new(limit, limit);
+                bucket.set_headroom(self.headroom_share, now);
+                *slot = Some(bucket);
+                true
+            }
+        }
+    }
+
+    fn adopt_level(
+        &mut self,
+        dimension: Dimension,
+        cost: Cost,
+        signals: &RateSignals,
+        was_admitted: bool,
+        now: Instant,
+    ) {
+        let Some(remaining) = signals.of(dimension).remaining.map(i64::from) else { return };
+        let rounding = match dimension {
+            Dimension::Requests => 0,
+            Dimension::InputTokens | Dimension::OutputTokens => ROUNDING,
+        };
+        let unseen = self.unseen[dimension.index()];
+        let may_raise = was_admitted && self.no_raise_until[dimension.index()] <= now;
+        let Some(bucket) = &mut self.buckets[dimension.index()] else { return };
+        bucket.clamp(remaining + rounding, now);
+        if may_raise {
+            let step = RAISE_FACTOR * i64::from(cost.of(dimension));
+            bucket.raise(remaining - rounding - unseen, step, now);
+        }
+    }
+
+    /// Takes in a refusal: the emptied buckets burst less, and the headroom opens.
+    ///
+    /// Returns the dimension that was short, where the head told. A refusal by a limit that changed under way
+    /// (`limit_changed`) says nothing about bursts.
+    pub fn on_refusal(
+        &mut self,
+        cost: Cost,
+        signals: &RateSignals,
+        limit_changed: bool,
+        now: Instant,
+    ) -> Option<Dimension> {
+        let short = Dimension::ALL.into_iter().find(|&dimension| {
+            let needed = match dimension {
+                Dimension::Requests | Dimension::InputTokens => i64::from(cost.of(dimension)),
+                Dimension::OutputTokens => 1,
+            };
+            signals.of(dimension).remaining.is_some_and(|remaining| i64::from(remaining) < needed)
+        });
+        if limit_changed {
+            return short;
+        }
+        self.open_headroom(HEADROOM_AFTER_LIMIT, now);
+        if let Some(dimension) = short {
+            self.no_raise_until[dimension.index()] = now + RAISE_PAUSE;
+            if let Some(bucket) = &mut self.buckets[dimension.index()] {
+                bucket.set_burst((bucket.burst() / 2).max(first_burst(bucket.limit())), now);
+            }
+        }
+        short
+    }
+
+    /// Slows the pool after an acceleration refusal: half the rate, rising again by itself.
+    pub fn on_acceleration(&mut self, now: Instant) {
+        self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
+    }
+
+    /// Holds the whole pool until `until`; never shortens a hold.
+    pub fn hold_until(&mut self, until: Instant) {
+        self.held_until = self.held_until.max(until);
+    }
+
+    /// Returns how long to hold when the server does not say: 1 s, doubling to 60 s while it keeps refusing.
+    pub fn next_unsaid_hold(&mut self) -> Duration {
+        let exponent = self.refusals_in_a_row.min(6);
+        self.refusals_in_a_row += 1;
+        Duration::from_secs(1 << exponent).min(Duration::from_secs(60))
+    }
+
+    fn open_headroom(&mut self, share: f64, now: Instant) {
+        if self.headroom == Headroom::Auto {
+            self.apply_headroom(self.headroom_share.max(share), now);
+        }
+    }
+
+    fn close_headroom(&mut self, now: Instant) {
+        let passed = now.since(self.headroom_at);
+        // Steps of a quarter second keep the work off the hot path.
+        if self.headroom != Headroom::Auto || self.headroom_share == 0.0 || passed < Duration::from_millis(250) {
+            return;
+        }
+        let share = self.headroom_share * (-passed.as_secs_f64() / HEADROOM_DECAY.as_secs_f64()).exp();
+        self.apply_headroom(if share < HEADROOM_CLOSED { 0.0 } else { share }, now);
+    }
+
+    fn apply_headroom(&mut self, share: f64, now: Instant) {
+        self.headroom_share = share;
+        self.headroom_at = now;
+        self.buckets.iter_mut().flatten().for_each(|bucket| bucket.set_headroom(share, now));
+    }
+
+    fn bucket(&self, dimension: Dimension) -> Option<&Bucket> {
+        self.buckets[dimension.index()].as_ref()
+    }
+}
+
+/// Returns the burst to begin with: a second's worth, at least one.
+///
+/// Limits may be enforced over spans as short as a second, so more than that can be refused at once.
+/// Source: API documentation, "Rate limits" (2026-08-22).
+fn first_burst(limit_per_minute: u32) -> u32 {
+    (limit_per_minute / 60).max(1)
+}

@@ -1,0 +1,52 @@
+//! How long to wait before the next try.
+
+use std::time::Duration;
+
+/// Exponential backoff with full jitter.
+///
+/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015): full jitter spreads retries best for the
+/// calls it costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    base: Duration,
+    most: Duration,
+}
+
+impl Backoff {
+    /// For server faults and broken connections.
+    pub const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
+    /// For overload.
+    pub const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
+
+    /// Returns the delay before the next try, with `tries` failed so far; never shorter than what the server asks for.
+    pub fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
+        let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
+        let jittered = ceiling.mul_f64(rng.f64());
+        match asked {
+            Some(asked) => asked + jittered.mul_f64(0.1),
+            None => jittered,
+        }
+    }
+}
+
+/// Returns a hold with its jitter: a tenth more at most, so that it is never shortened.
+pub fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
+    wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_never_undercuts_what_the_server_asks() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let asked = Duration::from_secs(7);
+
+        for tries in 1..40 {
+            assert!(Backoff::TRANSIENT.delay(tries, Some(asked), &mut rng) >= asked);
+            assert!(Backoff::TRANSIENT.delay(tries, None, &mut rng) <= Duration::from_secs(30));
+            assert!(jittered_hold(asked, &mut rng) >= asked);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Limits the user sets on a whole run: money, requests, time.
+//!
+//! Money is reserved before each send at the worst a row can cost and settled to what it did cost, so the budget is kept
+//! by construction: what is in flight can't overshoot it.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::Money;
+
+/// The user's limits and what is left of them.
+#[derive(Debug, Default)]
+pub struct Budget {
+    /// `--max-cost`, over the life of the results.
+    pub(super) max_cost: Option<Money>,
+    /// `--max-requests`, for this run.
+    max_requests: Option<u64>,
+    /// `--max-time`, for this run.
+    max_time: Option<Duration>,
+    /// What earlier runs on the same results, and this one, have spent.
+    pub(super) spent: Money,
+    reserved: Money,
+    requests: u64,
+}
+
+/// The answer to "is there room for one more?".
+#[derive(Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Yes; it is reserved.
+    Yes,
+    /// Not until something in flight settles for less than was reserved for it.
+    Later,
+    /// No; says which limit and how far it is used.
+    Never(String),
+}
+
+impl Budget {
+    /// Returns a budget: money over the life of the results, of which `spent` is gone, requests and time of this run.
+    pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
+        Self { max_cost, max_requests, max_time, spent, ..Self::default() }
+    }
+
+    /// Reserves one request that costs `worst` at most.
+    pub fn reserve(&mut self, worst: Money) -> Room {
+        if let Some(most) = self.max_requests
+            && self.requests >= most
+        {
+            return Room::Never(format!("--max-requests {most} is used up"));
+        }
+        if let Some(most) = self.max_cost
+            && self.spent + self.reserved + worst > most
+        {
+            if self.reserved > Money::ZERO {
+                return Room::Later;
+            }
+            return Room::Never(format!(
+                "--max-cost {most} leaves {} and the next row may cost {worst}",
+                most.less(self.spent)
+            ));
+        }
+        self.reserved += worst;
+        self.requests += 1;
+        Room::Yes
+    }
+
+    /// Settles a request: `reserved` goes back, `cost` is spent.
+    pub fn settle(&mut self, reserved: Money, cost: Money) {
+        self.reserved = self.reserved.less(reserved);
+        self.spent += cost;
+    }
+
+    /// Returns why the run's time is over, if it is.
+    pub fn time_is_up(&self, now: Instant) -> Option<String> {
+        let most = self.max_time.filter(|&most| now.since(Instant::ZERO) >= most)?;
+        Some(format!("--max-time {most:?} is over"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_flight_can_not_overshoot_the_budget() {
+        let mut budget = Budget { max_cost: Some(Money(100)), ..Budget::default() };
+
+        assert_eq!(budget.reserve(Money(60)), Room::Yes);
+        assert_eq!(budget.reserve(Money(60)), Room::Later);
+        budget.settle(Money(60), Money(10));
+        assert_eq!(budget.reserve(Money(60)), Room::Yes);
+        budget.settle(Money(60), Money(60));
+
+        assert!(matches!(budget.reserve(Money(60)), Room::Never(_)));
+        assert_eq!(budget.spent, Money(70));
+    }
+
+    #[test]
+    fn requests_and_time_end_a_run() {
+        let mut budget = Budget { max_requests: Some(1), max_time: Some(Duration::from_secs(5)), ..Budget::default() };
+
+        assert_eq!(budget.reserve(Money::ZERO), Room::Yes);
+
+        assert!(matches!(budget.reserve(Money::ZERO), Room::Never(_)));
+        assert!(budget.time_is_up(Instant::from_secs(4)).is_none());
+        assert!(budget.time_is_up(Instant::from_secs(5)).is_some());
+    }
+}

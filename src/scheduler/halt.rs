@@ -1,0 +1,101 @@
+//! When failing rows stop the run: the `--halt` rule.
+
+use crate::domain::{ErrorClass, Failure, HaltReason};
+
+/// Rows the default rule looks at.
+const FIRST: u64 = 10;
+/// Rows that must be finished before a share means anything.
+const ENOUGH_FOR_SHARE: u64 = 20;
+
+/// The rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum HaltRule {
+    /// Stop when the first ten finished rows all fail alike.
+    #[default]
+    AllAlike,
+    /// Never stop for failing rows.
+    Never,
+    /// Stop at this many failed rows.
+    Failures(u64),
+    /// Stop when more than this share of the finished rows has failed, 0 to 1, once twenty are finished.
+    Share(f64),
+}
+
+/// What the rule has seen.
+#[derive(Debug, Default)]
+pub struct Halt {
+    rule: HaltRule,
+    finished: u64,
+    failed: u64,
+    alike: Option<ErrorClass>,
+}
+
+impl Halt {
+    /// Returns a watch by `rule`.
+    pub fn new(rule: HaltRule) -> Self {
+        Self { rule, ..Self::default() }
+    }
+
+    /// Takes in an answered row.
+    pub fn on_answer(&mut self) {
+        self.finished += 1;
+    }
+
+    /// Takes in a failed row; returns why the run stops, if it does.
+    pub fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
+        self.finished += 1;
+        self.failed += 1;
+        let is_alike = *self.alike.get_or_insert(class) == class;
+        let stops = match self.rule {
+            HaltRule::AllAlike => self.finished == FIRST && self.failed == FIRST && is_alike,
+            HaltRule::Never => false,
+            HaltRule::Failures(most) => self.failed >= most,
+            HaltRule::Share(most) => {
+                self.finished >= ENOUGH_FOR_SHARE && self.failed as f64 > most * self.finished as f64
+            }
+        };
+        if !is_alike && self.rule == HaltRule::AllAlike {
+            // Two classes of failure: the rule can't hold any more.
+            self.rule = HaltRule::Never;
+        }
+        stops.then(|| HaltReason::AllFail { rows: self.failed, class, failure: failure.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stops_at(rule: HaltRule, rows: impl Iterator<Item = Option<ErrorClass>>) -> Option<usize> {
+        let mut halt = Halt::new(rule);
+        rows.enumerate().find_map(|(at, row)| match row {
+            Some(class) => halt.on_failure(class, &Failure::default()).map(|_| at + 1),
+            None => {
+                halt.on_answer();
+                None
+            }
+        })
+    }
+
+    #[test]
+    fn ten_first_rows_that_fail_alike_stop_the_run() {
+        let alike = || std::iter::repeat(Some(ErrorClass::InvalidRequest));
+
+        assert_eq!(stops_at(HaltRule::AllAlike, alike().take(50)), Some(10));
+        assert_eq!(stops_at(HaltRule::AllAlike, std::iter::once(None).chain(alike()).take(50)), None);
+        assert_eq!(
+            stops_at(HaltRule::AllAlike, std::iter::once(Some(ErrorClass::Server)).chain(alike()).take(50)),
+            None
+        );
+    }
+
+    #[test]
+    fn counts_and_shares_stop_where_they_say() {
+        let half = || (0..100).map(|at| (at % 2 == 0).then_some(ErrorClass::Server));
+
+        assert_eq!(stops_at(HaltRule::Failures(3), half()), Some(5));
+        assert_eq!(stops_at(HaltRule::Share(0.4), half()), Some(21));
+        assert_eq!(stops_at(HaltRule::Share(0.6), half()), None);
+        assert_eq!(stops_at(HaltRule::Never, half()), None);
+    }
+}

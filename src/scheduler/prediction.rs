@@ -1,0 +1,151 @@
+//! What a request will really use: learned from answers, per pool and template.
+//!
+//! Output is predicted by a quantile of real lengths, since limits count produced tokens only and `max_tokens` says
+//! little about them. Input is estimated from text and scaled by the learned ratio of real to estimated tokens, which
+//! takes in tokenizer differences and the share that is read from cache.
+
+use std::collections::HashMap;
+
+use crate::domain::{Cost, Planned, Usage};
+
+/// Templates told apart; rows of further ones share the pool's prediction.
+const TEMPLATES: usize = 1024;
+/// The quantile of real output that is reserved: a little over the middle, so that most answers give back.
+const QUANTILE: f64 = 0.6;
+/// What is expected of a row before anything is known.
+const FIRST_OUTPUT: u32 = 256;
+/// Answers of a template before it is believed over the pool.
+const ENOUGH: u32 = 10;
+/// Answers after which older ones begin to fade: halved at every such number.
+const FADE: u32 = 500;
+/// Weight of the untouched estimate against real answers, in tokens.
+const PRIOR_TOKENS: f64 = 500.0;
+
+/// What a pool has learned.
+#[derive(Debug, Default)]
+pub struct Prediction {
+    pool: Lengths,
+    templates: HashMap<u64, Lengths>,
+    real_input: f64,
+    estimated_input: f64,
+}
+
+impl Prediction {
+    /// Returns the cost to reserve for a row.
+    pub fn cost(&self, planned: &Planned) -> Cost {
+        let output = match self.templates.get(&planned.template) {
+            Some(lengths) if lengths.count >= ENOUGH => lengths.quantile,
+            _ if self.pool.count > 0 => self.pool.quantile,
+            _ => FIRST_OUTPUT,
+        };
+        Cost {
+            requests: planned.cost.requests,
+            input_tokens: (f64::from(planned.cost.input_tokens) * self.input_ratio()).ceil() as u32,
+            output_tokens: output.min(planned.max_tokens).max(1),
+        }
+    }
+
+    /// Returns real over estimated input.
+    pub fn input_ratio(&self) -> f64 {
+        (self.real_input + PRIOR_TOKENS) / (self.estimated_input + PRIOR_TOKENS)
+    }
+
+    /// Takes in what an answer to `planned` used.
+    pub fn learn(&mut self, planned: &Planned, usage: &Usage) {
+        let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
+        self.pool.add(output);
+        if self.templates.len() < TEMPLATES || self.templates.contains_key(&planned.template) {
+            self.templates.entry(planned.template).or_default().add(output);
+        }
+        self.real_input += usage.limited_input_tokens() as f64;
+        self.estimated_input += f64::from(planned.cost.input_tokens);
+        if self.pool.count % FADE == 0 {
+            self.real_input /= 2.0;
+            self.estimated_input /= 2.0;
+        }
+    }
+}
+
+/// A histogram of lengths in steps of an eighth of a doubling, with its quantile kept ready.
+#[derive(Debug)]
+struct Lengths {
+    steps: [u32; 8 * 24],
+    count: u32,
+    quantile: u32,
+}
+
+impl Default for Lengths {
+    fn default() -> Self {
+        Self { steps: [0; 8 * 24], count: 0, quantile: FIRST_OUTPUT }
+    }
+}
+
+impl Lengths {
+    fn add(&mut self, length: u32) {
+        let step = (f64::from(length.max(1)).log2() * 8.0).round() as usize;
+        self.steps[step.min(8 * 24 - 1)] += 1;
+        self.count += 1;
+        if self.count >= 2 * FADE {
+            self.steps.iter_mut().for_each(|count| *count /= 2);
+            self.count = self.steps.iter().sum();
+        }
+        // The quantile moves little once many answers are in; a look at every eighth is enough.
+        if self.count < 64 || self.count % 8 == 0 {
+            self.quantile = self.find_quantile();
+        }
+    }
+
+    fn find_quantile(&self) -> u32 {
+        let wanted = (f64::from(self.count) * QUANTILE).ceil() as u32;
+        let mut below = 0;
+        let step = self.steps.iter().position(|&count| {
+            below += count;
+            below >= wanted
+        });
+        2f64.powf(step.unwrap_or(0) as f64 / 8.0).ceil() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::tests::planned;
+
+    fn used(input_tokens: u64, output_tokens: u64) -> Usage {
+        Usage { input_tokens, output_tokens, ..Usage::default() }
+    }
+
+    #[test]
+    fn output_is_predicted_from_answers_and_capped_by_max_tokens() {
+        let mut prediction = Prediction::default();
+        let row = planned("row", 100, 4096);
+        assert_eq!(prediction.cost(&row).output_tokens, 256);
+
+        (0..50).for_each(|_| prediction.learn(&row, &used(100, 40)));
+
+        assert!((37..=44).contains(&prediction.cost(&row).output_tokens));
+        assert_eq!(prediction.cost(&planned("row", 100, 16)).output_tokens, 16);
+    }
+
+    #[test]
+    fn the_input_ratio_converges_within_tens_of_answers() {
+        let mut prediction = Prediction::default();
+        let row = planned("row", 500, 100);
+
+        (0..30).for_each(|_| prediction.learn(&row, &used(1000, 10)));
+
+        assert!((1.9..=2.0).contains(&prediction.input_ratio()), "{}", prediction.input_ratio());
+        assert!(prediction.cost(&row).input_tokens > 950);
+    }
+
+    #[test]
+    fn cache_reads_are_learned_as_input_that_does_not_count() {
+        let mut prediction = Prediction::default();
+        let row = planned("row", 1000, 100);
+        let cached = Usage { input_tokens: 50, cache_read_tokens: 950, output_tokens: 5, ..Usage::default() };
+
+        (0..40).for_each(|_| prediction.learn(&row, &cached));
+
+        assert!(prediction.cost(&row).input_tokens < 100);
+    }
+}

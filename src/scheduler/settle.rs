@@ -1,0 +1,377 @@
+//! What an event means for the run: heads, ends of attempts, overdue halts.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{
+    AttemptRecord, Cost, Ended, ErrorClass, EventBody, Failure, HaltReason, LimitKind, Message, Money, Outcome,
+    Planned, RateSignals, Usage, Verdict,
+};
+
+use super::backoff::{Backoff, jittered_hold};
+use super::{Entry, Flight, Head, Next, Scheduler, Ticket};
+
+/// Retries that may run ahead of successes, over the whole run.
+pub(super) const RETRY_QUOTA: f64 = 100.0;
+/// What a success adds to that quota: up to three retries for ten successes go on for ever.
+const QUOTA_PER_SUCCESS: f64 = 0.3;
+/// How long a retry waits when the quota is used up.
+const QUOTA_WAIT: Duration = Duration::from_secs(30);
+/// Forbidden rows in a row that stop a run which has had a success.
+const FORBIDDEN: u32 = 3;
+/// Attempts that a row remembers; further ones replace the last.
+const REMEMBERED: usize = 64;
+
+impl Scheduler {
+    /// Takes in the head of a response, before its body is read. Call it once at most for each attempt.
+    pub fn on_head(&mut self, ticket: Ticket, status: u16, signals: &RateSignals, now: Instant) {
+        let Some(flight) = self.flights[ticket.0 as usize].as_mut() else { return };
+        if flight.head.is_some() {
+            return;
+        }
+        let pool = &mut self.pools[flight.pool].pool;
+        let was_admitted = status != 429;
+        let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
+        flight.head = Some(Head { signals: *signals, limit_changed });
+        if limit_changed {
+            let (pool, limits) = (pool.id().clone(), pool.limits());
+            self.events.push(EventBody::LimitsChanged { pool, limits });
+        }
+    }
+
+    /// Takes in the end of an attempt and says what becomes of its row.
+    ///
+    /// # Panics
+    /// When the ticket is not in flight: an attempt ends once.
+    pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
+        let flight = self.flights[ticket.0 as usize].take().expect("an attempt ends once, while it is in flight");
+        self.free.push(ticket.0);
+        self.in_flight -= 1;
+        let Flight { mut entry, pool, reservation, money, sent_at, head } = flight;
+
+        let used = used(&verdict, reservation.cost());
+        let reserved = reservation.cost();
+        self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
+        self.config.budget.settle(money, self.spent_on(&entry.planned, &verdict, money));
+        remember(&mut entry, &verdict, sent_at, now);
+
+        let end = End { pool, reserved, sent_at, head, now };
+        match verdict {
+            Verdict::Answered(message) => self.on_answer(entry, message, &end),
+            Verdict::Limited { kind, retry_after, failure } => self.on_limit(entry, kind, retry_after, failure, &end),
+            Verdict::Overloaded { retry_after, maybe_paid, failure } => {
+                self.on_overload(entry, retry_after, maybe_paid, failure, &end)
+            }
+            Verdict::Transient { class, retry_after, maybe_paid, failure } => {
+                self.on_transient(entry, class, retry_after, maybe_paid, failure, &end)
+            }
+            Verdict::Rejected { class, failure } => {
+                self.on_works(&end);
+                self.fail(entry, class, failure, false)
+            }
+            Verdict::Forbidden(failure) => self.on_forbidden(entry, failure, &end),
+            Verdict::NoModel(failure) => self.on_no_model(entry, failure, &end),
+            Verdict::Halt(reason) => {
+                self.halt(reason);
+                Next::Pending(Box::new(entry.planned))
+            }
+            Verdict::Aborted => Next::Pending(Box::new(entry.planned)),
+        }
+    }
+
+    /// Halts when the run's time is over or the endpoint has been dead for too long.
+    pub(super) fn halt_if_overdue(&mut self, now: Instant) {
+        if self.halted.is_some() {
+            return;
+        }
+        if let Some(why) = self.config.budget.time_is_up(now) {
+            self.halt(HaltReason::Budget(why));
+        } else if let Some(dead_for) = self.health.is_dead(self.config.retry_for, now) {
+            let last = std::mem::take(&mut self.last_fault);
+            let message = format!("nothing has worked for {} s: {}", dead_for.as_secs(), last.message);
+            self.halt(HaltReason::Endpoint(Failure { message, ..last }));
+        }
+    }
+
+    pub(super) fn halt_for_parked(&mut self) {
+        let models: Vec<_> = self.parked.iter().map(|model| &**model).collect();
+        let message = format!("not found: {}", models.join(", "));
+        self.halt(HaltReason::Models(Failure { status: Some(404), message, ..Failure::default() }));
+    }
+
+    fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
+        self.on_works(end);
+        self.successes += 1;
+        self.forbidden_in_a_row = 0;
+        self.retry_quota = (self.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
+        self.halt_watch.on_answer();
+        self.pools[end.pool].prediction.learn(&entry.planned, &message.usage);
+        if !self.answered_models.contains(&entry.planned.job.model) {
+            self.answered_models.insert(entry.planned.job.model.clone());
+        }
+        finished(entry, Ended::Succeeded(message))
+    }
+
+    /// Notes that the endpoint answers, whatever it says.
+    fn on_works(&mut self, end: &End) {
+        if self.health.on_answer() {
+            self.config.window.restart(end.now);
+        }
+        self.config.window.on_answer(end.now);
+    }
+
+    fn on_limit(
+        &mut self,
+        mut entry: Entry,
+        kind: LimitKind,
+        retry_after: Option<Duration>,
+        failure: Failure,
+        end: &End,
+    ) -> Next {
+        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
+            self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
+            return Next::Pending(Box::new(entry.planned));
+        }
+        self.on_works(end);
+        let since = *entry.limited_since.get_or_insert(end.sent_at);
+        if self.halted.is_some() {
+            return Next::Pending(Box::new(entry.planned));
+        }
+        if end.now.since(since) > self.config.retry_for {
+            return self.fail(entry, ErrorClass::RateLimit, failure, true);
+        }
+        let kind = self.refine(kind, end.pool);
+        match kind {
+            LimitKind::Concurrency => {
+                self.config.window.on_concurrency_refusal(self.in_flight, end.sent_at, end.now);
+                let delay = Backoff::OVERLOADED.delay(1, retry_after, &mut self.rng);
+                self.queue_later(end.pool, entry, end.now + delay);
+            }
+            LimitKind::Rate | LimitKind::Acceleration => {
+                self.hold(kind, retry_after, end);
+                self.pools[end.pool].ready.push_front(entry);
+                self.ready += 1;
+            }
+        }
+        Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
+    }
+
+    /// Tells a concurrency refusal from a rate refusal whose headers a proxy hides.
+    fn refine(&self, kind: LimitKind, pool: usize) -> LimitKind {
+        match kind {
+            LimitKind::Concurrency if !self.pools[pool].pool.has_seen_limits() => LimitKind::Rate,
+            LimitKind::Concurrency | LimitKind::Rate | LimitKind::Acceleration => kind,
+        }
+    }
+
+    fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
+        let pool = &mut self.pools[end.pool].pool;
+        let head = end.head.unwrap_or(Head { signals: RateSignals::default(), limit_changed: false });
+        let dimension = pool.on_refusal(end.reserved, &head.signals, head.limit_changed, end.now);
+        if kind == LimitKind::Acceleration {
+            pool.on_acceleration(end.now);
+        }
+        let was_held = pool.held_until() > end.now;
+        let wait = match retry_after {
+            Some(wait) => wait,
+            None if was_held => Duration::ZERO,
+            None => pool.next_unsaid_hold(),
+        };
+        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng));
+        if !was_held {
+            self.events.push(EventBody::Held { pool: pool.id().clone(), wait, kind, dimension });
+        }
+    }
+
+    fn on_overload(
+        &mut self,
+        mut entry: Entry,
+        retry_after: Option<Duration>,
+        maybe_paid: bool,
+        failure: Failure,
+        end: &End,
+    ) -> Next {
+        self.config.window.on_overload(end.sent_at, end.now);
+        self.on_fault(&failure, end);
+        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
+            self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
+        }
+        if self.halted.is_some() {
+            return Next::Pending(Box::new(entry.planned));
+        }
+        let since = *entry.limited_since.get_or_insert(end.sent_at);
+        let is_over = end.now.since(since) > self.config.retry_for;
+        if is_over || (maybe_paid && !self.config.retry_ambiguous) {
+            return self.fail(entry, ErrorClass::Overloaded, failure, true);
+        }
+        entry.overloads += 1;
+        let delay = Backoff::OVERLOADED.delay(entry.overloads, retry_after, &mut self.rng);
+        self.retry(entry, delay, end);
+        Next::Again { class: ErrorClass::Overloaded, limit: None, maybe_paid }
+    }
+
+    fn on_transient(
+        &mut self,
+        mut entry: Entry,
+        class: ErrorClass,
+        retry_after: Option<Duration>,
+        maybe_paid: bool,
+        failure: Failure,
+        end: &End,
+    ) -> Next {
+        let counts = !self.health.is_failing();
+        self.on_fault(&failure, end);
+        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
+            self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
+        }
+        if self.halted.is_some() {
+            return Next::Pending(Box::new(entry.planned));
+        }
+        entry.tries += u32::from(counts);
+        if entry.tries > self.config.max_retries || (maybe_paid && !self.config.retry_ambiguous) {
+            return self.fail(entry, class, failure, true);
+        }
+        let delay = Backoff::TRANSIENT.delay(entry.tries, retry_after, &mut self.rng);
+        self.retry(entry, delay, end);
+        Next::Again { class, limit: None, maybe_paid }
+    }
+
+    fn on_fault(&mut self, failure: &Failure, end: &End) {
+        self.health.on_fault(end.now);
+        self.last_fault = failure.clone();
+        self.halt_if_overdue(end.now);
+    }
+
+    /// Queues a row for another try, later still when retries have run far ahead of successes.
+    fn retry(&mut self, entry: Entry, delay: Duration, end: &End) {
+        let delay = if self.retry_quota >= 1.0 {
+            self.retry_quota -= 1.0;
+            delay
+        } else {
+            delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
+        };
+        self.queue_later(end.pool, entry, end.now + delay);
+    }
+
+    fn queue_later(&mut self, pool: usize, entry: Entry, at: Instant) {
+        self.later_serial += 1;
+        self.later.insert((at, self.later_serial), (pool, entry));
+    }
+
+    fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
+        self.on_works(end);
+        self.forbidden_in_a_row += 1;
+        if self.successes == 0 {
+            self.halt(HaltReason::Key(failure));
+        } else if self.forbidden_in_a_row >= FORBIDDEN {
+            self.halt(HaltReason::Forbidden(failure));
+        } else {
+            return self.fail(entry, ErrorClass::Auth, failure, false);
+        }
+        Next::Pending(Box::new(entry.planned))
+    }
+
+    /// Parks a model; its queued rows are set aside. A run with nothing else to do halts.
+    fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
+        self.on_works(end);
+        let model = entry.planned.job.model.clone();
+        if self.answered_models.contains(&model) {
+            // It answered before, so this 404 is not about the model.
+            return self.fail(entry, ErrorClass::InvalidRequest, failure, false);
+        }
+        if self.parked.insert(model.clone()) {
+            let (model, message) = (model.to_string(), failure.message.clone());
+            self.events.push(EventBody::Parked { model, message });
+        }
+        for state in &mut self.pools {
+            let (parked, kept) = std::mem::take(&mut state.ready)
+                .into_iter()
+                .partition::<Vec<_>, _>(|entry| entry.planned.job.model == model);
+            state.ready = kept.into();
+            self.ready -= parked.len();
+            self.set_aside.extend(parked.into_iter().map(|entry| entry.planned));
+        }
+        if self.answered_models.is_empty() && self.ready == 0 {
+            self.halt(HaltReason::Models(failure));
+        }
+        Next::Pending(Box::new(entry.planned))
+    }
+
+    fn fail(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool) -> Next {
+        if let Some(reason) = self.halt_watch.on_failure(class, &failure) {
+            self.halt(reason);
+        }
+        finished(entry, Ended::Failed { class, failure, is_retryable })
+    }
+
+    /// Returns what an attempt is charged to the budget: what it used, or all that was reserved when it may have run.
+    fn spent_on(&self, planned: &Planned, verdict: &Verdict, reserved: Money) -> Money {
+        match verdict {
+            Verdict::Answered(message) => (self.config.real_cost)(&planned.job.model, &message.usage),
+            _ if maybe_paid(verdict) => reserved,
+            _ => Money::ZERO,
+        }
+    }
+}
+
+/// The end of an attempt, beside its row.
+struct End {
+    pool: usize,
+    reserved: Cost,
+    sent_at: Instant,
+    head: Option<Head>,
+    now: Instant,
+}
+
+fn finished(entry: Entry, ended: Ended) -> Next {
+    Next::Finished(Box::new(Outcome { job: entry.planned.job, attempts: entry.attempts, ended }))
+}
+
+fn maybe_paid(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Overloaded { maybe_paid, .. } | Verdict::Transient { maybe_paid, .. } => *maybe_paid,
+        // An abort leaves a request that may still run.
+        Verdict::Aborted => true,
+        Verdict::Answered(_)
+        | Verdict::Limited { .. }
+        | Verdict::Rejected { .. }
+        | Verdict::Forbidden(_)
+        | Verdict::NoModel(_)
+        | Verdict::Halt(_) => false,
+    }
+}
+
+/// Returns what an attempt took from the limits: a refused one keeps its request, one that may have run its input too.
+fn used(verdict: &Verdict, reserved: Cost) -> Cost {
+    let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+    match verdict {
+        Verdict::Answered(message) => Cost {
+            requests: reserved.requests,
+            input_tokens: small(message.usage.limited_input_tokens()),
+            output_tokens: small(message.usage.output_tokens),
+        },
+        _ if maybe_paid(verdict) => Cost { output_tokens: 0, ..reserved },
+        _ => Cost { requests: reserved.requests, ..Cost::default() },
+    }
+}
+
+fn remember(entry: &mut Entry, verdict: &Verdict, started_at: Instant, ended_at: Instant) {
+    let (failed, request_id, usage) = match verdict {
+        Verdict::Answered(message) => (None, None, message.usage),
+        Verdict::Limited { failure, .. } => of(ErrorClass::RateLimit, failure),
+        Verdict::Overloaded { failure, .. } => of(ErrorClass::Overloaded, failure),
+        Verdict::Transient { class, failure, .. } | Verdict::Rejected { class, failure } => of(*class, failure),
+        Verdict::Forbidden(failure) => of(ErrorClass::Auth, failure),
+        Verdict::NoModel(failure) => of(ErrorClass::InvalidRequest, failure),
+        Verdict::Halt(_) | Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
+    };
+    let maybe_paid = maybe_paid(verdict);
+    if entry.attempts.len() >= REMEMBERED {
+        entry.attempts.pop();
+    }
+    entry.attempts.push(AttemptRecord { started_at, ended_at, failed, maybe_paid, usage, request_id });
+}
+
+fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {
+    (Some(class), failure.request_id.clone(), Usage::default())
+}

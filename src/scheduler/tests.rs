@@ -1,0 +1,319 @@
+//! Cases of the scheduler as a whole, on instants made by hand. Random histories are in `tests/scheduler_model.rs`.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::domain::{
+    Ended, Identity, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Quality, Speed, Verdict,
+};
+
+/// Returns a planned row of the pool `haiku-4.5`.
+pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planned {
+    let mut params = Params::default();
+    params.set("model", RawValue::from_string("\"claude-haiku-4-5\"".into()).expect("valid JSON"));
+    Planned {
+        job: Box::new(Job {
+            id: JobId(0),
+            custom_id: label.to_owned(),
+            key: JobKey([0; 16]),
+            identity: Identity::Named,
+            model: "claude-haiku-4-5".into(),
+            params,
+            extra: Params::default(),
+            origin: Origin { source: "test".into(), line: 1 },
+        }),
+        pool: PoolId {
+            provider: "anthropic".into(),
+            account: "".into(),
+            class: ModelClass("haiku-4.5".into()),
+            speed: Speed::Standard,
+        },
+        cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
+        max_tokens,
+        template: 0,
+        body_bytes: 100,
+    }
+}
+
+fn config(limits: RateLimits, window: usize) -> Config {
+    Config {
+        limits_of: Box::new(move |_| limits),
+        by_hand: RateLimits::NONE,
+        headroom: Headroom::Fixed(0.0),
+        window: Window::fixed(window),
+        max_retries: 3,
+        retry_for: Duration::from_secs(1800),
+        retry_ambiguous: true,
+        stream: StreamMode::Auto,
+        halt: HaltRule::AllAlike,
+        budget: Budget::default(),
+        worst_cost: Box::new(|_| Money(1000)),
+        real_cost: Box::new(|_, _| Money(10)),
+        seed: 1,
+    }
+}
+
+fn scheduler_with(rows: usize, config: Config) -> Scheduler {
+    let mut scheduler = Scheduler::new(config);
+    (0..rows).for_each(|row| scheduler.offer(planned(&row.to_string(), 100, 100), Instant::ZERO));
+    scheduler.close_input();
+    scheduler
+}
+
+fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket> {
+    let mut tickets = Vec::new();
+    while let Step::Dispatch { ticket, .. } = scheduler.poll(now) {
+        tickets.push(ticket);
+    }
+    tickets
+}
+
+fn answer() -> Verdict {
+    let usage = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
+    Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, stop_reason: None, quality: Quality::Ok })
+}
+
+fn fault() -> Verdict {
+    let failure = Failure { status: Some(500), ..Failure::default() };
+    Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
+}
+
+fn limited(retry_after: Option<u64>) -> Verdict {
+    let retry_after = retry_after.map(Duration::from_secs);
+    Verdict::Limited { kind: LimitKind::Rate, retry_after, failure: Failure::default() }
+}
+
+fn rejected() -> Verdict {
+    Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() }
+}
+
+#[test]
+fn the_window_is_never_exceeded() {
+    let mut scheduler = scheduler_with(10, config(RateLimits::NONE, 4));
+
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    assert_eq!(tickets.len(), 4);
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Wait { until: Instant::NEVER, reason: Reason::Window }));
+}
+
+#[test]
+fn a_limit_is_named_as_the_reason_with_the_moment_it_allows_more() {
+    let mut scheduler = scheduler_with(10, config(RateLimits::new(60, 1_000_000, 1_000_000), 100));
+
+    assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 1);
+
+    let Step::Wait { until, reason } = scheduler.poll(Instant::ZERO) else { panic!("the limit is used up") };
+    assert_eq!((until, reason), (Instant::from_secs(1), Reason::Limit(crate::domain::Dimension::Requests)));
+}
+
+#[test]
+fn a_held_pool_sends_nothing_before_all_of_retry_after_has_passed() {
+    let mut scheduler = scheduler_with(10, config(RateLimits::NONE, 2));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let next = scheduler.on_end(tickets[0], limited(Some(180)), Instant::from_secs(1));
+
+    assert!(matches!(next, Next::Again { limit: Some(LimitKind::Rate), .. }));
+    assert!(dispatched(&mut scheduler, Instant::from_secs(180)).is_empty());
+    assert_eq!(dispatched(&mut scheduler, Instant::from_secs(200)).len(), 1);
+}
+
+#[test]
+fn waiting_for_limits_uses_up_no_tries() {
+    let mut scheduler = scheduler_with(1, config(RateLimits::NONE, 1));
+    let mut now = Instant::ZERO;
+    for _ in 0..20 {
+        let tickets = dispatched(&mut scheduler, now);
+        let next = scheduler.on_end(tickets[0], limited(Some(1)), now);
+        assert!(matches!(next, Next::Again { .. }));
+        now = now + Duration::from_secs(2);
+    }
+
+    let tickets = dispatched(&mut scheduler, now);
+    let Next::Finished(outcome) = scheduler.on_end(tickets[0], answer(), now) else { panic!("it was answered") };
+
+    assert_eq!(outcome.attempts.len(), 21);
+    assert!(matches!(scheduler.poll(now), Step::Drained));
+}
+
+#[test]
+fn a_retry_after_beyond_the_users_patience_stops_the_run_and_keeps_the_row() {
+    let mut scheduler = scheduler_with(5, config(RateLimits::NONE, 1));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let next = scheduler.on_end(tickets[0], limited(Some(7200)), Instant::ZERO);
+
+    assert!(matches!(next, Next::Pending(_)));
+    assert!(matches!(scheduler.halted(), Some(HaltReason::RetryAfter { .. })));
+    assert_eq!(scheduler.take_set_aside().len(), 4);
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
+}
+
+#[test]
+fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
+    let mut scheduler = scheduler_with(1, config(RateLimits::NONE, 1));
+    let mut now = Instant::ZERO;
+    for _ in 0..3 {
+        let tickets = dispatched(&mut scheduler, now);
+        assert!(matches!(scheduler.on_end(tickets[0], fault(), now), Next::Again { .. }));
+        now = now + Duration::from_secs(3);
+    }
+
+    let tickets = dispatched(&mut scheduler, now);
+    let next = scheduler.on_end(tickets[0], fault(), now);
+
+    let Next::Finished(outcome) = next else { panic!("no try is left") };
+    assert!(matches!(outcome.ended, Ended::Failed { class: ErrorClass::Server, is_retryable: true, .. }));
+    assert_eq!(outcome.attempts.len(), 4);
+}
+
+#[test]
+fn an_endpoint_that_never_works_stops_the_run_after_ten_seconds_with_every_row_pending() {
+    let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 20));
+    let mut now = Instant::ZERO;
+    let mut pending = 0;
+    while scheduler.halted().is_none() {
+        for ticket in dispatched(&mut scheduler, now) {
+            let next = scheduler.on_end(ticket, fault(), now);
+            pending += usize::from(matches!(next, Next::Pending(_)));
+        }
+        now = now + Duration::from_millis(100);
+        assert!(now < Instant::from_secs(60), "it must stop");
+    }
+
+    assert!(matches!(scheduler.halted(), Some(HaltReason::Endpoint(_))));
+    assert!(now >= Instant::from_secs(10));
+    assert_eq!(pending + scheduler.take_set_aside().len(), 50);
+}
+
+#[test]
+fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
+    let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 20));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let ends: Vec<_> = tickets
+        .into_iter()
+        .map(|ticket| {
+            let failure = Failure { status: Some(401), ..Failure::default() };
+            scheduler.on_end(ticket, Verdict::Halt(HaltReason::Key(failure)), Instant::ZERO)
+        })
+        .collect();
+
+    assert!(ends.iter().all(|next| matches!(next, Next::Pending(_))));
+    assert_eq!(ends.len() + scheduler.take_set_aside().len(), 50);
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
+}
+
+#[test]
+fn forbidden_is_the_keys_fault_before_a_success_and_the_rows_after_one() {
+    let forbidden = || Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() });
+    let mut before = scheduler_with(5, config(RateLimits::NONE, 5));
+    let mut after = scheduler_with(5, config(RateLimits::NONE, 5));
+    let tickets = dispatched(&mut before, Instant::ZERO);
+    let others = dispatched(&mut after, Instant::ZERO);
+
+    assert!(matches!(before.on_end(tickets[0], forbidden(), Instant::ZERO), Next::Pending(_)));
+    assert!(matches!(before.halted(), Some(HaltReason::Key(_))));
+
+    after.on_end(others[0], answer(), Instant::ZERO);
+    assert!(matches!(after.on_end(others[1], forbidden(), Instant::ZERO), Next::Finished(_)));
+    assert!(matches!(after.on_end(others[2], forbidden(), Instant::ZERO), Next::Finished(_)));
+    assert!(matches!(after.on_end(others[3], forbidden(), Instant::ZERO), Next::Pending(_)));
+    assert!(matches!(after.halted(), Some(HaltReason::Forbidden(_))));
+}
+
+#[test]
+fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
+    let mut scheduler = Scheduler::new(config(RateLimits::NONE, 2));
+    for row in 0..6 {
+        let mut row = planned(&row.to_string(), 10, 10);
+        if row.job.custom_id != "5" {
+            row.job.model = "claude-gone".into();
+        }
+        scheduler.offer(row, Instant::ZERO);
+    }
+    scheduler.close_input();
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let next = scheduler.on_end(tickets[0], Verdict::NoModel(Failure::default()), Instant::ZERO);
+    assert!(matches!(next, Next::Pending(_)));
+    assert_eq!(scheduler.take_set_aside().len(), 3, "the queued rows of that model");
+    let rest = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rest.len(), 1);
+    scheduler.on_end(rest[0], answer(), Instant::ZERO);
+    scheduler.on_end(tickets[1], Verdict::NoModel(Failure::default()), Instant::ZERO);
+
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
+    assert!(matches!(scheduler.halted(), Some(HaltReason::Models(_))), "rows are left");
+}
+
+#[test]
+fn ten_first_rows_that_fail_alike_stop_the_run() {
+    let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    for ticket in tickets {
+        assert!(matches!(scheduler.on_end(ticket, rejected(), Instant::ZERO), Next::Finished(_)));
+    }
+
+    assert!(matches!(scheduler.halted(), Some(HaltReason::AllFail { rows: 10, .. })));
+    assert_eq!(scheduler.take_set_aside().len(), 40);
+}
+
+#[test]
+fn a_budget_waits_for_what_is_in_flight_before_it_stops_the_run() {
+    let mut config = config(RateLimits::NONE, 10);
+    config.budget = Budget::new(Some(Money(2500)), None, None, Money::ZERO);
+    let mut scheduler = scheduler_with(500, config);
+    let mut finished = 0;
+    loop {
+        let tickets = dispatched(&mut scheduler, Instant::ZERO);
+        assert!(tickets.len() <= 2);
+        if tickets.is_empty() {
+            break;
+        }
+        for ticket in tickets {
+            scheduler.on_end(ticket, answer(), Instant::ZERO);
+            finished += 1;
+        }
+    }
+
+    assert!(matches!(scheduler.halted(), Some(HaltReason::Budget(_))));
+    assert_eq!(finished, 151, "the last row starts while 1,000 of 2,500 are left");
+    assert!(scheduler.spent() <= Money(2500));
+}
+
+#[test]
+fn a_head_raises_a_level_towards_what_the_server_has_left() {
+    let mut scheduler = scheduler_with(1000, config(RateLimits::new(1000, 450_000, 90_000), 500));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(tickets.len(), 15, "a second's worth of output by the first prediction");
+    let signals = RateSignals {
+        requests: LimitSignal { limit: Some(1000), remaining: Some(990) },
+        input_tokens: LimitSignal { limit: Some(450_000), remaining: Some(449_000) },
+        output_tokens: LimitSignal { limit: Some(90_000), remaining: Some(90_000) },
+        ..RateSignals::default()
+    };
+
+    tickets.iter().for_each(|&ticket| scheduler.on_head(ticket, 200, &signals, Instant::ZERO));
+
+    assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 30, "twice what was answered");
+}
+
+#[test]
+fn after_a_halt_nothing_starts() {
+    let mut scheduler = scheduler_with(10, config(RateLimits::NONE, 2));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    scheduler.halt(HaltReason::Signal(2));
+    scheduler.offer(planned("late", 1, 1), Instant::ZERO);
+
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Wait { reason: Reason::Draining, .. }));
+    tickets.into_iter().for_each(|ticket| {
+        scheduler.on_end(ticket, answer(), Instant::from_secs(1));
+    });
+    assert!(matches!(scheduler.poll(Instant::from_secs(1)), Step::Drained));
+    assert_eq!(scheduler.take_set_aside().len(), 9);
+}

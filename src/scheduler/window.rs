@@ -1,0 +1,281 @@
+//! How many requests may be in flight at once.
+//!
+//! The window follows need: it grows by one for each answer that came while it was what held the run back, which
+//! doubles it in a round trip, and so reaches rate times latency by itself. Where no rate limit binds, growth goes on
+//! only while throughput follows. Overload cuts it when more than a fifth of the last answers were overloaded, at most
+//! once in a round trip, and it returns to nine tenths of the last good size within a minute. A concurrency refusal cuts
+//! it to what was in flight.
+//!
+//! Rejected: a window computed as measured rate times measured latency. It lags both, and shrinks just when a burst is
+//! there to be used.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// What an automatic window begins with.
+const FIRST: usize = 16;
+/// Answers that the share of overload is taken over.
+const RECENT: u32 = 20;
+/// A cut leaves this share.
+const CUT: f64 = 0.7;
+/// From a cut to nine tenths of the last good window.
+const RECOVERY: Duration = Duration::from_secs(60);
+/// How often growth is tried again where throughput did not follow.
+const REPROBE: Duration = Duration::from_secs(5);
+
+/// The concurrency window.
+#[derive(Debug)]
+pub struct Window {
+    size: usize,
+    most: usize,
+    is_fixed: bool,
+    /// The last 20 answers, one bit each: overloaded or not.
+    recent: u32,
+    recent_count: u32,
+    recovery: Option<Recovery>,
+    no_cut_until: Instant,
+    epoch: Epoch,
+}
+
+/// A return to a former size after a cut.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    from: usize,
+    to: usize,
+    since: Instant,
+}
+
+/// Throughput at one window size, to see whether growth helps.
+#[derive(Debug, Default)]
+struct Epoch {
+    since: Instant,
+    answers: usize,
+    /// Answers that make the epoch: a window's worth as it was at the start.
+    goal: usize,
+    was_full: bool,
+    last: Option<(usize, f64)>,
+    settled_until: Option<Instant>,
+}
+
+impl Window {
+    /// Returns a window of exactly `size`, at least 1.
+    pub fn fixed(size: usize) -> Self {
+        Self { is_fixed: true, ..Self::sized(size.max(1), size.max(1)) }
+    }
+
+    /// Returns a window that begins at 16 and grows to at most `most` as needed.
+    pub fn auto(most: usize) -> Self {
+        Self::sized(FIRST.min(most.max(1)), most.max(1))
+    }
+
+    fn sized(size: usize, most: usize) -> Self {
+        Self {
+            size,
+            most,
+            is_fixed: false,
+            recent: 0,
+            recent_count: 0,
+            recovery: None,
+            no_cut_until: Instant::ZERO,
+            epoch: Epoch::default(),
+        }
+    }
+
+    /// Returns the size in force.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Returns the largest size it may take.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Notes that more could have been sent but for the window.
+    pub fn on_full(&mut self) {
+        self.epoch.was_full = true;
+    }
+
+    /// Takes in an answer (of any kind but overload).
+    pub fn on_answer(&mut self, now: Instant) {
+        self.remember(false);
+        self.recover(now);
+        if self.is_fixed || self.recovery.is_some() {
+            return;
+        }
+        self.epoch.answers += 1;
+        if self.epoch.was_full && !self.is_settled(now) {
+            self.size = (self.size + 1).min(self.most);
+        }
+        if self.epoch.answers >= self.epoch.goal.max(32) {
+            self.end_epoch(now);
+        }
+    }
+
+    /// Takes in an overloaded answer to a request sent at `sent_at`.
+    pub fn on_overload(&mut self, sent_at: Instant, now: Instant) {
+        self.remember(true);
+        let overloaded = self.recent.count_ones();
+        if self.recent_count >= RECENT / 2 && overloaded * 5 > self.recent_count && now >= self.no_cut_until {
+            self.cut_to((self.size as f64 * CUT) as usize, sent_at, now);
+        }
+    }
+
+    /// Takes in a refusal for too many requests at once, with `in_flight` of them open when it came.
+    pub fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
+        if now >= self.no_cut_until {
+            let held = in_flight.min(self.size);
+            self.most = self.most.min(held.max(1));
+            self.cut_to(held * 9 / 10, sent_at, now);
+            self.recovery = None;
+        }
+    }
+
+    /// Starts small again after an outage; the former size comes back as answers do.
+    pub fn restart(&mut self, now: Instant) {
+        let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
+        self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
+        self.size = 2.min(to);
+        self.recent = 0;
+        self.recent_count = 0;
+    }
+
+    fn cut_to(&mut self, size: usize, sent_at: Instant, now: Instant) {
+        let to = self.recovery.map_or(self.size, |recovery| recovery.to);
+        self.size = size.max(1);
+        self.recovery = Some(Recovery { from: self.size, to, since: now });
+        // Answers to what was sent before the cut say nothing about the size after it.
+        self.no_cut_until = now + now.since(sent_at).max(Duration::from_secs(1));
+        self.recent = 0;
+        self.recent_count = 0;
+    }
+
+    fn recover(&mut self, now: Instant) {
+        let Some(Recovery { from, to, since }) = self.recovery else { return };
+        let goal = (to * 9).div_ceil(10).max(from);
+        let share = now.since(since).as_secs_f64() / RECOVERY.as_secs_f64();
+        self.size = (from + ((goal - from) as f64 * share) as usize).clamp(self.size.min(goal), goal);
+        if share >= 1.0 {
+            self.recovery = None;
+            self.size = if self.is_fixed { to } else { goal };
+        }
+    }
+
+    fn remember(&mut self, is_overload: bool) {
+        self.recent = (self.recent << 1 | u32::from(is_overload)) & ((1 << RECENT) - 1);
+        self.recent_count = (self.recent_count + 1).min(RECENT);
+    }
+
+    fn is_settled(&self, now: Instant) -> bool {
+        self.epoch.settled_until.is_some_and(|until| now < until)
+    }
+
+    /// Compares throughput with that of the last window of clearly smaller size; goes back where growth did not help.
+    fn end_epoch(&mut self, now: Instant) {
+        let seconds = now.since(self.epoch.since).as_secs_f64();
+        let rate = self.epoch.answers as f64 / seconds.max(1e-9);
+        let was_full = std::mem::take(&mut self.epoch.was_full);
+        self.epoch.since = now;
+        self.epoch.answers = 0;
+        self.epoch.goal = self.size;
+        if !was_full {
+            self.epoch.last = None;
+            return;
+        }
+        match self.epoch.last {
+            Some((size, last)) if self.size * 2 >= size * 3 => {
+                if rate < last * 1.1 {
+                    self.size = size;
+                    self.epoch.last = None;
+                    self.epoch.settled_until = Some(now + REPROBE);
+                } else {
+                    self.epoch.last = Some((self.size, rate));
+                }
+            }
+            Some(_) => {}
+            None => self.epoch.last = Some((self.size, rate)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(window: &mut Window, count: usize, now: Instant) {
+        for _ in 0..count {
+            window.on_full();
+            window.on_answer(now);
+        }
+    }
+
+    #[test]
+    fn a_window_that_binds_doubles_in_a_round_trip() {
+        let mut window = Window::auto(1000);
+
+        answers(&mut window, 16, Instant::from_secs(1));
+
+        assert_eq!(window.size(), 32);
+    }
+
+    #[test]
+    fn a_window_that_does_not_bind_stays() {
+        let mut window = Window::auto(1000);
+
+        (0..100).for_each(|_| window.on_answer(Instant::from_secs(1)));
+
+        assert_eq!(window.size(), 16);
+    }
+
+    #[test]
+    fn growth_that_brings_no_throughput_is_taken_back() {
+        let mut window = Window::auto(1000);
+        // A server that answers a thousand a second, whatever the window.
+        let mut now = 0;
+        for _ in 0..3_000 {
+            now += 1;
+            answers(&mut window, 1, Instant::from_millis(now));
+        }
+
+        assert!(window.size() < 200, "settled at {}", window.size());
+    }
+
+    #[test]
+    fn a_fifth_of_overload_is_borne_and_more_cuts_once_in_a_round_trip() {
+        let mut window = Window::fixed(100);
+        let now = Instant::from_secs(10);
+        (0..16).for_each(|_| window.on_answer(now));
+        (0..4).for_each(|_| window.on_overload(Instant::from_secs(8), now));
+        assert_eq!(window.size(), 100);
+
+        (0..15).for_each(|_| window.on_overload(Instant::from_secs(8), now));
+
+        assert_eq!(window.size(), 70);
+    }
+
+    #[test]
+    fn a_cut_window_is_back_at_nine_tenths_within_a_minute() {
+        let mut window = Window::fixed(100);
+        (0..20).for_each(|_| window.on_overload(Instant::ZERO, Instant::from_secs(1)));
+        assert_eq!(window.size(), 70);
+
+        window.on_answer(Instant::from_secs(31));
+        let half_way = window.size();
+        window.on_answer(Instant::from_secs(60));
+
+        assert_eq!(half_way, 80);
+        assert!((89..=90).contains(&window.size()), "{}", window.size());
+    }
+
+    #[test]
+    fn a_concurrency_refusal_bounds_the_window_by_what_was_open() {
+        let mut window = Window::auto(1000);
+        answers(&mut window, 84, Instant::from_secs(1));
+
+        window.on_concurrency_refusal(50, Instant::ZERO, Instant::from_secs(2));
+        answers(&mut window, 500, Instant::from_secs(9));
+
+        assert!(window.size() <= 50, "{}", window.size());
+    }
+}
