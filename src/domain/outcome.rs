@@ -144,6 +144,8 @@ pub struct Failure {
     pub message: String,
     /// `request-id`, which support asks for.
     pub request_id: Option<String>,
+    /// What it used as far as the response told (a stream that broke off after its first event); else nothing.
+    pub usage: Usage,
 }
 
 /// Kinds of 429.
@@ -245,6 +247,20 @@ pub enum Verdict {
     Halt(HaltReason),
     /// The attempt was cut off by us, on a second interrupt: its row stays pending.
     Aborted,
+}
+
+impl Verdict {
+    /// Returns whether the attempt may have been billed without an answer that is kept.
+    ///
+    /// A rejection may have been when it came after a 200 head, or as an answer too large to keep.
+    pub fn is_maybe_paid(&self) -> bool {
+        match self {
+            Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,
+            Self::Rejected { class, failure } => *class == ErrorClass::InvalidOutput || failure.status == Some(200),
+            Self::Aborted => true,
+            Self::Answered(_) | Self::Limited { .. } | Self::Forbidden(_) | Self::NoModel(_) | Self::Halt(_) => false,
+        }
+    }
 }
 
 /// One try of a job, as its outcome keeps it.

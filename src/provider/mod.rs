@@ -5,6 +5,8 @@
 
 pub mod anthropic;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::domain::{Failure, Job, Message, RateSignals};
@@ -42,6 +44,8 @@ pub enum Reply {
         failure: Failure,
         /// Whether it came inside a 200 stream.
         is_in_stream: bool,
+        /// How long to wait, where the body itself says so (a gateway's `retry_after`).
+        retry_after: Option<Duration>,
     },
     /// A 200 that is no whole answer: empty, no JSON, wrong shape, cut off, a stream without its end.
     Broken {
@@ -68,6 +72,9 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Returns what a head says about limits. `now` is wall-clock time, for dates in headers.
     fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals;
+
+    /// Returns the id under which the provider knows the request, for those who ask its support.
+    fn request_id(&self, head: &ReplyHead) -> Option<String>;
 
     /// Returns the decoder for a response with this head, whatever was asked for: a server may answer a stream request
     /// with plain JSON.

@@ -1,1 +1,466 @@
-//! To come.
+//! Requests over HTTP.
+//!
+//! The only user of reqwest. Owns connections, credentials on the wire, time limits and the limit on a body's size.
+//!
+//! - One [`Transport::send`] is one request: redirects are not followed (the key would go along) and nothing is tried
+//!   again here, so that every attempt is one that the scheduler knows of.
+//! - Two time limits: `timeout` runs from the call to the end of the body. `idle_timeout` runs between pieces of the
+//!   body only, after the head: a call without streaming is silent for as long as the model works, and its head comes
+//!   when the whole answer is there. A stream's head comes at once, and its pings keep it alive.
+//! - Only a failure to connect surely sent nothing. Everything later may have reached the server and been paid for.
+//! - Error bodies (any status but 2xx) have the key taken out before anybody sees them, since servers echo it.
+//!
+//! Rejected: reqwest's own `read_timeout`, which runs from the send and would kill long silent calls.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::{BaseUrl, Exchange, Transport, WireError, WireErrorKind};
+use crate::provider::{ReplyHead, WireRequest};
+
+pub(super) use reqwest::Url;
+
+/// The largest body that is read by default, after decompression.
+pub const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter than the idle limits of servers and load balancers (mostly 60 s), so that a pooled connection is seldom one
+/// that the other side has closed.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// Servers allow 100 streams or more on one HTTP/2 connection; above its limit calls would queue, unseen, while their
+/// time runs.
+const STREAMS_PER_CONNECTION: usize = 64;
+/// Of an error body no more than this is read: no error needs it.
+const MAX_ERROR_BYTES: usize = 1024 * 1024;
+/// Shorter ones are placeholders (`x`, `key`), and taking those out would only garble the text.
+const SHORTEST_KEY: usize = 8;
+
+/// How requests are authorized.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// `x-api-key`.
+    ApiKey(SecretString),
+    /// `authorization: Bearer`.
+    Bearer(SecretString),
+    /// Not at all: a simulator, or a proxy that adds its own.
+    None,
+}
+
+/// How to reach the API.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where.
+    pub base_url: BaseUrl,
+    /// With which key.
+    pub credential: Credential,
+    /// The longest a request may take, from its start to the last byte of the answer.
+    pub timeout: Duration,
+    /// The longest silence between two pieces of a body.
+    pub idle_timeout: Duration,
+    /// How many requests are in flight at most: so many connections are kept.
+    pub max_connections: usize,
+    /// The largest body, in bytes after decompression.
+    pub max_response_bytes: usize,
+    /// Certificates of authorities to trust beside the system's, as PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Whether to share connections over HTTP/2.
+    pub http2: bool,
+}
+
+impl HttpConfig {
+    /// Returns the defaults: 600 s in all, 60 s between pieces, 32 MiB, HTTP/1.1.
+    pub fn new(base_url: BaseUrl, credential: Credential) -> Self {
+        Self {
+            base_url,
+            credential,
+            timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(60),
+            max_connections: 16,
+            max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
+            ca_pem: None,
+            http2: false,
+        }
+    }
+}
+
+/// Why a transport can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The key can't stand in a header. What it holds is not said.
+    #[error("the API key is empty or holds characters that can't be sent (a line break?): check where it comes from")]
+    Credential,
+    /// The file of certificates is unusable.
+    #[error("the file of --ca-file holds no usable PEM certificate: {reason}")]
+    CaFile {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The client can't be built.
+    #[error("the HTTP client can't be set up: {reason}")]
+    Client {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Sends requests over HTTP.
+pub struct HttpTransport {
+    clients: Vec<reqwest::Client>,
+    next_client: AtomicUsize,
+    base_url: BaseUrl,
+    authorization: Option<(http::HeaderName, HeaderValue)>,
+    credential: Credential,
+    timeout: Duration,
+    idle_timeout: Duration,
+    max_response_bytes: usize,
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+impl HttpTransport {
+    /// Builds the client or clients. Nothing is sent.
+    ///
+    /// # Errors
+    /// Any [`TransportError`].
+    pub fn new(config: HttpConfig) -> Result<Self, TransportError> {
+        let authorization = authorization(&config.credential)?;
+        let count = if config.http2 { config.max_connections.div_ceil(STREAMS_PER_CONNECTION).max(1) } else { 1 };
+        let clients = (0..count).map(|_| client(&config)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            clients,
+            next_client: AtomicUsize::new(0),
+            base_url: config.base_url,
+            authorization,
+            credential: config.credential,
+            timeout: config.timeout,
+            idle_timeout: config.idle_timeout,
+            max_response_bytes: config.max_response_bytes,
+        })
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        let turn = self.next_client.fetch_add(1, Ordering::Relaxed);
+        &self.clients[turn % self.clients.len()]
+    }
+
+    fn request(&self, request: WireRequest) -> reqwest::RequestBuilder {
+        let url = self.base_url.join(request.path);
+        let mut headers = request.headers;
+        if let Some((name, value)) = &self.authorization {
+            headers.insert(name.clone(), value.clone());
+        }
+        self.client().post(url).headers(headers).body(request.body)
+    }
+}
+
+impl Transport for HttpTransport {
+    type Exchange = HttpExchange;
+
+    async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
+        let deadline = after(self.timeout);
+        let mut response = match tokio::time::timeout_at(deadline, self.request(request).send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(before_head(error, self.base_url.origin())),
+            Err(_) => return Err(timed_out(self.timeout, "no answer began")),
+        };
+        let status = response.status().as_u16();
+        let head = ReplyHead { status, headers: std::mem::take(response.headers_mut()) };
+        let is_success = response.status().is_success();
+        Ok(HttpExchange {
+            head,
+            response,
+            deadline,
+            timeout: self.timeout,
+            idle_timeout: self.idle_timeout,
+            received_bytes: 0,
+            max_bytes: self.max_response_bytes,
+            reading: if is_success { Reading::Pieces } else { Reading::WholeError(self.credential.clone()) },
+        })
+    }
+}
+
+fn authorization(credential: &Credential) -> Result<Option<(http::HeaderName, HeaderValue)>, TransportError> {
+    let (name, text) = match credential {
+        Credential::ApiKey(key) => (http::HeaderName::from_static("x-api-key"), SecretString::clone(key)),
+        Credential::Bearer(token) => (AUTHORIZATION, format!("Bearer {}", token.expose_secret()).into()),
+        Credential::None => return Ok(None),
+    };
+    if exposed(credential).is_some_and(|key| key.trim().is_empty()) {
+        return Err(TransportError::Credential);
+    }
+    let mut value = HeaderValue::from_str(text.expose_secret()).map_err(|_| TransportError::Credential)?;
+    value.set_sensitive(true);
+    Ok(Some((name, value)))
+}
+
+fn exposed(credential: &Credential) -> Option<&str> {
+    match credential {
+        Credential::ApiKey(secret) | Credential::Bearer(secret) => Some(secret.expose_secret()),
+        Credential::None => None,
+    }
+}
+
+fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
+    // Fails when a provider is installed already, by an earlier transport or by the program: both are what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .gzip(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(config.max_connections.max(1))
+        .tcp_keepalive(TCP_KEEPALIVE);
+    builder = match (config.http2, config.base_url.is_https()) {
+        (false, _) => builder.http1_only(),
+        (true, true) => builder,
+        (true, false) => builder.http2_prior_knowledge(),
+    };
+    if config.base_url.is_loopback() {
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = &config.ca_pem {
+        builder = builder.tls_certs_merge(authorities(pem)?);
+    }
+    builder.build().map_err(|error| TransportError::Client { reason: described(&error) })
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem)
+        .map_err(|error| TransportError::CaFile { reason: described(&error) })?;
+    if certificates.is_empty() {
+        return Err(TransportError::CaFile { reason: "it has no BEGIN CERTIFICATE".to_owned() });
+    }
+    Ok(certificates)
+}
+
+/// Returns the moment `duration` from here; a century for one that the clock can't hold.
+fn after(duration: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
+}
+
+/// A response whose head has come.
+pub struct HttpExchange {
+    head: ReplyHead,
+    response: reqwest::Response,
+    deadline: Instant,
+    timeout: Duration,
+    idle_timeout: Duration,
+    received_bytes: usize,
+    max_bytes: usize,
+    reading: Reading,
+}
+
+/// How the body is read.
+enum Reading {
+    /// Piece by piece.
+    Pieces,
+    /// An error's body: in one piece, since the key to be taken out may be cut apart by the pieces in which it comes.
+    WholeError(Credential),
+    /// An error's body that was read, with what cut it short.
+    Ended(Option<WireError>),
+}
+
+impl fmt::Debug for HttpExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpExchange").field("status", &self.head.status).finish_non_exhaustive()
+    }
+}
+
+impl Exchange for HttpExchange {
+    fn head(&self) -> &ReplyHead {
+        &self.head
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        match std::mem::replace(&mut self.reading, Reading::Ended(None)) {
+            Reading::Pieces => {
+                self.reading = Reading::Pieces;
+                self.piece().await
+            }
+            Reading::WholeError(credential) => Ok(Some(self.whole_error(&credential).await)),
+            Reading::Ended(Some(error)) => Err(error),
+            Reading::Ended(None) => Ok(None),
+        }
+    }
+}
+
+impl HttpExchange {
+    async fn piece(&mut self) -> Result<Option<Bytes>, WireError> {
+        let idle_deadline = after(self.idle_timeout);
+        let until = idle_deadline.min(self.deadline);
+        let chunk = match tokio::time::timeout_at(until, self.response.chunk()).await {
+            Ok(Ok(chunk)) => chunk,
+            Ok(Err(error)) => return Err(in_body(&error)),
+            Err(_) if idle_deadline < self.deadline => return Err(went_silent(self.idle_timeout)),
+            Err(_) => return Err(timed_out(self.timeout, "the answer did not end")),
+        };
+        self.received_bytes += chunk.as_ref().map_or(0, Bytes::len);
+        if self.received_bytes > self.max_bytes {
+            return Err(too_large(self.max_bytes));
+        }
+        Ok(chunk)
+    }
+
+    async fn whole_error(&mut self, credential: &Credential) -> Bytes {
+        let mut body = BytesMut::new();
+        let cut = loop {
+            match self.piece().await {
+                Ok(Some(piece)) if body.len() + piece.len() <= MAX_ERROR_BYTES => body.extend_from_slice(&piece),
+                Ok(_) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        self.reading = Reading::Ended(cut);
+        match exposed(credential).filter(|key| key.len() >= SHORTEST_KEY) {
+            Some(key) => without(&body, key.as_bytes()),
+            None => body.freeze(),
+        }
+    }
+}
+
+fn without(body: &[u8], key: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(b"[key]");
+        rest = &rest[at + key.len()..];
+    }
+    out.extend_from_slice(rest);
+    out.freeze()
+}
+
+fn before_head(error: reqwest::Error, origin: &str) -> WireError {
+    let what = described(&error);
+    if !error.is_connect() {
+        let message = format!("the connection to {origin} broke before an answer began: {what}");
+        return WireError { kind: WireErrorKind::Broken, maybe_sent: true, message };
+    }
+    let kind = if is_tls(&error) { WireErrorKind::Tls } else { WireErrorKind::Connect };
+    WireError { kind, maybe_sent: false, message: format!("could not connect to {origin}: {what}") }
+}
+
+fn in_body(error: &reqwest::Error) -> WireError {
+    let message = format!("the connection broke within the answer: {}", described(error));
+    WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
+}
+
+fn timed_out(timeout: Duration, what: &str) -> WireError {
+    let message = format!("{what} within {timeout:?} (--timeout)");
+    WireError { kind: WireErrorKind::Timeout, maybe_sent: true, message }
+}
+
+fn went_silent(idle_timeout: Duration) -> WireError {
+    let message = format!("nothing came for {idle_timeout:?} in the middle of the answer (--idle-timeout)");
+    WireError { kind: WireErrorKind::Idle, maybe_sent: true, message }
+}
+
+fn too_large(max_bytes: usize) -> WireError {
+    let message = format!("the answer is larger than {max_bytes} bytes, the most that is read");
+    WireError { kind: WireErrorKind::TooLarge, maybe_sent: true, message }
+}
+
+/// Returns the innermost causes of a failure. Leaves out reqwest's own words: they hold the URL.
+fn described(error: &reqwest::Error) -> String {
+    let mut causes: Vec<String> = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if causes.last().is_none_or(|last| !last.ends_with(&text)) {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    if causes.is_empty() { "the client gave no reason".to_owned() } else { causes.join(": ") }
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(cause) = next {
+        if is_tls_cause(cause) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
+/// An I/O error keeps what it wraps out of its chain of sources.
+fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::parse_base_url;
+
+    fn base() -> BaseUrl {
+        parse_base_url("http://127.0.0.1:1", false).expect("a loopback URL")
+    }
+
+    #[test]
+    fn a_key_that_fits_in_no_header_is_refused_unsaid() {
+        for key in ["", "  ", "sk-canary\nx"] {
+            let error =
+                HttpTransport::new(HttpConfig::new(base(), Credential::ApiKey(key.into()))).expect_err("a bad key");
+
+            assert!(!error.to_string().contains("canary"));
+        }
+    }
+
+    #[test]
+    fn no_form_of_debug_shows_the_key() {
+        let config = HttpConfig::new(base(), Credential::Bearer("sk-canary-1".into()));
+
+        let shown = format!("{config:?}");
+        let transport = HttpTransport::new(config).expect("a plain client");
+
+        assert!(!shown.contains("canary"));
+        assert!(!format!("{transport:?} {:?}", transport.authorization).contains("canary"));
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let mut config = HttpConfig::new(base(), Credential::None);
+        config.ca_pem = Some(b"hello".to_vec());
+
+        let error = HttpTransport::new(config).expect_err("no certificate in it");
+
+        assert!(matches!(error, TransportError::CaFile { .. }));
+    }
+
+    #[test]
+    fn the_key_is_taken_out_wherever_it_stands() {
+        assert_eq!(without(b"a KEY1 b KEY1", b"KEY1"), &b"a [key] b [key]"[..]);
+        assert_eq!(without(b"KEY", b"KEY1"), &b"KEY"[..]);
+    }
+
+    #[test]
+    fn shared_connections_are_as_many_as_the_window_needs() {
+        let mut config = HttpConfig::new(base(), Credential::None);
+        config.http2 = true;
+        config.max_connections = 200;
+
+        let transport = HttpTransport::new(config).expect("a plain client");
+
+        assert_eq!(transport.clients.len(), 4);
+    }
+}

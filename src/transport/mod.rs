@@ -3,7 +3,10 @@
 //! Owns connections and time limits on them. Knows nothing of jobs, limits or meaning. [`http`] is the only user of
 //! the HTTP client; the simulator has a second transport without sockets for runs on virtual time.
 
+mod base_url;
 pub mod http;
+
+pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
 
 use std::future::Future;
 

@@ -1,1 +1,134 @@
-//! To come.
+//! The Claude Messages API.
+//!
+//! Owns its wire form: requests, heads, whole answers, streams. Knows nothing of credentials (the transport adds them)
+//! and nothing of what an error means for a run ([`crate::classify`]). An answer's bytes are never written again by
+//! us, except where a stream has to be folded into the one message it stands for; then every value in it is still the
+//! server's own text.
+
+pub mod headers;
+mod members;
+mod reply;
+mod request;
+mod sse;
+mod text;
+mod usage;
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+use super::{Decoder, Provider, ReplyHead, WireRequest};
+use crate::domain::{Job, RateSignals};
+
+/// A setting that can't be sent in a header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{header} can't be sent: {value:?} holds characters that a header may not have")]
+pub struct DialectError {
+    /// Which header.
+    pub header: &'static str,
+    /// What was given.
+    pub value: String,
+}
+
+/// The API in one version, with one set of betas.
+#[derive(Clone, Debug)]
+pub struct Anthropic {
+    whole: HeaderMap,
+    stream: HeaderMap,
+}
+
+impl Anthropic {
+    /// Returns the provider that sends `api_version`, `betas` (left out when there are none) and `extra` headers.
+    ///
+    /// An extra header replaces one of the same name.
+    ///
+    /// # Errors
+    /// [`DialectError`] when a value can't stand in a header.
+    pub fn new(api_version: &str, betas: &[String], extra: HeaderMap) -> Result<Self, DialectError> {
+        let mut whole = HeaderMap::new();
+        whole.insert("anthropic-version", header("anthropic-version", api_version)?);
+        if !betas.is_empty() {
+            whole.insert("anthropic-beta", header("anthropic-beta", &betas.join(","))?);
+        }
+        whole.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut stream = whole.clone();
+        whole.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        stream.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        whole.extend(extra.clone());
+        stream.extend(extra);
+        Ok(Self { whole, stream })
+    }
+}
+
+fn header(header: &'static str, value: &str) -> Result<HeaderValue, DialectError> {
+    HeaderValue::from_str(value).map_err(|_| DialectError { header, value: value.to_owned() })
+}
+
+impl Provider for Anthropic {
+    fn encode(&self, job: &Job, stream: bool) -> WireRequest {
+        let (body, is_stream) = request::body(&job.params, stream);
+        let headers = if is_stream { self.stream.clone() } else { self.whole.clone() };
+        WireRequest { path: "/v1/messages", headers, body, is_stream }
+    }
+
+    fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {
+        headers::rate_signals(&head.headers, now)
+    }
+
+    fn request_id(&self, head: &ReplyHead) -> Option<String> {
+        headers::request_id(&head.headers)
+    }
+
+    fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
+        let request_id = headers::request_id(&head.headers);
+        if is_success(head.status) && headers::is_event_stream(&head.headers) {
+            return Box::new(sse::SseDecoder::new(head.status, request_id));
+        }
+        Box::new(reply::WholeDecoder::new(head.status, request_id))
+    }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_name_the_version_and_join_the_betas() {
+        let betas = ["a-1".to_owned(), "b-2".to_owned()];
+
+        let provider = Anthropic::new("2023-06-01", &betas, HeaderMap::new()).expect("plain values fit in headers");
+
+        assert_eq!(provider.whole["anthropic-version"], "2023-06-01");
+        assert_eq!(provider.whole["anthropic-beta"], "a-1,b-2");
+        assert_eq!(provider.whole["accept"], "application/json");
+        assert_eq!(provider.stream["accept"], "text/event-stream");
+    }
+
+    #[test]
+    fn no_betas_send_no_beta_header() {
+        let provider = Anthropic::new("2023-06-01", &[], HeaderMap::new()).expect("plain values fit in headers");
+
+        assert!(!provider.whole.contains_key("anthropic-beta"));
+        assert!(!provider.whole.contains_key("x-api-key"));
+    }
+
+    #[test]
+    fn an_extra_header_replaces_ours() {
+        let extra = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))]);
+
+        let provider = Anthropic::new("2023-06-01", &[], extra).expect("plain values fit in headers");
+
+        assert_eq!(provider.stream.get_all(CONTENT_TYPE).iter().count(), 1);
+        assert_eq!(provider.stream[CONTENT_TYPE], "application/json; charset=utf-8");
+    }
+
+    #[test]
+    fn a_line_break_in_a_beta_is_refused() {
+        let error = Anthropic::new("2023-06-01", &["a\nb".to_owned()], HeaderMap::new()).expect_err("a line break");
+
+        assert_eq!(error.header, "anthropic-beta");
+    }
+}

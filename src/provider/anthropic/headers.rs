@@ -1,0 +1,276 @@
+//! What a response head says: limits, waiting, the request's id.
+//!
+//! Everything in a head comes from the server or from something in between, so each value is read strictly and a value
+//! that makes no sense is as good as none. Source: API documentation, "Rate limits", response headers (2026-08-22).
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+
+use crate::domain::{LimitSignal, RateSignals};
+
+/// The longest wait that is believed. Values of several days occur (302,539 s has been seen); a spend cap is lifted
+/// within a month; more than a year is a mistake.
+const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
+
+/// Above this a limit is no limit: proxies send 2³² and 2⁶³ for "none".
+const LARGEST_LIMIT: u64 = 4_000_000_000;
+
+/// Returns what a head says about limits and waiting.
+///
+/// `now` is wall-clock time, for a date in `retry-after` when the head has no `date` of its own. With one, the two are
+/// compared with each other, so that a server whose clock is off is still waited for exactly as long as it asks.
+pub fn rate_signals(headers: &HeaderMap, now: Timestamp) -> RateSignals {
+    RateSignals {
+        requests: limit(headers, "anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining"),
+        input_tokens: limit(
+            headers,
+            "anthropic-ratelimit-input-tokens-limit",
+            "anthropic-ratelimit-input-tokens-remaining",
+        ),
+        output_tokens: limit(
+            headers,
+            "anthropic-ratelimit-output-tokens-limit",
+            "anthropic-ratelimit-output-tokens-remaining",
+        ),
+        retry_after: retry_after(headers, now),
+        should_retry: should_retry(headers),
+    }
+}
+
+/// Returns the id the API gave the request, at most 128 visible ASCII characters.
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = single(headers, "request-id").or_else(|| single(headers, "x-request-id"))?;
+    let is_id = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_id.then(|| id.to_owned())
+}
+
+/// Returns whether the body is a stream of events.
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("text/event-stream")
+}
+
+fn limit(headers: &HeaderMap, limit: &str, remaining: &str) -> LimitSignal {
+    LimitSignal { limit: count(headers, limit).filter(|&limit| limit > 0), remaining: count(headers, remaining) }
+}
+
+fn count(headers: &HeaderMap, name: &str) -> Option<u32> {
+    let text = single(headers, name)?;
+    if !is_digits(text) {
+        return None;
+    }
+    let value: u64 = text.parse().ok()?;
+    u32::try_from(value).ok().filter(|_| value <= LARGEST_LIMIT)
+}
+
+fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match single(headers, "x-should-retry")? {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// The longer of the two forms: waiting less than one of them asks for would break a promise.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let in_millis = single(headers, "retry-after-ms").and_then(|text| positive(text, 1_000));
+    let plain = single(headers, RETRY_AFTER.as_str())
+        .and_then(|text| positive(text, 1).or_else(|| until(text, server_time(headers).unwrap_or(now))));
+    in_millis.max(plain)
+}
+
+/// Reads a positive number of which `per_second` make a second.
+fn positive(text: &str, per_second: u32) -> Option<Duration> {
+    let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
+    let wait = match whole {
+        Some(units) => Duration::from_secs(units).checked_div(per_second)?,
+        None => Duration::try_from_secs_f64(decimal(text)? / f64::from(per_second)).ok()?,
+    };
+    believable(wait)
+}
+
+/// Reads a decimal number without the words (`inf`, `nan`) that Rust's own reader takes.
+fn decimal(text: &str) -> Option<f64> {
+    let starts_well = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    (starts_well && is_plain).then(|| text.parse().ok()).flatten()
+}
+
+fn until(text: &str, now: Timestamp) -> Option<Duration> {
+    let wait = date(text)?.duration_since(now);
+    believable(Duration::try_from(wait).ok()?)
+}
+
+fn believable(wait: Duration) -> Option<Duration> {
+    (!wait.is_zero() && wait <= LONGEST_WAIT).then_some(wait)
+}
+
+fn server_time(headers: &HeaderMap) -> Option<Timestamp> {
+    date(single(headers, DATE.as_str())?)
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    const PARSER: DateTimeParser = DateTimeParser::new();
+    PARSER.parse_timestamp(text).ok()
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns the value of a header that is there once; several are as good as none, since one can't tell which holds.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    value.to_str().ok().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    /// Sunday, 22 November 2026, 10:00:00 UTC.
+    fn now() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().expect("a fixed instant")
+    }
+
+    fn head(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("the test writes a header value");
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    fn wait(pairs: &[(&'static str, &str)]) -> Option<Duration> {
+        rate_signals(&head(pairs), now()).retry_after
+    }
+
+    #[test]
+    fn a_recorded_head_gives_limits_and_what_remains() {
+        let headers = head(&[
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2026-02-25T20:02:32Z"),
+            ("anthropic-ratelimit-input-tokens-limit", "30000"),
+            ("anthropic-ratelimit-input-tokens-remaining", "28000"),
+            ("anthropic-ratelimit-output-tokens-limit", "8000"),
+            ("anthropic-ratelimit-output-tokens-remaining", "0"),
+        ]);
+
+        let signals = rate_signals(&headers, now());
+
+        assert_eq!(signals.requests, LimitSignal { limit: Some(50), remaining: Some(49) });
+        assert_eq!(signals.input_tokens, LimitSignal { limit: Some(30_000), remaining: Some(28_000) });
+        assert_eq!(signals.output_tokens, LimitSignal { limit: Some(8_000), remaining: Some(0) });
+        assert_eq!(signals.retry_after, None);
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_no_limits() {
+        for nonsense in ["4000000001", "4294967296", "9223372036854775807", "0", "-5", "1e6", "50.0", "", "unlimited"] {
+            let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]), now());
+
+            assert_eq!(signals.requests.limit, None, "{nonsense:?}");
+        }
+        let largest = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", "4000000000")]), now());
+        assert_eq!(largest.requests.limit, Some(4_000_000_000));
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form_it_comes_in() {
+        assert_eq!(wait(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(wait(&[("retry-after", " 7 ")]), Some(Duration::from_secs(7)));
+        assert_eq!(wait(&[("retry-after", "0.25")]), Some(Duration::from_millis(250)));
+        assert_eq!(wait(&[("retry-after-ms", "302539000")]), Some(Duration::from_secs(302_539)));
+        assert_eq!(wait(&[("retry-after-ms", "1.5")]), Some(Duration::from_micros(1_500)));
+        assert_eq!(wait(&[("retry-after", "Sun, 22 Nov 2026 10:01:30 GMT")]), Some(Duration::from_secs(90)));
+        assert_eq!(wait(&[("retry-after", "34560000")]), Some(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn nonsense_in_retry_after_is_as_good_as_none() {
+        let dates = [
+            "Sun, 22 Nov 2026 09:59:59 GMT",
+            "Sun, 22 Nov 2026 10:00:00 GMT",
+            "Mon, 32 Nov 2026 10:00:00 GMT",
+            "Fri, 31 Dec 2049 10:00:00 GMT",
+            "2026-11-22T10:05:00Z",
+        ];
+        let numbers = [
+            "",
+            "0",
+            "-3",
+            "NaN",
+            "inf",
+            "1e400",
+            "soon",
+            "5s",
+            "0x10",
+            "5, 10",
+            "99999999999999999999",
+            "٧",
+            ".",
+            "--1",
+            "+5",
+        ];
+        for shape in dates.into_iter().chain(numbers) {
+            assert_eq!(wait(&[("retry-after", shape)]), None, "retry-after: {shape:?}");
+            assert_eq!(wait(&[("retry-after-ms", shape)]), None, "retry-after-ms: {shape:?}");
+        }
+        assert_eq!(wait(&[("retry-after", "34560001")]), None, "more than 400 days");
+        assert_eq!(wait(&[("retry-after-ms", "34560000001")]), None, "more than 400 days");
+        assert_eq!(wait(&[("retry-after", "5"), ("retry-after", "10")]), None);
+    }
+
+    #[test]
+    fn the_longer_of_two_disagreeing_values_holds() {
+        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "2500")]), Some(Duration::from_millis(2_500)));
+        assert_eq!(wait(&[("retry-after", "3"), ("retry-after-ms", "2500")]), Some(Duration::from_secs(3)));
+        assert_eq!(wait(&[("retry-after", "nonsense"), ("retry-after-ms", "10")]), Some(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn a_date_is_measured_by_the_servers_own_clock() {
+        let ahead = [("date", "Sun, 22 Nov 2026 10:10:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 10:10:20 GMT")];
+        let behind = [("date", "Sun, 22 Nov 2026 09:50:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 09:50:20 GMT")];
+
+        assert_eq!(wait(&ahead), Some(Duration::from_secs(20)));
+        assert_eq!(wait(&behind), Some(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn should_retry_is_one_of_two_words() {
+        let read = |text| rate_signals(&head(&[("x-should-retry", text)]), now()).should_retry;
+
+        assert_eq!(read("true"), Some(true));
+        assert_eq!(read("false"), Some(false));
+        assert_eq!(read("1"), None);
+    }
+
+    #[test]
+    fn a_request_id_is_visible_ascii_or_none() {
+        let id = |text| request_id(&head(&[("request-id", text)]));
+
+        assert_eq!(id("req_011CSHoEeqs5C35K2UUqR7Fy").as_deref(), Some("req_011CSHoEeqs5C35K2UUqR7Fy"));
+        assert_eq!(id("two words"), None);
+        assert_eq!(id(&"x".repeat(129)), None);
+    }
+
+    #[test]
+    fn an_event_stream_is_known_by_its_type() {
+        assert!(is_event_stream(&head(&[("content-type", "Text/Event-Stream; charset=utf-8")])));
+        assert!(!is_event_stream(&head(&[("content-type", "application/json")])));
+        assert!(!is_event_stream(&HeaderMap::new()));
+    }
+}

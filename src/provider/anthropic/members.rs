@@ -1,0 +1,94 @@
+//! JSON objects as ordered members with raw values: what a stream is folded in.
+
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::domain::Params;
+
+/// The objects of a stream have tens of members; more are an attack on the linear look-ups.
+const MOST_MEMBERS: usize = 256;
+
+/// Reads an object without touching its values.
+///
+/// # Errors
+/// When it is no object, or names a member twice (readers differ on which holds), or has more than 256.
+pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let members = deserializer.deserialize_map(Members)?;
+    deserializer.end()?;
+    Ok(members)
+}
+
+/// Returns the object's text.
+pub(super) fn text(members: &Params) -> Vec<u8> {
+    let mut out = Vec::new();
+    members.write_object(&mut out);
+    out
+}
+
+/// Returns what stands between the quotes of a JSON string, still escaped; `None` when it is no string.
+///
+/// Escaped pieces can be put together as they are. That keeps the server's own spelling, and heals a character whose
+/// two escaped halves came in different pieces.
+pub(super) fn inside_quotes(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// Returns JSON text as a raw value.
+///
+/// # Errors
+/// When it is no JSON.
+pub(super) fn raw(json: String) -> Result<Box<RawValue>, serde_json::Error> {
+    RawValue::from_string(json)
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Params;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+        let mut members = Params::default();
+        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            if members.0.len() == MOST_MEMBERS {
+                return Err(serde::de::Error::custom("an object of a stream has more than 256 members"));
+            }
+            if members.get(&name).is_some() {
+                return Err(serde::de::Error::custom(format_args!("an object names {name:?} twice")));
+            }
+            members.0.push((name.into(), value));
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_and_spelling_survive() {
+        let members = parse(r#" { "b" : 1.50 , "a" : [ 1, 2 ] } "#).expect("an object");
+
+        assert_eq!(text(&members), br#"{"b":1.50,"a":[ 1, 2 ]}"#);
+    }
+
+    #[test]
+    fn a_member_named_twice_is_refused() {
+        assert!(parse(r#"{"a":1,"\u0061":2}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for json in ["[]", "1", "{", "{} {}", ""] {
+            assert!(parse(json).is_err(), "{json:?}");
+        }
+    }
+}

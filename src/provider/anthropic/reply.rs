@@ -1,0 +1,403 @@
+//! Whole responses: a message as JSON, or an error in whatever form it comes.
+//!
+//! Invariant: a message is the server's own bytes (without white space around it, and with line breaks between its
+//! tokens as blanks, so that it fits on one line). It is scanned, never built and written again. Block types, stop
+//! reasons and members that we do not know pass through.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{is_success, text, usage};
+use crate::domain::job::flatten_lines;
+use crate::domain::{Failure, Message, Quality, Usage};
+use crate::provider::{Decoder, Reply};
+
+/// Error bodies above this are not read as JSON: none is that long, and a tree of a large one costs memory.
+const LONGEST_ERROR_BYTES: usize = 1024 * 1024;
+
+/// Decodes a response that is not a stream of events.
+pub(super) struct WholeDecoder {
+    status: u16,
+    request_id: Option<String>,
+    body: Vec<u8>,
+}
+
+impl WholeDecoder {
+    pub(super) fn new(status: u16, request_id: Option<String>) -> Self {
+        Self { status, request_id, body: Vec::new() }
+    }
+}
+
+impl Decoder for WholeDecoder {
+    fn push(&mut self, chunk: &[u8]) -> bool {
+        self.body.extend_from_slice(chunk);
+        false
+    }
+
+    fn finish(self: Box<Self>) -> Reply {
+        let from = Source { status: self.status, request_id: self.request_id };
+        if is_success(from.status) { answer(self.body, from) } else { error(&self.body, from) }
+    }
+}
+
+/// Where a reply came from: what its head told.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) status: u16,
+    pub(super) request_id: Option<String>,
+}
+
+impl Source {
+    /// Returns the reply for an answer that is none.
+    pub(super) fn broken(self, why: impl std::fmt::Display, usage: Usage) -> Reply {
+        let message = text::clean(&format!("the answer is no whole message: {why}"));
+        Reply::Broken {
+            failure: Failure {
+                status: Some(self.status),
+                message,
+                request_id: self.request_id,
+                usage,
+                ..Failure::default()
+            },
+        }
+    }
+}
+
+/// Reads a message, or the error that came in its place.
+pub(super) fn answer(mut body: Vec<u8>, from: Source) -> Reply {
+    flatten_lines(&mut body);
+    let body = trimmed(Bytes::from(body));
+    if body.is_empty() {
+        return from.broken("the body is empty", Usage::default());
+    }
+    let Ok(json) = str::from_utf8(&body) else { return from.broken("the body is not UTF-8", Usage::default()) };
+    let shape: Shape<'_> = match serde_json::from_str(json) {
+        Ok(shape) => shape,
+        Err(error) => return from.broken(unreadable(&body, &error), Usage::default()),
+    };
+    if shape.kind.as_deref() == Some("error") {
+        return error(&body, from);
+    }
+    let usage = shape.usage.and_then(|raw| usage::read(raw.get()));
+    match shape.fault(json, usage) {
+        Some(fault) => from.broken(fault, usage.unwrap_or_default()),
+        None => Reply::Message(Message {
+            usage: usage.unwrap_or_default(),
+            quality: quality(shape.stop_reason.as_deref()),
+            stop_reason: shape.stop_reason,
+            json: body,
+        }),
+    }
+}
+
+fn trimmed(body: Bytes) -> Bytes {
+    let range = body.trim_ascii();
+    body.slice_ref(range)
+}
+
+fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
+    if body.starts_with(b"{") {
+        return error.to_string();
+    }
+    let mut excerpt = text::excerpt(body);
+    if let Some((end, _)) = excerpt.char_indices().nth(200) {
+        excerpt.truncate(end);
+    }
+    format!("the body is no JSON object but begins {excerpt:?}")
+}
+
+/// The members of a message that are looked at.
+#[derive(Deserialize)]
+struct Shape<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    stop_reason: Option<String>,
+}
+
+/// A content block: an object with a type, whatever else.
+#[derive(Deserialize)]
+struct Block {
+    #[serde(rename = "type")]
+    _kind: IgnoredAny,
+}
+
+impl Shape<'_> {
+    fn fault(&self, json: &str, usage: Option<Usage>) -> Option<&'static str> {
+        if self.kind.as_deref() != Some("message") {
+            return Some("its type is not \"message\"");
+        }
+        let Some(content) = self.content else { return Some("it has no content") };
+        if serde_json::from_str::<Vec<Block>>(content.get()).is_err() {
+            return Some("its content is no list of blocks");
+        }
+        if usage.is_none() {
+            return Some("it has no usage");
+        }
+        has_lone_surrogate(json).then_some("it holds half a character (a lone surrogate), which no reader takes")
+    }
+}
+
+fn quality(stop_reason: Option<&str>) -> Quality {
+    match stop_reason {
+        Some("refusal") => Quality::Refused,
+        Some("max_tokens" | "model_context_window_exceeded") => Quality::Truncated,
+        _ => Quality::Ok,
+    }
+}
+
+/// Returns whether valid JSON holds an escaped half of a character without its other half.
+///
+/// Such text is JSON by the letter, but most readers refuse it; a line of results must be readable by all.
+fn has_lone_surrogate(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest.as_bytes()[at..];
+        let length = match unit(escape) {
+            None => 2,
+            Some(0xd800..=0xdbff) => match unit(&escape[6..]) {
+                Some(0xdc00..=0xdfff) => 12,
+                _ => return true,
+            },
+            Some(0xdc00..=0xdfff) => return true,
+            Some(_) => 6,
+        };
+        rest = &rest[at + length..];
+    }
+    false
+}
+
+/// Reads `\uXXXX`.
+fn unit(escape: &[u8]) -> Option<u16> {
+    let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
+pub(super) fn error(body: &[u8], from: Source) -> Reply {
+    let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
+    let Some(json) = json.filter(Value::is_object) else {
+        let excerpt = text::excerpt(body);
+        let message = if excerpt.is_empty() { "the response has no body".to_owned() } else { excerpt };
+        let failure = Failure { status: Some(from.status), message, request_id: from.request_id, ..Failure::default() };
+        return Reply::Error { failure, is_in_stream: false, retry_after: None };
+    };
+    Reply::Error { failure: failure(&json, from, body), is_in_stream: false, retry_after: retry_after(&json) }
+}
+
+/// Reads an error object: `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}`, or what
+/// comes near it.
+pub(super) fn failure(json: &Value, from: Source, body: &[u8]) -> Failure {
+    let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
+    let message = ["/error/message", "/message", "/error", "/detail", "/title"].into_iter().find_map(string);
+    Failure {
+        status: Some(from.status),
+        kind: string("/error/type").and_then(text::name),
+        code: string("/error/details/error_code").and_then(text::name),
+        message: message.map(text::clean).filter(|message| !message.is_empty()).unwrap_or_else(|| text::excerpt(body)),
+        request_id: from.request_id.or_else(|| string("/request_id").and_then(text::name)),
+        usage: Usage::default(),
+    }
+}
+
+/// Reads the seconds that Cloudflare's own errors carry in their body: at most a day is believed.
+fn retry_after(json: &Value) -> Option<Duration> {
+    let seconds = json.get("retry_after")?.as_u64()?;
+    (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
+
+    fn decode(status: u16, body: &[u8]) -> Reply {
+        let mut decoder = Box::new(WholeDecoder::new(status, Some("req_1".to_owned())));
+        decoder.push(body);
+        decoder.finish()
+    }
+
+    fn message(body: &str) -> Message {
+        match decode(200, body.as_bytes()) {
+            Reply::Message(message) => message,
+            other => panic!("not a message: {other:?}"),
+        }
+    }
+
+    fn broken(body: &[u8]) -> Failure {
+        match decode(200, body) {
+            Reply::Broken { failure } => failure,
+            other => panic!("not broken: {other:?}"),
+        }
+    }
+
+    fn failed(status: u16, body: &str) -> (Failure, Option<Duration>) {
+        match decode(status, body.as_bytes()) {
+            Reply::Error { failure, retry_after, .. } => (failure, retry_after),
+            other => panic!("not an error: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_is_the_servers_own_bytes() {
+        let message = message(WHOLE);
+
+        assert_eq!(message.json, WHOLE.as_bytes());
+        assert_eq!(message.stop_reason.as_deref(), Some("end_turn"));
+        assert_eq!((message.usage.input_tokens, message.usage.output_tokens), (1, 2));
+        assert_eq!(message.quality, Quality::Ok);
+    }
+
+    #[test]
+    fn a_pretty_message_fits_on_one_line() {
+        let pretty = format!("\n{}\r\n", WHOLE.replace(',', ",\r\n  "));
+
+        let message = message(&pretty);
+
+        assert!(!message.json.contains(&b'\n') && !message.json.contains(&b'\r'));
+        assert_eq!(String::from_utf8_lossy(&message.json).replace(",    ", ","), WHOLE);
+    }
+
+    #[test]
+    fn what_is_unknown_passes_through() {
+        let odd = r#"{"zzz":[1e999,{"a":null}],"type":"message","content":[{"type":"hologram","depth":3}],"stop_reason":"bored","usage":{"input_tokens":1,"output_tokens":2,"moons":7}}"#;
+
+        let message = message(odd);
+
+        assert_eq!(message.json, odd.as_bytes());
+        assert_eq!(message.stop_reason.as_deref(), Some("bored"));
+        assert_eq!(message.quality, Quality::Ok);
+    }
+
+    #[test]
+    fn stop_reasons_tell_the_quality() {
+        let of = |reason: &str| message(&WHOLE.replace("end_turn", reason)).quality;
+
+        assert_eq!(of("refusal"), Quality::Refused);
+        assert_eq!(of("max_tokens"), Quality::Truncated);
+        assert_eq!(of("model_context_window_exceeded"), Quality::Truncated);
+        assert_eq!(of("tool_use"), Quality::Ok);
+    }
+
+    #[test]
+    fn a_paired_surrogate_and_a_null_character_are_text() {
+        let text = WHOLE.replace("Hi", r"\ud83d\ude00 \u0000 \\ud800 \\\u00e9");
+
+        assert_eq!(message(&text).json, text.as_bytes());
+    }
+
+    #[test]
+    fn bodies_that_are_no_whole_message_are_broken() {
+        let bodies = [
+            String::new(),
+            " \n ".to_owned(),
+            "null".to_owned(),
+            "[]".to_owned(),
+            "OK".to_owned(),
+            "<html><title>Sign in to the Wi-Fi</title></html>".to_owned(),
+            "{}".to_owned(),
+            WHOLE[..WHOLE.len() - 1].to_owned(),
+            format!("{WHOLE}{WHOLE}"),
+            WHOLE.replace(r#""message""#, r#""completion""#),
+            WHOLE.replace(r#""content":"#, r#""contents":"#),
+            WHOLE.replace(r#"[{"type":"text","text":"Hi"}]"#, r#""Hi""#),
+            WHOLE.replace(r#"[{"type":"text","text":"Hi"}]"#, "null"),
+            WHOLE.replace(r#"[{"type":"text","text":"Hi"}]"#, r#"["Hi"]"#),
+            WHOLE.replace(r#"[{"type":"text","text":"Hi"}]"#, r#"[{"text":"Hi"}]"#),
+            WHOLE.replace(r#""usage":{"#, r#""used":{"#),
+            WHOLE.replace(r#"{"input_tokens":1,"output_tokens":2}"#, "null"),
+            WHOLE.replace(r#""end_turn""#, "7"),
+            WHOLE.replace("Hi", r"\ud83d"),
+            WHOLE.replace("Hi", r"\ude00\ud83d"),
+            WHOLE.replace("Hi", r"\ud83d\u0041"),
+            WHOLE.replace("Hi", "a\u{1}b"),
+            WHOLE.replace(r#""id":"msg_1""#, r#""type":"message""#),
+        ];
+        for body in bodies {
+            let failure = broken(body.as_bytes());
+
+            assert!(failure.message.starts_with("the answer is no whole message: "), "{body}: {failure:?}");
+            assert_eq!(failure.request_id.as_deref(), Some("req_1"));
+        }
+        assert!(broken(b"{\"type\":\"message\",\"x\":\"\xff\"}").message.ends_with("the body is not UTF-8"));
+    }
+
+    #[test]
+    fn a_broken_message_keeps_the_usage_it_names() {
+        let failure = broken(WHOLE.replace(r#""content""#, r#""contents""#).as_bytes());
+
+        assert_eq!(failure.usage.output_tokens, 2);
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow_the_stack() {
+        let deep = WHOLE.replace(r#""text":"Hi""#, &format!(r#""x":{}{}"#, "[".repeat(100_000), "]".repeat(100_000)));
+
+        assert_eq!(message(&deep).json.len(), deep.len());
+        assert_eq!(failed(500, &"[".repeat(200_000)).0.kind, None);
+    }
+
+    #[test]
+    fn the_apis_own_error_is_read_in_full() {
+        let (failure, _) = failed(
+            429,
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"too\nfast","details":{"error_code":"ramp_limit_exceeded"}},"request_id":"req_2"}"#,
+        );
+
+        let expected = Failure {
+            status: Some(429),
+            kind: Some("rate_limit_error".to_owned()),
+            code: Some("ramp_limit_exceeded".to_owned()),
+            message: "too fast".to_owned(),
+            request_id: Some("req_1".to_owned()),
+            usage: Usage::default(),
+        };
+        assert_eq!(failure, expected);
+    }
+
+    #[test]
+    fn an_error_object_with_a_200_is_an_error() {
+        let (failure, _) =
+            failed(200, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#);
+
+        assert_eq!((failure.status, failure.kind.as_deref()), (Some(200), Some("overloaded_error")));
+    }
+
+    #[test]
+    fn errors_of_gateways_say_what_they_can() {
+        assert_eq!(failed(502, "<html><h1>502 Bad Gateway</h1></html>").0.message, "502 Bad Gateway");
+        assert_eq!(failed(520, "").0.message, "the response has no body");
+        assert_eq!(failed(400, r#"{"error":"no such deployment"}"#).0.message, "no such deployment");
+        assert_eq!(failed(400, r#"{"detail":"nope"}"#).0.message, "nope");
+        assert_eq!(failed(400, r#"{"error":{"code":7}}"#).0.message, r#"{"error":{"code":7}}"#);
+        assert_eq!(failed(413, "\u{1f}\u{8b}\u{8}\u{0}").0.kind, None);
+    }
+
+    #[test]
+    fn cloudflares_own_errors_say_how_long_to_wait() {
+        let body = r#"{"title":"Error 522: Connection timed out","status":522,"detail":"The origin did not answer","cloudflare_error":true,"retryable":true,"retry_after":120}"#;
+
+        let (failure, retry_after) = failed(522, body);
+
+        assert_eq!(failure.message, "The origin did not answer");
+        assert_eq!(retry_after, Some(Duration::from_secs(120)));
+        assert_eq!(failed(522, &body.replace("120", "-1")).1, None);
+        assert_eq!(failed(522, &body.replace("120", "31536000")).1, None);
+    }
+
+    #[test]
+    fn a_key_in_an_error_body_is_cut() {
+        let (failure, _) = failed(401, r#"{"error":{"message":"bad key sk-ant-api03-SECRETSECRET"}}"#);
+
+        assert_eq!(failure.message, "bad key sk-…");
+    }
+}

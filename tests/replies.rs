@@ -1,0 +1,348 @@
+//! Recorded replies: whole, byte by byte, cut at every point, and in random pieces.
+
+mod exchange;
+
+use claude_batch::domain::{Quality, Usage};
+use claude_batch::provider::Reply;
+use exchange::Exchange;
+use proptest::prelude::*;
+
+/// What a recorded reply is, in words.
+fn shown(reply: &Reply) -> String {
+    match reply {
+        Reply::Message(message) => format!(
+            "message {} {:?} {:?} {}",
+            message.quality.name(),
+            message.stop_reason,
+            message.usage,
+            String::from_utf8_lossy(&message.json)
+        ),
+        Reply::Error { failure, is_in_stream, retry_after } => {
+            format!("error in_stream={is_in_stream} after={retry_after:?} {failure:?}")
+        }
+        Reply::Broken { failure } => format!("broken {failure:?}"),
+    }
+}
+
+/// The part of the body without which the reply is not whole: all but line breaks after it, of which a stream needs
+/// the one that makes the last line blank.
+fn needed(exchange: &Exchange) -> usize {
+    let text = exchange.body.trim_ascii_end().len();
+    if exchange.name.starts_with("stream") && text < exchange.body.len() { text + 1 } else { text }
+}
+
+#[test]
+fn a_reply_is_the_same_in_whatever_pieces_it_comes() {
+    for exchange in Exchange::all() {
+        let whole = shown(&exchange.decode());
+
+        for size in [1, 2, 3, 7, 64, 1000] {
+            assert_eq!(shown(&exchange.decode_in(&[size]).0), whole, "{} in pieces of {size}", exchange.name);
+        }
+    }
+}
+
+#[test]
+fn a_reply_that_is_cut_is_never_a_message() {
+    for exchange in Exchange::all() {
+        for length in 0..needed(&exchange) {
+            let reply = exchange.cut(length).decode();
+
+            assert!(!matches!(reply, Reply::Message(_)), "{} cut at {length}: {reply:?}", exchange.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_reply_is_stands_in_its_name() {
+    for exchange in Exchange::all() {
+        let reply = exchange.decode();
+        let (is_right, kind) = match exchange.name.split('_').next().expect("a first word") {
+            "ok" => (matches!(reply, Reply::Message(_)), "a message"),
+            "broken" => (matches!(reply, Reply::Broken { .. }), "broken"),
+            "stream" => continue,
+            _ => (matches!(reply, Reply::Error { .. }), "an error"),
+        };
+
+        assert!(is_right, "{} is not {kind}: {reply:?}", exchange.name);
+    }
+}
+
+#[test]
+fn whole_messages_keep_every_byte() {
+    for exchange in Exchange::all().iter().filter(|exchange| exchange.name.starts_with("ok")) {
+        let Reply::Message(message) = exchange.decode() else { panic!("{} is a message", exchange.name) };
+
+        let on_one_line = String::from_utf8(exchange.body.clone()).expect("text").trim().replace('\n', " ");
+        assert_eq!(String::from_utf8_lossy(&message.json), on_one_line, "{}", exchange.name);
+    }
+}
+
+#[test]
+fn a_line_of_results_is_one_line_of_json() {
+    for exchange in Exchange::all() {
+        if let Reply::Message(message) = exchange.decode() {
+            assert!(!message.json.iter().any(|byte| matches!(byte, b'\n' | b'\r')), "{}", exchange.name);
+            serde_json::from_slice::<serde_json::Value>(&message.json).expect("JSON that any reader takes");
+        }
+    }
+}
+
+#[test]
+fn usage_is_read_from_whole_answers() {
+    let Reply::Message(message) = Exchange::load("ok_cache").decode() else { panic!("a message") };
+
+    let expected = Usage {
+        input_tokens: 120,
+        cache_write_5m_tokens: 1000,
+        cache_write_1h_tokens: 2000,
+        cache_read_tokens: 20_000,
+        output_tokens: 14,
+        web_searches: 0,
+    };
+    assert_eq!(message.usage, expected);
+}
+
+/// Each stream, and the content, end and usage of the message it stands for.
+#[test]
+fn streams_fold_to_the_message_they_stand_for() {
+    let head = |id: &str, content: &str, rest: &str| {
+        format!(
+            r#"{{"id":"msg_01{id}","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":{content},{rest}}}"#
+        )
+    };
+    let plain = |stop: &str, output: u32| {
+        format!(
+            r#""stop_reason":"{stop}","stop_sequence":null,"usage":{{"input_tokens":25,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":{output}}}"#
+        )
+    };
+    let hello = r#"[{"type":"text","text":"Hello, 世界!\n"}]"#;
+    let rows = [
+        ("stream", head("St1", hello, &plain("end_turn", 15))),
+        ("stream_crlf", head("St1", hello, &plain("end_turn", 15))),
+        ("stream_cr", head("St1", hello, &plain("end_turn", 15))),
+        ("stream_bom_comments", head("St1", hello, &plain("end_turn", 15))),
+        ("stream_multi_line_data", head("St1", hello, &plain("end_turn", 15))),
+        (
+            "stream_tool_use",
+            head(
+                "St6",
+                r#"[{"type":"text","text":"I'll look."},{"type":"tool_use","id":"toolu_01B7","name":"get_weather","input":{"city": "Zürich", "days": [1, 2.50]}},{"type":"tool_use","id":"toolu_01B8","name":"now","input":{}}]"#,
+                &plain("tool_use", 48),
+            ),
+        ),
+        (
+            "stream_tool_use_cut_by_max_tokens",
+            head(
+                "St7",
+                r#"[{"type":"tool_use","id":"toolu_01C1","name":"save","input":{"INVALID_JSON":"{\"text\": \"half a sen"}}]"#,
+                &plain("max_tokens", 16),
+            ),
+        ),
+        (
+            "stream_thinking",
+            head(
+                "St8",
+                r#"[{"type":"thinking","thinking":"17 * 3 is 51.","signature":"EqQBCgIYAhIM1gbcDa9GJwZA2b3h"},{"type":"text","text":"51"}]"#,
+                &plain("end_turn", 40).replace("40}", r#"40,"output_tokens_details":{"thinking_tokens":21}}"#),
+            ),
+        ),
+        (
+            "stream_citations",
+            head(
+                "St9",
+                r#"[{"type":"text","text":"Green.","citations":[{"type":"char_location","cited_text":"Grass is green.","document_index":0,"start_char_index":0,"end_char_index":15},{"type":"char_location","cited_text":"Sky.","document_index":1,"start_char_index":3,"end_char_index":7}]}]"#,
+                &plain("end_turn", 9),
+            ),
+        ),
+        (
+            "stream_usage_updates",
+            head(
+                "St10",
+                r#"[{"type":"text","text":"ok"}]"#,
+                r#""stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":10682,"cache_creation_input_tokens":0,"cache_read_input_tokens":7,"output_tokens":510,"server_tool_use":{"web_search_requests":2}}"#,
+            ),
+        ),
+        (
+            "stream_unknown_parts",
+            head(
+                "St11",
+                r#"[{"type":"hologram","frames":"abc","depth":4,"tint":{"r":1}}]"#,
+                &format!(r#"{},"mood":"good","context_management":{{"applied_edits":[]}}"#, plain("pondered", 3)),
+            ),
+        ),
+        (
+            "stream_split_surrogates",
+            head("St12", r#"[{"type":"text","text":"smile \ud83d\ude00 done"}]"#, &plain("end_turn", 4)),
+        ),
+        (
+            "stream_refusal",
+            head(
+                "St13",
+                "[]",
+                &format!(
+                    r#"{},"stop_details":{{"type":"refusal","category":"bio","explanation":"no"}}"#,
+                    plain("refusal", 2)
+                ),
+            ),
+        ),
+    ];
+    for (name, expected) in rows {
+        let (reply, is_complete) = Exchange::load(name).decode_in(&[usize::MAX]);
+
+        let Reply::Message(message) = reply else { panic!("{name} is no message: {reply:?}") };
+        assert_eq!(String::from_utf8_lossy(&message.json), expected, "{name}");
+        assert!(is_complete, "{name}");
+    }
+}
+
+#[test]
+fn streams_tell_quality_and_usage() {
+    let of = |name: &str| match Exchange::load(name).decode() {
+        Reply::Message(message) => (message.quality, message.usage),
+        other => panic!("{name} is no message: {other:?}"),
+    };
+
+    assert_eq!(of("stream_refusal").0, Quality::Refused);
+    assert_eq!(of("stream_tool_use_cut_by_max_tokens").0, Quality::Truncated);
+    let (quality, usage) = of("stream_usage_updates");
+    assert_eq!(quality, Quality::Ok);
+    let expected =
+        Usage { input_tokens: 10_682, cache_read_tokens: 7, output_tokens: 510, web_searches: 2, ..Usage::default() };
+    assert_eq!(usage, expected);
+}
+
+#[test]
+fn a_stream_request_may_be_answered_with_plain_json() {
+    assert!(matches!(Exchange::load("stream_answered_whole").decode(), Reply::Message(_)));
+}
+
+#[test]
+fn an_error_event_is_an_error_with_the_usage_so_far() {
+    let Reply::Error { failure, is_in_stream, .. } = Exchange::load("stream_error_first").decode() else {
+        panic!("an error")
+    };
+    assert!(is_in_stream);
+    assert_eq!((failure.status, failure.kind.as_deref()), (Some(200), Some("overloaded_error")));
+    assert_eq!(failure.usage, Usage::default());
+
+    let Reply::Error { failure, is_in_stream, .. } = Exchange::load("stream_error_after_text").decode() else {
+        panic!("an error")
+    };
+    assert!(is_in_stream);
+    assert_eq!((failure.usage.input_tokens, failure.usage.output_tokens), (25, 1));
+}
+
+#[test]
+fn streams_that_are_no_whole_answer_are_broken_and_say_why() {
+    let rows = [
+        ("stream_without_end", "without message_stop", 15),
+        ("stream_lone_surrogate", "half a character", 4),
+        ("stream_not_json", "unreadable", 1),
+        ("stream_delta_without_block", "content block 3", 1),
+        ("stream_empty", "without message_stop", 0),
+        ("stream_no_message_delta", "before message_delta", 1),
+    ];
+    for (name, why, output_tokens) in rows {
+        let reply = Exchange::load(name).decode();
+
+        let Reply::Broken { failure } = reply else { panic!("{name} is not broken: {reply:?}") };
+        assert!(failure.message.contains(why), "{name}: {}", failure.message);
+        assert_eq!(failure.usage.output_tokens, output_tokens, "{name}");
+    }
+}
+
+#[test]
+fn hostile_streams_are_broken_and_nothing_worse() {
+    let start = r#"data: {"type":"message_start","message":{"id":"m","type":"message","content":[],"usage":{"output_tokens":1}}}"#;
+    let end = "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\ndata: {\"type\":\"message_stop\"}";
+    let block = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    let many = (0..300).map(|n| format!("\"m{n}\":0")).collect::<Vec<_>>().join(",");
+    let bodies = [
+        end.to_owned(),
+        format!("{start}\n\n{start}\n\n{end}"),
+        format!("{start}\n\n{block}\n\n{block}\n\n{end}"),
+        format!("{start}\n\ndata: {{\"type\":\"content_block_start\",\"index\":-1,\"content_block\":{{}}}}\n\n{end}"),
+        format!("{start}\n\ndata: {{\"type\":\"content_block_start\",\"content_block\":{{}}}}\n\n{end}"),
+        format!("{start}\n\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":[]}}\n\n{end}"),
+        format!("{start}\n\n{block}\n\ndata: {{\"type\":\"content_block_delta\",\"index\":0}}\n\n{end}"),
+        format!("{start}\n\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"a\":1,\"a\":2}}}}\n\n{end}"),
+        format!("{start}\n\ndata: {{\"type\":\"message_delta\",\"delta\":{{{many}}}}}\n\n{end}"),
+        format!("{start}\n\ndata: {}\n\n{end}", "[".repeat(100_000)),
+        format!("{start}\n\ndata: null\n\n{end}"),
+        "data: {\"type\":\"message_start\"}\n\n".to_owned() + end,
+        "data: {\"type\":\"message_start\",\"message\":{\"type\":\"message\",\"usage\":3}}\n\n".to_owned() + end,
+    ];
+    for body in bodies {
+        let stream =
+            Exchange::new("hostile", 200, &[("content-type", "text/event-stream")], format!("{body}\n\n").as_bytes());
+
+        let reply = stream.decode();
+
+        assert!(matches!(reply, Reply::Broken { .. }), "{body:.200}\n{reply:?}");
+    }
+    let not_text = Exchange::new("bytes", 200, &[("content-type", "text/event-stream")], b"data: \"\xff\"\n\n");
+    assert!(matches!(not_text.decode(), Reply::Broken { .. }));
+}
+
+/// A stream of random text in random deltas, and the text.
+fn stream_of(pieces: &[String]) -> Exchange {
+    let mut body = String::from(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"type\":\"message\",\"content\":[],\
+         \"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\nevent: content_block_start\ndata: \
+         {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    );
+    for piece in pieces {
+        let text = serde_json::to_string(piece).expect("a string can be written");
+        body += &format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\
+             \"text_delta\",\"text\":{text}}}}}\n\n"
+        );
+    }
+    body += "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9}}\
+             \n\ndata: {\"type\":\"message_stop\"}\n\n";
+    Exchange::new("random", 200, &[("content-type", "text/event-stream")], body.as_bytes())
+}
+
+fn text_of(reply: &Reply) -> Option<String> {
+    let Reply::Message(message) = reply else { return None };
+    let json: serde_json::Value = serde_json::from_slice(&message.json).ok()?;
+    json.pointer("/content/0/text")?.as_str().map(str::to_owned)
+}
+
+proptest! {
+    #[test]
+    fn any_text_in_any_pieces_comes_out_the_same(
+        pieces in prop::collection::vec(any::<String>(), 0..8),
+        sizes in prop::collection::vec(1_usize..40, 1..20),
+    ) {
+        let (reply, is_complete) = stream_of(&pieces).decode_in(&sizes);
+
+        prop_assert_eq!(text_of(&reply), Some(pieces.concat()));
+        prop_assert!(is_complete);
+    }
+
+    #[test]
+    fn a_random_cut_of_a_stream_is_no_message(
+        pieces in prop::collection::vec(any::<String>(), 0..4),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let exchange = stream_of(&pieces);
+        let length = at.index(exchange.body.len() - 1);
+
+        let reply = exchange.cut(length).decode();
+
+        prop_assert!(matches!(reply, Reply::Broken { .. }), "{:?}", reply);
+    }
+
+    #[test]
+    fn random_bytes_never_panic_and_are_no_message(
+        body in prop::collection::vec(any::<u8>(), 0..300),
+        status in prop::sample::select(vec![200_u16, 400, 429, 500, 529]),
+        kind in prop::sample::select(vec!["text/event-stream", "application/json"]),
+    ) {
+        let exchange = Exchange::new("noise", status, &[("content-type", kind)], &body);
+
+        prop_assert!(!matches!(exchange.decode(), Reply::Message(_)));
+    }
+}
