@@ -1,0 +1,166 @@
+//! Source text without what does not count: comments, strings, character literals, items for tests.
+
+/// Says whether a word can begin with `c`.
+pub fn is_word_start(c: char) -> bool {
+    c == '_' || c.is_alphabetic()
+}
+
+/// Says whether a word can go on with `c`.
+pub fn is_word_part(c: char) -> bool {
+    c == '_' || c.is_alphanumeric()
+}
+
+/// Blanks comments, strings and character literals; line breaks stay, so that lines keep their numbers.
+pub fn without_comments_and_strings(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let end = blank_end(&chars, at);
+        if end == at {
+            code.push(chars[at]);
+            at += 1;
+        } else {
+            code.extend(chars[at..end].iter().map(|&c| if c == '\n' { c } else { ' ' }));
+            at = end;
+        }
+    }
+    code
+}
+
+/// Returns where the comment or literal that starts at `at` ends; `at` itself when none starts there.
+fn blank_end(chars: &[char], at: usize) -> usize {
+    let next = chars.get(at + 1).copied().unwrap_or('\0');
+    match chars[at] {
+        '/' if next == '/' => find(chars, at, |rest| rest[0] == '\n'),
+        '/' if next == '*' => block_comment_end(chars, at),
+        '"' => string_end(chars, at),
+        '\'' if next == '\\' => find(chars, at + 3, |rest| rest[0] == '\'') + 1,
+        '\'' if chars.get(at + 2) == Some(&'\'') => at + 3,
+        'r' if at == 0 || !is_word_part(chars[at - 1]) || is_raw_prefix(chars, at) => raw_string_end(chars, at),
+        _ => at,
+    }
+    .min(chars.len())
+}
+
+/// Says whether the `r` at `at` is that of `br"` or `cr"`.
+fn is_raw_prefix(chars: &[char], at: usize) -> bool {
+    matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
+}
+
+/// Returns the first place from `from` on where `is_there` holds for the rest; the end when there is none.
+pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
+    (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
+}
+
+fn block_comment_end(chars: &[char], at: usize) -> usize {
+    let mut depth = 0;
+    let mut here = at;
+    while here < chars.len() {
+        match chars[here..] {
+            ['/', '*', ..] => (depth, here) = (depth + 1, here + 2),
+            ['*', '/', ..] => (depth, here) = (depth - 1, here + 2),
+            _ => here += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    here
+}
+
+fn string_end(chars: &[char], at: usize) -> usize {
+    let mut here = at + 1;
+    while here < chars.len() && chars[here] != '"' {
+        here += if chars[here] == '\\' { 2 } else { 1 };
+    }
+    here + 1
+}
+
+fn raw_string_end(chars: &[char], at: usize) -> usize {
+    let hashes = chars[at + 1..].iter().take_while(|&&c| c == '#').count();
+    let open = at + 1 + hashes;
+    if chars.get(open) != Some(&'"') {
+        return at;
+    }
+    let is_close =
+        |rest: &[char]| rest[0] == '"' && rest[1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes;
+    find(chars, open + 1, is_close) + 1 + hashes
+}
+
+/// Blanks the items under `#[cfg(test)]`; returns the code, and the modules declared so that have files of their own.
+pub fn without_test_items(code: String) -> (String, Vec<String>) {
+    let mut chars: Vec<char> = code.chars().collect();
+    let mut modules = Vec::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let Some(attribute_end) = attribute_end(&chars, at) else {
+            at += 1;
+            continue;
+        };
+        let attribute: String = chars[at..attribute_end].iter().filter(|c| !c.is_whitespace()).collect();
+        if !is_for_tests(&attribute) {
+            at = attribute_end;
+            continue;
+        }
+        let end = if attribute.starts_with("#!") { chars.len() } else { item_end(&chars, attribute_end) };
+        let item: String = chars[attribute_end..end].iter().collect();
+        modules.extend(declared_module(&item));
+        chars[at..end].iter_mut().filter(|c| **c != '\n').for_each(|c| *c = ' ');
+        at = end;
+    }
+    (chars.into_iter().collect(), modules)
+}
+
+fn is_for_tests(attribute: &str) -> bool {
+    let is_cfg = attribute.starts_with("#[cfg(") || attribute.starts_with("#![cfg(");
+    is_cfg && !attribute.contains("not(test)") && attribute.split(|c| !is_word_part(c)).any(|word| word == "test")
+}
+
+/// Returns the end of the attribute that starts at `at`; `None` when none does.
+fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
+    let open = match chars[at..] {
+        ['#', '[', ..] => at + 1,
+        ['#', '!', '[', ..] => at + 2,
+        _ => return None,
+    };
+    Some(matching_end(chars, open))
+}
+
+/// Returns where the bracket at `open` is closed, one after it.
+fn matching_end(chars: &[char], open: usize) -> usize {
+    let mut depth = 0;
+    for (at, c) in chars.iter().enumerate().skip(open) {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    chars.len()
+}
+
+/// Returns the end of the item that follows, further attributes included: its `;`, or its braces.
+fn item_end(chars: &[char], from: usize) -> usize {
+    let mut at = from;
+    while at < chars.len() {
+        match chars[at] {
+            ';' => return at + 1,
+            '{' => return matching_end(chars, at),
+            '(' | '[' => at = matching_end(chars, at),
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+fn declared_module(item: &str) -> Option<String> {
+    let words: Vec<&str> = item.strip_suffix(';')?.split_whitespace().collect();
+    match words[..] {
+        [.., "mod", name] => Some(name.to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! Holds the architecture: which module may use which, what the core may name, where each foreign crate lives.
+//!
+//! The rules are the tables in `tables.rs`. The sources are read as text: comments, strings and `#[cfg(test)]` items are
+//! blanked (`code.rs`), every path in what is left is found, `use` trees expanded, `self` and `super` resolved
+//! (`paths.rs`), and held against the tables (`rules.rs`). A scanner of a few hundred lines, and not a parser crate,
+//! because paths and macro calls are all that matters here.
+
+mod code;
+mod paths;
+mod rules;
+mod tables;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use paths::Source;
+use rules::{core_faults, hold, home_faults, module_faults, printing_faults, text_faults};
+use tables::{MODULES, SAME_LAYER, TEXTS, row};
+
+#[test]
+fn every_module_uses_only_what_its_row_allows() {
+    let sources = project();
+
+    hold(sources.iter().flat_map(module_faults).collect());
+}
+
+#[test]
+fn every_module_has_a_row() {
+    let known: BTreeSet<&str> = MODULES.iter().map(|module| module.name).collect();
+    let present: BTreeSet<String> = project().iter().filter_map(|source| source.top_module()).collect();
+
+    let unknown: Vec<&String> = present.iter().filter(|name| !known.contains(name.as_str())).collect();
+
+    assert!(unknown.is_empty(), "tests/layering/tables.rs has no row for {unknown:?}; add one with its layer");
+}
+
+#[test]
+fn rows_point_to_lower_layers_but_for_the_listed_uses() {
+    for user in MODULES {
+        for used in user.may_use() {
+            let target = row(used).unwrap_or_else(|| panic!("{} may use {used}, which has no row", user.name));
+            let by_layer = target.layer < user.layer;
+            let by_design = target.layer == user.layer && SAME_LAYER.contains(&(user.name, used));
+
+            assert!(
+                by_layer || by_design,
+                "{} (layer {}) may use {used}: neither lower nor listed",
+                user.name,
+                user.layer
+            );
+        }
+    }
+}
+
+#[test]
+fn the_simulator_shares_no_code_with_what_it_judges() {
+    let sim = row("sim").expect("the simulator has a row");
+
+    for judged in ["limiter", "scheduler", "classify"] {
+        assert!(!sim.may_use().contains(&judged), "sim may use {judged}");
+    }
+}
+
+#[test]
+fn the_core_names_no_clock_file_socket_or_thread() {
+    hold(project().iter().flat_map(core_faults).collect());
+}
+
+#[test]
+fn every_foreign_crate_stays_at_home() {
+    hold(project().iter().flat_map(home_faults).collect());
+}
+
+#[test]
+fn only_the_command_line_and_the_reports_print() {
+    hold(project().iter().flat_map(printing_faults).collect());
+}
+
+#[test]
+fn texts_hold_no_machine_paths_and_no_notes_to_oneself() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts = TEXTS.iter().map(|name| (name.to_string(), read(&root.join(name))));
+    let sources = files_below(&root.join("src")).into_iter().map(|(name, text)| (format!("src/{name}"), text));
+
+    hold(texts.chain(sources).flat_map(|(name, text)| text_faults(&name, &text)).collect());
+}
+
+#[test]
+fn a_test_module_in_a_file_of_its_own_does_not_count() {
+    let parent = "#[cfg(test)]\nmod tests;\nmod queue;\n".to_owned();
+    let files = vec![
+        ("scheduler/mod.rs".to_owned(), parent),
+        ("scheduler/tests.rs".to_owned(), "use crate::cli;".to_owned()),
+        ("scheduler/queue.rs".to_owned(), "use crate::cli;".to_owned()),
+    ];
+
+    let sources = without_test_files(files);
+
+    assert_eq!(
+        sources.iter().map(|source| &*source.file).collect::<Vec<_>>(),
+        ["scheduler/mod.rs", "scheduler/queue.rs"]
+    );
+}
+
+/// Every source file of the project that is not wholly a test.
+fn project() -> Vec<Source> {
+    let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(files.iter().any(|(name, _)| name == "lib.rs"), "the sources were not found");
+    without_test_files(files)
+}
+
+/// Reads all Rust files below a folder, by their path from it with `/`, sorted.
+fn files_below(folder: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let entries = std::fs::read_dir(&next).unwrap_or_else(|error| panic!("{}: {error}", next.display()));
+        for entry in entries {
+            let path = entry.expect("a listed entry can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(folder).expect("a file is below its folder");
+                let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
+                files.push((parts.join("/"), read(&path)));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Drops the files that are declared by `#[cfg(test)] mod name;`.
+fn without_test_files(files: Vec<(String, String)>) -> Vec<Source> {
+    let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(name, text)).collect();
+    let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(Source::test_modules).collect();
+    sources.into_iter().filter(|source| !tests.iter().any(|test| source.module.starts_with(test))).collect()
+}

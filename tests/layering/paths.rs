@@ -1,0 +1,207 @@
+//! The paths in a source: `use` trees expanded, relative ones resolved.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::code::{find, is_word_part, is_word_start, without_comments_and_strings, without_test_items};
+use crate::rules::Fault;
+
+/// A source file, reduced to what the rules look at.
+pub struct Source {
+    /// Path from `src`, with `/`.
+    pub file: String,
+    /// Its module path: `limiter/pool.rs` is `limiter`, `pool`; empty for the roots.
+    pub module: Vec<String>,
+    /// Every path in its code.
+    pub paths: Vec<SourcePath>,
+    /// Names that mean a module of ours here: declared, or imported from `crate`, `self` or `super`.
+    pub local_names: BTreeSet<String>,
+    /// Names of modules declared for tests only, in files of their own.
+    pub own_test_modules: Vec<String>,
+}
+
+impl Source {
+    pub fn new(file: &str, text: &str) -> Self {
+        let (code, own_test_modules) = without_test_items(without_comments_and_strings(text));
+        let tokens = tokens(&code);
+        let paths = paths(&tokens);
+        let declared = tokens.windows(2).filter(|pair| pair[0].text == "mod").map(|pair| pair[1].text.clone());
+        let is_ours = |path: &&SourcePath| matches!(path.first(), "crate" | "self" | "super");
+        let imported = paths.iter().filter(is_ours).map(|path| path.last().to_owned());
+        let local_names = declared.chain(imported).collect();
+        Self { file: file.to_owned(), module: module_path(file), paths, local_names, own_test_modules }
+    }
+
+    pub fn top_module(&self) -> Option<String> {
+        self.module.first().cloned()
+    }
+
+    pub fn test_modules(&self) -> Vec<Vec<String>> {
+        let with = |name: &String| self.module.iter().chain([name]).cloned().collect();
+        self.own_test_modules.iter().map(with).collect()
+    }
+
+    /// Returns the top-level module of the library that a path leads to; `None` for a path to elsewhere.
+    pub fn used_module(&self, path: &SourcePath) -> Option<String> {
+        let segments = &path.segments;
+        match path.first() {
+            "crate" => segments.get(1).cloned(),
+            "claude_batch" if self.file == "main.rs" => segments.get(1).cloned(),
+            "self" | "super" => {
+                let start = usize::from(path.first() == "self");
+                let ups = segments[start..].iter().take_while(|segment| *segment == "super").count();
+                let kept = self.module.len().saturating_sub(ups);
+                self.module[..kept].iter().chain(&segments[start + ups..]).next().cloned()
+            }
+            _ => None,
+        }
+    }
+
+    pub fn fault(&self, path: &SourcePath, message: String) -> Fault {
+        Fault { file: format!("src/{}", self.file), line: path.line, message }
+    }
+}
+
+fn module_path(file: &str) -> Vec<String> {
+    let stem = file.strip_suffix(".rs").unwrap_or(file);
+    let mut parts: Vec<String> = stem.split('/').map(str::to_owned).collect();
+    if parts.len() == 1 && matches!(&*parts[0], "lib" | "main") || parts.last().is_some_and(|last| last == "mod") {
+        parts.pop();
+    }
+    parts
+}
+
+/// A path in code, `use` trees expanded: `std::time::Instant`.
+#[derive(Debug)]
+pub struct SourcePath {
+    pub segments: Vec<String>,
+    pub line: usize,
+    /// It began with `::`.
+    pub is_absolute: bool,
+    /// It is the name of a macro that is called.
+    pub is_macro: bool,
+}
+
+impl SourcePath {
+    pub fn first(&self) -> &str {
+        self.segments.first().map_or("", String::as_str)
+    }
+
+    pub fn last(&self) -> &str {
+        self.segments.last().map_or("", String::as_str)
+    }
+
+    pub fn starts_with(&self, start: &str) -> bool {
+        start.split("::").enumerate().all(|(at, part)| self.segments.get(at).is_some_and(|own| own == part))
+    }
+
+    /// Says whether the path holds these segments in a row.
+    pub fn contains(&self, name: &str) -> bool {
+        let parts: Vec<&str> = name.split("::").collect();
+        self.segments.windows(parts.len()).any(|window| window == parts)
+    }
+}
+
+impl fmt::Display for SourcePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.segments.join("::"))
+    }
+}
+
+/// A word, `::`, or one other character.
+struct Token {
+    pub text: String,
+    pub line: usize,
+}
+
+impl Token {
+    fn is_word(&self) -> bool {
+        self.text.starts_with(is_word_start)
+    }
+}
+
+fn tokens(code: &str) -> Vec<Token> {
+    let chars: Vec<char> = code.chars().collect();
+    let mut tokens = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while at < chars.len() {
+        let end = match chars[at..] {
+            [first, ..] if is_word_start(first) => find(&chars, at, |rest| !is_word_part(rest[0])),
+            [':', ':', ..] => at + 2,
+            _ => at + 1,
+        };
+        if chars[at] == '\n' {
+            line += 1;
+        } else if !chars[at].is_whitespace() {
+            tokens.push(Token { text: chars[at..end].iter().collect(), line });
+        }
+        at = end;
+    }
+    tokens
+}
+
+/// Keywords that a `::` may follow without being part of its path.
+const BEFORE_PATHS: &[&str] = &[
+    "as", "break", "const", "dyn", "else", "for", "if", "impl", "in", "match", "move", "mut", "pub", "return", "use",
+    "where", "while", "yield",
+];
+
+fn paths(tokens: &[Token]) -> Vec<SourcePath> {
+    let mut paths = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if tokens[at].is_word() && !BEFORE_PATHS.contains(&&*tokens[at].text) {
+            let before = at.checked_sub(1).map_or("", |before| &*tokens[before].text);
+            at = read_path(tokens, at, Vec::new(), before == "::", &mut paths);
+        } else {
+            at += 1;
+        }
+    }
+    paths
+}
+
+/// Reads the path, or the tree of paths, that starts at `at`; returns where it ends.
+fn read_path(
+    tokens: &[Token],
+    mut at: usize,
+    mut segments: Vec<String>,
+    is_absolute: bool,
+    paths: &mut Vec<SourcePath>,
+) -> usize {
+    let text = |at: usize| tokens.get(at).map_or("", |token| &*token.text);
+    let line = tokens.get(at).map_or(0, |token| token.line);
+    loop {
+        match tokens.get(at) {
+            Some(token) if token.is_word() => segments.push(token.text.clone()),
+            Some(token) if token.text == "{" => return read_group(tokens, at + 1, &segments, is_absolute, paths),
+            _ => break,
+        }
+        at += 1;
+        if text(at) != "::" {
+            break;
+        }
+        at += 1;
+    }
+    let is_macro = text(at) == "!" && matches!(text(at + 1), "(" | "[" | "{");
+    paths.push(SourcePath { segments, line, is_absolute, is_macro });
+    at
+}
+
+/// Reads the members of a `use` tree up to its closing brace; returns where the tree ends.
+fn read_group(
+    tokens: &[Token],
+    mut at: usize,
+    prefix: &[String],
+    is_absolute: bool,
+    paths: &mut Vec<SourcePath>,
+) -> usize {
+    while at < tokens.len() {
+        match &*tokens[at].text {
+            "}" => return at + 1,
+            "as" => at += 2,
+            _ if tokens[at].is_word() => at = read_path(tokens, at, prefix.to_vec(), is_absolute, paths),
+            _ => at += 1,
+        }
+    }
+    at
+}

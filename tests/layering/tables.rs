@@ -1,0 +1,111 @@
+//! The rules of the architecture, as tables.
+//!
+//! Changing one is changing the architecture: say why in the module's own documentation.
+
+/// A top-level module.
+pub struct Module {
+    /// Its name.
+    pub name: &'static str,
+    /// Its layer, from below.
+    pub layer: u8,
+    may_use: &'static str,
+}
+
+impl Module {
+    /// Returns the names of the modules it may use.
+    pub fn may_use(&self) -> Vec<&'static str> {
+        self.may_use.split_whitespace().collect()
+    }
+}
+
+const fn module(name: &'static str, layer: u8, may_use: &'static str) -> Module {
+    Module { name, layer, may_use }
+}
+
+/// Every module of the library. `sim` uses neither `limiter` nor `scheduler` nor `classify`: it is their judge.
+pub const MODULES: &[Module] = &[
+    module("clock", 0, ""),
+    module("domain", 0, "clock"),
+    module("catalog", 0, "domain"),
+    module("source", 1, "clock domain catalog"),
+    module("plan", 1, "clock domain catalog source"),
+    module("sink", 1, "clock domain catalog source plan"),
+    module("limiter", 1, "clock domain catalog"),
+    module("provider", 1, "clock domain catalog"),
+    module("scheduler", 2, "clock domain catalog plan limiter provider"),
+    module("transport", 2, "clock domain catalog provider"),
+    module("classify", 2, "clock domain catalog provider transport"),
+    module("journal", 2, "clock domain catalog source plan sink"),
+    module("report", 2, "clock domain catalog"),
+    module(
+        "runner",
+        3,
+        "clock domain catalog source plan sink limiter provider \
+         scheduler transport classify journal report",
+    ),
+    module("sim", 3, "clock domain catalog provider transport"),
+    module(
+        "forecast",
+        4,
+        "clock domain catalog source plan limiter provider \
+         scheduler transport classify report runner sim",
+    ),
+    module(
+        "cli",
+        5,
+        "clock domain catalog source plan sink limiter provider \
+         scheduler transport classify journal report runner sim forecast",
+    ),
+];
+
+/// Uses within one layer, each by design: user, used.
+pub const SAME_LAYER: &[(&str, &str)] = &[
+    ("domain", "clock"),
+    ("catalog", "domain"),
+    ("plan", "source"),
+    ("sink", "source"),
+    ("sink", "plan"),
+    ("classify", "transport"),
+];
+
+/// What the program's own file may use of the library.
+pub const MAIN_MAY_USE: &[&str] = &["cli"];
+
+/// The modules that are given everything: the time, the bytes, the chance.
+pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "classify", "catalog"];
+
+/// Paths that the core names nowhere, by their first segments.
+pub const NOT_IN_CORE: &[&str] =
+    &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
+
+/// Names that the core uses nowhere, wherever they come from: each reads a clock.
+pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
+
+/// Foreign crates with a home: a file, or a folder with its slash.
+pub const HOMES: &[(&str, &[&str])] = &[
+    ("anyhow", &["cli/", "main.rs"]),
+    ("axum", &["sim/server.rs", "sim/server/"]),
+    ("clap", &["cli/"]),
+    ("csv", &["source/csv.rs", "sink/csv.rs"]),
+    ("governor", &["limiter/bucket.rs"]),
+    ("indicatif", &["report/progress.rs"]),
+    ("minijinja", &["source/template.rs"]),
+    ("reqwest", &["transport/http.rs"]),
+    ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
+    ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
+];
+
+/// Macros that write to a person's terminal, and who may call them.
+pub const PRINTING: (&[&str], &[&str]) =
+    (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/", "report/", "main.rs"]);
+
+/// What no text of the project holds: paths of some machine, vague names, notes to oneself. Any case, whole words.
+pub const NOT_IN_TEXT: &[&str] = &["/home/", "/root/", "/work/", "/users/", "helper", "fixme", "xxx"];
+
+/// Texts beside the sources that are read with the rest.
+pub const TEXTS: &[&str] = &["README.md", "CHANGELOG.md", "Cargo.toml"];
+
+/// Returns the row of a module.
+pub fn row(name: &str) -> Option<&'static Module> {
+    MODULES.iter().find(|module| module.name == name)
+}
