@@ -1,1 +1,530 @@
-//! To come.
+//! The catalog: models, prices and tiers, as dated data.
+//!
+//! Owns what the API's documentation publishes and this program relies on. The facts are in `models.toml` and
+//! `tiers.toml`, each with its date and source; the code holds none. Knows no file, clock or request: a price file is
+//! handed in as text, and what has happened since the data were checked is for the caller to ask
+//! ([`Model::is_retired_on`]).
+//!
+//! Invariants: every model's class, ids and prices are what the files say; names are unique; price steps rise from 0; an
+//! unknown model has an unknown cost (`None`), never a guessed one.
+//!
+//! Limits found here are a first guess only: those that responses report beat them.
+
+mod data;
+mod model;
+mod price;
+mod tier;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
+pub use price::{CatalogError, PriceStep, Terms};
+pub use tier::{TierLimits, TierTable};
+
+use crate::domain::{ModelClass, Money, RateLimits, Speed, Tier, Usage};
+
+/// Models, prices and tiers.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    models: Vec<Model>,
+    by_name: HashMap<Arc<str>, usize>,
+    /// Prices by hand, for names that no model has.
+    other_prices: HashMap<String, Vec<PriceStep>>,
+    tiers: Vec<TierTable>,
+    web_search: Money,
+    default_model: String,
+    price_date: String,
+    source: String,
+}
+
+impl Catalog {
+    /// Returns the catalog that comes with the program. Takes well under a millisecond in release builds.
+    pub fn builtin() -> Self {
+        let raw: data::RawModels = toml::from_str(data::MODELS).expect("a test holds that the built-in models parse");
+        let tiers: data::RawTiers = toml::from_str(data::TIERS).expect("a test holds that the built-in tiers parse");
+        let models: Vec<Model> = raw.model.into_iter().map(Model::from).collect();
+        Self {
+            by_name: index(&models),
+            models,
+            other_prices: HashMap::new(),
+            tiers: tiers
+                .tier
+                .into_iter()
+                .filter_map(|raw| Some(TierTable::new(Tier::parse(&raw.name)?, raw)))
+                .collect(),
+            web_search: Money::from_dollars(raw.web_search_per_thousand / 1000.0),
+            default_model: raw.default_model,
+            price_date: raw.checked,
+            source: raw.source,
+        }
+    }
+
+    /// Overrides prices by those of a price file.
+    ///
+    /// Shape: TOML; `date = "2026-12-01"` and `web_search_per_thousand = 10.0`, both optional, then one `[[price]]` for
+    /// each model and prompt length: `model`, `input`, `output`, and optionally `write_5m`, `write_1h`, `read` (1.25, 2
+    /// and 0.1 times the input price otherwise) and `above` (a prompt length in tokens), all in dollars per million
+    /// tokens. A model's entries replace all its prices at standard speed; a model the catalog does not know gets a
+    /// price so. Without a date, [`Catalog::price_date`] becomes `custom`.
+    ///
+    /// # Errors
+    /// A [`CatalogError`] that names the line.
+    pub fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
+        let file = price::parse_price_file(toml_text)?;
+        for (name, steps) in file.prices {
+            match self.by_name.get(name.as_str()) {
+                Some(&at) => self.models[at].prices = steps,
+                None => _ = self.other_prices.insert(name, steps),
+            }
+        }
+        self.web_search = file.web_search.unwrap_or(self.web_search);
+        self.price_date = file.date.unwrap_or_else(|| "custom".to_owned());
+        Ok(self)
+    }
+
+    /// Returns the model used when neither row nor flag names one.
+    pub fn default_model(&self) -> &str {
+        &self.default_model
+    }
+
+    /// Returns a model by its id or one of its aliases; `None` when it is not in the catalog.
+    pub fn model(&self, name: &str) -> Option<&Model> {
+        self.by_name.get(name).map(|&at| &self.models[at])
+    }
+
+    /// Returns every model, retired ones last.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after it.
+    pub fn class_of(&self, name: &str) -> ModelClass {
+        self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
+    }
+
+    /// Returns the limits to begin with for a class.
+    ///
+    /// A tier without a row for the class (a class newer than the table, a model that is not in the catalog) gives the
+    /// least of each dimension over its rows that belong to models still served. [`Tier::Auto`] is the class's row of
+    /// the strictest tier that is in force, `start`; the first response's headers then say the truth. [`Tier::None`] has no
+    /// limits. Limits at fast speed are unpublished; those of standard speed stand for them.
+    pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
+        let Some(table) = self.tier_table(tier) else {
+            return TierLimits { limits: RateLimits::NONE, substituted: false };
+        };
+        match table.row(class) {
+            Some(limits) => TierLimits { limits, substituted: false },
+            None => TierLimits { limits: table.strictest(|class| self.is_live(class)), substituted: true },
+        }
+    }
+
+    /// Returns the table of a tier, with its date and source; that of `start` for [`Tier::Auto`], none for
+    /// [`Tier::None`].
+    pub fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
+        let wanted = match tier {
+            Tier::Auto => Tier::Start,
+            Tier::None => return None,
+            Tier::One | Tier::Two | Tier::Three | Tier::Four | Tier::Start | Tier::Build | Tier::Scale => tier,
+        };
+        self.tiers.iter().find(|table| table.tier == wanted)
+    }
+
+    /// Returns what an answer cost at standard speed in any place; `None` when the model's prices are unknown.
+    pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
+        self.cost_on(Terms::default(), model, usage)
+    }
+
+    /// Returns what an answer cost on the terms of its request; `None` when the prices are unknown.
+    pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
+        price::cost(self.prices(terms, model)?, terms, usage, self.web_search)
+    }
+
+    /// Returns the most that a request can cost at standard speed in any place; `None` when the prices are unknown.
+    ///
+    /// `input_tokens` and `output_tokens` must be upper bounds: every input token is charged as the dearest kind (a
+    /// cache write), at the dearest price step that so long a prompt can reach. Web searches come on top.
+    pub fn worst_cost(&self, model: &str, input_tokens: u64, output_tokens: u64) -> Option<Money> {
+        self.worst_cost_on(Terms::default(), model, input_tokens, output_tokens)
+    }
+
+    /// Returns the most that a request can cost on its terms; see [`Catalog::worst_cost`].
+    pub fn worst_cost_on(&self, terms: Terms, model: &str, input_tokens: u64, output_tokens: u64) -> Option<Money> {
+        price::worst_cost(self.prices(terms, model)?, terms, input_tokens, output_tokens)
+    }
+
+    /// Returns the date of the prices: when they were checked, or what the price file says.
+    pub fn price_date(&self) -> &str {
+        &self.price_date
+    }
+
+    /// Returns where models and prices were published.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    fn prices(&self, terms: Terms, name: &str) -> Option<&[PriceStep]> {
+        match self.model(name) {
+            Some(model) => Some(model.prices_at(terms.speed)),
+            None if terms.speed == Speed::Standard => self.other_prices.get(name).map(Vec::as_slice),
+            None => None,
+        }
+    }
+
+    fn is_live(&self, class: &ModelClass) -> bool {
+        self.models.iter().any(|model| model.class == *class && !model.is_retired())
+    }
+}
+
+fn index(models: &[Model]) -> HashMap<Arc<str>, usize> {
+    let names = |model: &Model| std::iter::once(&model.id).chain(&model.aliases).cloned().collect::<Vec<_>>();
+    models.iter().enumerate().flat_map(|(at, model)| names(model).into_iter().map(move |name| (name, at))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_unique_and_every_number_makes_sense() {
+        let catalog = Catalog::builtin();
+
+        let names: usize = catalog.models().iter().map(|model| 1 + model.aliases.len()).sum();
+        assert_eq!(catalog.by_name.len(), names);
+        for model in catalog.models() {
+            assert!(model.max_output_tokens < model.context_tokens, "{}", model.id);
+            assert_eq!(model.is_retired(), model.prices.is_empty(), "{}: served models have prices", model.id);
+            assert!(!model.is_retired() || model.retires.is_some(), "{} has no retirement date", model.id);
+            for steps in [&model.prices, &model.fast_prices] {
+                assert!(steps.first().is_none_or(|step| step.above_prompt_tokens == 0), "{}", model.id);
+                assert!(steps.is_sorted_by(|a, b| a.above_prompt_tokens < b.above_prompt_tokens), "{}", model.id);
+            }
+        }
+    }
+
+    #[test]
+    fn cache_writes_cost_a_quarter_more_and_twice_the_input_price() {
+        for model in Catalog::builtin().models() {
+            for step in model.prices.iter().chain(&model.fast_prices) {
+                assert_eq!(step.cache_write_5m.0 * 4, step.input.0 * 5, "{}", model.id);
+                assert_eq!(step.cache_write_1h.0, step.input.0 * 2, "{}", model.id);
+                assert!(step.cache_read < step.input, "{}", model.id);
+            }
+        }
+    }
+
+    #[test]
+    fn prices_are_those_published() {
+        let catalog = Catalog::builtin();
+
+        // Model, then input, output and cache read in dollars per million tokens.
+        let facts = [
+            ("claude-fable-5-2", 8.0, 40.0, 0.20),
+            ("claude-mythos-5-2", 8.0, 40.0, 0.20),
+            ("claude-fable-5-1", 10.0, 50.0, 0.25),
+            ("claude-mythos-5-1", 10.0, 50.0, 0.25),
+            ("claude-fable-5", 10.0, 50.0, 1.0),
+            ("claude-mythos-5", 10.0, 50.0, 1.0),
+            ("claude-opus-5-5", 4.0, 20.0, 0.20),
+            ("claude-opus-5", 5.0, 25.0, 0.50),
+            ("claude-opus-4-8", 5.0, 25.0, 0.50),
+            ("claude-opus-4-7", 5.0, 25.0, 0.50),
+            ("claude-opus-4-6", 5.0, 25.0, 0.50),
+            ("claude-opus-4-5", 5.0, 25.0, 0.50),
+            ("claude-sonnet-5-5", 2.0, 10.0, 0.10),
+            ("claude-sonnet-5", 2.0, 10.0, 0.20),
+            ("claude-sonnet-4-6", 3.0, 15.0, 0.30),
+            ("claude-sonnet-4-5", 3.0, 15.0, 0.30),
+            ("claude-haiku-5-5", 0.10, 0.50, 0.01),
+            ("claude-haiku-4-5", 1.0, 5.0, 0.10),
+        ];
+        for (name, input, output, read) in facts {
+            let step = catalog.model(name).expect("the model is listed").prices[0];
+            assert_eq!(step.input, Money::per_token(input), "{name}");
+            assert_eq!(step.output, Money::per_token(output), "{name}");
+            assert_eq!(step.cache_read, Money::per_token(read), "{name}");
+        }
+        assert_eq!(catalog.models().iter().filter(|model| !model.is_retired()).count(), facts.len());
+    }
+
+    #[test]
+    fn a_model_is_found_by_alias_and_by_dated_id() {
+        let catalog = Catalog::builtin();
+
+        let by_alias = catalog.model(catalog.default_model()).expect("the default is listed");
+        let by_id = catalog.model("claude-haiku-4-5-20251001").expect("the dated id is listed");
+
+        assert_eq!(by_alias.id, by_id.id);
+        assert_eq!((by_id.context_tokens, by_id.max_output_tokens), (200_000, 64_000));
+        assert_eq!((by_id.line, by_id.family), (Line::Haiku, TokenizerFamily::Old));
+        assert!(catalog.model("claude-haiku-4-5-20990101").is_none());
+    }
+
+    #[test]
+    fn the_new_tokenizer_begins_with_opus_4_7() {
+        let catalog = Catalog::builtin();
+
+        let family = |name| catalog.model(name).map(|model| model.family);
+        for old in ["claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5"] {
+            assert_eq!(family(old), Some(TokenizerFamily::Old), "{old}");
+        }
+        for new in ["claude-opus-4-7", "claude-sonnet-5", "claude-haiku-5-5", "claude-fable-5"] {
+            assert_eq!(family(new), Some(TokenizerFamily::New), "{new}");
+        }
+    }
+
+    #[test]
+    fn a_retirement_that_lies_ahead_counts_from_its_day() {
+        let catalog = Catalog::builtin();
+        let sonnet = catalog.model("claude-sonnet-4-5").expect("the model is listed");
+
+        assert_eq!(sonnet.lifecycle, Lifecycle::Deprecated);
+        assert!(!sonnet.is_retired_on(date(2026, 11, 29)));
+        assert!(sonnet.is_retired_on(date(2026, 11, 30)));
+        assert!(catalog.model("claude-opus-4-1").is_some_and(Model::is_retired));
+    }
+
+    #[test]
+    fn models_of_a_generation_share_a_class_and_an_unknown_model_has_its_own() {
+        let catalog = Catalog::builtin();
+
+        assert_eq!(catalog.class_of("claude-opus-4-8"), catalog.class_of("claude-opus-4-5-20251101"));
+        assert_ne!(catalog.class_of("claude-opus-4-8"), catalog.class_of("claude-opus-5"));
+        assert_ne!(catalog.class_of("claude-fable-5"), catalog.class_of("claude-mythos-5"));
+        assert_eq!(catalog.class_of("my-proxy-model"), ModelClass("my-proxy-model".into()));
+    }
+
+    #[test]
+    fn every_tier_has_the_published_row_of_every_live_class() {
+        let catalog = Catalog::builtin();
+        let opus = [(50, 30, 8), (1000, 450, 90), (2000, 800, 160), (4000, 2000, 400)];
+        let haiku = [(50, 50, 10), (1000, 450, 90), (2000, 1000, 200), (4000, 4000, 800)];
+        let fable = [(1000, 500, 100), (2000, 1500, 300), (4000, 4000, 800)];
+        let common = [(1000, 2000, 400), (5000, 5000, 1000), (10_000, 10_000, 2000)];
+
+        let old = [Tier::One, Tier::Two, Tier::Three, Tier::Four];
+        let current = [Tier::Start, Tier::Build, Tier::Scale];
+        for (tiers, class, rows) in [
+            (&old[..], "opus-4.x", &opus[..]),
+            (&old, "sonnet-4.x", &opus),
+            (&old, "haiku-4.5", &haiku),
+            (&current, "fable-5.x", &fable),
+            (&current, "mythos-5.x", &fable),
+            (&current, "opus-5.5", &common),
+            (&current, "opus-5", &common),
+            (&current, "opus-4.x", &common),
+            (&current, "sonnet-5.5", &common),
+            (&current, "sonnet-5", &common),
+            (&current, "sonnet-4.x", &common),
+            (&current, "haiku-5.5", &common),
+            (&current, "haiku-4.5", &common),
+        ] {
+            for (&tier, &(rpm, itpm, otpm)) in tiers.iter().zip(rows) {
+                let found = catalog.limits(tier, &ModelClass(class.into()));
+                let limits = RateLimits::new(rpm, itpm * 1000, otpm * 1000);
+                assert_eq!(found, TierLimits { limits, substituted: false }, "{class} at tier {}", tier.name());
+            }
+        }
+    }
+
+    #[test]
+    fn retired_classes_keep_their_rows() {
+        let catalog = Catalog::builtin();
+
+        let limits = |tier, class: &str| catalog.limits(tier, &ModelClass(class.into())).limits;
+        assert_eq!(limits(Tier::One, "sonnet-3.7"), RateLimits::new(50, 20_000, 8_000));
+        assert_eq!(limits(Tier::Two, "haiku-3"), RateLimits::new(1_000, 100_000, 20_000));
+        assert_eq!(limits(Tier::Scale, "haiku-3.5"), RateLimits::new(4_000, 400_000, 80_000));
+    }
+
+    #[test]
+    fn every_class_of_the_catalog_has_limits_at_every_tier() {
+        let catalog = Catalog::builtin();
+
+        for tier in Tier::ALL.into_iter().filter(|&tier| tier != Tier::None) {
+            for model in catalog.models() {
+                let limits = catalog.limits(tier, &model.class).limits;
+                assert!(limits.rpm.is_some() && limits.itpm.is_some() && limits.otpm.is_some(), "{}", model.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_newer_than_the_table_takes_the_strictest_row_that_is_still_served() {
+        let catalog = Catalog::builtin();
+
+        let newer = catalog.limits(Tier::One, &catalog.class_of("claude-opus-5"));
+        let unknown = catalog.limits(Tier::Start, &catalog.class_of("my-proxy-model"));
+
+        assert_eq!(newer, TierLimits { limits: RateLimits::new(50, 30_000, 8_000), substituted: true });
+        assert_eq!(unknown, TierLimits { limits: RateLimits::new(1_000, 500_000, 100_000), substituted: true });
+    }
+
+    #[test]
+    fn auto_begins_with_start_and_none_has_no_limits() {
+        let catalog = Catalog::builtin();
+        let class = catalog.class_of("claude-haiku-4-5");
+
+        assert_eq!(catalog.limits(Tier::Auto, &class), catalog.limits(Tier::Start, &class));
+        assert_eq!(catalog.limits(Tier::None, &class).limits, RateLimits::NONE);
+        assert!(catalog.tier_table(Tier::None).is_none());
+    }
+
+    #[test]
+    fn each_table_has_its_date_source_and_further_limits() {
+        let catalog = Catalog::builtin();
+
+        let further = |tier| {
+            let table = catalog.tier_table(tier).expect("the tier has a table");
+            assert!(table.date.starts_with("2026-") && table.source.contains("Rate limits"));
+            (table.monthly_cap_usd, table.count_tokens_rpm, table.batch_rpm, table.batch_queue)
+        };
+        assert_eq!(further(Tier::One), (100, 100, 50, 100_000));
+        assert_eq!(further(Tier::Two), (500, 2_000, 1_000, 200_000));
+        assert_eq!(further(Tier::Three), (1_000, 4_000, 2_000, 300_000));
+        assert_eq!(further(Tier::Four), (200_000, 8_000, 4_000, 500_000));
+        assert_eq!(further(Tier::Start), (500, 2_000, 1_000, 200_000));
+        assert_eq!(further(Tier::Build), (1_000, 4_000, 2_000, 300_000));
+        assert_eq!(further(Tier::Scale), (200_000, 8_000, 4_000, 500_000));
+    }
+
+    #[test]
+    fn a_long_prompt_is_dearer_from_the_first_token_past_the_step() {
+        let catalog = Catalog::builtin();
+        let cost = |input_tokens, cache_read_tokens| {
+            let usage = Usage { input_tokens, cache_read_tokens, output_tokens: 1_000_000, ..Usage::default() };
+            catalog.cost("claude-haiku-5-5", &usage)
+        };
+
+        // At the step: 100,000 at $0.10 and a million out at $0.50. Past it: $0.50 and $2.50, the whole request.
+        assert_eq!(cost(100_000, 0), Some(Money::from_dollars(0.51)));
+        assert_eq!(cost(100_001, 0), Some(Money::from_dollars(2.550_000_5)));
+        // Cached tokens count towards the step: 1 at $0.50, 100,000 at $0.05.
+        assert_eq!(cost(1, 100_000), Some(Money::from_dollars(2.505_000_5)));
+    }
+
+    #[test]
+    fn cost_counts_cache_writes_reads_and_web_searches() {
+        let usage = Usage {
+            input_tokens: 1_000,
+            cache_write_5m_tokens: 2_000,
+            cache_write_1h_tokens: 3_000,
+            cache_read_tokens: 4_000,
+            output_tokens: 500,
+            web_searches: 2,
+        };
+
+        let cost = Catalog::builtin().cost("claude-haiku-4-5", &usage);
+
+        // 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar; 2 searches $0.02.
+        assert_eq!(cost, Some(Money::from_dollars(0.0324)));
+    }
+
+    #[test]
+    fn fast_mode_and_one_region_cost_more() {
+        let catalog = Catalog::builtin();
+        let usage = Usage { input_tokens: 1_000_000, output_tokens: 1_000_000, ..Usage::default() };
+        let fast = Terms { speed: Speed::Fast, is_us_only: false };
+        let us = Terms { speed: Speed::Standard, is_us_only: true };
+
+        assert_eq!(catalog.cost_on(fast, "claude-opus-5", &usage), Some(Money::from_dollars(60.0)));
+        assert_eq!(catalog.cost_on(us, "claude-opus-5", &usage), Some(Money::from_dollars(33.0)));
+        assert_eq!(catalog.cost_on(fast, "claude-opus-5-5", &usage), None, "its fast price is unpublished");
+    }
+
+    #[test]
+    fn an_unknown_or_retired_model_has_no_cost() {
+        let catalog = Catalog::builtin();
+
+        for model in ["my-proxy-model", "claude-3-opus-20240229"] {
+            assert_eq!(catalog.cost(model, &Usage::default()), None);
+            assert_eq!(catalog.worst_cost(model, 1, 1), None);
+        }
+    }
+
+    #[test]
+    fn the_worst_cost_is_never_below_any_real_cost_it_bounds() {
+        let catalog = Catalog::builtin();
+
+        for model in catalog.models().iter().filter(|model| !model.is_retired()) {
+            for (bound, write, read) in [(100_000, 100_000, 0), (100_001, 50_000, 50_001), (900_000, 0, 10)] {
+                let usage = Usage {
+                    cache_write_1h_tokens: write,
+                    cache_read_tokens: read,
+                    output_tokens: 7,
+                    ..Usage::default()
+                };
+                let worst = catalog.worst_cost(&model.id, bound, 7).expect("served models have prices");
+                assert!(worst >= catalog.cost(&model.id, &usage).expect("served models have prices"), "{}", model.id);
+            }
+        }
+        // 100,000 at the one-hour write price of $0.20 and 1,000 out at $0.50; one token more reaches the dear step.
+        assert_eq!(catalog.worst_cost("claude-haiku-5-5", 100_000, 1_000), Some(Money::from_dollars(0.0205)));
+        assert_eq!(catalog.worst_cost("claude-haiku-5-5", 100_001, 1_000), Some(Money::from_dollars(0.102_501)));
+    }
+
+    #[test]
+    fn a_price_file_replaces_prices_and_prices_unknown_models() {
+        let text = r#"
+            date = "2026-12-01"
+            web_search_per_thousand = 20
+            [[price]]
+            model = "claude-haiku-4-5"
+            input = 2
+            output = 4.5
+            [[price]]
+            model = "my-proxy-model"
+            input = 1.0
+            output = 1.0
+            read = 0.5
+            [[price]]
+            model = "claude-haiku-4-5"
+            above = 10
+            input = 3.0
+            output = 6.0
+        "#;
+
+        let catalog = Catalog::builtin().with_prices(text).expect("the file is right");
+
+        let usage = Usage { input_tokens: 10, output_tokens: 2, web_searches: 1, ..Usage::default() };
+        assert_eq!(catalog.price_date(), "2026-12-01");
+        assert_eq!(catalog.cost("claude-haiku-4-5-20251001", &usage), Some(Money::from_dollars(0.020_029)));
+        assert_eq!(catalog.cost("my-proxy-model", &usage), Some(Money::from_dollars(0.020_012)));
+        let long = Usage { cache_read_tokens: 11, ..Usage::default() };
+        assert_eq!(catalog.cost("claude-haiku-4-5", &long), Some(Money::from_dollars(0.000_003_3)));
+    }
+
+    #[test]
+    fn a_broken_price_file_is_named_by_line() {
+        let error = |text: &str| {
+            let outcome = Catalog::builtin().with_prices(text);
+            outcome.expect_err("the file is broken").to_string()
+        };
+
+        assert!(error("date = \"x\"\n[[price]\n").starts_with("line 2 of the price file: "));
+        let typo = error("[[price]]\nmodel = \"m\"\ninput = 1\noutputs = 2\n");
+        assert!(typo.starts_with("line 4 of the price file: ") && typo.contains("outputs"), "{typo}");
+        let negative = error("[[price]]\nmodel = \"m\"\ninput = 1\noutput = -2\n");
+        assert!(negative.starts_with("line 4 of the price file: output of m is -2"), "{negative}");
+        let entry = "[[price]]\nmodel = \"m\"\ninput = 1\noutput = 2\n";
+        let twice = error(&[entry, entry].concat());
+        assert!(twice.starts_with("line 5 of the price file: m has a second price above 0 tokens"), "{twice}");
+        let long = error(&format!("{entry}above = 5"));
+        assert!(long.starts_with("line 1 of the price file: m has no price for short prompts"), "{long}");
+        assert!(error("").starts_with("the price file has no [[price]] entry"));
+    }
+
+    #[test]
+    fn terms_are_read_from_the_request() {
+        let mut params = crate::domain::Params::default();
+        assert_eq!(Terms::of(&params), Terms::default());
+
+        let raw = |json: &str| serde_json::value::RawValue::from_string(json.to_owned()).expect("valid JSON");
+        params.set("speed", raw(r#""fast""#));
+        params.set("inference_geo", raw(r#""us""#));
+
+        assert_eq!(Terms::of(&params), Terms { speed: Speed::Fast, is_us_only: true });
+    }
+}

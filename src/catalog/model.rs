@@ -1,0 +1,152 @@
+//! Models as the catalog knows them.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use serde::Deserialize;
+
+use super::price::PriceStep;
+use crate::domain::{ModelClass, Speed};
+
+/// How a model cuts text into tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerFamily {
+    /// Models before Opus 4.7.
+    Old,
+    /// Opus 4.7 and later: about 30 % more tokens for the same Latin text or code.
+    New,
+}
+
+/// Where a model is in its life, as the Models API says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lifecycle {
+    /// Served and recommended.
+    #[default]
+    Active,
+    /// Served until its retirement date.
+    Deprecated,
+    /// No longer served: 404.
+    Retired,
+}
+
+impl Lifecycle {
+    /// Returns the name in the Models API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Deprecated => "deprecated",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// A product line, as the Models API says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Line {
+    /// Haiku.
+    Haiku,
+    /// Sonnet.
+    Sonnet,
+    /// Opus.
+    Opus,
+    /// Fable.
+    Fable,
+    /// Mythos.
+    Mythos,
+}
+
+impl Line {
+    /// Returns the name in the Models API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Haiku => "haiku",
+            Self::Sonnet => "sonnet",
+            Self::Opus => "opus",
+            Self::Fable => "fable",
+            Self::Mythos => "mythos",
+        }
+    }
+}
+
+/// Length of the hidden prompt that tools add.
+///
+/// Units: tokens. Source: API documentation, "Pricing", tool use (2026-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "(u32, u32)")]
+pub struct ToolPrompt {
+    /// With `tool_choice` auto or none.
+    pub auto: u32,
+    /// With `tool_choice` any or tool.
+    pub forced: u32,
+}
+
+impl ToolPrompt {
+    /// What a model takes for which no figure is published: that of models 4.5 and 4.6, the larger of the common ones.
+    pub const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
+}
+
+impl From<(u32, u32)> for ToolPrompt {
+    fn from((auto, forced): (u32, u32)) -> Self {
+        Self { auto, forced }
+    }
+}
+
+/// One model.
+///
+/// Source: API documentation, "Models overview", "Pricing", "Model deprecations"; see `models.toml` for dates.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The id of its snapshot; dated for models before 4.6.
+    pub id: Arc<str>,
+    /// Other names for it that the API takes.
+    pub aliases: Vec<Arc<str>>,
+    /// Its name for people.
+    pub display_name: String,
+    /// Its product line.
+    pub line: Line,
+    /// Who shares its limits.
+    pub class: ModelClass,
+    /// When it was released; the date in its id where it has one.
+    pub released: Date,
+    /// Where it was in its life when the catalog was checked.
+    pub lifecycle: Lifecycle,
+    /// When it retires or has retired, where that is known.
+    pub retires: Option<Date>,
+    /// Its window: the longest prompt, in tokens.
+    pub context_tokens: u32,
+    /// The largest `max_tokens` it takes.
+    pub max_output_tokens: u32,
+    /// How it cuts text.
+    pub family: TokenizerFamily,
+    /// Whether it answers 400 to sampling parameters that differ from their defaults.
+    pub rejects_sampling: bool,
+    /// The hidden prompt that tools add.
+    pub tool_prompt: ToolPrompt,
+    /// Its prices, by rising prompt length; empty when unknown.
+    pub prices: Vec<PriceStep>,
+    /// Its prices in fast mode; empty when there is none or they are not published.
+    pub fast_prices: Vec<PriceStep>,
+}
+
+impl Model {
+    /// Returns whether the catalog lists it as no longer served.
+    pub fn is_retired(&self) -> bool {
+        self.lifecycle == Lifecycle::Retired
+    }
+
+    /// Returns whether it is no longer served on `date`: the catalog may be older than a retirement it announces.
+    pub fn is_retired_on(&self, date: Date) -> bool {
+        self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
+    }
+
+    /// Returns its prices at a speed, by rising prompt length; empty when unknown.
+    pub fn prices_at(&self, speed: Speed) -> &[PriceStep] {
+        match speed {
+            Speed::Standard => &self.prices,
+            Speed::Fast => &self.fast_prices,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Prices: what tokens cost, and the file that overrides them.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::domain::{Money, Params, Speed, Usage};
+
+/// Prices of one token from a prompt length on.
+///
+/// The step that the whole prompt falls into holds for the whole request, output included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceStep {
+    /// Holds for prompts longer than this, in tokens, cached ones included.
+    pub above_prompt_tokens: u64,
+    /// Input that is neither written to nor read from a cache.
+    pub input: Money,
+    /// Output.
+    pub output: Money,
+    /// Input written to the cache for five minutes.
+    pub cache_write_5m: Money,
+    /// Input written to the cache for an hour.
+    pub cache_write_1h: Money,
+    /// Input read from the cache.
+    pub cache_read: Money,
+    /// Whether the API documentation states every one of these.
+    pub is_confirmed: bool,
+}
+
+impl PriceStep {
+    /// Returns the price of a whole usage at this step, without web searches.
+    fn tokens(&self, usage: &Usage) -> Money {
+        self.input.times(usage.input_tokens)
+            + self.output.times(usage.output_tokens)
+            + self.cache_write_5m.times(usage.cache_write_5m_tokens)
+            + self.cache_write_1h.times(usage.cache_write_1h_tokens)
+            + self.cache_read.times(usage.cache_read_tokens)
+    }
+
+    /// Returns the dearest way to take one token in.
+    fn dearest_input(&self) -> Money {
+        self.input.max(self.cache_write_5m).max(self.cache_write_1h).max(self.cache_read)
+    }
+}
+
+/// What else of a request decides its price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// At which speed it is served.
+    pub speed: Speed,
+    /// Whether it asks to be served in the United States only, which costs 1.1 times as much.
+    pub is_us_only: bool,
+}
+
+impl Terms {
+    /// Reads the terms from a request's parameters: `speed` and `inference_geo`.
+    pub fn of(params: &Params) -> Self {
+        let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
+        Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#) }
+    }
+
+    fn apply(self, money: Money) -> Money {
+        if self.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money }
+    }
+}
+
+/// Returns what `usage` cost; `None` without prices.
+pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search: Money) -> Option<Money> {
+    let prompt_tokens = usage.prompt_tokens();
+    let step = steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())?;
+    Some(terms.apply(step.tokens(usage)) + web_search.times(usage.web_searches))
+}
+
+/// Returns the most that a request can cost; `None` without prices.
+///
+/// Of the steps that a prompt of up to `input_tokens` can reach, the dearest price of each kind counts.
+pub(super) fn worst_cost(steps: &[PriceStep], terms: Terms, input_tokens: u64, output_tokens: u64) -> Option<Money> {
+    let reachable =
+        || steps.iter().enumerate().filter(|(at, step)| *at == 0 || step.above_prompt_tokens < input_tokens);
+    let input = reachable().map(|(_, step)| step.dearest_input()).max()?;
+    let output = reachable().map(|(_, step)| step.output).max()?;
+    Some(terms.apply(input.times(input_tokens) + output.times(output_tokens)))
+}
+
+/// Why a price file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// It is no TOML, or has a member of the wrong name or type.
+    #[error("line {line} of the price file: {message}")]
+    Syntax {
+        /// Where, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A price is negative, or so large that it is surely a slip.
+    #[error(
+        "line {line} of the price file: {member} of {model} is {found}, but prices are dollars per million tokens, from 0 to 1000000"
+    )]
+    Price {
+        /// Where, from 1.
+        line: usize,
+        /// Of which model.
+        model: String,
+        /// Which price.
+        member: &'static str,
+        /// What stands there.
+        found: f64,
+    },
+    /// A model has two prices for one prompt length.
+    #[error("line {line} of the price file: {model} has a second price above {above} tokens; keep one of them")]
+    Repeated {
+        /// Where, from 1.
+        line: usize,
+        /// Of which model.
+        model: String,
+        /// The prompt length.
+        above: u64,
+    },
+    /// A model has prices for long prompts only.
+    #[error("line {line} of the price file: {model} has no price for short prompts; add one without `above`")]
+    NoBase {
+        /// Where, from 1.
+        line: usize,
+        /// Of which model.
+        model: String,
+    },
+    /// The file has no prices.
+    #[error(
+        "the price file has no [[price]] entry; write one with model, input and output in dollars per million tokens"
+    )]
+    Empty,
+}
+
+/// What a price file says.
+pub(super) struct PriceFile {
+    pub date: Option<String>,
+    pub web_search: Option<Money>,
+    /// Steps of each model, by rising prompt length.
+    pub prices: Vec<(String, Vec<PriceStep>)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    date: Option<String>,
+    web_search_per_thousand: Option<Spanned<f64>>,
+    #[serde(default)]
+    price: Vec<Spanned<RawPrice>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPrice {
+    model: String,
+    #[serde(default)]
+    above: u64,
+    input: Spanned<f64>,
+    output: Spanned<f64>,
+    write_5m: Option<Spanned<f64>>,
+    write_1h: Option<Spanned<f64>>,
+    read: Option<Spanned<f64>>,
+}
+
+/// Reads a price file.
+///
+/// Cache prices that are left out follow from the input price: 1.25 and 2 times for writing, 0.1 times for reading.
+pub(super) fn parse_price_file(text: &str) -> Result<PriceFile, CatalogError> {
+    let file: RawFile = toml::from_str(text).map_err(|error| CatalogError::Syntax {
+        line: error.span().map_or(1, |span| line_of(text, span.start)),
+        message: error.message().to_owned(),
+    })?;
+    let mut prices: Vec<(String, Vec<PriceStep>)> = Vec::new();
+    let mut first_lines = Vec::new();
+    for entry in file.price {
+        let line = line_of(text, entry.span().start);
+        let raw = entry.into_inner();
+        let step = raw.step(text)?;
+        let at = prices.iter().position(|(model, _)| *model == raw.model).unwrap_or_else(|| {
+            prices.push((raw.model.clone(), Vec::new()));
+            first_lines.push(line);
+            prices.len() - 1
+        });
+        let steps = &mut prices[at].1;
+        if steps.iter().any(|own| own.above_prompt_tokens == raw.above) {
+            return Err(CatalogError::Repeated { line, model: raw.model, above: raw.above });
+        }
+        steps.push(step);
+        steps.sort_by_key(|step| step.above_prompt_tokens);
+    }
+    if prices.is_empty() {
+        return Err(CatalogError::Empty);
+    }
+    for ((model, steps), line) in prices.iter().zip(first_lines) {
+        if steps[0].above_prompt_tokens > 0 {
+            return Err(CatalogError::NoBase { line, model: model.clone() });
+        }
+    }
+    let web_search = file
+        .web_search_per_thousand
+        .map(|dollars| checked(text, &dollars, "web searches", "web_search_per_thousand"))
+        .transpose()?
+        .map(|dollars| Money::from_dollars(dollars / 1000.0));
+    Ok(PriceFile { date: file.date, web_search, prices })
+}
+
+impl RawPrice {
+    fn step(&self, text: &str) -> Result<PriceStep, CatalogError> {
+        let price = |value: &Spanned<f64>, member| checked(text, value, &self.model, member);
+        let or_times = |value: &Option<Spanned<f64>>, member, factor: f64, input: f64| match value {
+            Some(value) => price(value, member),
+            None => Ok(input * factor),
+        };
+        let input = price(&self.input, "input")?;
+        Ok(PriceStep {
+            above_prompt_tokens: self.above,
+            input: Money::per_token(input),
+            output: Money::per_token(price(&self.output, "output")?),
+            cache_write_5m: Money::per_token(or_times(&self.write_5m, "write_5m", 1.25, input)?),
+            cache_write_1h: Money::per_token(or_times(&self.write_1h, "write_1h", 2.0, input)?),
+            cache_read: Money::per_token(or_times(&self.read, "read", 0.1, input)?),
+            is_confirmed: true,
+        })
+    }
+}
+
+fn checked(text: &str, value: &Spanned<f64>, model: &str, member: &'static str) -> Result<f64, CatalogError> {
+    let dollars = *value.get_ref();
+    if (0.0..=1e6).contains(&dollars) {
+        return Ok(dollars);
+    }
+    Err(CatalogError::Price {
+        line: line_of(text, value.span().start),
+        model: model.to_owned(),
+        member,
+        found: dollars,
+    })
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+}

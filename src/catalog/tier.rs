@@ -1,0 +1,69 @@
+//! Limits by tier, as published.
+
+use crate::domain::{ModelClass, RateLimits, Tier};
+
+/// The published limits of one tier.
+///
+/// Source: API documentation, "Rate limits"; each table carries its own date and source.
+#[derive(Clone, Debug)]
+pub struct TierTable {
+    /// Which tier.
+    pub tier: Tier,
+    /// Date of the copy the numbers were taken from, `2026-10-08`.
+    pub date: String,
+    /// Where it was published and how long it held.
+    pub source: String,
+    /// The most an organization of this tier can spend in a calendar month, in dollars.
+    pub monthly_cap_usd: u32,
+    /// Requests a minute to `count_tokens`, apart from messages.
+    pub count_tokens_rpm: u32,
+    /// Requests a minute to the batch endpoints.
+    pub batch_rpm: u32,
+    /// Batch requests that may wait for processing.
+    pub batch_queue: u32,
+    rows: Vec<(ModelClass, RateLimits)>,
+}
+
+impl TierTable {
+    pub(super) fn new(tier: Tier, raw: super::data::RawTier) -> Self {
+        let rows = raw.rows.into_iter();
+        Self {
+            tier,
+            date: raw.date,
+            source: raw.source,
+            monthly_cap_usd: raw.monthly_cap_usd,
+            count_tokens_rpm: raw.count_tokens_rpm,
+            batch_rpm: raw.batch_rpm,
+            batch_queue: raw.batch_queue,
+            rows: rows
+                .map(|(class, rpm, itpm, otpm)| (ModelClass(class.into()), RateLimits::new(rpm, itpm, otpm)))
+                .collect(),
+        }
+    }
+
+    /// Returns the rows in the order published: each class with its limits, retired classes included.
+    pub fn rows(&self) -> impl Iterator<Item = (&ModelClass, RateLimits)> {
+        self.rows.iter().map(|(class, limits)| (class, *limits))
+    }
+
+    /// Returns the limits of a class; `None` when the table has no row for it.
+    pub fn row(&self, class: &ModelClass) -> Option<RateLimits> {
+        self.rows().find(|(own, _)| *own == class).map(|(_, limits)| limits)
+    }
+
+    /// Returns the least of each dimension over the rows that `is_live` accepts.
+    pub(super) fn strictest(&self, is_live: impl Fn(&ModelClass) -> bool) -> RateLimits {
+        let live = self.rows().filter(|(class, _)| is_live(class)).map(|(_, limits)| limits);
+        live.reduce(|a, b| RateLimits { rpm: a.rpm.min(b.rpm), itpm: a.itpm.min(b.itpm), otpm: a.otpm.min(b.otpm) })
+            .unwrap_or(RateLimits::NONE)
+    }
+}
+
+/// Limits to begin with, and whether they are those of another class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierLimits {
+    /// The limits.
+    pub limits: RateLimits,
+    /// Whether the tier has no row for the class, so that its strictest live row stands in.
+    pub substituted: bool,
+}
