@@ -1,1 +1,75 @@
-//! To come.
+//! Lines: what a finished row looks like in the results file and in the error log.
+//!
+//! Pure: values in, bytes out. Owns the shape of both kinds of line; knows nothing of files, order or durability
+//! ([`crate::journal`] does). One file per kind of line, [`json`] for the bytes.
+//!
+//! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and holds no other line
+//! break. What the API sent is copied byte for byte (but for line breaks outside strings).
+//!
+//! **Extra members.** A row's own members that are not sent ride in an error line at the top level, under their own
+//! names, because that is how a canonical row carries them: reading the line gives the same row again, however often
+//! it fails. A name that a reader would take for something else (`params`, `error`, …; possible when it came from a CSV
+//! column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
+
+mod error;
+mod json;
+mod result;
+
+use std::sync::Arc;
+
+use crate::clock::RunClock;
+use crate::domain::{Ended, Money, Outcome};
+
+pub use error::{broken_line, rejected_line};
+pub use json::{parse_usd, write_usd};
+
+/// Version of the result lines' form, in `meta.v`.
+pub const LINE_VERSION: u32 = 1;
+
+/// Which file a line belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Log {
+    /// The results file: rows with an answer.
+    Results,
+    /// The error log: rows without one.
+    Errors,
+}
+
+/// What all lines of one run have in common.
+#[derive(Clone, Debug)]
+pub struct RecordContext {
+    /// Id of the run.
+    pub run: Arc<str>,
+    /// How rows are sent: `online`.
+    pub lane: &'static str,
+    /// Who answers: `anthropic`.
+    pub provider: Arc<str>,
+    /// Makes wall times of the attempts' instants.
+    pub clock: RunClock,
+    /// Date of the price table behind the costs; `None` when there is none.
+    pub price_date: Option<Arc<str>>,
+    /// The results file as seen from the error log's folder; `None` when results go to standard output.
+    pub results: Option<Arc<str>>,
+}
+
+/// Appends the line of a finished row and returns the file it belongs to.
+///
+/// `cost` is what all its attempts cost together; `None` when the model has no price.
+pub fn outcome_line(outcome: &Outcome, cost: Option<Money>, context: &RecordContext, out: &mut Vec<u8>) -> Log {
+    match &outcome.ended {
+        Ended::Succeeded(message) => {
+            result::result_line(outcome, message, cost, context, out);
+            Log::Results
+        }
+        Ended::Failed { class, failure, is_retryable } => {
+            error::error_line(
+                outcome,
+                error::Fault { class: *class, failure, is_retryable: *is_retryable },
+                cost,
+                context,
+                out,
+            );
+            Log::Errors
+        }
+    }
+}

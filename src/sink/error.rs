@@ -1,0 +1,360 @@
+//! The lines of rows that failed: each a valid input row (but for broken ones) with an `error` beside it.
+
+use crate::clock::Instant;
+use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Usage};
+use crate::plan::Rejected;
+use crate::source::BrokenRow;
+
+use super::RecordContext;
+use super::json::Object;
+
+/// Longest raw text of a broken row that is kept, in bytes.
+const RAW_BYTES: usize = 4096;
+
+/// Names a reader of the line would not take for extra members.
+const RESERVED: [&str; 10] =
+    ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
+
+/// How a row failed.
+pub(super) struct Fault<'a> {
+    /// Its class.
+    pub(super) class: ErrorClass,
+    /// What came last.
+    pub(super) failure: &'a Failure,
+    /// Whether another run may succeed as it is.
+    pub(super) is_retryable: bool,
+}
+
+/// Appends the error line of a job: its label, merged parameters and extra members, then `error`.
+///
+/// `error.key`, and for rows without a name `error.occurrence`, tell a later run which row it was.
+pub(super) fn error_line(
+    outcome: &Outcome,
+    fault: Fault<'_>,
+    cost: Option<Money>,
+    context: &RecordContext,
+    out: &mut Vec<u8>,
+) {
+    let job = &outcome.job;
+    let mut line = row(&job.custom_id, &job.params, out);
+    extra_members(&mut line, &job.extra);
+    let mut error = Object::new(line.member("error"));
+    members_of_failure(&mut error, &fault);
+    error.number("attempts", outcome.attempts.len() as u64);
+    error.time("first_at", outcome.attempts.first().map(|attempt| context.clock.wall(attempt.started_at)));
+    error.time("last_at", outcome.attempts.last().map(|attempt| context.clock.wall(attempt.ended_at)));
+    let last_id = outcome.attempts.last().and_then(|attempt| attempt.request_id.as_deref());
+    error.text("request_id", fault.failure.request_id.as_deref().or(last_id));
+    error.text("hint", hint(fault.class));
+    error.text("key", &*job.key.to_string());
+    match job.identity {
+        Identity::Named => {}
+        Identity::Nth(occurrence) => error.number("occurrence", u64::from(occurrence)),
+    }
+    error.number("index", job.id.0);
+    error.number("maybe_paid", u64::from(outcome.maybe_paid()));
+    if outcome.usage() != Usage::default() {
+        error.usage("usage", &outcome.usage());
+        error.money("cost_usd", cost);
+    }
+    members_of_run(&mut error, context);
+    error.end();
+    line.end();
+    out.push(b'\n');
+}
+
+/// Appends the error line of a row that could not be read.
+///
+/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. A label that
+/// could be read stands in `error.custom_id`, so that the line is never taken for the row of that name. `now` is when
+/// it was read.
+pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
+    let mut line = Object::new(out);
+    line.text("custom_id", None);
+    line.text("raw", &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(RAW_BYTES)]));
+    let mut error = Object::new(line.member("error"));
+    error.text("class", ErrorClass::InvalidInput.name());
+    if let Some(label) = row.custom_id.as_deref() {
+        error.text("custom_id", label);
+    }
+    error.text("source", &*row.origin.source);
+    error.number("line", row.origin.line);
+    error.number("column", row.column);
+    error.number("byte_offset", row.byte_offset);
+    error.text("message", &*row.message);
+    members_of_unsent(&mut error, context, now);
+    error.end();
+    line.end();
+    out.push(b'\n');
+}
+
+/// Appends the error line of a row that was rejected before it was sent. `now` is when.
+///
+/// It has no `error.key`: what was rejected was never a request.
+pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
+    let mut line = row(&rejected.custom_id, &rejected.params, out);
+    let mut error = Object::new(line.member("error"));
+    error.text("class", rejected.class.name());
+    error.text("source", &*rejected.origin.source);
+    error.number("line", rejected.origin.line);
+    error.text("message", &*rejected.message);
+    members_of_unsent(&mut error, context, now);
+    error.end();
+    line.end();
+    out.push(b'\n');
+}
+
+fn row<'a>(custom_id: &str, params: &Params, out: &'a mut Vec<u8>) -> Object<'a> {
+    let mut line = Object::new(out);
+    line.text("custom_id", custom_id);
+    params.write_object(line.member("params"));
+    line
+}
+
+fn extra_members(line: &mut Object<'_>, extra: &Params) {
+    for (name, value) in &extra.0 {
+        match RESERVED.contains(&&**name) {
+            true => line.raw(&free_name(name, extra), value.get().as_bytes()),
+            false => line.raw(name, value.get().as_bytes()),
+        }
+    }
+}
+
+/// Returns `name` behind as many underscores as make it the only one.
+fn free_name(name: &str, extra: &Params) -> String {
+    let mut free = format!("_{name}");
+    while extra.get(&free).is_some() {
+        free.insert(0, '_');
+    }
+    free
+}
+
+fn members_of_failure(error: &mut Object<'_>, fault: &Fault<'_>) {
+    error.text("class", fault.class.name());
+    error.number("status", fault.failure.status.map(u64::from));
+    error.text("type", fault.failure.kind.as_deref());
+    if let Some(code) = fault.failure.code.as_deref() {
+        error.text("code", code);
+    }
+    error.text("message", &*fault.failure.message);
+    error.truth("retryable", fault.is_retryable);
+}
+
+fn members_of_unsent(error: &mut Object<'_>, context: &RecordContext, now: Instant) {
+    error.truth("retryable", false);
+    error.number("attempts", 0);
+    let now = context.clock.wall(now);
+    error.time("first_at", Some(now));
+    error.time("last_at", Some(now));
+    error.text("hint", hint(ErrorClass::InvalidInput));
+    error.number("maybe_paid", 0);
+    members_of_run(error, context);
+}
+
+fn members_of_run(error: &mut Object<'_>, context: &RecordContext) {
+    error.text("run", &*context.run);
+    error.text("results", context.results.as_deref());
+}
+
+/// Returns what a person can do about a class of failure.
+fn hint(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::InvalidInput => "correct the row in the input and run it again",
+        ErrorClass::RateLimit => "resume later, or allow longer waits with --retry-for",
+        ErrorClass::Overloaded => "the service was overloaded for too long; resume later",
+        ErrorClass::Server => "the server failed on every try; resume later",
+        ErrorClass::Timeout => "resume, or allow more time with --timeout",
+        ErrorClass::Network => "check the connection, then resume",
+        ErrorClass::InvalidRequest => "the API refused the request; correct its params, then resume",
+        ErrorClass::TooLarge => "shorten the request, then resume",
+        ErrorClass::Auth => "check what the key may do, then resume",
+        ErrorClass::Billing => "check credit and spend limits in the console, then resume",
+        ErrorClass::Refused => "the model refused; change the prompt or the model, then resume",
+        ErrorClass::Truncated => "raise max_tokens, then resume",
+        ErrorClass::InvalidOutput => "the answer was not whole on any try; resume",
+        ErrorClass::Canceled => "the run ended before this row was answered; resume",
+        ErrorClass::Expired => "the batch expired before this row was answered; resume",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::Value;
+    use serde_json::value::RawValue;
+
+    use super::super::outcome_line;
+    use super::*;
+    use crate::clock::RunClock;
+    use crate::domain::{AttemptRecord, Ended, Job, JobId, JobKey, Message, Origin, Quality};
+
+    const NASTY: [&str; 6] = [
+        "plain",
+        "quote \" backslash \\ slash /",
+        "line\nbreak\r\n tab\t nul\0 esc\x1b[31m",
+        "separators \u{2028}\u{2029}\u{85}",
+        "emoji \u{1f600} e\u{301} \u{202e}rtl",
+        "",
+    ];
+
+    #[test]
+    fn a_result_line_holds_nasty_text_and_reads_back() {
+        for text in NASTY {
+            let body = serde_json::json!({"content": [{"type": "text", "text": text}]});
+            let message = format!("{{\n \"m\": {body}\r\n}}");
+            let outcome = outcome(text, Identity::Nth(2), answered(&message));
+
+            let line = rendered(&outcome);
+
+            assert_eq!(line["custom_id"], text);
+            assert_eq!(line["result"]["type"], "succeeded");
+            assert_eq!(line["result"]["message"]["m"], body);
+            assert_eq!(line["meta"]["occurrence"], 2);
+            assert_eq!(line["meta"]["cost_usd"], 0.0003);
+            assert_eq!(line["meta"]["latency_ms"], 2500);
+            assert_eq!(line["meta"]["started_at"], "1970-01-01T00:00:01.000Z");
+            assert_eq!(line["meta"]["usage"]["output_tokens"], 14);
+            assert_eq!(line["meta"]["maybe_paid"], 1);
+        }
+    }
+
+    #[test]
+    fn an_error_line_is_the_row_again_with_its_extra_members() {
+        for text in NASTY {
+            let mut outcome = outcome(text, Identity::Named, failed(text));
+            outcome.job.extra.set("note", raw(&Value::from(text).to_string()));
+            outcome.job.extra.set("error", raw("[1,\n2]"));
+
+            let line = rendered(&outcome);
+
+            assert_eq!(line["custom_id"], text);
+            assert_eq!(line["params"]["max_tokens"], 5);
+            assert_eq!(line["note"], text);
+            assert_eq!(line["_error"], serde_json::json!([1, 2]));
+            assert_eq!(line["error"]["class"], "server");
+            assert_eq!(line["error"]["message"], text);
+            assert_eq!(line["error"]["results"], "out.jsonl");
+            assert_eq!(line["error"].get("occurrence"), None);
+        }
+    }
+
+    #[test]
+    fn a_broken_line_keeps_at_most_4_kib_and_never_the_label_of_a_row() {
+        let mut row = broken(&[b'\xff'; 5000]);
+        row.custom_id = Some("a".to_owned());
+        let mut out = Vec::new();
+
+        broken_line(&row, &context(), Instant::ZERO, &mut out);
+
+        let line = one_line(&out);
+        assert_eq!(line["custom_id"], Value::Null);
+        assert_eq!(line["error"]["custom_id"], "a");
+        assert_eq!(line["error"]["line"], 7);
+        assert_eq!(line["raw"].as_str().map(|raw| raw.chars().count()), Some(4096));
+    }
+
+    #[test]
+    fn a_rejected_line_is_a_valid_row_without_a_key() {
+        let rejected = Rejected {
+            custom_id: "big".to_owned(),
+            origin: origin(),
+            params: params(),
+            class: ErrorClass::TooLarge,
+            message: "300,000 tokens, the model takes 200,000".to_owned(),
+        };
+        let mut out = Vec::new();
+
+        rejected_line(&rejected, &context(), Instant::ZERO, &mut out);
+
+        let line = one_line(&out);
+        assert_eq!(line["params"]["model"], "m");
+        assert_eq!(line["error"]["class"], "too_large");
+        assert_eq!(line["error"].get("key"), None);
+    }
+
+    fn rendered(outcome: &Outcome) -> Value {
+        let mut out = Vec::new();
+        outcome_line(outcome, Some(Money(300_000_000)), &context(), &mut out);
+        one_line(&out)
+    }
+
+    fn one_line(out: &[u8]) -> Value {
+        let (last, line) = out.split_last().expect("a line was written");
+        assert_eq!(*last, b'\n');
+        assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
+        serde_json::from_slice(line).expect("the line is JSON")
+    }
+
+    fn context() -> RecordContext {
+        RecordContext {
+            run: "r1".into(),
+            lane: "online",
+            provider: "anthropic".into(),
+            clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+            price_date: Some("2026-08-22".into()),
+            results: Some("out.jsonl".into()),
+        }
+    }
+
+    fn outcome(custom_id: &str, identity: Identity, ended: Ended) -> Outcome {
+        let usage = Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() };
+        let attempt = |from: u64, until: u64, failed: Option<ErrorClass>| AttemptRecord {
+            started_at: Instant::from_millis(from),
+            ended_at: Instant::from_millis(until),
+            failed,
+            maybe_paid: failed.is_some(),
+            usage,
+            request_id: Some("req_1".to_owned()),
+        };
+        let job = Job {
+            id: JobId(4),
+            custom_id: custom_id.to_owned(),
+            key: JobKey([7; 16]),
+            identity,
+            model: Arc::from("m"),
+            params: params(),
+            extra: Params::default(),
+            origin: origin(),
+        };
+        let attempts = vec![attempt(1000, 1500, Some(ErrorClass::Server)), attempt(3000, 3500, None)];
+        Outcome { job: Box::new(job), attempts, ended }
+    }
+
+    fn answered(message: &str) -> Ended {
+        Ended::Succeeded(Message {
+            json: message.to_owned().into(),
+            usage: Usage::default(),
+            stop_reason: None,
+            quality: Quality::Ok,
+        })
+    }
+
+    fn failed(message: &str) -> Ended {
+        let failure = Failure { status: Some(500), message: message.to_owned(), ..Failure::default() };
+        Ended::Failed { class: ErrorClass::Server, failure, is_retryable: true }
+    }
+
+    fn broken(raw: &[u8]) -> BrokenRow {
+        BrokenRow {
+            origin: origin(),
+            custom_id: None,
+            column: Some(3),
+            byte_offset: 90,
+            raw: raw.to_vec(),
+            message: "no JSON".to_owned(),
+        }
+    }
+
+    fn params() -> Params {
+        Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))])
+    }
+
+    fn origin() -> Origin {
+        Origin { source: "in.jsonl".into(), line: 7 }
+    }
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("the test writes JSON")
+    }
+}

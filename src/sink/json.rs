@@ -1,0 +1,160 @@
+//! JSON by hand: members in a fixed order, raw values untouched, money without float noise.
+
+use std::io::Write;
+
+use crate::domain::job::{flatten_lines, write_json_str};
+use crate::domain::{Money, Usage};
+
+/// Pico-dollars in a dollar.
+const PICO: u128 = 1_000_000_000_000;
+
+/// One JSON object being written. [`Object::end`] closes it.
+pub(super) struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Opens an object.
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_first: true }
+    }
+
+    /// Writes a member's name and returns where its value goes.
+    pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+        write_json_str(name, self.out);
+        self.out.push(b':');
+        self.out
+    }
+
+    /// Writes a string, or `null`.
+    pub(super) fn text<'t>(&mut self, name: &str, text: impl Into<Option<&'t str>>) {
+        let out = self.member(name);
+        match text.into() {
+            Some(text) => write_json_str(text, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    /// Writes a number, or `null`.
+    pub(super) fn number(&mut self, name: &str, number: impl Into<Option<u64>>) {
+        let out = self.member(name);
+        match number.into() {
+            Some(number) => push(out, format_args!("{number}")),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    /// Writes a truth value.
+    pub(super) fn truth(&mut self, name: &str, truth: bool) {
+        self.member(name).extend_from_slice(if truth { b"true" } else { b"false" });
+    }
+
+    /// Writes a wall time in RFC 3339 with milliseconds, or `null`. All have the same length, so they sort as text.
+    pub(super) fn time(&mut self, name: &str, time: Option<jiff::Timestamp>) {
+        let out = self.member(name);
+        match time {
+            Some(time) => push(out, format_args!("\"{time:.3}\"")),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    /// Writes an amount of money as a decimal number of dollars, or `null`.
+    pub(super) fn money(&mut self, name: &str, money: Option<Money>) {
+        let out = self.member(name);
+        match money {
+            Some(money) => write_usd(money, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    /// Writes what was used, as one object.
+    pub(super) fn usage(&mut self, name: &str, usage: &Usage) {
+        serde_json::to_writer(self.member(name), usage).expect("numbers can always be written to memory");
+    }
+
+    /// Writes a value that is JSON already; its line breaks become blanks.
+    pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
+        let out = self.member(name);
+        let start = out.len();
+        out.extend_from_slice(json);
+        flatten_lines(&mut out[start..]);
+    }
+
+    /// Closes the object.
+    pub(super) fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+/// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
+pub fn write_usd(money: Money, out: &mut Vec<u8>) {
+    let (dollars, pico) = (money.0 / PICO, money.0 % PICO);
+    if pico == 0 {
+        return push(out, format_args!("{dollars}"));
+    }
+    push(out, format_args!("{dollars}.{pico:012}"));
+    while out.last() == Some(&b'0') {
+        out.pop();
+    }
+}
+
+/// Reads an amount as [`write_usd`] writes it; `None` when the text is no such number.
+///
+/// Digits beyond a pico-dollar are cut off. Exponents, which other tools write when they rewrite a file, are read too,
+/// to the nearest pico-dollar.
+pub fn parse_usd(text: &str) -> Option<Money> {
+    let text = text.trim();
+    if text.contains(['e', 'E']) {
+        let dollars: f64 = text.parse().ok()?;
+        return (dollars.is_finite() && dollars >= 0.0).then(|| Money::from_dollars(dollars));
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let dollars: u128 = whole.parse().ok()?;
+    let pico: u128 = format!("{:0<12}", &fraction[..fraction.len().min(12)]).parse().ok()?;
+    Some(Money(dollars.checked_mul(PICO)?.checked_add(pico)?))
+}
+
+fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("memory can always be written");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(pico: u128) -> String {
+        let mut out = Vec::new();
+        write_usd(Money(pico), &mut out);
+        String::from_utf8(out).expect("digits are UTF-8")
+    }
+
+    #[test]
+    fn money_is_an_exact_decimal() {
+        assert_eq!(shown(0), "0");
+        assert_eq!(shown(1), "0.000000000001");
+        assert_eq!(shown(300_000_000), "0.0003");
+        assert_eq!(shown(12 * PICO), "12");
+        assert_eq!(shown(PICO / 10 + PICO / 5), "0.3");
+    }
+
+    #[test]
+    fn money_reads_back_what_it_shows() {
+        for pico in [0, 1, 999_999_999_999, PICO, PICO + 1, 123_456_789 * PICO + 10] {
+            assert_eq!(parse_usd(&shown(pico)), Some(Money(pico)));
+        }
+        assert_eq!(parse_usd("1.2e-3"), Some(Money(1_200_000_000)));
+        assert_eq!(parse_usd("0.00000000000199"), Some(Money(1)));
+        for senseless in ["", "-1", ".", "1.x", "nan", "1e999", "+3"] {
+            assert_eq!(parse_usd(senseless), None, "{senseless}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The line of a row that was answered.
+
+use crate::domain::{Identity, Message, Money, Outcome};
+
+use super::json::Object;
+use super::{LINE_VERSION, RecordContext};
+
+/// Appends a result line.
+///
+/// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. `meta.occurrence` stands only in
+/// lines of rows without a name of their own.
+pub(super) fn result_line(
+    outcome: &Outcome,
+    message: &Message,
+    cost: Option<Money>,
+    context: &RecordContext,
+    out: &mut Vec<u8>,
+) {
+    let mut line = Object::new(out);
+    line.text("custom_id", &*outcome.job.custom_id);
+    let mut result = Object::new(line.member("result"));
+    result.text("type", "succeeded");
+    result.raw("message", &message.json);
+    result.end();
+    let mut meta = Object::new(line.member("meta"));
+    members_of_meta(&mut meta, outcome, message, cost, context);
+    meta.end();
+    line.end();
+    out.push(b'\n');
+}
+
+fn members_of_meta(
+    meta: &mut Object<'_>,
+    outcome: &Outcome,
+    message: &Message,
+    cost: Option<Money>,
+    context: &RecordContext,
+) {
+    let job = &outcome.job;
+    let first = outcome.attempts.first();
+    let last = outcome.attempts.last();
+    meta.number("v", u64::from(LINE_VERSION));
+    meta.text("run", &*context.run);
+    meta.number("index", job.id.0);
+    meta.text("key", &*job.key.to_string());
+    match job.identity {
+        Identity::Named => {}
+        Identity::Nth(occurrence) => meta.number("occurrence", u64::from(occurrence)),
+    }
+    meta.text("model", &*job.model);
+    meta.text("lane", context.lane);
+    meta.text("provider", &*context.provider);
+    meta.number("attempts", outcome.attempts.len() as u64);
+    meta.usage("usage", &outcome.usage());
+    meta.number("maybe_paid", u64::from(outcome.maybe_paid()));
+    meta.text("quality", message.quality.name());
+    meta.number("latency_ms", first.zip(last).map(|(first, last)| millis(last.ended_at.since(first.started_at))));
+    meta.money("cost_usd", cost);
+    meta.text("price_date", context.price_date.as_deref());
+    meta.text("request_id", last.and_then(|attempt| attempt.request_id.as_deref()));
+    meta.time("started_at", first.map(|attempt| context.clock.wall(attempt.started_at)));
+    meta.time("ended_at", last.map(|attempt| context.clock.wall(attempt.ended_at)));
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
