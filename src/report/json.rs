@@ -1,0 +1,251 @@
+//! `--progress json`: one JSON object a line, for scripts.
+//!
+//! Every object has `v` (the form's version), `at` (RFC 3339), `run` and `type`:
+//!
+//! | `type` | when | further members |
+//! |---|---|---|
+//! | `started` | once | `total` (null on a pipe), `already_done` |
+//! | `progress` | after a second, then each second, and at the end | those of [`Progress`] |
+//! | `held` | a pool waits after a 429 | `pool`, `wait_s`, `limit`, `dimension` |
+//! | `limits` | a response changed a limit | `pool`, `limits` {`rpm`, `itpm`, `otpm`} |
+//! | `parked` | a model was not found | `model`, `message` |
+//! | `warning` | something a person should know | `message` |
+//! | `draining` | nothing more is started | `in_flight`, `reason` (null at the input's end) |
+//! | `ended` | once, last | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}] |
+//!
+//! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
+//! version.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::notes::{halt_words, limit_name};
+use super::{Stats, View};
+use crate::domain::event::EVENT_VERSION;
+use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
+
+/// Writes JSON lines.
+pub struct Json {
+    writer: Box<dyn Write + Send>,
+    due_at: Option<Timestamp>,
+}
+
+impl Json {
+    const EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+    /// Returns a view that writes there.
+    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+        Self { writer, due_at: None }
+    }
+
+    fn write(&mut self, event: &RunEvent, body: Body<'_>) {
+        let line = Line { v: EVENT_VERSION, at: event.at, run: &event.run, body };
+        if let Ok(mut bytes) = serde_json::to_vec(&line) {
+            bytes.push(b'\n');
+            let _ = self.writer.write_all(&bytes);
+        }
+    }
+}
+
+impl View for Json {
+    fn show(&mut self, event: &RunEvent, stats: &Stats) {
+        let due_at = *self.due_at.get_or_insert(event.at.saturating_add(Self::EVERY).unwrap_or(Timestamp::MAX));
+        let is_end = matches!(event.body, EventBody::Ended { .. });
+        if event.at >= due_at || is_end {
+            self.write(event, Body::Progress(Box::new(Progress::of(stats))));
+            self.due_at = event.at.saturating_add(Self::EVERY).ok();
+        }
+        if let Some(body) = Body::of(&event.body) {
+            self.write(event, body);
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    at: Timestamp,
+    run: &'a str,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Body<'a> {
+    Started { total: Option<u64>, already_done: u64 },
+    Progress(Box<Progress>),
+    Held { pool: String, wait_s: f64, limit: &'static str, dimension: Option<&'static str> },
+    Limits { pool: String, limits: Limits },
+    Parked { model: &'a str, message: &'a str },
+    Warning { message: &'a str },
+    Draining { in_flight: usize, reason: Option<&'static str> },
+    Ended { pending: u64, reason: Option<&'static str>, elapsed_s: f64, max_in_flight: usize, bound_by: Vec<Bound> },
+}
+
+impl<'a> Body<'a> {
+    fn of(body: &'a EventBody) -> Option<Self> {
+        Some(match body {
+            EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
+            EventBody::Held { pool, wait, kind, dimension } => Self::Held {
+                pool: pool.to_string(),
+                wait_s: seconds(*wait),
+                limit: limit_name(*kind),
+                dimension: dimension.map(|dimension| dimension.name()),
+            },
+            EventBody::LimitsChanged { pool, limits } => {
+                Self::Limits { pool: pool.to_string(), limits: Limits::of(limits) }
+            }
+            EventBody::Parked { model, message } => Self::Parked { model, message },
+            EventBody::Warned(message) => Self::Warning { message },
+            EventBody::Draining { in_flight, reason } => {
+                Self::Draining { in_flight: *in_flight, reason: reason.as_ref().map(halt_words) }
+            }
+            EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => Self::Ended {
+                pending: *pending,
+                reason: reason.as_ref().map(halt_words),
+                elapsed_s: seconds(*elapsed),
+                max_in_flight: *max_in_flight,
+                bound_by: reasons
+                    .iter()
+                    .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
+                    .collect(),
+            },
+            EventBody::Skipped
+            | EventBody::Sent
+            | EventBody::Retried { .. }
+            | EventBody::Succeeded { .. }
+            | EventBody::Failed { .. }
+            | EventBody::Status { .. } => return None,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Bound {
+    reason: &'static str,
+    share: f64,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    rpm: Option<u32>,
+    itpm: Option<u32>,
+    otpm: Option<u32>,
+}
+
+impl Limits {
+    fn of(limits: &RateLimits) -> Self {
+        Self { rpm: limits.rpm, itpm: limits.itpm, otpm: limits.otpm }
+    }
+}
+
+/// Where a run stands, as a `progress` object has it.
+#[derive(Debug, Serialize)]
+pub struct Progress {
+    /// Rows in the input; null on a pipe.
+    total: Option<u64>,
+    /// Rows finished by earlier runs.
+    already_done: u64,
+    /// Rows whose answer ended by itself.
+    ok: u64,
+    /// Rows whose answer ended at `max_tokens` or the window.
+    truncated: u64,
+    /// Rows the model refused.
+    refused: u64,
+    /// Rows that failed for good.
+    failed: u64,
+    /// The same, by class.
+    failed_by_class: BTreeMap<&'static str, u64>,
+    /// Attempts that were tried again, by cause.
+    retried: BTreeMap<&'static str, u64>,
+    /// Retried attempts that may have been billed.
+    maybe_paid: u64,
+    /// Rows a minute over the last while; null at first.
+    rows_per_minute: Option<f64>,
+    /// Seconds left at that rate; null on a pipe and at first.
+    eta_s: Option<f64>,
+    /// Uncached input tokens, cache writes included.
+    input_tokens: u64,
+    /// Input tokens read from a cache.
+    cache_read_tokens: u64,
+    /// Output tokens.
+    output_tokens: u64,
+    /// Cost in dollars, as far as prices are known.
+    cost_usd: f64,
+    /// Finished rows whose model has no price.
+    unpriced: u64,
+    /// Requests in flight.
+    in_flight: Option<usize>,
+    /// The concurrency window.
+    window: Option<usize>,
+    /// Why no more is being sent.
+    reason: Option<&'static str>,
+    /// The pools with work.
+    pools: Vec<Pool>,
+}
+
+#[derive(Debug, Serialize)]
+struct Pool {
+    pool: String,
+    rpm: Option<u32>,
+    itpm: Option<u32>,
+    otpm: Option<u32>,
+    /// What can be taken from each bucket, as a share of its minute: requests, input, output; null without a limit.
+    level: [Option<f64>; 3],
+    held_s: Option<f64>,
+}
+
+impl Progress {
+    fn of(stats: &Stats) -> Self {
+        let standing = stats.standing.as_ref();
+        Self {
+            total: stats.total,
+            already_done: stats.already_done(),
+            ok: stats.succeeded_as(Quality::Ok),
+            truncated: stats.succeeded_as(Quality::Truncated),
+            refused: stats.succeeded_as(Quality::Refused),
+            failed: stats.failed_total(),
+            failed_by_class: stats.failed.iter().map(|(class, rows)| (class.name(), *rows)).collect(),
+            retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
+            maybe_paid: stats.maybe_paid,
+            rows_per_minute: stats.rows_per_minute().map(rounded),
+            eta_s: stats.eta().map(seconds),
+            input_tokens: stats.usage.limited_input_tokens(),
+            cache_read_tokens: stats.usage.cache_read_tokens,
+            output_tokens: stats.usage.output_tokens,
+            cost_usd: stats.cost.dollars(),
+            unpriced: stats.unpriced,
+            in_flight: standing.map(|standing| standing.in_flight),
+            window: standing.map(|standing| standing.window),
+            reason: standing.map(|standing| standing.reason.name()),
+            pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Pool {
+    fn of(status: &PoolStatus) -> Self {
+        Self {
+            pool: status.pool.to_string(),
+            rpm: status.limits.rpm,
+            itpm: status.limits.itpm,
+            otpm: status.limits.otpm,
+            level: status.level.map(|level| level.map(rounded)),
+            held_s: status.held_for.map(seconds),
+        }
+    }
+}
+
+/// Returns a number to three places: more are noise in a log.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+fn seconds(span: Duration) -> f64 {
+    rounded(span.as_secs_f64())
+}

@@ -1,0 +1,265 @@
+//! The live lines' content, fitted to a width: pure, so that every width can be tested.
+//!
+//! A line is a row of parts. What does not fit is first shortened, then left out, the least important first; a line is
+//! never wider than asked, so that a terminal never wraps it.
+
+use anstyle::{AnsiColor, Style};
+
+use super::plain::rate_words;
+use super::text::{count, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
+use super::{Stats, stats::Standing};
+use crate::domain::{Dimension, PoolStatus, Reason};
+
+/// One piece of a line.
+struct Part {
+    /// With room.
+    long: String,
+    /// Without.
+    short: String,
+    /// The higher, the longer it stays.
+    rank: u8,
+    /// What stands before it, unless it is the first.
+    joint: &'static str,
+    style: Style,
+}
+
+impl Part {
+    fn new(rank: u8, long: impl Into<String>, short: impl Into<String>) -> Self {
+        Self { long: long.into(), short: short.into(), rank, joint: " · ", style: Style::new() }
+    }
+
+    fn colored(self, color: AnsiColor) -> Self {
+        Self { style: color.on_default(), ..self }
+    }
+
+    fn after(self, joint: &'static str) -> Self {
+        Self { joint, ..self }
+    }
+}
+
+/// Returns the lines that show where a run stands, none wider than `columns`.
+pub fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
+    let mut lines = vec![render(rows_line(stats), columns, is_colored)];
+    if let Some(standing) = &stats.standing {
+        lines.push(render(limits_line(stats, standing), columns, is_colored));
+    }
+    lines
+}
+
+/// How far: `1,234/20,000 ████░░░░  6% · 2 failed · 412 rows/min · 45 min left`.
+fn rows_line(stats: &Stats) -> Vec<Part> {
+    let finished = stats.finished();
+    let mut parts = Vec::new();
+    match (stats.total, stats.share()) {
+        (Some(total), Some(share)) => {
+            parts.push(Part::new(
+                9,
+                format!("{}/{}", count(finished), count(total)),
+                format!("{}/{}", short_count(finished), short_count(total)),
+            ));
+            parts.push(Part::new(2, bar(share, 24), bar(share, 8)).after(" ").colored(AnsiColor::Cyan));
+            parts.push(Part::new(6, percent(share), percent(share)).after(" "));
+        }
+        _ => parts.push(Part::new(9, plural(finished, "row", "rows"), short_count(finished))),
+    }
+    if stats.failed_total() > 0 {
+        let failed = stats.failed_total();
+        let (long, short) = (format!("{} failed", count(failed)), format!("{} bad", short_count(failed)));
+        parts.push(Part::new(8, long, short).colored(AnsiColor::Red));
+    }
+    if let Some(rate) = stats.rows_per_minute() {
+        parts.push(Part::new(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
+    }
+    if let Some(eta) = stats.eta() {
+        parts.push(Part::new(7, format!("{} left", rough_duration(eta)), rough_duration(eta)));
+    }
+    parts
+}
+
+/// Why not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% · output tokens per minute · 32/64 in flight · $1.23`.
+fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if let Some(pool) = standing.busiest() {
+        let name = pool.pool.to_string();
+        let name = escape(&name);
+        parts.push(Part::new(1, shorten(&name, 24), shorten(&name, 10)));
+        Dimension::ALL.into_iter().for_each(|dimension| parts.extend(gauge(pool, dimension, standing.reason)));
+    }
+    let held = standing.busiest().and_then(|pool| pool.held_for);
+    parts.push(match (standing.reason, held) {
+        (Reason::Hold, Some(wait)) => {
+            Part::new(8, format!("held {}", duration(wait)), duration(wait)).colored(AnsiColor::Yellow)
+        }
+        (reason, _) => Part::new(8, reason.name(), short_reason(reason)).colored(AnsiColor::Yellow),
+    });
+    let (in_flight, window) = (standing.in_flight as u64, standing.window as u64);
+    parts.push(Part::new(
+        6,
+        format!("{}/{} in flight", count(in_flight), count(window)),
+        format!("{}/{}", short_count(in_flight), short_count(window)),
+    ));
+    parts.push(Part::new(7, stats.cost.to_string(), stats.cost.to_string()));
+    parts
+}
+
+/// The fill of one bucket; the one that binds is the last to go.
+fn gauge(pool: &PoolStatus, dimension: Dimension, reason: Reason) -> Option<Part> {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let level = pool.level[dimension.index()]?.clamp(0.0, 1.0);
+    let name = match dimension {
+        Dimension::Requests => "req",
+        Dimension::InputTokens => "in",
+        Dimension::OutputTokens => "out",
+    };
+    let block = BLOCKS[((level * 7.0).round() as usize).min(7)];
+    let rank = if reason == Reason::Limit(dimension) { 5 } else { 3 };
+    Some(Part::new(rank, format!("{name} {block} {}", percent(level)), format!("{name} {}", percent(level))))
+}
+
+fn short_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Limit(Dimension::Requests) => "rpm",
+        Reason::Limit(Dimension::InputTokens) => "itpm",
+        Reason::Limit(Dimension::OutputTokens) => "otpm",
+        Reason::Window => "window",
+        Reason::Hold => "held",
+        Reason::Ramp => "ramp",
+        Reason::Probe => "probe",
+        Reason::Backoff => "backoff",
+        Reason::Budget => "budget",
+        Reason::Input => "input",
+        Reason::Disk => "disk",
+        Reason::Draining => "last",
+    }
+}
+
+fn bar(share: f64, cells: usize) -> String {
+    let filled = ((share * cells as f64) as usize).min(cells);
+    format!("{}{}", "█".repeat(filled), "░".repeat(cells - filled))
+}
+
+/// Returns the parts as one line of at most `columns`.
+fn render(mut parts: Vec<Part>, columns: usize, is_colored: bool) -> String {
+    fit(&mut parts, columns);
+    let mut line = String::new();
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            line.push_str(part.joint);
+        }
+        // A single part wider than the line is all that can be left to cut.
+        let text = shorten(&part.long, columns);
+        if is_colored {
+            line.push_str(&format!("{}{text}{}", part.style.render(), part.style.render_reset()));
+        } else {
+            line.push_str(&text);
+        }
+    }
+    line
+}
+
+/// Shortens, then drops parts, the lowest rank first, until they fit.
+fn fit(parts: &mut Vec<Part>, columns: usize) {
+    let mut ranks = parts.iter().map(|part| part.rank).collect::<Vec<_>>();
+    ranks.sort_unstable();
+    for rank in &ranks {
+        if total_width(parts) <= columns {
+            return;
+        }
+        parts.iter_mut().filter(|part| part.rank == *rank).for_each(|part| part.long = part.short.clone());
+    }
+    while total_width(parts) > columns && parts.len() > 1 {
+        let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
+        // Of equals the last goes first: the line is read from its start.
+        let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
+        parts.remove(at);
+    }
+}
+
+fn total_width(parts: &[Part]) -> usize {
+    let joints = parts.iter().skip(1).map(|part| width(part.joint)).sum::<usize>();
+    joints + parts.iter().map(|part| width(&part.long)).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::tests::{at, failed, pool, started, succeeded};
+    use super::*;
+    use crate::domain::{ErrorClass, EventBody, Quality};
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        insta::assert_snapshot!(lines(&busy(), 120, false).join("\n"), @"
+        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · 31 min left
+        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00
+        ");
+    }
+
+    #[test]
+    fn eighty_columns_shorten_before_they_drop() {
+        insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
+        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · 31 min left
+        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00
+        ");
+    }
+
+    #[test]
+    fn forty_columns_keep_what_matters() {
+        insta::assert_snapshot!(lines(&busy(), 39, false).join("\n"), @"
+        1.2k/20.0k 6% · 1 bad · 31 min
+        out <1% · otpm · 32/64 · $12.00
+        ");
+    }
+
+    #[test]
+    fn a_pipe_shows_rows_without_a_bar() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(None, 0)));
+        (1..=5).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
+
+        assert_eq!(lines(&stats, 80, false), ["5 rows · 60 rows/min"]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_any_terminal() {
+        let stats = busy();
+
+        for columns in 1..200 {
+            for line in lines(&stats, columns, false) {
+                assert!(width(&line) <= columns, "{columns} columns: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn colours_change_no_text() {
+        let stats = busy();
+
+        let colored = lines(&stats, 100, true).join("\n");
+
+        assert!(colored.contains("\x1b["));
+        assert_eq!(console::strip_ansi_codes(&colored), lines(&stats, 100, false).join("\n"));
+    }
+
+    #[test]
+    fn a_hostile_pool_name_is_escaped() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, status(vec![pool("\x1b[2J\n", [Some(0.5), None, None])])));
+
+        assert!(!lines(&stats, 120, false).concat().chars().any(char::is_control));
+    }
+
+    fn busy() -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(20_000), 0)));
+        for second in 1..=120 {
+            (0..10).for_each(|_| stats.fold(&at(second, succeeded(Quality::Ok))));
+        }
+        stats.fold(&at(120, failed(ErrorClass::Server)));
+        stats.fold(&at(120, status(vec![pool("haiku-4.5", [Some(0.83), Some(0.12), Some(0.004)])])));
+        stats
+    }
+
+    fn status(pools: Vec<PoolStatus>) -> EventBody {
+        EventBody::Status { in_flight: 32, window: 64, reason: Reason::Limit(Dimension::OutputTokens), pools }
+    }
+}

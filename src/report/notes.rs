@@ -1,0 +1,224 @@
+//! Notes: the events that deserve a line of their own, as people read them.
+//!
+//! Holds come in swarms when a limit is far off, so one pool's are told at most every ten seconds; the counters have
+//! them all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::text::{count, duration, escape, plural};
+use crate::domain::{EventBody, HaltReason, LimitKind, PoolId, RateLimits, RunEvent};
+
+/// How much is said: `-q`, `-v`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing but errors.
+    Quiet,
+    /// What a person should know.
+    #[default]
+    Normal,
+    /// Each retry and failure too.
+    Verbose,
+}
+
+/// Turns events into notes.
+#[derive(Debug)]
+pub struct Notes {
+    verbosity: Verbosity,
+    told_at: BTreeMap<PoolId, Timestamp>,
+}
+
+impl Notes {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    /// Returns notes of this much detail.
+    pub fn new(verbosity: Verbosity) -> Self {
+        Self { verbosity, told_at: BTreeMap::new() }
+    }
+
+    /// Returns the note that an event deserves: one line without its break, already escaped.
+    pub fn of(&mut self, event: &RunEvent) -> Option<String> {
+        if let Some(warning) = warning(event) {
+            return (self.verbosity > Verbosity::Quiet).then_some(warning);
+        }
+        match &event.body {
+            EventBody::Held { pool, wait, kind, dimension } if self.may_tell(pool, event.at) => {
+                let bucket = dimension.map(|dimension| format!(" on {}", dimension.name())).unwrap_or_default();
+                let pool = pool.to_string();
+                Some(format!("{} held for {}: {}{bucket}", escape(&pool), duration(*wait), limit_name(*kind)))
+            }
+            EventBody::LimitsChanged { pool, limits } if self.verbosity > Verbosity::Quiet => {
+                let pool = pool.to_string();
+                Some(format!("{}: the API says {}", escape(&pool), limits_words(limits)))
+            }
+            EventBody::Draining { in_flight, reason: Some(reason) } if self.verbosity > Verbosity::Quiet => {
+                Some(draining(*in_flight, reason))
+            }
+            EventBody::Retried { class, .. } if self.verbosity == Verbosity::Verbose => Some(format!("retry: {class}")),
+            EventBody::Failed { class, .. } if self.verbosity == Verbosity::Verbose => {
+                Some(format!("row failed: {class}"))
+            }
+            EventBody::Started { .. }
+            | EventBody::Skipped
+            | EventBody::Sent
+            | EventBody::Retried { .. }
+            | EventBody::Succeeded { .. }
+            | EventBody::Failed { .. }
+            | EventBody::Status { .. }
+            | EventBody::Held { .. }
+            | EventBody::LimitsChanged { .. }
+            | EventBody::Parked { .. }
+            | EventBody::Warned(_)
+            | EventBody::Draining { .. }
+            | EventBody::Ended { .. } => None,
+        }
+    }
+
+    fn may_tell(&mut self, pool: &PoolId, now: Timestamp) -> bool {
+        if self.verbosity != Verbosity::Normal {
+            return self.verbosity == Verbosity::Verbose;
+        }
+        let is_due = self.told_at.get(pool).is_none_or(|told| now.duration_since(*told) >= signed(Self::PAUSE));
+        if is_due {
+            self.told_at.insert(pool.clone(), now);
+        }
+        is_due
+    }
+}
+
+/// Returns the note of a warning: something that the person can or must act on.
+pub fn warning(event: &RunEvent) -> Option<String> {
+    match &event.body {
+        EventBody::Warned(text) => Some(format!("warning: {}", escape(text))),
+        EventBody::Parked { model, message } => {
+            Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
+        }
+        EventBody::Started { .. }
+        | EventBody::Skipped
+        | EventBody::Sent
+        | EventBody::Retried { .. }
+        | EventBody::Succeeded { .. }
+        | EventBody::Failed { .. }
+        | EventBody::Status { .. }
+        | EventBody::Held { .. }
+        | EventBody::LimitsChanged { .. }
+        | EventBody::Draining { .. }
+        | EventBody::Ended { .. } => None,
+    }
+}
+
+/// Returns what stopped a run in a few words, for lines that go on.
+pub fn halt_words(reason: &HaltReason) -> &'static str {
+    match reason {
+        HaltReason::Key(_) => "the key was refused",
+        HaltReason::Forbidden(_) => "the key may not do this",
+        HaltReason::Account(_) => "the account is stopped",
+        HaltReason::Models(_) => "no model of this run was found",
+        HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for",
+        HaltReason::Tls(_) => "the connection is not safe",
+        HaltReason::Endpoint(_) => "the endpoint does not answer",
+        HaltReason::AllFail { .. } => "every row fails alike",
+        HaltReason::Disk(_) => "results can't be written",
+        HaltReason::Signal(_) => "interrupted",
+        HaltReason::Budget(_) => "a limit you set is reached",
+    }
+}
+
+/// Returns the name of a kind of 429.
+pub fn limit_name(kind: LimitKind) -> &'static str {
+    match kind {
+        LimitKind::Rate => "rate limit",
+        LimitKind::Acceleration => "acceleration limit",
+        LimitKind::Concurrency => "concurrency limit",
+    }
+}
+
+fn draining(in_flight: usize, reason: &HaltReason) -> String {
+    let rest = match in_flight {
+        0 => "nothing is in flight".to_owned(),
+        some => format!("{} in flight", plural(some as u64, "request is", "requests are")),
+    };
+    match (reason, in_flight) {
+        (HaltReason::Signal(_), 1..) => {
+            format!("interrupted: {rest} and will be waited for; interrupt again to cut them off")
+        }
+        _ => format!("{}: stopping, {rest}", halt_words(reason)),
+    }
+}
+
+fn limits_words(limits: &RateLimits) -> String {
+    let shown = [(limits.rpm, "requests"), (limits.itpm, "input tokens"), (limits.otpm, "output tokens")]
+        .into_iter()
+        .filter_map(|(limit, name)| limit.map(|limit| format!("{} {name}", count(limit.into()))))
+        .collect::<Vec<_>>();
+    if shown.is_empty() { "there is no limit".to_owned() } else { format!("{} a minute", shown.join(", ")) }
+}
+
+fn signed(span: Duration) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::tests::{at, pool};
+    use super::*;
+    use crate::domain::Dimension;
+
+    #[test]
+    fn a_pool_that_is_held_again_at_once_is_told_once() {
+        let mut notes = Notes::new(Verbosity::Normal);
+
+        let told = [0, 1, 9, 10].map(|second| notes.of(&held(second)).is_some());
+
+        assert_eq!(told, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_hold_names_pool_time_and_bucket() {
+        let note = Notes::new(Verbosity::Normal).of(&held(0));
+
+        assert_eq!(note.as_deref(), Some("haiku-4.5 held for 12 s: rate limit on output tokens"));
+    }
+
+    #[test]
+    fn messages_of_a_server_can_not_steer_the_terminal() {
+        let parked = EventBody::Parked { model: "m\x1b[2J".to_owned(), message: "gone\nERROR".to_owned() };
+
+        let note = Notes::new(Verbosity::Normal).of(&at(0, parked));
+
+        assert_eq!(
+            note.as_deref(),
+            Some(r"warning: model m\u{1b}[2J was not found, its rows stay pending (gone\nERROR)")
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_no_news_but_an_interrupt_is() {
+        let mut notes = Notes::new(Verbosity::Normal);
+
+        let end = notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: None }));
+        let interrupt = notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: Some(HaltReason::Signal(2)) }));
+
+        assert_eq!(end, None);
+        assert_eq!(
+            interrupt.as_deref(),
+            Some("interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off")
+        );
+    }
+
+    #[test]
+    fn quiet_says_nothing() {
+        let mut notes = Notes::new(Verbosity::Quiet);
+
+        assert_eq!(notes.of(&held(0)), None);
+        assert_eq!(notes.of(&at(0, EventBody::Warned("x".to_owned()))), None);
+    }
+
+    fn held(second: i64) -> RunEvent {
+        let pool = pool("haiku-4.5", [None; 3]).pool;
+        let wait = Duration::from_secs(12);
+        at(second, EventBody::Held { pool, wait, kind: LimitKind::Rate, dimension: Some(Dimension::OutputTokens) })
+    }
+}

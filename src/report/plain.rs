@@ -1,0 +1,73 @@
+//! Plain lines, for logs and other places that can't be redrawn: one after a second, then one every ten.
+
+use std::io::Write;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::notes::{Notes, Verbosity};
+use super::text::{count, duration, plural, rough_duration};
+use super::{Stats, View};
+use crate::domain::{EventBody, RunEvent};
+
+/// Writes a line now and then, and each note at once.
+pub struct Plain {
+    writer: Box<dyn Write + Send>,
+    notes: Notes,
+    due_at: Option<Timestamp>,
+}
+
+impl Plain {
+    const FIRST: SignedDuration = SignedDuration::from_secs(1);
+    const EVERY: SignedDuration = SignedDuration::from_secs(10);
+
+    /// Returns a view that writes there.
+    pub fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
+        Self { writer, notes: Notes::new(verbosity), due_at: None }
+    }
+}
+
+impl View for Plain {
+    fn show(&mut self, event: &RunEvent, stats: &Stats) {
+        if let Some(note) = self.notes.of(event) {
+            let _ = writeln!(self.writer, "{note}");
+        }
+        let due_at = *self.due_at.get_or_insert_with(|| later(event.at, Self::FIRST));
+        // The summary follows an end at once and has these numbers.
+        if event.at >= due_at && !matches!(event.body, EventBody::Ended { .. }) {
+            let _ = writeln!(self.writer, "{}", line(stats));
+            self.due_at = Some(later(event.at, Self::EVERY));
+        }
+    }
+}
+
+/// Returns the state of a run as one line of text.
+pub fn line(stats: &Stats) -> String {
+    let mut parts = vec![match stats.total {
+        Some(total) => format!("{} of {} done", count(stats.finished()), plural(total, "row", "rows")),
+        None => format!("{} done", plural(stats.finished(), "row", "rows")),
+    }];
+    if stats.failed_total() > 0 {
+        parts.push(format!("{} failed", count(stats.failed_total())));
+    }
+    if let Some(rate) = stats.rows_per_minute() {
+        parts.push(format!("{} rows/min", rate_words(rate)));
+    }
+    if let Some(eta) = stats.eta() {
+        parts.push(format!("about {} left", rough_duration(eta)));
+    }
+    if let Some(standing) = &stats.standing {
+        parts.push(format!("bound by {}", standing.reason.name()));
+        parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
+    }
+    parts.push(stats.cost.to_string());
+    format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
+}
+
+/// Returns a rate: with a decimal place below ten.
+pub fn rate_words(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
+}
+
+fn later(at: Timestamp, span: SignedDuration) -> Timestamp {
+    at.saturating_add(span).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,35 @@
+//! Next to nothing: for `--progress none` and `-q`.
+
+use std::io::Write;
+
+use super::notes::warning;
+use super::{Stats, View};
+use crate::domain::RunEvent;
+
+/// Shows nothing at all. What must be said of a run that stops is said after it.
+#[derive(Debug)]
+pub struct Silent;
+
+impl View for Silent {
+    fn show(&mut self, _event: &RunEvent, _stats: &Stats) {}
+}
+
+/// Shows warnings and nothing of how the run goes.
+pub struct WarningsOnly {
+    writer: Box<dyn Write + Send>,
+}
+
+impl WarningsOnly {
+    /// Returns a view that writes there.
+    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+        Self { writer }
+    }
+}
+
+impl View for WarningsOnly {
+    fn show(&mut self, event: &RunEvent, _stats: &Stats) {
+        if let Some(line) = warning(event) {
+            let _ = writeln!(self.writer, "{line}");
+        }
+    }
+}

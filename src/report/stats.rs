@@ -1,0 +1,457 @@
+//! The counters of a run: a pure fold over its events, read by every view and by the summary.
+//!
+//! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so that the counters
+//! equal the lines in the files.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::{
+    ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolStatus, Quality, Reason, RunEvent, Usage,
+};
+
+/// Why an attempt was not the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RetryCause {
+    /// A 429 because a bucket was empty.
+    Rate,
+    /// A 429 because the rate rose too fast.
+    Acceleration,
+    /// A 429 because of too many requests at once.
+    Concurrency,
+    /// Another failure.
+    Class(ErrorClass),
+}
+
+impl RetryCause {
+    fn of(class: ErrorClass, limit: Option<LimitKind>) -> Self {
+        match limit {
+            Some(LimitKind::Rate) => Self::Rate,
+            Some(LimitKind::Acceleration) => Self::Acceleration,
+            Some(LimitKind::Concurrency) => Self::Concurrency,
+            None => Self::Class(class),
+        }
+    }
+
+    /// Returns the name shown to people and scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate limit (429)",
+            Self::Acceleration => "acceleration limit (429)",
+            Self::Concurrency => "concurrency limit (429)",
+            Self::Class(class) => class.name(),
+        }
+    }
+}
+
+/// Where the scheduler stood at its last status.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// The concurrency window.
+    pub window: usize,
+    /// Why no more is being sent.
+    pub reason: Reason,
+    /// Each pool that has work.
+    pub pools: Vec<PoolStatus>,
+}
+
+impl Standing {
+    /// Returns the pool that has least room: a held one, else the one with the emptiest bucket.
+    pub fn busiest(&self) -> Option<&PoolStatus> {
+        self.pools.iter().min_by(|a, b| {
+            (a.held_for.is_none(), room(a))
+                .partial_cmp(&(b.held_for.is_none(), room(b)))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        })
+    }
+}
+
+/// Returns the level of a pool's emptiest bucket.
+fn room(pool: &PoolStatus) -> f64 {
+    pool.level.iter().flatten().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// How the run ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Rows that were read and are still pending.
+    pub pending: u64,
+    /// Why, when it was not the end of the input.
+    pub halt: Option<HaltReason>,
+    /// The share of the time that each reason bound the run, largest first.
+    pub reasons: Vec<(Reason, f64)>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The highest number of requests in flight.
+    pub max_in_flight: usize,
+}
+
+/// The counters of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Rows in the input; `None` on a pipe.
+    pub total: Option<u64>,
+    /// Attempts sent.
+    pub sent: u64,
+    /// Rows answered by this run, by quality.
+    pub succeeded: BTreeMap<Quality, u64>,
+    /// Rows that failed for good in this run, by class.
+    pub failed: BTreeMap<ErrorClass, u64>,
+    /// Attempts that will be or were tried again, by cause.
+    pub retried: BTreeMap<RetryCause, u64>,
+    /// Of those, how many may have been billed all the same.
+    pub maybe_paid: u64,
+    /// What all finished rows used.
+    pub usage: Usage,
+    /// What that cost, as far as prices are known.
+    pub cost: Money,
+    /// Finished rows whose model has no price.
+    pub unpriced: u64,
+    /// Where the scheduler stood last.
+    pub standing: Option<Standing>,
+    /// How it ended; `None` while it lasts.
+    pub ending: Option<Ending>,
+    /// Whether nothing more is started.
+    pub is_draining: bool,
+    already_done: u64,
+    skipped: u64,
+    started_at: Option<Timestamp>,
+    last_at: Option<Timestamp>,
+    pace: Pace,
+}
+
+impl Stats {
+    /// Counts one event.
+    pub fn fold(&mut self, event: &RunEvent) {
+        self.started_at.get_or_insert(event.at);
+        // Events are in order; a wall clock is not made to be, so time never goes back here.
+        self.last_at = self.last_at.max(Some(event.at));
+        match &event.body {
+            EventBody::Started { total, already_done } => {
+                self.total = *total;
+                self.already_done = *already_done;
+            }
+            EventBody::Skipped => self.skipped += 1,
+            EventBody::Sent => self.sent += 1,
+            EventBody::Retried { class, limit, maybe_paid } => {
+                *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
+                self.maybe_paid += u64::from(*maybe_paid);
+            }
+            EventBody::Succeeded { quality, usage, cost, latency: _ } => {
+                *self.succeeded.entry(*quality).or_default() += 1;
+                self.finish_row(event.at, *usage, *cost);
+            }
+            EventBody::Failed { class, usage, cost } => {
+                *self.failed.entry(*class).or_default() += 1;
+                self.finish_row(event.at, *usage, *cost);
+            }
+            EventBody::Status { in_flight, window, reason, pools } => {
+                let (in_flight, window, reason, pools) = (*in_flight, *window, *reason, pools.clone());
+                self.standing = Some(Standing { in_flight, window, reason, pools });
+            }
+            EventBody::Draining { .. } => self.is_draining = true,
+            EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => {
+                self.ending = Some(Ending {
+                    pending: *pending,
+                    halt: reason.clone(),
+                    reasons: reasons.clone(),
+                    elapsed: *elapsed,
+                    max_in_flight: *max_in_flight,
+                });
+            }
+            EventBody::Held { .. }
+            | EventBody::LimitsChanged { .. }
+            | EventBody::Parked { .. }
+            | EventBody::Warned(_) => {}
+        }
+    }
+
+    fn finish_row(&mut self, at: Timestamp, usage: Usage, cost: Option<Money>) {
+        self.usage += usage;
+        match cost {
+            Some(cost) => self.cost += cost,
+            // A row that was never sent costs nothing at any price.
+            None => self.unpriced += u64::from(usage != Usage::default()),
+        }
+        self.pace.note(at);
+    }
+
+    /// Returns the rows answered by this run, of any quality.
+    pub fn succeeded_total(&self) -> u64 {
+        self.succeeded.values().sum()
+    }
+
+    /// Returns the rows answered by this run in one quality.
+    pub fn succeeded_as(&self, quality: Quality) -> u64 {
+        self.succeeded.get(&quality).copied().unwrap_or(0)
+    }
+
+    /// Returns the rows that failed for good in this run.
+    pub fn failed_total(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    /// Returns the retries, for any cause.
+    pub fn retried_total(&self) -> u64 {
+        self.retried.values().sum()
+    }
+
+    /// Returns the input's rows that earlier runs finished: those known at the start, or those met if they are more.
+    pub fn already_done(&self) -> u64 {
+        self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
+    }
+
+    /// Returns the rows that need nothing more, whoever finished them.
+    pub fn finished(&self) -> u64 {
+        self.already_done() + self.succeeded_total() + self.failed_total()
+    }
+
+    /// Returns the rows that are left; `None` on a pipe that has not ended.
+    pub fn remaining(&self) -> Option<u64> {
+        match (self.total, &self.ending) {
+            (Some(total), _) => Some(total.saturating_sub(self.finished())),
+            (None, Some(ending)) => Some(ending.pending),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns the finished share of the input, 0 to 1; `None` on a pipe.
+    pub fn share(&self) -> Option<f64> {
+        let total = self.total.filter(|total| *total > 0)?;
+        Some((self.finished() as f64 / total as f64).min(1.0))
+    }
+
+    /// Returns how long the run has lasted.
+    pub fn elapsed(&self) -> Duration {
+        match (&self.ending, self.started_at, self.last_at) {
+            (Some(ending), ..) => ending.elapsed,
+            (None, Some(start), Some(last)) => between(start, last),
+            (None, ..) => Duration::ZERO,
+        }
+    }
+
+    /// Returns the rows finished a minute over the last while; `None` before there is anything to go by.
+    pub fn rows_per_minute(&self) -> Option<f64> {
+        let (start, last) = (self.started_at?, self.last_at?);
+        self.pace.per_second(start, last).map(|rate| rate * 60.0)
+    }
+
+    /// Returns the rows finished a minute over the whole run; `None` when it finished none.
+    pub fn mean_rows_per_minute(&self) -> Option<f64> {
+        let rows = self.succeeded_total() + self.failed_total();
+        let secs = self.elapsed().as_secs_f64();
+        (rows > 0 && secs > 0.0).then(|| rows as f64 / secs * 60.0)
+    }
+
+    /// Returns how long the rest will take at the rate of the last while.
+    ///
+    /// `None` on a pipe, and while less than a second and three rows are known.
+    pub fn eta(&self) -> Option<Duration> {
+        let remaining = self.remaining()?;
+        if self.ending.is_some() || self.pace.rows < 3 || self.elapsed() < Duration::from_secs(1) {
+            return None;
+        }
+        let per_second = self.rows_per_minute()? / 60.0;
+        Duration::try_from_secs_f64(remaining as f64 / per_second).ok()
+    }
+}
+
+/// The finishing of rows over the last while, in seconds' worth.
+///
+/// The while is a minute, or as long as the last 20 rows took: a mean over the whole run would keep a wrong rate for
+/// hours after a limit changed, and a fixed minute would see nothing of rows that take several.
+#[derive(Clone, Debug, Default)]
+struct Pace {
+    slots: VecDeque<Slot>,
+    rows: u64,
+    /// The end of the youngest slot that was dropped.
+    dropped_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    last_at: Timestamp,
+    second: i64,
+    rows: u64,
+}
+
+impl Pace {
+    const SPAN: Duration = Duration::from_secs(60);
+    const ROWS: u64 = 20;
+
+    fn note(&mut self, at: Timestamp) {
+        self.rows += 1;
+        match self.slots.back_mut() {
+            Some(slot) if slot.second == at.as_second() => {
+                slot.rows += 1;
+                slot.last_at = at;
+            }
+            _ => self.slots.push_back(Slot { last_at: at, second: at.as_second(), rows: 1 }),
+        }
+        while let Some(oldest) = self.slots.front() {
+            if between(oldest.last_at, at) <= Self::SPAN || self.rows - oldest.rows < Self::ROWS {
+                break;
+            }
+            self.rows -= oldest.rows;
+            self.dropped_at = Some(oldest.last_at);
+            self.slots.pop_front();
+        }
+    }
+
+    fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
+        let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
+        (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)
+    }
+}
+
+fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
+
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_by_how_they_ended() {
+        let mut stats = Stats::default();
+
+        stats.fold(&at(0, started(Some(10), 2)));
+        stats.fold(&at(1, succeeded(Quality::Ok)));
+        stats.fold(&at(1, succeeded(Quality::Truncated)));
+        stats.fold(&at(2, failed(ErrorClass::Server)));
+
+        assert_eq!((stats.succeeded_total(), stats.succeeded_as(Quality::Truncated), stats.failed_total()), (2, 1, 1));
+        assert_eq!((stats.finished(), stats.remaining()), (5, Some(5)));
+        assert_eq!(stats.usage.output_tokens, 30);
+    }
+
+    #[test]
+    fn a_row_without_a_price_is_counted_apart() {
+        let mut stats = Stats::default();
+
+        stats.fold(&at(0, succeeded(Quality::Ok)));
+        stats.fold(&at(0, EventBody::Failed { class: ErrorClass::Server, usage: usage(), cost: None }));
+        stats.fold(&at(0, EventBody::Failed { class: ErrorClass::InvalidInput, usage: Usage::default(), cost: None }));
+
+        assert_eq!((stats.cost, stats.unpriced), (Money::from_dollars(0.01), 1));
+    }
+
+    #[test]
+    fn retries_are_told_apart_by_the_kind_of_limit() {
+        let mut stats = Stats::default();
+        let limited = |limit| EventBody::Retried { class: ErrorClass::RateLimit, limit, maybe_paid: false };
+
+        stats.fold(&at(0, limited(Some(LimitKind::Rate))));
+        stats.fold(&at(0, limited(Some(LimitKind::Concurrency))));
+        stats.fold(&at(0, EventBody::Retried { class: ErrorClass::Network, limit: None, maybe_paid: true }));
+
+        assert_eq!(stats.retried.len(), 3);
+        assert_eq!((stats.retried_total(), stats.maybe_paid), (3, 1));
+    }
+
+    #[test]
+    fn the_rate_follows_a_change_within_a_minute() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(10_000), 0)));
+        for second in 1..=600 {
+            (0..10).for_each(|_| stats.fold(&at(second, succeeded(Quality::Ok))));
+        }
+
+        for second in 601..=720 {
+            stats.fold(&at(second, succeeded(Quality::Ok)));
+        }
+
+        let rate = stats.rows_per_minute().expect("rows were finished");
+        assert!((55.0..=65.0).contains(&rate), "{rate}");
+        let eta = stats.eta().expect("the total is known").as_secs();
+        assert!((3_500..=4_200).contains(&eta), "{eta}");
+    }
+
+    #[test]
+    fn slow_rows_still_have_a_rate() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(100), 0)));
+
+        (1..=10).for_each(|row| stats.fold(&at(row * 300, succeeded(Quality::Ok))));
+
+        assert_eq!(stats.rows_per_minute().map(|rate| (rate * 10.0).round()), Some(2.0));
+    }
+
+    #[test]
+    fn a_pipe_has_no_eta() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(None, 0)));
+
+        (1..=50).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
+
+        assert_eq!((stats.eta(), stats.remaining(), stats.share()), (None, None, None));
+    }
+
+    #[test]
+    fn more_rows_done_before_than_the_input_has_count_as_all_of_it() {
+        let mut stats = Stats::default();
+
+        stats.fold(&at(0, started(Some(3), 7)));
+
+        assert_eq!((stats.already_done(), stats.remaining()), (3, Some(0)));
+    }
+
+    #[test]
+    fn the_busiest_pool_is_a_held_one_or_the_emptiest() {
+        let mut standing = Standing {
+            in_flight: 1,
+            window: 2,
+            reason: Reason::Hold,
+            pools: vec![pool("a", [Some(0.5), None, Some(0.9)]), pool("b", [Some(0.6), Some(0.1), None])],
+        };
+
+        assert_eq!(standing.busiest().map(|pool| pool.pool.to_string()).as_deref(), Some("b"));
+        standing.pools[0].held_for = Some(Duration::from_secs(3));
+        assert_eq!(standing.busiest().map(|pool| pool.pool.to_string()).as_deref(), Some("a"));
+    }
+
+    /// Returns an event at a second after the epoch.
+    pub(crate) fn at(second: i64, body: EventBody) -> RunEvent {
+        let at = Timestamp::from_second(second).expect("a second of this century");
+        RunEvent { at, run: Arc::from("r1"), body }
+    }
+
+    /// Returns the event of a run's start.
+    pub(crate) fn started(total: Option<u64>, already_done: u64) -> EventBody {
+        EventBody::Started { total, already_done }
+    }
+
+    /// Returns the event of an answer: 100 tokens in, 10 out, one cent.
+    pub(crate) fn succeeded(quality: Quality) -> EventBody {
+        EventBody::Succeeded { quality, usage: usage(), cost: Some(Money::from_dollars(0.01)), latency: Duration::ZERO }
+    }
+
+    /// Returns the event of a failure that used what an answer does.
+    pub(crate) fn failed(class: ErrorClass) -> EventBody {
+        EventBody::Failed { class, usage: usage(), cost: Some(Money::ZERO) }
+    }
+
+    /// Returns the status of one pool.
+    pub(crate) fn pool(class: &str, level: [Option<f64>; 3]) -> PoolStatus {
+        let pool = PoolId {
+            provider: Arc::from("anthropic"),
+            account: Arc::from(""),
+            class: ModelClass(Arc::from(class)),
+            speed: Speed::Standard,
+        };
+        PoolStatus { pool, limits: RateLimits::new(1_000, 450_000, 90_000), level, held_for: None }
+    }
+
+    fn usage() -> Usage {
+        Usage { input_tokens: 100, output_tokens: 10, ..Usage::default() }
+    }
+}

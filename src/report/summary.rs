@@ -1,0 +1,341 @@
+//! The closing summary: what was done, what it took, where it is, what to do next.
+//!
+//! Plain text from [`Stats`] and what only the caller knows ([`SummaryContext`]).
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::plain::rate_words;
+use super::stats::Ending;
+use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
+use super::{Stats, notes::halt_words};
+use crate::domain::Quality;
+
+/// What the summary says and the events do not.
+#[derive(Clone, Debug, Default)]
+pub struct SummaryContext {
+    /// The results file; `None` when they went to standard output.
+    pub results: Option<String>,
+    /// The error log.
+    pub errors: Option<String>,
+    /// The command that runs failed rows again.
+    pub resume_command: Option<String>,
+    /// The command that goes on with pending rows.
+    pub rerun_command: Option<String>,
+    /// The date of the prices, as the catalog has it.
+    pub price_date: Option<String>,
+    /// Models of the run that have no price.
+    pub unpriced_models: Vec<String>,
+    /// Answers that an earlier, killed run may have paid for.
+    pub maybe_paid_before: u64,
+    /// Attempts of this run that may have been paid for and were not retried: cut off at the end, or the last of a
+    /// failed row.
+    pub maybe_paid_at_end: u64,
+    /// Of the rows finished by earlier runs, those that failed.
+    pub failed_before: u64,
+    /// Whether nothing was sent for real.
+    pub is_simulated: bool,
+}
+
+/// Returns the summary in lines of at most `columns`, but for paths and commands, which stay whole.
+pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
+    let mut rows = vec![ListRow::text("rows", answered(stats))];
+    rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
+    if let Some(ending) = &stats.ending {
+        rows.extend(pace(stats, ending));
+    }
+    rows.extend(spent(stats, context));
+    rows.extend(repeated(stats, context));
+    rows.extend(files(stats, context));
+    format!("{}\n{}", wrap(&headline(stats, context), columns).join("\n"), list(&rows, columns))
+}
+
+fn headline(stats: &Stats, context: &SummaryContext) -> String {
+    let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
+        Some(halt) => format!("stopped ({})", halt_words(halt)),
+        None if stats.failed_total() + context.failed_before > 0 => "finished with failures".to_owned(),
+        None => "finished".to_owned(),
+    };
+    let simulated = if context.is_simulated { ", simulated" } else { "" };
+    format!("{what} after {}{simulated}", duration(stats.elapsed()))
+}
+
+fn answered(stats: &Stats) -> String {
+    let apart = [(Quality::Truncated, "truncated"), (Quality::Refused, "refused")].map(|(quality, name)| {
+        let rows = stats.succeeded_as(quality);
+        (rows > 0).then(|| format!("{} {name}", count(rows)))
+    });
+    let total = stats.succeeded_total();
+    let apart = apart.into_iter().flatten().collect::<Vec<_>>();
+    if apart.is_empty() {
+        return format!("{} answered", count(total));
+    }
+    format!("{} answered ({} ok, {})", count(total), count(stats.succeeded_as(Quality::Ok)), apart.join(", "))
+}
+
+fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
+    let mut lines = Vec::new();
+    if stats.failed_total() > 0 {
+        let classes = stats.failed.iter().map(|(class, rows)| (*rows, class.name()));
+        lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));
+    }
+    let done_before = stats.already_done().saturating_sub(context.failed_before);
+    if done_before > 0 {
+        lines.push(format!("{} done by earlier runs", count(done_before)));
+    }
+    if context.failed_before > 0 {
+        lines.push(format!("{} failed in earlier runs and not tried again", count(context.failed_before)));
+    }
+    let pending = pending(stats);
+    if pending > 0 {
+        lines.push(format!("{} pending", count(pending)));
+    }
+    lines
+}
+
+fn pending(stats: &Stats) -> u64 {
+    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
+    stats.remaining().unwrap_or(0).max(read)
+}
+
+fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
+    let mut rows = Vec::new();
+    if let Some(rate) = stats.mean_rows_per_minute() {
+        let most = ending.max_in_flight as u64;
+        rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
+    }
+    // Under a second nothing bound the run that one could change.
+    let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
+    if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
+        let mut text = format!("{} {} of the time", first.name(), percent(*share));
+        rest.iter().for_each(|(reason, share)| text.push_str(&format!(", {} {}", reason.name(), percent(*share))));
+        rows.push(ListRow::text("bound by", text));
+    }
+    rows
+}
+
+fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
+    let usage = &stats.usage;
+    if stats.succeeded_total() + stats.failed_total() == 0 {
+        return Vec::new();
+    }
+    let cached = match usage.cache_read_tokens {
+        0 => String::new(),
+        tokens => format!(" ({} read from the cache)", count(tokens)),
+    };
+    let tokens = format!("{} in{cached}, {} out", count(usage.prompt_tokens()), count(usage.output_tokens));
+    let dated = context.price_date.as_ref().map(|date| format!(" (prices of {date})")).unwrap_or_default();
+    let mut cost = format!("{}{dated}", stats.cost);
+    if stats.unpriced > 0 {
+        let models = context.unpriced_models.iter().map(|model| escape(model)).collect::<Vec<_>>().join(", ");
+        let named = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
+        cost.push_str(&format!(", without {} ({named})", plural(stats.unpriced, "row", "rows")));
+    }
+    vec![ListRow::text("tokens", tokens), ListRow::text("cost", cost)]
+}
+
+fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
+    let mut rows = Vec::new();
+    if stats.retried_total() > 0 {
+        let causes = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name()));
+        rows.push(ListRow::text("retries", format!("{}: {}", count(stats.retried_total()), by_size(causes))));
+    }
+    let maybe = stats.maybe_paid + context.maybe_paid_before + context.maybe_paid_at_end;
+    if maybe > 0 {
+        let mut text = format!("{} may have been paid besides", plural(maybe, "answer", "answers"));
+        if context.maybe_paid_before > 0 {
+            text.push_str(&format!(", {} of them by an earlier run that was killed", count(context.maybe_paid_before)));
+        }
+        rows.push(ListRow::text("unsure", text));
+    }
+    rows
+}
+
+fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
+    let has_failures = stats.failed_total() + context.failed_before > 0;
+    let mut rows = Vec::new();
+    let mut add = |label, value: &Option<String>, is_wanted: bool| {
+        if let Some(value) = value.as_ref().filter(|_| is_wanted) {
+            rows.push(ListRow::verbatim(label, escape(value)));
+        }
+    };
+    add("results", &context.results, true);
+    add("errors", &context.errors, has_failures);
+    add("go on", &context.rerun_command, pending(stats) > 0);
+    add("retry", &context.resume_command, has_failures);
+    rows
+}
+
+/// Returns `12 a, 3 b`, the largest first.
+fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
+    let mut counts = counts.collect::<Vec<_>>();
+    counts.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    counts.iter().map(|(number, name)| format!("{} {name}", count(*number))).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::tests::{at, failed, started, succeeded};
+    use super::*;
+    use crate::domain::{Dimension, ErrorClass, EventBody, Failure, HaltReason, LimitKind, Reason};
+
+    #[test]
+    fn a_clean_run_is_told_in_few_lines() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(3), 0)));
+        (1..=3).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
+        stats.fold(&at(3, ended(0, None)));
+
+        insta::assert_snapshot!(summary(&stats, &context(), 80), @"
+        finished after 1 min 32 s
+        rows      3 answered
+        speed     2.0 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        tokens    300 in, 30 out
+        cost      $0.0300 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        ");
+    }
+
+    #[test]
+    fn a_run_with_everything_names_all_of_it() {
+        insta::assert_snapshot!(summary(&mixed(), &full_context(), 100), @"
+        stopped (interrupted) after 1 min 32 s, simulated
+        rows      92 answered (90 ok, 1 truncated, 1 refused)
+                  4 failed (3 server, 1 invalid_output)
+                  45 done by earlier runs
+                  5 failed in earlier runs and not tried again
+                  54 pending
+        speed     63 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        tokens    11,500 in (2,000 read from the cache), 955 out
+        cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
+        retries   3: 2 network, 1 rate limit (429)
+        unsure    6 answers may have been paid besides, 4 of them by an earlier run that was killed
+        results   prompts.results.jsonl
+        errors    prompts.errors.jsonl
+        go on     claude-batch run prompts.jsonl --tier 2
+        retry     claude-batch resume prompts.errors.jsonl
+        ");
+    }
+
+    #[test]
+    fn forty_columns_are_still_readable() {
+        let shown = summary(&mixed(), &full_context(), 40);
+
+        insta::assert_snapshot!(shown, @"
+        stopped (interrupted) after 1 min 32 s,
+        simulated
+        rows      92 answered (90 ok, 1
+                  truncated, 1 refused)
+                  4 failed (3 server, 1
+                  invalid_output)
+                  45 done by earlier runs
+                  5 failed in earlier runs and
+                  not tried again
+                  54 pending
+        speed     63 rows/min, at most 64 in
+                  flight
+        bound by  output tokens per minute 83%
+                  of the time, concurrency 17%
+        tokens    11,500 in (2,000 read from the
+                  cache), 955 out
+        cost      $0.9200 (prices of
+                  2026-11-24), without 1 row (no
+                  price for claude-next)
+        retries   3: 2 network, 1 rate limit
+                  (429)
+        unsure    6 answers may have been paid
+                  besides, 4 of them by an
+                  earlier run that was killed
+        results   prompts.results.jsonl
+        errors    prompts.errors.jsonl
+        go on
+          claude-batch run prompts.jsonl --tier 2
+        retry
+          claude-batch resume prompts.errors.jsonl
+        ");
+    }
+
+    #[test]
+    fn a_stopped_run_says_how_to_go_on() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(100), 0)));
+        let halt = HaltReason::Key(Failure { message: "invalid x-api-key".to_owned(), ..Failure::default() });
+        stats.fold(&at(1, ended(16, Some(halt))));
+
+        insta::assert_snapshot!(summary(&stats, &context(), 80), @"
+        stopped (the key was refused) after 1 min 32 s
+        rows      0 answered
+                  100 pending
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        results   prompts.results.jsonl
+        go on     claude-batch run prompts.jsonl --tier 2
+        ");
+    }
+
+    #[test]
+    fn counters_equal_the_lines_on_disk() {
+        let stats = mixed();
+
+        let shown = summary(&stats, &full_context(), 100);
+
+        let (results, errors) = (stats.succeeded_total(), stats.failed_total());
+        assert!(shown.contains(&format!("{results} answered")) && shown.contains(&format!("{errors} failed (")));
+        let all = results + errors + stats.already_done() + pending(&stats);
+        assert_eq!(Some(all), stats.total);
+    }
+
+    #[test]
+    fn a_path_can_not_steer_the_terminal() {
+        let context = SummaryContext { results: Some("a\x1b[2J\nb".to_owned()), ..context() };
+
+        let shown = summary(&Stats::default(), &context, 80);
+
+        assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
+    }
+
+    fn mixed() -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(200), 50)));
+        (1..=90).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
+        stats.fold(&at(90, succeeded(Quality::Truncated)));
+        stats.fold(&at(90, succeeded(Quality::Refused)));
+        (0..3).for_each(|_| stats.fold(&at(91, failed(ErrorClass::Server))));
+        let usage = crate::domain::Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
+        stats.fold(&at(91, EventBody::Failed { class: ErrorClass::InvalidOutput, usage, cost: None }));
+        let limited =
+            EventBody::Retried { class: ErrorClass::RateLimit, limit: Some(LimitKind::Rate), maybe_paid: false };
+        stats.fold(&at(91, limited));
+        let broken = EventBody::Retried { class: ErrorClass::Network, limit: None, maybe_paid: true };
+        (0..2).for_each(|_| stats.fold(&at(92, broken.clone())));
+        stats.fold(&at(92, ended(7, Some(HaltReason::Signal(2)))));
+        stats
+    }
+
+    fn ended(pending: u64, reason: Option<HaltReason>) -> EventBody {
+        let reasons = vec![(Reason::Limit(Dimension::OutputTokens), 0.83), (Reason::Window, 0.17)];
+        EventBody::Ended { pending, reason, reasons, elapsed: Duration::from_secs(92), max_in_flight: 64 }
+    }
+
+    fn context() -> SummaryContext {
+        SummaryContext {
+            results: Some("prompts.results.jsonl".to_owned()),
+            errors: Some("prompts.errors.jsonl".to_owned()),
+            resume_command: Some("claude-batch resume prompts.errors.jsonl".to_owned()),
+            rerun_command: Some("claude-batch run prompts.jsonl --tier 2".to_owned()),
+            price_date: Some("2026-11-24".to_owned()),
+            ..SummaryContext::default()
+        }
+    }
+
+    fn full_context() -> SummaryContext {
+        SummaryContext {
+            unpriced_models: vec!["claude-next".to_owned()],
+            maybe_paid_before: 4,
+            failed_before: 5,
+            is_simulated: true,
+            ..context()
+        }
+    }
+}

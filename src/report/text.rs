@@ -1,0 +1,272 @@
+//! Text for people: escapes, numbers, durations, columns.
+//!
+//! Widths are terminal columns, not bytes or characters.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Returns `text` with everything that could steer a terminal shown as an escape.
+///
+/// Shape: control characters (C0, DEL, C1, so also line breaks), line and paragraph separators, direction marks and
+/// tag characters become `\n` or `\u{1b}`; everything else stays as it is.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_steering) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        match char {
+            '\n' | '\r' | '\t' => shown.extend(char.escape_default()),
+            char if is_steering(char) => shown.extend(char.escape_unicode()),
+            char => shown.push(char),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Returns whether a character could move the cursor, start a command or turn the direction of what follows.
+fn is_steering(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Returns the columns that `text` takes; colour codes must not be in it.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Returns `text` cut to at most `columns`, with `…` at the end when something is missing.
+pub fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    let mut used = 1;
+    for char in text.chars() {
+        used += char.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        shown.push(char);
+    }
+    if columns > 0 {
+        shown.push('…');
+    }
+    Cow::Owned(shown)
+}
+
+/// Returns a count with its thousands apart: `1,234`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// Returns a count in few characters: `999`, `12.3k`, `4.5M`.
+pub fn short_count(number: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
+        return number.to_string();
+    };
+    // Cut, not rounded: 999,999 is 999k and never 1000k.
+    let tenths = number / (unit / 10);
+    if tenths >= 1000 { format!("{}{name}", tenths / 10) } else { format!("{}.{}{name}", tenths / 10, tenths % 10) }
+}
+
+/// Returns a number of things with its noun: `1 row`, `2 rows`.
+pub fn plural(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// Returns a share as a whole percentage; only everything is 100 % and only nothing is 0 %.
+pub fn percent(share: f64) -> String {
+    let percent = (share * 100.0).round();
+    match share {
+        share if share > 0.0 && percent < 1.0 => "<1%".to_owned(),
+        share if share < 1.0 && percent > 99.0 => "99%".to_owned(),
+        _ => format!("{percent:.0}%"),
+    }
+}
+
+/// Returns a span of time in at most two units: `350 ms`, `42 s`, `12 min 04 s`, `1 h 02 min`, `3 d 04 h`.
+pub fn duration(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        return if span.is_zero() { "0 s".to_owned() } else { format!("{} ms", span.as_millis().max(1)) };
+    }
+    let secs = span.as_secs();
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3_600 => format!("{} min {:02} s", secs / 60, secs % 60),
+        3_600..86_400 => format!("{} h {:02} min", secs / 3_600, secs / 60 % 60),
+        _ => format!("{} d {:02} h", secs / 86_400, secs / 3_600 % 24),
+    }
+}
+
+/// Returns a span of time that is only an estimate, in one unit where that says enough: `42 s`, `12 min`, `1 h 02 min`.
+pub fn rough_duration(span: Duration) -> String {
+    match span.as_secs() {
+        0 => "1 s".to_owned(),
+        secs @ 1..60 => format!("{secs} s"),
+        secs @ 60..3_600 => format!("{} min", (secs + 30) / 60),
+        _ => duration(span),
+    }
+}
+
+/// One row of a two-column list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRow {
+    label: &'static str,
+    value: String,
+    is_verbatim: bool,
+}
+
+impl ListRow {
+    /// Returns a row whose value may be broken at blanks.
+    pub fn text(label: &'static str, value: impl Into<String>) -> Self {
+        Self { label, value: value.into(), is_verbatim: false }
+    }
+
+    /// Returns a row whose value is never broken: a path or a command that people copy.
+    pub fn verbatim(label: &'static str, value: impl Into<String>) -> Self {
+        Self { label, value: value.into(), is_verbatim: true }
+    }
+}
+
+/// Returns the rows as aligned lines of at most `columns`, each with its line break.
+///
+/// Values go on below themselves. A verbatim value that does not fit beside its label stands alone on a line, and there
+/// the terminal may break it.
+pub fn list(rows: &[ListRow], columns: usize) -> String {
+    let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
+    let room = columns.saturating_sub(indent).max(16);
+    let mut shown = String::new();
+    for row in rows {
+        let mut lead = format!("{}{}", row.label, " ".repeat(indent - width(row.label)));
+        if row.is_verbatim && width(&row.value) > room && !row.label.is_empty() {
+            shown.push_str(row.label);
+            shown.push('\n');
+            lead = "  ".to_owned();
+        }
+        let lines = if row.is_verbatim { vec![row.value.clone()] } else { wrap(&row.value, room) };
+        for line in lines {
+            shown.push_str(lead.trim_end_matches(|_| line.is_empty()));
+            shown.push_str(&line);
+            shown.push('\n');
+            lead = " ".repeat(indent);
+        }
+    }
+    shown
+}
+
+/// Returns `text` broken at blanks into lines of at most `columns`; a longer word has a line of its own.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && width(&line) + 1 + width(word) > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn text_that_steers_a_terminal_is_shown_as_escapes() {
+        let hostile = "a\x1b[2Jb\u{202e}c\nd\u{9b}e\u{7f}";
+
+        assert_eq!(escape(hostile), r"a\u{1b}[2Jb\u{202e}c\nd\u{9b}e\u{7f}");
+    }
+
+    #[test]
+    fn ordinary_text_of_any_language_is_left_alone() {
+        for text in ["Grüße", "你好", "שלום", "👩‍👩‍👧", "a \"quoted\" \\ path"] {
+            assert!(matches!(escape(text), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    #[test]
+    fn counts_have_their_thousands_apart() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn short_counts_never_round_up_into_the_next_unit() {
+        assert_eq!(
+            [999, 1_000, 12_345, 999_999, 1_000_000, 4_560_000_000].map(short_count),
+            ["999", "1.0k", "12.3k", "999k", "1.0M", "4.5G"]
+        );
+    }
+
+    #[test]
+    fn durations_show_two_units_at_most() {
+        let shown = [0, 42, 724, 3_725, 273_600].map(|secs| duration(Duration::from_secs(secs)));
+
+        assert_eq!(shown, ["0 s", "42 s", "12 min 04 s", "1 h 02 min", "3 d 04 h"]);
+        assert_eq!(duration(Duration::from_millis(350)), "350 ms");
+        assert_eq!(duration(Duration::from_micros(3)), "1 ms");
+    }
+
+    #[test]
+    fn only_everything_is_a_hundred_percent() {
+        assert_eq!([0.0, 0.001, 0.5, 0.9999, 1.0].map(percent), ["0%", "<1%", "50%", "99%", "100%"]);
+    }
+
+    #[test]
+    fn a_command_too_long_for_its_column_stands_alone_and_whole() {
+        let rows = [ListRow::text("rows", "one two three four five six"), ListRow::verbatim("next", "x".repeat(30))];
+
+        let shown = list(&rows, 24);
+
+        insta::assert_snapshot!(shown, @r"
+        rows  one two three four
+              five six
+        next
+          xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn no_escaped_text_holds_a_steering_character(text in any::<String>()) {
+            let shown = escape(&text);
+
+            let bidi = ['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2069}'];
+            let is_harmless = shown.chars().all(|char| !char.is_control() && !bidi.contains(&char));
+            prop_assert!(is_harmless);
+            prop_assert_eq!(escape(&shown).into_owned(), shown.clone().into_owned());
+        }
+
+        #[test]
+        fn shortened_text_is_never_wider_than_asked(text in "\\PC{0,40}", columns in 0usize..50) {
+            prop_assert!(width(&shorten(&text, columns)) <= columns);
+        }
+
+        #[test]
+        fn wrapping_loses_no_word(text in "[a-z ]{0,80}", columns in 1usize..30) {
+            let lines = wrap(&text, columns).join(" ");
+
+            prop_assert!(lines.split_whitespace().eq(text.split_whitespace()));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What each view writes over one scripted run, through the public factory.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use claude_batch::domain::{
+    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, ModelClass, Money, PoolId, PoolStatus, Quality,
+    RateLimits, Reason, RunEvent, Speed, Usage,
+};
+use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
+use proptest::prelude::*;
+
+#[test]
+fn plain_lines_come_after_a_second_then_every_ten_and_notes_at_once() {
+    let shown = played(ProgressKind::Plain, Verbosity::Normal, script());
+
+    insta::assert_snapshot!(shown, @"
+    1 s: 1 of 40 rows done, 60 rows/min, $0.0005
+    warning: two rows name max_token; did you mean max_tokens
+    haiku-4.5 held for 4 s: rate limit on input tokens
+    11 s: 11 of 40 rows done, 60 rows/min, about 29 s left, bound by output tokens per minute, 3 of 16 in flight, $0.0055
+    21 s: 21 of 40 rows done, 60 rows/min, about 19 s left, bound by output tokens per minute, 3 of 16 in flight, $0.0105
+    interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off
+    ");
+}
+
+#[test]
+fn json_lines_have_one_shape() {
+    let shown = played(ProgressKind::Json, Verbosity::Normal, script());
+
+    let lines = shown.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>();
+    let lines = lines.expect("each line is JSON");
+    assert!(lines.iter().all(|line| line["v"] == 1 && line["run"] == "r1" && line["at"].is_string()));
+    let kinds = lines.iter().filter_map(|line| line["type"].as_str()).collect::<Vec<_>>();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "progress").count(), 26);
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"started"), Some(&"ended")));
+    let last = lines.iter().rfind(|line| line["type"] == "progress").expect("there is one");
+    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unpriced":0,"v":1,"window":16}"#);
+    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+}
+
+#[test]
+fn without_progress_only_warnings_are_written() {
+    let shown = played(ProgressKind::None, Verbosity::Normal, script());
+
+    assert_eq!(shown, "warning: two rows name max_token; did you mean max_tokens\n");
+}
+
+#[test]
+fn quiet_writes_nothing() {
+    assert_eq!(played(ProgressKind::Auto, Verbosity::Quiet, script()), "");
+}
+
+#[test]
+fn live_lines_are_plain_ones_where_nothing_can_be_redrawn() {
+    let plain = played(ProgressKind::Plain, Verbosity::Normal, script());
+
+    assert_eq!(played(ProgressKind::Auto, Verbosity::Normal, script()), plain);
+    assert_eq!(played(ProgressKind::Tty, Verbosity::Normal, script()), plain);
+}
+
+#[test]
+fn verbose_tells_each_retry_and_failure() {
+    let shown = played(ProgressKind::Plain, Verbosity::Verbose, script());
+
+    assert!(shown.contains("retry: overloaded\n") && shown.contains("row failed: server\n"), "{shown}");
+}
+
+#[test]
+fn a_writer_that_fails_does_not_disturb_the_count() {
+    let options = ViewOptions { writer: Box::new(Closed), ..options(ProgressKind::Plain, Verbosity::Normal) };
+    let mut report = report::open(options);
+
+    script().iter().for_each(|event| report.on_event(event));
+
+    assert_eq!(report.stats().finished(), 25);
+}
+
+proptest! {
+    #[test]
+    fn no_text_from_outside_steers_the_terminal(text in any::<String>(), class in any::<String>()) {
+        let pool = pool(&class);
+        let held = EventBody::Held { pool: pool.clone(), wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
+        let changed = EventBody::LimitsChanged { pool, limits: RateLimits::NONE };
+        let parked = EventBody::Parked { model: text.clone(), message: text.clone() };
+        let events = [EventBody::Warned(text), parked, held, changed].map(|body| at(1, body));
+
+        let shown = played(ProgressKind::Plain, Verbosity::Verbose, events.to_vec());
+
+        prop_assert_eq!(shown.lines().count(), 4);
+        prop_assert!(shown.chars().all(|char| char == '\n' || !char.is_control()));
+    }
+}
+
+/// A run of 25 seconds, a row a second, with a hold, a warning, a failure and an interrupt.
+fn script() -> Vec<RunEvent> {
+    let mut events = vec![at(0, EventBody::Started { total: Some(40), already_done: 0 })];
+    let usage = Usage { input_tokens: 100, cache_read_tokens: 50, output_tokens: 20, ..Usage::default() };
+    let cost = Some(Money::from_dollars(0.0005));
+    for second in 1..=24 {
+        let latency = Duration::from_millis(800);
+        events.push(at(second, EventBody::Succeeded { quality: Quality::Ok, usage, cost, latency }));
+        let pools = vec![PoolStatus {
+            pool: pool("haiku-4.5"),
+            limits: RateLimits::new(1_000, 450_000, 90_000),
+            level: [Some(0.83), Some(0.12), Some(0.4)],
+            held_for: None,
+        }];
+        let reason = Reason::Limit(Dimension::OutputTokens);
+        events.push(at(second, EventBody::Status { in_flight: 3, window: 16, reason, pools }));
+    }
+    let retried = EventBody::Retried { class: ErrorClass::Overloaded, limit: None, maybe_paid: false };
+    let warned = EventBody::Warned("two rows name max_token; did you mean max_tokens".to_owned());
+    let (wait, dimension) = (Duration::from_secs(4), Some(Dimension::InputTokens));
+    let held = EventBody::Held { pool: pool("haiku-4.5"), wait, kind: LimitKind::Rate, dimension };
+    events.insert(10, at(5, warned));
+    events.insert(20, at(9, held));
+    events.push(at(24, retried));
+    events.push(at(24, EventBody::Failed { class: ErrorClass::Server, usage: Usage::default(), cost: None }));
+    events.push(at(25, EventBody::Draining { in_flight: 3, reason: Some(HaltReason::Signal(2)) }));
+    events.push(at(
+        26,
+        EventBody::Ended {
+            pending: 15,
+            reason: Some(HaltReason::Signal(2)),
+            reasons: vec![(Reason::Limit(Dimension::OutputTokens), 0.8312), (Reason::Window, 0.1688)],
+            elapsed: Duration::from_secs(26),
+            max_in_flight: 3,
+        },
+    ));
+    events
+}
+
+fn played(kind: ProgressKind, verbosity: Verbosity, events: Vec<RunEvent>) -> String {
+    let buffer = Buffer::default();
+    let mut report = report::open(ViewOptions { writer: Box::new(buffer.clone()), ..options(kind, verbosity) });
+    events.iter().for_each(|event| report.on_event(event));
+    report.finish();
+    let bytes = buffer.0.lock().expect("no writer panics").clone();
+    String::from_utf8(bytes).expect("views write text")
+}
+
+fn options(kind: ProgressKind, verbosity: Verbosity) -> ViewOptions {
+    ViewOptions { kind, verbosity, is_terminal: false, is_colored: false, writer: Box::new(Closed) }
+}
+
+fn at(second: i64, body: EventBody) -> RunEvent {
+    let at = jiff::Timestamp::from_second(second).expect("a second of this century");
+    RunEvent { at, run: Arc::from("r1"), body }
+}
+
+fn pool(class: &str) -> PoolId {
+    let class = ModelClass(Arc::from(class));
+    PoolId { provider: Arc::from("anthropic"), account: Arc::from(""), class, speed: Speed::Standard }
+}
+
+/// A buffer that the view and the test share.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A standard error that is closed.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
