@@ -261,6 +261,20 @@ impl Verdict {
             Self::Answered(_) | Self::Limited { .. } | Self::Forbidden(_) | Self::NoModel(_) | Self::Halt(_) => false,
         }
     }
+
+    /// Returns what the attempt used, as far as its response told.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Answered(message) => message.usage,
+            Self::Limited { failure, .. }
+            | Self::Overloaded { failure, .. }
+            | Self::Transient { failure, .. }
+            | Self::Rejected { failure, .. }
+            | Self::Forbidden(failure)
+            | Self::NoModel(failure) => failure.usage,
+            Self::Halt(_) | Self::Aborted => Usage::default(),
+        }
+    }
 }
 
 /// One try of a job, as its outcome keeps it.

@@ -1,1 +1,442 @@
-//! To come.
+//! The run: steps of the scheduler become requests, their ends become lines, lines on disk become events.
+//!
+//! [`drive`] is the one loop. It owns the scheduler, so there is no lock anywhere; attempts are tasks that answer over
+//! one channel. It knows no format, no socket and no file: rows come over a channel ([`Fed`]), requests go through a
+//! [`Transport`], lines go to a [`Ledger`]. So whole runs are tested on virtual time with all three in memory.
+//!
+//! Invariants:
+//! - durable before visible: a row is shown as done when its line is on disk, not before;
+//! - a row is marked in the ledger before its request is sent, so a death can be told from a row that never was sent;
+//! - while lines wait for a slow disk nothing new is sent.
+
+mod attempt;
+pub mod feed;
+mod ledger;
+pub mod signals;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub use feed::Fed;
+pub use ledger::{Commit, Ledger};
+pub use signals::Interrupt;
+
+use crate::clock::{Instant, RunClock};
+use crate::domain::{
+    Ended, ErrorClass, EventBody, HaltReason, Money, Outcome, Planned, Reason, RunEvent, Usage, Verdict,
+};
+use crate::provider::Provider;
+use crate::report::Reporter;
+use crate::scheduler::{Next, Scheduler, Step, Ticket};
+use crate::transport::Transport;
+
+use attempt::{Report, attempt};
+
+/// Bytes of lines that may wait for the disk before sending stops.
+const BACKLOG_BYTES: usize = 32 << 20;
+/// How often watchers are told where things stand.
+const STATUS_EVERY: Duration = Duration::from_millis(100);
+/// Ends of attempts that are taken in before the scheduler is asked again.
+const BATCH: usize = 256;
+
+/// Computes what an answer of a model cost; `None` for a model without a price.
+pub type Price = Box<dyn Fn(&str, &Usage) -> Option<Money> + Send>;
+
+/// What a run is made of.
+pub struct Parts<T, L> {
+    /// How requests reach the server.
+    pub transport: Arc<T>,
+    /// How rows become requests and responses replies.
+    pub provider: Arc<dyn Provider>,
+    /// The scheduler, with nothing offered yet.
+    pub scheduler: Scheduler,
+    /// Where lines go.
+    pub ledger: L,
+    /// What the ledger says of lines on disk.
+    pub commits: mpsc::UnboundedReceiver<Commit>,
+    /// Where rows come from; its end is the end of the input.
+    pub feed: mpsc::Receiver<Fed>,
+    /// Interrupts.
+    pub interrupts: mpsc::Receiver<Interrupt>,
+    /// Who watches.
+    pub reporter: Box<dyn Reporter + Send>,
+    /// The run's time.
+    pub clock: RunClock,
+    /// The run's name.
+    pub run: Arc<str>,
+    /// What answers cost.
+    pub price: Price,
+    /// How long requests in flight may go on after an interrupt that asks for an end; `None` as long as they take.
+    pub grace: Option<Duration>,
+    /// Whether rows that this run does not answer are kept for the caller (else only counted).
+    pub keep_pending: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Finish {
+    /// Why it stopped before the end of its input.
+    pub halted: Option<HaltReason>,
+    /// Rows whose failure was written in this run.
+    pub failed: u64,
+    /// Rows whose answer was written in this run.
+    pub answered: u64,
+    /// Rows that were read and neither answered nor failed.
+    pub pending: u64,
+    /// The pending rows themselves, where they are kept.
+    pub kept: Vec<Planned>,
+    /// Requests that were cut off in flight and may have been billed.
+    pub aborted: u64,
+    /// Attempts of this run that may have been billed without a kept answer, the aborted ones included.
+    pub maybe_paid: u64,
+    /// What all results together have cost.
+    pub spent: Money,
+    /// A fault of the input itself, after which no more rows were read.
+    pub input_error: Option<String>,
+}
+
+/// Runs until every row has ended or the run is halted, and every line is on disk.
+pub async fn drive<T: Transport, L: Ledger>(parts: Parts<T, L>) -> (Finish, L, Box<dyn Reporter + Send>) {
+    let (reports_in, reports) = mpsc::unbounded_channel();
+    let mut run = Run {
+        transport: parts.transport,
+        provider: parts.provider,
+        scheduler: parts.scheduler,
+        ledger: parts.ledger,
+        reporter: parts.reporter,
+        clock: parts.clock,
+        name: parts.run,
+        price: parts.price,
+        keep_pending: parts.keep_pending,
+        grace: parts.grace,
+        reports_in,
+        attempts: JoinSet::new(),
+        unsynced: VecDeque::new(),
+        next_line: 0,
+        synced: 0,
+        is_input_open: true,
+        is_draining: false,
+        interrupts_seen: 0,
+        abort_at: None,
+        finish: Finish::default(),
+    };
+    run.go(Channels { commits: parts.commits, feed: parts.feed, interrupts: parts.interrupts, reports }).await;
+    (run.finish, run.ledger, run.reporter)
+}
+
+struct Channels {
+    commits: mpsc::UnboundedReceiver<Commit>,
+    feed: mpsc::Receiver<Fed>,
+    interrupts: mpsc::Receiver<Interrupt>,
+    reports: mpsc::UnboundedReceiver<Report>,
+}
+
+struct Run<T, L> {
+    transport: Arc<T>,
+    provider: Arc<dyn Provider>,
+    scheduler: Scheduler,
+    ledger: L,
+    reporter: Box<dyn Reporter + Send>,
+    clock: RunClock,
+    name: Arc<str>,
+    price: Price,
+    keep_pending: bool,
+    grace: Option<Duration>,
+    reports_in: mpsc::UnboundedSender<Report>,
+    attempts: JoinSet<()>,
+    /// Events that wait for their lines to be on disk, by line number.
+    unsynced: VecDeque<(u64, EventBody)>,
+    next_line: u64,
+    synced: u64,
+    is_input_open: bool,
+    is_draining: bool,
+    interrupts_seen: u32,
+    abort_at: Option<tokio::time::Instant>,
+    finish: Finish,
+}
+
+impl<T: Transport, L: Ledger> Run<T, L> {
+    async fn go(&mut self, mut channels: Channels) {
+        let mut ticks = tokio::time::interval(STATUS_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            self.take_rows(&mut channels.feed);
+            let Some(until) = self.dispatch() else { break };
+            let wants_rows = self.is_input_open && self.scheduler.wants() > 0;
+            tokio::select! {
+                biased;
+                Some(interrupt) = channels.interrupts.recv() => self.on_interrupt(interrupt),
+                Some(commit) = channels.commits.recv() => self.on_commit(commit),
+                Some(report) = channels.reports.recv() => {
+                    self.on_report(report);
+                    self.take_reports(&mut channels.reports);
+                }
+                fed = channels.feed.recv(), if wants_rows => self.on_fed(fed),
+                () = sleep_until(self.clock.deadline(until)) => {}
+                () = sleep_until(self.abort_at), if self.abort_at.is_some() => self.abort(),
+                _ = ticks.tick() => self.show_status(),
+            }
+        }
+        self.close(channels).await;
+    }
+
+    fn take_rows(&mut self, feed: &mut mpsc::Receiver<Fed>) {
+        while self.is_input_open && self.scheduler.wants() > 0 {
+            match feed.try_recv() {
+                Ok(fed) => self.on_fed(Some(fed)),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => self.on_fed(None),
+            }
+        }
+    }
+
+    fn take_reports(&mut self, reports: &mut mpsc::UnboundedReceiver<Report>) {
+        for _ in 0..BATCH {
+            let Ok(report) = reports.try_recv() else { break };
+            self.on_report(report);
+        }
+    }
+
+    /// Sends what may be sent; returns until when to wait, or `None` when everything has ended.
+    fn dispatch(&mut self) -> Option<Instant> {
+        let now = self.clock.now();
+        let until = loop {
+            if self.ledger.backlog_bytes() > BACKLOG_BYTES && self.scheduler.in_flight() > 0 {
+                self.scheduler.bind(Reason::Disk, now);
+                break Some(Instant::NEVER);
+            }
+            match self.scheduler.poll(now) {
+                Step::Dispatch { ticket, stream } => self.send(ticket, stream),
+                Step::Wait { until, .. } => break Some(until),
+                Step::Drained => break None,
+            }
+        };
+        self.show_scheduler_events();
+        self.note_halt();
+        self.set_aside();
+        until
+    }
+
+    fn send(&mut self, ticket: Ticket, stream: bool) {
+        let job = self.scheduler.job(ticket);
+        self.ledger.mark(ticket, job);
+        let request = self.provider.encode(job, stream);
+        self.attempts.spawn(attempt(
+            self.transport.clone(),
+            self.provider.clone(),
+            request,
+            self.clock,
+            ticket,
+            self.reports_in.clone(),
+        ));
+        self.show(EventBody::Sent);
+    }
+
+    fn on_report(&mut self, report: Report) {
+        let now = self.clock.now();
+        match report {
+            Report::Head { ticket, status, signals, request_id } => {
+                self.scheduler.on_head(ticket, status, &signals, request_id, now);
+            }
+            Report::End { ticket, verdict } => self.on_end(ticket, *verdict, now),
+        }
+        // Ended tasks are reaped here so that their number stays that of the window.
+        while self.attempts.try_join_next().is_some() {}
+    }
+
+    fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+        let is_abort = matches!(verdict, Verdict::Aborted);
+        match self.scheduler.on_end(ticket, verdict, now) {
+            Next::Finished(outcome) => self.write(ticket, &outcome),
+            Next::Again { class, limit, maybe_paid } => {
+                self.ledger.clear(ticket);
+                self.finish.maybe_paid += u64::from(maybe_paid);
+                self.show(EventBody::Retried { class, limit, maybe_paid });
+            }
+            Next::Pending(planned) => {
+                self.finish.aborted += u64::from(is_abort);
+                self.finish.maybe_paid += u64::from(is_abort);
+                // The mark of a request that was cut off stays until the ledger is closed with a count of them.
+                if !is_abort {
+                    self.ledger.clear(ticket);
+                }
+                self.keep(*planned);
+            }
+        }
+    }
+
+    fn write(&mut self, ticket: Ticket, outcome: &Outcome) {
+        let usage = outcome.usage();
+        let cost = (self.price)(&outcome.job.model, &usage);
+        let event = match &outcome.ended {
+            Ended::Succeeded(message) => {
+                let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
+                let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
+                EventBody::Succeeded { quality: message.quality, usage, cost, latency: last.since(first) }
+            }
+            Ended::Failed { class, .. } => EventBody::Failed { class: *class, usage, cost },
+        };
+        if matches!(outcome.ended, Ended::Failed { .. }) {
+            let last_was_ambiguous = outcome.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
+            self.finish.maybe_paid += u64::from(last_was_ambiguous);
+        }
+        let line = self.number_line(event);
+        self.ledger.write_outcome(line, Some(ticket), outcome, cost);
+    }
+
+    fn number_line(&mut self, event: EventBody) -> u64 {
+        self.next_line += 1;
+        self.unsynced.push_back((self.next_line, event));
+        self.next_line
+    }
+
+    fn on_fed(&mut self, fed: Option<Fed>) {
+        let failed = |class| EventBody::Failed { class, usage: Usage::default(), cost: Some(Money::ZERO) };
+        match fed {
+            Some(Fed::Planned(planned)) => self.scheduler.offer(*planned, self.clock.now()),
+            Some(Fed::Rejected(rejected)) => {
+                let line = self.number_line(failed(rejected.class));
+                self.ledger.write_rejected(line, &rejected);
+            }
+            Some(Fed::Broken(broken)) => {
+                let line = self.number_line(failed(ErrorClass::InvalidInput));
+                self.ledger.write_broken(line, &broken);
+            }
+            Some(Fed::Skipped) => self.show(EventBody::Skipped),
+            Some(Fed::Warning(text)) => self.show(EventBody::Warned(text)),
+            Some(Fed::Failed(message)) => {
+                self.show(EventBody::Warned(message.clone()));
+                self.finish.input_error = Some(message);
+                self.end_input();
+            }
+            None => self.end_input(),
+        }
+    }
+
+    fn end_input(&mut self) {
+        self.is_input_open = false;
+        self.scheduler.close_input();
+    }
+
+    fn on_commit(&mut self, commit: Commit) {
+        match commit {
+            Commit::UpTo(line) => {
+                self.synced = line;
+                while let Some((_, event)) = self.unsynced.pop_front_if(|(number, _)| *number <= line) {
+                    match event {
+                        EventBody::Succeeded { .. } => self.finish.answered += 1,
+                        EventBody::Failed { .. } => self.finish.failed += 1,
+                        _ => {}
+                    }
+                    self.show(event);
+                }
+            }
+            Commit::Failed(message) => {
+                self.scheduler.halt(HaltReason::Disk(message));
+                self.abort();
+            }
+        }
+    }
+
+    fn on_interrupt(&mut self, interrupt: Interrupt) {
+        match interrupt {
+            Interrupt::Status => self.show_status(),
+            Interrupt::End(signal) => {
+                self.interrupts_seen += 1;
+                if self.interrupts_seen > 1 {
+                    return self.abort();
+                }
+                self.scheduler.halt(HaltReason::Signal(signal));
+                let grace = self.grace.or((signal != signals::INT).then_some(signals::GRACE));
+                self.abort_at = grace.map(|grace| tokio::time::Instant::now() + grace);
+            }
+        }
+    }
+
+    /// Cuts off what is in flight; each attempt still reports its end.
+    fn abort(&mut self) {
+        self.abort_at = None;
+        self.attempts.abort_all();
+    }
+
+    fn note_halt(&mut self) {
+        if self.is_draining || self.scheduler.halted().is_none() {
+            return;
+        }
+        self.is_draining = true;
+        self.is_input_open = false;
+        let reason = self.scheduler.halted().cloned();
+        self.show(EventBody::Draining { in_flight: self.scheduler.in_flight(), reason });
+    }
+
+    fn set_aside(&mut self) {
+        for planned in self.scheduler.take_set_aside() {
+            self.keep(planned);
+        }
+    }
+
+    fn keep(&mut self, planned: Planned) {
+        self.finish.pending += 1;
+        if self.keep_pending {
+            self.finish.kept.push(planned);
+        }
+    }
+
+    fn show_scheduler_events(&mut self) {
+        for event in self.scheduler.take_events() {
+            self.show(event);
+        }
+    }
+
+    fn show_status(&mut self) {
+        let status = self.scheduler.status(self.clock.now());
+        self.show(status);
+    }
+
+    fn show(&mut self, body: EventBody) {
+        let at = self.clock.wall(self.clock.now());
+        self.reporter.on_event(&RunEvent { at, run: self.name.clone(), body });
+    }
+
+    /// Waits for the last lines and takes the rows that were read ahead.
+    async fn close(&mut self, mut channels: Channels) {
+        self.note_halt();
+        self.set_aside();
+        while let Ok(fed) = channels.feed.try_recv() {
+            match fed {
+                Fed::Planned(planned) => self.keep(*planned),
+                fed => self.on_fed(Some(fed)),
+            }
+        }
+        drop(channels.feed);
+        self.ledger.flush();
+        while !self.unsynced.is_empty() {
+            let Some(commit) = channels.commits.recv().await else { break };
+            let has_failed = matches!(commit, Commit::Failed(_));
+            self.on_commit(commit);
+            if has_failed {
+                break;
+            }
+        }
+        self.finish.halted = self.scheduler.halted().cloned();
+        self.finish.spent = self.scheduler.spent();
+        self.show(EventBody::Ended {
+            pending: self.finish.pending,
+            reason: self.finish.halted.clone(),
+            reasons: self.scheduler.reasons(),
+            elapsed: self.clock.now().since(Instant::ZERO),
+            max_in_flight: self.scheduler.max_in_flight(),
+        });
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

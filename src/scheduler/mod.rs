@@ -172,10 +172,11 @@ struct Flight {
 }
 
 /// What a head said, kept for the end of its attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Head {
     signals: RateSignals,
     limit_changed: bool,
+    request_id: Option<String>,
 }
 
 struct PoolState {

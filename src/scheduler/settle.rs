@@ -24,7 +24,14 @@ const REMEMBERED: usize = 64;
 
 impl Scheduler {
     /// Takes in the head of a response, before its body is read. Call it once at most for each attempt.
-    pub fn on_head(&mut self, ticket: Ticket, status: u16, signals: &RateSignals, now: Instant) {
+    pub fn on_head(
+        &mut self,
+        ticket: Ticket,
+        status: u16,
+        signals: &RateSignals,
+        request_id: Option<String>,
+        now: Instant,
+    ) {
         let Some(flight) = self.flights[ticket.0 as usize].as_mut() else { return };
         if flight.head.is_some() {
             return;
@@ -32,7 +39,7 @@ impl Scheduler {
         let pool = &mut self.pools[flight.pool].pool;
         let was_admitted = status != 429;
         let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
-        flight.head = Some(Head { signals: *signals, limit_changed });
+        flight.head = Some(Head { signals: *signals, limit_changed, request_id });
         if limit_changed {
             let (pool, limits) = (pool.id().clone(), pool.limits());
             self.events.push(EventBody::LimitsChanged { pool, limits });
@@ -53,7 +60,7 @@ impl Scheduler {
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
         self.config.budget.settle(money, self.spent_on(&entry.planned, &verdict, money));
-        remember(&mut entry, &verdict, sent_at, now);
+        remember(&mut entry, &verdict, head.as_ref(), sent_at, now);
 
         let end = End { pool, reserved, sent_at, head, now };
         match verdict {
@@ -166,8 +173,10 @@ impl Scheduler {
 
     fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
-        let head = end.head.unwrap_or(Head { signals: RateSignals::default(), limit_changed: false });
-        let dimension = pool.on_refusal(end.reserved, &head.signals, head.limit_changed, end.now);
+        let dimension = match &end.head {
+            Some(head) => pool.on_refusal(end.reserved, &head.signals, head.limit_changed, end.now),
+            None => None,
+        };
         if kind == LimitKind::Acceleration {
             pool.on_acceleration(end.now);
         }
@@ -308,7 +317,7 @@ impl Scheduler {
     fn spent_on(&self, planned: &Planned, verdict: &Verdict, reserved: Money) -> Money {
         match verdict {
             Verdict::Answered(message) => (self.config.real_cost)(&planned.job.model, &message.usage),
-            _ if maybe_paid(verdict) => reserved,
+            _ if verdict.is_maybe_paid() => reserved,
             _ => Money::ZERO,
         }
     }
@@ -327,20 +336,6 @@ fn finished(entry: Entry, ended: Ended) -> Next {
     Next::Finished(Box::new(Outcome { job: entry.planned.job, attempts: entry.attempts, ended }))
 }
 
-fn maybe_paid(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Overloaded { maybe_paid, .. } | Verdict::Transient { maybe_paid, .. } => *maybe_paid,
-        // An abort leaves a request that may still run.
-        Verdict::Aborted => true,
-        Verdict::Answered(_)
-        | Verdict::Limited { .. }
-        | Verdict::Rejected { .. }
-        | Verdict::Forbidden(_)
-        | Verdict::NoModel(_)
-        | Verdict::Halt(_) => false,
-    }
-}
-
 /// Returns what an attempt took from the limits: a refused one keeps its request, one that may have run its input too.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
@@ -350,12 +345,12 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
             input_tokens: small(message.usage.limited_input_tokens()),
             output_tokens: small(message.usage.output_tokens),
         },
-        _ if maybe_paid(verdict) => Cost { output_tokens: 0, ..reserved },
+        _ if verdict.is_maybe_paid() => Cost { output_tokens: small(verdict.usage().output_tokens), ..reserved },
         _ => Cost { requests: reserved.requests, ..Cost::default() },
     }
 }
 
-fn remember(entry: &mut Entry, verdict: &Verdict, started_at: Instant, ended_at: Instant) {
+fn remember(entry: &mut Entry, verdict: &Verdict, head: Option<&Head>, started_at: Instant, ended_at: Instant) {
     let (failed, request_id, usage) = match verdict {
         Verdict::Answered(message) => (None, None, message.usage),
         Verdict::Limited { failure, .. } => of(ErrorClass::RateLimit, failure),
@@ -365,7 +360,8 @@ fn remember(entry: &mut Entry, verdict: &Verdict, started_at: Instant, ended_at:
         Verdict::NoModel(failure) => of(ErrorClass::InvalidRequest, failure),
         Verdict::Halt(_) | Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
     };
-    let maybe_paid = maybe_paid(verdict);
+    let maybe_paid = verdict.is_maybe_paid();
+    let request_id = request_id.or_else(|| head?.request_id.clone());
     if entry.attempts.len() >= REMEMBERED {
         entry.attempts.pop();
     }
@@ -373,5 +369,5 @@ fn remember(entry: &mut Entry, verdict: &Verdict, started_at: Instant, ended_at:
 }
 
 fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {
-    (Some(class), failure.request_id.clone(), Usage::default())
+    (Some(class), failure.request_id.clone(), failure.usage)
 }

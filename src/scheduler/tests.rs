@@ -297,7 +297,7 @@ fn a_head_raises_a_level_towards_what_the_server_has_left() {
         ..RateSignals::default()
     };
 
-    tickets.iter().for_each(|&ticket| scheduler.on_head(ticket, 200, &signals, Instant::ZERO));
+    tickets.iter().for_each(|&ticket| scheduler.on_head(ticket, 200, &signals, None, Instant::ZERO));
 
     assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 30, "twice what was answered");
 }

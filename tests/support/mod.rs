@@ -1,0 +1,179 @@
+//! What the whole-run and model tests share.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use claude_batch::clock::Instant;
+use claude_batch::domain::{
+    Cost, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, RateLimits, Speed,
+};
+use claude_batch::limiter::pool::Headroom;
+use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
+use serde_json::value::RawValue;
+
+/// A row of `class` that says it needs `input_tokens` and may answer with `max_tokens`.
+pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
+    let mut params = Params::default();
+    let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
+    params.set("model", raw(format!("{class:?}")));
+    params.set("max_tokens", raw(max_tokens.to_string()));
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&number.to_le_bytes());
+    Planned {
+        job: Box::new(Job {
+            id: JobId(number),
+            custom_id: format!("row-{number}"),
+            key: JobKey(key),
+            identity: Identity::Named,
+            model: class.into(),
+            params,
+            extra: Params::default(),
+            origin: Origin { source: "test".into(), line: number + 1 },
+        }),
+        pool: pool_id(class),
+        cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
+        max_tokens,
+        template: 0,
+        body_bytes: 4 * input_tokens,
+    }
+}
+
+/// The pool of `class`.
+pub fn pool_id(class: &str) -> PoolId {
+    PoolId { provider: "anthropic".into(), account: "".into(), class: ModelClass(class.into()), speed: Speed::Standard }
+}
+
+/// A scheduler's parts with every default of the command line but what is named.
+pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
+    Config {
+        limits_of: Box::new(move |_| limits),
+        by_hand: RateLimits::NONE,
+        headroom: Headroom::Auto,
+        window,
+        max_retries: 8,
+        retry_for: std::time::Duration::from_secs(1800),
+        retry_ambiguous: true,
+        stream: StreamMode::Auto,
+        halt: HaltRule::AllAlike,
+        budget: Budget::default(),
+        worst_cost: Box::new(|_| Money::ZERO),
+        real_cost: Box::new(|_, _| Money::ZERO),
+        seed,
+    }
+}
+
+/// Seconds as an instant.
+pub fn at(seconds: f64) -> Instant {
+    Instant::from_nanos((seconds * 1e9) as u64)
+}
+
+/// A ledger in memory: every line is on disk at once.
+pub struct MemLedger {
+    commits: tokio::sync::mpsc::UnboundedSender<claude_batch::runner::Commit>,
+    /// Labels of answered rows, in the order written.
+    pub answered: Vec<String>,
+    /// Labels and classes of failed rows, in the order written.
+    pub failed: Vec<(String, claude_batch::domain::ErrorClass)>,
+    /// Attempts of all finished rows.
+    pub attempts: usize,
+    marks: std::collections::BTreeMap<claude_batch::scheduler::Ticket, String>,
+}
+
+impl MemLedger {
+    /// Returns an empty ledger and what it commits to.
+    pub fn new() -> (Self, tokio::sync::mpsc::UnboundedReceiver<claude_batch::runner::Commit>) {
+        let (commits, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let ledger = Self {
+            commits,
+            answered: Vec::new(),
+            failed: Vec::new(),
+            attempts: 0,
+            marks: std::collections::BTreeMap::new(),
+        };
+        (ledger, receiver)
+    }
+
+    fn commit(&self, line: u64) {
+        self.commits.send(claude_batch::runner::Commit::UpTo(line)).expect("the run listens while it writes");
+    }
+}
+
+impl claude_batch::runner::Ledger for MemLedger {
+    fn mark(&mut self, ticket: claude_batch::scheduler::Ticket, job: &Job) {
+        self.marks.insert(ticket, job.custom_id.clone());
+    }
+
+    fn clear(&mut self, ticket: claude_batch::scheduler::Ticket) {
+        assert!(self.marks.remove(&ticket).is_some(), "a mark is cleared once, while it stands");
+    }
+
+    fn write_outcome(
+        &mut self,
+        line: u64,
+        ticket: Option<claude_batch::scheduler::Ticket>,
+        outcome: &claude_batch::domain::Outcome,
+        _cost: Option<Money>,
+    ) {
+        let marked = ticket.and_then(|ticket| self.marks.remove(&ticket));
+        assert_eq!(marked.as_deref(), Some(&*outcome.job.custom_id), "a row is marked before it is sent");
+        self.attempts += outcome.attempts.len();
+        let label = outcome.job.custom_id.clone();
+        match &outcome.ended {
+            claude_batch::domain::Ended::Succeeded(_) => self.answered.push(label),
+            claude_batch::domain::Ended::Failed { class, .. } => self.failed.push((label, *class)),
+        }
+        self.commit(line);
+    }
+
+    fn write_rejected(&mut self, line: u64, rejected: &claude_batch::plan::Rejected) {
+        self.failed.push((rejected.custom_id.clone(), rejected.class));
+        self.commit(line);
+    }
+
+    fn write_broken(&mut self, line: u64, broken: &claude_batch::source::BrokenRow) {
+        let label = broken.custom_id.clone().unwrap_or_default();
+        self.failed.push((label, claude_batch::domain::ErrorClass::InvalidInput));
+        self.commit(line);
+    }
+
+    fn backlog_bytes(&self) -> usize {
+        0
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// A reporter that counts what it is told.
+#[derive(Clone, Default)]
+pub struct Counts(pub std::sync::Arc<std::sync::Mutex<CountsInside>>);
+
+/// What [`Counts`] counts.
+#[derive(Default)]
+pub struct CountsInside {
+    /// Requests sent.
+    pub sent: u64,
+    /// Attempts to be tried again.
+    pub retried: u64,
+    /// Those after a 429.
+    pub limited: u64,
+    /// The end, as reported.
+    pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+}
+
+impl claude_batch::report::Reporter for Counts {
+    fn on_event(&mut self, event: &claude_batch::domain::RunEvent) {
+        use claude_batch::domain::EventBody;
+        let mut inside = self.0.lock().expect("nobody panics while counting");
+        match &event.body {
+            EventBody::Sent => inside.sent += 1,
+            EventBody::Retried { limit, .. } => {
+                inside.retried += 1;
+                inside.limited += u64::from(limit.is_some());
+            }
+            EventBody::Warned(text) => inside.warnings.push(text.clone()),
+            EventBody::Ended { elapsed, reasons, .. } => inside.ended = Some((*elapsed, reasons.clone())),
+            _ => {}
+        }
+    }
+}
