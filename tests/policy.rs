@@ -7,6 +7,7 @@ mod exchange;
 
 use claude_batch::classify::classify;
 use claude_batch::domain::{HaltReason, LimitKind, RateSignals, Verdict};
+use claude_batch::provider::Provider;
 use claude_batch::transport::{WireError, WireErrorKind};
 use exchange::Exchange;
 
@@ -46,7 +47,7 @@ fn body(kind: &str, message: &str, code: &str) -> String {
 
 fn of(status: u16, headers: &[(&str, &str)], body: &str) -> String {
     let with_type = [&[("content-type", "application/json")], headers].concat();
-    shown(&Exchange::new("row", status, &with_type, body.as_bytes()).verdict())
+    shown(&verdict(&Exchange::new(status, &with_type, body.as_bytes())))
 }
 
 fn bare(status: u16) -> String {
@@ -56,11 +57,17 @@ fn bare(status: u16) -> String {
 fn in_stream(kind: &str) -> String {
     let body = format!("event: error\ndata: {}\n\n", body(kind, "no", ""));
     let limits = ("anthropic-ratelimit-requests-limit", "50");
-    shown(&Exchange::new("row", 200, &[("content-type", "text/event-stream"), limits], body.as_bytes()).verdict())
+    shown(&verdict(&Exchange::new(200, &[("content-type", "text/event-stream"), limits], body.as_bytes())))
+}
+
+fn verdict(exchange: &Exchange) -> Verdict {
+    let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
+    let signals = exchange::provider().rate_signals(&exchange.head, now);
+    classify(Ok((&exchange.head, exchange.decode())), &signals)
 }
 
 fn recorded(name: &str) -> String {
-    shown(&Exchange::load(name).verdict())
+    shown(&verdict(&Exchange::load(name)))
 }
 
 fn on_wire(kind: WireErrorKind, maybe_sent: bool) -> String {
@@ -298,7 +305,7 @@ fn failures_on_the_wire_have_their_verdicts() {
 
 #[test]
 fn a_redirect_says_where_to_by_origin_only() {
-    let Verdict::Rejected { failure, .. } = Exchange::load("302_redirect").verdict() else { panic!("rejected") };
+    let Verdict::Rejected { failure, .. } = verdict(&Exchange::load("302_redirect")) else { panic!("rejected") };
 
     assert!(failure.message.contains("https://login.example,"), "{}", failure.message);
     assert!(!failure.message.contains("sso") && !failure.message.contains("next"), "{}", failure.message);
@@ -306,7 +313,7 @@ fn a_redirect_says_where_to_by_origin_only() {
 
 #[test]
 fn failures_carry_what_support_asks_for() {
-    let Verdict::Halt(HaltReason::Account(failure)) = Exchange::load("429_spend_cap").verdict() else { panic!("halt") };
+    let Verdict::Halt(HaltReason::Account(failure)) = verdict(&Exchange::load("429_spend_cap")) else { panic!("halt") };
 
     assert_eq!(failure.status, Some(429));
     assert_eq!(failure.kind.as_deref(), Some("rate_limit_error"));
@@ -317,7 +324,7 @@ fn failures_carry_what_support_asks_for() {
 
 #[test]
 fn what_a_broken_stream_used_is_kept() {
-    let Verdict::Overloaded { failure, .. } = Exchange::load("stream_error_after_text").verdict() else {
+    let Verdict::Overloaded { failure, .. } = verdict(&Exchange::load("stream_error_after_text")) else {
         panic!("overload")
     };
 

@@ -1,6 +1,6 @@
 //! Requests over HTTP.
 //!
-//! The only user of reqwest. Owns connections, credentials on the wire, time limits and the limit on a body's size.
+//! The only user of reqwest. Owns connections, time limits and the limit on a body's size.
 //!
 //! - One [`Transport::send`] is one request: redirects are not followed (the key would go along) and nothing is tried
 //!   again here, so that every attempt is one that the scheduler knows of.
@@ -18,14 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
-use http::header::AUTHORIZATION;
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::{BaseUrl, Exchange, Transport, WireError, WireErrorKind};
 use crate::provider::{ReplyHead, WireRequest};
 
+pub use super::credential::Credential;
 pub(super) use reqwest::Url;
 
 /// The largest body that is read by default, after decompression.
@@ -41,19 +40,9 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 const STREAMS_PER_CONNECTION: usize = 64;
 /// Of an error body no more than this is read: no error needs it.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
-/// Shorter ones are placeholders (`x`, `key`), and taking those out would only garble the text.
-const SHORTEST_KEY: usize = 8;
-
-/// How requests are authorized.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// `x-api-key`.
-    ApiKey(SecretString),
-    /// `authorization: Bearer`.
-    Bearer(SecretString),
-    /// Not at all: a simulator, or a proxy that adds its own.
-    None,
-}
+/// What follows the last event of a stream is a few bytes that are on their way already; a new connection costs two or
+/// three round trips, so waiting much longer than those would gain nothing.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How to reach the API.
 #[derive(Clone, Debug)]
@@ -117,7 +106,7 @@ pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
-    authorization: Option<(http::HeaderName, HeaderValue)>,
+    authorization: Option<(HeaderName, HeaderValue)>,
     credential: Credential,
     timeout: Duration,
     idle_timeout: Duration,
@@ -136,7 +125,7 @@ impl HttpTransport {
     /// # Errors
     /// Any [`TransportError`].
     pub fn new(config: HttpConfig) -> Result<Self, TransportError> {
-        let authorization = authorization(&config.credential)?;
+        let authorization = config.credential.header().map_err(|_| TransportError::Credential)?;
         let count = if config.http2 { config.max_connections.div_ceil(STREAMS_PER_CONNECTION).max(1) } else { 1 };
         let clients = (0..count).map(|_| client(&config)).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -189,27 +178,6 @@ impl Transport for HttpTransport {
             max_bytes: self.max_response_bytes,
             reading: if is_success { Reading::Pieces } else { Reading::WholeError(self.credential.clone()) },
         })
-    }
-}
-
-fn authorization(credential: &Credential) -> Result<Option<(http::HeaderName, HeaderValue)>, TransportError> {
-    let (name, text) = match credential {
-        Credential::ApiKey(key) => (http::HeaderName::from_static("x-api-key"), SecretString::clone(key)),
-        Credential::Bearer(token) => (AUTHORIZATION, format!("Bearer {}", token.expose_secret()).into()),
-        Credential::None => return Ok(None),
-    };
-    if exposed(credential).is_some_and(|key| key.trim().is_empty()) {
-        return Err(TransportError::Credential);
-    }
-    let mut value = HeaderValue::from_str(text.expose_secret()).map_err(|_| TransportError::Credential)?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
-}
-
-fn exposed(credential: &Credential) -> Option<&str> {
-    match credential {
-        Credential::ApiKey(secret) | Credential::Bearer(secret) => Some(secret.expose_secret()),
-        Credential::None => None,
     }
 }
 
@@ -298,6 +266,12 @@ impl Exchange for HttpExchange {
             Reading::Ended(None) => Ok(None),
         }
     }
+
+    async fn drain(&mut self) {
+        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        // Late or not, the answer is whole: what comes of this does not matter.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
+    }
 }
 
 impl HttpExchange {
@@ -327,23 +301,8 @@ impl HttpExchange {
             }
         };
         self.reading = Reading::Ended(cut);
-        match exposed(credential).filter(|key| key.len() >= SHORTEST_KEY) {
-            Some(key) => without(&body, key.as_bytes()),
-            None => body.freeze(),
-        }
+        credential.taken_out_of(body.freeze())
     }
-}
-
-fn without(body: &[u8], key: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(body.len());
-    let mut rest = body;
-    while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(b"[key]");
-        rest = &rest[at + key.len()..];
-    }
-    out.extend_from_slice(rest);
-    out.freeze()
 }
 
 fn before_head(error: reqwest::Error, origin: &str) -> WireError {
@@ -445,12 +404,6 @@ mod tests {
         let error = HttpTransport::new(config).expect_err("no certificate in it");
 
         assert!(matches!(error, TransportError::CaFile { .. }));
-    }
-
-    #[test]
-    fn the_key_is_taken_out_wherever_it_stands() {
-        assert_eq!(without(b"a KEY1 b KEY1", b"KEY1"), &b"a [key] b [key]"[..]);
-        assert_eq!(without(b"KEY", b"KEY1"), &b"KEY"[..]);
     }
 
     #[test]

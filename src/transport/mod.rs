@@ -4,9 +4,11 @@
 //! the HTTP client; the simulator has a second transport without sockets for runs on virtual time.
 
 mod base_url;
+mod credential;
 pub mod http;
 
 pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
+pub use credential::Credential;
 
 use std::future::Future;
 
@@ -53,6 +55,14 @@ pub trait Exchange: Send {
     /// # Errors
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
+
+    /// Takes what is left of a body that was read as far as it matters, so that its connection can be used again.
+    ///
+    /// Call it once a decoder has said that it needs no more: the last event of a stream is not the end of its body.
+    /// Gives up soon and never fails; the connection is then closed.
+    fn drain(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// A way to send requests.

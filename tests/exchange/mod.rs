@@ -1,24 +1,21 @@
-//! Recorded exchanges and the whole way from bytes to a verdict.
+//! Recorded exchanges and how they are decoded.
 
-use claude_batch::classify::classify;
-use claude_batch::domain::Verdict;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, Reply, ReplyHead};
 
 /// One response as it came: a head with LF line ends, a blank line, and the body byte for byte.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    pub name: String,
     pub head: ReplyHead,
     pub body: Vec<u8>,
 }
 
 impl Exchange {
-    pub fn new(name: &str, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
+    pub fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse().expect("a header name"), value.parse().expect("a header value")));
-        Self { name: name.to_owned(), head: ReplyHead { status, headers: headers.collect() }, body: body.to_vec() }
+        Self { head: ReplyHead { status, headers: headers.collect() }, body: body.to_vec() }
     }
 
     pub fn load(name: &str) -> Self {
@@ -29,19 +26,7 @@ impl Exchange {
         let (first, lines) = head.split_once('\n').unwrap_or((head, ""));
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
         let headers: Vec<_> = lines.lines().map(|line| line.split_once(": ").expect("name: value")).collect();
-        Self::new(name, status, &headers, &bytes[end + 2..])
-    }
-
-    pub fn all() -> Vec<Self> {
-        let entries = std::fs::read_dir(folder()).expect("the folder of recorded replies is there");
-        let names = entries.filter_map(|entry| {
-            let path = entry.expect("a readable entry").path();
-            let is_exchange = path.extension().is_some_and(|extension| extension == "http");
-            is_exchange.then(|| path.file_stem().expect("a name").to_string_lossy().into_owned())
-        });
-        let mut names: Vec<_> = names.collect();
-        names.sort();
-        names.iter().map(|name| Self::load(name)).collect()
+        Self::new(status, &headers, &bytes[end + 2..])
     }
 
     /// Decodes the body in pieces cut by `sizes`, over and over; returns the reply, and whether the decoder said itself
@@ -61,17 +46,6 @@ impl Exchange {
 
     pub fn decode(&self) -> Reply {
         self.decode_in(&[usize::MAX]).0
-    }
-
-    pub fn cut(&self, length: usize) -> Self {
-        Self { body: self.body[..length].to_vec(), ..self.clone() }
-    }
-
-    #[allow(dead_code, reason = "not every test file classifies")]
-    pub fn verdict(&self) -> Verdict {
-        let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
-        let signals = provider().rate_signals(&self.head, now);
-        classify(Ok((&self.head, self.decode())), &signals)
     }
 }
 

@@ -1,0 +1,652 @@
+//! The HTTP transport against real sockets on loopback: what goes out, and every way in which a response can fail.
+//!
+//! Servers are threads that follow a script. One that must stay silent waits for its client to hang up, so no test
+//! waits for time to pass but for the limits it sets itself, and asserts kinds of failure, never durations.
+
+mod exchange;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use claude_batch::classify::classify;
+use claude_batch::domain::{RateSignals, Verdict};
+use claude_batch::provider::{Provider, Reply, ReplyHead, WireRequest};
+use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
+use claude_batch::transport::{Exchange as _, Transport, WireError, WireErrorKind, parse_base_url};
+use exchange::Exchange;
+
+const KEY: &str = "sk-ant-canary-0123456789abcdef";
+const HOUR: Duration = Duration::from_secs(3600);
+const SOON: Duration = Duration::from_millis(200);
+
+// What goes out.
+
+#[tokio::test]
+async fn an_api_key_goes_out_as_x_api_key() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+
+    send(&server.transport(), request()).await.expect("an answer");
+
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("x-api-key: {KEY}\r\n")), "{request}");
+    assert!(request.contains("anthropic-version: 2023-06-01\r\n"), "{request}");
+    assert!(request.contains("user-agent: claude-batch/"), "{request}");
+    assert!(!request.contains("authorization:"), "{request}");
+    assert!(request.ends_with("\r\n\r\n{\"model\":\"m\"}"), "{request}");
+}
+
+#[tokio::test]
+async fn a_token_goes_out_as_bearer() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let mut config = server.config();
+    config.credential = Credential::Bearer(KEY.into());
+
+    send(&transport(config), request()).await.expect("an answer");
+
+    let request = server.requests().remove(0);
+    assert!(request.contains(&format!("authorization: Bearer {KEY}\r\n")), "{request}");
+    assert!(!request.contains("x-api-key"), "{request}");
+}
+
+#[tokio::test]
+async fn without_a_credential_none_is_sent() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let mut config = server.config();
+    config.credential = Credential::None;
+
+    send(&transport(config), request()).await.expect("an answer");
+
+    let request = server.requests().remove(0);
+    assert!(!request.contains("x-api-key") && !request.contains("authorization"), "{request}");
+}
+
+#[tokio::test]
+async fn a_proxys_path_stays_before_the_apis() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let mut config = server.config();
+    config.base_url = parse_base_url(&format!("{}/claude/v1/", server.url()), false).expect("a loopback URL");
+
+    send(&transport(config), request()).await.expect("an answer");
+
+    assert!(server.requests()[0].starts_with("POST /claude/v1/messages HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let transport = server.transport();
+
+    for _ in 0..5 {
+        send(&transport, request()).await.expect("an answer");
+    }
+
+    assert_eq!(server.requests().len(), 5);
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let target = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let location = format!("location: {}/elsewhere\r\n", target.url());
+    let server = Server::start(move |stream, _| whole(stream, "307 Temporary Redirect", &location, b""));
+
+    let verdict = verdict(&server.transport(), request()).await;
+
+    assert_eq!(target.connections(), 0);
+    let Verdict::Rejected { failure, .. } = verdict else { panic!("not rejected: {verdict:?}") };
+    assert!(failure.message.contains(&target.url()) && !failure.message.contains("elsewhere"), "{}", failure.message);
+}
+
+// What comes back.
+
+#[tokio::test]
+async fn every_recorded_reply_comes_through_unchanged() {
+    for name in ["ok", "ok_odd_text", "429_rate", "502_html", "520_empty", "stream", "stream_crlf", "stream_tool_use"] {
+        let recorded = Exchange::load(name);
+        let (status, headers, body) = (recorded.head.status, recorded.head.headers.clone(), recorded.body.clone());
+        let server = Server::start(move |stream, _| {
+            let lines = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
+            whole(stream, &format!("{status} Whatever"), &lines.collect::<String>(), &body)
+        });
+
+        let (head, reply) = send(&server.transport(), request()).await.expect(name);
+
+        assert_eq!(head.status, recorded.head.status, "{name}");
+        for (header, value) in &recorded.head.headers {
+            assert_eq!(head.headers.get(header), Some(value), "{name}");
+        }
+        assert_eq!(format!("{reply:?}"), format!("{:?}", recorded.decode()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_in_many_chunks_is_one_message() {
+    let recorded = Exchange::load("stream_tool_use");
+    let expected = format!("{:?}", recorded.decode());
+    let server = Server::start(move |stream, _| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        for piece in recorded.body.chunks(17) {
+            write!(stream, "{:x}\r\n", piece.len())?;
+            stream.write_all(piece)?;
+            stream.write_all(b"\r\n")?;
+        }
+        stream.write_all(b"0\r\n\r\n")
+    });
+
+    let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
+
+    // The recorded head has an id, which this one lacks; a message does not hold it.
+    assert_eq!(format!("{reply:?}"), expected);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_stream() {
+    let server = Server::start(|stream, _| {
+        let body = Exchange::load("stream").body;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        write!(stream, "{:x}\r\n", body.len())?;
+        stream.write_all(&body)?;
+        std::thread::sleep(Duration::from_millis(5));
+        stream.write_all(b"\r\n0\r\n\r\n")
+    });
+    let transport = server.transport();
+
+    for _ in 0..3 {
+        let (_, reply) = send(&transport, request()).await.expect("a stream");
+        assert!(matches!(reply, Reply::Message(_)), "{reply:?}");
+    }
+
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn early_hints_before_the_head_do_not_matter() {
+    let server = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")?;
+        whole(stream, "200 OK", "", b"{}")
+    });
+
+    let (head, _) = send(&server.transport(), request()).await.expect("an answer");
+
+    assert_eq!(head.status, 200);
+}
+
+#[tokio::test]
+async fn compressed_answers_are_read() {
+    let mut config = Server::start(gzipped).config_after();
+    config.1.max_response_bytes = 2_000_000;
+
+    let (_, chunks) = body(&transport(config.1), request()).await.expect("an answer");
+
+    assert!(chunks.len() > 1_000_000);
+    assert!(chunks.starts_with(br#"{"type":"message","content":[{"type":"text","text":"aaaa"#));
+}
+
+#[tokio::test]
+async fn a_small_body_that_unpacks_to_a_large_one_is_cut_off() {
+    let mut config = Server::start(gzipped).config_after();
+    config.1.max_response_bytes = 100_000;
+
+    let error = body(&transport(config.1), request()).await.expect_err("more than allowed");
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::TooLarge, true));
+}
+
+#[tokio::test]
+async fn an_endless_body_is_cut_off() {
+    let server = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        loop {
+            stream.write_all(&[b'a'; 4096])?;
+        }
+    });
+    let mut config = server.config();
+    config.max_response_bytes = 100_000;
+
+    let error = body(&transport(config), request()).await.expect_err("more than allowed");
+
+    assert_eq!(error.kind, WireErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn an_endless_error_body_is_an_error_all_the_same() {
+    let server = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 500 Oh\r\n\r\nit broke ")?;
+        loop {
+            stream.write_all(&[b'a'; 4096])?;
+        }
+    });
+
+    let (head, reply) = send(&server.transport(), request()).await.expect("an error of the server");
+
+    assert_eq!(head.status, 500);
+    let Reply::Error { failure, .. } = reply else { panic!("not an error: {reply:?}") };
+    assert!(failure.message.starts_with("it broke aaaa") && failure.message.len() < 5000);
+}
+
+// What does not come back.
+
+#[tokio::test]
+async fn nobody_listening_is_surely_not_sent() {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+
+    let error = failure(&transport(config(&format!("http://{address}")))).await;
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Connect, false), "{error}");
+    assert!(error.message.contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_surely_not_sent() {
+    let error = failure(&transport(config("https://example.invalid"))).await;
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Connect, false), "{error}");
+    assert!(error.message.contains("https://example.invalid"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_closed_before_the_head_may_have_been_sent() {
+    let server = Server::start(|_, _| Err(std::io::ErrorKind::ConnectionAborted.into()));
+
+    let error = failure(&server.transport()).await;
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, true), "{error}");
+}
+
+#[tokio::test]
+async fn one_send_is_one_request() {
+    let server = Server::start(|_, _| Err(std::io::ErrorKind::ConnectionAborted.into()));
+
+    failure(&server.transport()).await;
+
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_head_that_is_none_is_broken() {
+    for head in ["SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nbad header\r\n\r\n"] {
+        let server = Server::start(move |stream, _| {
+            stream.write_all(head.as_bytes())?;
+            hang_up()
+        });
+
+        let error = failure(&server.transport()).await;
+
+        assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, true), "{head:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_cut_short_is_broken() {
+    let heads = ["content-length: 100\r\n", "transfer-encoding: chunked\r\n"];
+    for head in heads {
+        let server = Server::start(move |stream, _| {
+            write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n5\r\nhello\r\n")?;
+            hang_up()
+        });
+
+        let error = body(&server.transport(), request()).await.expect_err("cut short");
+
+        assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, true), "{head:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_body_cut_short_is_given_with_its_failure() {
+    let server = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 529 Overloaded\r\ncontent-length: 100\r\n\r\nhalf")?;
+        hang_up()
+    });
+    let transport = server.transport();
+    let mut exchange = transport.send(request()).await.expect("a head");
+
+    let first = exchange.chunk().await.expect("what came");
+    let second = exchange.chunk().await.expect_err("then the failure");
+    let third = exchange.chunk().await.expect("then the end");
+
+    assert_eq!((exchange.head().status, first, third), (529, Some(Bytes::from_static(b"half")), None));
+    assert_eq!(second.kind, WireErrorKind::Broken);
+}
+
+#[tokio::test]
+async fn a_head_that_never_comes_is_a_timeout() {
+    let server = Server::start(|stream, _| until_client_hangs_up(stream));
+    let mut config = server.config();
+    config.timeout = SOON;
+
+    let error = failure(&transport(config)).await;
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Timeout, true), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_idle() {
+    let server = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello")?;
+        until_client_hangs_up(stream)
+    });
+    let mut config = server.config();
+    config.idle_timeout = SOON;
+
+    let error = body(&transport(config), request()).await.expect_err("a stall");
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Idle, true), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_for_ever_is_a_timeout() {
+    let server = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        loop {
+            stream.write_all(b".")?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let mut config = server.config();
+    config.timeout = SOON;
+
+    let error = body(&transport(config), request()).await.expect_err("no end");
+
+    assert_eq!(error.kind, WireErrorKind::Timeout, "{error}");
+}
+
+#[tokio::test]
+async fn silence_before_the_head_is_no_stall() {
+    let server = Server::start(|stream, _| {
+        std::thread::sleep(Duration::from_millis(50));
+        whole(stream, "200 OK", "", b"{}")
+    });
+    let mut config = server.config();
+    config.idle_timeout = Duration::from_millis(1);
+
+    let head = transport(config).send(request()).await.map(|exchange| exchange.head().status);
+
+    assert_eq!(head.expect("a head"), 200);
+}
+
+// TLS.
+
+#[tokio::test]
+async fn plain_text_where_tls_is_due_halts() {
+    let server = Server::start(|stream, _| whole(stream, "400 Bad Request", "", b"speak plainly"));
+    let url = server.url().replace("http:", "https:");
+    server.speak_first(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+
+    let error = failure(&transport(config(&url))).await;
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Tls, false), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let url = tls_server();
+
+    let error = failure(&transport(config(&url))).await;
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Tls, false), "{error}");
+    assert!(error.message.contains("certificate"), "{error}");
+}
+
+/// Only here: other systems' own verifiers ask more of a certificate than one for tests has.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_certificate_given_by_hand_is_trusted() {
+    let mut config = config(&tls_server());
+    config.ca_pem = Some(std::fs::read(exchange::folder().join("tls/localhost.pem")).expect("the certificate"));
+
+    let (head, _) = body(&transport(config), request()).await.expect("an answer over TLS");
+
+    assert_eq!(head.status, 200);
+}
+
+// The key.
+
+#[tokio::test]
+async fn a_key_that_the_server_echoes_is_taken_out() {
+    let server = Server::start(|stream, _| {
+        let text =
+            format!(r#"{{"type":"error","error":{{"type":"authentication_error","message":"no such key {KEY}"}}}}"#);
+        write!(stream, "HTTP/1.1 401 No\r\ncontent-length: {}\r\n\r\n", text.len())?;
+        let (first, second) = text.as_bytes().split_at(text.len() - 10);
+        stream.write_all(first)?;
+        stream.flush()?;
+        std::thread::sleep(Duration::from_millis(5));
+        stream.write_all(second)
+    });
+    let mut config = server.config();
+    config.credential = Credential::Bearer(KEY.into());
+
+    let (_, body) = body(&transport(config), request()).await.expect("an error of the server");
+
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.contains("no such key [key]"), "{text}");
+}
+
+#[tokio::test]
+async fn no_failure_names_the_key_or_the_path() {
+    let closing = Server::start(|_, _| Err(std::io::ErrorKind::ConnectionAborted.into()));
+    let silent = Server::start(|stream, _| until_client_hangs_up(stream));
+    let mut impatient = silent.config();
+    impatient.timeout = SOON;
+    let transports = [
+        closing.transport(),
+        transport(impatient),
+        transport(config("http://127.0.0.1:1")),
+        transport(config("https://example.invalid")),
+        transport(config(&tls_server())),
+    ];
+    for transport in transports {
+        let error = failure(&transport).await;
+
+        let shown = format!("{error} {error:?} {transport:?}");
+        assert!(!shown.contains("canary") && !shown.contains("/v1/messages"), "{shown}");
+    }
+}
+
+// Helpers.
+
+type Script = dyn Fn(&mut TcpStream, &str) -> std::io::Result<()> + Send + Sync;
+
+/// A server on a thread: answers each request by its script; hangs up when the script fails.
+struct Server {
+    address: SocketAddr,
+    log: Arc<Mutex<Log>>,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Vec<String>,
+    connections: usize,
+    greeting: Vec<u8>,
+}
+
+impl Server {
+    fn start(script: impl Fn(&mut TcpStream, &str) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let log = Arc::new(Mutex::new(Log::default()));
+        let (script, shared): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (script, log) = (Arc::clone(&script), Arc::clone(&shared));
+                std::thread::spawn(move || connection(stream, &*script, &log));
+            }
+        });
+        Self { address, log }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn config(&self) -> HttpConfig {
+        config(&self.url())
+    }
+
+    /// Returns the server too, for tests that set only the config.
+    fn config_after(self) -> (Self, HttpConfig) {
+        let config = self.config();
+        (self, config)
+    }
+
+    fn transport(&self) -> HttpTransport {
+        transport(self.config())
+    }
+
+    /// Has the server say this to whoever connects, before it reads anything.
+    fn speak_first(&self, greeting: &[u8]) {
+        self.log.lock().expect("no test panics in it").greeting = greeting.to_vec();
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.log.lock().expect("no test panics in it").requests.clone()
+    }
+
+    fn connections(&self) -> usize {
+        self.log.lock().expect("no test panics in it").connections
+    }
+}
+
+fn connection(mut stream: TcpStream, script: &Script, log: &Mutex<Log>) {
+    let greeting = {
+        let mut log = log.lock().expect("no test panics in it");
+        log.connections += 1;
+        log.greeting.clone()
+    };
+    if !greeting.is_empty() && stream.write_all(&greeting).is_err() {
+        return;
+    }
+    while let Some(request) = read_request(&mut stream) {
+        log.lock().expect("no test panics in it").requests.push(request.clone());
+        if script(&mut stream, &request).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads a head and the body whose length it tells; `None` when the client hangs up.
+fn read_request(stream: &mut impl Read) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return Some(text);
+            }
+        }
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => bytes.extend_from_slice(&piece[..length]),
+        }
+    }
+}
+
+fn whole(stream: &mut impl Write, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len())?;
+    stream.write_all(body)
+}
+
+fn gzipped(stream: &mut TcpStream, _: &str) -> std::io::Result<()> {
+    let packed = std::fs::read(exchange::folder().join("bomb.json.gz"))?;
+    whole(stream, "200 OK", "content-encoding: gzip\r\n", &packed)
+}
+
+fn hang_up() -> std::io::Result<()> {
+    Err(std::io::ErrorKind::ConnectionAborted.into())
+}
+
+fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
+    while stream.read(&mut [0; 64])? > 0 {}
+    Ok(())
+}
+
+/// Starts a server with a certificate of its own making; returns its URL.
+fn tls_server() -> String {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = exchange::folder().join("tls");
+    let certificate = CertificateDer::from_pem_file(folder.join("localhost.pem")).expect("the certificate");
+    let key = std::fs::read(folder.join("localhost.key.der")).expect("its key");
+    let key = PrivateKeyDer::try_from(key).expect("a PKCS #8 key");
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let config = Arc::new(config.expect("the key fits the certificate"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a valid configuration");
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            if read_request(&mut stream).is_some() {
+                let _ = whole(&mut stream, "200 OK", "connection: close\r\n", b"{}");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        }
+    });
+    format!("https://{address}")
+}
+
+/// Limits that no test reaches unless it sets its own.
+fn config(url: &str) -> HttpConfig {
+    let base_url = parse_base_url(url, false).expect("a URL that is allowed");
+    let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));
+    config.timeout = HOUR;
+    config.idle_timeout = HOUR;
+    config
+}
+
+fn transport(config: HttpConfig) -> HttpTransport {
+    HttpTransport::new(config).expect("a transport")
+}
+
+fn request() -> WireRequest {
+    let headers = [("anthropic-version", "2023-06-01"), ("content-type", "application/json")];
+    let headers =
+        headers.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+    WireRequest {
+        path: "/v1/messages",
+        headers: headers.collect(),
+        body: Bytes::from_static(b"{\"model\":\"m\"}"),
+        is_stream: false,
+    }
+}
+
+async fn body(transport: &HttpTransport, request: WireRequest) -> Result<(ReplyHead, Vec<u8>), WireError> {
+    let mut exchange = transport.send(request).await?;
+    let mut body = Vec::new();
+    while let Some(chunk) = exchange.chunk().await? {
+        body.extend_from_slice(&chunk);
+    }
+    Ok((exchange.head().clone(), body))
+}
+
+async fn send(transport: &HttpTransport, request: WireRequest) -> Result<(ReplyHead, Reply), WireError> {
+    let mut exchange = transport.send(request).await?;
+    let mut decoder = exchange::provider().decoder(exchange.head());
+    while let Some(chunk) = exchange.chunk().await? {
+        if decoder.push(&chunk) {
+            exchange.drain().await;
+            break;
+        }
+    }
+    Ok((exchange.head().clone(), decoder.finish()))
+}
+
+async fn verdict(transport: &HttpTransport, request: WireRequest) -> Verdict {
+    let (head, reply) = send(transport, request).await.expect("a reply");
+    classify(Ok((&head, reply)), &RateSignals::default())
+}
+
+async fn failure(transport: &HttpTransport) -> WireError {
+    transport.send(request()).await.expect_err("no head comes")
+}
