@@ -1,0 +1,163 @@
+//! What the simulator has seen and charged: the figures by which a run is judged.
+//!
+//! Bounded: what is kept for each body or id stops growing at a limit, and the books say so.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use crate::domain::{Money, Usage};
+
+use super::limits::Reason;
+
+/// Bodies and ids that are kept apart at most.
+const KEPT: usize = 1_000_000;
+
+/// Figures since the start or the last reset.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Books {
+    /// Requests that arrived, on any endpoint of the API.
+    pub requests: u64,
+    /// Requests for messages that were let in.
+    pub admitted: u64,
+    /// Answers by HTTP status, at their head.
+    pub statuses: BTreeMap<u16, u64>,
+    /// 429s by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Faults that struck, by the number of their rule from 0.
+    pub faults: BTreeMap<usize, u64>,
+    /// Calls that were charged.
+    pub billed_calls: u64,
+    /// Tokens that were charged.
+    pub billed: Usage,
+    /// Money that was charged, in dollars.
+    pub billed_usd: f64,
+    /// The same, exact.
+    #[serde(skip)]
+    pub billed_money: Money,
+    /// Calls that were charged although the client did not get the whole answer.
+    pub billed_and_lost: u64,
+    /// Calls that were charged although an equal body had been charged before.
+    pub billed_again: u64,
+    /// Whole answers for a body that had a whole answer before.
+    pub answered_again: u64,
+    /// Requests that arrived although their class had been told to wait.
+    pub too_early: u64,
+    /// By how much, at most, in milliseconds.
+    pub too_early_ms: u64,
+    /// When the first of them came, in seconds since the start.
+    pub first_too_early_s: Option<f64>,
+    /// Calls let in and not over.
+    pub in_flight: u64,
+    /// Most of them at once.
+    pub highest_in_flight: u64,
+    /// Highest debt of an output bucket, in tokens.
+    pub highest_output_debt: u64,
+    /// Calls, tokens and money by `metadata.user_id`.
+    pub by_id: BTreeMap<String, IdBooks>,
+    /// Whether there were more bodies or ids than are kept apart.
+    pub is_truncated: bool,
+    #[serde(skip)]
+    bodies: HashMap<u64, Seen>,
+}
+
+/// What one id was charged.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct IdBooks {
+    /// Calls.
+    pub calls: u64,
+    /// Tokens.
+    pub usage: Usage,
+    /// Money, in dollars.
+    pub usd: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    attempts: u32,
+    billed: u32,
+    answered: u32,
+}
+
+impl Books {
+    /// Returns empty books with the calls that are in flight.
+    pub(super) fn restarted(&self) -> Self {
+        Self { in_flight: self.in_flight, highest_in_flight: self.in_flight, ..Self::default() }
+    }
+
+    /// Returns the attempts so far of a body, and counts one more.
+    pub(super) fn attempt(&mut self, body: u64) -> u32 {
+        self.seen(body).map_or(u32::MAX, |seen| {
+            seen.attempts = seen.attempts.saturating_add(1);
+            seen.attempts - 1
+        })
+    }
+
+    /// Returns the attempts so far of a body.
+    pub(super) fn attempts(&self, body: u64) -> u32 {
+        self.bodies.get(&body).map_or(0, |seen| seen.attempts)
+    }
+
+    /// Counts a 429.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        *self.refused.entry(reason.name()).or_default() += 1;
+    }
+
+    /// Counts a call that was let in.
+    pub(super) fn admit(&mut self) {
+        self.admitted += 1;
+        self.in_flight += 1;
+        self.highest_in_flight = self.highest_in_flight.max(self.in_flight);
+    }
+
+    /// Counts what a call is charged.
+    pub(super) fn bill(&mut self, body: u64, id: Option<&str>, usage: Usage, money: Money) {
+        self.billed_calls += 1;
+        self.billed += usage;
+        self.billed_money += money;
+        self.billed_usd = self.billed_money.dollars();
+        let again = self.seen(body).is_some_and(|seen| {
+            seen.billed = seen.billed.saturating_add(1);
+            seen.billed > 1
+        });
+        self.billed_again += u64::from(again);
+        let Some(id) = id else { return };
+        if self.by_id.len() >= KEPT && !self.by_id.contains_key(id) {
+            self.is_truncated = true;
+            return;
+        }
+        let own = self.by_id.entry(id.to_owned()).or_default();
+        own.calls += 1;
+        own.usage += usage;
+        own.usd += money.dollars();
+    }
+
+    /// Counts a whole answer.
+    pub(super) fn answer(&mut self, body: u64) {
+        let again = self.seen(body).is_some_and(|seen| {
+            seen.answered = seen.answered.saturating_add(1);
+            seen.answered > 1
+        });
+        self.answered_again += u64::from(again);
+    }
+
+    /// Counts a request that came although it should have waited.
+    pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
+        self.too_early += 1;
+        self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
+        self.first_too_early_s.get_or_insert(now.as_secs_f64());
+    }
+
+    /// Returns 429s over all reasons.
+    pub fn refused_total(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    fn seen(&mut self, body: u64) -> Option<&mut Seen> {
+        if self.bodies.len() >= KEPT && !self.bodies.contains_key(&body) {
+            self.is_truncated = true;
+            return None;
+        }
+        Some(self.bodies.entry(body).or_default())
+    }
+}

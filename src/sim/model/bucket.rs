@@ -1,0 +1,199 @@
+//! One dimension of a limit, as the API keeps it: a bucket that refills all the time and is drained, at once or little
+//! by little.
+//!
+//! Owns a level and two rates. Invariants: whole numbers only, so that a history of any length is exact; the level is
+//! never above the capacity, and may be below zero. Time only goes forward.
+//!
+//! A token is 60·10⁹·2¹⁶ units: one a minute is then 2¹⁶ units a nanosecond, and the rate of a call that produces
+//! `n` tokens over its duration loses less than 2⁻¹⁶ of a token a minute to rounding, which the end of the call books.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// Units of one token (or request).
+pub(super) const TOKEN: i128 = 60_000_000_000 << 16;
+/// Units a nanosecond of one token a minute.
+const PER_MINUTE: i128 = 1 << 16;
+
+/// A bucket that refills continuously.
+#[derive(Clone, Debug)]
+pub(super) struct Bucket {
+    limit: u32,
+    capacity: i128,
+    level: i128,
+    refill: i128,
+    others_permille: u32,
+    drain: i128,
+    at: Instant,
+}
+
+impl Bucket {
+    /// Returns a full bucket of `capacity` tokens that refills with `limit` tokens a minute.
+    pub(super) fn full(limit: u32, capacity: u64, now: Instant) -> Self {
+        let capacity = i128::from(capacity.max(1)) * TOKEN;
+        Self { limit, capacity, level: capacity, refill: refill(limit, 0), others_permille: 0, drain: 0, at: now }
+    }
+
+    /// Brings the level up to `now`.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let nanos = i128::from(now.as_nanos().saturating_sub(self.at.as_nanos()));
+        self.level = (self.level + (self.refill - self.drain) * nanos).min(self.capacity);
+        self.at = self.at.max(now);
+    }
+
+    /// Returns the limit per minute.
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Returns the level in units.
+    pub(super) fn level(&self) -> i128 {
+        self.level
+    }
+
+    /// Returns the level in whole tokens, at least 0, rounded down.
+    pub(super) fn tokens(&self) -> u64 {
+        u64::try_from(self.level.max(0) / TOKEN).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the level to the nearest thousand tokens, at least 0.
+    pub(super) fn rounded_tokens(&self) -> u64 {
+        u64::try_from((self.level.max(0) + 500 * TOKEN) / (1000 * TOKEN) * 1000).unwrap_or(u64::MAX)
+    }
+
+    /// Returns what is missing, in units, before `cost` tokens can be taken: zero when they can.
+    ///
+    /// More than the capacity can be taken when the bucket is full.
+    pub(super) fn shortfall(&self, cost: u64) -> i128 {
+        let needed = (i128::from(cost) * TOKEN).min(self.capacity);
+        (needed - self.level).max(0)
+    }
+
+    /// Returns what is missing, in units, before the level is above zero.
+    pub(super) fn shortfall_above_zero(&self) -> i128 {
+        (1 - self.level).max(0)
+    }
+
+    /// Takes `cost` tokens; the level may fall below zero.
+    pub(super) fn take(&mut self, cost: u64) {
+        self.level -= i128::from(cost) * TOKEN;
+    }
+
+    /// Takes units; negative ones are given back, never past the capacity.
+    pub(super) fn take_units(&mut self, units: i128) {
+        self.level = (self.level - units).min(self.capacity);
+    }
+
+    /// Starts draining `units` a nanosecond more.
+    pub(super) fn drain_more(&mut self, units: i128) {
+        self.drain += units;
+    }
+
+    /// Drains `units` a nanosecond less.
+    pub(super) fn drain_less(&mut self, units: i128) {
+        self.drain -= units;
+    }
+
+    /// Returns the whole seconds until `units` have come in, rounded up, at least one.
+    pub(super) fn seconds_for(&self, units: i128) -> u64 {
+        let per_second = self.refill.max(1) * 1_000_000_000;
+        u64::try_from((units + per_second - 1) / per_second).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Returns the time until the bucket is full if nothing more is taken.
+    pub(super) fn time_to_full(&self) -> Duration {
+        nanos_for(self.missing(), self.refill)
+    }
+
+    /// Returns the time until this and `other` together hold what both can hold.
+    pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
+        nanos_for(self.missing() + other.missing(), self.refill + other.refill)
+    }
+
+    /// Returns the units missing to a full bucket.
+    fn missing(&self) -> i128 {
+        self.capacity - self.level
+    }
+
+    /// Sets another limit and capacity; debt stays, a level above the capacity is lost.
+    pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
+        self.limit = limit;
+        self.refill = refill(limit, self.others_permille);
+        self.capacity = i128::from(capacity.max(1)) * TOKEN;
+        self.level = self.level.min(self.capacity);
+    }
+
+    /// Sets how many thousandths of what comes in other clients take steadily.
+    pub(super) fn set_others(&mut self, permille: u32) {
+        self.others_permille = permille.min(1000);
+        self.refill = refill(self.limit, self.others_permille);
+    }
+
+    /// Takes `permille` of a minute's limit at once, or what is left above zero. Returns the whole tokens taken.
+    pub(super) fn take_share(&mut self, permille: u32) -> u64 {
+        let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
+        let taken = wanted.min(self.level).max(0);
+        self.level -= taken;
+        u64::try_from(taken / TOKEN).unwrap_or(u64::MAX)
+    }
+}
+
+/// Returns the units a nanosecond that come in.
+fn refill(limit: u32, others_permille: u32) -> i128 {
+    i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
+}
+
+fn nanos_for(units: i128, per_nano: i128) -> Duration {
+    let nanos = units.max(0) / per_nano.max(1);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_refills_continuously_and_never_past_its_capacity() {
+        let mut bucket = Bucket::full(60, 10, Instant::ZERO);
+        bucket.take(10);
+
+        bucket.advance(Instant::from_millis(1500));
+
+        assert_eq!(bucket.level(), TOKEN * 3 / 2);
+        bucket.advance(Instant::from_secs(600));
+        assert_eq!(bucket.tokens(), 10);
+    }
+
+    #[test]
+    fn more_than_the_capacity_is_taken_only_from_a_full_bucket_and_leaves_debt() {
+        let mut bucket = Bucket::full(60, 10, Instant::ZERO);
+
+        assert_eq!(bucket.shortfall(25), 0);
+        bucket.take(25);
+
+        assert_eq!(bucket.level(), -15 * TOKEN);
+        assert_eq!(bucket.seconds_for(bucket.shortfall(25)), 25, "15 to zero and 10 to full, at one a second");
+    }
+
+    #[test]
+    fn tokens_are_rounded_to_the_nearest_thousand() {
+        let mut bucket = Bucket::full(30_000, 30_000, Instant::ZERO);
+        bucket.take(1_500);
+        assert_eq!(bucket.rounded_tokens(), 29_000);
+
+        bucket.take(1);
+
+        assert_eq!(bucket.rounded_tokens(), 28_000);
+    }
+
+    #[test]
+    fn a_drain_faster_than_the_refill_leads_below_zero() {
+        let mut bucket = Bucket::full(60, 10, Instant::ZERO);
+        bucket.drain_more(3 * 60 * PER_MINUTE);
+
+        bucket.advance(Instant::from_secs(10));
+
+        assert_eq!(bucket.level(), -10 * TOKEN, "10 at first, 10 came in, 30 went out");
+    }
+}

@@ -1,0 +1,125 @@
+//! Which rule of the fault plan strikes a request.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::sim::faults::{Draw, FaultPlan};
+
+use super::hash::Hash;
+
+/// What a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Struck<'a> {
+    /// Hash of the content.
+    pub content: u64,
+    /// The body.
+    pub body: &'a [u8],
+    /// The model's name as asked.
+    pub model: &'a str,
+    /// Which request since the start, from 1.
+    pub arrival: u64,
+    /// How often this content was tried before.
+    pub attempts: u32,
+    /// The moment.
+    pub now: Instant,
+}
+
+/// Returns the number of the first rule that strikes; `fired` says how often each did so far.
+pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_>) -> Option<usize> {
+    let hash = Hash::new(plan.seed.unwrap_or(seed));
+    let row = hash.word(struck.content).unit();
+    let attempt = hash.word(struck.content).word(struck.arrival).unit();
+    let since = struck.now.since(Instant::ZERO);
+    let mut from = 0.0;
+    for (at, rule) in plan.rules.iter().enumerate() {
+        // Shares are laid side by side, so that two rules of a tenth strike a fifth together.
+        let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
+        from += rule.share;
+        let is_struck = is_drawn
+            && since >= rule.from
+            && since < rule.until.unwrap_or(Duration::MAX)
+            && rule.times.is_none_or(|times| fired[at] < times)
+            && (!rule.first_attempts_only || struck.attempts == 0)
+            && (rule.arrivals.is_empty() || rule.arrivals.contains(&struck.arrival))
+            && (rule.models.is_empty() || rule.models.iter().any(|model| model == struck.model))
+            && holds_any(struck.body, &rule.contains);
+        if is_struck {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Returns whether `unit` is in the part of the circle from 0 to 1 that begins at `from`.
+fn is_within(unit: f64, from: f64, share: f64) -> bool {
+    (unit - from).rem_euclid(1.0) < share
+}
+
+fn holds_any(body: &[u8], texts: &[String]) -> bool {
+    if texts.is_empty() {
+        return true;
+    }
+    let body = String::from_utf8_lossy(body);
+    texts.iter().any(|text| body.contains(text.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::faults::{Fault, FaultRule, StatusFault};
+
+    #[test]
+    fn shares_lie_side_by_side() {
+        let plan = FaultPlan { seed: Some(1), rules: vec![share(0.1), share(0.2)] };
+
+        let mut struck = [0; 2];
+        for content in 0..100_000 {
+            if let Some(at) = rule(&plan, 0, &[0, 0], row(content)) {
+                struck[at] += 1;
+            }
+        }
+
+        assert!((9_500..=10_500).contains(&struck[0]), "{struck:?}");
+        assert!((19_500..=20_500).contains(&struck[1]), "{struck:?}");
+    }
+
+    #[test]
+    fn a_row_fares_alike_on_each_attempt_unless_drawn_anew() {
+        let by_row = FaultPlan { seed: Some(1), rules: vec![share(0.5)] };
+        let by_attempt = FaultPlan { rules: vec![FaultRule { draw: Draw::Attempt, ..share(0.5) }], ..by_row.clone() };
+
+        let fates = |plan: &FaultPlan| {
+            (1..40).map(|arrival| rule(plan, 0, &[0], Struck { arrival, ..row(5) }).is_some()).collect::<Vec<_>>()
+        };
+
+        assert!(fates(&by_row).windows(2).all(|pair| pair[0] == pair[1]));
+        assert!(fates(&by_attempt).windows(2).any(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn conditions_narrow_a_rule() {
+        let base = share(1.0);
+        let cases = [
+            (FaultRule { first_attempts_only: true, ..base.clone() }, Struck { attempts: 1, ..row(1) }),
+            (FaultRule { times: Some(0), ..base.clone() }, row(1)),
+            (FaultRule { arrivals: vec![2], ..base.clone() }, row(1)),
+            (FaultRule { models: vec!["other".to_owned()], ..base.clone() }, row(1)),
+            (FaultRule { contains: vec!["absent".to_owned()], ..base.clone() }, row(1)),
+            (FaultRule { from: Duration::from_secs(9), ..base.clone() }, row(1)),
+            (FaultRule { until: Some(Duration::from_secs(5)), ..base.clone() }, row(1)),
+        ];
+
+        for (narrowed, struck) in cases {
+            let plan = FaultPlan { seed: None, rules: vec![narrowed] };
+            assert_eq!(rule(&plan, 0, &[0], struck), None, "{plan:?}");
+        }
+    }
+
+    fn share(share: f64) -> FaultRule {
+        FaultRule { share, ..FaultRule::new(Fault::Status(StatusFault::new(500))) }
+    }
+
+    fn row(content: u64) -> Struck<'static> {
+        Struck { content, body: b"{}", model: "m", arrival: 1, attempts: 0, now: Instant::from_secs(5) }
+    }
+}

@@ -1,0 +1,178 @@
+//! How the bytes of an answer come: at which moments, and how a fault spoils that.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Instant;
+use crate::sim::faults::Fault;
+
+use super::reply::{self, Piece};
+
+/// A step of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Bytes come.
+    Bytes {
+        /// When.
+        at: Instant,
+        /// Which.
+        bytes: Bytes,
+    },
+    /// The connection breaks.
+    Reset {
+        /// When.
+        at: Instant,
+    },
+    /// Nothing more comes, and the connection stays open.
+    Stall,
+}
+
+/// Spreads the events of a stream over the time from `begin` to `end`.
+pub(super) fn spread(pieces: Vec<Piece>, begin: Instant, end: Instant) -> Vec<Step> {
+    if begin == end {
+        let all: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
+        return vec![Step::Bytes { at: end, bytes: all.into() }];
+    }
+    let total = pieces.last().map_or(1, |piece| piece.tokens).max(1);
+    let span = u128::from(end.as_nanos() - begin.as_nanos());
+    let at = |tokens: u64| {
+        let nanos = span * u128::from(tokens) / u128::from(total);
+        begin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    };
+    pieces.into_iter().map(|piece| Step::Bytes { at: at(piece.tokens), bytes: piece.bytes.into() }).collect()
+}
+
+/// Spoils a body as a fault orders. `error` is the body of the error for an error event.
+pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<Step> {
+    match fault {
+        Fault::ResetMid { at } => {
+            let broken = keep_part(&mut steps, *at);
+            steps.push(Step::Reset { at: broken });
+        }
+        Fault::Stall { at: Some(at) } => {
+            keep_part(&mut steps, *at);
+            steps.push(Step::Stall);
+        }
+        Fault::Truncated { at } => {
+            keep_part(&mut steps, *at);
+        }
+        Fault::ErrorEvent { at, .. } => {
+            let moment = keep_events(&mut steps, *at);
+            steps.push(Step::Bytes { at: moment, bytes: reply::error_event(error).into() });
+        }
+        Fault::NoEnd => drop_end(&mut steps),
+        Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
+        // These never let a body begin.
+        Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } => {}
+    }
+    steps
+}
+
+/// Keeps a part of all bytes. Returns the moment of the first byte that is missing.
+fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
+    let total: usize = steps.iter().map(length).sum();
+    let mut left = ((total as f64 * part) as usize).min(total.saturating_sub(1));
+    let mut missing_at = Instant::ZERO;
+    let mut kept = 0;
+    for step in steps.iter_mut() {
+        let Step::Bytes { at, bytes } = step else { break };
+        missing_at = *at;
+        kept += 1;
+        if left <= bytes.len() {
+            bytes.truncate(left);
+            break;
+        }
+        left -= bytes.len();
+    }
+    steps.truncate(kept);
+    missing_at
+}
+
+/// Keeps whole events of about a part of the bytes; no bytes at all for 0. Returns the moment of the first missing one.
+fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
+    let moment = keep_part(steps, part);
+    if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {
+        let end = bytes.windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |at| at + 2);
+        bytes.truncate(end);
+    }
+    moment
+}
+
+/// Takes the last event from a stream, or the closing brace from an object.
+fn drop_end(steps: &mut [Step]) {
+    let Some(Step::Bytes { bytes, .. }) = steps.last_mut() else { return };
+    let end = if bytes.ends_with(reply::MESSAGE_STOP) { reply::MESSAGE_STOP.len() } else { 1 };
+    bytes.truncate(bytes.len().saturating_sub(end));
+}
+
+fn drip(steps: Vec<Step>, size: usize, every: Duration) -> Vec<Step> {
+    let mut dripped = Vec::new();
+    let mut next = Instant::ZERO;
+    for step in steps {
+        let Step::Bytes { at, mut bytes } = step else { continue };
+        next = next.max(at);
+        while !bytes.is_empty() {
+            let drop = bytes.split_to(size.max(1).min(bytes.len()));
+            dripped.push(Step::Bytes { at: next, bytes: drop });
+            next = next + every;
+        }
+    }
+    dripped
+}
+
+fn length(step: &Step) -> usize {
+    match step {
+        Step::Bytes { bytes, .. } => bytes.len(),
+        Step::Reset { .. } | Step::Stall => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_comes_at_the_moment_of_the_first_missing_byte() {
+        let spoiled = spoil(body(), &Fault::ResetMid { at: 0.5 }, b"");
+
+        assert_eq!(text(&spoiled), "0123\n\n6");
+        assert_eq!(spoiled.last(), Some(&Step::Reset { at: Instant::from_secs(2) }));
+    }
+
+    #[test]
+    fn an_error_event_follows_whole_events() {
+        let first = spoil(body(), &Fault::ErrorEvent { at: 0.0, kind: String::new() }, b"E");
+        let later = spoil(body(), &Fault::ErrorEvent { at: 0.5, kind: String::new() }, b"E");
+
+        assert_eq!(text(&first), "event: error\ndata: E\n\n");
+        assert_eq!(text(&later), "0123\n\nevent: error\ndata: E\n\n");
+    }
+
+    #[test]
+    fn a_drip_has_all_bytes_and_takes_its_time() {
+        let spoiled = spoil(body(), &Fault::SlowDrip { bytes: 4, every: Duration::from_secs(3) }, b"");
+
+        assert_eq!(text(&spoiled), "0123\n\n6789\n\nab");
+        let last = spoiled.last();
+        assert!(matches!(last, Some(Step::Bytes { at, .. }) if *at == Instant::from_secs(10)), "{last:?}");
+    }
+
+    fn body() -> Vec<Step> {
+        [(1, "0123\n\n"), (2, "6789\n\nab")]
+            .into_iter()
+            .map(|(at, text)| Step::Bytes { at: Instant::from_secs(at), bytes: Bytes::from_static(text.as_bytes()) })
+            .collect()
+    }
+
+    fn text(steps: &[Step]) -> String {
+        let bytes: Vec<u8> = steps
+            .iter()
+            .flat_map(|step| match step {
+                Step::Bytes { bytes, .. } => bytes.to_vec(),
+                Step::Reset { .. } | Step::Stall => Vec::new(),
+            })
+            .collect();
+        String::from_utf8(bytes).expect("ASCII")
+    }
+}

@@ -1,0 +1,67 @@
+//! A small stable hash: the same content gives the same answer on every machine and with every compiler.
+//!
+//! Not cryptographic: it only tells bodies apart and seeds random numbers.
+
+/// A running 64-bit hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hash(u64);
+
+const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Hash {
+    /// Returns the hash of nothing, under a seed.
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed ^ 0xA076_1D64_78BD_642F)
+    }
+
+    /// Takes in bytes and their length.
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self = self.word(u64::from_le_bytes(word));
+        }
+        let mut word = [0; 8];
+        word[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
+        self.word(u64::from_le_bytes(word)).word(bytes.len() as u64)
+    }
+
+    /// Takes in a number.
+    pub(super) fn word(self, word: u64) -> Self {
+        let product = u128::from(self.0 ^ word).wrapping_mul(u128::from(FOLD)) ^ (u128::from(word) << 17);
+        Self((product as u64) ^ ((product >> 64) as u64).rotate_left(29))
+    }
+
+    /// Returns the hash.
+    pub(super) fn end(self) -> u64 {
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Returns a number from 0 up to 1, evenly spread.
+    pub(super) fn unit(self) -> f64 {
+        (self.end() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_stable() {
+        assert_eq!(Hash::new(7).bytes(b"a body").end(), Hash::new(7).bytes(b"a body").end());
+        assert_ne!(Hash::new(7).bytes(b"a body").end(), Hash::new(8).bytes(b"a body").end());
+        assert_ne!(Hash::new(7).bytes(b"a\0").end(), Hash::new(7).bytes(b"a").end());
+    }
+
+    #[test]
+    fn its_units_are_evenly_spread() {
+        let below = (0..100_000_u64).filter(|&n| Hash::new(1).word(n).unit() < 0.1).count();
+
+        assert!((9_700..=10_300).contains(&below), "{below} of 100,000 below a tenth");
+    }
+}

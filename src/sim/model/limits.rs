@@ -1,0 +1,332 @@
+//! The limits of one organization and model class, as the API keeps them.
+//!
+//! Owns the three buckets, the acceleration limit and the holds it has told clients of. Source: API documentation,
+//! "Rate limits" (2026-08-22), except where it says that something is unconfirmed.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use crate::clock::Instant;
+use crate::domain::{Dimension, RateLimits};
+use crate::sim::config::{Acceleration, Bursts, OutputRule};
+
+use super::bucket::Bucket;
+
+/// Why a 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The request limit.
+    Requests,
+    /// The input limit.
+    InputTokens,
+    /// The output limit.
+    OutputTokens,
+    /// Input grew too fast.
+    Acceleration,
+    /// Too many open requests.
+    Concurrency,
+    /// The spend cap.
+    SpendCap,
+    /// A fault on order.
+    Ordered,
+}
+
+impl Reason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Requests,
+        Self::InputTokens,
+        Self::OutputTokens,
+        Self::Acceleration,
+        Self::Concurrency,
+        Self::SpendCap,
+        Self::Ordered,
+    ];
+
+    /// Returns the name in the books.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Acceleration => "acceleration",
+            Self::Concurrency => "concurrency",
+            Self::SpendCap => "spend_cap",
+            Self::Ordered => "ordered",
+        }
+    }
+}
+
+/// A 429 of the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// What was exhausted; with several, what takes longest to come back.
+    pub reason: Reason,
+    /// Seconds after which the same request fits, if nobody else asks.
+    pub retry_after: u64,
+    /// The limit it names.
+    pub limit: u64,
+}
+
+/// What a request takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Estimated input that counts.
+    pub input: u64,
+    /// `max_tokens`.
+    pub max_tokens: u64,
+}
+
+/// The limits of one organization and class.
+#[derive(Clone, Debug)]
+pub(super) struct ClassLimits {
+    bursts: Bursts,
+    requests: Option<Bucket>,
+    input: Option<Bucket>,
+    output: Option<Bucket>,
+    /// What was used of each dimension so far.
+    pub used: [u64; 3],
+    minute: u64,
+    minute_input: u64,
+    allowed_input: Option<u64>,
+    hold_from: Instant,
+    hold_until: Instant,
+}
+
+impl ClassLimits {
+    /// Returns full buckets.
+    pub(super) fn new(limits: RateLimits, bursts: Bursts, now: Instant) -> Self {
+        let full = |limit: Option<u32>, capacity: fn(&Bursts, u32) -> u64| {
+            limit.map(|limit| Bucket::full(limit, capacity(&bursts, limit), now))
+        };
+        Self {
+            bursts,
+            requests: full(limits.rpm, |bursts, limit| bursts.requests.capacity(limit)),
+            input: full(limits.itpm, |bursts, limit| bursts.input_tokens.capacity(limit)),
+            output: full(limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit)),
+            used: [0; 3],
+            minute: 0,
+            minute_input: 0,
+            allowed_input: None,
+            hold_from: Instant::NEVER,
+            hold_until: Instant::ZERO,
+        }
+    }
+
+    /// Brings every bucket up to `now`.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.buckets().for_each(|bucket| bucket.advance(now));
+    }
+
+    /// Sets other limits; a dimension without one keeps what it had.
+    pub(super) fn set(&mut self, limits: RateLimits, now: Instant) {
+        self.advance(now);
+        let bursts = self.bursts;
+        let change = |bucket: &mut Option<Bucket>, limit: Option<u32>, capacity: fn(&Bursts, u32) -> u64| {
+            let Some(limit) = limit else { return };
+            match bucket {
+                Some(bucket) => bucket.set_limit(limit, capacity(&bursts, limit)),
+                None => *bucket = Some(Bucket::full(limit, capacity(&bursts, limit), now)),
+            }
+        };
+        change(&mut self.requests, limits.rpm, |bursts, limit| bursts.requests.capacity(limit));
+        change(&mut self.input, limits.itpm, |bursts, limit| bursts.input_tokens.capacity(limit));
+        change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
+    }
+
+    /// Sets how many thousandths of each limit other clients take steadily.
+    pub(super) fn set_others(&mut self, permille: u32) {
+        self.buckets().for_each(|bucket| bucket.set_others(permille));
+    }
+
+    /// Takes another client's share of a minute at once.
+    pub(super) fn take_share(&mut self, permille: u32) {
+        self.buckets().for_each(|bucket| {
+            bucket.take_share(permille);
+        });
+    }
+
+    fn buckets(&mut self) -> impl Iterator<Item = &mut Bucket> {
+        [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
+    }
+
+    /// Takes a request and its input, or says what is exhausted. Every bucket is up to `now`.
+    pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refusal(asked, rule) {
+            return Err(refusal);
+        }
+        if let Some(bucket) = &mut self.requests {
+            bucket.take(1);
+        }
+        if let Some(bucket) = &mut self.input {
+            bucket.take(asked.input);
+        }
+        if let (OutputRule::MaxTokensUpFront, Some(bucket)) = (rule, &mut self.output) {
+            bucket.take(asked.max_tokens);
+        }
+        self.used[Dimension::Requests.index()] += 1;
+        self.used[Dimension::InputTokens.index()] += asked.input;
+        self.minute_input += asked.input;
+        Ok(())
+    }
+
+    /// Takes a request for one that was refused.
+    pub(super) fn charge_refused(&mut self) {
+        if let Some(bucket) = &mut self.requests {
+            bucket.take(1);
+        }
+    }
+
+    fn refusal(&self, asked: Asked, rule: OutputRule) -> Option<Refusal> {
+        let short = |reason, bucket: &Option<Bucket>, missing: fn(&Bucket, Asked) -> i128| {
+            let bucket = bucket.as_ref()?;
+            let missing = missing(bucket, asked);
+            let limit = u64::from(bucket.limit());
+            (missing > 0).then(|| Refusal { reason, retry_after: bucket.seconds_for(missing), limit })
+        };
+        let output: fn(&Bucket, Asked) -> i128 = match rule {
+            OutputRule::AsProduced => |bucket, _| bucket.shortfall_above_zero(),
+            OutputRule::MaxTokensUpFront => |bucket, asked| bucket.shortfall(asked.max_tokens),
+        };
+        [
+            short(Reason::Requests, &self.requests, |bucket, _| bucket.shortfall(1)),
+            short(Reason::InputTokens, &self.input, |bucket, asked| bucket.shortfall(asked.input)),
+            short(Reason::OutputTokens, &self.output, output),
+        ]
+        .into_iter()
+        .flatten()
+        .max_by_key(|refusal| refusal.retry_after)
+    }
+
+    /// Says whether the input of this minute grows too fast: the seconds to the next minute, and the limit in force.
+    pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
+        let minute = now.as_nanos() / 60_000_000_000;
+        if minute != self.minute || self.allowed_input.is_none() {
+            let before = if minute == self.minute + 1 { self.minute_input } else { 0 };
+            self.allowed_input = Some(rule.floor.max(before + rule.step));
+            self.minute = minute;
+            self.minute_input = 0;
+        }
+        let allowed = self.allowed_input.unwrap_or(rule.floor);
+        if self.minute_input == 0 || self.minute_input + input <= allowed {
+            return None;
+        }
+        let left = (minute + 1) * 60_000_000_000 - now.as_nanos();
+        Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
+    }
+
+    /// Notes what a client was told: not before `until`, from when it may know.
+    pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
+        if self.hold_until <= known_at {
+            self.hold_from = known_at;
+        }
+        self.hold_until = self.hold_until.max(until);
+    }
+
+    /// Returns how much too early a request is that a client sends although it was told to wait.
+    pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
+        (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
+    }
+
+    /// Starts charging output at `units` a nanosecond.
+    pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
+        if let Some(bucket) = &mut self.output {
+            bucket.advance(now);
+            bucket.drain_more(units);
+        }
+    }
+
+    /// Ends charging output at `units` a nanosecond, and books `rest` units besides.
+    pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
+        if let Some(bucket) = &mut self.output {
+            bucket.advance(now);
+            bucket.drain_less(units);
+            bucket.take_units(rest);
+        }
+    }
+
+    /// Corrects the input by what an estimate was too low, in tokens.
+    pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
+        if let Some(bucket) = &mut self.input {
+            bucket.advance(now);
+            bucket.take_units(too_low * super::bucket::TOKEN);
+        }
+        let used = &mut self.used[Dimension::InputTokens.index()];
+        *used = u64::try_from(i128::from(*used) + too_low).unwrap_or(0);
+    }
+
+    /// Returns the level of a dimension in units; `None` without a limit.
+    pub(super) fn level(&self, dimension: Dimension) -> Option<i128> {
+        self.bucket(dimension).map(Bucket::level)
+    }
+
+    /// Returns the limit of a dimension.
+    pub(super) fn limit(&self, dimension: Dimension) -> Option<u32> {
+        self.bucket(dimension).map(Bucket::limit)
+    }
+
+    fn bucket(&self, dimension: Dimension) -> Option<&Bucket> {
+        match dimension {
+            Dimension::Requests => self.requests.as_ref(),
+            Dimension::InputTokens => self.input.as_ref(),
+            Dimension::OutputTokens => self.output.as_ref(),
+        }
+    }
+
+    /// Adds the rate headers. Every bucket is up to the moment whose wall time is `wall`.
+    pub(super) fn write_headers(&self, headers: &mut HeaderMap, wall: jiff::Timestamp) {
+        let mut add = |names: &[HeaderName; 3], limit: u64, remaining: u64, full_in: Duration| {
+            headers.insert(names[0].clone(), HeaderValue::from(limit));
+            headers.insert(names[1].clone(), HeaderValue::from(remaining));
+            headers.insert(names[2].clone(), reset(wall, full_in));
+        };
+        if let Some(bucket) = &self.requests {
+            add(&REQUESTS, bucket.limit().into(), bucket.tokens(), bucket.time_to_full());
+        }
+        if let Some(bucket) = &self.input {
+            add(&INPUT, bucket.limit().into(), bucket.rounded_tokens(), bucket.time_to_full());
+        }
+        if let Some(bucket) = &self.output {
+            add(&OUTPUT, bucket.limit().into(), bucket.rounded_tokens(), bucket.time_to_full());
+        }
+        if let (Some(input), Some(output)) = (&self.input, &self.output) {
+            let limit = u64::from(input.limit()) + u64::from(output.limit());
+            add(&TOKENS, limit, input.rounded_tokens() + output.rounded_tokens(), input.time_to_full_with(output));
+        }
+    }
+}
+
+/// Returns the time at which a bucket is full again, to whole seconds.
+fn reset(wall: jiff::Timestamp, full_in: Duration) -> HeaderValue {
+    let second = wall.as_nanosecond() + i128::try_from(full_in.as_nanos()).unwrap_or(0);
+    let second = i64::try_from((second + 999_999_999).div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
+    let text = jiff::Timestamp::from_second(second).unwrap_or(wall).to_string();
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+const fn header(name: &'static str) -> HeaderName {
+    HeaderName::from_static(name)
+}
+
+static REQUESTS: [HeaderName; 3] = [
+    header("anthropic-ratelimit-requests-limit"),
+    header("anthropic-ratelimit-requests-remaining"),
+    header("anthropic-ratelimit-requests-reset"),
+];
+static INPUT: [HeaderName; 3] = [
+    header("anthropic-ratelimit-input-tokens-limit"),
+    header("anthropic-ratelimit-input-tokens-remaining"),
+    header("anthropic-ratelimit-input-tokens-reset"),
+];
+static OUTPUT: [HeaderName; 3] = [
+    header("anthropic-ratelimit-output-tokens-limit"),
+    header("anthropic-ratelimit-output-tokens-remaining"),
+    header("anthropic-ratelimit-output-tokens-reset"),
+];
+static TOKENS: [HeaderName; 3] = [
+    header("anthropic-ratelimit-tokens-limit"),
+    header("anthropic-ratelimit-tokens-remaining"),
+    header("anthropic-ratelimit-tokens-reset"),
+];

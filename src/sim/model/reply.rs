@@ -1,0 +1,273 @@
+//! The bytes of an answer: one JSON object, or the events of a stream with the part of the answer each belongs to.
+//!
+//! Owns both wire forms. Folding the events gives the object, but for the ids. Source: API documentation, "Messages"
+//! and "Streaming messages" (2026-08-22).
+
+use super::answer::{Answer, OutBlock};
+use super::cache::Split;
+
+/// The last event of a stream.
+pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+/// Events with a piece of text of an answer, at most about so many.
+const PIECES: u64 = 48;
+/// Tokens of a piece, at least.
+const PIECE: u64 = 4;
+
+/// What stands in an answer besides what the model says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame<'a> {
+    /// `id`.
+    pub id: &'a str,
+    /// `model`, as it stands inside a JSON string.
+    pub model: &'a str,
+    /// How the prompt's tokens split.
+    pub split: Split,
+    /// A number no other call has, for ids inside the answer.
+    pub serial: u64,
+}
+
+/// Returns the answer as one object.
+pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
+    let mut out = Out(Vec::with_capacity(768 + answer.output_tokens as usize * 6));
+    out.add(r#"{"id":""#).add(frame.id).add(r#"","type":"message","role":"assistant","model":""#).add(frame.model);
+    out.add(r#"","content":["#);
+    for (at, block) in answer.blocks.iter().enumerate() {
+        if at > 0 {
+            out.add(",");
+        }
+        whole_block(&mut out, block, frame.serial + at as u64);
+    }
+    out.add(r#"],"stop_reason":""#).add(answer.stop_reason).add(r#"","stop_sequence":"#);
+    stop_sequence(&mut out, answer);
+    out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#","usage":"#);
+    usage(&mut out, frame.split, answer.output_tokens);
+    if answer.thinking_tokens > 0 {
+        out.0.pop();
+        thinking_details(&mut out, answer).add("}");
+    }
+    out.add("}");
+    out.0
+}
+
+/// Some events of a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    /// The events.
+    pub bytes: Vec<u8>,
+    /// Tokens of the answer that are out once these events are.
+    pub tokens: u64,
+}
+
+/// Returns the answer as events.
+pub(super) fn events(answer: &Answer, frame: Frame<'_>) -> Vec<Piece> {
+    let size = PIECE.max(answer.output_tokens / PIECES);
+    let mut tokens = 0;
+    let mut pieces = vec![Piece { bytes: start(frame), tokens: 0 }];
+    for (index, block) in answer.blocks.iter().enumerate() {
+        if let Some(last) = pieces.last_mut() {
+            block_start(&mut last.bytes, index, block, frame.serial + index as u64);
+            if index == 0 {
+                last.bytes.extend_from_slice(b"event: ping\ndata: {\"type\":\"ping\"}\n\n");
+            }
+        }
+        for_each_delta(block, size, |count, kind, field, text| {
+            tokens += count;
+            pieces.push(Piece { bytes: delta(index, kind, field, text), tokens });
+        });
+        if let Some(last) = pieces.last_mut() {
+            block_stop(&mut last.bytes, index, block);
+        }
+    }
+    let mut last = Out(message_delta(answer));
+    last.0.extend_from_slice(MESSAGE_STOP);
+    pieces.push(Piece { bytes: last.0, tokens });
+    pieces
+}
+
+/// Returns an error inside a stream.
+pub(super) fn error_event(body: &[u8]) -> Vec<u8> {
+    [b"event: error\ndata: ", body, b"\n\n"].concat()
+}
+
+fn start(frame: Frame<'_>) -> Vec<u8> {
+    let mut out = Out(Vec::with_capacity(700));
+    out.add("event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"").add(frame.id);
+    out.add(r#"","type":"message","role":"assistant","model":""#).add(frame.model);
+    out.add(r#"","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":"#);
+    usage(&mut out, frame.split, 1);
+    out.add("}}\n\n");
+    out.0
+}
+
+fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64) {
+    let mut out = Out(std::mem::take(bytes));
+    out.add("event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":").number(index as u64);
+    out.add(r#","content_block":"#);
+    match block {
+        OutBlock::Thinking(_) => out.add(r#"{"type":"thinking","thinking":"","signature":""}"#),
+        OutBlock::Text(_) | OutBlock::Json(..) => out.add(r#"{"type":"text","text":""}"#),
+        OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
+    };
+    out.add("}\n\n");
+    *bytes = out.0;
+}
+
+fn block_stop(bytes: &mut Vec<u8>, index: usize, block: &OutBlock) {
+    if let OutBlock::Thinking(_) = block {
+        bytes.extend_from_slice(&delta(index, "signature_delta", "signature", SIGNATURE));
+    }
+    let mut out = Out(std::mem::take(bytes));
+    out.add("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":").number(index as u64);
+    out.add("}\n\n");
+    *bytes = out.0;
+}
+
+fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
+    match block {
+        OutBlock::Thinking(passage) => {
+            passage.pieces(size).for_each(|(count, text)| each(count, "thinking_delta", "thinking", text));
+        }
+        OutBlock::Text(passage) => {
+            passage.pieces(size).for_each(|(count, text)| each(count, "text_delta", "text", text));
+        }
+        OutBlock::Json(text, tokens) => each(*tokens, "text_delta", "text", text),
+        OutBlock::ToolUse(_, input, tokens) => {
+            let quoted = serde_json::Value::from(input.as_str()).to_string();
+            let inner = &quoted[1..quoted.len() - 1];
+            let half = (1..inner.len() / 2).rev().find(|&at| splits_well(inner, at)).unwrap_or(0);
+            each(0, "input_json_delta", "partial_json", "");
+            if half > 0 {
+                each(tokens / 2, "input_json_delta", "partial_json", &inner[..half]);
+            }
+            let rest = if half > 0 { tokens - tokens / 2 } else { *tokens };
+            each(rest, "input_json_delta", "partial_json", &inner[half..]);
+        }
+    }
+}
+
+/// Returns whether a text inside a JSON string can be split here without splitting an escape.
+fn splits_well(text: &str, at: usize) -> bool {
+    text.is_char_boundary(at) && !text.as_bytes()[at.saturating_sub(6)..at].contains(&b'\\')
+}
+
+fn delta(index: usize, kind: &str, field: &str, text: &str) -> Vec<u8> {
+    let mut out = Out(Vec::with_capacity(140 + text.len()));
+    out.add("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":").number(index as u64);
+    out.add(r#","delta":{"type":""#).add(kind).add(r#"",""#).add(field).add(r#"":""#).add(text).add("\"}}\n\n");
+    out.0
+}
+
+fn message_delta(answer: &Answer) -> Vec<u8> {
+    let mut out = Out(Vec::with_capacity(300));
+    out.add("event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"");
+    out.add(answer.stop_reason).add(r#"","stop_sequence":"#);
+    stop_sequence(&mut out, answer);
+    out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#"},"usage":{"output_tokens":"#);
+    out.number(answer.output_tokens);
+    if answer.thinking_tokens > 0 {
+        thinking_details(&mut out, answer);
+    }
+    out.add("}}\n\n");
+    out.0
+}
+
+fn whole_block(out: &mut Out, block: &OutBlock, serial: u64) {
+    match block {
+        OutBlock::Thinking(passage) => {
+            out.add(r#"{"type":"thinking","thinking":""#);
+            passage.pieces(u64::MAX).for_each(|(_, text)| {
+                out.add(text);
+            });
+            out.add(r#"","signature":""#).add(SIGNATURE).add("\"}");
+        }
+        OutBlock::Text(passage) => {
+            out.add(r#"{"type":"text","text":""#);
+            passage.pieces(u64::MAX).for_each(|(_, text)| {
+                out.add(text);
+            });
+            out.add("\"}");
+        }
+        OutBlock::Json(text, _) => {
+            out.add(r#"{"type":"text","text":""#).add(text).add("\"}");
+        }
+        OutBlock::ToolUse(name, input, _) => {
+            tool_head(out, name, serial).add(r#","input":"#).add(input).add("}");
+        }
+    }
+}
+
+fn tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Out {
+    let name = serde_json::Value::from(name).to_string();
+    out.add(r#"{"type":"tool_use","id":""#).add(&id("toolu_01", 0, serial)).add(r#"","name":"#).add(&name)
+}
+
+fn stop_sequence(out: &mut Out, answer: &Answer) {
+    match &answer.stop_sequence {
+        Some(stop) => out.add(&serde_json::Value::from(stop.as_str()).to_string()),
+        None => out.add("null"),
+    };
+}
+
+fn stop_details(answer: &Answer) -> &'static str {
+    match answer.stop_reason {
+        "refusal" => r#"{"type":"refusal","category":null,"explanation":null}"#,
+        _ => "null",
+    }
+}
+
+fn thinking_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
+    out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}")
+}
+
+fn usage(out: &mut Out, split: Split, output_tokens: u64) {
+    out.add(r#"{"input_tokens":"#).number(split.uncached);
+    out.add(r#","cache_creation_input_tokens":"#).number(split.write_5m + split.write_1h);
+    out.add(r#","cache_read_input_tokens":"#).number(split.read);
+    out.add(r#","cache_creation":{"ephemeral_5m_input_tokens":"#).number(split.write_5m);
+    out.add(r#","ephemeral_1h_input_tokens":"#).number(split.write_1h);
+    out.add(r#"},"output_tokens":"#).number(output_tokens);
+    out.add(r#","service_tier":"standard","inference_geo":"global"}"#);
+}
+
+const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
+
+/// Returns an id: the prefix and 22 letters and digits that depend on seed and serial number.
+pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let hash = super::hash::Hash::new(seed).word(serial);
+    let mut number = (u128::from(hash.end()) << 64) | u128::from(serial);
+    let mut text = String::with_capacity(prefix.len() + 22);
+    text.push_str(prefix);
+    for _ in 0..22 {
+        text.push(char::from(DIGITS[(number % 62) as usize]));
+        number /= 62;
+    }
+    text
+}
+
+/// Bytes that grow by text and numbers.
+struct Out(Vec<u8>);
+
+impl Out {
+    fn add(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = number;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.0.extend_from_slice(&digits[at..]);
+        self
+    }
+}

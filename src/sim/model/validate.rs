@@ -1,0 +1,364 @@
+//! What the API refuses before it counts anything: the 400s and the 404 of a body.
+//!
+//! Source: API reference, "Messages" (2026-10), and messages seen from the API; words of messages that were not seen
+//! are ours.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use crate::sim::config::{ModelTraits, SimModel};
+
+use super::errors::ApiError;
+use super::hash::Hash;
+use super::request::{CacheControl, Count, Fields, Keep, Part, Parts, Text, Turn, read_raw, walk_content, walk_tools};
+use super::tokens;
+
+/// The version from which sampling parameters are refused.
+pub(super) const VERSION_2026: &str = "2026-10-21";
+/// The versions of the API.
+pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_2026];
+
+/// Fields of a body. The last five need a beta in the API; they are let through without one.
+const FIELDS: &[&str] = &[
+    "model",
+    "max_tokens",
+    "messages",
+    "system",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "cache_control",
+    "service_tier",
+    "speed",
+    "inference_geo",
+    "container",
+    "diagnostics",
+    "context_management",
+    "mcp_servers",
+    "fallbacks",
+    "compaction",
+    "thread",
+];
+
+/// Breakpoints of a request at most.
+const BREAKPOINTS: usize = 4;
+
+/// Which endpoint reads the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `POST /v1/messages`.
+    Messages,
+    /// `POST /v1/messages/count_tokens`: no `max_tokens`.
+    CountTokens,
+}
+
+/// A body that the API accepts.
+#[derive(Debug)]
+pub(super) struct Prompt<'a> {
+    /// All fields.
+    pub fields: Fields<'a>,
+    /// `max_tokens`.
+    pub max_tokens: u64,
+    /// Whether a stream of events is asked for.
+    pub is_stream: bool,
+    /// `stop_sequences`.
+    pub stop_sequences: Vec<Cow<'a, str>>,
+    /// What the model has to answer with.
+    pub form: Form,
+    /// Tokens set aside for thinking.
+    pub thinking_budget: u64,
+    /// Tokens of the prompt.
+    pub tokens: u64,
+    /// Its parts, when it has a cache breakpoint.
+    pub parts: Vec<Part>,
+    /// What `metadata.user_id` says.
+    pub user_id: Option<Cow<'a, str>>,
+}
+
+/// What the model has to answer with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Form {
+    /// Text, or a tool where some are free to use.
+    Free {
+        /// Whether there are tools.
+        has_tools: bool,
+    },
+    /// JSON that fits the schema.
+    Json(serde_json::Value),
+    /// One of the tools, or the named one.
+    Tool(Option<String>),
+}
+
+/// Returns the model's name in a body.
+pub(super) fn model_name<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
+    if let Some((unknown, _)) = fields.0.iter().find(|(name, _)| !FIELDS.contains(&&**name)) {
+        return Err(ApiError::invalid(format!("{unknown}: Extra inputs are not permitted")));
+    }
+    let Text(name) = required(fields, "model", "a valid string")?;
+    Ok(name)
+}
+
+/// Reads a body for `model`, or says what the API refuses in it.
+pub(super) fn read<'a>(
+    fields: Fields<'a>,
+    model: &SimModel,
+    version: &str,
+    endpoint: Endpoint,
+    token_skew: f64,
+) -> Result<Prompt<'a>, ApiError> {
+    let max_tokens = max_tokens(&fields, model, endpoint)?;
+    let is_stream = fields.read_as("stream", "a valid boolean")?.unwrap_or(false);
+    sampling(&fields, &model.traits, version)?;
+    let thinking_budget = thinking(&fields, &model.traits, max_tokens)?;
+    let form = form(&fields, &model.traits)?;
+    prewarm(max_tokens, is_stream, thinking_budget, &form)?;
+    let (tokens, parts) = prompt(&fields, &model.traits, token_skew)?;
+    if tokens > model.context_tokens {
+        let most = model.context_tokens;
+        return Err(ApiError::invalid(format!("prompt is too long: {tokens} tokens > {most} maximum")));
+    }
+    let stops: Option<Vec<Text<'a>>> = fields.read_as("stop_sequences", "a valid list")?;
+    let stop_sequences = stops.unwrap_or_default().into_iter().map(|Text(text)| text).collect();
+    let user_id = user_id(&fields)?;
+    Ok(Prompt { fields, max_tokens, is_stream, stop_sequences, form, thinking_budget, tokens, parts, user_id })
+}
+
+fn required<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str, expected: &str) -> Result<T, ApiError> {
+    fields.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
+}
+
+fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {
+    if endpoint == Endpoint::CountTokens {
+        return Ok(1);
+    }
+    let asked: i64 = required(fields, "max_tokens", "a valid integer")?;
+    let asked = u64::try_from(asked)
+        .map_err(|_| ApiError::invalid("max_tokens: Input should be greater than or equal to 0"))?;
+    let most = model.max_output_tokens;
+    if asked > most {
+        return Err(ApiError::invalid(format!(
+            "max_tokens: {asked} > {most}, which is the maximum allowed number of output tokens for {}",
+            model.id
+        )));
+    }
+    Ok(asked)
+}
+
+fn sampling(fields: &Fields<'_>, traits: &ModelTraits, version: &str) -> Result<(), ApiError> {
+    for name in ["temperature", "top_p", "top_k"] {
+        let Some(value) = fields.read_as::<f64>(name, "a valid number")? else { continue };
+        if version == VERSION_2026 {
+            return Err(ApiError::invalid(format!("{name}: Extra inputs are not permitted")));
+        }
+        if name != "top_k" && !(0.0..=1.0).contains(&value) {
+            return Err(ApiError::invalid(format!("{name}: Input should be less than or equal to 1")));
+        }
+        let is_default = name != "top_k" && value == 1.0;
+        if !traits.allows_sampling && !is_default {
+            return Err(ApiError::invalid(format!("`{name}` may only be set to its default for this model.")));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the tokens set aside for thinking.
+fn thinking(fields: &Fields<'_>, traits: &ModelTraits, max_tokens: u64) -> Result<u64, ApiError> {
+    #[derive(Deserialize)]
+    struct Thinking<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+        #[serde(default)]
+        budget_tokens: Option<u64>,
+    }
+    let Some(thinking) = fields.read_as::<Thinking<'_>>("thinking", "a valid dictionary")? else { return Ok(0) };
+    let allowed = match &*thinking.kind {
+        "enabled" => traits.allows_thinking_enabled,
+        "adaptive" => traits.allows_thinking_adaptive,
+        "disabled" => traits.allows_thinking_disabled,
+        "between_tools" => true,
+        other => {
+            return Err(ApiError::invalid(format!("thinking: Input tag '{other}' found using 'type' is not expected")));
+        }
+    };
+    if !allowed {
+        return Err(ApiError::invalid(format!("thinking.type: `{}` is not supported for this model.", thinking.kind)));
+    }
+    match (&*thinking.kind, thinking.budget_tokens) {
+        ("enabled", None) => Err(ApiError::invalid("thinking.enabled.budget_tokens: Field required")),
+        ("enabled", Some(..1024)) => {
+            Err(ApiError::invalid("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"))
+        }
+        ("enabled", Some(budget)) if budget >= max_tokens => {
+            Err(ApiError::invalid("`max_tokens` must be greater than `thinking.budget_tokens`."))
+        }
+        ("enabled", Some(budget)) => Ok(budget),
+        ("adaptive", _) => Ok(max_tokens / 4),
+        _ => Ok(0),
+    }
+}
+
+fn form(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+        #[serde(borrow, default)]
+        name: Option<Cow<'a, str>>,
+    }
+    let has_tools = fields.get("tools").is_some_and(|tools| tools.get().len() > 2);
+    let choice = fields.read_as::<Choice<'_>>("tool_choice", "a valid dictionary")?;
+    let choice = choice.as_ref().map(|choice| (&*choice.kind, choice.name.as_deref()));
+    match choice {
+        Some(("any" | "tool", _)) if !has_tools => {
+            return Err(ApiError::invalid("tool_choice: tool_choice may only be specified while providing tools."));
+        }
+        Some(("any" | "tool", _)) if !traits.allows_forced_tools => {
+            return Err(ApiError::invalid("tool_choice: forced tool use is not supported for this model."));
+        }
+        Some(("any", _)) => return Ok(Form::Tool(None)),
+        Some(("tool", Some(name))) => return Ok(Form::Tool(Some(name.to_owned()))),
+        Some(("tool", None)) => return Err(ApiError::invalid("tool_choice.tool.name: Field required")),
+        Some(("auto" | "none", _)) | None => {}
+        Some((other, _)) => {
+            return Err(ApiError::invalid(format!(
+                "tool_choice: Input tag '{other}' found using 'type' is not expected"
+            )));
+        }
+    }
+    if let Some(schema) = schema(fields)? {
+        return Ok(Form::Json(schema));
+    }
+    let is_free = has_tools && !matches!(choice, Some(("none", _)));
+    Ok(Form::Free { has_tools: is_free })
+}
+
+/// Returns the schema of structured output, by its present name or the one of the beta.
+fn schema(fields: &Fields<'_>) -> Result<Option<serde_json::Value>, ApiError> {
+    #[derive(Deserialize)]
+    struct Config<'a> {
+        #[serde(borrow, default)]
+        format: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Format {
+        schema: serde_json::Value,
+    }
+    let config = fields.read_as::<Config<'_>>("output_config", "a valid dictionary")?;
+    let raw = config.and_then(|config| config.format).or_else(|| fields.get("output_format"));
+    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(None) };
+    let format: Format = read_raw(raw, "output_config.format.schema", "a valid dictionary")?;
+    Ok(Some(format.schema))
+}
+
+/// A request that only fills the cache. Source: API documentation, "Prompt caching" (2026-08-22).
+fn prewarm(max_tokens: u64, is_stream: bool, thinking_budget: u64, form: &Form) -> Result<(), ApiError> {
+    if max_tokens > 0 {
+        return Ok(());
+    }
+    let refused = match form {
+        _ if is_stream => "stream",
+        _ if thinking_budget > 0 => "thinking",
+        Form::Json(_) => "structured output",
+        Form::Tool(_) => "a forced tool choice",
+        Form::Free { .. } => return Ok(()),
+    };
+    Err(ApiError::invalid(format!("max_tokens: 0 can't be used with {refused}")))
+}
+
+/// Counts a prompt, and keeps its parts when it has a breakpoint.
+fn prompt(fields: &Fields<'_>, traits: &ModelTraits, skew: f64) -> Result<(u64, Vec<Part>), ApiError> {
+    let names = ["tools", "system", "messages", "cache_control"];
+    let is_cached = names.iter().filter_map(|name| fields.get(name)).any(|raw| raw.get().contains("ephemeral"));
+    if !is_cached {
+        let mut count = Count::default();
+        walk(fields, traits, &mut count)?;
+        return Ok((tokens::skewed(count.0, skew), Vec::new()));
+    }
+    let mut keep = Keep::default();
+    walk(fields, traits, &mut keep)?;
+    let mut parts = keep.parts;
+    parts.iter_mut().for_each(|part| part.tokens = tokens::skewed(part.tokens, skew));
+    automatic_breakpoint(fields, &mut parts)?;
+    let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
+    if found > BREAKPOINTS {
+        return Err(ApiError::invalid(format!(
+            "A maximum of 4 blocks with cache_control may be provided. Found {found}."
+        )));
+    }
+    Ok((parts.iter().map(|part| part.tokens).sum(), parts))
+}
+
+/// The top-level `cache_control` ends a prefix at the last part.
+fn automatic_breakpoint(fields: &Fields<'_>, parts: &mut [Part]) -> Result<(), ApiError> {
+    let Some(control) = fields.read_as::<CacheControl<'_>>("cache_control", "a valid dictionary")? else {
+        return Ok(());
+    };
+    let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
+    let Some(last) = parts.last_mut() else { return Ok(()) };
+    match last.breakpoint {
+        Some(is_hour) if is_hour != control.is_hour() => {
+            Err(ApiError::invalid("cache_control: the last block already has a cache_control with another ttl"))
+        }
+        Some(_) => Ok(()),
+        None if found >= BREAKPOINTS => Err(ApiError::invalid(
+            "cache_control: automatic caching needs one of the 4 blocks with cache_control, all are used",
+        )),
+        None => {
+            last.breakpoint = Some(control.is_hour());
+            Ok(())
+        }
+    }
+}
+
+fn walk(fields: &Fields<'_>, traits: &ModelTraits, parts: &mut impl Parts) -> Result<(), ApiError> {
+    if let Some(tools) = fields.get("tools") {
+        walk_tools(tools, parts)?;
+    }
+    if let Some(system) = fields.get("system") {
+        walk_content(system, || "system".to_owned(), 0, parts)?;
+    }
+    let turns: Vec<Turn<'_>> = required(fields, "messages", "a valid list of messages")?;
+    let Some(last) = turns.last() else {
+        return Err(ApiError::invalid("messages: at least one message is required"));
+    };
+    let section = ["tool_choice", "thinking", "output_config"]
+        .iter()
+        .fold(Hash::new(0), |hash, name| hash.bytes(fields.get(name).map_or("", RawValue::get).as_bytes()));
+    for (at, turn) in turns.iter().enumerate() {
+        parts.enter(section.bytes(turn.role.as_bytes()));
+        if !["user", "assistant", "system"].contains(&&*turn.role) {
+            return Err(ApiError::invalid(format!(
+                "messages: Unexpected role \"{}\". Allowed roles are \"user\" or \"assistant\".",
+                turn.role
+            )));
+        }
+        let blocks = walk_content(turn.content, || format!("messages.{at}.content"), tokens::PER_MESSAGE, parts)?;
+        if blocks == 0 && (turn.role != "assistant" || at + 1 < turns.len()) {
+            return Err(ApiError::invalid(format!("messages.{at}: all messages must have non-empty content")));
+        }
+    }
+    if last.role == "assistant" && !traits.allows_prefill {
+        return Err(ApiError::invalid(
+            "This model does not support assistant message prefill. The conversation must end with a user message.",
+        ));
+    }
+    Ok(())
+}
+
+fn user_id<'a>(fields: &Fields<'a>) -> Result<Option<Cow<'a, str>>, ApiError> {
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, default)]
+        user_id: Option<Cow<'a, str>>,
+    }
+    Ok(fields.read_as::<Metadata<'a>>("metadata", "a valid dictionary")?.and_then(|metadata| metadata.user_id))
+}

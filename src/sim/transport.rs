@@ -1,0 +1,312 @@
+//! The simulated API without sockets: the same model, in process, on the run's own clock.
+//!
+//! Owns waiting for what the model says will come. Under paused tokio time a whole run is a run on virtual time.
+//! Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+
+use crate::clock::{Instant, RunClock};
+use crate::provider::{ReplyHead, WireRequest};
+use crate::transport::{Exchange, Transport, WireError, WireErrorKind};
+
+use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
+
+/// A model that several tasks use.
+pub type SharedModel = Arc<Mutex<Model>>;
+
+/// Takes the model; a panic of another holder does not matter, since each call leaves it whole.
+pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
+    model.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A transport to a model in the same process.
+#[derive(Clone, Debug)]
+pub struct SimTransport {
+    model: SharedModel,
+    clock: RunClock,
+    network: Duration,
+    key: HeaderValue,
+    timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+}
+
+impl SimTransport {
+    /// Returns a transport to `model`, whose time is that of `clock`. It sends the key `sk-ant-simulated`.
+    pub fn new(model: SharedModel, clock: RunClock) -> Self {
+        let network = lock(&model).config().network;
+        lock(&model).set_wall_start(clock.wall(Instant::ZERO));
+        let key = HeaderValue::from_static("sk-ant-simulated");
+        Self { model, clock, network, key, timeout: None, idle_timeout: None }
+    }
+
+    /// Sets the key that is sent.
+    #[must_use]
+    pub fn with_key(mut self, key: HeaderValue) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets the longest time to the end of the body, and the longest silence.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeout: Option<Duration>, idle_timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    /// Returns the model.
+    pub fn model(&self) -> &SharedModel {
+        &self.model
+    }
+
+    fn arrive(&self, request: &WireRequest) -> Arrival {
+        let mut headers = request.headers.clone();
+        if !headers.contains_key("x-api-key") && !headers.contains_key("authorization") {
+            headers.insert("x-api-key", self.key.clone());
+        }
+        let request =
+            Request { method: &Method::POST, path: request.path, query: None, headers: &headers, body: &request.body };
+        lock(&self.model).arrive(&request, self.clock.now())
+    }
+
+    /// Waits for `at` plus the way back, or until the client's own patience ends.
+    async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
+        let at = if at == Instant::NEVER { at } else { at + self.network };
+        let (limit, error) = patience.ends(self.clock.now());
+        let is_in_time = at <= limit;
+        match self.clock.deadline(at.min(limit)) {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+        if is_in_time { Ok(()) } else { Err(error) }
+    }
+}
+
+impl Transport for SimTransport {
+    type Exchange = SimExchange;
+
+    async fn send(&self, request: WireRequest) -> Result<SimExchange, WireError> {
+        let sent_at = self.clock.now();
+        if !self.network.is_zero() {
+            tokio::time::sleep(self.network).await;
+        }
+        let mut arrival = self.arrive(&request);
+        let call = OpenCall { model: self.model.clone(), clock: self.clock, ticket: arrival.ticket, is_over: false };
+        let patience =
+            Patience { end: self.timeout.map_or(Instant::NEVER, |timeout| sent_at + timeout), idle: self.idle_timeout };
+        self.wait(arrival.head_at, patience).await?;
+        if let Some(Step::Reset { .. }) = arrival.body.first() {
+            call.end();
+            return Err(reset("before an answer came"));
+        }
+        let head = lock(&self.model).head(&mut arrival, self.clock.now());
+        Ok(SimExchange { transport: self.clone(), head, steps: arrival.body.into(), call: Some(call), patience })
+    }
+}
+
+/// A response of the model.
+#[derive(Debug)]
+pub struct SimExchange {
+    transport: SimTransport,
+    head: ReplyHead,
+    steps: VecDeque<Step>,
+    call: Option<OpenCall>,
+    patience: Patience,
+}
+
+impl Exchange for SimExchange {
+    fn head(&self) -> &ReplyHead {
+        &self.head
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        let at = match self.steps.front() {
+            Some(Step::Bytes { at, .. } | Step::Reset { at }) => *at,
+            Some(Step::Stall) => Instant::NEVER,
+            None => {
+                self.end();
+                return Ok(None);
+            }
+        };
+        self.transport.wait(at, self.patience).await?;
+        match self.steps.pop_front() {
+            Some(Step::Bytes { bytes, .. }) => {
+                if self.steps.is_empty() {
+                    self.end();
+                }
+                Ok(Some(bytes))
+            }
+            Some(Step::Reset { .. }) => {
+                self.end();
+                Err(reset("inside the answer"))
+            }
+            Some(Step::Stall) | None => Ok(None),
+        }
+    }
+}
+
+impl SimExchange {
+    fn end(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.end();
+        }
+    }
+}
+
+/// How long a client waits.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    end: Instant,
+    idle: Option<Duration>,
+}
+
+impl Patience {
+    /// Returns when it ends, and with which error.
+    fn ends(self, now: Instant) -> (Instant, WireError) {
+        let idle = self.idle.map_or(Instant::NEVER, |idle| now + idle);
+        let (kind, message) = if idle < self.end {
+            (WireErrorKind::Idle, "nothing came for too long")
+        } else {
+            (WireErrorKind::Timeout, "the request took too long")
+        };
+        (idle.min(self.end), WireError { kind, maybe_sent: true, message: message.to_owned() })
+    }
+}
+
+fn reset(place: &str) -> WireError {
+    let message = format!("the connection broke {place}");
+    WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
+}
+
+/// A call whose end the model is told, in any case.
+#[derive(Debug)]
+struct OpenCall {
+    model: SharedModel,
+    clock: RunClock,
+    ticket: Ticket,
+    is_over: bool,
+}
+
+impl OpenCall {
+    fn end(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        let ending = if self.is_over { Ending::Played } else { Ending::Left };
+        lock(&self.model).finish(self.ticket, ending, self.clock.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::RateLimits;
+    use crate::sim::config::{Latency, OutputLengths, SimConfig};
+    use crate::sim::faults::{Fault, FaultPlan, FaultRule};
+    use crate::sim::presets;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_answer_comes_when_it_is_ready() {
+        let (transport, clock) = transport(config());
+
+        let mut exchange = transport.send(request(false)).await.expect("an answer");
+        let body = exchange.chunk().await.expect("bytes").expect("a body");
+
+        assert_eq!(exchange.head().status, 200);
+        assert_eq!(clock.now(), Instant::from_millis(2_000), "a second to the first token, a second for 100");
+        assert!(body.starts_with(b"{\"id\":\"msg_01"));
+        assert!(exchange.chunk().await.expect("the end").is_none());
+        assert_eq!(lock(transport.model()).books().in_flight, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_has_its_head_at_the_first_token_and_its_end_at_the_last() {
+        let (transport, clock) = transport(config());
+
+        let mut exchange = transport.send(request(true)).await.expect("an answer");
+        let head_at = clock.now();
+        let mut body = Vec::new();
+        while let Some(bytes) = exchange.chunk().await.expect("bytes") {
+            body.extend_from_slice(&bytes);
+        }
+
+        assert_eq!((head_at, clock.now()), (Instant::from_secs(1), Instant::from_secs(2)));
+        assert!(body.ends_with(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_a_stream_stops_its_output() {
+        let (transport, _) = transport(config());
+
+        let exchange = transport.send(request(true)).await.expect("an answer");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(exchange);
+
+        let model = lock(transport.model());
+        assert_eq!((model.books().in_flight, model.books().billed.output_tokens), (0, 50));
+        assert_eq!(model.books().billed_and_lost, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_ends_with_the_clients_patience() {
+        let (transport, clock) = transport(config().with_faults(only(Fault::Stall { at: None })));
+        let transport = transport.with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
+
+        let error = transport.send(request(true)).await.expect_err("nothing comes");
+
+        assert_eq!((error.kind, clock.now()), (WireErrorKind::Idle, Instant::from_secs(60)));
+        assert_eq!(lock(transport.model()).books().in_flight, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_breaks_the_connection() {
+        let (before, _) = transport(config().with_faults(only(Fault::ResetBefore { is_billed: false })));
+        let (inside, _) = transport(config().with_faults(only(Fault::ResetMid { at: 0.5 })));
+
+        let error = before.send(request(false)).await.expect_err("no head");
+        let mut exchange = inside.send(request(false)).await.expect("a head");
+        let first = exchange.chunk().await.expect("half of it");
+        let second = exchange.chunk().await.expect_err("the other half");
+
+        assert_eq!((error.kind, second.kind), (WireErrorKind::Broken, WireErrorKind::Broken));
+        assert!(first.is_some_and(|bytes| !bytes.is_empty()));
+    }
+
+    fn config() -> SimConfig {
+        SimConfig::new(presets::models())
+            .with_limits(RateLimits::new(1000, 450_000, 90_000))
+            .with_lengths(OutputLengths::fixed(100))
+            .with_latency(Latency {
+                first_token: Duration::from_secs(1),
+                jitter: 0.0,
+                tokens_per_second: 100.0,
+                error: Duration::ZERO,
+            })
+    }
+
+    fn only(fault: Fault) -> FaultPlan {
+        FaultPlan { seed: None, rules: vec![FaultRule::new(fault)] }
+    }
+
+    fn transport(config: SimConfig) -> (SimTransport, RunClock) {
+        let clock = RunClock::start();
+        (SimTransport::new(Arc::new(Mutex::new(Model::new(config))), clock), clock)
+    }
+
+    fn request(is_stream: bool) -> WireRequest {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        let body = format!(
+            r#"{{"model":"claude-haiku-4-5","max_tokens":256,"messages":[{{"role":"user","content":"Capital of France?"}}],"stream":{is_stream}}}"#
+        );
+        WireRequest { path: "/v1/messages", headers, body: body.into(), is_stream }
+    }
+}
