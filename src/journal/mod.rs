@@ -1,1 +1,251 @@
-//! To come.
+//! The journal: what is done stays done.
+//!
+//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, slots in flight), from the
+//! first look at them to the last sync. Knows nothing of scheduling, and of requests only their identity. Lines are
+//! made in [`crate::sink`].
+//!
+//! ```text
+//! open:    check paths → lock → manifest → scan both files → mend → [compact] → manifest → slots → writer
+//! run:     mark a slot ─► send … append the outcome ─► commit ─► clear the slot, show the row as done
+//! close:   drain and sync → carried sums → compact the error log → empty the slots → unlock
+//! ```
+//!
+//! Invariants:
+//! - A row is done when its line is synced, and is reported done only then ([`Commit::Durable`]).
+//! - Files are only appended to, but for what recovery cuts and compaction replaces as a whole. Nothing that somebody
+//!   else wrote is changed; what is taken off a file that is not plainly the torn end of a line of ours is kept aside.
+//! - Recovery, compaction and closing may die at any step and be begun again.
+//! - Where files differ, lines win over the manifest, results over the error log.
+//!
+//! Rejected: a database (a results file that any tool reads is worth more than its indexes, and is faster to write);
+//! one file for results and errors (people want to look at either); syncing slots (a sync for each request).
+
+mod compact;
+mod disk;
+mod done;
+mod error;
+mod error_log;
+mod inflight;
+mod lines;
+mod lock;
+mod manifest;
+mod mem_disk;
+mod open;
+mod paths;
+mod reading;
+mod record;
+mod recover;
+mod replace;
+mod row;
+mod unresolved;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, OpenMode, RealDisk};
+pub use done::{DoneSet, RowState};
+pub use error::JournalError;
+pub use error_log::{ErrorLog, read_error_log};
+pub use inflight::Slot;
+pub use manifest::{Carried, FORMAT_VERSION, InputIdentity, Manifest, RequestShape};
+pub use mem_disk::MemDisk;
+pub use open::{JournalOptions, Recovered, Start};
+pub use paths::{PathRequest, RunPaths};
+pub use reading::Totals;
+pub use row::{KeyPart, RowId};
+pub use writer::{Commit, Fsync, OnCommit, Threading};
+
+use crate::clock::Instant;
+use crate::domain::{Ended, ErrorClass, Job, Money, Outcome};
+use crate::plan::Rejected;
+use crate::sink::{self, Log, RecordContext};
+use crate::source::BrokenRow;
+
+use inflight::Inflight;
+use lock::Lock;
+use record::{Parsed, parse_error};
+use unresolved::{Entry, Unresolved};
+use writer::Writer;
+
+/// The open journal of a run. See the module for what it promises.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    paths: RunPaths,
+    context: RecordContext,
+    manifest: Manifest,
+    inflight: Inflight,
+    unresolved: Unresolved,
+    /// Length of the error log with all that is queued.
+    errors_end: u64,
+    line: Vec<u8>,
+    writer: Writer,
+    _lock: Option<Lock>,
+}
+
+/// Whether a run read its whole input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputRead {
+    /// To its end: entries of rows that could not be read or sent, and were not met again, are out of date.
+    Whole,
+    /// Not to its end, or it was not the input but an error log.
+    Part,
+}
+
+/// What a closed journal leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Entries left in the error log, by class; those of earlier runs included.
+    pub failed: BTreeMap<ErrorClass, u64>,
+    /// Where the error log is; `None` when it was removed, empty, since its results went to standard output.
+    pub errors: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Takes a finished job: renders its line, queues it, and returns the file it goes to.
+    ///
+    /// `cost` is what all attempts cost together, where there is a price. The row is done when a commit of `seq` or
+    /// more is reported; numbers must not fall.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] with the failure that stopped the writer.
+    pub fn append_outcome(&mut self, outcome: &Outcome, cost: Option<Money>, seq: u64) -> Result<Log, JournalError> {
+        self.line.clear();
+        let log = sink::outcome_line(outcome, cost, &self.context, &mut self.line);
+        let row = RowId::of(&outcome.job);
+        match &outcome.ended {
+            Ended::Succeeded(_) => self.unresolved.settle(row),
+            Ended::Failed { class, .. } => self.note_failure(row, *class, IsSent::Yes),
+        }
+        self.append(log, seq)?;
+        Ok(log)
+    }
+
+    /// Takes a row that could not be read. `now` is when it was.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] with the failure that stopped the writer.
+    pub fn append_broken(&mut self, row: &BrokenRow, now: Instant, seq: u64) -> Result<(), JournalError> {
+        self.line.clear();
+        sink::broken_line(row, &self.context, now, &mut self.line);
+        if let Parsed::Record(record) = parse_error(&self.line) {
+            self.note_failure(record.row, record.class, IsSent::Broken);
+        }
+        self.append(Log::Errors, seq)
+    }
+
+    /// Takes a row that was rejected before it was sent. `now` is when it was.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] with the failure that stopped the writer.
+    pub fn append_rejected(&mut self, rejected: &Rejected, now: Instant, seq: u64) -> Result<(), JournalError> {
+        self.line.clear();
+        sink::rejected_line(rejected, &self.context, now, &mut self.line);
+        self.note_failure(RowId::named(&rejected.custom_id, None), rejected.class, IsSent::Rejected);
+        self.append(Log::Errors, seq)
+    }
+
+    /// Marks a job as in flight: from its first send until its line is durable.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`]; nothing may then be sent, since nobody would know of it after a death.
+    pub fn mark(&mut self, job: &Job) -> Result<Slot, JournalError> {
+        Ok(self.inflight.mark(RowId::of(job))?)
+    }
+
+    /// Gives a slot back: the row's line is durable, or the row was given up without having been sent.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`].
+    pub fn clear(&mut self, slot: Slot) -> Result<(), JournalError> {
+        Ok(self.inflight.clear(slot)?)
+    }
+
+    /// Returns how many bytes were appended and are not yet durable. Hold sending while they are many.
+    pub fn backlog_bytes(&self) -> usize {
+        self.writer.backlog_bytes()
+    }
+
+    /// Returns where the files lie.
+    pub fn paths(&self) -> &RunPaths {
+        &self.paths
+    }
+
+    /// Writes the rows of the error log that count to a file of their own in the run folder, and returns its path.
+    ///
+    /// `resume` reads this copy: the log itself grows by the rows that fail again while it is read. With `only`, just
+    /// the rows of these classes; with none, all. Broken rows are left out.
+    ///
+    /// # Errors
+    /// [`JournalError::NoFolder`] when results go to standard output; [`JournalError::Disk`].
+    pub fn write_resume_input(&self, only: &[ErrorClass]) -> Result<PathBuf, JournalError> {
+        let folder = self.paths.folder().ok_or(JournalError::NoFolder)?;
+        let path = folder.join("resume.jsonl");
+        let wanted = |entry: &&Entry| only.is_empty() || only.contains(&entry.class);
+        let entries = self.unresolved.in_order();
+        compact::copy_rows(&*self.disk, &self.paths.errors, entries.into_iter().filter(wanted), &path)?;
+        Ok(path)
+    }
+
+    /// Ends the run: everything is made durable, the error log shrinks to what counts, the slots are emptied.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`]. What was reported durable is; the slots are kept, so that the next run counts what was
+    /// in flight.
+    pub fn close(self, input: InputRead) -> Result<Closed, JournalError> {
+        let Self { disk, paths, mut manifest, inflight, mut unresolved, writer, _lock, .. } = self;
+        writer.close()?;
+        match input {
+            InputRead::Whole => unresolved.drop_stale_unsent(),
+            InputRead::Part => {}
+        }
+        open::compact_log(&*disk, &paths, &mut unresolved, &mut manifest)?;
+        if let Some(folder) = paths.folder() {
+            let resumed = folder.join("resume.jsonl");
+            disk.remove(&resumed).map_err(DiskFailure::of("remove", &resumed))?;
+        }
+        inflight.close()?;
+        let failed = unresolved.by_class();
+        let errors = leave_log(&*disk, &paths, failed.is_empty())?;
+        Ok(Closed { failed, errors })
+    }
+
+    fn note_failure(&mut self, row: RowId, class: ErrorClass, is_sent: IsSent) {
+        let entry = Entry {
+            key: row.key,
+            class,
+            offset: self.errors_end,
+            is_unsent: is_sent != IsSent::Yes,
+            is_row: is_sent != IsSent::Broken,
+            is_of_this_run: true,
+            last_at: None,
+            answer: None,
+        };
+        self.unresolved.append(row, entry);
+    }
+
+    fn append(&mut self, log: Log, seq: u64) -> Result<(), JournalError> {
+        if log == Log::Errors {
+            self.errors_end += self.line.len() as u64;
+        }
+        Ok(self.writer.append(log, &self.line, seq)?)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IsSent {
+    Yes,
+    Rejected,
+    Broken,
+}
+
+/// Removes an empty log of a run whose results went to standard output: nobody expects that file.
+fn leave_log(disk: &dyn Disk, paths: &RunPaths, is_empty: bool) -> Result<Option<PathBuf>, DiskFailure> {
+    let path: &Path = &paths.errors;
+    if paths.results.is_some() || !is_empty {
+        return Ok(Some(path.to_owned()));
+    }
+    disk.remove(path).map_err(DiskFailure::of("remove", path))?;
+    Ok(None)
+}

@@ -1,7 +1,7 @@
 //! Lines: what a finished row looks like in the results file and in the error log.
 //!
 //! Pure: values in, bytes out. Owns the shape of both kinds of line; knows nothing of files, order or durability
-//! ([`crate::journal`] does). One file per kind of line, [`json`] for the bytes.
+//! ([`crate::journal`] does). One file per kind of line, `json.rs` for the bytes.
 //!
 //! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and holds no other line
 //! break. What the API sent is copied byte for byte (but for line breaks outside strings).

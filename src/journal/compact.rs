@@ -1,0 +1,120 @@
+//! Compaction: the error log shrinks to the entries that count.
+//!
+//! The log is replaced as a whole, so a death at any step leaves the old log or the compacted one, and both mean the
+//! same. What removed entries said was spent is handed to `carry` before the log is replaced: a death between the two
+//! counts it twice, which for a budget is the safe side.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::disk::{Disk, DiskFailure, DiskFile, OpenMode};
+use super::lines::Lines;
+use super::manifest::Carried;
+use super::record::{Parsed, parse_error};
+use super::replace::replace;
+use super::unresolved::{Entry, Unresolved};
+
+/// Bytes gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Compacts the log at `path` to the entries of `unresolved`, whose offsets are moved along.
+///
+/// Does nothing when every line counts.
+///
+/// # Errors
+/// What failed; the log is then the old one or the compacted one.
+pub(super) fn compact(
+    disk: &dyn Disk,
+    path: &Path,
+    unresolved: &mut Unresolved,
+    carry: impl FnOnce(Carried) -> Result<(), DiskFailure>,
+) -> Result<(), DiskFailure> {
+    let kept = unresolved.offsets();
+    let log = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
+    let mut removed = Carried::default();
+    let mut removed_lines = 0_u64;
+    each_line(&*log, path, |offset, line| {
+        if !kept.contains(&offset) {
+            removed_lines += 1;
+            if let Parsed::Record(record) = parse_error(line) {
+                removed.add(record.account.spend, record.account.usage, record.account.maybe_paid);
+            }
+        }
+        Ok(())
+    })?;
+    if removed_lines == 0 {
+        return Ok(());
+    }
+    let mut moved = HashMap::new();
+    replace(disk, path, |copy, copy_path| {
+        let mut out = Output { copy, path: copy_path, buffer: Vec::new(), written: 0 };
+        each_line(&*log, path, |offset, line| {
+            if kept.contains(&offset) {
+                moved.insert(offset, out.end());
+                out.push(line)?;
+            }
+            Ok(())
+        })?;
+        out.flush()?;
+        carry(removed)
+    })?;
+    unresolved.moved(&moved);
+    Ok(())
+}
+
+/// Copies the rows of these entries, without those that could not be read, to a file of their own at `to`.
+///
+/// # Errors
+/// What failed.
+pub(super) fn copy_rows<'e>(
+    disk: &dyn Disk,
+    path: &Path,
+    entries: impl Iterator<Item = &'e Entry>,
+    to: &Path,
+) -> Result<(), DiskFailure> {
+    let log = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
+    let kept: std::collections::HashSet<u64> = entries.filter(|entry| entry.is_row).map(|entry| entry.offset).collect();
+    replace(disk, to, |copy, copy_path| {
+        let mut out = Output { copy, path: copy_path, buffer: Vec::new(), written: 0 };
+        each_line(&*log, path, |offset, line| if kept.contains(&offset) { out.push(line) } else { Ok(()) })?;
+        out.flush()
+    })
+}
+
+fn each_line(
+    log: &dyn DiskFile,
+    path: &Path,
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), DiskFailure>,
+) -> Result<(), DiskFailure> {
+    let mut lines = Lines::new(log);
+    while let Some(line) = lines.next().map_err(DiskFailure::of("read", path))? {
+        each(line.offset, line.bytes)?;
+    }
+    Ok(())
+}
+
+struct Output<'a> {
+    copy: &'a dyn DiskFile,
+    path: &'a Path,
+    buffer: Vec<u8>,
+    written: u64,
+}
+
+impl Output<'_> {
+    fn end(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn push(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
+        self.buffer.extend_from_slice(line);
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), DiskFailure> {
+        self.copy.write_at(&self.buffer, self.written).map_err(DiskFailure::of("write", self.path))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a journal can't be opened or written.
+
+use std::path::PathBuf;
+
+use super::disk::DiskFailure;
+
+/// Why a journal can't be opened or written. Nothing of somebody else's is ever changed before one of these.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Several inputs and no output.
+    #[error("{inputs} inputs need one output: name it with -o FILE")]
+    NeedsOutput {
+        /// How many.
+        inputs: usize,
+    },
+    /// An output is an input.
+    #[error("the output {} is the input {}: name another with -o or --errors", output.display(), input.display())]
+    OutputIsInput {
+        /// The output.
+        output: PathBuf,
+        /// The input.
+        input: PathBuf,
+    },
+    /// Results and error log are one file.
+    #[error("{} can't hold both results and errors: name another error log with --errors", path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something that is no regular file stands at an output's path.
+    #[error(
+        "the output {} is {what}: name a file, or - for standard output (write there directly, or behind >)",
+        path.display()
+    )]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there, with its article.
+        what: &'static str,
+    },
+    /// An output's folder is missing.
+    #[error("the folder {} of the output {} does not exist: create it or name another", folder.display(), path.display())]
+    MissingFolder {
+        /// The output.
+        path: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file at an output's path was not written by this program.
+    #[error("{} holds something else than results of claude-batch, and was left alone: name another file", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line between ours was not written by this program.
+    #[error(
+        "line {line} of {} is no line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
+        path.display()
+    )]
+    ForeignLine {
+        /// The file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+    },
+    /// A file was written by a later version of this program.
+    #[error("{} has the form {version} of a later claude-batch: run that version, or name another output", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version of its form.
+        version: u32,
+    },
+    /// The results came from elsewhere.
+    #[error(
+        "the results in {} come from {theirs}, this run would ask {ours}: name another output with -o, or start over \
+         with --fresh (the old file is kept)",
+        path.display()
+    )]
+    OtherOrigin {
+        /// The results file.
+        path: PathBuf,
+        /// Its origin.
+        theirs: String,
+        /// The present run's.
+        ours: String,
+    },
+    /// The error log belongs to other results.
+    #[error("{} holds failures of {results}: name another error log with --errors", path.display())]
+    OtherResults {
+        /// The error log.
+        path: PathBuf,
+        /// The results file it names.
+        results: String,
+    },
+    /// Another run uses the output.
+    #[error(
+        "another run{} is using {}: wait for it, or name another output with -o",
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+        path.display()
+    )]
+    Locked {
+        /// The results file.
+        path: PathBuf,
+        /// The other run's process, where known.
+        holder: Option<u32>,
+    },
+    /// Results go to standard output, so there is no run folder.
+    #[error("a run that writes to standard output can't be continued: name a results file with -o")]
+    NoFolder,
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskFailure),
+}

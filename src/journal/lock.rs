@@ -1,0 +1,76 @@
+//! The lock: one run at a time on one output.
+//!
+//! A file of its own in the run folder, because locks are mandatory on some systems and would keep people from reading
+//! their results. The system frees it at the death of its owner, so there is no stale lock. The file is never removed:
+//! removing it would let two runs lock two files of the same name. Who holds it stands in a file beside it, since a
+//! locked file can't be read everywhere.
+
+use std::path::Path;
+
+use super::JournalError;
+use super::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
+
+/// A held lock; dropping it frees it.
+pub(super) struct Lock {
+    _file: Box<dyn DiskFile>,
+}
+
+/// Locks the run folder.
+///
+/// Returns the lock and, on a file system without locks, a warning.
+///
+/// # Errors
+/// [`JournalError::Locked`] with the holder's process id where known; [`JournalError::Disk`].
+pub(super) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lock, Option<String>), JournalError> {
+    let path = folder.join("lock");
+    let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
+    let warning = match file.try_lock().map_err(DiskFailure::of("lock", &path))? {
+        LockAttempt::Locked => None,
+        LockAttempt::Held => {
+            return Err(JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) });
+        }
+        LockAttempt::Unsupported => Some(format!(
+            "the file system of {} has no locks: make sure that no other run uses the same output",
+            folder.display()
+        )),
+    };
+    write_holder(disk, folder)?;
+    Ok((Lock { _file: file }, warning))
+}
+
+fn write_holder(disk: &dyn Disk, folder: &Path) -> Result<(), JournalError> {
+    let path = folder.join("holder");
+    let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
+    let line = format!("{:<20}\n", std::process::id());
+    file.write_at(line.as_bytes(), 0).map_err(DiskFailure::of("write", &path))?;
+    Ok(())
+}
+
+fn read_holder(disk: &dyn Disk, folder: &Path) -> Option<u32> {
+    let file = disk.open(&folder.join("holder"), OpenMode::Read).ok()?;
+    let mut text = [0; 32];
+    let count = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mem_disk::MemDisk;
+    use super::*;
+
+    #[test]
+    fn a_held_lock_names_its_holder_and_dies_with_it() {
+        let disk = MemDisk::new();
+        let (folder, results) = (Path::new("o.run"), Path::new("o"));
+        let held = lock(&disk, folder, results).expect("nobody holds it");
+
+        let refused = lock(&disk, folder, results);
+        let after = disk.after_death();
+
+        let us = std::process::id();
+        assert!(matches!(refused, Err(JournalError::Locked { holder: Some(holder), .. }) if holder == us));
+        assert!(lock(&after, folder, results).is_ok());
+        drop(held);
+        assert!(lock(&disk, folder, results).is_ok());
+    }
+}

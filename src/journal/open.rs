@@ -1,0 +1,318 @@
+//! Opening: from names to a journal that takes lines, and what was there before.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, folder_of};
+use super::done::DoneSet;
+use super::inflight::{self, DeadRun, Inflight};
+use super::manifest::{self, Carried, FORMAT_VERSION, Manifest};
+use super::paths::with_suffix;
+use super::reading::{Pass, Totals, kind_of};
+use super::record::{Account, Parsed, parse_error, parse_result};
+use super::recover::{self, Scan};
+use super::unresolved::Unresolved;
+use super::writer::{Fsync, OnCommit, Target, Targets, Threading, Writer};
+use super::{Journal, JournalError, RunPaths, compact, lock};
+use crate::clock::RunClock;
+use crate::domain::ErrorClass;
+use crate::sink::RecordContext;
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Where the last one stopped, or at the beginning when there was none.
+    #[default]
+    Continue,
+    /// At the beginning: files of earlier runs are renamed to `<name>.old-<run>` (`<run>` being this run's id), never
+    /// removed, because they hold answers that were paid for. With `--fresh`.
+    Fresh,
+    /// With the rows of an error log, which is compacted first. With `resume`.
+    Resume,
+}
+
+/// What a journal needs to know.
+pub struct JournalOptions {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Where the files lie.
+    pub paths: RunPaths,
+    /// The inputs that are files: none of them may be an output.
+    pub inputs: Vec<PathBuf>,
+    /// Id of this run: unique, ASCII, at most 48 bytes, fit for a file name.
+    pub run: Arc<str>,
+    /// Who answers: `anthropic`.
+    pub provider: Arc<str>,
+    /// How rows are sent: `online`.
+    pub lane: &'static str,
+    /// Makes wall times.
+    pub clock: RunClock,
+    /// Date of the price table.
+    pub price_date: Option<Arc<str>>,
+    /// What the run is: origin, inputs, settings. The other members are filled in.
+    pub manifest: Manifest,
+    /// How it begins.
+    pub start: Start,
+    /// When lines are synced.
+    pub fsync: Fsync,
+    /// Who writes.
+    pub threading: Threading,
+    /// Standard output, for results without a file. Unused otherwise.
+    pub stdout: Option<Box<dyn Write + Send>>,
+}
+
+/// What was there before.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Rows that earlier runs finished.
+    pub done: DoneSet,
+    /// Sums over the life of the results.
+    pub totals: Totals,
+    /// Failures that still count, by class.
+    pub failed: BTreeMap<ErrorClass, u64>,
+    /// Rows that were in flight when the last run died and have no line: they may have been paid for. They are in
+    /// `totals.maybe_paid` too, once.
+    pub dead_in_flight: u64,
+    /// What was mended, one sentence each, for people.
+    pub notes: Vec<String>,
+    /// The last run's manifest, for the settings that `resume` takes over.
+    pub manifest: Option<Manifest>,
+}
+
+impl Journal {
+    /// Opens the journal of a run: checks, locks, recovers, and starts the writer.
+    ///
+    /// `on_commit` is told when lines are durable or can't be.
+    ///
+    /// # Errors
+    /// Any [`JournalError`] but `NeedsOutput`. Files of somebody else are untouched; files of ours are as they were or
+    /// mended.
+    pub fn open(options: JournalOptions, on_commit: OnCommit) -> Result<(Self, Recovered), JournalError> {
+        let JournalOptions { disk, paths, inputs, run, start, .. } = options;
+        paths.check(&inputs, start, &*disk)?;
+        let mut opening = Opening { disk: &*disk, paths: &paths, run: &run, recovered: Recovered::default() };
+        let is_known = opening.is_known()?;
+        opening.check_beginnings(is_known)?;
+        let lock = opening.lock()?;
+        let dead = opening.read_folder(&options.manifest.origin, start)?;
+        if start == Start::Fresh {
+            opening.set_aside()?;
+        }
+        let mut unresolved = opening.recover(is_known, &dead)?;
+        let recovered = opening.recovered;
+        let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead);
+        if let Some(folder) = paths.folder() {
+            manifest::write(&*disk, &folder, &manifest)?;
+        }
+        if start == Start::Resume {
+            compact_log(&*disk, &paths, &mut unresolved, &mut manifest)?;
+        }
+        let inflight = Inflight::create(&*disk, paths.folder().as_deref(), manifest.opening, &run)?;
+        let (targets, errors_end) = open_targets(&*disk, &paths, options.fsync, options.stdout)?;
+        let context = RecordContext {
+            run,
+            lane: options.lane,
+            provider: options.provider,
+            clock: options.clock,
+            price_date: options.price_date,
+            results: paths.results_beside_errors().map(Arc::from),
+        };
+        let writer = Writer::start(targets, options.threading, on_commit)?;
+        let line = Vec::new();
+        let journal =
+            Self { disk, paths, context, manifest, inflight, unresolved, errors_end, line, writer, _lock: lock };
+        Ok((journal, recovered))
+    }
+}
+
+/// A journal on its way.
+struct Opening<'a> {
+    disk: &'a dyn Disk,
+    paths: &'a RunPaths,
+    run: &'a str,
+    recovered: Recovered,
+}
+
+impl Opening<'_> {
+    /// Returns whether a run of ours was here: its manifest is.
+    fn is_known(&self) -> Result<bool, DiskFailure> {
+        self.paths.folder().map_or(Ok(false), |folder| manifest::exists(self.disk, &folder))
+    }
+
+    fn check_beginnings(&self, is_known: bool) -> Result<(), JournalError> {
+        if let Some(results) = &self.paths.results
+            && let Some(file) = self.existing(results)?
+        {
+            recover::check_beginning(&*file, results, is_known, |line| kind_of(&parse_result(line.bytes)))?;
+        }
+        if let Some(file) = self.existing(&self.paths.errors)? {
+            recover::check_beginning(&*file, &self.paths.errors, is_known, |line| kind_of(&parse_error(line.bytes)))?;
+        }
+        Ok(())
+    }
+
+    fn lock(&mut self) -> Result<Option<lock::Lock>, JournalError> {
+        let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
+        self.disk.create_folder(&folder).map_err(DiskFailure::of("create", &folder))?;
+        let (lock, warning) = lock::lock(self.disk, &folder, results)?;
+        self.recovered.notes.extend(warning);
+        Ok(Some(lock))
+    }
+
+    /// Reads manifest and slots; what of the slots is counted already, or belongs to results set aside, is left out.
+    fn read_folder(&mut self, origin: &str, start: Start) -> Result<DeadRun, JournalError> {
+        let Some(folder) = self.paths.folder() else { return Ok(DeadRun::default()) };
+        let mut dead = inflight::read_dead(self.disk, &folder)?;
+        let manifest = match start {
+            // The old folder's form does not matter when it is set aside.
+            Start::Fresh => None,
+            Start::Continue | Start::Resume => manifest::read(self.disk, &folder, &mut self.recovered.notes)?,
+        };
+        if let Some(manifest) = &manifest {
+            check_origin(self.paths, &manifest.origin, origin)?;
+        }
+        let counted = manifest.as_ref().map_or(0, |manifest| manifest.counted_opening);
+        if start == Start::Fresh || dead.opening <= counted {
+            dead.rows.clear();
+        }
+        self.recovered.manifest = manifest;
+        Ok(dead)
+    }
+
+    /// Renames what earlier runs left. The results go last but for the manifest: a death in between leaves either all
+    /// answers in place or none.
+    fn set_aside(&self) -> Result<(), JournalError> {
+        let suffix = format!(".old-{}", self.run);
+        for path in [Some(&self.paths.errors), self.paths.results.as_ref()].into_iter().flatten() {
+            if self.disk.kind(path).map_err(DiskFailure::of("look at", path))?.is_some() {
+                self.disk.rename(path, &with_suffix(path, &suffix)).map_err(DiskFailure::of("rename", path))?;
+                let folder = folder_of(path);
+                self.disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))?;
+            }
+        }
+        if let Some(folder) = self.paths.folder() {
+            manifest::set_aside(self.disk, &folder, &suffix)?;
+        }
+        Ok(())
+    }
+
+    /// Reads both files, mends them, and returns the failures that count.
+    fn recover(&mut self, is_known: bool, dead: &DeadRun) -> Result<Unresolved, JournalError> {
+        let mut pass = self.read_both(is_known, dead)?;
+        let moves_lines = [&pass.errors, &pass.results].into_iter().flatten().any(Scan::moves_lines);
+        self.mend(&pass)?;
+        if moves_lines {
+            pass = self.read_both(is_known, dead)?;
+        }
+        let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
+        let dead_in_flight = pass.dead.len() as u64;
+        pass.totals.add(Account {
+            usage: carried.usage,
+            spend: carried.spend(),
+            maybe_paid: carried.maybe_paid + dead_in_flight,
+        });
+        self.recovered.totals = pass.totals;
+        self.recovered.dead_in_flight = dead_in_flight;
+        self.recovered.failed = pass.unresolved.by_class();
+        self.recovered.done = DoneSet::new(pass.answered, pass.unresolved.for_done_set());
+        Ok(pass.unresolved)
+    }
+
+    fn read_both(&self, is_known: bool, dead: &DeadRun) -> Result<Pass, JournalError> {
+        let mut pass = Pass { dead: dead.rows.iter().copied().collect(), ..Pass::default() };
+        if let Some(file) = self.existing(&self.paths.errors)? {
+            pass.read_errors(&*file, self.paths, is_known, &dead.run)?;
+        }
+        if let Some(results) = &self.paths.results
+            && let Some(file) = self.existing(results)?
+        {
+            pass.read_results(&*file, results, is_known)?;
+        }
+        Ok(pass)
+    }
+
+    fn mend(&mut self, pass: &Pass) -> Result<(), DiskFailure> {
+        let results = self.paths.results.as_ref().zip(pass.results.as_ref());
+        let errors = pass.errors.as_ref().map(|scan| (&self.paths.errors, scan));
+        for (path, scan) in [results, errors].into_iter().flatten() {
+            let spare = with_suffix(path, &format!(".cut-{}", self.run));
+            recover::mend(self.disk, path, scan, &spare, &mut self.recovered.notes)?;
+        }
+        Ok(())
+    }
+
+    fn existing(&self, path: &Path) -> Result<Option<Box<dyn DiskFile>>, DiskFailure> {
+        match self.disk.kind(path).map_err(DiskFailure::of("look at", path))? {
+            Some(_) => self.disk.open(path, OpenMode::Read).map(Some).map_err(DiskFailure::of("open", path)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), JournalError> {
+    match &paths.results {
+        Some(path) if !theirs.is_empty() && theirs != ours => {
+            Err(JournalError::OtherOrigin { path: path.clone(), theirs: theirs.to_owned(), ours: ours.to_owned() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun) -> Manifest {
+    let before = recovered.manifest.as_ref();
+    let mut carried = before.map(|before| before.carried).unwrap_or_default();
+    carried.maybe_paid += recovered.dead_in_flight;
+    let last = before.map_or(0, |before| before.opening).max(dead.opening);
+    Manifest {
+        format: FORMAT_VERSION,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        run: run.to_owned(),
+        carried,
+        opening: last + 1,
+        counted_opening: last,
+        ..given
+    }
+}
+
+/// Compacts the error log; what removed lines said was spent goes to the manifest.
+pub(super) fn compact_log(
+    disk: &dyn Disk,
+    paths: &RunPaths,
+    unresolved: &mut Unresolved,
+    manifest: &mut Manifest,
+) -> Result<(), DiskFailure> {
+    let path = &paths.errors;
+    if disk.kind(path).map_err(DiskFailure::of("look at", path))?.is_none() {
+        return Ok(());
+    }
+    compact::compact(disk, path, unresolved, |removed: Carried| {
+        if removed == Carried::default() {
+            return Ok(());
+        }
+        manifest.carried.add(removed.spend(), removed.usage, removed.maybe_paid);
+        paths.folder().map_or(Ok(()), |folder| manifest::write(disk, &folder, manifest))
+    })
+}
+
+fn open_targets(
+    disk: &dyn Disk,
+    paths: &RunPaths,
+    fsync: Fsync,
+    stdout: Option<Box<dyn Write + Send>>,
+) -> Result<(Targets, u64), DiskFailure> {
+    let (results, _) = match &paths.results {
+        Some(path) => open_file(disk, path)?,
+        None => (Target::Stream(stdout.unwrap_or_else(|| Box::new(std::io::stdout()))), 0),
+    };
+    let (errors, errors_end) = open_file(disk, &paths.errors)?;
+    Ok((Targets { results, errors, fsync }, errors_end))
+}
+
+fn open_file(disk: &dyn Disk, path: &Path) -> Result<(Target, u64), DiskFailure> {
+    let file = disk.open(path, OpenMode::Edit).map_err(DiskFailure::of("open", path))?;
+    let end = file.size().map_err(DiskFailure::of("look at", path))?;
+    disk.sync_folder(folder_of(path)).map_err(DiskFailure::of("sync", folder_of(path)))?;
+    Ok((Target::File { file, path: path.to_owned(), end }, end))
+}

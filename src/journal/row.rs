@@ -1,0 +1,103 @@
+//! Rows as the journal knows them again: 16 bytes each.
+
+use std::fmt;
+
+use ring::digest::{Context, SHA256};
+
+use crate::domain::{Identity, Job, JobKey};
+
+/// Identity of a row across runs.
+///
+/// Shape: a label and a key of 64 bits each. The label of a named row is SHA-256 of its name, cut; that of an unnamed
+/// one is the other half of its key, moved by its occurrence number, so that label and key together hold all 128 bits
+/// of the key. The key is 0 for rows that never became a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId {
+    pub(super) label: u64,
+    pub(super) key: u64,
+}
+
+impl RowId {
+    /// Returns the identity of a job.
+    pub fn of(job: &Job) -> Self {
+        match job.identity {
+            Identity::Named => Self::named(&job.custom_id, Some(job.key)),
+            Identity::Nth(occurrence) => Self::nth(occurrence, job.key),
+        }
+    }
+
+    /// Returns the identity of a row that the user named; without a key when it never became a request.
+    pub fn named(custom_id: &str, key: Option<JobKey>) -> Self {
+        Self { label: hash(&[b"label", custom_id.as_bytes()]), key: key.map_or(0, |key| halves(key).0) }
+    }
+
+    /// Returns the identity of an unnamed row: the `occurrence`-th with this key.
+    pub fn nth(occurrence: u32, key: JobKey) -> Self {
+        let (key, rest) = halves(key);
+        // An odd factor, so that neighbouring occurrences land far apart; a permutation, so that none collide.
+        let label = rest.wrapping_add(u64::from(occurrence).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self { label, key }
+    }
+
+    /// Returns the identity of a row that could not be read.
+    pub fn broken(source: &str, line: u64, raw: &str) -> Self {
+        let label = hash(&[b"broken", source.as_bytes(), &line.to_be_bytes(), raw.as_bytes()]);
+        Self { label, key: 0 }
+    }
+
+    /// Returns the key's part that is kept, for display.
+    pub(super) fn key_part(self) -> KeyPart {
+        KeyPart(self.key)
+    }
+}
+
+/// The half of a [`JobKey`] that the journal remembers. Shown as the key's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPart(u64);
+
+impl fmt::Display for KeyPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "k1:{:016x}…", self.0)
+    }
+}
+
+fn halves(key: JobKey) -> (u64, u64) {
+    let whole = u128::from_be_bytes(key.0);
+    ((whole >> 64) as u64, whole as u64)
+}
+
+/// Returns 64 bits of SHA-256 over the parts, each after its length, so that no two lists of parts look alike.
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let digest = context.finish();
+    digest.as_ref().iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn occurrences_and_keys_tell_unnamed_rows_apart() {
+        let key = JobKey([1; 16]);
+        let mut other = key;
+        other.0[15] = 2;
+
+        assert_ne!(RowId::nth(0, key), RowId::nth(1, key));
+        assert_ne!(RowId::nth(0, key), RowId::nth(0, other));
+        assert_eq!(RowId::nth(3, key), RowId::nth(3, key));
+    }
+
+    #[test]
+    fn a_key_part_shows_the_beginning_of_the_key() {
+        let key = JobKey([0xab; 16]);
+
+        let shown = RowId::named("a", Some(key)).key_part().to_string();
+
+        assert!(key.to_string().starts_with(shown.trim_end_matches('…')));
+    }
+}

@@ -1,0 +1,766 @@
+//! The journal's promises, tried at every point instead of at samples: every fault, every death, every byte.
+//!
+//! The judge is a plain model: the ids whose commit was reported must be in the files, whole and once, whatever
+//! happened; and the same command, given again, must end with each row once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use claude_batch::clock::{Instant, RunClock};
+use claude_batch::domain::{
+    AttemptRecord, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params,
+    Quality, Usage,
+};
+use claude_batch::journal::{
+    Closed, Commit, Disk, Fsync, InputRead, Journal, JournalError, JournalOptions, Manifest, MemDisk, RealDisk,
+    Recovered, RowState, RunPaths, Slot, Start, Threading, read_error_log,
+};
+use claude_batch::source::BrokenRow;
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+const RESULTS: &str = "d/out.jsonl";
+const ERRORS: &str = "d/out.errors.jsonl";
+const ROWS: u64 = 12;
+
+// ---- every fault, every death -------------------------------------------------------------------------------------
+
+#[test]
+fn a_fault_at_any_change_loses_no_reported_row_and_the_next_run_ends() {
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other, io::ErrorKind::ReadOnlyFilesystem] {
+        let untouched = (0..).find(|&at| {
+            let disk = MemDisk::new();
+            disk.fail_at(at, kind);
+            let reported = run(&disk, "r1", FAILS);
+
+            check_kept(&disk, &reported.committed, at);
+            finish(&disk.after_death(), at);
+            reported.closed.is_some()
+        });
+        assert!(untouched.is_some_and(|at| at > 2 * ROWS), "every write and sync was tried");
+    }
+}
+
+#[test]
+fn a_death_at_any_change_loses_no_reported_row_and_the_next_run_ends() {
+    for torn in [0, 1, 100, usize::MAX] {
+        let untouched = (0..).find(|&at| {
+            let disk = MemDisk::new();
+            disk.die_at(at, torn);
+            let reported = run(&disk, "r1", FAILS);
+
+            let after = disk.after_death();
+            check_kept(&after, &reported.committed, at);
+            finish(&after, at);
+            reported.closed.is_some()
+        });
+        assert!(untouched.is_some_and(|at| at > 2 * ROWS), "every write and sync was tried");
+    }
+}
+
+#[test]
+fn deaths_during_recovery_and_compaction_end_in_a_start_that_works() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for first in 0..80 {
+        let mut disk = MemDisk::new();
+        disk.die_at(first, random.usize(0..300));
+        let mut committed = run(&disk, "r0", FAILS).committed;
+        for again in 1..=5 {
+            disk = disk.after_death();
+            disk.die_at(random.u64(0..16), random.usize(0..300));
+            committed.extend(run(&disk, &format!("r{again}"), FAILS).committed);
+        }
+
+        let after = disk.after_death();
+        check_kept(&after, &committed, first);
+        finish(&after, first);
+    }
+}
+
+#[test]
+fn a_loss_of_power_at_any_change_loses_no_reported_row() {
+    for at in 0..90 {
+        for seed in 0..12 {
+            let disk = MemDisk::new();
+            disk.die_at(at, 200);
+            let reported = run(&disk, "r1", FAILS);
+
+            let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed * 1000 + at));
+
+            let recovered = open(&after, "r2", Start::Continue).map(|(_, recovered)| recovered);
+            assert!(recovered.is_ok(), "death {at}, seed {seed}: {recovered:?}");
+            check_kept(&after, &reported.committed, at);
+            finish(&after.after_death(), at);
+        }
+    }
+}
+
+#[test]
+fn a_loss_of_power_while_groups_are_in_flight_leaves_holes_that_cost_only_themselves() {
+    for seed in 0..300 {
+        let disk = MemDisk::new();
+        let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
+        for id in 0..ROWS {
+            journal.append_outcome(&answered(id), None, id).expect("the disk works");
+        }
+
+        let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed));
+
+        finish(&after, seed);
+    }
+}
+
+#[test]
+fn every_prefix_of_the_results_recovers_its_whole_lines() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", NONE_FAIL);
+    let whole = disk.content(RESULTS).expect("the run wrote it");
+    for cut in 0..=whole.len() {
+        let torn = disk.after_death();
+        torn.put(RESULTS, &whole[..cut]);
+
+        let (_, recovered) = open(&torn, "r2", Start::Continue).expect("it can be recovered");
+
+        let breaks = whole[..cut].iter().filter(|&&byte| byte == b'\n').count();
+        let lacks_only_its_break = whole.get(cut) == Some(&b'\n');
+        assert_eq!(recovered.done.len(), breaks + usize::from(lacks_only_its_break), "cut at {cut}");
+        assert_eq!(ids(&torn, RESULTS).len(), recovered.done.len(), "cut at {cut}");
+        assert_eq!(recovered.notes.is_empty(), cut == 0 || whole[cut - 1] == b'\n', "cut at {cut}");
+    }
+}
+
+// ---- going on -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_row_that_was_answered_is_done_and_a_changed_one_is_told() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+
+    let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
+
+    let mut changed = job(2);
+    changed.key = key(99);
+    let mut elsewhere = job(3);
+    elsewhere.custom_id = "other.jsonl:77".to_owned();
+    let state = |job: &Job| recovered.done.state(job);
+    assert_eq!(state(&job(2)), RowState::Done);
+    assert!(
+        matches!(state(&changed), RowState::Changed { old_key } if key(2).to_string().starts_with(&old_key.to_string()[..12]))
+    );
+    assert_eq!(state(&elsewhere), RowState::Done, "an unnamed row is known by what it asks");
+    assert_eq!(state(&job(4)), RowState::Failed(ErrorClass::Server));
+    assert_eq!(state(&job(ROWS)), RowState::New);
+    assert_eq!(recovered.totals.ok, ROWS - FAILS.len() as u64);
+    assert_eq!(recovered.totals.spend, Money(ROWS as u128 * 1_500_000));
+    assert_eq!(recovered.totals.usage.output_tokens, ROWS * 7);
+    assert_eq!(recovered.failed, BTreeMap::from([(ErrorClass::Server, FAILS.len() as u64)]));
+}
+
+#[test]
+fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    let before = open(&disk, "r2", Start::Continue).expect("the disk works").1.totals;
+    let (mut journal, _) = open(&disk, "r3", Start::Resume).expect("the disk works");
+
+    let input = journal.write_resume_input(&[]).expect("there is a folder");
+    let again = ids(&disk, input);
+    for &id in FAILS {
+        journal.append_outcome(&answered(id), Some(Money(1_500_000)), id).expect("the disk works");
+    }
+    let closed = journal.close(InputRead::Part).expect("the disk works");
+
+    assert_eq!(again, FAILS.iter().map(|&id| label(id)).collect::<BTreeSet<_>>());
+    assert_eq!(closed.failed, BTreeMap::new());
+    assert_eq!(disk.content(ERRORS).as_deref(), Some(&b""[..]));
+    assert_eq!(ids(&disk, RESULTS).len() as u64, ROWS);
+    let after = open(&disk, "r4", Start::Continue).expect("the disk works").1.totals;
+    assert_eq!(after.spend, before.spend + Money(1_500_000 * FAILS.len() as u128));
+    assert_eq!(after.maybe_paid, before.maybe_paid + FAILS.len() as u64);
+}
+
+#[test]
+fn resume_takes_only_the_classes_asked_for_and_no_broken_rows() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    journal.append_outcome(&failed(0, ErrorClass::Server), None, 0).expect("the disk works");
+    journal.append_outcome(&failed(1, ErrorClass::Timeout), None, 1).expect("the disk works");
+    journal.append_broken(&broken(3), Instant::ZERO, 2).expect("the disk works");
+    journal.close(InputRead::Whole).expect("the disk works");
+
+    let log = read_error_log(Path::new(ERRORS), &disk).expect("it is a log");
+    let (journal, recovered) = open(&disk, "r2", Start::Resume).expect("the disk works");
+    let input = journal.write_resume_input(&[ErrorClass::Timeout]).expect("there is a folder");
+
+    assert_eq!(log.results.as_deref(), Some(Path::new(RESULTS)));
+    assert_eq!(log.rows, BTreeMap::from([(ErrorClass::Server, 1), (ErrorClass::Timeout, 1)]));
+    assert_eq!(log.broken, 1);
+    assert_eq!(recovered.failed.get(&ErrorClass::InvalidInput), Some(&1));
+    assert_eq!(ids(&disk, input), BTreeSet::from([label(1)]));
+}
+
+#[test]
+fn broken_rows_stand_in_the_log_once_and_leave_it_when_they_are_mended() {
+    let disk = MemDisk::new();
+    for run in ["r1", "r2"] {
+        let (mut journal, _) = open(&disk, run, Start::Continue).expect("the disk works");
+        journal.append_broken(&broken(3), Instant::ZERO, 0).expect("the disk works");
+        journal.append_broken(&broken(9), Instant::ZERO, 1).expect("the disk works");
+        let closed = journal.close(InputRead::Whole).expect("the disk works");
+        assert_eq!(closed.failed, BTreeMap::from([(ErrorClass::InvalidInput, 2)]));
+    }
+
+    let (journal, _) = open(&disk, "r3", Start::Continue).expect("the disk works");
+    let interrupted = journal.close(InputRead::Part).expect("the disk works");
+    let (journal, _) = open(&disk, "r4", Start::Continue).expect("the disk works");
+    let whole = journal.close(InputRead::Whole).expect("the disk works");
+
+    assert_eq!(interrupted.failed, BTreeMap::from([(ErrorClass::InvalidInput, 2)]));
+    assert_eq!(whole.failed, BTreeMap::new());
+}
+
+#[test]
+fn canceled_rows_are_pending() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    journal.append_outcome(&failed(0, ErrorClass::Canceled), None, 0).expect("the disk works");
+    journal.close(InputRead::Part).expect("the disk works");
+
+    let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
+
+    assert_eq!(recovered.done.state(&job(0)), RowState::New);
+}
+
+#[test]
+fn fresh_sets_the_old_files_aside_and_keeps_them() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    let (results, errors) = (disk.content(RESULTS), disk.content(ERRORS));
+
+    let (_, recovered) = open(&disk, "r2", Start::Fresh).expect("the disk works");
+
+    assert!(recovered.done.is_empty() && recovered.failed.is_empty() && recovered.totals.spend == Money::ZERO);
+    assert_eq!(disk.content("d/out.jsonl.old-r2"), results);
+    assert_eq!(disk.content("d/out.errors.jsonl.old-r2"), errors);
+    assert_eq!(disk.content(RESULTS).as_deref(), Some(&b""[..]));
+}
+
+// ---- what may have been paid --------------------------------------------------------------------------------------
+
+#[test]
+fn rows_in_flight_at_a_death_are_counted_once_and_no_row_with_a_line_is() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id)).expect("the disk works")).collect();
+    journal.append_outcome(&answered(0), None, 0).expect("the disk works");
+    journal.append_outcome(&failed(1, ErrorClass::Server), None, 1).expect("the disk works");
+    for slot in slots.into_iter().skip(5) {
+        journal.clear(slot).expect("the disk works");
+    }
+
+    // Rows 2, 3 and 4 were in flight; each start but the last dies early or late while it recovers.
+    let mut disk = disk.after_death();
+    let mut counts = Vec::new();
+    for again in 0..20 {
+        disk.die_at(again, 0);
+        let opened = open(&disk, &format!("again-{again}"), Start::Continue);
+        counts.extend(opened.ok().map(|(_, recovered)| recovered.dead_in_flight));
+        disk = disk.after_death();
+    }
+    let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
+
+    assert!(counts.iter().sum::<u64>() <= 3, "{counts:?}");
+    // Two attempts' worth stand in the lines of rows 0 and 1.
+    assert_eq!(recovered.totals.maybe_paid, 3 + 2);
+}
+
+#[test]
+fn a_retried_row_in_flight_counts_though_an_earlier_run_logged_it() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    let _slot = journal.mark(&job(FAILS[0])).expect("the disk works");
+
+    let (_, recovered) = open(&disk.after_death(), "r3", Start::Continue).expect("the disk works");
+
+    assert_eq!(recovered.dead_in_flight, 1);
+}
+
+#[test]
+fn a_clean_end_leaves_nothing_in_flight() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+
+    let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
+
+    assert_eq!(recovered.dead_in_flight, 0);
+    assert_eq!(disk.content("d/out.jsonl.run/inflight").map(|bytes| bytes.len()), Some(64));
+}
+
+// ---- what is refused ----------------------------------------------------------------------------------------------
+
+#[test]
+fn somebody_elses_files_are_refused_and_untouched() {
+    for content in
+        ["my notes\n", "my notes", "{\"custom_id\":\"a\",\"params\":{}}\n", "{\"prompt\":\"x\"}", "\u{feff}a,b\n1,2\n"]
+    {
+        for path in [RESULTS, ERRORS] {
+            for start in [Start::Continue, Start::Fresh, Start::Resume] {
+                let disk = MemDisk::new();
+                disk.put(path, content.as_bytes());
+
+                let refused = open(&disk, "r1", start);
+
+                assert!(matches!(refused, Err(JournalError::Foreign { .. })), "{content} {start:?}");
+                assert_eq!(disk.paths(), [PathBuf::from(path)], "nothing was made");
+                assert_eq!(disk.content(path).as_deref(), Some(content.as_bytes()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_foreign_line_between_results_is_refused_by_its_number_and_fresh_gets_past_it() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", NONE_FAIL);
+    let mut lines = disk.content(RESULTS).expect("the run wrote it");
+    let second = lines.iter().position(|&byte| byte == b'\n').expect("it has lines") + 1;
+    lines.splice(second..second, *b"note\n");
+    disk.put(RESULTS, &lines);
+
+    let refused = open(&disk, "r2", Start::Continue).map(|_| ());
+
+    assert!(matches!(refused, Err(JournalError::ForeignLine { line: 2, .. })));
+    assert_eq!(disk.content(RESULTS), Some(lines));
+    assert!(open(&disk, "r3", Start::Fresh).is_ok());
+}
+
+#[test]
+fn results_of_another_origin_are_refused() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    let other = Manifest { origin: "simulator".to_owned(), ..Manifest::default() };
+
+    let refused = Journal::open(JournalOptions { manifest: other, ..options(&disk, "r2") }, Box::new(|_| {}));
+
+    let message = refused.map(|_| ()).expect_err("it is refused").to_string();
+    assert!(message.contains("simulator") && message.contains("--fresh"), "{message}");
+}
+
+#[test]
+fn a_later_form_is_refused() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    disk.put("d/out.jsonl.run/manifest.json", br#"{"format":2,"origin":{}}"#);
+    let refused = open(&disk, "r2", Start::Continue).map(|_| ());
+    assert!(matches!(refused, Err(JournalError::NewerFormat { version: 2, .. })));
+
+    let lines = disk.content(RESULTS).expect("the run wrote it");
+    let later = String::from_utf8(lines).expect("it is text").replacen("\"v\":1", "\"v\":3", 1);
+    disk.put(RESULTS, later.as_bytes());
+    disk.put("d/out.jsonl.run/manifest.json", br#"{"format":1}"#);
+    let refused = open(&disk, "r3", Start::Continue).map(|_| ());
+    assert!(matches!(refused, Err(JournalError::NewerFormat { version: 3, .. })));
+}
+
+#[test]
+fn a_lost_or_damaged_run_folder_loses_only_convenience() {
+    for damage in [b"".as_slice(), b"\0\0\0\0", b"{\"format\":1,"] {
+        let disk = MemDisk::new();
+        run(&disk, "r1", FAILS);
+        disk.put("d/out.jsonl.run/manifest.json", damage);
+
+        let (_, recovered) = open(&disk, "r2", Start::Continue).expect("it can be gone on with");
+
+        assert_eq!(recovered.done.len() as u64, ROWS - FAILS.len() as u64);
+        assert_eq!(recovered.notes.len(), 1);
+    }
+}
+
+#[test]
+fn a_log_of_other_results_is_refused() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    let paths = RunPaths::given(Some("d/other.jsonl".into()), ERRORS.into());
+
+    let refused = Journal::open(JournalOptions { paths, ..options(&disk, "r2") }, Box::new(|_| {})).map(|_| ());
+
+    assert!(matches!(refused, Err(JournalError::OtherResults { results, .. }) if results == "out.jsonl"));
+}
+
+#[test]
+fn a_second_run_on_one_output_is_refused_until_the_first_is_gone() {
+    let disk = MemDisk::new();
+    let first = open(&disk, "r1", Start::Continue).expect("the disk works");
+
+    let second = open(&disk, "r2", Start::Continue).map(|_| ());
+    let after_death = open(&disk.after_death(), "r3", Start::Continue).map(|_| ());
+    drop(first);
+    let after_end = open(&disk, "r4", Start::Continue).map(|_| ());
+
+    assert!(matches!(second, Err(JournalError::Locked { holder: Some(_), .. })));
+    assert!(after_death.is_ok() && after_end.is_ok());
+}
+
+// ---- pipes, threads, real files -----------------------------------------------------------------------------------
+
+#[test]
+fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
+    #[derive(Clone, Default)]
+    struct Pipe(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panics").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    for fails in [NONE_FAIL, FAILS] {
+        let (disk, pipe) = (MemDisk::new(), Pipe::default());
+        let paths = RunPaths::given(None, "claude-batch.r1.errors.jsonl".into());
+        let options = JournalOptions { paths, stdout: Some(Box::new(pipe.clone())), ..options(&disk, "r1") };
+        let (mut journal, _) = Journal::open(options, Box::new(|_| {})).expect("the disk works");
+        for id in 0..ROWS {
+            journal.append_outcome(&outcome(id, fails), None, id).expect("the pipe works");
+        }
+
+        let closed = journal.close(InputRead::Whole).expect("the pipe works");
+
+        let piped = pipe.0.lock().expect("nobody panics").clone();
+        assert_eq!(lines(&piped).len(), ROWS as usize - fails.len());
+        assert_eq!(disk.paths().len(), usize::from(!fails.is_empty()));
+        assert_eq!(closed.errors.is_some(), !fails.is_empty());
+        if let Some(path) = closed.errors {
+            let log = read_error_log(&path, &disk).expect("it is a log");
+            assert_eq!((log.results, log.rows[&ErrorClass::Server]), (None, fails.len() as u64));
+        }
+    }
+}
+
+#[test]
+fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let paths = RunPaths::given(Some(folder.path().join("out.jsonl")), folder.path().join("out.errors.jsonl"));
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    for (run, from, to) in [("r1", 0, 300), ("r2", 300, 600)] {
+        let options = JournalOptions {
+            disk: Arc::clone(&disk),
+            paths: paths.clone(),
+            threading: Threading::Thread,
+            ..options(&MemDisk::new(), run)
+        };
+        let committed = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&committed);
+        let on_commit = Box::new(move |commit| seen.lock().expect("nobody panics").push(commit));
+        let (mut journal, recovered) = Journal::open(options, on_commit).expect("the disk works");
+        assert_eq!(recovered.done.len() as u64 + recovered.failed.values().sum::<u64>(), from);
+
+        for id in from..to {
+            journal.append_outcome(&outcome(id, FAILS), None, id).expect("the disk works");
+        }
+        journal.close(InputRead::Whole).expect("the disk works");
+
+        let committed = committed.lock().expect("nobody panics");
+        assert!(matches!(committed.last(), Some(Commit::Durable { up_to }) if *up_to == to - 1));
+    }
+    let content = std::fs::read(folder.path().join("out.jsonl")).expect("it is there");
+    assert_eq!(lines(&content).len(), 600 - FAILS.len());
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be read").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["out.errors.jsonl", "out.jsonl", "out.jsonl.run"]);
+}
+
+// ---- the done-set against a plain map -----------------------------------------------------------------------------
+
+#[derive(Clone, Debug)]
+struct Step {
+    name: Option<u8>,
+    key: u8,
+    occurrence: u8,
+    fails: bool,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let name = prop_oneof![Just(None), (0..6_u8).prop_map(Some)];
+    (name, 0..4_u8, 0..3_u8, any::<bool>()).prop_map(|(name, key, occurrence, fails)| Step {
+        name,
+        key,
+        occurrence,
+        fails,
+    })
+}
+
+impl Step {
+    fn job(&self) -> Job {
+        let mut job = job(u64::from(self.key));
+        job.custom_id = self.name.map_or_else(|| "in.jsonl:1".to_owned(), |name| format!("n{name}"));
+        job.identity = match self.name {
+            Some(_) => Identity::Named,
+            None => Identity::Nth(u32::from(self.occurrence)),
+        };
+        job
+    }
+
+    /// What tells the row from others, and whether it is a name.
+    fn row(&self) -> (Option<u8>, u8, u8) {
+        match self.name {
+            Some(name) => (Some(name), 0, 0),
+            None => (None, self.key, self.occurrence),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_done_set_answers_as_a_plain_map_would(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
+        let disk = MemDisk::new();
+        // By row: the key that was answered last, and the key that failed since.
+        let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
+        let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
+        for (number, steps) in runs.iter().enumerate() {
+            let (mut journal, _) = open(&disk, &format!("r{number}"), Start::Continue).expect("the disk works");
+            for (seq, step) in steps.iter().enumerate() {
+                let ended = if step.fails { server_fault() } else { answer() };
+                // A row that has its answer is not sent again.
+                if answered.get(&step.row()) == Some(&step.key) {
+                    continue;
+                }
+                let outcome = Outcome { job: Box::new(step.job()), attempts: Vec::new(), ended };
+                journal.append_outcome(&outcome, None, seq as u64).expect("the disk works");
+                match step.fails {
+                    true => { failures.insert(step.row(), step.key); }
+                    false => {
+                        failures.remove(&step.row());
+                        answered.insert(step.row(), step.key);
+                    }
+                }
+            }
+            journal.close(InputRead::Whole).expect("the disk works");
+        }
+
+        let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
+
+        for name in (0..7).map(|name| (name < 6).then_some(name)) {
+            for key in 0..4 {
+                for occurrence in 0..3 {
+                    let step = Step { name, key, occurrence, fails: false };
+                    let got = recovered.done.state(&step.job());
+                    let expected = match (answered.get(&step.row()), failures.get(&step.row()), name) {
+                        (Some(done), _, _) if *done == key => "done",
+                        (_, Some(failed), _) if *failed == key => "failed",
+                        (Some(_), _, Some(_)) => "changed",
+                        _ => "new",
+                    };
+                    let got = match got {
+                        RowState::Done => "done",
+                        RowState::Failed(_) => "failed",
+                        RowState::Changed { .. } => "changed",
+                        RowState::New => "new",
+                    };
+                    prop_assert_eq!(got, expected, "{:?}", step);
+                }
+            }
+        }
+    }
+}
+
+// ---- runs ---------------------------------------------------------------------------------------------------------
+
+/// Rows that fail.
+const FAILS: &[u64] = &[1, 4, 5];
+const NONE_FAIL: &[u64] = &[];
+
+#[derive(Debug, Default)]
+struct Reported {
+    /// Labels whose line was reported durable.
+    committed: BTreeSet<String>,
+    /// What closing said; `None` when anything failed.
+    closed: Option<Closed>,
+}
+
+/// Runs what is left of all rows, as far as the disk lets it.
+fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
+    let commits = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&commits);
+    let on_commit = Box::new(move |commit| seen.lock().expect("nobody panics").push(commit));
+    let mut reported = Reported::default();
+    let Ok((mut journal, recovered)) = Journal::open(options(disk, run), on_commit) else { return reported };
+    let mut is_whole = true;
+    for id in (0..ROWS).filter(|&id| recovered.done.state(&job(id)) != RowState::Done) {
+        let Ok(slot) = journal.mark(&job(id)) else {
+            is_whole = false;
+            break;
+        };
+        let done = journal.append_outcome(&outcome(id, fails), Some(Money(1_500_000)), id);
+        if done.is_err() || journal.clear(slot).is_err() {
+            is_whole = false;
+            break;
+        }
+    }
+    for commit in commits.lock().expect("nobody panics").iter() {
+        match commit {
+            Commit::Durable { up_to } => reported.committed.insert(label(*up_to)),
+            Commit::Failed(_) => false,
+        };
+    }
+    reported.closed = journal.close(InputRead::Whole).ok().filter(|_| is_whole);
+    reported
+}
+
+/// Asserts that every reported row has its line. A failed row that was answered since may have left the log.
+fn check_kept(disk: &MemDisk, committed: &BTreeSet<String>, at: u64) {
+    let kept: BTreeSet<String> = [RESULTS, ERRORS].into_iter().flat_map(|path| whole_ids(disk, path)).collect();
+    let lost: Vec<_> = committed.difference(&kept).collect();
+    assert!(lost.is_empty(), "at {at}: {lost:?} were reported and are gone");
+}
+
+/// Gives the same command again on a disk that works, and asserts that it ends with each row once.
+fn finish(disk: &MemDisk, at: u64) {
+    let reported = run(disk, "again", FAILS);
+
+    assert!(reported.closed.is_some(), "at {at}: the next run fails");
+    let (results, errors) = (ids(disk, RESULTS), ids(disk, ERRORS));
+    assert_eq!(results.len() + errors.len(), ROWS as usize, "at {at}");
+    assert!(results.is_disjoint(&errors), "at {at}");
+    assert!(FAILS.iter().all(|&id| errors.contains(&label(id)) || results.contains(&label(id))), "at {at}");
+    let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
+    assert_eq!(left_over, None, "at {at}");
+}
+
+fn open(disk: &MemDisk, run: &str, start: Start) -> Result<(Journal, Recovered), JournalError> {
+    open_with(disk, run, start, Fsync::Batch)
+}
+
+fn open_with(disk: &MemDisk, run: &str, start: Start, fsync: Fsync) -> Result<(Journal, Recovered), JournalError> {
+    Journal::open(JournalOptions { start, fsync, ..options(disk, run) }, Box::new(|_| {}))
+}
+
+fn options(disk: &MemDisk, run: &str) -> JournalOptions {
+    JournalOptions {
+        disk: Arc::new(disk.clone()),
+        paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
+        inputs: vec!["d/in.jsonl".into()],
+        run: run.into(),
+        provider: "anthropic".into(),
+        lane: "online",
+        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+        price_date: None,
+        manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
+        start: Start::Continue,
+        fsync: Fsync::Batch,
+        threading: Threading::Inline,
+        stdout: None,
+    }
+}
+
+/// Returns the labels of a file's lines, each of which must be JSON and stand there once.
+fn ids(disk: &MemDisk, path: impl AsRef<Path>) -> BTreeSet<String> {
+    let lines = lines(&disk.content(path).unwrap_or_default());
+    let ids: BTreeSet<String> = lines.iter().map(label_of).collect();
+    assert_eq!(ids.len(), lines.len(), "each row once");
+    ids
+}
+
+/// Returns the labels of whole lines, whatever else is there.
+fn whole_ids(disk: &MemDisk, path: &str) -> Vec<String> {
+    let content = disk.content(path).unwrap_or_default();
+    let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    whole.map(|line| label_of(&line)).collect()
+}
+
+fn lines(content: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(content).expect("files are text");
+    assert!(text.is_empty() || text.ends_with('\n'), "no torn line is left");
+    text.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect()
+}
+
+fn label_of(line: &Value) -> String {
+    line["custom_id"].as_str().expect("every row has a label").to_owned()
+}
+
+// ---- rows ---------------------------------------------------------------------------------------------------------
+
+/// Even rows are named, odd ones are not.
+fn job(id: u64) -> Job {
+    let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes JSON");
+    Job {
+        id: JobId(id),
+        custom_id: label(id),
+        key: key(id),
+        identity: if id.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) },
+        model: "m".into(),
+        params: Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))]),
+        extra: Params::default(),
+        origin: Origin { source: "in.jsonl".into(), line: id + 1 },
+    }
+}
+
+fn label(id: u64) -> String {
+    if id.is_multiple_of(2) { format!("row-{id}") } else { format!("in.jsonl:{}", id + 1) }
+}
+
+fn key(id: u64) -> JobKey {
+    let digest = u128::from(id + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
+    JobKey(digest.to_be_bytes())
+}
+
+fn outcome(id: u64, fails: &[u64]) -> Outcome {
+    if fails.contains(&id) { failed(id, ErrorClass::Server) } else { answered(id) }
+}
+
+fn answered(id: u64) -> Outcome {
+    ended(id, answer())
+}
+
+fn failed(id: u64, class: ErrorClass) -> Outcome {
+    let Ended::Failed { failure, is_retryable, .. } = server_fault() else { unreachable!("it is a failure") };
+    ended(id, Ended::Failed { class, failure, is_retryable })
+}
+
+fn ended(id: u64, ended: Ended) -> Outcome {
+    let attempt = AttemptRecord {
+        started_at: Instant::from_millis(id * 10),
+        ended_at: Instant::from_millis(id * 10 + 5),
+        failed: None,
+        maybe_paid: true,
+        usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
+        request_id: Some(format!("req_{id}")),
+    };
+    Outcome { job: Box::new(job(id)), attempts: vec![attempt], ended }
+}
+
+fn answer() -> Ended {
+    let json = r#"{"id":"msg_1","content":[{"type":"text","text":"line\u2028 “é” \\ \" \u0000 ünï 😀"}]}"#;
+    Ended::Succeeded(Message {
+        json: json.as_bytes().into(),
+        usage: Usage::default(),
+        stop_reason: Some("end_turn".to_owned()),
+        quality: Quality::Ok,
+    })
+}
+
+fn server_fault() -> Ended {
+    let failure = Failure { status: Some(500), message: "out of order".to_owned(), ..Failure::default() };
+    Ended::Failed { class: ErrorClass::Server, failure, is_retryable: true }
+}
+
+fn broken(line: u64) -> BrokenRow {
+    BrokenRow {
+        origin: Origin { source: "in.jsonl".into(), line },
+        custom_id: None,
+        column: Some(1),
+        byte_offset: line * 10,
+        raw: b"{broken".to_vec(),
+        message: "no JSON".to_owned(),
+    }
+}
