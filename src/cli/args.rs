@@ -1,0 +1,296 @@
+//! The command line as typed: subcommands and flags.
+//!
+//! Every flag is optional and has no default here: defaults are in [`super::config`], else a default would look like a
+//! choice and win over the configuration file. The flags are also the keys of `claude-batch.toml` and, as
+//! `CLAUDE_BATCH_…`, environment variables; all three are read by the parsers of this one table. (clap's own `env` is
+//! not used: it reads the process's variables, which tests can't set, and can't say which variable is wrong.)
+//!
+//! The key is never a flag: arguments show in process lists. `--api-key` exists to say so, without echoing the value.
+
+pub mod groups;
+pub mod layered;
+pub mod values;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use self::groups::{
+    ConnectionArgs, DisplayArgs, FaultArgs, KeyArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs, RequestArgs,
+    RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+};
+use self::layered::{Layered, layered};
+use super::exit::TABLE;
+use crate::domain::{ErrorClass, Tier};
+
+/// Runs files of prompts through the Claude Messages API, at the limit your tier allows.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "claude-batch", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Answer every prompt of the inputs, or go on where an earlier run stopped
+    #[command(after_help = run_help())]
+    Run(Box<RunArgs>),
+    /// Run failed rows again, from the error log of a run
+    #[command(after_help = RESUME_HELP)]
+    Resume(Box<ResumeArgs>),
+    /// Estimate tokens, cost and time; send nothing
+    Plan(Box<PlanArgs>),
+    /// Read and check everything; send nothing
+    Check(Box<CheckArgs>),
+    /// Show the limits of each tier, with their dates
+    Limits(LimitsArgs),
+    /// Show what a running or stopped run has done and how to go on
+    Status(StatusArgs),
+    /// Run a local server that behaves as the API does
+    Simulate(SimulateArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  claude-batch run prompts.jsonl --tier 2
+  claude-batch run tickets.csv -t 'Classify this ticket: {{body}}' --max-cost 40
+  cat prompts.jsonl | claude-batch run --tier 2 > results.jsonl
+  claude-batch run prompts.jsonl --simulate        (a rehearsal, without a key)
+
+Every flag is also an environment variable (--max-retries: CLAUDE_BATCH_MAX_RETRIES) and a key of
+claude-batch.toml (max-retries), in your configuration folder or the working folder.
+The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or --api-key-file or --api-key-cmd.
+
+Exit codes:
+";
+
+const RESUME_HELP: &str = "\
+Examples:
+  claude-batch resume prompts.errors.jsonl
+  claude-batch resume prompts.errors.jsonl --only timeout,network";
+
+fn run_help() -> String {
+    format!("{RUN_EXAMPLES}{TABLE}")
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Files to read; - or nothing for standard input
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
+    pub inputs: Vec<PathBuf>,
+    /// Everything else.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Arguments of `resume`. The rows bring their own parameters, so there are no flags for those.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ResumeArgs {
+    /// Error logs of earlier runs
+    #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
+    pub errors: Vec<PathBuf>,
+    /// Only rows that failed in these classes
+    #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = values::one_of(&values::CLASSES))]
+    pub only: Vec<ErrorClass>,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
+    speed: SpeedArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+    #[command(flatten)]
+    money: MoneyArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    simulation: SimulationArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    display: DisplayArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl ResumeArgs {
+    /// Returns the flags as settings.
+    pub fn settings(&self) -> Settings {
+        let Self { wire, speed, faults, money, prices, simulation, connection, display, storage, place, key, .. } =
+            self.clone();
+        Settings {
+            wire,
+            speed,
+            faults,
+            money,
+            prices,
+            simulation,
+            connection,
+            display,
+            storage,
+            place,
+            key,
+            ..Settings::default()
+        }
+    }
+}
+
+/// Arguments of `plan`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanArgs {
+    /// Files to read; - or nothing for standard input
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
+    pub inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    speed: SpeedArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl PlanArgs {
+    /// Returns the flags as settings.
+    pub fn settings(&self) -> Settings {
+        let Self { inputs: _, source, request, speed, prices, place } = self.clone();
+        Settings { source, request, speed, prices, place, ..Settings::default() }
+    }
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CheckArgs {
+    /// Files to read; - or nothing for standard input
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
+    pub inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl CheckArgs {
+    /// Returns the flags as settings.
+    pub fn settings(&self) -> Settings {
+        let Self { inputs: _, source, request, place } = self.clone();
+        Settings { source, request, place, ..Settings::default() }
+    }
+}
+
+/// Arguments of `limits`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LimitsArgs {
+    /// Only this tier
+    #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
+    pub tier: Option<Tier>,
+    /// Only limits that hold for this model
+    #[arg(short, long)]
+    pub model: Option<String>,
+}
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArgs {
+    /// The results file of a run, or its run folder; by default those in the working folder
+    #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub run: Option<PathBuf>,
+}
+
+/// Arguments of `simulate`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SimulateArgs {
+    /// Port on the loopback address; 0 takes a free one [default: 8080]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// File of faults to make, with their shares
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, alias = "simulate-faults")]
+    pub faults: Option<PathBuf>,
+    /// Tier whose limits it keeps [default: 1]
+    #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
+    pub tier: Option<Tier>,
+    /// Seed of everything random [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// All settings of one layer: typed flags, environment, profile or file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Settings {
+    /// How inputs are read.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Parameters of every request.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// How requests are put.
+    #[command(flatten)]
+    pub wire: WireArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// How fast.
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+    /// What happens on faults.
+    #[command(flatten)]
+    pub faults: FaultArgs,
+    /// When to stop.
+    #[command(flatten)]
+    pub money: MoneyArgs,
+    /// What tokens cost.
+    #[command(flatten)]
+    pub prices: PriceArgs,
+    /// Which rows run again.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+    /// Rehearsals.
+    #[command(flatten)]
+    pub simulation: SimulationArgs,
+    /// Which server.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// What is shown.
+    #[command(flatten)]
+    pub display: DisplayArgs,
+    /// How results are kept.
+    #[command(flatten)]
+    pub storage: StorageArgs,
+    /// Where further settings are.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Where the key is.
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+layered! {
+    Settings {
+        source, request, wire, output, speed, faults, money, prices, rows, simulation, connection, display, storage,
+        place, key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

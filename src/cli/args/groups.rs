@@ -1,0 +1,302 @@
+//! The flags, in the groups that subcommands are made of.
+//!
+//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower one turned on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueHint};
+
+use super::layered::{Layered, layered};
+use super::values::{
+    self, Concurrency, Fsync, HaltRule, Header, Headroom, InputFormat, Param, Refused, RefusedKey, StreamMode,
+};
+use crate::domain::{Money, Tier};
+use crate::report::ProgressKind;
+
+/// How inputs are read.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Input")]
+pub struct SourceArgs {
+    /// Format of the inputs [default: auto, by name and content]
+    #[arg(long, value_parser = values::one_of(&values::FORMATS))]
+    pub format: Option<InputFormat>,
+    /// Column with each row's id
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Prompt with {{column}} in it, or @FILE
+    #[arg(short, long, value_name = "TEXT")]
+    pub template: Option<String>,
+    /// Only the first N rows (after --skip)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Leave out the first N rows
+    #[arg(long, value_name = "N")]
+    pub skip: Option<u64>,
+    /// Refuse to start when any row is broken
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub strict: Option<bool>,
+}
+
+/// Parameters of every request; a row's own win.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Request (a row's own parameters win)")]
+pub struct RequestArgs {
+    /// Model [default: claude-haiku-4-5]
+    #[arg(short, long)]
+    pub model: Option<String>,
+    /// System prompt, or @FILE
+    #[arg(short, long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Longest answer, in tokens [default: 1024]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive_u32)]
+    pub max_tokens: Option<u32>,
+    /// Any other parameter, as KEY=JSON; repeatable
+    #[arg(long, value_name = "KEY=JSON", value_parser = values::param)]
+    pub param: Vec<Param>,
+}
+
+/// How requests are put.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Request (a row's own parameters win)")]
+pub struct WireArgs {
+    /// Whether answers are streamed inside [default: auto]
+    #[arg(long, value_parser = values::one_of(&values::STREAMS))]
+    pub stream: Option<StreamMode>,
+    /// anthropic-version [default: 2023-06-01]
+    #[arg(long, value_name = "DATE", value_parser = values::token)]
+    pub api_version: Option<String>,
+    /// anthropic-beta values; repeatable
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::token)]
+    pub beta: Vec<String>,
+    /// Another header, as 'Name: value'; repeatable
+    #[arg(long, value_name = "HEADER", value_parser = values::HeaderParser)]
+    pub header: Vec<Header>,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Results file, or - [default: beside the input]
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Error log [default: beside the results]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub errors: Option<PathBuf>,
+}
+
+/// How fast.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Speed")]
+pub struct SpeedArgs {
+    /// Tier of your organization [default: auto, from what responses say]
+    #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
+    pub tier: Option<Tier>,
+    /// Requests a minute, instead of the tier's
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::rate)]
+    pub rpm: Option<u32>,
+    /// Input tokens a minute, instead of the tier's
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::rate)]
+    pub itpm: Option<u32>,
+    /// Output tokens a minute, instead of the tier's
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::rate)]
+    pub otpm: Option<u32>,
+    /// Share of the limits left unused: auto or a percentage [default: auto]
+    #[arg(long, value_name = "PCT", allow_negative_numbers = true, value_parser = values::headroom)]
+    pub headroom: Option<Headroom>,
+    /// Most requests in flight: auto or a number [default: auto]
+    #[arg(short, long, value_name = "N", alias = "max-concurrency", allow_negative_numbers = true,
+        value_parser = values::concurrency)]
+    pub concurrency: Option<Concurrency>,
+    /// Use HTTP/2
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub http2: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = values::refuse_tpm)]
+    tpm: Option<Refused>,
+}
+
+/// What happens on faults.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Faults")]
+pub struct FaultArgs {
+    /// Tries after the first, for faults of server and network [default: 8]
+    #[arg(long, value_name = "N")]
+    pub max_retries: Option<u32>,
+    /// Longest wait for a limit, an overload or a dead endpoint [default: 30m]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::duration)]
+    pub retry_for: Option<Duration>,
+    /// Longest time for one request [default: 600s]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::positive_duration)]
+    pub timeout: Option<Duration>,
+    /// Longest silence within a streamed answer [default: 60s]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::positive_duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Fail rows whose attempt may have been paid, instead of trying again
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub no_retry_ambiguous: Option<bool>,
+    /// When failures stop the run: first-ten, never, fail=N or fail=PCT% [default: first-ten]
+    #[arg(long, value_name = "RULE", value_parser = values::halt)]
+    pub halt: Option<HaltRule>,
+    /// Longest wait for what is in flight after a signal [default: none for INT, 30s for TERM and HUP]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::duration)]
+    pub grace: Option<Duration>,
+}
+
+/// When to stop.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Money")]
+pub struct MoneyArgs {
+    /// Most dollars over the life of the results
+    #[arg(long, value_name = "USD", alias = "budget", allow_negative_numbers = true, value_parser = values::dollars)]
+    pub max_cost: Option<Money>,
+    /// Most requests of this run
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive_u64)]
+    pub max_requests: Option<u64>,
+    /// Longest time for this run
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::positive_duration)]
+    pub max_time: Option<Duration>,
+    /// Show what would be sent, and what it costs; send nothing
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub dry_run: Option<bool>,
+    /// Do not ask before an expensive run
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub yes: Option<bool>,
+}
+
+/// What tokens cost.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Money")]
+pub struct PriceArgs {
+    /// Prices over the built-in ones
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub prices: Option<PathBuf>,
+}
+
+/// Which rows run again.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct RowsArgs {
+    /// Start over: set the earlier results aside
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch, conflicts_with_all = ["retry_failed", "rerun_changed"])]
+    pub fresh: Option<bool>,
+    /// Try failed rows again, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub retry_failed: Option<bool>,
+    /// Run rows again that changed since they were answered
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub rerun_changed: Option<bool>,
+}
+
+/// Rehearsals.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct SimulationArgs {
+    /// Rehearse against a built-in server; needs no key
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub simulate: Option<bool>,
+    /// Faults that server makes
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub simulate_faults: Option<PathBuf>,
+}
+
+/// Which server.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct ConnectionArgs {
+    /// Another server than the API, without /v1
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// Allow http:// to other machines
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub allow_http: Option<bool>,
+    /// Certificates to trust besides the system's, as PEM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct DisplayArgs {
+    /// How progress is shown on standard error [default: auto]
+    #[arg(long, value_name = "KIND", value_parser = values::one_of(&values::PROGRESS))]
+    pub progress: Option<ProgressKind>,
+    /// Say nothing but errors
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch, conflicts_with = "verbose")]
+    pub quiet: Option<bool>,
+    /// Say more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are kept.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct StorageArgs {
+    /// When results are forced to disk [default: batch, at least once a second]
+    #[arg(long, value_parser = values::one_of(&values::FSYNCS))]
+    pub fsync: Option<Fsync>,
+}
+
+/// Where further settings are.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct PlaceArgs {
+    /// Configuration file, instead of claude-batch.toml
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Profile of the configuration to use
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Where the key is.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Key")]
+pub struct KeyArgs {
+    /// File with the API key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
+    pub api_key_file: Option<PathBuf>,
+    /// Command that prints the API key; split at blanks, no shell
+    #[arg(long, value_name = "CMD")]
+    pub api_key_cmd: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = RefusedKey,
+        aliases = ["api_key", "apikey", "key", "auth-token", "token"])]
+    api_key: Option<Refused>,
+}
+
+layered! {
+    SourceArgs { format, id, template, limit, skip, strict }
+    RequestArgs { model, system, max_tokens, param }
+    WireArgs { stream, api_version, beta, header }
+    OutputArgs { output, errors }
+    SpeedArgs { tier, rpm, itpm, otpm, headroom, concurrency, http2, tpm }
+    FaultArgs { max_retries, retry_for, timeout, idle_timeout, no_retry_ambiguous, halt, grace }
+    MoneyArgs { max_cost, max_requests, max_time, dry_run, yes }
+    PriceArgs { prices }
+    RowsArgs { fresh, retry_failed, rerun_changed }
+    SimulationArgs { simulate, simulate_faults }
+    ConnectionArgs { base_url, allow_http, ca_file }
+    DisplayArgs { progress, quiet, verbose }
+    StorageArgs { fsync }
+    PlaceArgs { config, profile }
+}
+
+impl Layered for KeyArgs {
+    /// File and command are two answers to one question: a higher layer's one replaces both.
+    fn over(self, lower: Self) -> Self {
+        if self.api_key_file.is_some() || self.api_key_cmd.is_some() { self } else { lower }
+    }
+}
