@@ -99,6 +99,43 @@ fn a_loss_of_power_at_any_change_loses_no_reported_row() {
 }
 
 #[test]
+fn a_loss_of_power_during_compaction_loses_no_entry() {
+    for at in 0..60 {
+        for seed in 0..12 {
+            let disk = MemDisk::new();
+            let mut committed = run(&disk, "r1", FAILS).committed;
+            let disk = disk.after_death();
+            disk.die_at(at, 50);
+            // One of the failed rows is answered, so the log shrinks to the others.
+            committed.extend(run(&disk, "r2", &FAILS[1..]).committed);
+
+            let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed * 1000 + at));
+
+            check_kept(&after, &committed, at);
+            finish(&after, at);
+        }
+    }
+}
+
+#[test]
+fn what_a_start_found_done_is_durable_from_there_on() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
+    for id in 0..ROWS {
+        journal.append_outcome(&answered(id), None, id).expect("the disk works");
+    }
+    let disk = disk.after_death();
+    let (_, found) = open(&disk, "r2", Start::Continue).expect("the disk works");
+
+    for seed in 0..20 {
+        let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed));
+        let (_, recovered) = open(&after, "r3", Start::Continue).expect("the disk works");
+        assert_eq!(recovered.done.len(), found.done.len(), "seed {seed}");
+    }
+    assert_eq!(found.done.len() as u64, ROWS);
+}
+
+#[test]
 fn a_loss_of_power_while_groups_are_in_flight_leaves_holes_that_cost_only_themselves() {
     for seed in 0..300 {
         let disk = MemDisk::new();
@@ -287,6 +324,23 @@ fn a_retried_row_in_flight_counts_though_an_earlier_run_logged_it() {
     let (_, recovered) = open(&disk.after_death(), "r3", Start::Continue).expect("the disk works");
 
     assert_eq!(recovered.dead_in_flight, 1);
+}
+
+#[test]
+fn a_run_whose_disk_failed_does_not_close_and_keeps_its_slots() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    let _slot = journal.mark(&job(0)).expect("the disk works");
+    disk.fail_at(disk.changes(), io::ErrorKind::StorageFull);
+
+    let appended = journal.append_outcome(&answered(0), None, 0);
+    let after = journal.append_outcome(&answered(1), None, 1);
+    let closed = journal.close(InputRead::Part);
+
+    assert!(matches!(appended, Err(JournalError::Disk(failure)) if failure.is_full()));
+    assert!(after.is_err() && closed.is_err());
+    let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    assert_eq!((recovered.dead_in_flight, recovered.done.len()), (1, 0));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::inflight::{self, DeadRun, Inflight};
 use super::manifest::{self, Carried, FORMAT_VERSION, Manifest};
 use super::paths::with_suffix;
 use super::reading::{Pass, Totals, kind_of};
-use super::record::{Account, Parsed, parse_error, parse_result};
+use super::record::{Account, parse_error, parse_result};
 use super::recover::{self, Scan};
 use super::unresolved::Unresolved;
 use super::writer::{Fsync, OnCommit, Target, Targets, Threading, Writer};
