@@ -1,19 +1,15 @@
 //! One attempt: a request goes out, its head and its end are reported.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::classify::classify;
 use crate::clock::RunClock;
 use crate::domain::{ErrorClass, Failure, RateSignals, Verdict};
-use crate::provider::{Provider, WireRequest};
+use crate::provider::{Provider, Reply, WireRequest};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport};
-
-/// How long a complete answer's connection may take to end its body, so that it can be used again.
-const TAIL: Duration = Duration::from_secs(1);
 
 /// What an attempt reports.
 #[derive(Debug)]
@@ -41,19 +37,36 @@ pub(super) async fn attempt<T: Transport>(
     let signals = provider.rate_signals(exchange.head(), clock.wall(clock.now()));
     end.report_head(exchange.head().status, signals, provider.request_id(exchange.head()));
     let mut decoder = provider.decoder(exchange.head());
-    let is_at_end = loop {
+    let fault = loop {
         match exchange.chunk().await {
-            Ok(Some(chunk)) if decoder.push(&chunk) => break false,
+            Ok(Some(chunk)) if decoder.push(&chunk) => {
+                exchange.drain().await;
+                break None;
+            }
             Ok(Some(_)) => {}
-            Ok(None) => break true,
-            Err(error) => return end.report(classify(Err(error), &signals)),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
         }
     };
-    end.report(classify(Ok((exchange.head(), decoder.finish())), &signals));
-    if !is_at_end {
-        // A body read to its end lets the connection serve the next request.
-        let _ = tokio::time::timeout(TAIL, exchange.chunk()).await;
+    let reply = decoder.finish();
+    end.report(match fault {
+        // An error whose body broke off is still that error.
+        Some(_) if !(200..300).contains(&exchange.head().status) => classify(Ok((exchange.head(), reply)), &signals),
+        Some(error) => with_usage(classify(Err(error), &signals), &reply),
+        None => classify(Ok((exchange.head(), reply)), &signals),
+    });
+}
+
+/// Keeps what a broken answer is known to have used.
+fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
+    let known = match reply {
+        Reply::Message(message) => message.usage,
+        Reply::Error { failure, .. } | Reply::Broken { failure } => failure.usage,
+    };
+    if let Verdict::Transient { failure, .. } | Verdict::Rejected { failure, .. } = &mut verdict {
+        failure.usage = known;
     }
+    verdict
 }
 
 /// Reports one end, whatever happens to the task.

@@ -10,6 +10,8 @@ use claude_batch::limiter::pool::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
 use serde_json::value::RawValue;
 
+pub mod whole;
+
 /// A row of `class` that says it needs `input_tokens` and may answer with `max_tokens`.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
     let mut params = Params::default();

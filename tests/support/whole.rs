@@ -1,0 +1,126 @@
+//! Whole runs on virtual time: the real loop and scheduler against the simulated API, with rows and lines in memory.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use claude_batch::clock::RunClock;
+use claude_batch::domain::{Cost, Planned, PoolId, Reason};
+use claude_batch::provider::anthropic::Anthropic;
+use claude_batch::runner::{Fed, Finish, Interrupt, Parts, drive};
+use claude_batch::scheduler::{Config, Scheduler};
+use claude_batch::sim::config::SimConfig;
+use claude_batch::sim::model::Model;
+use claude_batch::sim::transport::{SimTransport, lock};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::{Counts, MemLedger};
+
+/// What came of a whole run.
+pub struct Whole {
+    /// The loop's own account.
+    pub finish: Finish,
+    /// What was written.
+    pub ledger: MemLedger,
+    /// How long it took, in virtual time.
+    pub elapsed: Duration,
+    /// Requests sent.
+    pub sent: u64,
+    /// Attempts that ended in a 429.
+    pub limited: u64,
+    /// Why it was not faster, by share of its time.
+    pub reasons: Vec<(Reason, f64)>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+    /// The simulated API, with its books.
+    pub model: Arc<Mutex<Model>>,
+}
+
+/// A row as [`whole_run`] takes it.
+#[derive(Clone, Debug)]
+pub struct WholeRow {
+    /// Model and pool.
+    pub model: &'static str,
+    /// Words of the prompt.
+    pub words: usize,
+    /// `max_tokens`.
+    pub max_tokens: u32,
+    /// Input tokens that are estimated, whatever the words come to.
+    pub estimate: u32,
+}
+
+impl WholeRow {
+    fn planned(&self, number: u64) -> Planned {
+        let mut planned = super::planned(number, self.model, self.estimate, self.max_tokens);
+        let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
+        let prompt = format!("{number} {}", "word ".repeat(self.words));
+        let messages = format!(r#"[{{"role":"user","content":{prompt:?}}}]"#);
+        planned.job.params.set("model", raw(format!("{:?}", self.model)));
+        planned.job.params.set("messages", raw(messages));
+        planned.pool = PoolId { class: claude_batch::domain::ModelClass(self.model.into()), ..planned.pool };
+        planned.cost = Cost { requests: 1, input_tokens: self.estimate, output_tokens: self.max_tokens };
+        planned
+    }
+}
+
+/// Runs rows to their end. `meddle` may send interrupts.
+pub fn whole_run(
+    sim: SimConfig,
+    config: impl FnOnce() -> Config,
+    rows: Vec<WholeRow>,
+    meddle: impl FnOnce(mpsc::Sender<Interrupt>),
+) -> Whole {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime can be built").block_on(async move {
+        let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
+        let model = Arc::new(Mutex::new(Model::new(sim)));
+        let transport = SimTransport::new(model.clone(), clock)
+            .with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
+        let (ledger, commits) = MemLedger::new();
+        let (feed_in, feed) = mpsc::channel(64);
+        let (interrupts_in, interrupts) = mpsc::channel(8);
+        let counts = Counts::default();
+        tokio::spawn(async move {
+            for (number, row) in rows.into_iter().enumerate() {
+                if feed_in.send(Fed::Planned(Box::new(row.planned(number as u64)))).await.is_err() {
+                    break;
+                }
+            }
+        });
+        meddle(interrupts_in);
+        let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
+        let parts = Parts {
+            transport: Arc::new(transport),
+            provider: Arc::new(provider),
+            scheduler: Scheduler::new(config()),
+            ledger,
+            commits,
+            feed,
+            interrupts,
+            reporter: Box::new(counts.clone()),
+            clock,
+            run: "test".into(),
+            price: Box::new(|_, _| None),
+            grace: None,
+            keep_pending: true,
+        };
+        let (finish, ledger, _) = drive(parts).await;
+        let mut inside = counts.0.lock().expect("nobody panics while counting");
+        let (elapsed, reasons) = inside.ended.take().expect("a run ends");
+        Whole {
+            finish,
+            ledger,
+            elapsed,
+            sent: inside.sent,
+            limited: inside.limited,
+            reasons,
+            warnings: std::mem::take(&mut inside.warnings),
+            model,
+        }
+    })
+}
+
+/// Returns how often the simulated API refused with 429.
+pub fn refused(whole: &Whole) -> u64 {
+    lock(&whole.model).books().refused_total()
+}
