@@ -1,11 +1,47 @@
 //! Inputs: files and pipes become rows.
 //!
-//! Owns the formats: one file per format and one arm in [`open`]. A row is what was written; defaults, keys and costs
-//! are added in [`crate::plan`]. Reading is streaming: one row in memory at a time.
+//! Owns the formats: one file per format and one arm in [`Reader::from_read`]. A row is what was written; defaults,
+//! keys and costs are added in [`crate::plan`]. Reading is streaming: one row in memory at a time, and never more of it
+//! than [`Options::max_line_bytes`].
+//!
+//! What concerns a whole input is a [`SourceError`], found before the first row where it can be; what concerns one row
+//! is an [`Item::Broken`] and costs only that row. What is doubtful and still usable is said once, by
+//! [`Reader::take_warnings`].
+//!
+//! Line numbers count line feeds only, and blank lines too; byte offsets count every byte, a byte order mark too;
+//! columns count bytes from 1 within the row's first line.
+
+mod csv;
+mod error;
+mod fields;
+mod identity;
+mod json;
+mod jsonl;
+mod openai;
+mod prompt;
+mod raw;
+mod shape;
+mod sniff;
+mod template;
+#[cfg(test)]
+mod testing;
+mod text;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use self::fields::Warnings;
+use self::raw::{Place, Splitter};
+use self::sniff::Peeked;
 use crate::domain::{Origin, Params};
+
+pub use self::error::SourceError;
+pub use self::identity::{InputIdentity, identity, is_seekable};
+pub use self::template::{Template, TemplateError};
 
 /// One row as it was written.
 #[derive(Clone, Debug)]
@@ -35,7 +71,7 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// Its text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong and what to do; lower case, no full stop.
+    /// What is wrong and what to do; lower case, no full stop. Fits after "line 7".
     pub message: String,
 }
 
@@ -46,4 +82,230 @@ pub enum Item {
     Row(Box<Row>),
     /// A broken one.
     Broken(Box<BrokenRow>),
+    /// An error-log entry for a row that was broken in an earlier run, `{"custom_id", "raw", "error"}` without a
+    /// request: nothing to send, nothing found wrong either. `origin` and `byte_offset` are the entry's, `raw` and
+    /// `column` those of the row it is about.
+    Unusable(Box<BrokenRow>),
+}
+
+/// How an input is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InputFormat {
+    /// By the name's extension, else by the first character.
+    #[default]
+    Auto,
+    /// One JSON value a line.
+    Jsonl,
+    /// A header and records, separated by `,`, by `;` or by tabs, as the header shows.
+    Csv,
+    /// A header and records, separated by tabs.
+    Tsv,
+    /// One prompt a line.
+    Lines,
+}
+
+impl InputFormat {
+    /// Every format, as it is offered.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines];
+
+    /// Returns the name as typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Lines => "lines",
+        }
+    }
+
+    /// Reads a name as typed, any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(text))
+    }
+}
+
+/// How to read an input.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--format`.
+    pub format: InputFormat,
+    /// `--id`: the column or member that is the label, instead of `custom_id` or `id`.
+    pub id_column: Option<String>,
+    /// `-t`: makes the prompt from columns or members.
+    pub template: Option<Template>,
+    /// The longest row taken, in bytes; a longer one is broken and never held in memory.
+    pub max_line_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Twice the largest request the API takes, since escapes make JSON longer than its text.
+        Self { format: InputFormat::Auto, id_column: None, template: None, max_line_bytes: 64 << 20 }
+    }
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A file, or whatever else has a path: a named pipe is read as a stream.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+impl Input {
+    /// Returns the name shown: the path as given, or `stdin`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "stdin".to_owned(),
+        }
+    }
+}
+
+/// Opens an input and reads as much as it takes to know its format; of CSV, the header.
+///
+/// A named pipe without a writer waits for one.
+///
+/// # Errors
+/// Any [`SourceError`].
+pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
+    match input {
+        Input::File(path) => open_file(path, options),
+        Input::Stdin => Reader::new(&input.name(), Kind::Stream, options.format, Box::new(std::io::stdin()), options),
+    }
+}
+
+fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
+    // Asked for before opening: some systems open folders, others refuse without saying that it is one.
+    identity(path)?;
+    let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
+    let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
+    let kind = if metadata.is_file() { Kind::File } else { Kind::Stream };
+
+    let mut reader = Reader::new(&path.display().to_string(), kind, options.format, Box::new(file), options)?;
+    if kind == Kind::File {
+        reader.watched = Some((path.to_owned(), identity::of(&metadata)));
+    }
+    Ok(reader)
+}
+
+/// Whether lines without any sign of a format are prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// No: a file of unknown kind is asked about.
+    File,
+    /// Yes: they were piped here on purpose.
+    Stream,
+}
+
+/// One format's way to the next row.
+trait Rows: Send {
+    /// Returns the next row; `None` at the end. What is doubtful goes to `warnings`.
+    fn next_item(&mut self, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
+}
+
+/// The rows of one input, in order.
+pub struct Reader {
+    rows: Option<Box<dyn Rows>>,
+    format: InputFormat,
+    name: Arc<str>,
+    warnings: Warnings,
+    watched: Option<(PathBuf, InputIdentity)>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("name", &self.name).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// Reads rows from `input`, called `name` in messages. `format` goes before that of `options`; text without any
+    /// sign of a format is taken as lines.
+    ///
+    /// # Errors
+    /// Any [`SourceError`] but those of opening a file.
+    pub fn from_read(
+        name: &str,
+        format: InputFormat,
+        input: Box<dyn Read + Send>,
+        options: &Options,
+    ) -> Result<Self, SourceError> {
+        Self::new(name, Kind::Stream, format, input, options)
+    }
+
+    fn new(
+        name: &str,
+        kind: Kind,
+        format: InputFormat,
+        input: Box<dyn Read + Send>,
+        options: &Options,
+    ) -> Result<Self, SourceError> {
+        let peeked = Peeked::new(name, input)?;
+        let format = sniff::choose(format, name, kind == Kind::Stream, &peeked)?;
+        let delimiter = if format == InputFormat::Tsv { b'\t' } else { csv::sniff_delimiter(peeked.first_line()) };
+        let skipped = peeked.skipped;
+
+        let name: Arc<str> = name.into();
+        let place = Place { name: name.clone() };
+        let splitter = Splitter::new(name.clone(), peeked.into_read(), options.max_line_bytes, skipped);
+        let rows: Box<dyn Rows> = match format {
+            InputFormat::Jsonl => Box::new(jsonl::Jsonl::new(splitter, place, options)),
+            InputFormat::Csv | InputFormat::Tsv => Box::new(csv::Csv::new(splitter, place, delimiter, options)?),
+            InputFormat::Lines | InputFormat::Auto => Box::new(text::Text::new(splitter, place, options)?),
+        };
+        Ok(Self { rows: Some(rows), format, name, warnings: Warnings::default(), watched: None })
+    }
+
+    /// Returns the name shown in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the format that was found; never [`InputFormat::Auto`].
+    pub fn format(&self) -> InputFormat {
+        self.format
+    }
+
+    /// Takes what was found doubtful since the last call: names that look misspelt (once per name), and at the end a
+    /// file that changed while it was read. Lower case, no full stop; each begins with the input's name.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
+    }
+
+    /// Compares a file that was read with what it was when it was opened.
+    fn check_unchanged(&mut self) {
+        let Some((path, before)) = self.watched.take() else {
+            return;
+        };
+        let warning = match identity(&path) {
+            Ok(after) if after == before => return,
+            Ok(after) if after.len == before.len => "was written to while it was read".to_owned(),
+            Ok(after) => format!("changed from {} to {} bytes while it was read", before.len, after.len),
+            Err(_) => "was removed while it was read".to_owned(),
+        };
+        self.warnings.push(format!("{warning}; what came later may not have been seen"));
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Item, SourceError>;
+
+    /// Returns the next row. After an error or the end there is nothing more.
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.rows.as_mut()?.next_item(&mut self.warnings) {
+            Ok(Some(item)) => Some(Ok(item)),
+            Ok(None) => {
+                self.rows = None;
+                self.check_unchanged();
+                None
+            }
+            Err(error) => {
+                self.rows = None;
+                Some(Err(error))
+            }
+        }
+    }
 }

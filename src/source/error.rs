@@ -1,0 +1,156 @@
+//! What can be wrong with a whole input.
+
+use std::io;
+
+/// A fault that concerns a whole input. What concerns one row is an [`Item::Broken`](super::Item::Broken).
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Nothing is there under that name.
+    #[error("{name}: no such file; check the path, or use - to read standard input")]
+    NotFound {
+        /// The input as given.
+        name: String,
+    },
+    /// It is a folder.
+    #[error("{name}: is a folder; name a file in it")]
+    Directory {
+        /// The input as given.
+        name: String,
+    },
+    /// It can't be opened, or not even looked at.
+    #[error("{name}: can't be opened: {source}")]
+    Open {
+        /// The input as given.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Reading stopped in the middle.
+    #[error("{name}: reading failed near line {line}: {source}")]
+    Read {
+        /// The input as given.
+        name: String,
+        /// The line being read, from 1.
+        line: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no text in UTF-8, by its first bytes.
+    #[error("{name}: looks like {what}, not like text in UTF-8; {remedy}")]
+    Binary {
+        /// The input as given.
+        name: String,
+        /// What it looks like, with its article.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// One JSON document over several lines, or one array of rows.
+    #[error(
+        "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} {name}"
+    )]
+    JsonDocument {
+        /// The input as given.
+        name: String,
+        /// What it looks like, with its article.
+        what: &'static str,
+        /// The filter for `jq`, quoted for a shell.
+        filter: &'static str,
+    },
+    /// Neither name nor content tell the format.
+    #[error("{name}: its format is not clear from its name or its first line; say --format jsonl, csv, tsv or lines")]
+    UnknownFormat {
+        /// The input as given.
+        name: String,
+    },
+    /// The CSV header can't be read.
+    #[error("{name}: line {line}: the header {message}")]
+    Header {
+        /// The input as given.
+        name: String,
+        /// The line on which the header starts, from 1.
+        line: u64,
+        /// What is wrong with it, after "the header".
+        message: String,
+    },
+    /// Two columns have the same name.
+    #[error("{name}: the header names {columns} more than once; give every column a name of its own")]
+    DuplicateColumns {
+        /// The input as given.
+        name: String,
+        /// The repeated names, quoted, with commas between them.
+        columns: String,
+    },
+    /// There is neither a prompt column nor a template.
+    #[error(
+        "{name}: has no column `prompt` (columns: {columns}); rename one to `prompt`, or say how to ask with a \
+         template: -t '{{{{{example}}}}}'"
+    )]
+    NoPromptColumn {
+        /// The input as given.
+        name: String,
+        /// The columns there are, with commas between them.
+        columns: String,
+        /// A template expression that would work.
+        example: String,
+    },
+    /// `--id` names a column that is not there.
+    #[error("{name}: --id names the column {column:?}, which is not there (columns: {columns})")]
+    NoIdColumn {
+        /// The input as given.
+        name: String,
+        /// The name asked for.
+        column: String,
+        /// The columns there are, with commas between them.
+        columns: String,
+    },
+    /// The template names a column that is not there.
+    #[error("{name}: the template names {missing}, which is not there (columns: {columns})")]
+    TemplateColumn {
+        /// The input as given.
+        name: String,
+        /// The names asked for, quoted, with commas between them.
+        missing: String,
+        /// The columns there are, with commas between them.
+        columns: String,
+    },
+}
+
+/// How many column names a message shows.
+const SHOWN: usize = 30;
+
+/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at 40
+/// characters.
+pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
+    let hidden = names.count();
+    if hidden > 0 {
+        shown.push(format!("and {hidden} more"));
+    }
+    shown.join(", ")
+}
+
+/// Returns a name for a message: cut at 40 characters, quoted unless it is a plain word.
+pub(super) fn short(name: &str) -> String {
+    let cut: String = name.chars().take(40).collect();
+    let dots = if cut.len() < name.len() { "…" } else { "" };
+    let is_plain = !cut.is_empty() && cut.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_and_long_names_are_cut() {
+        let names: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
+
+        let list = name_list(names.iter().map(String::as_str));
+
+        assert!(list.ends_with("c29, and 10 more"), "{list}");
+        assert_eq!(name_list(["a b", "\u{1b}[31m", ""]), r#""a b", "\u{1b}[31m", """#);
+        assert_eq!(name_list([&*"x".repeat(50)]).chars().count(), 41);
+    }
+}

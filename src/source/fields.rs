@@ -1,0 +1,261 @@
+//! Names of request fields, and names that look like misspelt ones.
+//!
+//! Owns the list of what the API takes at the top level of a request. It decides only where a name goes in the short
+//! row shapes; inside `params` any name is passed through, since the API learns fields faster than we do.
+
+use std::collections::HashSet;
+
+use super::error::short;
+
+/// Top-level fields of a message request, beta ones included.
+///
+/// Source: API reference, body of POST /v1/messages, and the Python SDK's `message_create_params.py` (2026-11).
+const REQUEST_FIELDS: [&str; 26] = [
+    "model",
+    "max_tokens",
+    "messages",
+    "system",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "cache_control",
+    "service_tier",
+    "speed",
+    "inference_geo",
+    "container",
+    "diagnostics",
+    "context_management",
+    "mcp_servers",
+    "fallbacks",
+    "compaction",
+    "thread",
+];
+
+/// What other APIs and older versions call a request field.
+const ALIASES: [(&str, &str); 12] = [
+    ("stop", "stop_sequences"),
+    ("stop_words", "stop_sequences"),
+    ("max_completion_tokens", "max_tokens"),
+    ("max_output_tokens", "max_tokens"),
+    ("max_new_tokens", "max_tokens"),
+    ("max_tokens_to_sample", "max_tokens"),
+    ("max_length", "max_tokens"),
+    ("system_prompt", "system"),
+    ("system_message", "system"),
+    ("functions", "tools"),
+    ("function_call", "tool_choice"),
+    ("model_name", "model"),
+];
+
+/// Returns whether the API knows `name` at the top level of a request.
+pub(super) fn is_request_field(name: &str) -> bool {
+    REQUEST_FIELDS.contains(&name)
+}
+
+/// Returns the request field that `name` was probably meant to be.
+///
+/// Two names are near at one edit, or at two when both are long; a swap of neighbours is one edit. Case, dashes and
+/// camel case do not count: `maxTokens` is `max_tokens`.
+pub(super) fn meant_field(name: &str) -> Option<&'static str> {
+    if is_request_field(name) || name.len() > 40 {
+        return None;
+    }
+    let plain = plain(name);
+    let alias = ALIASES.iter().find(|(alias, _)| self::plain(alias) == plain).map(|(_, field)| *field);
+    alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
+}
+
+/// Returns whether `name` is a misspelling of `of`.
+pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
+    name != of && name.len() <= 40 && is_near(&plain(name), &plain(of))
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+fn is_near(one: &str, other: &str) -> bool {
+    let allowed = match one.chars().count().min(other.chars().count()) {
+        0..=3 => 0,
+        4..=6 => 1,
+        _ => 2,
+    };
+    edits(one, other) <= allowed
+}
+
+/// Returns how many insertions, deletions, changes and swaps of neighbours lie between two names (optimal string
+/// alignment).
+fn edits(one: &str, other: &str) -> usize {
+    let one: Vec<char> = one.chars().collect();
+    let other: Vec<char> = other.chars().collect();
+    let mut table = vec![vec![0; other.len() + 1]; one.len() + 1];
+    for i in 0..=one.len() {
+        for j in 0..=other.len() {
+            if i == 0 || j == 0 {
+                table[i][j] = i + j;
+                continue;
+            }
+            let change = usize::from(one[i - 1] != other[j - 1]);
+            let mut best = (table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(table[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                best = best.min(table[i - 2][j - 2] + 1);
+            }
+            table[i][j] = best;
+        }
+    }
+    table[one.len()][other.len()]
+}
+
+/// Where a doubtful name stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Within {
+    /// In a short row: it rides along.
+    Row,
+    /// In `params`: it is sent.
+    Params,
+    /// Beside `params`: it rides along.
+    Beside,
+}
+
+/// Names that were looked at, and what is to be said about them: once per name.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    judged: [HashSet<Box<str>>; 3],
+    pending: Vec<String>,
+}
+
+/// How many names are judged in each place: an input with more has names that are data.
+const MAX_JUDGED: usize = 1000;
+
+impl Warnings {
+    /// Judges a name that is about to be sent or carried along.
+    pub fn judge(&mut self, name: &str, within: Within, line: u64) {
+        if (within != Within::Beside && is_request_field(name)) || !self.is_fresh(name, within) {
+            return;
+        }
+        let meant = meant_field(name);
+        let name = short(name);
+        let message = match (within, meant) {
+            (Within::Beside, _) if is_request_field(&name) => {
+                format!("`{name}` stands beside `params` and is not sent; put it into `params` (first on line {line})")
+            }
+            (Within::Row | Within::Beside, Some(field)) => {
+                format!(
+                    "`{name}` is no request field and is not sent; is it meant as `{field}`? (first on line {line})"
+                )
+            }
+            (Within::Params, Some(field)) => {
+                format!("`{name}` in `params` is sent as it is; is it meant as `{field}`? (first on line {line})")
+            }
+            (Within::Row | Within::Params | Within::Beside, None) => return,
+        };
+        self.pending.push(message);
+    }
+
+    /// Says `message` once for `name`.
+    pub fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
+        if self.is_fresh(name, Within::Row) {
+            self.pending.push(message());
+        }
+    }
+
+    /// Says `message`.
+    pub fn push(&mut self, message: String) {
+        self.pending.push(message);
+    }
+
+    /// Takes what is to be said since the last call.
+    pub fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.pending)
+    }
+
+    fn is_fresh(&mut self, name: &str, within: Within) -> bool {
+        let judged = &mut self.judged[within as usize];
+        // Looked up first, so that a name seen before costs no memory of its own.
+        judged.len() < MAX_JUDGED && !judged.contains(name) && judged.insert(name.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_fields_are_recognized() {
+        let cases = [
+            ("max_token", "max_tokens"),
+            ("maxTokens", "max_tokens"),
+            ("max-tokens", "max_tokens"),
+            ("temprature", "temperature"),
+            ("temperture", "temperature"),
+            ("sytem", "system"),
+            ("systme", "system"),
+            ("stop", "stop_sequences"),
+            ("stopSequences", "stop_sequences"),
+            ("message", "messages"),
+            ("Model", "model"),
+            ("max_completion_tokens", "max_tokens"),
+            ("topP", "top_p"),
+        ];
+
+        for (name, field) in cases {
+            assert_eq!(meant_field(name), Some(field), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_data_are_left_alone() {
+        for name in [
+            "id",
+            "text",
+            "title",
+            "topic",
+            "body",
+            "label",
+            "url",
+            "date",
+            "ticket",
+            "top",
+            "category",
+            "tool_name",
+            "prompt",
+        ] {
+            assert_eq!(meant_field(name), None, "{name}");
+        }
+        assert_eq!(meant_field("max_tokens"), None);
+    }
+
+    #[test]
+    fn a_name_is_warned_about_once() {
+        let mut warnings = Warnings::default();
+
+        warnings.judge("max_token", Within::Row, 3);
+        warnings.judge("max_token", Within::Row, 4);
+        warnings.judge("model", Within::Row, 4);
+        warnings.judge("model", Within::Beside, 5);
+
+        let said = warnings.take();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("`max_tokens`") && said[0].contains("line 3"), "{said:?}");
+        assert!(said[1].contains("beside"), "{said:?}");
+        assert!(warnings.take().is_empty());
+    }
+
+    #[test]
+    fn endlessly_many_names_use_bounded_memory() {
+        let mut warnings = Warnings::default();
+
+        (0..10_000).for_each(|n| warnings.judge(&format!("max_token{n}"), Within::Row, n));
+
+        assert!(warnings.judged[0].len() <= MAX_JUDGED);
+        assert!(warnings.take().len() <= MAX_JUDGED);
+    }
+}

@@ -1,0 +1,115 @@
+//! What an input is on disk: whether it can be read twice, and whether it is still the same.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use super::{Input, SourceError};
+
+/// What tells one state of an input file from another, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InputIdentity {
+    /// Length in bytes.
+    pub len: u64,
+    /// When it was last written, in nanoseconds since 1970; `None` where the file system does not say.
+    pub modified_ns: Option<u64>,
+}
+
+/// Returns a file's identity at this moment.
+///
+/// # Errors
+/// [`SourceError::NotFound`], [`SourceError::Directory`] and [`SourceError::Open`].
+pub fn identity(path: &Path) -> Result<InputIdentity, SourceError> {
+    let metadata = fs::metadata(path).map_err(|source| open_error(path, source))?;
+    if metadata.is_dir() {
+        return Err(SourceError::Directory { name: path.display().to_string() });
+    }
+    Ok(of(&metadata))
+}
+
+/// Returns whether an input can be read a second time: a regular file, no pipe and no device.
+pub fn is_seekable(input: &Input) -> bool {
+    match input {
+        Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+        Input::Stdin => false,
+    }
+}
+
+pub(super) fn of(metadata: &fs::Metadata) -> InputIdentity {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified_ns = since.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+    InputIdentity { len: metadata.len(), modified_ns }
+}
+
+pub(super) fn open_error(path: &Path, source: io::Error) -> SourceError {
+    let name = path.display().to_string();
+    match source.kind() {
+        io::ErrorKind::NotFound => SourceError::NotFound { name },
+        io::ErrorKind::IsADirectory => SourceError::Directory { name },
+        _ => SourceError::Open { name, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::super::{Options, open};
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_not_touched_stays_the_same() {
+        let file = file_with("\"a\"\n");
+
+        let (before, after) = (identity(file.path()), identity(file.path()));
+
+        let before = before.expect("it is there");
+        assert_eq!((before.len, before), (4, after.expect("it is there")));
+        assert!(is_seekable(&Input::File(file.path().to_owned())));
+        assert!(!is_seekable(&Input::Stdin));
+    }
+
+    #[test]
+    fn missing_files_and_folders_are_told_apart() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let missing = folder.path().join("nope.jsonl");
+
+        assert!(matches!(identity(&missing), Err(SourceError::NotFound { .. })));
+        assert!(matches!(identity(folder.path()), Err(SourceError::Directory { .. })));
+        assert!(matches!(open(&Input::File(missing), &Options::default()), Err(SourceError::NotFound { .. })));
+        let opened = open(&Input::File(folder.path().to_owned()), &Options::default());
+        assert!(matches!(opened, Err(SourceError::Directory { .. })));
+        assert!(!is_seekable(&Input::File(folder.path().to_owned())));
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_told() {
+        let mut file = file_with("\"a\"\n");
+        let mut reader = open(&Input::File(file.path().to_owned()), &Options::default()).expect("it is there");
+
+        assert!(matches!(reader.next(), Some(Ok(_))));
+        file.write_all(b"\"b\"\n").expect("there is room");
+        let rest = reader.by_ref().count();
+
+        assert!(rest <= 1);
+        let warnings = reader.take_warnings();
+        assert!(warnings[0].contains("changed from 4 to 8 bytes"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_file_that_stays_is_not_told_about() {
+        let file = file_with("\"a\"\n");
+        let mut reader = open(&Input::File(file.path().to_owned()), &Options::default()).expect("it is there");
+
+        assert_eq!(reader.by_ref().count(), 1);
+
+        assert!(reader.take_warnings().is_empty());
+    }
+
+    fn file_with(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile().expect("there is room");
+        file.write_all(text.as_bytes()).expect("there is room");
+        file
+    }
+}

@@ -1,0 +1,112 @@
+//! Prompts: what becomes the `messages` of a request, and what no request can hold.
+//!
+//! Owns the checks that save a call which the API would surely refuse: no prompt, an empty one, a body over its limit.
+//! Anything finer is the API's to judge.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::json::{self, is_filled_array, kind, place_in};
+use super::raw::Fault;
+use super::template::{Cell, Template};
+use crate::domain::Params;
+
+/// The largest request the API takes, in bytes.
+///
+/// Source: API documentation, "Request size limits": 32 MB for messages.
+const MAX_BODY_BYTES: usize = 32 << 20;
+
+/// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
+pub(super) fn user_message(content: &str) -> Box<RawValue> {
+    json::raw_value(format!(r#"[{{"role":"user","content":{content}}}]"#))
+}
+
+/// Returns one user message that says `text`; blank text is a fault.
+pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
+    if text.trim().is_empty() {
+        return Err(Fault::new("has an empty prompt"));
+    }
+    Ok(user_message(json::string_value(text).get()))
+}
+
+/// Returns the messages for a template filled with a row.
+pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, Fault> {
+    let prompt = template.render(columns).map_err(|error| Fault::new(error.to_string()))?;
+    if prompt.trim().is_empty() {
+        return Err(Fault::new("gives an empty prompt when filled into the template"));
+    }
+    Ok(user_message(json::string_value(&prompt).get()))
+}
+
+/// Returns the messages for a `prompt` member of the line `text`: a string, or a list of content blocks.
+pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawValue>, Fault> {
+    let at = place_in(text, prompt.get());
+    let json = prompt.get();
+    match kind(json) {
+        "a string" if is_blank_string(json) => Err(Fault::at(at, "has an empty `prompt`")),
+        "a string" => Ok(user_message(json)),
+        "an array" if !is_filled_array(json) => Err(Fault::at(at, "has an empty `prompt`")),
+        "an array" => {
+            let blocks: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+            match blocks.iter().find(|block| !block.get().starts_with('{')) {
+                Some(block) => {
+                    let (at, kind) = (place_in(text, block.get()), kind(block.get()));
+                    Err(Fault::at(
+                        at,
+                        format!("has {kind} in `prompt`; a list there holds content blocks, which are objects"),
+                    ))
+                }
+                None => Ok(user_message(json)),
+            }
+        }
+        kind => Err(Fault::at(at, format!("has {kind} as `prompt`; it must be a string or a list of content blocks"))),
+    }
+}
+
+/// Refuses a `messages` member of the line `text` that holds none.
+pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
+    if is_filled_array(messages.get()) {
+        return Ok(());
+    }
+    let at = place_in(text, messages.get());
+    let found = match kind(messages.get()) {
+        "an array" => "an empty array",
+        kind => kind,
+    };
+    Err(Fault::at(at, format!("has {found} as `messages`; it must be an array with something in it")))
+}
+
+/// Refuses parameters that no request can hold.
+pub(super) fn check_size(params: &Params) -> Result<(), Fault> {
+    let bytes: usize = 2 + params.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum::<usize>();
+    if bytes > MAX_BODY_BYTES {
+        let mb = bytes as f64 / f64::from(1 << 20);
+        return Err(Fault::new(format!("is a request of {mb:.1} MB, larger than the 32 MB the API takes")));
+    }
+    Ok(())
+}
+
+/// Returns whether a JSON string holds nothing but white space.
+fn is_blank_string(json: &str) -> bool {
+    match json.as_bytes().get(1) {
+        Some(b'"' | b'\\' | b'\t' | b' ' | 0x80..) => {
+            serde_json::from_str::<Cow<'_, str>>(json).is_ok_and(|text| text.trim().is_empty())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_strings_are_found() {
+        for blank in [r#""""#, r#"" \n\t""#, r#""\u00a0""#, "\"\u{2003}\""] {
+            assert!(is_blank_string(blank), "{blank}");
+        }
+        assert!(!is_blank_string(r#"" x""#));
+        assert!(!is_blank_string("\"é\""));
+    }
+}

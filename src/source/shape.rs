@@ -1,0 +1,495 @@
+//! Shapes of a row: where its members go.
+//!
+//! Owns the shapes:
+//! - `{"custom_id", "params": {…}}`, canonical, what the error log holds beside `error`;
+//! - `{"custom_id", "method", "url", "body"}`, mapped in [`super::openai`];
+//! - `{"prompt": …}` and `{"messages": […]}`, the short shapes: request fields beside them are parameters (null is as
+//!   good as absent), everything else rides along.
+//!
+//! With a template every member is a column and the prompt comes from the template; request fields stay parameters, but
+//! `prompt`, `messages` and `params` are columns like any other.
+//!
+//! A name must not be used twice in a row or in its `params`: which one wins differs between parsers, and a paid answer
+//! to the wrong one is worse than an error entry. Deeper down the API decides.
+
+use serde_json::value::RawValue;
+
+use super::error::{name_list, short};
+use super::fields::{self, Warnings, Within};
+use super::json::{self, Member, Nested, Object};
+use super::raw::Fault;
+use super::template::{Cell, Template};
+use super::{openai, prompt};
+use crate::domain::Params;
+
+/// A row taken apart, before it is placed.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// The user's label.
+    pub custom_id: Option<String>,
+    /// What is sent.
+    pub params: Params,
+    /// What rides along.
+    pub extra: Params,
+    /// The `error` of an error-log entry.
+    pub error: Option<Box<RawValue>>,
+}
+
+/// Which member is the label.
+#[derive(Debug)]
+pub(super) struct Label {
+    /// The member named by `--id`; else `custom_id`, else `id`.
+    pub asked: Option<String>,
+}
+
+impl Label {
+    fn member(&self, object: &Object<'_>) -> Option<&str> {
+        match &self.asked {
+            Some(name) => Some(name),
+            None => ["custom_id", "id"].into_iter().find(|name| object.has(name)),
+        }
+    }
+
+    fn is(&self, name: &str, object: &Object<'_>) -> bool {
+        // The name first: looking for the label in the whole row for each of its members would take too long.
+        let may_be = match &self.asked {
+            Some(asked) => asked == name,
+            None => matches!(name, "custom_id" | "id"),
+        };
+        may_be && self.member(object) == Some(name)
+    }
+
+    /// Returns the label; `None` when the row has none.
+    pub fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
+        let Some(name) = self.member(object) else {
+            return Ok(None);
+        };
+        let Some(value) = object.get(name) else {
+            return Err(Fault::new(format!("has no member {}, which --id names", short(name))));
+        };
+        match json::kind(value.get()) {
+            "null" if self.asked.is_none() => Ok(None),
+            "a number" => Ok(Some(value.get().to_owned())),
+            "a string" if value.get() == r#""""# => {
+                Err(Fault::new(format!("has an empty {}; fill it or leave it out", short(name))))
+            }
+            "a string" => Ok(json::as_string(value)),
+            kind => Err(Fault::new(format!("has {kind} as {}; it must be a string or a number", short(name)))),
+        }
+    }
+}
+
+/// A line's object and what it takes to place its members.
+pub(super) struct Line<'r, 'a> {
+    /// The whole line.
+    pub text: &'a str,
+    /// Its object.
+    pub object: &'r mut Object<'a>,
+    /// Which member is the label.
+    pub label: &'r Label,
+    /// What is to be said about names.
+    pub warnings: &'r mut Warnings,
+    /// Number of the line.
+    pub line: u64,
+}
+
+impl Line<'_, '_> {
+    /// Fills a template with the row.
+    pub fn templated(&mut self, template: &Template) -> Result<Parts, Fault> {
+        let columns: Vec<(&str, Cell<'_>)> =
+            self.object.members.iter().map(|(name, value)| (&**name, Cell::Json(value.get()))).collect();
+        let messages = prompt::templated_message(template, &columns)?;
+
+        let mut parts = Parts { custom_id: self.label.of(self.object)?, ..Parts::default() };
+        for (name, value) in &self.object.members {
+            let place = match &**name {
+                "prompt" | "messages" | "params" => Place::Extra,
+                _ => Place::of(name, value),
+            };
+            put(name, value, place, self.label, self.object, &mut parts);
+        }
+        parts.params.0.push(("messages".into(), messages));
+        Ok(parts)
+    }
+
+    /// Takes the row for one of the shapes.
+    pub fn shaped(&mut self) -> Result<Parts, Fault> {
+        let custom_id = self.label.of(self.object)?;
+        let (prompt, messages) = (self.object.get("prompt"), self.object.get("messages"));
+        let parts = match (self.object.params.take(), prompt, messages) {
+            (Some(_), Some(_), _) => return Err(Fault::new("has both `params` and `prompt`; keep one")),
+            (Some(_), _, Some(_)) => return Err(Fault::new("has both `params` and `messages`; keep one")),
+            (Some(Nested::Other(kind)), ..) => {
+                return Err(Fault::new(format!("has {kind} as `params`; it must be an object")));
+            }
+            (Some(Nested::Object(params)), ..) => self.canonical(params)?,
+            (None, Some(_), Some(_)) => return Err(Fault::new("has both `prompt` and `messages`; keep one")),
+            (None, Some(prompt), None) => self.short("prompt", prompt::prompt_messages(self.text, prompt)?),
+            (None, None, Some(messages)) => {
+                prompt::check_messages(self.text, messages)?;
+                self.short("messages", messages.to_owned())
+            }
+            (None, None, None) if openai::is_shape(self.object) => self.foreign()?,
+            (None, None, None) => return Err(no_prompt(self.object)),
+        };
+        Ok(Parts { custom_id, ..parts })
+    }
+
+    fn canonical(&mut self, params: Vec<Member<'_>>) -> Result<Parts, Fault> {
+        match params.iter().find(|(name, _)| name == "messages") {
+            Some((_, messages)) => prompt::check_messages(self.text, messages)?,
+            None if params.iter().any(|(name, _)| name == "prompt") => {
+                return Err(Fault::new(
+                    "has `prompt` in `params`, where the API takes `messages`; move it out of `params`",
+                ));
+            }
+            None => return Err(Fault::new("has no `messages` in `params`")),
+        }
+        params.iter().for_each(|(name, _)| self.warnings.judge(name, Within::Params, self.line));
+
+        let mut parts = Parts { params: json::owned(params), ..Parts::default() };
+        for (name, value) in &self.object.members {
+            if name == "error" {
+                parts.error = (value.get() != "null").then(|| (*value).to_owned());
+            } else if !self.label.is(name, self.object) {
+                self.warnings.judge(name, Within::Beside, self.line);
+                parts.extra.0.push((name.as_ref().into(), (*value).to_owned()));
+            }
+        }
+        Ok(parts)
+    }
+
+    fn foreign(&mut self) -> Result<Parts, Fault> {
+        let (params, mut extra) = openai::read(self.text, self.object)?;
+        match params.get("messages") {
+            Some(messages) if json::is_filled_array(messages) => {}
+            _ => return Err(Fault::new("has no messages in `body`: `messages` must be an array with something in it")),
+        }
+        for (name, value) in &self.object.members {
+            if !openai::MEMBERS.contains(&&**name) && !self.label.is(name, self.object) {
+                extra.set(name, (*value).to_owned());
+            }
+        }
+        Ok(Parts { params, extra, ..Parts::default() })
+    }
+
+    /// Takes a short row, whose prompt stands under `prompt_name`.
+    fn short(&mut self, prompt_name: &str, messages: Box<RawValue>) -> Parts {
+        let mut parts = Parts::default();
+        let mut messages = Some(messages);
+        for (name, value) in &self.object.members {
+            if let Some(messages) = messages.take_if(|_| name == prompt_name) {
+                parts.params.0.push(("messages".into(), messages));
+                continue;
+            }
+            self.warnings.judge(name, Within::Row, self.line);
+            let place = Place::of(name, value);
+            if name == "metadata" && place == Place::Extra {
+                let line = self.line;
+                self.warnings.once("metadata", || {
+                    format!(
+                        "`metadata` is not sent when it holds more than `user_id`, since the API takes no more; it \
+                         rides along (first on line {line})"
+                    )
+                });
+            }
+            put(name, value, place, self.label, self.object, &mut parts);
+        }
+        parts
+    }
+}
+
+/// Where a member of a short row goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Params,
+    Extra,
+    Nowhere,
+}
+
+impl Place {
+    fn of(name: &str, value: &RawValue) -> Self {
+        match (fields::is_request_field(name), name) {
+            (false, _) => Self::Extra,
+            (true, _) if value.get() == "null" => Self::Nowhere,
+            // A row's own notes are often called so; the API takes nothing but `user_id` there.
+            (true, "metadata") if !is_api_metadata(value) => Self::Extra,
+            (true, _) => Self::Params,
+        }
+    }
+}
+
+fn put(name: &str, value: &RawValue, place: Place, label: &Label, object: &Object<'_>, parts: &mut Parts) {
+    if label.is(name, object) {
+        return;
+    }
+    match place {
+        Place::Params => parts.params.0.push((name.into(), value.to_owned())),
+        Place::Extra => parts.extra.0.push((name.into(), value.to_owned())),
+        Place::Nowhere => {}
+    }
+}
+
+fn is_api_metadata(value: &RawValue) -> bool {
+    json::members(value).is_some_and(|members| members.iter().all(|(name, _)| name == "user_id"))
+}
+
+fn no_prompt(object: &Object<'_>) -> Fault {
+    if object.has("result") {
+        return Fault::new("is a line of a results file, not a row; give the input or the errors file");
+    }
+    let names = || object.members.iter().map(|(name, _)| &**name);
+    let found = if object.members.is_empty() { "an empty object".to_owned() } else { name_list(names()) };
+    let hint = misspelt_prompt(names()).or_else(|| template_hint(object)).unwrap_or_default();
+    Fault::new(format!("has no prompt: found {found}; a row needs `prompt`, `messages` or `params`{hint}"))
+}
+
+fn misspelt_prompt<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names.find_map(|name| {
+        let meant = ["prompt", "messages", "params"].into_iter().find(|of| fields::is_misspelt(name, of))?;
+        Some(format!("; is `{}` meant as `{meant}`?", short(name)))
+    })
+}
+
+fn template_hint(object: &Object<'_>) -> Option<String> {
+    let is_text = |name: &str, value: &RawValue| !matches!(name, "custom_id" | "id") && value.get().starts_with('"');
+    let (name, _) = object.members.iter().find(|(name, value)| is_text(name, value))?;
+    Some(format!(", or a template: -t '{{{{{}}}}}'", Template::expression(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{broken, items, reader, row, shown, with_template};
+    use super::super::{Item, Options};
+
+    #[test]
+    fn the_canonical_shape_passes_byte_for_byte() {
+        let line = r#"{"custom_id":"a","params":{"max_tokens":1.0e1,"messages":[ {"role":"user","content":"\u00e9"} ],"new_field":null}}"#;
+
+        let row = row("p.jsonl", line, &Options::default());
+
+        assert_eq!(row.custom_id.as_deref(), Some("a"));
+        let expected = r#"{"max_tokens":1.0e1,"messages":[ {"role":"user","content":"\u00e9"} ],"new_field":null}"#;
+        assert_eq!(shown(&row.params), expected);
+        assert!(row.extra.0.is_empty() && row.error.is_none());
+    }
+
+    #[test]
+    fn an_error_log_entry_is_a_row_with_its_error() {
+        let line = r#"{"custom_id":"a","params":{"messages":[1]},"error":{"class":"server", "status":500},"note":"n"}"#;
+
+        let row = row("p.errors.jsonl", line, &Options::default());
+
+        assert_eq!(
+            row.error.map(|error| error.get().to_owned()).as_deref(),
+            Some(r#"{"class":"server", "status":500}"#)
+        );
+        assert_eq!(shown(&row.extra), r#"{"note":"n"}"#);
+    }
+
+    #[test]
+    fn an_entry_for_a_row_that_was_broken_is_known_again() {
+        let line = r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON","column":11}}"#;
+
+        let found = items("p.errors.jsonl", line, &Options::default());
+
+        let [Item::Unusable(entry)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(entry.raw, br#"{"prompt":"#);
+        assert_eq!((entry.column, entry.custom_id.as_deref()), (Some(11), None));
+        assert_eq!(entry.message, "was broken in an earlier run already: is not JSON");
+    }
+
+    #[test]
+    fn the_short_shapes_tell_request_fields_from_what_rides_along() {
+        let line =
+            r#"{"id":7,"topic":{"a":1},"system":"S","prompt":"a\u0062","max_tokens":20,"model":null,"thread":"t"}"#;
+
+        let row = row("p.jsonl", line, &Options::default());
+
+        assert_eq!(row.custom_id.as_deref(), Some("7"));
+        let expected =
+            r#"{"system":"S","messages":[{"role":"user","content":"a\u0062"}],"max_tokens":20,"thread":"t"}"#;
+        assert_eq!(shown(&row.params), expected);
+        assert_eq!(shown(&row.extra), r#"{"topic":{"a":1}}"#);
+    }
+
+    #[test]
+    fn messages_and_content_blocks_pass_as_they_are() {
+        let messages = r#"[{"role":"system","content":"S"},{"role":"user","content":"Q"}]"#;
+
+        let by_messages = row("p.jsonl", &format!(r#"{{"messages":{messages},"top_k":1}}"#), &Options::default());
+        let by_blocks = row("p.jsonl", r#"{"prompt":[{"type":"text","text":"x"}]}"#, &Options::default());
+
+        assert_eq!(shown(&by_messages.params), format!(r#"{{"messages":{messages},"top_k":1}}"#));
+        let expected = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}]}"#;
+        assert_eq!(shown(&by_blocks.params), expected);
+    }
+
+    #[test]
+    fn a_bare_string_is_a_prompt() {
+        let row = row("p.jsonl", r#"  "say \"hi\""  "#, &Options::default());
+
+        assert_eq!(shown(&row.params), r#"{"messages":[{"role":"user","content":"say \"hi\""}]}"#);
+    }
+
+    #[test]
+    fn a_row_of_an_openai_batch_is_mapped() {
+        let line = r#"{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"system","content":"S"},{"role":"user","content":"Q"}],"max_tokens":9},"team":"x"}"#;
+
+        let row = row("p.jsonl", line, &Options::default());
+
+        let expected = r#"{"system":"S","messages":[{"role":"user","content":"Q"}],"max_tokens":9}"#;
+        assert_eq!((row.custom_id.as_deref(), &*shown(&row.params)), (Some("a"), expected));
+        assert_eq!(shown(&row.extra), r#"{"team":"x"}"#);
+    }
+
+    #[test]
+    fn a_member_called_body_is_data_in_a_short_row() {
+        let row = row("p.jsonl", r#"{"prompt":"x","body":{"a":1}}"#, &Options::default());
+
+        assert_eq!(shown(&row.extra), r#"{"body":{"a":1}}"#);
+    }
+
+    #[test]
+    fn labels_are_strings_or_numbers() {
+        let label = |members: &str| row("p.jsonl", &format!(r#"{{{members},"prompt":"x"}}"#), &Options::default());
+        let refused = |members: &str| broken("p.jsonl", format!(r#"{{{members},"prompt":"x"}}"#), &Options::default());
+
+        assert_eq!(label(r#""id":"a\u0062/..\n""#).custom_id.as_deref(), Some("ab/..\n"));
+        assert_eq!(
+            label(r#""custom_id":12345678901234567890123"#).custom_id.as_deref(),
+            Some("12345678901234567890123")
+        );
+        assert_eq!(label(r#""custom_id":null"#).custom_id, None);
+        let both = label(r#""id":5,"custom_id":"c""#);
+        assert_eq!((both.custom_id.as_deref(), &*shown(&both.extra)), (Some("c"), r#"{"id":5}"#));
+        assert!(refused(r#""id":[1]"#).message.contains("an array as id"));
+        assert!(refused(r#""custom_id":"""#).message.contains("empty custom_id"));
+    }
+
+    #[test]
+    fn a_label_can_be_named() {
+        let options = Options { id_column: Some("ticket".to_owned()), ..Options::default() };
+
+        let found = row("p.jsonl", r#"{"ticket":9,"id":"x","prompt":"p"}"#, &options);
+
+        assert_eq!((found.custom_id.as_deref(), &*shown(&found.extra)), (Some("9"), r#"{"id":"x"}"#));
+        assert!(broken("p.jsonl", r#"{"prompt":"p"}"#, &options).message.contains("--id"));
+        assert!(broken("p.jsonl", r#""p""#, &options).message.contains("--id"));
+    }
+
+    #[test]
+    fn rows_without_one_clear_prompt_are_broken_and_say_why() {
+        let cases = [
+            (r#"{"id":1}"#, "has no prompt: found id"),
+            ("{}", "found an empty object"),
+            (r#"{"promt":"x"}"#, "is `promt` meant as `prompt`?"),
+            (r#"{"message":"x"}"#, "is `message` meant as `messages`?"),
+            (r#"{"id":1,"first text":"x"}"#, r#"-t '{{row["first text"]}}'"#),
+            (r#"{"custom_id":"a","result":{},"meta":{}}"#, "results file"),
+            (r#"{"prompt":"x","messages":[1]}"#, "both `prompt` and `messages`"),
+            (r#"{"prompt":"x","params":{}}"#, "both `params` and `prompt`"),
+            (r#"{"messages":[1],"params":{}}"#, "both `params` and `messages`"),
+            (r#"{"params":[{}]}"#, "an array as `params`"),
+            (r#"{"params":1.5}"#, "a number as `params`"),
+            (r#"{"params":null}"#, "null as `params`"),
+            (r#"{"params":{"model":"m"}}"#, "no `messages` in `params`"),
+            (r#"{"params":{"prompt":"m"}}"#, "move it out of `params`"),
+            (r#"{"params":{"messages":[]}}"#, "an empty array as `messages`"),
+            (r#"{"messages":"x"}"#, "a string as `messages`"),
+            (r#"{"prompt":""}"#, "empty `prompt`"),
+            (r#"{"prompt":" \n\u00a0"}"#, "empty `prompt`"),
+            (r#"{"prompt":[]}"#, "empty `prompt`"),
+            (r#"{"prompt":["a"]}"#, "a string in `prompt`"),
+            (r#"{"prompt":5}"#, "a number as `prompt`"),
+            (r#"{"prompt":null}"#, "null as `prompt`"),
+            (r#""""#, "empty prompt"),
+            (r#"" \t""#, "empty prompt"),
+            (r#"{"url":"/v1/messages","body":{"model":"m"}}"#, "no messages in `body`"),
+        ];
+
+        for (line, message) in cases {
+            let row = broken("p.jsonl", line, &Options::default());
+            assert!(row.message.contains(message), "{line}: {}", row.message);
+        }
+    }
+
+    #[test]
+    fn faults_in_a_value_name_its_column() {
+        let column = |line: &str| broken("p.jsonl", line, &Options::default()).column;
+
+        assert_eq!(column(r#"{"prompt": 5}"#), Some(12));
+        assert_eq!(column(r#"{"prompt":[{}, "a"]}"#), Some(16));
+        assert_eq!(column(r#"{"params":{"messages": []}}"#), Some(24));
+    }
+
+    #[test]
+    fn a_broken_row_keeps_its_label() {
+        let by_shape = broken("p.jsonl", r#"{"id":3,"prompt":""}"#, &Options::default());
+        let by_syntax = broken("p.jsonl", r#"{"custom_id":"k","prompt":"#, &Options::default());
+
+        assert_eq!((by_shape.custom_id.as_deref(), by_syntax.custom_id.as_deref()), (Some("3"), Some("k")));
+    }
+
+    #[test]
+    fn metadata_of_the_users_own_rides_along() {
+        let own = row("p.jsonl", r#"{"prompt":"x","metadata":{"ticket":5}}"#, &Options::default());
+        let api = row("p.jsonl", r#"{"prompt":"x","metadata":{"user_id":"u"}}"#, &Options::default());
+
+        assert_eq!(shown(&own.extra), r#"{"metadata":{"ticket":5}}"#);
+        assert_eq!(api.params.get("metadata"), Some(r#"{"user_id":"u"}"#));
+    }
+
+    #[test]
+    fn misspelt_fields_are_said_once_with_the_input_and_the_line() {
+        let text = "{\"prompt\":\"a\"}\n{\"prompt\":\"b\",\"max_token\":5}\n{\"prompt\":\"c\",\"max_token\":5}\n\
+            {\"params\":{\"messages\":[1],\"temprature\":0},\"model\":\"m\"}\n{\"prompt\":\"x\",\"metadata\":{\"a\":1}}\n";
+        let mut reader = reader("p.jsonl", text, &Options::default()).expect("sound");
+
+        assert_eq!(reader.by_ref().filter(Result::is_ok).count(), 5);
+
+        let warnings = reader.take_warnings();
+        let named =
+            ["p.jsonl: `max_token`", "`temprature` in `params`", "`model` stands beside", "`metadata` is not sent"];
+        assert_eq!(warnings.len(), named.len(), "{warnings:?}");
+        for (warning, named) in warnings.iter().zip(named) {
+            assert!(warning.contains(named), "{warning}");
+        }
+        assert!(warnings[0].contains("line 2"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_template_takes_any_member_and_leaves_request_fields() {
+        let options = with_template("{{title}}: {{prompt}} {{temperature}}");
+
+        let row = row("p.jsonl", r#"{"id":1,"title":"T","prompt":"P","temperature":0.5,"messages":[]}"#, &options);
+
+        assert_eq!(shown(&row.params), r#"{"temperature":0.5,"messages":[{"role":"user","content":"T: P 0.5"}]}"#);
+        assert_eq!(shown(&row.extra), r#"{"title":"T","prompt":"P","messages":[]}"#);
+        assert_eq!(row.custom_id.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_template_that_misses_a_member_breaks_the_row_only() {
+        let options = with_template("{{title}}");
+
+        let found = items("p.jsonl", "{\"titel\":\"a\"}\n{\"title\":\"b\"}\n{\"title\":\" \"}\n\"bare\"\n", &options);
+
+        let [Item::Broken(missing), Item::Row(_), Item::Broken(blank), Item::Broken(bare)] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(missing.message, "has no title, which the template names (found: titel)");
+        assert!(blank.message.contains("empty prompt"), "{}", blank.message);
+        assert!(bare.message.contains("found: line, prompt"), "{}", bare.message);
+    }
+
+    #[test]
+    fn a_request_over_the_limit_of_the_api_is_broken() {
+        let line = format!(r#"{{"id":"big","prompt":"{}"}}"#, "x".repeat(33 << 20));
+
+        let row = broken("p.jsonl", line, &Options::default());
+
+        assert!(row.message.contains("larger than the 32 MB the API takes"), "{}", row.message);
+        assert_eq!((row.custom_id.as_deref(), row.raw.len()), (Some("big"), 4096));
+    }
+}

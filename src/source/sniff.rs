@@ -1,0 +1,245 @@
+//! What an input is, by its name and its first bytes.
+//!
+//! Owns the byte order mark, the table of what is no text, and the choice of a format. Looks at no more than the first
+//! line that is not blank, so that a pipe is read as soon as somebody writes to it.
+
+use std::io::{self, Cursor, Read};
+
+use super::{InputFormat, SourceError};
+
+/// How far to look for the first line: longer ones are judged by their beginning.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// UTF-8's byte order mark.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// An input whose beginning was looked at.
+pub(super) struct Peeked {
+    /// The first bytes, without a byte order mark.
+    pub head: Vec<u8>,
+    /// Bytes taken off: the byte order mark's length, or none.
+    pub skipped: u64,
+    rest: Box<dyn Read + Send>,
+}
+
+impl Peeked {
+    /// Reads the beginning of `input`, called `name` in errors.
+    ///
+    /// # Errors
+    /// [`SourceError::Read`], and [`SourceError::Binary`] for what is no text in UTF-8 by its first bytes.
+    pub fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
+        let mut head = Vec::new();
+        let mut chunk = vec![0; 8 << 10];
+        while !has_first_line(&head) && head.len() < HEAD_BYTES {
+            match input.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => head.extend_from_slice(&chunk[..read]),
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(SourceError::Read { name: name.to_owned(), line: 1, source }),
+            }
+        }
+        if let Some((what, remedy)) = binary_kind(&head) {
+            return Err(SourceError::Binary { name: name.to_owned(), what, remedy });
+        }
+        let skipped = if head.starts_with(BOM) { BOM.len() } else { 0 };
+        head.drain(..skipped);
+        Ok(Self { head, skipped: skipped as u64, rest: input })
+    }
+
+    /// Returns the whole input again, without its byte order mark.
+    pub fn into_read(self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(self.head).chain(self.rest))
+    }
+
+    /// Returns the first line that is not blank, as far as it was looked at.
+    pub fn first_line(&self) -> &[u8] {
+        let text = self.head.trim_ascii_start();
+        text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
+    }
+}
+
+fn has_first_line(head: &[u8]) -> bool {
+    let text = head.strip_prefix(BOM).unwrap_or(head);
+    text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
+}
+
+/// First bytes of what is often mistaken for text, what it is, and what to do.
+///
+/// Source: the formats' own specifications, first bytes of a file.
+const MAGIC: [(&[u8], &str, &str); 14] = [
+    (b"\x1f\x8b", "a gzip archive", "unpack it first, for example with: gzip -dc FILE | claude-batch run -"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first, for example with: zstd -dc FILE | claude-batch run -"),
+    (b"\xfd7zXZ\0", "an xz archive", "unpack it first, for example with: xz -dc FILE | claude-batch run -"),
+    (b"BZh91AY&SY", "a bzip2 archive", "unpack it first, for example with: bzip2 -dc FILE | claude-batch run -"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet (.xlsx)", "unpack it, or save the sheet as CSV"),
+    (b"PAR1\x15", "a Parquet file", "convert it to CSV or JSONL first"),
+    (b"ARROW1\0", "an Arrow file", "convert it to CSV or JSONL first"),
+    (b"Obj\x01", "an Avro file", "convert it to CSV or JSONL first"),
+    (b"SQLite format 3\0", "an SQLite database", "export a table as CSV first"),
+    (b"%PDF-", "a PDF", "give a file of prompts"),
+    (b"\x89PNG", "a PNG image", "give a file of prompts"),
+    (b"\xff\xd8\xff", "a JPEG image", "give a file of prompts"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document (.xls, .doc)", "save the sheet as CSV"),
+];
+
+const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
+const RECODE_32: &str = "save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8 FILE";
+
+fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    match head {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some(("UTF-32 text", RECODE_32)),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some(("UTF-16 text", RECODE_16)),
+        [0, 0, 0, 1..=255, ..] | [1..=255, 0, 0, 0, ..] => return Some(("UTF-32 text", RECODE_32)),
+        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => return Some(("UTF-16 text", RECODE_16)),
+        [0, ..] => return Some(("binary data (it begins with a NUL byte)", "give a file of prompts")),
+        _ => {}
+    }
+    MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
+}
+
+/// Chooses the format: the one asked for, else by the name's extension, else by the first line.
+///
+/// `is_stream`: a pipe, where lines without another sign of a format are prompts. A file of unknown kind is asked about
+/// instead: sending each of its lines would cost money.
+///
+/// # Errors
+/// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.
+pub(super) fn choose(
+    asked: InputFormat,
+    name: &str,
+    is_stream: bool,
+    peeked: &Peeked,
+) -> Result<InputFormat, SourceError> {
+    let first = peeked.first_line();
+    let format = match (asked, by_extension(name)) {
+        (InputFormat::Auto, Some(format)) => format,
+        (InputFormat::Auto, None) => match first.first() {
+            Some(b'{' | b'"' | b'[') => InputFormat::Jsonl,
+            None => InputFormat::Lines,
+            Some(_) if is_stream => InputFormat::Lines,
+            Some(_) => return Err(SourceError::UnknownFormat { name: name.to_owned() }),
+        },
+        (asked, _) => asked,
+    };
+    if format == InputFormat::Jsonl {
+        refuse_document(name, peeked)?;
+    }
+    Ok(format)
+}
+
+fn by_extension(name: &str) -> Option<InputFormat> {
+    let (_, extension) = name.rsplit_once('.')?;
+    match extension.to_ascii_lowercase().as_str() {
+        "jsonl" | "ndjson" | "json" => Some(InputFormat::Jsonl),
+        "csv" => Some(InputFormat::Csv),
+        "tsv" | "tab" => Some(InputFormat::Tsv),
+        "txt" => Some(InputFormat::Lines),
+        _ => None,
+    }
+}
+
+fn refuse_document(name: &str, peeked: &Peeked) -> Result<(), SourceError> {
+    let first = peeked.first_line();
+    let goes_on = peeked.head.trim_ascii_start().len() > first.len();
+    let (what, filter) = match first {
+        [b'['] if goes_on => ("one JSON array", "'.[]'"),
+        [b'[', rest @ ..] if rest.trim_ascii_start().starts_with(b"{") => ("one JSON array", "'.[]'"),
+        [b'{'] if goes_on => ("JSON spread over lines", "."),
+        _ => return Ok(()),
+    };
+    Err(SourceError::JsonDocument { name: name.to_owned(), what, filter })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_named_by_what_it_looks_like() {
+        let cases: [(&[u8], &str); 12] = [
+            (b"\xff\xfe{\0\"\0", "UTF-16"),
+            (b"\xfe\xff\0{", "UTF-16"),
+            (b"{\0\"\0p\0", "UTF-16"),
+            (b"\0{\0\"", "UTF-16"),
+            (b"\xff\xfe\0\0{\0\0\0", "UTF-32"),
+            (b"{\0\0\0\"\0\0\0", "UTF-32"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"PK\x03\x04\x14", "zip"),
+            (b"PAR1\x15\x04", "Parquet"),
+            (b"SQLite format 3\0", "SQLite"),
+            (&[0; 100], "NUL"),
+            (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+        ];
+
+        for (bytes, expected) in cases {
+            let Err(SourceError::Binary { what, .. }) = peek(bytes) else { panic!("{bytes:?} was taken for text") };
+            assert!(what.contains(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_endless_run_of_nul_bytes_is_refused_at_once() {
+        assert!(matches!(Peeked::new("zero", Box::new(io::repeat(0))), Err(SourceError::Binary { .. })));
+    }
+
+    #[test]
+    fn an_endless_line_is_looked_at_no_further_than_the_head() {
+        let peeked = Peeked::new("x", Box::new(io::repeat(b'x'))).expect("letters are text");
+
+        assert!(peeked.head.len() <= HEAD_BYTES + (8 << 10));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_taken_off_and_counted() {
+        let peeked = peek(b"\xef\xbb\xbfhello").expect("text");
+
+        assert_eq!((&*peeked.head, peeked.skipped), (&b"hello"[..], 3));
+    }
+
+    #[test]
+    fn blank_lines_after_a_byte_order_mark_do_not_hide_the_first_line() {
+        let input = Cursor::new(b"\xef\xbb\xbf\n".to_vec()).chain(Cursor::new(b"{\"prompt\":1}\n".to_vec()));
+
+        let peeked = Peeked::new("test", Box::new(input)).expect("text");
+
+        assert_eq!(peeked.first_line(), b"{\"prompt\":1}");
+    }
+
+    #[test]
+    fn the_extension_decides_before_the_content() {
+        let choose = |name, text: &[u8]| choose(InputFormat::Auto, name, false, &peek(text).expect("text")).ok();
+
+        assert_eq!(choose("a.b/p.JSONL", b"x"), Some(InputFormat::Jsonl));
+        assert_eq!(choose("p.ndjson", b"x"), Some(InputFormat::Jsonl));
+        assert_eq!(choose("p.csv", b"{"), Some(InputFormat::Csv));
+        assert_eq!(choose("p.tsv", b"{"), Some(InputFormat::Tsv));
+        assert_eq!(choose("p.txt", b"{}"), Some(InputFormat::Lines));
+    }
+
+    #[test]
+    fn without_an_extension_the_first_character_decides() {
+        let choose =
+            |is_stream, text: &[u8]| choose(InputFormat::Auto, "stdin", is_stream, &peek(text).expect("text")).ok();
+
+        assert_eq!(choose(true, b"\n  {\"prompt\":1}"), Some(InputFormat::Jsonl));
+        assert_eq!(choose(true, b"\"x\"\n"), Some(InputFormat::Jsonl));
+        assert_eq!(choose(true, b"hello\n"), Some(InputFormat::Lines));
+        assert_eq!(choose(false, b"hello\n"), None);
+        assert_eq!(choose(false, b"\n"), Some(InputFormat::Lines));
+    }
+
+    #[test]
+    fn json_that_is_not_in_lines_is_refused_with_a_way_out() {
+        for text in ["[\n  {\"prompt\": \"a\"}\n]", "[{\"prompt\":\"a\"}]", "{\n  \"prompt\": \"a\"\n}"] {
+            let chosen = choose(InputFormat::Auto, "p.json", false, &peek(text.as_bytes()).expect("text"));
+
+            let message = chosen.expect_err("no rows can be told apart").to_string();
+            assert!(message.contains("jq -c"), "{message}");
+        }
+    }
+
+    fn peek(bytes: &[u8]) -> Result<Peeked, SourceError> {
+        Peeked::new("test", Box::new(Cursor::new(bytes.to_vec())))
+    }
+}

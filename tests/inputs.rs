@@ -1,0 +1,370 @@
+//! Bad and odd inputs: what a person may give by mistake costs a clear message, and never another row.
+
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+
+use claude_batch::source::{BrokenRow, Input, InputFormat, Item, Options, Reader, SourceError, open};
+use proptest::prelude::*;
+
+#[test]
+fn empty_inputs_have_no_rows_and_no_fault() {
+    for name in ["empty.jsonl", "bom-only.jsonl", "blank-lines.jsonl"] {
+        assert_eq!(items(name).len(), 0, "{name}");
+    }
+}
+
+#[test]
+fn byte_order_marks_line_ends_and_a_missing_last_one_are_accepted_with_right_line_numbers() {
+    let labels: Vec<(u64, String)> = items("line-ends.jsonl").into_iter().map(label_of_row).collect();
+
+    let expected = [(1, "bom"), (3, "cr"), (4, "u2028"), (5, "last")];
+    assert_eq!(labels, expected.map(|(line, label)| (line, label.to_owned())));
+}
+
+#[test]
+fn inputs_that_are_no_text_are_named_by_what_they_look_like() {
+    for (name, looks_like) in [("utf16.jsonl", "UTF-16"), ("packed.jsonl", "gzip"), ("array.json", "JSON array")] {
+        let message = refusal(name);
+        assert!(message.contains(looks_like) && message.contains(name), "{message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_that_never_ends_is_refused_at_once() {
+    let error = open(&Input::File("/dev/zero".into()), &Options::default()).expect_err("no text");
+
+    assert!(matches!(error, SourceError::Binary { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_and_a_missing_file_are_refused() {
+    let folder = open(&Input::File(fixture("")), &Options::default()).expect_err("a folder");
+    let missing = open(&Input::File(fixture("nope.jsonl")), &Options::default()).expect_err("nothing there");
+
+    assert!(matches!(folder, SourceError::Directory { .. }), "{folder}");
+    assert!(matches!(missing, SourceError::NotFound { .. }), "{missing}");
+}
+
+#[test]
+fn an_endless_line_is_one_broken_row_in_bounded_memory() {
+    let endless = Cursor::new(b"{\"prompt\":\"".to_vec()).chain(io::repeat(b'x').take(300 << 20));
+    let input = endless.chain(Cursor::new(b"\n\"ok\"\n".to_vec()));
+
+    let found: Vec<Item> = read("p.jsonl", Box::new(input));
+
+    let [Item::Broken(row), Item::Row(next)] = &found[..] else { panic!("{} items", found.len()) };
+    assert!(row.message.contains("64 MiB"), "{}", row.message);
+    assert_eq!((row.raw.len(), next.origin.line), (4096, 2));
+}
+
+#[test]
+fn each_broken_row_costs_only_itself_and_names_its_place() {
+    let text = std::fs::read(fixture("broken-rows.jsonl")).expect("the fixture is there");
+    let expected: [(u64, Option<u64>, &str); 16] = [
+        (2, Some(27), "is not UTF-8: byte 0xe9; if the file is Latin-1"),
+        (3, Some(24), "control character"),
+        (4, Some(30), r"holds \ud800, half of a character"),
+        (5, Some(40), "NaN and Infinity are no JSON"),
+        (6, Some(46), "is not JSON"),
+        (7, Some(29), "ends too early"),
+        (8, Some(27), "has a second value after its first"),
+        (9, Some(1), "is an array; a row is an object or a string"),
+        (10, Some(1), "is a number; a row is an object or a string"),
+        (11, Some(1), "is null; a row is an object or a string"),
+        (12, None, "has the name prompt twice"),
+        (13, None, "has no prompt: found id"),
+        (14, Some(24), "has an empty `prompt`"),
+        (15, None, "has both `prompt` and `messages`"),
+        (16, Some(2), "this looks like Python"),
+        (17, Some(2), "for plain text say --format lines"),
+    ];
+
+    let found = items("broken-rows.jsonl");
+
+    let broken: Vec<&BrokenRow> = found.iter().filter_map(broken_of).collect();
+    assert_eq!((found.len(), broken.len()), (20, expected.len()));
+    for (row, (line, column, message)) in broken.iter().zip(expected) {
+        assert_eq!((row.origin.line, row.column), (line, column), "{}", row.message);
+        assert!(row.message.contains(message), "line {line}: {}", row.message);
+        assert_eq!(row.byte_offset, offset_of_line(&text, line), "line {line}");
+        assert!(text[row.byte_offset as usize..].starts_with(&row.raw), "line {line}");
+    }
+}
+
+#[test]
+fn big_numbers_pass_through_unchanged() {
+    let found = items("broken-rows.jsonl");
+
+    let row = found.iter().find_map(|item| match item {
+        Item::Row(row) if row.custom_id.as_deref() == Some("big-numbers") => Some(row),
+        _ => None,
+    });
+    let extra = &row.expect("the row is usable").extra;
+    assert_eq!(extra.get("seed_of_mine"), Some("123456789012345678901234567890123456789012"));
+    assert_eq!(extra.get("huge"), Some("1e999"));
+}
+
+#[test]
+fn a_misspelt_field_is_warned_about_with_file_and_line() {
+    let mut reader = open_fixture("broken-rows.jsonl").expect("the file as a whole is sound");
+
+    reader.by_ref().for_each(drop);
+
+    let warnings = reader.take_warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("broken-rows.jsonl: `max_token`") && warnings[0].contains("line 20"), "{warnings:?}");
+}
+
+#[test]
+fn deep_nesting_does_not_overflow_the_stack() {
+    let texts = [
+        format!("{{\"prompt\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+        format!("{{\"params\":{}1{}}}", "{\"a\":".repeat(100_000), "}".repeat(100_000)),
+        format!("{{\"prompt\":\"x\",\"metadata\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+        "[".repeat(100_000),
+    ];
+
+    for text in texts {
+        let found = read("p.jsonl", Box::new(Cursor::new(text.into_bytes())));
+
+        let [Item::Broken(row)] = &found[..] else { panic!("{} items", found.len()) };
+        assert!(row.column.is_some(), "{}", row.message);
+    }
+}
+
+#[test]
+fn labels_that_differ_at_all_are_different() {
+    let labels: Vec<String> = items("ids.jsonl").into_iter().map(|item| label_of_row(item).1).collect();
+
+    let long = "x".repeat(10_000);
+    let escape = "line\nbreak \u{1b}[31m";
+    assert_eq!(labels, ["A", "a", "a ", "é", "e\u{301}", "../../x", escape, "1", "1", &long]);
+}
+
+#[test]
+fn csv_follows_rfc_4180_where_possible() {
+    let quotes = items("quotes.csv");
+    let semicolons = items("semicolons.csv");
+
+    let contents: Vec<(u64, String)> = quotes.iter().map(content_of).collect();
+    let expected = [(2, r#""two\r\nlines""#), (5, r#""5\" screen""#), (6, r#""ends with a line end\r\n""#)];
+    assert_eq!(contents, expected.map(|(line, text)| (line, text.to_owned())));
+    assert_eq!(content_of(&semicolons[0]).1, r#""Übersetze; bitte""#);
+}
+
+#[test]
+fn csv_records_that_do_not_fit_cost_only_themselves() {
+    let (ragged, latin1, open_quote) = (items("ragged.csv"), items("latin1.csv"), items("open-quote.csv"));
+
+    let faults: Vec<&BrokenRow> = ragged.iter().filter_map(broken_of).collect();
+    assert_eq!((faults.len(), ragged.len()), (2, 4));
+    assert_eq!((faults[0].origin.line, &*faults[0].message), (3, "has 1 cells where the header has 2"));
+    assert!(faults[1].message.contains("quote cells that hold the separator"), "{}", faults[1].message);
+    let faults: Vec<&BrokenRow> = latin1.iter().filter_map(broken_of).collect();
+    assert_eq!((faults.len(), faults[0].origin.line, faults[0].column), (1, 3, Some(6)));
+    assert!(faults[0].message.contains("Latin-1"), "{}", faults[0].message);
+    let faults: Vec<&BrokenRow> = open_quote.iter().filter_map(broken_of).collect();
+    assert_eq!((faults.len(), faults[0].origin.line, open_quote.len()), (1, 3, 2));
+}
+
+#[test]
+fn csv_headers_that_do_not_work_are_refused_with_the_columns_found() {
+    let no_header = refusal("no-header.csv");
+    let repeated = refusal("repeated-columns.csv");
+
+    assert!(no_header.contains("no column `prompt`") && no_header.contains("capital of France"), "{no_header}");
+    assert!(repeated.contains("names note more than once"), "{repeated}");
+}
+
+#[test]
+fn an_error_in_mid_read_ends_the_input_and_names_the_line() {
+    let input = Cursor::new(b"\"a\"\n\"b\"\n\"c".to_vec()).chain(Failing);
+    let reader = Reader::from_read("p.jsonl", InputFormat::Auto, Box::new(input), &Options::default()).expect("sound");
+
+    let found: Vec<Result<Item, SourceError>> = reader.collect();
+
+    let [Ok(Item::Row(_)), Ok(Item::Row(_)), Err(error)] = &found[..] else { panic!("{found:?}") };
+    assert!(matches!(error, SourceError::Read { line: 3, .. }), "{error}");
+}
+
+/// A line as it is written, and what must come of it.
+#[derive(Clone, Debug)]
+struct Written {
+    bytes: Vec<u8>,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Row,
+    Broken,
+    Nothing,
+}
+
+/// Longest line in the property, small so that lines over it are cheap.
+const CAP: usize = 4200;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn nothing_is_lost_and_everything_keeps_its_place(
+        lines in prop::collection::vec((written(), prop::sample::select(vec!["\n", "\r\n"])), 0..30),
+        has_bom in any::<bool>(),
+        has_last_line_end in any::<bool>(),
+        chunk in 1_usize..300,
+    ) {
+        let mut text = if has_bom { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
+        let mut expected = Vec::new();
+        for (at, (line, line_end)) in lines.iter().enumerate() {
+            if line.outcome != Outcome::Nothing {
+                expected.push((at as u64 + 1, text.len() as u64, line));
+            }
+            text.extend_from_slice(&line.bytes);
+            if has_last_line_end || at + 1 < lines.len() {
+                text.extend_from_slice(line_end.as_bytes());
+            }
+        }
+
+        let options = Options { max_line_bytes: CAP, ..Options::default() };
+        let input = Box::new(Trickle { text, given: 0, chunk });
+        let reader = Reader::from_read("p", InputFormat::Jsonl, input, &options).expect("sound as a whole");
+        let found: Vec<Item> = reader.collect::<Result<_, _>>().expect("memory can be read");
+
+        prop_assert_eq!(found.len(), expected.len());
+        for (item, (line, offset, written)) in found.iter().zip(expected) {
+            match item {
+                Item::Row(row) => prop_assert_eq!((row.origin.line, written.outcome), (line, Outcome::Row)),
+                Item::Broken(row) => {
+                    let place = (row.origin.line, row.byte_offset, written.outcome);
+                    prop_assert_eq!(place, (line, offset, Outcome::Broken));
+                    prop_assert_eq!(&row.raw[..], &written.bytes[..written.bytes.len().min(4096)]);
+                    let end = written.bytes.len() as u64 + 1;
+                    prop_assert!(row.column.is_none_or(|column| (1..=end).contains(&column)), "{:?}", row.column);
+                }
+                Item::Unusable(_) => prop_assert!(false, "no line is one"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_any_format_panic_or_lose_a_line(
+        bytes in prop::collection::vec(
+            prop::sample::select(b"{}[]\",:;\\ud8\n\r\tnul\x00\xff\xc3\xa91e-.".to_vec()), 0..200
+        ),
+        format in prop::sample::select(InputFormat::ALL.to_vec()),
+    ) {
+        let text = [b"\"prompt\"\n".as_slice(), &bytes].concat();
+        let filled = text.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+
+        let reader = Reader::from_read("p", format, Box::new(Cursor::new(text)), &Options::default());
+
+        let Ok(reader) = reader else { return Ok(()) };
+        let is_by_line = matches!(reader.format(), InputFormat::Jsonl | InputFormat::Lines);
+        let found = reader.collect::<Result<Vec<Item>, _>>().expect("memory can be read");
+        prop_assert!(!is_by_line || found.len() == filled);
+    }
+}
+
+fn written() -> impl Strategy<Value = Written> {
+    let good = prop_oneof![
+        "[a-z\u{2028}é😀 ]{1,20}x".prop_map(|text| format!("{{\"prompt\":\"{text}\",\"id\":1}}").into_bytes()),
+        Just(br#""bare \ud83d\ude00""#.to_vec()),
+        Just(br#" {"custom_id":"c","params":{"messages":[1e999]}}"#.to_vec()),
+        Just(b"{\"messages\":\r[{}]}".to_vec()),
+    ];
+    let bad = prop_oneof![
+        Just(b"{\"prompt\":\"caf\xe9\"}".to_vec()),
+        Just(b"{\"prompt\":\"a\0\"}".to_vec()),
+        Just(br#"{"prompt":"\udfff"}"#.to_vec()),
+        Just(br#"{"prompt":NaN}"#.to_vec()),
+        Just(br#"{"prompt":"x"#.to_vec()),
+        Just(br#"{"prompt":"x"}{}"#.to_vec()),
+        Just(br#"{"a":1,"a":2}"#.to_vec()),
+        Just(b"[1]".to_vec()),
+        Just(b"]".to_vec()),
+        (CAP + 1..3 * CAP).prop_map(|length| vec![b'x'; length]),
+        (130..2000_usize).prop_map(|depth| format!("{{\"prompt\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into()),
+        "[!-Z^-z]{1,30}".prop_map(|text| format!("?{text}").into_bytes()),
+    ];
+    let blank = prop::sample::select(vec!["", " ", "\t \r"]).prop_map(|text| text.as_bytes().to_vec());
+    prop_oneof![
+        4 => good.prop_map(|bytes| Written { bytes, outcome: Outcome::Row }),
+        3 => bad.prop_map(|bytes| Written { bytes, outcome: Outcome::Broken }),
+        1 => blank.prop_map(|bytes| Written { bytes, outcome: Outcome::Nothing }),
+    ]
+}
+
+/// Gives its text in small pieces, as a pipe may.
+struct Trickle {
+    text: Vec<u8>,
+    given: usize,
+    chunk: usize,
+}
+
+impl Read for Trickle {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.text[self.given..];
+        let count = rest.len().min(self.chunk).min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// A disk that is pulled out.
+struct Failing;
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("the disk is gone"))
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "fixtures", "inputs", name].iter().collect()
+}
+
+fn open_fixture(name: &str) -> Result<Reader, SourceError> {
+    open(&Input::File(fixture(name)), &Options::default())
+}
+
+fn items(name: &str) -> Vec<Item> {
+    let reader = open_fixture(name).unwrap_or_else(|error| panic!("{error}"));
+    reader.collect::<Result<_, _>>().expect("the fixture can be read")
+}
+
+fn read(name: &str, input: Box<dyn Read + Send>) -> Vec<Item> {
+    let reader = Reader::from_read(name, InputFormat::Auto, input, &Options::default()).expect("sound as a whole");
+    reader.collect::<Result<_, _>>().expect("memory can be read")
+}
+
+fn refusal(name: &str) -> String {
+    open_fixture(name).expect_err("it must be refused").to_string()
+}
+
+fn broken_of(item: &Item) -> Option<&BrokenRow> {
+    match item {
+        Item::Broken(row) => Some(row),
+        Item::Row(_) | Item::Unusable(_) => None,
+    }
+}
+
+fn label_of_row(item: Item) -> (u64, String) {
+    match item {
+        Item::Row(row) => (row.origin.line, row.custom_id.expect("every row of the fixture has one")),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn content_of(item: &Item) -> (u64, String) {
+    let Item::Row(row) = item else { panic!("{item:?}") };
+    let messages = row.params.get("messages").expect("a row has messages");
+    let content = messages.strip_prefix(r#"[{"role":"user","content":"#).and_then(|rest| rest.strip_suffix("}]"));
+    (row.origin.line, content.expect("one user message").to_owned())
+}
+
+fn offset_of_line(text: &[u8], line: u64) -> u64 {
+    text.split_inclusive(|&byte| byte == b'\n').take(line as usize - 1).map(|line| line.len() as u64).sum()
+}
