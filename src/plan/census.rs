@@ -1,0 +1,159 @@
+//! Censuses of a first pass over the input: which keys and labels occur more than once.
+//!
+//! Both keep eight bytes a row. A key is a hash already and its first half identifies it well enough: a false match
+//! costs a counter, nothing else. A label's hash only raises a suspicion, which a second look at the labels settles.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::domain::{JobKey, Origin};
+
+/// Collects the keys of unnamed rows.
+#[derive(Debug, Default)]
+pub struct KeyCensus(Vec<u64>);
+
+impl KeyCensus {
+    /// Adds the key of a row that has no label of its own.
+    pub fn add(&mut self, key: JobKey) {
+        self.0.push(half(key));
+    }
+
+    /// Returns the keys that occurred more than once.
+    pub fn finish(self) -> Repeats {
+        Repeats(repeated(self.0))
+    }
+}
+
+/// Keys of rows that ask the same as another: only these need counting.
+#[derive(Clone, Debug, Default)]
+pub struct Repeats(Vec<u64>);
+
+impl Repeats {
+    /// Returns whether a key may occur more than once; never `false` for one that does.
+    pub fn contains(&self, key: JobKey) -> bool {
+        self.0.binary_search(&half(key)).is_ok()
+    }
+
+    /// Returns how many different keys occur more than once.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether every key occurs once.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Returns the half of a key that stands for it in memory.
+pub(super) fn half(key: JobKey) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = key.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Collects the labels that users gave.
+#[derive(Debug, Default)]
+pub struct LabelCensus(Vec<u64>);
+
+impl LabelCensus {
+    /// Adds a row's label.
+    pub fn add(&mut self, label: &str) {
+        self.0.push(label_hash(label));
+    }
+
+    /// Returns the sorted hashes that occurred more than once: the suspects for [`first_duplicate`].
+    pub fn finish(self) -> Vec<u64> {
+        repeated(self.0)
+    }
+}
+
+/// A label that two rows have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuplicateLabel {
+    /// The label.
+    pub label: String,
+    /// The row that has it first.
+    pub first: Origin,
+    /// The next row that has it.
+    pub second: Origin,
+}
+
+/// Returns the first label that really repeats an earlier one, looking only at those whose hash is among the sorted
+/// `suspects`.
+pub fn first_duplicate<L: AsRef<str>>(
+    labels: impl IntoIterator<Item = (L, Origin)>,
+    suspects: &[u64],
+) -> Option<DuplicateLabel> {
+    let mut seen: HashMap<String, Origin> = HashMap::new();
+    for (label, origin) in labels {
+        let label = label.as_ref();
+        if suspects.binary_search(&label_hash(label)).is_err() {
+            continue;
+        }
+        if let Some(first) = seen.remove(label) {
+            return Some(DuplicateLabel { label: label.to_owned(), first, second: origin });
+        }
+        seen.insert(label.to_owned(), origin);
+    }
+    None
+}
+
+fn label_hash(label: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    label.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns what occurs more than once, sorted, each once.
+fn repeated(mut hashes: Vec<u64>) -> Vec<u64> {
+    hashes.sort_unstable();
+    let mut twice: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    twice.dedup();
+    twice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(first: u8) -> JobKey {
+        JobKey([first, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9])
+    }
+
+    fn at(line: u64) -> Origin {
+        Origin { source: "a.jsonl".into(), line }
+    }
+
+    #[test]
+    fn only_keys_that_occur_again_are_repeats() {
+        let mut census = KeyCensus::default();
+        [3, 1, 2, 1, 1, 3].into_iter().for_each(|first| census.add(key(first)));
+
+        let repeats = census.finish();
+
+        assert_eq!(repeats.len(), 2);
+        assert!(repeats.contains(key(1)) && repeats.contains(key(3)));
+        assert!(!repeats.contains(key(2)) && !repeats.contains(key(4)));
+        assert!(KeyCensus::default().finish().is_empty());
+    }
+
+    #[test]
+    fn the_first_label_that_repeats_is_named_with_both_rows() {
+        let labels = ["a", "B", "b", "c ", "c", "b", "a"];
+        let mut census = LabelCensus::default();
+        labels.iter().for_each(|label| census.add(label));
+
+        let suspects = census.finish();
+        let found = first_duplicate(labels.iter().zip(1..).map(|(label, line)| (label, at(line))), &suspects);
+
+        assert_eq!(suspects.len(), 2);
+        assert_eq!(found, Some(DuplicateLabel { label: "b".to_owned(), first: at(3), second: at(6) }));
+    }
+
+    #[test]
+    fn a_mere_suspicion_is_no_duplicate() {
+        let suspects = [label_hash("a")];
+
+        assert_eq!(first_duplicate([("a", at(1)), ("b", at(2)), ("b", at(3))], &suspects), None);
+    }
+}

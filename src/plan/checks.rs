@@ -1,0 +1,232 @@
+//! What surely can't work, found before anything is sent.
+//!
+//! Only certainties: a row that may work is sent, since the API knows best and its rules grow.
+
+use std::fmt::Write;
+
+use super::estimate::{Estimate, least_input_tokens};
+use super::json::first_byte;
+use crate::catalog::Model;
+use crate::domain::{ErrorClass, Params};
+
+/// The largest body that the API takes, in bytes: 32 MB, read generously.
+///
+/// Source: API documentation, "Errors", request size limits (2026-10).
+pub const MAX_BODY_BYTES: u64 = 32 << 20;
+
+/// The most messages the API takes in one request. Source: as for [`MAX_BODY_BYTES`].
+const MAX_MESSAGES: u32 = 100_000;
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub class: ErrorClass,
+    pub message: String,
+}
+
+fn invalid(message: String) -> Fault {
+    Fault { class: ErrorClass::InvalidInput, message }
+}
+
+fn too_large(message: String) -> Fault {
+    Fault { class: ErrorClass::TooLarge, message }
+}
+
+/// Reads the model's name.
+pub(super) fn model_name(params: &Params) -> Result<String, Fault> {
+    params.get_str("model").filter(|name| !name.is_empty()).ok_or_else(|| {
+        invalid(format!("model is {}, not the name of a model; write it as a string", excerpt(params.get("model"))))
+    })
+}
+
+/// Reads `max_tokens`. Zero is let through: it warms a prompt cache.
+///
+/// `may_exceed` tells that a beta raises the model's cap.
+pub(super) fn max_tokens(params: &Params, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
+    let given = params.get_u64("max_tokens").ok_or_else(|| {
+        let found = excerpt(params.get("max_tokens"));
+        invalid(format!("max_tokens is {found}, not a whole number; write one from 1 up"))
+    })?;
+    let cap = model.filter(|_| !may_exceed).map_or(u32::MAX, |model| model.max_output_tokens);
+    match u32::try_from(given) {
+        Ok(tokens) if tokens <= cap => Ok(tokens),
+        Ok(_) | Err(_) => {
+            let name = model.map_or("any model", |model| &model.id);
+            Err(invalid(format!(
+                "max_tokens is {given}, above the {cap} that {name} takes; lower it in the row or by --max-tokens"
+            )))
+        }
+    }
+}
+
+/// Checks that there are messages, and not too many.
+pub(super) fn messages(params: &Params, estimate: &Estimate) -> Result<(), Fault> {
+    let Some(value) = params.get("messages") else {
+        return Err(invalid("the row has no messages; give it a prompt or messages".to_owned()));
+    };
+    if first_byte(value.as_bytes()) != Some(b'[') {
+        let found = excerpt(Some(value));
+        return Err(invalid(format!("messages is {found}, not a list; write [{{\"role\":\"user\",\"content\":…}}]")));
+    }
+    match estimate.messages {
+        0 => Err(invalid("messages is empty; a request needs at least one message".to_owned())),
+        1..=MAX_MESSAGES => Ok(()),
+        count => Err(invalid(format!("messages has {count} entries, above the API's {MAX_MESSAGES}; split the row"))),
+    }
+}
+
+/// Checks the body's size.
+pub(super) fn body(body_bytes: u64) -> Result<(), Fault> {
+    if body_bytes <= MAX_BODY_BYTES {
+        return Ok(());
+    }
+    let megabytes = body_bytes as f64 / f64::from(1 << 20);
+    Err(too_large(format!(
+        "the request is {megabytes:.1} MB, above the API's 32 MB; split the row, or refer to files by URL or file id"
+    )))
+}
+
+/// Checks that the input fits the model's window even by the lowest estimate.
+pub(super) fn window(params: &Params, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
+    let Some(model) = model.filter(|model| estimate.tokens > model.context_tokens) else {
+        return Ok(());
+    };
+    let least = least_input_tokens(params);
+    if least <= u64::from(model.context_tokens) {
+        return Ok(());
+    }
+    Err(too_large(format!(
+        "the prompt is about {} tokens and surely more than {least}, above the {} that {} takes; shorten it or choose a \
+         model with a larger window",
+        estimate.tokens, model.context_tokens, model.id
+    )))
+}
+
+/// Returns the start of a value, for a message.
+fn excerpt(value: Option<&str>) -> String {
+    const CHARS: usize = 40;
+    let Some(value) = value else { return "missing".to_owned() };
+    let mut shown: String = value.chars().take(CHARS).collect();
+    if shown.len() < value.len() {
+        // Writing to a string can't fail.
+        _ = write!(shown, "…");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::estimate::estimate;
+    use super::super::tests::params;
+    use super::*;
+    use crate::catalog::{Catalog, TokenizerFamily, ToolPrompt};
+
+    const HAIKU: &str = "claude-haiku-4-5";
+
+    fn max_tokens_of(json: &str, may_exceed: bool) -> Result<u32, String> {
+        let catalog = Catalog::builtin();
+        max_tokens(&params(json), catalog.model(HAIKU), may_exceed).map_err(|fault| fault.message)
+    }
+
+    #[test]
+    fn max_tokens_ends_at_the_cap_of_the_model() {
+        assert_eq!(max_tokens_of(r#"{"max_tokens":64000}"#, false), Ok(64_000));
+        assert_eq!(max_tokens_of(r#"{"max_tokens":0}"#, false), Ok(0));
+        assert_eq!(max_tokens_of(r#"{"max_tokens":300000}"#, true), Ok(300_000));
+        assert_eq!(
+            max_tokens_of(r#"{"max_tokens":128000}"#, false),
+            Err("max_tokens is 128000, above the 64000 that claude-haiku-4-5-20251001 takes; lower it in the row or by \
+                 --max-tokens"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn max_tokens_is_a_whole_number() {
+        for value in ["\"1024\"", "1024.0", "1e3", "-1", "null", "99999999999999999999"] {
+            let outcome = max_tokens_of(&format!(r#"{{"max_tokens":{value}}}"#), false);
+            assert_eq!(
+                outcome,
+                Err(format!("max_tokens is {value}, not a whole number; write one from 1 up")),
+                "{value}"
+            );
+        }
+        assert!(max_tokens(&params(r#"{"max_tokens":4294967296}"#), None, false).is_err());
+        assert_eq!(max_tokens(&params(r#"{"max_tokens":4294967295}"#), None, false), Ok(u32::MAX));
+    }
+
+    #[test]
+    fn a_model_is_named_by_a_string() {
+        assert_eq!(model_name(&params(r#"{"model":"a\u002db"}"#)), Ok("a-b".to_owned()));
+        for value in ["5", "\"\"", "null", r#"["claude-haiku-4-5"]"#] {
+            let fault = model_name(&params(&format!(r#"{{"model":{value}}}"#))).expect_err("it is no name");
+            assert_eq!(fault.class, ErrorClass::InvalidInput);
+            assert!(fault.message.starts_with(&format!("model is {value}, ")), "{}", fault.message);
+        }
+    }
+
+    #[test]
+    fn messages_are_a_list_with_entries() {
+        let fault = |json: &str| {
+            let params = params(json);
+            let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
+            messages(&params, &estimate).err().map(|fault| fault.message)
+        };
+
+        assert_eq!(fault(r#"{"messages":[{"role":"user","content":""}]}"#), None);
+        assert!(fault("{}").is_some_and(|message| message.starts_with("the row has no messages")));
+        assert!(fault(r#"{"messages":[ ]}"#).is_some_and(|message| message.starts_with("messages is empty")));
+        assert!(
+            fault(r#"{"messages":"Hi"}"#).is_some_and(|message| message.starts_with("messages is \"Hi\", not a list"))
+        );
+        let many = format!(r#"{{"messages":[{}0]}}"#, "0,".repeat(100_000));
+        assert!(fault(&many).is_some_and(|message| message.starts_with("messages has 100001 entries")));
+    }
+
+    #[test]
+    fn a_body_of_32_mb_passes_and_a_larger_one_does_not() {
+        assert_eq!(body(MAX_BODY_BYTES), Ok(()));
+        let fault = body(40 << 20).expect_err("it is too large");
+        assert_eq!(fault.class, ErrorClass::TooLarge);
+        assert!(fault.message.starts_with("the request is 40.0 MB, above the API's 32 MB"), "{}", fault.message);
+    }
+
+    #[test]
+    fn only_a_prompt_that_surely_exceeds_the_window_is_rejected() {
+        let catalog = Catalog::builtin();
+        let outcome = |name: &str, text: &str| {
+            let params = params(&format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#));
+            let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
+            window(&params, &estimate, catalog.model(name)).map_err(|fault| fault.message)
+        };
+        // About 290,000 tokens by the estimate, 167,000 at the very least.
+        let doubtful = "some words of a prompt ".repeat(43_500);
+        let hopeless = "some words of a prompt ".repeat(60_000);
+
+        assert_eq!(outcome(HAIKU, &doubtful), Ok(()));
+        assert_eq!(outcome("claude-sonnet-4-6", &hopeless), Ok(()));
+        assert_eq!(outcome("my-proxy-model", &hopeless), Ok(()));
+        assert_eq!(outcome(HAIKU, &" ".repeat(20_000_000)), Ok(()), "blanks may be cut into long tokens");
+        let message = outcome(HAIKU, &hopeless).expect_err("it is too long");
+        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 takes"), "{message}");
+    }
+
+    #[test]
+    fn pictures_do_not_make_a_prompt_surely_too_long() {
+        let catalog = Catalog::builtin();
+        let block = r#"{"type":"image","source":{"type":"url","url":"u"}},"#.repeat(600);
+        let params = params(&format!(r#"{{"messages":[{{"content":[{block}0]}}]}}"#));
+        let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
+
+        assert!(estimate.tokens > 200_000);
+        assert_eq!(window(&params, &estimate, catalog.model(HAIKU)), Ok(()));
+    }
+
+    #[test]
+    fn a_message_shows_only_the_start_of_a_value() {
+        let long = format!("\"{}\"", "ä".repeat(100));
+
+        assert_eq!(excerpt(Some(&long)), format!("\"{}…", "ä".repeat(39)));
+        assert_eq!(excerpt(None), "missing");
+    }
+}

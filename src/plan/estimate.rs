@@ -1,0 +1,468 @@
+//! How many tokens a request takes in, estimated from its raw text.
+//!
+//! Walks `messages`, `system`, `tools` and `output_config`. Pictures and documents count by their kind and size, never
+//! by the length of their base64 text. The same walk on other scales gives a floor and a ceiling.
+//!
+//! An estimate adds up: text appended to a message never lowers it.
+
+use super::image::Vision;
+use super::json::{elements, first_byte, members, string_body};
+use super::weights::{self, Class, Weights, weigh, weigh_escaped};
+use crate::catalog::{Model, TokenizerFamily, ToolPrompt};
+use crate::domain::Params;
+
+/// What a request takes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Input tokens, cached ones included.
+    pub tokens: u32,
+    /// Entries of `messages`.
+    pub messages: u32,
+}
+
+/// Estimates a request's input.
+pub fn estimate(params: &Params, family: TokenizerFamily, tool_prompt: ToolPrompt) -> Estimate {
+    let scale = match family {
+        TokenizerFamily::Old => &Scale::OLD,
+        TokenizerFamily::New => &Scale::NEW,
+    };
+    let walk = Walk::over(params, scale);
+    let hidden = if has_tools(params) { hidden_prompt(params, tool_prompt) } else { 0 };
+    Estimate { tokens: u32::try_from(walk.tokens() + u64::from(hidden)).unwrap_or(u32::MAX), messages: walk.messages }
+}
+
+/// Estimates the tokens of plain text.
+pub fn text_tokens(text: &str, family: TokenizerFamily) -> u64 {
+    let weights = match family {
+        TokenizerFamily::Old => &weights::OLD,
+        TokenizerFamily::New => &weights::NEW,
+    };
+    weigh(weights, text.as_bytes(), &mut Class::Break).div_ceil(1000)
+}
+
+/// Returns the most input tokens that a request can be charged for in one go, for reservations under a budget.
+///
+/// A token for every byte of text, pictures and documents at their caps, never more than the model's window. Tools that
+/// the server runs may read anything, so they count as a full window.
+pub fn worst_input_tokens(params: &Params, model: Option<&Model>) -> u64 {
+    // The largest window there is stands for that of a model not in the catalog.
+    let window = model.map_or(1_000_000, |model| u64::from(model.context_tokens));
+    if params.get("mcp_servers").is_some() || has_server_tools(params) {
+        return window;
+    }
+    let hidden = if has_tools(params) { MOST_HIDDEN_TOKENS } else { 0 };
+    (Walk::over(params, &Scale::CEILING).tokens() + hidden).min(window)
+}
+
+/// Returns fewer tokens than the request's text can possibly take; pictures and documents count nothing.
+pub(super) fn least_input_tokens(params: &Params) -> u64 {
+    Walk::over(params, &Scale::FLOOR).tokens()
+}
+
+/// Above every published hidden tool prompt; the largest is 804 tokens.
+const MOST_HIDDEN_TOKENS: u64 = 1000;
+/// Bytes of a PDF that make a page: between pages of text (20 to 50 kB) and scanned ones (100 kB and more).
+const PDF_PAGE_BYTES: usize = 60_000;
+/// The API takes no longer PDF. Source: API documentation, "PDF support" (2026-08-22).
+const MOST_PDF_PAGES: usize = 600;
+/// Pages assumed of a document that is only referred to.
+const REMOTE_PAGES: usize = 10;
+/// Blocks inside blocks that are told apart; the API nests three. What lies deeper counts as plain text.
+const MOST_DEPTH: u32 = 8;
+
+/// What each part of a request counts.
+struct Scale {
+    weights: &'static Weights,
+    message_tokens: u64,
+    vision: Vision,
+    /// Text of a PDF page; its picture comes on top. Source: API documentation, "PDF support", 1,500 to 3,000.
+    page_text_tokens: u64,
+    sizes: Sizes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sizes {
+    /// As read from the data.
+    Read,
+    /// As if all were as large as allowed.
+    Most,
+}
+
+const NO_VISION: Vision = Vision { longest_edge_px: 1, max_tokens: 0 };
+
+impl Scale {
+    const OLD: Self = Self {
+        weights: &weights::OLD,
+        message_tokens: 7,
+        vision: Vision::OLD,
+        page_text_tokens: 2250,
+        sizes: Sizes::Read,
+    };
+    const NEW: Self = Self { weights: &weights::NEW, vision: Vision::NEW, ..Self::OLD };
+    const FLOOR: Self =
+        Self { weights: &weights::FLOOR, message_tokens: 0, vision: NO_VISION, page_text_tokens: 0, ..Self::OLD };
+    const CEILING: Self = Self {
+        weights: &weights::CEILING,
+        message_tokens: 16,
+        vision: Vision::NEW,
+        page_text_tokens: 3000,
+        sizes: Sizes::Most,
+    };
+}
+
+/// One walk over a request.
+struct Walk<'s> {
+    scale: &'s Scale,
+    /// Thousandths of tokens, of text.
+    text: u64,
+    /// Whole tokens, of all else.
+    other: u64,
+    messages: u32,
+}
+
+impl<'s> Walk<'s> {
+    fn over(params: &Params, scale: &'s Scale) -> Self {
+        let mut walk = Self { scale, text: 0, other: 0, messages: 0 };
+        for (name, value) in &params.0 {
+            let value = value.get().as_bytes();
+            match &**name {
+                "messages" => elements(value).for_each(|message| walk.message(message)),
+                "system" => walk.content(value, MOST_DEPTH),
+                "tools" | "output_config" => walk.verbatim(value),
+                _ => {}
+            }
+        }
+        walk
+    }
+
+    fn tokens(&self) -> u64 {
+        self.text.div_ceil(1000) + self.other
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        self.messages = self.messages.saturating_add(1);
+        self.other += self.scale.message_tokens;
+        for (name, value) in members(message) {
+            if name == b"content" {
+                self.content(value, MOST_DEPTH);
+            }
+        }
+    }
+
+    fn content(&mut self, value: &[u8], depth: u32) {
+        match first_byte(value) {
+            Some(b'[') if depth > 0 => elements(value).for_each(|block| self.content(block, depth - 1)),
+            Some(b'{') if depth > 0 => self.block(value, depth - 1),
+            _ => self.verbatim(value),
+        }
+    }
+
+    /// Counts what the model sees of a block; ids, cache marks and signatures it does not.
+    fn block(&mut self, block: &[u8], depth: u32) {
+        let mut kind = &b""[..];
+        let mut source = None;
+        for (name, value) in members(block) {
+            match name {
+                b"type" => kind = string_body(value).unwrap_or_default(),
+                b"source" => source = Some(value),
+                b"content" => self.content(value, depth),
+                b"text" | b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
+                    self.verbatim(value);
+                }
+                _ => {}
+            }
+        }
+        match (source, kind) {
+            (Some(source), b"image") => self.image(source),
+            (Some(source), b"document") => self.document(source, depth),
+            (Some(source), _) => self.verbatim(source),
+            (None, _) => {}
+        }
+    }
+
+    fn image(&mut self, source: &[u8]) {
+        let data = members(source).find(|(name, _)| *name == b"data").and_then(|(_, data)| string_body(data));
+        let tokens = match (data, self.scale.sizes) {
+            (Some(data), Sizes::Read) => self.scale.vision.tokens_of(data),
+            (_, Sizes::Most) | (None, Sizes::Read) => self.scale.vision.max_tokens,
+        };
+        self.other += u64::from(tokens);
+    }
+
+    fn document(&mut self, source: &[u8], depth: u32) {
+        let mut kind = &b""[..];
+        let mut data = None;
+        let mut content = None;
+        for (name, value) in members(source) {
+            match name {
+                b"type" => kind = string_body(value).unwrap_or_default(),
+                b"data" => data = Some(value),
+                b"content" => content = Some(value),
+                _ => {}
+            }
+        }
+        match (kind, data, content) {
+            (b"text", Some(text), _) => self.verbatim(text),
+            (b"base64", Some(data), _) => self.pages(data.len() / 4 * 3 / PDF_PAGE_BYTES + 1),
+            (b"content", _, Some(content)) => self.content(content, depth),
+            _ => self.pages(REMOTE_PAGES),
+        }
+    }
+
+    fn pages(&mut self, pages: usize) {
+        let pages = match self.scale.sizes {
+            Sizes::Read => pages.min(MOST_PDF_PAGES),
+            Sizes::Most => MOST_PDF_PAGES,
+        };
+        let page_tokens = self.scale.page_text_tokens + u64::from(self.scale.vision.max_tokens);
+        self.other += pages as u64 * page_tokens;
+    }
+
+    /// Counts a string by its content, any other value as it is written.
+    fn verbatim(&mut self, value: &[u8]) {
+        let mut previous = Class::Break;
+        self.text += match string_body(value) {
+            Some(body) => weigh_escaped(self.scale.weights, body, &mut previous),
+            None => weigh(self.scale.weights, value, &mut previous),
+        };
+    }
+}
+
+fn has_tools(params: &Params) -> bool {
+    params.get("tools").is_some_and(|tools| elements(tools.as_bytes()).next().is_some())
+}
+
+fn has_server_tools(params: &Params) -> bool {
+    let is_served = |tool: &[u8]| members(tool).any(|(name, value)| name == b"type" && value != br#""custom""#);
+    params.get("tools").is_some_and(|tools| elements(tools.as_bytes()).any(is_served))
+}
+
+fn hidden_prompt(params: &Params, tool_prompt: ToolPrompt) -> u32 {
+    let choice = params.get("tool_choice").unwrap_or_default().as_bytes();
+    let is_forced = members(choice).any(|(name, value)| name == b"type" && matches!(value, br#""any""# | br#""tool""#));
+    if is_forced { tool_prompt.forced } else { tool_prompt.auto }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::image::tests::{encode, png};
+    use super::super::tests::params;
+    use super::*;
+
+    const PROMPT: ToolPrompt = ToolPrompt { auto: 100, forced: 200 };
+
+    fn tokens(json: &str) -> u32 {
+        estimate(&params(json), TokenizerFamily::Old, PROMPT).tokens
+    }
+
+    fn of_content(content: &str) -> u32 {
+        tokens(&format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#))
+    }
+
+    fn block(block: &str) -> u32 {
+        of_content(&format!("[{block}]")) - 7
+    }
+
+    const ENGLISH: &str = "The committee met on Tuesday to discuss the proposed changes to the budget. Several members \
+        raised concerns about the rising cost of maintenance, while others argued that delaying the repairs would only \
+        make matters worse. After a long debate, the chair suggested that an independent engineer be asked to report.";
+    const GERMAN: &str = "Der Ausschuss hat am Dienstag über die vorgeschlagenen Änderungen des Haushalts beraten. Einige \
+        Mitglieder äußerten Bedenken wegen der steigenden Kosten für die Instandhaltung der Gebäude und Straßen.";
+    const RUSSIAN: &str = "Комитет собрался во вторник, чтобы обсудить предложенные изменения бюджета. Некоторые члены \
+        выразили обеспокоенность ростом расходов на содержание зданий.";
+    const CHINESE: &str = "委员会星期二开会讨论预算的修改建议。一些成员对不断上涨的维护费用表示担忧,另一些成员则认为推迟维修只会使情况更糟。";
+    const JAPANESE: &str =
+        "委員会は火曜日に会合を開き、予算の変更案について話し合った。何人かの委員は、維持費の上昇に懸念を示した。";
+    const RUST: &str = "pub fn parse(text: &str) -> Option<Self> {\n    let hex = text.strip_prefix(\"k1:\")?;\n    if \
+        hex.len() != 32 || !hex.is_ascii() {\n        return None;\n    }\n    Some(Self(bytes))\n}\n";
+
+    #[test]
+    fn characters_per_token_are_sane_for_each_script() {
+        for (name, text, old, new) in [
+            ("English", ENGLISH, 3.0..4.2, 2.3..3.3),
+            ("German", GERMAN, 2.8..4.2, 2.1..3.3),
+            ("Russian", RUSSIAN, 1.8..3.2, 1.8..3.2),
+            ("Chinese", CHINESE, 0.8..1.2, 0.8..1.2),
+            ("Japanese", JAPANESE, 0.8..1.3, 0.8..1.3),
+            ("Rust", RUST, 2.2..3.6, 1.7..2.8),
+        ] {
+            let chars = text.chars().count() as f64;
+            let ratio = |family| chars / text_tokens(text, family) as f64;
+            assert!(old.contains(&ratio(TokenizerFamily::Old)), "{name}, old: {}", ratio(TokenizerFamily::Old));
+            assert!(new.contains(&ratio(TokenizerFamily::New)), "{name}, new: {}", ratio(TokenizerFamily::New));
+        }
+    }
+
+    #[test]
+    fn escaped_text_counts_as_the_text_it_stands_for() {
+        let plain = serde_json::to_string(CHINESE).expect("a string becomes JSON");
+        let ascii: String = CHINESE.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+
+        assert_eq!(of_content(&format!("\"{ascii}\"")), of_content(&plain));
+    }
+
+    #[test]
+    fn a_text_block_counts_as_its_string() {
+        let text = serde_json::to_string(ENGLISH).expect("a string becomes JSON");
+
+        let as_block =
+            of_content(&format!(r#"[{{"cache_control":{{"type":"ephemeral"}},"text" : {text},"type":"text"}}]"#));
+
+        assert_eq!(as_block, of_content(&text));
+        assert_eq!(u64::from(as_block), 7 + text_tokens(ENGLISH, TokenizerFamily::Old));
+    }
+
+    #[test]
+    fn messages_and_system_add_up() {
+        let one = tokens(r#"{"messages":[{"role":"user","content":"Hi"}]}"#);
+        let two = tokens(r#"{"messages":[{"role":"user","content":"Hi"},{"content":"Hi","role":"assistant"}]}"#);
+        let with_system = tokens(r#"{"system":"Hi","messages":[{"role":"user","content":"Hi"}]}"#);
+
+        assert_eq!(one, 9, "7 for the message, 2 for its text");
+        assert_eq!((two, with_system), (17, 10));
+    }
+
+    #[test]
+    fn a_picture_counts_by_its_size_wherever_its_data_stand() {
+        let data = encode(&[png(320, 240), vec![7; 300_000]].concat());
+        let first =
+            format!(r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{data}"}}}}"#);
+        let last = format!(r#"{{"source":{{"data":"{data}","type":"base64"}},"type":"image"}}"#);
+
+        assert_eq!(block(&first), 12 * 9);
+        assert_eq!(block(&last), 12 * 9);
+    }
+
+    #[test]
+    fn a_picture_of_unknown_size_counts_at_the_cap_of_the_model() {
+        let url = r#"{"type":"image","source":{"type":"url","url":"https://example.invalid/a.png"}}"#;
+        let broken = r#"{"type":"image","source":{"type":"base64","data":"????"}}"#;
+        let request = params(&format!(r#"{{"messages":[{{"content":[{url}]}}]}}"#));
+
+        assert_eq!((block(url), block(broken)), (1568, 1568));
+        assert_eq!(estimate(&request, TokenizerFamily::New, PROMPT).tokens, 7 + 4784);
+    }
+
+    #[test]
+    fn documents_count_by_kind() {
+        let pdf = |bytes| {
+            let data = encode(&vec![0; bytes]);
+            block(&format!(r#"{{"type":"document","source":{{"type":"base64","data":"{data}"}}}}"#))
+        };
+        let page = 2250 + 1568;
+        let text = r#"{"type":"document","title":"Hi","source":{"type":"text","media_type":"text/plain","data":"Hi"}}"#;
+        let nested = r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"Hi"}]}}"#;
+        let file = r#"{"type":"document","source":{"type":"file","file_id":"file_1"}}"#;
+
+        assert_eq!((pdf(10), pdf(59_000), pdf(150_000)), (page, page, 3 * page));
+        assert_eq!(block(nested), 2);
+        assert_eq!(block(text), 3, "title and text weigh 1.03 each");
+        assert_eq!(block(file), 10 * page);
+    }
+
+    #[test]
+    fn tool_calls_and_results_count_without_their_ids() {
+        let call = r#"{"type":"tool_use","id":"toolu_0123456789","name":"f","input":{"a":"b"}}"#;
+        let result =
+            r#"{"type":"tool_result","tool_use_id":"toolu_0123456789","content":[{"type":"text","text":"Hi"}]}"#;
+        let plain = r#"{"type":"tool_result","tool_use_id":"toolu_0123456789","content":"Hi"}"#;
+
+        assert!((4..12).contains(&block(call)), "{}", block(call));
+        assert_eq!((block(result), block(plain)), (2, 2));
+    }
+
+    #[test]
+    fn tools_bring_their_text_and_a_hidden_prompt() {
+        let with = |rest: &str| tokens(&format!(r#"{{"messages":[{{"content":"Hi"}}]{rest}}}"#));
+        let tool = r#","tools":[{"name":"f","input_schema":{"type":"object"}}]"#;
+
+        let auto = with(tool);
+        let forced = with(&format!(r#"{tool},"tool_choice":{{"type":"any"}}"#));
+
+        assert!(with(r#","tools":[]"#) < with("") + 5, "an empty list hides no prompt");
+        assert!((115..135).contains(&auto), "{auto}");
+        assert_eq!(forced, auto + 100);
+    }
+
+    #[test]
+    fn the_worst_case_bounds_the_estimate_and_ends_at_the_window() {
+        let catalog = crate::catalog::Catalog::builtin();
+        let haiku = catalog.model("claude-haiku-4-5");
+        let text = params(&format!(r#"{{"system":"Be brief","messages":[{{"content":"{ENGLISH}"}}]}}"#));
+        let pdf = params(r#"{"messages":[{"content":[{"type":"document","source":{"type":"url"}}]}]}"#);
+        let search = params(r#"{"tools":[{"type":"web_search_20250305"}],"messages":[]}"#);
+
+        assert_eq!(worst_input_tokens(&text, haiku), (ENGLISH.len() + "Be brief".len() + 16) as u64);
+        assert_eq!(worst_input_tokens(&pdf, haiku), 200_000);
+        assert_eq!(worst_input_tokens(&search, haiku), 200_000);
+        assert_eq!(worst_input_tokens(&search, None), 1_000_000);
+    }
+
+    #[test]
+    fn nesting_of_any_depth_needs_no_stack_and_no_long_time() {
+        let deep = [r#"[{"content":"#.repeat(50_000), "1".to_owned(), "}]".repeat(50_000)].concat();
+
+        assert!(of_content(&deep) > 50_000);
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+            "[ -~]{0,80}".prop_map(Value::from),
+        ];
+        let name = prop_oneof![
+            "type|source|content|text|data|input|role|image|document",
+            ".{0,4}".prop_map(|name: String| name)
+        ];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((name.clone(), inner), 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn quoted(text: &str) -> String {
+        serde_json::to_string(text).expect("a string becomes JSON")
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_estimated_between_floor_and_ceiling(value in any_json(), name in "messages|system|tools|tool_choice") {
+            let pretty = serde_json::to_string_pretty(&value).expect("a value becomes JSON");
+            let request = params(&format!("{{\"{name}\": {pretty}}}"));
+
+            let estimate = estimate(&request, TokenizerFamily::New, PROMPT).tokens;
+
+            prop_assert!(worst_input_tokens(&request, None) <= 1_000_000);
+            prop_assert!(least_input_tokens(&request) <= worst_input_tokens(&request, None));
+            prop_assert!(u64::from(estimate) >= least_input_tokens(&request) / 2);
+        }
+
+        #[test]
+        fn appended_text_never_lowers_and_nearly_adds(head in ".{0,60}", tail in ".{0,60}") {
+            let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
+            let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
+
+            // A cut inside a word or a run costs at most a token and rounding another.
+            prop_assert!(both >= head);
+            prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
+        }
+
+        #[test]
+        fn the_floor_of_a_text_is_never_above_its_estimate(text in ".{0,200}") {
+            let request = params(&format!(r#"{{"messages":[{{"content":{}}}]}}"#, quoted(&text)));
+
+            let old = estimate(&request, TokenizerFamily::Old, PROMPT).tokens;
+
+            prop_assert!(least_input_tokens(&request) <= u64::from(old) + text.len() as u64 / 20);
+        }
+    }
+}

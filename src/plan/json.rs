@@ -1,0 +1,169 @@
+//! Walking raw JSON text by slices, without building a tree.
+//!
+//! The text is known to be valid (it was read as raw values). Still nothing here panics or loops on text that is not:
+//! iteration just ends. Depth costs no stack.
+
+/// Returns the first byte of a value; `None` for empty text.
+pub(super) fn first_byte(value: &[u8]) -> Option<u8> {
+    value.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// Returns the content of a string value between its quotes, still escaped; `None` when the value is no string.
+pub(super) fn string_body(value: &[u8]) -> Option<&[u8]> {
+    value.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+/// Returns the elements of an array as raw values; nothing for another value.
+pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = value.trim_ascii().strip_prefix(b"[").unwrap_or_default();
+    std::iter::from_fn(move || next_value(&mut rest))
+}
+
+/// Returns the members of an object, names still escaped and without quotes; nothing for another value.
+pub(super) fn members(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = value.trim_ascii().strip_prefix(b"{").unwrap_or_default();
+    std::iter::from_fn(move || {
+        let name = string_body(next_value(&mut rest)?)?;
+        Some((name, next_value(&mut rest)?))
+    })
+}
+
+/// Returns how many bytes stand before the next quote or backslash; all of them when there is none.
+///
+/// The folded comparison over fixed chunks is what the compiler turns into vector instructions. Escapes often come in
+/// rows, so the nearest bytes are looked at one by one first.
+pub(super) fn find_quote_or_escape(bytes: &[u8]) -> usize {
+    const NEAR: usize = 8;
+    const CHUNK: usize = 32;
+    let is_stop = |byte: u8| (byte == b'"') | (byte == b'\\');
+    let near = &bytes[..bytes.len().min(NEAR)];
+    if let Some(at) = near.iter().position(|&byte| is_stop(byte)) {
+        return at;
+    }
+    let mut at = near.len();
+    for chunk in bytes[at..].chunks_exact(CHUNK) {
+        if chunk.iter().fold(false, |hit, &byte| hit | is_stop(byte)) {
+            break;
+        }
+        at += CHUNK;
+    }
+    at + bytes[at..].iter().position(|&byte| is_stop(byte)).unwrap_or(bytes.len() - at)
+}
+
+/// Takes the next value off a list of values and separators; `None` at the list's end.
+fn next_value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let separators = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b':')).count();
+    let text = &rest[separators..];
+    let len = value_len(text);
+    *rest = &text[len..];
+    (len > 0).then(|| &text[..len])
+}
+
+/// Returns the length of the value at the start of `text`; zero at a closing bracket or the end.
+fn value_len(text: &[u8]) -> usize {
+    match text.first() {
+        Some(b'"') => string_len(text),
+        Some(b'[' | b'{') => nested_len(text),
+        _ => text
+            .iter()
+            .take_while(|byte| !matches!(byte, b',' | b':' | b']' | b'}') && !byte.is_ascii_whitespace())
+            .count(),
+    }
+}
+
+/// Returns the length of the string at the start of `text`, quotes included.
+pub(super) fn string_len(text: &[u8]) -> usize {
+    let mut at = 1;
+    loop {
+        match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at = (at + 2).min(text.len()),
+            Some(_) => at += find_quote_or_escape(&text[at..]),
+            None => return text.len(),
+        }
+    }
+}
+
+/// Returns the length of the array or object at the start of `text`.
+fn nested_len(text: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at += string_len(&text[at..]);
+                continue;
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_cut_at_their_own_ends() {
+        let list = br#" [ 1 , "a,]\"" ,[2,[3]], {"b":"}"} ,null] "#;
+
+        let found: Vec<&[u8]> = elements(list).collect();
+
+        assert_eq!(found, [&b"1"[..], br#""a,]\"""#, b"[2,[3]]", br#"{"b":"}"}"#, b"null"]);
+    }
+
+    #[test]
+    fn members_come_with_their_raw_values() {
+        let object = br#"{"a" : "x\\" , "b":{"c":[1]},"d":-1.5e3}"#;
+
+        let found: Vec<(&[u8], &[u8])> = members(object).collect();
+
+        assert_eq!(found, [(&b"a"[..], &br#""x\\""#[..]), (b"b", br#"{"c":[1]}"#), (b"d", b"-1.5e3")]);
+    }
+
+    #[test]
+    fn other_values_have_neither_elements_nor_members() {
+        for value in [&b"1"[..], b"\"[1]\"", b"null", b"", b"  "] {
+            assert_eq!(elements(value).count() + members(value).count(), 0);
+        }
+    }
+
+    #[test]
+    fn text_that_ends_too_early_ends_the_walk() {
+        let whole = br#"{"a":["x\"",{"b":1}],"c":"\\"}"#;
+
+        for end in 0..whole.len() {
+            let cut = &whole[..end];
+            assert!(members(cut).count() <= 2 && elements(cut).count() == 0);
+        }
+        assert_eq!(members(b"{\"a\":1]2").count(), 1);
+        assert_eq!(elements(b"[1}").count(), 1);
+    }
+
+    #[test]
+    fn nesting_of_any_depth_is_one_value() {
+        let deep = ["[".repeat(200_000), "]".repeat(200_000)].concat();
+
+        assert_eq!(elements(deep.as_bytes()).count(), 1);
+    }
+
+    #[test]
+    fn quotes_and_escapes_are_found_at_every_position() {
+        for len in 0..100 {
+            for stop in [b'"', b'\\'] {
+                let mut bytes = vec![b'a'; len];
+                assert_eq!(find_quote_or_escape(&bytes), len);
+                bytes.push(stop);
+                bytes.extend([b'"'; 40]);
+                assert_eq!(find_quote_or_escape(&bytes), len);
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Keys: what makes two rows the same request.
+
+use ring::digest::{Context, SHA256};
+
+use super::Dialect;
+use super::json::find_quote_or_escape;
+use crate::domain::job::write_json_str;
+use crate::domain::{JobKey, Params};
+
+/// Returns the key of a request: 128 bits of SHA-256 over what is asked, apart from how it is written or sent.
+///
+/// Shape of what is hashed: the line `k1`, the API version and the betas (sorted, each once) as JSON strings, one a line,
+/// an empty line, then each parameter as `name:value`, one a line, sorted by name, without white space outside strings.
+/// So the order of parameters, a line break after a comma, or whether a value came from the row or from a flag make no
+/// difference; every other byte does, the spelling of numbers and escapes included. `stream` is left out: it is no part
+/// of what is asked.
+///
+/// A key must never change between versions of this program: finished rows would be paid again. Another rule needs
+/// another prefix than `k1`.
+pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
+    digest(dialect, params.0.iter().map(|(name, value)| (&**name, value.get())).collect())
+}
+
+/// Returns the key of a request whose parameters are given as names and raw values, in any order.
+pub(super) fn digest(dialect: &Dialect, mut members: Vec<(&str, &str)>) -> JobKey {
+    members.retain(|(name, _)| *name != "stream");
+    members.sort_unstable();
+    let mut context = Context::new(&SHA256);
+    context.update(&prelude(dialect));
+    let mut name_json = Vec::new();
+    for (name, value) in members {
+        name_json.clear();
+        write_json_str(name, &mut name_json);
+        name_json.push(b':');
+        context.update(&name_json);
+        without_white_space(value.as_bytes(), |run| context.update(run));
+        context.update(b"\n");
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&context.finish().as_ref()[..16]);
+    JobKey(bytes)
+}
+
+fn prelude(dialect: &Dialect) -> Vec<u8> {
+    let mut betas: Vec<&str> = dialect.betas.iter().map(String::as_str).collect();
+    betas.sort_unstable();
+    betas.dedup();
+    let mut out = b"k1\n".to_vec();
+    for text in std::iter::once(dialect.api_version.as_str()).chain(betas) {
+        write_json_str(text, &mut out);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+    out
+}
+
+/// Passes JSON text on in runs, leaving out white space outside strings.
+fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
+    let mut rest = json;
+    while !rest.is_empty() {
+        let run = rest.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'"').unwrap_or(rest.len());
+        let end = if rest.get(run) == Some(&b'"') { string_end(rest, run + 1) } else { run };
+        pass(&rest[..end]);
+        let blank = rest[end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        rest = &rest[end + blank..];
+    }
+}
+
+/// Returns the position after the quote that ends the string whose first byte is at `from`.
+fn string_end(json: &[u8], from: usize) -> usize {
+    let mut at = from;
+    loop {
+        at += find_quote_or_escape(&json[at..]);
+        match json.get(at) {
+            Some(b'"') => return at + 1,
+            Some(_) => at = (at + 2).min(json.len()),
+            None => return at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::params;
+    use super::*;
+
+    fn dialect() -> Dialect {
+        Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() }
+    }
+
+    fn key_of(json: &str) -> JobKey {
+        key(&dialect(), &params(json))
+    }
+
+    const ROW: &str = r#"{"model":"claude-haiku-4-5","max_tokens":1024,"messages":[{"role":"user","content":"Hi"}]}"#;
+
+    #[test]
+    fn keys_never_change_between_versions() {
+        let betas = Dialect {
+            api_version: "2026-10-21".to_owned(),
+            betas: vec!["fast-mode-2026-02-01".to_owned(), "compact-2026-01-12".to_owned()],
+        };
+        let odd = r#"{"a\"b":[1.50, "x \" y", {"k" : null}],"é":"\u00e9 中"}"#;
+
+        // These are constants: a change here makes every finished row be paid again.
+        assert_eq!(key_of(ROW).to_string(), "k1:9703fd6fda1b2dd191062e675dce56a0");
+        assert_eq!(key(&betas, &params(ROW)).to_string(), "k1:854b965603132f596979a22f1e7d67b0");
+        assert_eq!(key_of(odd).to_string(), "k1:196dc6ab0d7e6f047b66fd8f8a045c58");
+    }
+
+    #[test]
+    fn white_space_outside_strings_makes_no_difference() {
+        let spaced = "{\"model\": \"claude-haiku-4-5\",\"max_tokens\":1024,\
+                      \"messages\": [ { \"role\" :\r\n\t\"user\", \"content\":\"Hi\" } ] }";
+
+        assert_eq!(key_of(spaced), key_of(ROW));
+    }
+
+    #[test]
+    fn white_space_inside_strings_makes_a_difference() {
+        assert_ne!(key_of(r#"{"system":"a b"}"#), key_of(r#"{"system":"ab"}"#));
+        assert_ne!(key_of(r#"{"system":"a\" b"}"#), key_of(r#"{"system":"a\"b"}"#));
+        assert_ne!(key_of(r#"{"system":"a\\"}"#), key_of(r#"{"system":"a\\ "}"#));
+    }
+
+    #[test]
+    fn the_order_of_parameters_and_streaming_make_no_difference() {
+        let reordered = r#"{"messages":[{"role":"user","content":"Hi"}],"stream":true,"max_tokens":1024,"model":"claude-haiku-4-5"}"#;
+
+        assert_eq!(key_of(reordered), key_of(ROW));
+    }
+
+    #[test]
+    fn every_value_makes_a_difference() {
+        for (from, to) in [("4-5", "5-5"), ("1024", "1025"), ("1024", "1024.0"), ("Hi", "hi"), ("user", "assistant")] {
+            assert_ne!(key_of(&ROW.replace(from, to)), key_of(ROW), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn version_and_betas_make_a_difference_and_the_order_of_betas_does_not() {
+        let of = |version: &str, betas: &[&str]| {
+            let betas = betas.iter().map(|&beta| beta.to_owned()).collect();
+            key(&Dialect { api_version: version.to_owned(), betas }, &params(ROW))
+        };
+
+        assert_ne!(of("2023-06-01", &[]), of("2026-10-21", &[]));
+        assert_ne!(of("2023-06-01", &[]), of("2023-06-01", &["a"]));
+        assert_ne!(of("2023-06-01", &["a", "b"]), of("2023-06-01", &["ab"]));
+        assert_eq!(of("2023-06-01", &["a", "b"]), of("2023-06-01", &["b", "a", "b"]));
+    }
+
+    #[test]
+    fn a_value_can_not_pass_for_a_further_parameter() {
+        assert_ne!(key_of(r#"{"a":"1","b":"2"}"#), key_of(r#"{"a":"1\n\"b\":\"2\""}"#));
+        assert_ne!(key_of(r#"{"a":1,"b":2}"#), key_of(r#"{"a":{"b":2}}"#));
+    }
+}

@@ -1,0 +1,79 @@
+//! What the planner knows better than the request, without being sure enough to reject it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+/// Something to tell once, before or while rows are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The model is not in the catalog.
+    Unknown {
+        /// Its name.
+        model: Arc<str>,
+    },
+    /// The model is no longer served: the API will answer 404.
+    Retired {
+        /// Its name.
+        model: Arc<str>,
+        /// Since when, if known.
+        since: Option<Date>,
+    },
+    /// The model will not be served much longer.
+    Retiring {
+        /// Its name.
+        model: Arc<str>,
+        /// From this day.
+        on: Date,
+    },
+    /// The model answers 400 to a sampling parameter that differs from its default.
+    Sampling {
+        /// Its name.
+        model: Arc<str>,
+        /// The parameter.
+        param: &'static str,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { model } => {
+                write!(f, "{model} is not in the catalog: its cost is unknown unless --prices tells it")
+            }
+            Self::Retired { model, since: Some(since) } => {
+                write!(f, "{model} retired on {since}; choose another --model")
+            }
+            Self::Retired { model, since: None } => write!(f, "{model} has retired; choose another --model"),
+            Self::Retiring { model, on } => write!(f, "{model} retires on {on}"),
+            Self::Sampling { model, param } => {
+                write!(f, "{model} accepts no {param} other than its default; remove it or choose an older model")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn notices_name_model_and_date() {
+        let model: Arc<str> = "claude-x".into();
+        let on = date(2026, 11, 30);
+
+        let shown = [
+            Notice::Retired { model: model.clone(), since: Some(on) },
+            Notice::Retiring { model: model.clone(), on },
+            Notice::Sampling { model, param: "top_p" },
+        ]
+        .map(|notice| notice.to_string());
+
+        assert_eq!(shown[0], "claude-x retired on 2026-11-30; choose another --model");
+        assert_eq!(shown[1], "claude-x retires on 2026-11-30");
+        assert!(shown[2].starts_with("claude-x accepts no top_p"));
+    }
+}

@@ -1,0 +1,646 @@
+//! The planner: from rows to jobs.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::census::{Repeats, half};
+use super::checks::{self, Fault};
+use super::estimate::estimate;
+use super::key::digest;
+use super::notice::Notice;
+use super::{Dialect, Rejected, RequestDefaults};
+use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
+use crate::domain::job::write_json_str;
+use crate::domain::{Cost, Identity, Job, JobId, JobKey, ModelClass, Params, Planned, PoolId, Speed};
+use crate::source::Row;
+
+/// `max_tokens` when neither row nor flag gives it.
+const DEFAULT_MAX_TOKENS: u32 = 1024;
+
+/// Turns rows into jobs, in input order.
+#[derive(Debug)]
+pub struct Planner {
+    /// What flags and defaults give, in the order sent.
+    defaults: Params,
+    dialect: Dialect,
+    catalog: Arc<Catalog>,
+    provider: Arc<str>,
+    account: Arc<str>,
+    /// What is known of each model, by the JSON text of its name, so that a row costs no allocation for it.
+    models: HashMap<Box<str>, KnownModel>,
+    repeats: Option<Repeats>,
+    /// How often each key of an unnamed row has come so far.
+    seen: HashMap<u64, u32>,
+    today: Option<Date>,
+    notices: Vec<Notice>,
+}
+
+/// What the planner keeps of a model.
+#[derive(Clone, Debug)]
+struct KnownModel {
+    name: Arc<str>,
+    class: ModelClass,
+    family: TokenizerFamily,
+    tool_prompt: ToolPrompt,
+    told_of_sampling: bool,
+}
+
+/// What a row comes to when nothing is wrong with it.
+struct Measured {
+    model: Arc<str>,
+    pool: PoolId,
+    input_tokens: u32,
+    max_tokens: u32,
+    template: u64,
+    body_bytes: u32,
+}
+
+/// The part of an error-log entry that tells which of several equal rows it was.
+#[derive(Deserialize)]
+struct ErrorMark {
+    occurrence: Option<u32>,
+}
+
+impl Planner {
+    /// Creates a planner. `provider` and `account` go into the pools' ids.
+    pub fn new(
+        defaults: RequestDefaults,
+        dialect: Dialect,
+        catalog: Arc<Catalog>,
+        provider: Arc<str>,
+        account: Arc<str>,
+    ) -> Self {
+        Self {
+            defaults: in_order(defaults, &catalog),
+            dialect,
+            catalog,
+            provider,
+            account,
+            models: HashMap::new(),
+            repeats: None,
+            seen: HashMap::new(),
+            today: None,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Lets only the keys that a first pass found repeated be counted, so that the memory for counting stays small.
+    pub fn with_repeats(mut self, repeats: Repeats) -> Self {
+        self.repeats = Some(repeats);
+        self
+    }
+
+    /// Tells the date, so that retirements since the catalog was made are noticed.
+    pub fn with_today(mut self, today: Date) -> Self {
+        self.today = Some(today);
+        self
+    }
+
+    /// Turns a row into a job.
+    ///
+    /// Shape: own parameters win over defaults; a named row is known by label and key, an unnamed one by its key and
+    /// how many equal rows came before it; an entry of an error log that carries `occurrence` is the unnamed row it was,
+    /// label kept.
+    ///
+    /// # Errors
+    /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
+    /// that is no number or above the model's cap, a body above 32 MB, a prompt surely longer than the model's window.
+    pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
+        let key = self.key_of(&row);
+        let identity = self.identify(&row, key);
+        let Row { origin, custom_id, params, extra, error: _ } = row;
+        let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
+        let params = self.merge(params);
+        let measured = match self.measure(&params) {
+            Ok(measured) => measured,
+            Err(Fault { class, message }) => {
+                return Err(Box::new(Rejected { custom_id, origin, key, identity, params, extra, class, message }));
+            }
+        };
+        let Measured { model, pool, input_tokens, max_tokens, template, body_bytes } = measured;
+        let job = Box::new(Job { id, custom_id, key, identity, model, params, extra, origin });
+        let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
+        Ok(Planned { job, pool, cost, max_tokens, template, body_bytes })
+    }
+
+    /// Returns the key that a row will have, for a first pass over the input.
+    pub fn key_of(&self, row: &Row) -> JobKey {
+        let own = row.params.0.iter();
+        let defaults = self.defaults.0.iter().filter(|(name, _)| row.params.get(name).is_none());
+        digest(&self.dialect, own.chain(defaults).map(|(name, value)| (&**name, value.get())).collect())
+    }
+
+    /// Returns what is worth telling that has not been told: each thing once.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn merge(&self, own: Params) -> Params {
+        let missing = self.defaults.0.iter().filter(|(name, _)| own.get(name).is_none()).cloned();
+        let mut merged: Vec<_> = missing.collect();
+        merged.extend(own.0.into_iter().filter(|(name, _)| &**name != "stream"));
+        Params(merged)
+    }
+
+    fn identify(&mut self, row: &Row, key: JobKey) -> Identity {
+        let mark = row.error.as_ref().and_then(|error| serde_json::from_str::<ErrorMark>(error.get()).ok());
+        match (mark.and_then(|mark| mark.occurrence), &row.custom_id) {
+            (Some(occurrence), _) => Identity::Nth(occurrence),
+            (None, Some(_)) => Identity::Named,
+            (None, None) => Identity::Nth(self.count(key)),
+        }
+    }
+
+    fn count(&mut self, key: JobKey) -> u32 {
+        if self.repeats.as_ref().is_some_and(|repeats| !repeats.contains(key)) {
+            return 0;
+        }
+        let next = self.seen.entry(half(key)).or_default();
+        let occurrence = *next;
+        *next += 1;
+        occurrence
+    }
+
+    fn measure(&mut self, params: &Params) -> Result<Measured, Fault> {
+        let known = self.known_model(params)?;
+        let model = self.catalog.model(&known.name);
+        let max_tokens = checks::max_tokens(params, model, self.raises_output_cap())?;
+        let estimate = estimate(params, known.family, known.tool_prompt);
+        checks::messages(params, &estimate)?;
+        let body_bytes = object_len(params);
+        checks::body(body_bytes)?;
+        checks::window(params, &estimate, model)?;
+        let is_fast = params.get("speed") == Some(r#""fast""#);
+        Ok(Measured {
+            pool: PoolId {
+                provider: self.provider.clone(),
+                account: self.account.clone(),
+                class: known.class,
+                speed: if is_fast { Speed::Fast } else { Speed::Standard },
+            },
+            model: known.name,
+            input_tokens: estimate.tokens,
+            max_tokens,
+            template: template(params),
+            body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
+    fn raises_output_cap(&self) -> bool {
+        self.dialect.betas.iter().any(|beta| beta.starts_with("output-"))
+    }
+
+    fn known_model(&mut self, params: &Params) -> Result<KnownModel, Fault> {
+        let written = params.get("model").unwrap_or_default();
+        if !self.models.contains_key(written) {
+            let name = checks::model_name(params)?;
+            self.meet(written, name);
+        }
+        let known = self.models.get_mut(written).expect("the model was met just above");
+        let refused = match self.catalog.model(&known.name) {
+            Some(model) if model.rejects_sampling && !known.told_of_sampling => refused_sampling(params),
+            _ => None,
+        };
+        if let Some(param) = refused {
+            known.told_of_sampling = true;
+            self.notices.push(Notice::Sampling { model: known.name.clone(), param });
+        }
+        Ok(known.clone())
+    }
+
+    /// Takes up a model that comes for the first time.
+    fn meet(&mut self, written: &str, name: String) {
+        let name: Arc<str> = name.into();
+        let model = self.catalog.model(&name);
+        self.notices.extend(self.notice_of(model, &name));
+        let known = KnownModel {
+            class: self.catalog.class_of(&name),
+            // Of a model not in the catalog, the figures that give the higher estimate.
+            family: model.map_or(TokenizerFamily::New, |model| model.family),
+            tool_prompt: model.map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
+            told_of_sampling: false,
+            name,
+        };
+        self.models.insert(written.into(), known);
+    }
+
+    fn notice_of(&self, model: Option<&Model>, name: &Arc<str>) -> Option<Notice> {
+        let Some(model) = model else {
+            return Some(Notice::Unknown { model: name.clone() });
+        };
+        let is_retired = self.today.map_or(model.is_retired(), |today| model.is_retired_on(today));
+        match model.retires {
+            since if is_retired => Some(Notice::Retired { model: name.clone(), since }),
+            Some(on) => Some(Notice::Retiring { model: name.clone(), on }),
+            None => None,
+        }
+    }
+}
+
+/// Puts defaults into the order in which they are sent: model, max_tokens, system, then `--param` as given.
+fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
+    let RequestDefaults { model, system, max_tokens, params } = defaults;
+    let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
+    let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
+    let named = [
+        ("model", model.map(|model| json_string(&model))),
+        ("max_tokens", max_tokens.map(|tokens| raw(tokens.to_string()))),
+        ("system", system.map(|system| json_string(&system))),
+    ];
+    let mut ordered = Params::default();
+    for (name, value) in named {
+        let by_param = || params.get(name).map(|value| raw(value.to_owned()));
+        if let Some(value) = value.or_else(by_param) {
+            ordered.set(name, value);
+        }
+    }
+    for (name, value) in &params.0 {
+        if &**name != "stream" {
+            ordered.set_default(name, value);
+        }
+    }
+    ordered
+}
+
+fn json_string(text: &str) -> Box<RawValue> {
+    let mut json = Vec::new();
+    write_json_str(text, &mut json);
+    raw(String::from_utf8(json).expect("JSON text is UTF-8"))
+}
+
+fn raw(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).expect("numbers, quoted strings and raw values are JSON")
+}
+
+/// Returns the sampling parameter that a model without sampling will refuse; one at its default passes.
+fn refused_sampling(params: &Params) -> Option<&'static str> {
+    ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
+        Some("null") | None => false,
+        Some(value) => *name == "top_k" || value.parse::<f64>() != Ok(1.0),
+    })
+}
+
+/// Returns a mark of what rows share that answer alike; good within one run only.
+fn template(params: &Params) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    ["model", "max_tokens", "system", "tools", "tool_choice", "output_config", "thinking"]
+        .map(|name| params.get(name))
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns the length of the parameters as [`Params::write_object`] writes them.
+fn object_len(params: &Params) -> u64 {
+    let mut name_json = Vec::new();
+    let members: usize = params
+        .0
+        .iter()
+        .map(|(name, value)| {
+            name_json.clear();
+            write_json_str(name, &mut name_json);
+            name_json.len() + ":,".len() + value.get().len()
+        })
+        .sum();
+    // Two braces, and one comma fewer than members.
+    (members + 2 - usize::from(!params.0.is_empty())) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::super::tests::params;
+    use super::super::{KeyCensus, key};
+    use super::*;
+    use crate::domain::{ErrorClass, Origin};
+
+    const HI: &str = r#"{"messages":[{"role":"user","content":"Hi"}]}"#;
+
+    fn planner_with(defaults: RequestDefaults) -> Planner {
+        let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
+        Planner::new(defaults, dialect, Arc::new(Catalog::builtin()), "anthropic".into(), "".into())
+    }
+
+    fn planner() -> Planner {
+        planner_with(RequestDefaults::default())
+    }
+
+    fn row(json: &str) -> Row {
+        Row {
+            origin: Origin { source: "prompts.jsonl".into(), line: 7 },
+            custom_id: None,
+            params: params(json),
+            extra: params(r#"{"note":"kept"}"#),
+            error: None,
+        }
+    }
+
+    fn named(label: &str, json: &str) -> Row {
+        Row { custom_id: Some(label.to_owned()), ..row(json) }
+    }
+
+    fn plan(planner: &mut Planner, row: Row) -> Planned {
+        planner.plan(row, JobId(0)).expect("the row is right")
+    }
+
+    fn shown(params: &Params) -> String {
+        let mut out = Vec::new();
+        params.write_object(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn defaults_stand_first_and_fill_what_the_row_leaves_out() {
+        let mut planner = planner_with(RequestDefaults {
+            model: None,
+            system: Some("Be \"brief\"".to_owned()),
+            max_tokens: Some(5),
+            params: params(r#"{"temperature":0.50,"stream":true}"#),
+        });
+
+        let planned = plan(&mut planner, row(HI));
+
+        assert_eq!(
+            shown(&planned.job.params),
+            r#"{"model":"claude-haiku-4-5","max_tokens":5,"system":"Be \"brief\"","temperature":0.50,"messages":[{"role":"user","content":"Hi"}]}"#
+        );
+        assert_eq!(shown(&planned.job.extra), r#"{"note":"kept"}"#);
+    }
+
+    #[test]
+    fn a_row_keeps_its_own_values_byte_for_byte_and_in_order() {
+        let mut planner = planner_with(RequestDefaults {
+            model: Some("claude-opus-5".to_owned()),
+            system: Some("flag".to_owned()),
+            max_tokens: Some(5),
+            params: params(r#"{"temperature":0.5}"#),
+        });
+        let own = r#"{"temperature":1.0e0,"messages":[ {"content":"\u0048i","role":"user"}],"stream":true,"system":null,"model":"claude-sonnet-5"}"#;
+
+        let planned = plan(&mut planner, row(own));
+
+        let expected = own.replace(r#""stream":true,"#, "").replacen('{', r#"{"max_tokens":5,"#, 1);
+        assert_eq!(shown(&planned.job.params), expected);
+        assert_eq!(&*planned.job.model, "claude-sonnet-5");
+    }
+
+    #[test]
+    fn a_named_flag_beats_a_param_flag_and_that_beats_the_default() {
+        let by_param = params(r#"{"system":"p","max_tokens":7,"model":"claude-opus-5"}"#);
+        let mut only_params = planner_with(RequestDefaults { params: by_param.clone(), ..RequestDefaults::default() });
+        let mut both =
+            planner_with(RequestDefaults { max_tokens: Some(9), params: by_param, ..RequestDefaults::default() });
+
+        let only_params = plan(&mut only_params, row(HI));
+        let both = plan(&mut both, row(HI));
+
+        let start = r#"{"model":"claude-opus-5","max_tokens":7,"system":"p","messages""#;
+        assert!(shown(&only_params.job.params).starts_with(start), "{}", shown(&only_params.job.params));
+        assert_eq!(both.max_tokens, 9);
+    }
+
+    #[test]
+    fn a_value_gives_the_same_key_from_row_and_from_flag() {
+        let by_flag = plan(
+            &mut planner_with(RequestDefaults { system: Some("Be brief".to_owned()), ..RequestDefaults::default() }),
+            row(HI),
+        );
+        let by_row = plan(
+            &mut planner(),
+            row(
+                r#"{"system":"Be brief","messages":[{"role":"user","content":"Hi"}],"model":"claude-haiku-4-5","max_tokens":1024}"#,
+            ),
+        );
+
+        assert_eq!(by_flag.job.key, by_row.job.key);
+    }
+
+    #[test]
+    fn the_key_of_a_row_is_that_of_its_merged_parameters() {
+        let mut planner = planner();
+
+        let planned = plan(&mut planner, row(HI));
+
+        assert_eq!(planner.key_of(&row(HI)), planned.job.key);
+        assert_eq!(key(&planner.dialect, &planned.job.params), planned.job.key);
+    }
+
+    #[test]
+    fn unnamed_rows_are_counted_by_key_and_named_ones_are_not() {
+        let mut planner = planner();
+        let other = HI.replace("Hi", "Ho");
+
+        let rows = [row(HI), named("a", HI), row(&other), row(HI), named("b", &other), row(&other), row(HI)];
+        let identities = rows.map(|row| plan(&mut planner, row).job.identity);
+
+        use Identity::{Named, Nth};
+        assert_eq!(identities, [Nth(0), Named, Nth(0), Nth(1), Named, Nth(1), Nth(2)]);
+    }
+
+    #[test]
+    fn labels_are_the_users_or_the_place() {
+        let mut planner = planner();
+
+        assert_eq!(plan(&mut planner, named("a", HI)).job.custom_id, "a");
+        assert_eq!(plan(&mut planner, row(HI)).job.custom_id, "prompts.jsonl:7");
+    }
+
+    #[test]
+    fn an_entry_of_an_error_log_is_the_row_it_was() {
+        let mut planner = planner();
+        let entry = |error: &str| Row {
+            error: Some(RawValue::from_string(error.to_owned()).expect("the test writes valid JSON")),
+            ..named("old.jsonl:3", HI)
+        };
+
+        let unnamed = plan(&mut planner, entry(r#"{"class":"server","occurrence":2}"#)).job;
+        let labelled = plan(&mut planner, entry(r#"{"class":"server"}"#)).job;
+        let odd = plan(&mut planner, entry(r#"{"occurrence":"x"}"#)).job;
+
+        assert_eq!((unnamed.custom_id.as_str(), unnamed.identity), ("old.jsonl:3", Identity::Nth(2)));
+        assert_eq!((labelled.identity, odd.identity), (Identity::Named, Identity::Named));
+        assert_eq!(plan(&mut planner, row(HI)).job.identity, Identity::Nth(0));
+    }
+
+    #[test]
+    fn with_a_census_only_repeated_keys_are_remembered() {
+        let other = HI.replace("Hi", "Ho");
+        let mut census = KeyCensus::default();
+        [HI, &other, HI].iter().for_each(|json| census.add(planner().key_of(&row(json))));
+        let mut planner = planner().with_repeats(census.finish());
+
+        let identities = [HI, &other, HI].map(|json| plan(&mut planner, row(json)).job.identity);
+
+        assert_eq!(identities, [Identity::Nth(0), Identity::Nth(0), Identity::Nth(1)]);
+        assert_eq!(planner.seen.len(), 1);
+    }
+
+    #[test]
+    fn the_cost_is_one_request_the_estimate_and_max_tokens() {
+        let planned = plan(&mut planner(), row(&HI.replacen('{', r#"{"max_tokens":300,"#, 1)));
+
+        assert_eq!(planned.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
+        assert_eq!(planned.max_tokens, 300);
+        assert_eq!(planned.body_bytes as usize, shown(&planned.job.params).len());
+    }
+
+    #[test]
+    fn pools_are_told_apart_by_class_and_speed() {
+        let mut planner = planner();
+        let mut pool = |model: &str, rest: &str| {
+            plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"model":"{model}"{rest},"#), 1))).pool
+        };
+
+        let opus = pool("claude-opus-4-8", "");
+        assert_eq!(opus, pool("claude-opus-4-6", r#","speed":"standard""#));
+        assert_ne!(opus, pool("claude-opus-5", ""));
+        assert_ne!(opus, pool("claude-opus-4-8", r#","speed":"fast""#));
+        assert_eq!((&*opus.provider, &*opus.account, &*opus.class.0), ("anthropic", "", "opus-4.x"));
+        assert_eq!(&*pool("my-proxy-model", "").class.0, "my-proxy-model");
+    }
+
+    #[test]
+    fn rows_of_one_template_share_its_mark() {
+        let mut planner = planner();
+        let mut mark = |rest: &str, text: &str| {
+            plan(&mut planner, row(&HI.replacen('{', &format!("{{{rest}"), 1).replace("Hi", text))).template
+        };
+
+        let plain = mark("", "Hi");
+        assert_eq!(plain, mark("", "another text"));
+        assert_ne!(plain, mark(r#""max_tokens":5,"#, "Hi"));
+        assert_ne!(plain, mark(r#""system":"x","#, "Hi"));
+        assert_ne!(plain, mark(r#""model":"claude-opus-5","#, "Hi"));
+    }
+
+    #[test]
+    fn a_rejected_row_keeps_all_that_its_error_entry_needs() {
+        let json = HI.replacen('{', r#"{"max_tokens":65000,"#, 1);
+        let mut planner = planner();
+
+        let rejected = planner.plan(row(&json), JobId(0)).expect_err("haiku takes 64,000");
+
+        assert_eq!(rejected.class, ErrorClass::InvalidInput);
+        assert!(rejected.message.starts_with("max_tokens is 65000, above the 64000"), "{}", rejected.message);
+        assert_eq!(rejected.custom_id, "prompts.jsonl:7");
+        assert_eq!(rejected.identity, Identity::Nth(0));
+        assert_eq!(rejected.key, planner.key_of(&row(&json)));
+        assert_eq!(shown(&rejected.extra), r#"{"note":"kept"}"#);
+        assert!(shown(&rejected.params).starts_with(r#"{"model":"claude-haiku-4-5","max_tokens":65000,"#));
+    }
+
+    #[test]
+    fn each_fault_rejects_its_row() {
+        let big = HI.replace("Hi", &"x ".repeat(17 << 20));
+        let long = HI.replace("Hi", &"prompt ".repeat(300_000));
+        for (json, class) in [
+            (r#"{"system":"x"}"#, ErrorClass::InvalidInput),
+            (r#"{"messages":[]}"#, ErrorClass::InvalidInput),
+            (r#"{"messages":"Hi"}"#, ErrorClass::InvalidInput),
+            (r#"{"model":7,"messages":[{}]}"#, ErrorClass::InvalidInput),
+            (r#"{"max_tokens":null,"messages":[{}]}"#, ErrorClass::InvalidInput),
+            (&big, ErrorClass::TooLarge),
+            (&long, ErrorClass::TooLarge),
+        ] {
+            let rejected = planner().plan(row(json), JobId(0)).expect_err("the row can't work");
+            assert_eq!(rejected.class, class, "{}", rejected.message);
+        }
+    }
+
+    #[test]
+    fn an_output_beta_lifts_the_cap_of_max_tokens() {
+        let json = HI.replacen('{', r#"{"max_tokens":300000,"#, 1);
+        let mut planner = planner();
+        planner.dialect.betas.push("output-300k-2026-03-24".to_owned());
+
+        assert_eq!(plan(&mut planner, row(&json)).max_tokens, 300_000);
+    }
+
+    #[test]
+    fn notices_come_once_for_each_model() {
+        let mut planner = planner().with_today(date(2026, 11, 30));
+        let with = |model: &str, rest: &str| row(&HI.replacen('{', &format!(r#"{{"model":"{model}"{rest},"#), 1));
+
+        for _ in 0..2 {
+            for (model, rest) in [
+                ("claude-haiku-4-5", ""),
+                ("claude-haiku-4-5", r#","temperature":0"#),
+                ("claude-sonnet-4-5", ""),
+                ("claude-opus-4-1", ""),
+                ("my-proxy-model", ""),
+                ("claude-opus-5", r#","temperature":1.0"#),
+                ("claude-opus-5", r#","top_p":0.9"#),
+            ] {
+                plan(&mut planner, with(model, rest));
+            }
+        }
+
+        let told = planner.take_notices();
+        assert_eq!(
+            told,
+            [
+                Notice::Retired { model: "claude-sonnet-4-5".into(), since: Some(date(2026, 11, 30)) },
+                Notice::Retired { model: "claude-opus-4-1".into(), since: Some(date(2026, 8, 5)) },
+                Notice::Unknown { model: "my-proxy-model".into() },
+                Notice::Sampling { model: "claude-opus-5".into(), param: "top_p" },
+            ]
+        );
+        assert!(planner.take_notices().is_empty());
+    }
+
+    #[test]
+    fn a_retirement_ahead_is_announced() {
+        let mut planner = planner();
+
+        plan(&mut planner, row(&HI.replacen('{', r#"{"model":"claude-sonnet-4-5","#, 1)));
+
+        let on = date(2026, 11, 30);
+        assert_eq!(planner.take_notices(), [Notice::Retiring { model: "claude-sonnet-4-5".into(), on }]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_parameters_has_one_key_and_its_own_bytes(
+            members in prop::collection::btree_map("[a-z\"é]{1,6}", "[ -~]{0,12}", 0..6).prop_shuffle_members(),
+        ) {
+            let json = |members: &[(String, String)]| {
+                let shown = members.iter().map(|(name, value)| format!("{name:?}: {}", serde_json::json!([value])));
+                format!("{{\"messages\":[{{}}],{}\"z\":0}}", shown.map(|member| member + ",").collect::<String>())
+            };
+            let (sorted, shuffled) = members;
+            let mut planner = planner();
+
+            let a = plan(&mut planner, named("a", &json(&sorted))).job;
+            let b = plan(&mut planner, named("b", &json(&shuffled))).job;
+
+            prop_assert_eq!(a.key, b.key);
+            for (name, _) in &shuffled {
+                prop_assert_eq!(a.params.get(name), b.params.get(name));
+            }
+        }
+    }
+
+    /// Pairs a map's members in their order with the same members shuffled.
+    trait ShuffleMembers {
+        fn prop_shuffle_members(self) -> impl Strategy<Value = (Members, Members)>;
+    }
+
+    type Members = Vec<(String, String)>;
+
+    impl<S: Strategy<Value = std::collections::BTreeMap<String, String>>> ShuffleMembers for S {
+        fn prop_shuffle_members(self) -> impl Strategy<Value = (Members, Members)> {
+            self.prop_flat_map(|map| {
+                let members: Members =
+                    map.into_iter().filter(|(name, _)| !["model", "stream", "max_tokens"].contains(&&**name)).collect();
+                (Just(members.clone()), Just(members).prop_shuffle())
+            })
+        }
+    }
+}
