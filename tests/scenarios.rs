@@ -88,7 +88,7 @@ fn a_short_file_does_not_wait_for_a_burst_that_the_server_has() {
 
 #[test]
 fn random_faults_lose_no_row() {
-    let faults = r#"{"seed":3,"rules":[{"status":500,"share":0.07},{"status":529,"share":0.06}]}"#;
+    let faults = r#"{"seed":3,"rules":[{"status":500,"share":0.07,"draw":"attempt"},{"status":529,"share":0.06,"draw":"attempt"}]}"#;
     let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
 
     let whole = run_at_tier_2(sim(Burst::Minute, 20).with_faults(faults), rows(400, &[20]));

@@ -78,6 +78,11 @@ pub struct DuplicateLabel {
     pub second: Origin,
 }
 
+/// Returns whether a label's hash is among the sorted `suspects`.
+pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
+    suspects.binary_search(&label_hash(label)).is_ok()
+}
+
 /// Returns the first label that really repeats an earlier one, looking only at those whose hash is among the sorted
 /// `suspects`.
 pub fn first_duplicate<L: AsRef<str>>(
@@ -87,7 +92,7 @@ pub fn first_duplicate<L: AsRef<str>>(
     let mut seen: HashMap<String, Origin> = HashMap::new();
     for (label, origin) in labels {
         let label = label.as_ref();
-        if suspects.binary_search(&label_hash(label)).is_err() {
+        if !is_suspect(label, suspects) {
             continue;
         }
         if let Some(first) = seen.remove(label) {

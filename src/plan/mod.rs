@@ -23,7 +23,7 @@ mod notice;
 mod planner;
 mod weights;
 
-pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate};
+pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};
 pub use checks::MAX_BODY_BYTES;
 pub use estimate::{Estimate, estimate, text_tokens, worst_input_tokens};
 pub use key::key;

@@ -10,7 +10,7 @@
 //! - while lines wait for a slow disk nothing new is sent.
 
 mod attempt;
-pub mod feed;
+pub mod input;
 mod ledger;
 pub mod signals;
 
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use feed::Fed;
+pub use input::Fed;
 pub use ledger::{Commit, Ledger};
 pub use signals::Interrupt;
 
@@ -326,7 +326,8 @@ impl<T: Transport, L: Ledger> Run<T, L> {
         match commit {
             Commit::UpTo(line) => {
                 self.synced = line;
-                while let Some((_, event)) = self.unsynced.pop_front_if(|(number, _)| *number <= line) {
+                while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
+                    let Some((_, event)) = self.unsynced.pop_front() else { break };
                     match event {
                         EventBody::Succeeded { .. } => self.finish.answered += 1,
                         EventBody::Failed { .. } => self.finish.failed += 1,

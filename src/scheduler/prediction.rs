@@ -59,7 +59,7 @@ impl Prediction {
         }
         self.real_input += usage.limited_input_tokens() as f64;
         self.estimated_input += f64::from(planned.cost.input_tokens);
-        if self.pool.count % FADE == 0 {
+        if self.pool.count.is_multiple_of(FADE) {
             self.real_input /= 2.0;
             self.estimated_input /= 2.0;
         }
@@ -90,7 +90,7 @@ impl Lengths {
             self.count = self.steps.iter().sum();
         }
         // The quantile moves little once many answers are in; a look at every eighth is enough.
-        if self.count < 64 || self.count % 8 == 0 {
+        if self.count < 64 || self.count.is_multiple_of(8) {
             self.quantile = self.find_quantile();
         }
     }

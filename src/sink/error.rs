@@ -93,8 +93,12 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 /// It has no `error.key`: what was rejected was never a request.
 pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.params, out);
+    extra_members(&mut line, &rejected.extra);
     let mut error = Object::new(line.member("error"));
     error.text("class", rejected.class.name());
+    if let Identity::Nth(occurrence) = rejected.identity {
+        error.number("occurrence", u64::from(occurrence));
+    }
     error.text("source", &*rejected.origin.source);
     error.number("line", rejected.origin.line);
     error.text("message", &*rejected.message);
@@ -259,7 +263,10 @@ mod tests {
         let rejected = Rejected {
             custom_id: "big".to_owned(),
             origin: origin(),
+            key: JobKey([0; 16]),
+            identity: Identity::Nth(2),
             params: params(),
+            extra: Params(vec![("customer".into(), RawValue::from_string("7".to_owned()).expect("7 is JSON"))]),
             class: ErrorClass::TooLarge,
             message: "300,000 tokens, the model takes 200,000".to_owned(),
         };
@@ -269,7 +276,9 @@ mod tests {
 
         let line = one_line(&out);
         assert_eq!(line["params"]["model"], "m");
+        assert_eq!(line["customer"], 7);
         assert_eq!(line["error"]["class"], "too_large");
+        assert_eq!(line["error"]["occurrence"], 2);
         assert_eq!(line["error"].get("key"), None);
     }
 
