@@ -94,6 +94,7 @@ pub fn models() -> Vec<SimModel> {
             cache_min_tokens: line.cache_min,
             counts_cache_reads: false,
             price: Some(price(line.price)),
+            long_price: (line.id == "claude-haiku-5-5").then(|| (100_000, price([0.5, 2.5, 0.625, 1.0, 0.05]))),
             traits: line.traits,
         })
         .collect()
