@@ -20,6 +20,8 @@ pub struct SimConfig {
     pub models: Vec<SimModel>,
     /// What it does with others.
     pub unknown_models: UnknownModels,
+    /// Requests a minute to `count_tokens`, apart from all other limits.
+    pub count_tokens_rpm: Option<u32>,
     /// How much of each limit can be used at once.
     pub bursts: Bursts,
     /// How long answers take.
@@ -65,6 +67,7 @@ impl SimConfig {
             seed: 0,
             models,
             unknown_models: UnknownModels::NotFound,
+            count_tokens_rpm: Some(2_000),
             bursts: Bursts::all(Burst::Minute),
             latency: Latency::REALISTIC,
             network: Duration::ZERO,
@@ -154,6 +157,8 @@ pub struct SimModel {
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
+    /// Prompts longer than so many tokens, cached ones included, cost this, as a whole.
+    pub long_price: Option<(u64, SimPrice)>,
     /// What it refuses.
     pub traits: ModelTraits,
 }

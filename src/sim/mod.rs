@@ -6,4 +6,6 @@ pub mod config;
 pub mod faults;
 pub mod model;
 pub mod presets;
+#[cfg(feature = "sim")]
+pub mod server;
 pub mod transport;

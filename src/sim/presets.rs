@@ -60,6 +60,7 @@ const LINES: &[Line] = &[
     line("claude-fable-5-2", None, "Claude Fable 5.2", "2026-11-09", "fable-5.x", M, 128_000, 512, [8.0, 40.0, 10.0, 16.0, 0.2], NO_FORCED_TOOLS),
     line("claude-mythos-5", None, "Claude Mythos 5", "2026-06-09", "mythos-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 1.0], ALWAYS_THINKING),
     line("claude-mythos-5-1", None, "Claude Mythos 5.1", "2026-09-01", "mythos-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 0.25], ALWAYS_THINKING),
+    line("claude-mythos-5-2", None, "Claude Mythos 5.2", "2026-11-09", "mythos-5.x", M, 128_000, 512, [8.0, 40.0, 10.0, 16.0, 0.2], ALWAYS_THINKING),
 ];
 
 #[expect(clippy::too_many_arguments, reason = "the columns of a table")]
@@ -94,6 +95,7 @@ pub fn models() -> Vec<SimModel> {
             cache_min_tokens: line.cache_min,
             counts_cache_reads: false,
             price: Some(price(line.price)),
+            long_price: (line.id == "claude-haiku-5-5").then(|| (100_000, price([0.5, 2.5, 0.625, 1.0, 0.05]))),
             traits: line.traits,
         })
         .collect()

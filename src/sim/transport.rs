@@ -96,7 +96,7 @@ impl Transport for SimTransport {
             tokio::time::sleep(self.network).await;
         }
         let mut arrival = self.arrive(&request);
-        let call = OpenCall { model: self.model.clone(), clock: self.clock, ticket: arrival.ticket, is_over: false };
+        let call = OpenCall::new(self.model.clone(), self.clock, arrival.ticket);
         let patience =
             Patience { end: self.timeout.map_or(Instant::NEVER, |timeout| sent_at + timeout), idle: self.idle_timeout };
         self.wait(arrival.head_at, patience).await?;
@@ -185,7 +185,7 @@ fn reset(place: &str) -> WireError {
 
 /// A call whose end the model is told, in any case.
 #[derive(Debug)]
-struct OpenCall {
+pub(super) struct OpenCall {
     model: SharedModel,
     clock: RunClock,
     ticket: Ticket,
@@ -193,7 +193,13 @@ struct OpenCall {
 }
 
 impl OpenCall {
-    fn end(mut self) {
+    /// Returns a call that the client may still leave.
+    pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
+        Self { model, clock, ticket, is_over: false }
+    }
+
+    /// Ends it: everything was played.
+    pub(super) fn end(mut self) {
         self.is_over = true;
     }
 }

@@ -80,11 +80,6 @@ struct Seen {
 }
 
 impl Books {
-    /// Returns empty books with the calls that are in flight.
-    pub(super) fn restarted(&self) -> Self {
-        Self { in_flight: self.in_flight, highest_in_flight: self.in_flight, ..Self::default() }
-    }
-
     /// Returns the attempts so far of a body, and counts one more.
     pub(super) fn attempt(&mut self, body: u64) -> u32 {
         self.seen(body).map_or(u32::MAX, |seen| {
@@ -93,9 +88,10 @@ impl Books {
         })
     }
 
-    /// Returns the attempts so far of a body.
+    /// Returns the attempts so far of a body; of one that is no longer kept apart, a great many.
     pub(super) fn attempts(&self, body: u64) -> u32 {
-        self.bodies.get(&body).map_or(0, |seen| seen.attempts)
+        let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
+        self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)
     }
 
     /// Counts a 429.

@@ -170,7 +170,9 @@ impl Model {
     fn bill(&mut self, ticket: u64) {
         let Some(call) = self.calls.get(&ticket).filter(|call| !call.is_free) else { return };
         let usage = call.usage();
-        let money = self.config.models[call.model].price.map_or(Money::ZERO, |price| price_of(usage, &price));
+        let model = &self.config.models[call.model];
+        let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);
+        let money = long.or(model.price).map_or(Money::ZERO, |price| price_of(usage, &price));
         self.books.bill(call.body, call.user_id.as_deref(), usage, money);
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }

@@ -1,0 +1,250 @@
+//! From a good request to a call: faults on order, limits, and the plan of the exchange.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Instant;
+use crate::sim::faults::{Fault, StatusFault};
+
+use super::answer::{self, Answer};
+use super::cache::{self, Split};
+use super::call::Call;
+use super::chance::{self, Struck};
+use super::delivery::{self, Step};
+use super::errors::{self, ApiError};
+use super::hash::Hash;
+use super::limits::{Asked, Reason, Refusal};
+use super::refusal::{Stop, organization_id};
+use super::reply::{self, Frame};
+use super::tokens;
+use super::validate::Prompt;
+use super::{Account, Arrival, Event, Model, Ticket};
+
+impl Model {
+    /// Returns the rule of the fault plan that strikes a request.
+    pub(super) fn draw_fault(&mut self, body: &[u8], content: u64, model: &str, now: Instant) -> Option<usize> {
+        if self.config.faults.rules.is_empty() {
+            return None;
+        }
+        let attempts = self.books.attempts(content);
+        let struck = Struck { content, body, model, arrival: self.arrivals, attempts, now };
+        chance::rule(&self.config.faults, self.config.seed, &self.fired, struck)
+    }
+
+    /// Strikes with a fault that needs no call; `None` for one that does.
+    pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
+        let stop = match &self.config.faults.rules[rule].fault {
+            Fault::Status(status) => Stop::Ordered(status.clone(), account),
+            Fault::ResetBefore { is_billed: false } => Stop::Reset,
+            _ => return None,
+        };
+        self.strike(rule);
+        self.books.attempt(content);
+        Some(stop)
+    }
+
+    fn strike(&mut self, rule: usize) {
+        self.fired[rule] += 1;
+        *self.books.faults.entry(rule).or_default() += 1;
+        self.line.note(|line| line.fault = Some(rule));
+    }
+
+    /// Lets a good request in and plans its answer, or says why not.
+    #[expect(clippy::too_many_arguments, reason = "what a call is made of, all of it different")]
+    pub(super) fn admit(
+        &mut self,
+        request_id: &str,
+        prompt: Prompt<'_>,
+        content: Hash,
+        model: usize,
+        account: Account,
+        rule: Option<usize>,
+        now: Instant,
+    ) -> Result<Arrival, Box<Stop>> {
+        if let Some(early) = self.account(account).early_by(now) {
+            self.books.early(early, now);
+        }
+        let fault = rule.map(|rule| self.config.faults.rules[rule].fault.clone());
+        if let (Some(Fault::ErrorEvent { kind, .. }), false, Some(rule)) = (&fault, prompt.is_stream, rule) {
+            self.strike(rule);
+            self.books.attempt(content.end());
+            let status = StatusFault { kind: Some(kind.clone()), ..StatusFault::new(errors::status_of(kind)) };
+            return Err(Box::new(Stop::Ordered(status, Some(account))));
+        }
+        let (split, writes) = self.split(&prompt, model, account.0, now);
+        let counted = self.counted_input(split, model);
+        let estimate = tokens::skewed(counted, self.config.estimate_skew);
+        self.let_in(Asked { input: estimate, max_tokens: prompt.max_tokens }, account, now)?;
+        self.books.attempt(content.end());
+        self.books.admit();
+        if let Some(rule) = rule {
+            self.strike(rule);
+        }
+        let answer = answer::to(&prompt, &self.config.models[model], &self.config, content);
+        let (begin, end) = self.times(&answer, content, now);
+        self.line.note(|line| {
+            line.input_tokens = Some(prompt.tokens);
+            line.output_tokens = Some(answer.output_tokens);
+            line.user_id = prompt.user_id.as_deref().map(str::to_owned);
+        });
+        let mut call =
+            Call::new(account, model, content.end(), &prompt, &answer, (split, counted, estimate), (begin, end));
+        call.writes = writes;
+        request_id.clone_into(&mut call.request_id);
+        Ok(self.start(call, &answer, fault))
+    }
+
+    fn split(
+        &mut self,
+        prompt: &Prompt<'_>,
+        model: usize,
+        organization: u64,
+        now: Instant,
+    ) -> (Split, Vec<cache::Write>) {
+        if prompt.parts.is_empty() {
+            return (Split { uncached: prompt.tokens, ..Split::default() }, Vec::new());
+        }
+        let scope = Hash::new(organization).word(model as u64).end();
+        self.cache.split(&prompt.parts, scope, self.config.models[model].cache_min_tokens, now)
+    }
+
+    fn counted_input(&self, split: Split, model: usize) -> u64 {
+        let read = if self.config.models[model].counts_cache_reads { split.read } else { 0 };
+        split.uncached + split.write_5m + split.write_1h + read
+    }
+
+    /// Lets a request in, or says with which 429 it is refused.
+    fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
+        if self.config.spend_cap.is_some_and(|cap| self.books.billed_money >= cap) {
+            return Err(Box::new(spend_cap_reached()));
+        }
+        if self.config.max_concurrent.is_some_and(|most| self.books.in_flight >= u64::from(most)) {
+            let error = ApiError::new(429, CONCURRENCY);
+            return Err(Box::new(Stop::Refused {
+                error,
+                reason: Reason::Concurrency,
+                retry_after: None,
+                account: None,
+            }));
+        }
+        let (acceleration, rule, uses) =
+            (self.config.acceleration, self.config.output_rule, self.config.refused_uses_request);
+        let limits = self.account(account);
+        if let Some(refusal) = acceleration.and_then(|rule| limits.too_fast(asked.input, rule, now)) {
+            return Err(Box::new(refuse(refusal, account)));
+        }
+        let Err(refusal) = limits.admit(asked, rule) else { return Ok(()) };
+        if uses {
+            limits.charge_refused();
+        }
+        Err(Box::new(refuse(refusal, account)))
+    }
+
+    /// Takes one request of a limit that counts nothing else.
+    pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
+        let rule = self.config.output_rule;
+        let asked = Asked { input: 0, max_tokens: 0 };
+        self.account(account).admit(asked, rule).map_err(|refusal| Box::new(refuse(refusal, account)))
+    }
+
+    /// Returns when an answer begins and ends.
+    fn times(&self, answer: &Answer, content: Hash, now: Instant) -> (Instant, Instant) {
+        let latency = &self.config.latency;
+        let swing = 2.0 * content.word(self.serial).unit() - 1.0;
+        let begin = now + latency.first_token.mul_f64((latency.jitter * swing).exp());
+        let seconds = answer.output_tokens as f64 / latency.tokens_per_second;
+        (begin, begin + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO))
+    }
+
+    fn start(&mut self, mut call: Call, answer: &Answer, fault: Option<Fault>) -> Arrival {
+        let frame_id = reply::id("msg_01", self.config.seed, self.serial);
+        let model = &self.config.models[call.model].id;
+        let frame = Frame { id: &frame_id, model, split: call.split, serial: self.serial };
+        let (mut head_at, mut body) = if call.is_stream {
+            (call.begin, delivery::spread(reply::events(answer, frame), call.begin, call.end))
+        } else {
+            let bytes = Bytes::from(reply::json(answer, frame));
+            (call.end, vec![Step::Bytes { at: call.end, bytes }])
+        };
+        if let Some(fault) = &fault {
+            call.is_spoiled = !matches!(fault, Fault::SlowDrip { .. });
+            (head_at, body) = self.spoil(&mut call, fault, head_at, body);
+        }
+        self.serial += 1;
+        let ticket = self.serial;
+        self.schedule(call.begin, Event::Begin(ticket));
+        self.schedule(call.end, Event::End(ticket));
+        self.calls.insert(ticket, call);
+        Arrival { ticket: Ticket(ticket), head_at, head: None, body }
+    }
+
+    fn spoil(&self, call: &mut Call, fault: &Fault, head_at: Instant, body: Vec<Step>) -> (Instant, Vec<Step>) {
+        match fault {
+            Fault::ResetBefore { .. } => (head_at, vec![Step::Reset { at: head_at }]),
+            Fault::Stall { at: None } => (Instant::NEVER, vec![Step::Stall]),
+            Fault::ErrorEvent { at, kind } => {
+                call.end_early(*at);
+                let status = errors::status_of(kind);
+                let error = ApiError { kind: kind.clone(), ..ApiError::new(200, errors::usual_message(status)) };
+                (head_at, delivery::spoil(body, fault, &error.body(&call.request_id)))
+            }
+            _ => (head_at, delivery::spoil(body, fault, b"")),
+        }
+    }
+}
+
+const CONCURRENCY: &str = "Number of concurrent connections has exceeded your rate limit. Please try again later or \
+                           contact sales at https://www.anthropic.com/contact-sales to discuss your options.";
+
+const SPEND_CAP: &str = "You have reached your API usage limits: your organization has crossed its monthly API usage \
+                         threshold, set based on your organization's API tier. You will regain access at the start of \
+                         the next month at 00:00 UTC.";
+
+fn with_thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + 4);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns the 429 of a limit.
+fn refuse(refusal: Refusal, account: Account) -> Stop {
+    let organization = organization_id(account.0);
+    let limit = with_thousands(refusal.limit);
+    let exceeded = |what: &str| {
+        format!(
+            "This request would exceed the rate limit for your organization ({organization}) of {limit} {what} per \
+             minute. For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response \
+             headers for current usage. Please reduce the prompt length or the maximum tokens requested, or try \
+             again later."
+        )
+    };
+    let error = match refusal.reason {
+        Reason::Requests => ApiError::new(429, exceeded("requests")),
+        Reason::InputTokens => ApiError::new(429, exceeded("input tokens")),
+        Reason::OutputTokens => ApiError::new(429, exceeded("output tokens")),
+        Reason::Acceleration => ApiError::new(
+            429,
+            format!(
+                "This request would exceed your organization's ({organization}) maximum usage increase rate for \
+                 input tokens per minute. Please scale up your input tokens usage more gradually. Your current \
+                 limit is {limit} input tokens per minute, and will increase at the next minute boundary."
+            ),
+        )
+        .with_code("ramp_limit_exceeded"),
+        Reason::Concurrency | Reason::SpendCap | Reason::Ordered => ApiError::new(429, errors::usual_message(429)),
+    };
+    Stop::Refused { error, reason: refusal.reason, retry_after: Some(refusal.retry_after), account: Some(account) }
+}
+
+/// Returns the 429 of the spend cap.
+fn spend_cap_reached() -> Stop {
+    let error = ApiError::new(429, SPEND_CAP).with_code("enforced_spend_limit_reached");
+    Stop::Refused { error, reason: Reason::SpendCap, retry_after: None, account: None }
+}

@@ -1,0 +1,198 @@
+//! The endpoints: who may ask, what is asked, and which part of the API answers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use crate::clock::Instant;
+use crate::domain::ModelClass;
+use crate::sim::config::{Keys, Organizations, UnknownModels};
+
+use super::errors::ApiError;
+use super::hash::Hash;
+use super::refusal::Stop;
+use super::request::Fields;
+use super::validate::{self, Endpoint};
+use super::{Account, Arrival, MAX_UNKNOWN, Model, Request, TOKEN_COUNT};
+
+/// What the keys of administrators begin with.
+const ADMIN_KEY: &str = "sk-ant-admin";
+
+/// A key that is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Whose limits it uses.
+    pub organization: u64,
+    /// Whether it may ask about the organization.
+    pub is_admin: bool,
+}
+
+impl Model {
+    pub(super) fn answer(
+        &mut self,
+        request: &Request<'_>,
+        request_id: &str,
+        now: Instant,
+    ) -> Result<Arrival, Box<Stop>> {
+        let path = request.path.strip_suffix('/').unwrap_or(request.path);
+        let caller = self.authenticate(request.headers)?;
+        let version = version(request.headers)?;
+        betas(request.headers)?;
+        match (path, request.method) {
+            ("/v1/messages", &Method::POST) => self.message(request, request_id, caller.organization, version, now),
+            ("/v1/messages/count_tokens", &Method::POST) => {
+                self.count_tokens(request, request_id, caller.organization, version)
+            }
+            ("/v1/models", &Method::GET) => Ok(self.data(self.list_models(request.query)?, request_id, caller)),
+            ("/v1/organizations/rate_limits", &Method::GET) => {
+                Ok(self.data(self.list_limits(request.query, caller)?, request_id, caller))
+            }
+            ("/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/organizations/rate_limits", _) => {
+                Err(ApiError::new(405, "Method Not Allowed").into())
+            }
+            (path, &Method::GET) if path.starts_with("/v1/models/") => {
+                Ok(self.data(self.one_model(&path["/v1/models/".len()..])?, request_id, caller))
+            }
+            _ => Err(ApiError::new(404, "Not found").into()),
+        }
+    }
+
+    /// Returns whose a request's key is.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
+        let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let Some(key) = text("x-api-key").or(bearer) else {
+            return Err(ApiError::new(401, "x-api-key header is required"));
+        };
+        let is_good = match &self.config.keys {
+            Keys::Any => true,
+            Keys::Only(keys) => keys.iter().any(|own| own == key),
+            Keys::None => false,
+        };
+        if !is_good {
+            return Err(ApiError::new(401, "invalid x-api-key"));
+        }
+        let organization = match self.config.organizations {
+            Organizations::One => 0,
+            Organizations::PerKey => Hash::new(1).bytes(key.as_bytes()).end(),
+        };
+        Ok(Caller { organization, is_admin: key.starts_with(ADMIN_KEY) })
+    }
+
+    fn message(
+        &mut self,
+        request: &Request<'_>,
+        request_id: &str,
+        organization: u64,
+        version: &str,
+        now: Instant,
+    ) -> Result<Arrival, Box<Stop>> {
+        self.arrivals += 1;
+        let fields = Fields::read(request.body)?;
+        let name = validate::model_name(&fields)?;
+        let content = fields.content_hash(self.config.seed);
+        self.line.model(&name, content.end());
+        let rule = self.draw_fault(request.body, content.end(), &name, now);
+        let found = self.find_model(&name);
+        let account = found.map(|at| (organization, self.class_of[at]));
+        if let Some(stop) = rule.and_then(|rule| self.edge_fault(rule, content.end(), account)) {
+            return Err(Box::new(stop));
+        }
+        let Some(at) = found else { return Err(unknown(&name).into()) };
+        let skew = self.config.token_skew;
+        let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::Messages, skew)?;
+        let account = (organization, self.class_of[at]);
+        self.admit(request_id, prompt, content, at, account, rule, now)
+    }
+
+    fn count_tokens(
+        &mut self,
+        request: &Request<'_>,
+        request_id: &str,
+        organization: u64,
+        version: &str,
+    ) -> Result<Arrival, Box<Stop>> {
+        let fields = Fields::read(request.body)?;
+        let name = validate::model_name(&fields)?;
+        let Some(at) = self.find_model(&name) else { return Err(unknown(&name).into()) };
+        let skew = self.config.token_skew;
+        let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::CountTokens, skew)?;
+        let account: Account = (organization, TOKEN_COUNT);
+        self.take_request(account)?;
+        let body = format!("{{\"input_tokens\":{}}}", prompt.tokens);
+        Ok(self.json_answer(body.into_bytes(), request_id, organization, Some(account)))
+    }
+
+    fn data(&mut self, body: serde_json::Value, request_id: &str, caller: Caller) -> Arrival {
+        self.json_answer(body.to_string().into_bytes(), request_id, caller.organization, None)
+    }
+
+    pub(super) fn find_model(&mut self, name: &str) -> Option<usize> {
+        if let Some(at) = self.models.get(name) {
+            return Some(*at);
+        }
+        let first = self.config.models.first()?;
+        if self.config.unknown_models == UnknownModels::NotFound || self.classes.len() > MAX_UNKNOWN {
+            return None;
+        }
+        let mut model = first.clone();
+        let name: Arc<str> = Arc::from(name);
+        model.class = ModelClass(name.clone());
+        (model.id, model.display_name, model.aliases) = (name.clone(), name, Vec::new());
+        self.config.models.push(model);
+        self.index(self.config.models.len() - 1);
+        Some(self.config.models.len() - 1)
+    }
+}
+
+/// Returns the error for a model that is not served.
+pub(super) fn unknown(name: &str) -> ApiError {
+    ApiError::new(404, format!("model: {name}"))
+}
+
+fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let Some(version) = headers.get("anthropic-version").and_then(|value| value.to_str().ok()) else {
+        return Err(ApiError::invalid("anthropic-version: header is required"));
+    };
+    if !validate::VERSIONS.contains(&version) {
+        return Err(ApiError::invalid(format!("anthropic-version: \"{version}\" is not a valid version")));
+    }
+    Ok(version)
+}
+
+/// Refuses betas that do not look like one: `name-2026-01-31`. The list of the known ones is not modelled.
+fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
+    for value in headers.get_all("anthropic-beta") {
+        for beta in value.to_str().unwrap_or("").split(',').map(str::trim).filter(|beta| !beta.is_empty()) {
+            if !is_beta(beta) {
+                return Err(ApiError::invalid(format!(
+                    "Unexpected value(s) `{beta}` for the `anthropic-beta` header."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_beta(beta: &str) -> bool {
+    let Some(at) = beta.len().checked_sub(11).filter(|&at| at > 0) else { return false };
+    beta.as_bytes()[at..].iter().enumerate().all(|(at, byte)| match at {
+        0 | 5 | 8 => *byte == b'-',
+        _ => byte.is_ascii_digit(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beta_is_a_name_with_a_date() {
+        for beta in ["prompt-caching-2024-07-31", "fast-mode-2026-02-01"] {
+            assert!(is_beta(beta), "{beta}");
+        }
+        for other in ["", "2026-02-01", "-2026-02-01", "context-1m", "a-2026-2-01", "größe-20"] {
+            assert!(!is_beta(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the API says about itself: its models, and the limits of an organization.
+//!
+//! Source: API reference, "Models" and "Rate limits API" (2026-10).
+
+use serde_json::{Value, json};
+
+use crate::domain::RateLimits;
+use crate::sim::config::SimModel;
+
+use super::endpoints::{Caller, unknown};
+use super::errors::ApiError;
+use super::hash::Hash;
+use super::{Model, TOKEN_COUNT};
+
+/// Models on a page unless asked otherwise.
+const PAGE: usize = 20;
+/// Models on a page at most.
+const MAX_PAGE: usize = 1000;
+
+impl Model {
+    /// Returns one page of the models, the latest first.
+    pub(super) fn list_models(&self, query: Option<&str>) -> Result<Value, ApiError> {
+        let mut models: Vec<&SimModel> = self.config.models.iter().collect();
+        models.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
+        let limit = limit(query)?;
+        let place = |name: &str| {
+            let Some(id) = parameter(query, name) else { return Ok(None) };
+            let at = models.iter().position(|model| *model.id == *id);
+            at.map(Some).ok_or_else(|| ApiError::invalid(format!("{name}: {id} is not a model")))
+        };
+        let (page, has_more) = match (place("after_id")?, place("before_id")?) {
+            (_, Some(before)) => (&models[before.saturating_sub(limit)..before], before > limit),
+            (after, None) => {
+                let from = after.map_or(0, |at| at + 1);
+                let to = models.len().min(from + limit);
+                (&models[from..to], to < models.len())
+            }
+        };
+        Ok(json!({
+            "data": page.iter().map(|model| describe(model)).collect::<Vec<_>>(),
+            "has_more": has_more,
+            "first_id": page.first().map(|model| &*model.id),
+            "last_id": page.last().map(|model| &*model.id),
+        }))
+    }
+
+    /// Returns one model, by its id or another name.
+    pub(super) fn one_model(&self, name: &str) -> Result<Value, ApiError> {
+        let at = self.models.get(name).ok_or_else(|| unknown(name))?;
+        Ok(describe(&self.config.models[*at]))
+    }
+
+    /// Returns the limits of an organization, all or those that hold for one model.
+    pub(super) fn list_limits(&self, query: Option<&str>, caller: Caller) -> Result<Value, ApiError> {
+        if !caller.is_admin {
+            return Err(ApiError::new(403, "This endpoint needs an Admin API key."));
+        }
+        let wanted = match parameter(query, "model") {
+            Some(name) => Some(self.class_of[*self.models.get(&*name).ok_or_else(|| unknown(&name))?]),
+            None => None,
+        };
+        let groups: Vec<Value> = (0..self.classes.len())
+            .filter(|class| wanted.is_none_or(|wanted| wanted == *class))
+            .map(|class| self.group(class))
+            .collect();
+        Ok(json!({ "data": groups, "next_page": null }))
+    }
+
+    fn group(&self, class: usize) -> Value {
+        let name = &*self.classes[class].name.0;
+        let models: Vec<&str> = self
+            .config
+            .models
+            .iter()
+            .zip(&self.class_of)
+            .filter(|(_, own)| **own == class)
+            .map(|(model, _)| &*model.id)
+            .collect();
+        let (kind, models) =
+            if class == TOKEN_COUNT { ("token_count", Value::Null) } else { ("model_group", json!(models)) };
+        let id = |prefix: &str| format!("{prefix}_01{:016x}", Hash::new(3).bytes(name.as_bytes()).end());
+        json!({
+            "type": "rate_limit",
+            "id": id("rl"),
+            "group": { "type": kind, "id": id("rlg"), "display_name": name },
+            "models": models,
+            "limits": limiters(self.classes[class].limits),
+        })
+    }
+}
+
+fn limiters(limits: RateLimits) -> Vec<Value> {
+    [
+        ("requests_per_minute", limits.rpm),
+        ("input_tokens_per_minute_cache_aware", limits.itpm),
+        ("output_tokens_per_minute", limits.otpm),
+    ]
+    .into_iter()
+    .filter_map(|(kind, value)| Some(json!({ "type": kind, "value": value? })))
+    .collect()
+}
+
+fn describe(model: &SimModel) -> Value {
+    let line = model.class.0.split('-').next().unwrap_or_default();
+    json!({
+        "type": "model",
+        "id": &*model.id,
+        "display_name": &*model.display_name,
+        "created_at": &*model.created_at,
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.max_output_tokens,
+        "lifecycle": "active",
+        "line": line,
+        "retires_at": null,
+    })
+}
+
+fn limit(query: Option<&str>) -> Result<usize, ApiError> {
+    let Some(text) = parameter(query, "limit") else { return Ok(PAGE) };
+    let limit: usize = text.parse().map_err(|_| ApiError::invalid("limit: Input should be a valid integer"))?;
+    match limit {
+        0 => Err(ApiError::invalid("limit: Input should be greater than or equal to 1")),
+        1..=MAX_PAGE => Ok(limit),
+        _ => Err(ApiError::invalid("limit: Input should be less than or equal to 1000")),
+    }
+}
+
+/// Returns a query parameter, with its escapes undone.
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let value = query?.split('&').filter_map(|pair| pair.split_once('=')).find(|(own, _)| *own == name)?.1;
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escape = tail.get(..2).and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
+        match (first, escape) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::config::SimConfig;
+    use crate::sim::presets;
+
+    #[test]
+    fn pages_forward_give_every_model_once() {
+        let model = model();
+        let mut seen = Vec::new();
+        let mut query = "limit=5".to_owned();
+
+        loop {
+            let page = model.list_models(Some(&query)).expect("a page");
+            seen.extend(ids(&page));
+            if !page["has_more"].as_bool().expect("a boolean") {
+                break;
+            }
+            query = format!("limit=5&after_id={}", page["last_id"].as_str().expect("an id"));
+        }
+
+        let whole = ids(&model.list_models(None).expect("a page"));
+        assert_eq!(seen, whole);
+        assert_eq!(seen.len(), presets::models().len());
+    }
+
+    #[test]
+    fn a_page_backward_ends_before_its_cursor() {
+        let model = model();
+        let whole = ids(&model.list_models(None).expect("a page"));
+
+        let page = model.list_models(Some(&format!("limit=2&before_id={}", whole[3]))).expect("a page");
+
+        assert_eq!((ids(&page), page["has_more"].as_bool()), (whole[1..3].to_vec(), Some(true)));
+    }
+
+    #[test]
+    fn parameters_are_unescaped() {
+        assert_eq!(parameter(Some("a=1&model=claude%2Dx&b"), "model").as_deref(), Some("claude-x"));
+        assert_eq!(parameter(Some("model=%é"), "model").as_deref(), Some("%é"));
+        assert_eq!(parameter(Some("beta=true"), "model"), None);
+    }
+
+    fn model() -> Model {
+        Model::new(SimConfig::new(presets::models()))
+    }
+
+    fn ids(page: &Value) -> Vec<String> {
+        let data = page["data"].as_array().expect("a list");
+        data.iter().map(|model| model["id"].as_str().expect("an id").to_owned()).collect()
+    }
+}
