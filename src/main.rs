@@ -1,3 +1,7 @@
 //! The `claude-batch` program: a thin shell around the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    claude_batch::cli::run()
+}

@@ -208,7 +208,7 @@ fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
     for &id in FAILS {
         journal.append_outcome(&answered(id), Some(Money(1_500_000)), id).expect("the disk works");
     }
-    let closed = journal.close(InputRead::Part).expect("the disk works");
+    let closed = journal.close(InputRead::Part, false).expect("the disk works");
 
     assert_eq!(again, FAILS.iter().map(|&id| label(id)).collect::<BTreeSet<_>>());
     assert_eq!(closed.failed, BTreeMap::new());
@@ -226,7 +226,7 @@ fn resume_takes_only_the_classes_asked_for_and_no_broken_rows() {
     journal.append_outcome(&failed(0, ErrorClass::Server), None, 0).expect("the disk works");
     journal.append_outcome(&failed(1, ErrorClass::Timeout), None, 1).expect("the disk works");
     journal.append_broken(&broken(3), Instant::ZERO, 2).expect("the disk works");
-    journal.close(InputRead::Whole).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
 
     let log = read_error_log(Path::new(ERRORS), &disk).expect("it is a log");
     let (journal, recovered) = open(&disk, "r2", Start::Resume).expect("the disk works");
@@ -246,14 +246,14 @@ fn broken_rows_stand_in_the_log_once_and_leave_it_when_they_are_mended() {
         let (mut journal, _) = open(&disk, run, Start::Continue).expect("the disk works");
         journal.append_broken(&broken(3), Instant::ZERO, 0).expect("the disk works");
         journal.append_broken(&broken(9), Instant::ZERO, 1).expect("the disk works");
-        let closed = journal.close(InputRead::Whole).expect("the disk works");
+        let closed = journal.close(InputRead::Whole, false).expect("the disk works");
         assert_eq!(closed.failed, BTreeMap::from([(ErrorClass::InvalidInput, 2)]));
     }
 
     let (journal, _) = open(&disk, "r3", Start::Continue).expect("the disk works");
-    let interrupted = journal.close(InputRead::Part).expect("the disk works");
+    let interrupted = journal.close(InputRead::Part, false).expect("the disk works");
     let (journal, _) = open(&disk, "r4", Start::Continue).expect("the disk works");
-    let whole = journal.close(InputRead::Whole).expect("the disk works");
+    let whole = journal.close(InputRead::Whole, false).expect("the disk works");
 
     assert_eq!(interrupted.failed, BTreeMap::from([(ErrorClass::InvalidInput, 2)]));
     assert_eq!(whole.failed, BTreeMap::new());
@@ -264,7 +264,7 @@ fn canceled_rows_are_pending() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     journal.append_outcome(&failed(0, ErrorClass::Canceled), None, 0).expect("the disk works");
-    journal.close(InputRead::Part).expect("the disk works");
+    journal.close(InputRead::Part, false).expect("the disk works");
 
     let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
 
@@ -335,7 +335,7 @@ fn a_run_whose_disk_failed_does_not_close_and_keeps_its_slots() {
 
     let appended = journal.append_outcome(&answered(0), None, 0);
     let after = journal.append_outcome(&answered(1), None, 1);
-    let closed = journal.close(InputRead::Part);
+    let closed = journal.close(InputRead::Part, false);
 
     assert!(matches!(appended, Err(JournalError::Disk(failure)) if failure.is_full()));
     assert!(after.is_err() && closed.is_err());
@@ -483,7 +483,7 @@ fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
             journal.append_outcome(&outcome(id, fails), None, id).expect("the pipe works");
         }
 
-        let closed = journal.close(InputRead::Whole).expect("the pipe works");
+        let closed = journal.close(InputRead::Whole, false).expect("the pipe works");
 
         let piped = pipe.0.lock().expect("nobody panics").clone();
         assert_eq!(lines(&piped).len(), ROWS as usize - fails.len());
@@ -517,7 +517,7 @@ fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
         for id in from..to {
             journal.append_outcome(&outcome(id, FAILS), None, id).expect("the disk works");
         }
-        journal.close(InputRead::Whole).expect("the disk works");
+        journal.close(InputRead::Whole, false).expect("the disk works");
 
         let committed = committed.lock().expect("nobody panics");
         assert!(matches!(committed.last(), Some(Commit::Durable { up_to }) if *up_to == to - 1));
@@ -599,7 +599,7 @@ proptest! {
                     }
                 }
             }
-            journal.close(InputRead::Whole).expect("the disk works");
+            journal.close(InputRead::Whole, false).expect("the disk works");
         }
 
         let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
@@ -667,7 +667,7 @@ fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
             Commit::Failed(_) => false,
         };
     }
-    reported.closed = journal.close(InputRead::Whole).ok().filter(|_| is_whole);
+    reported.closed = journal.close(InputRead::Whole, false).ok().filter(|_| is_whole);
     reported
 }
 

@@ -41,15 +41,12 @@ pub enum Command {
     /// Run failed rows again, from the error log of a run
     #[command(after_help = RESUME_HELP)]
     Resume(Box<ResumeArgs>),
-    /// Estimate tokens, cost and time; send nothing
-    Plan(Box<PlanArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
     /// Show the limits of each tier, with their dates
     Limits(LimitsArgs),
-    /// Show what a running or stopped run has done and how to go on
-    Status(StatusArgs),
     /// Run a local server that behaves as the API does
+    #[cfg(feature = "sim")]
     Simulate(SimulateArgs),
 }
 
@@ -142,32 +139,6 @@ impl ResumeArgs {
     }
 }
 
-/// Arguments of `plan`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct PlanArgs {
-    /// Files to read; - or nothing for standard input
-    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
-    pub inputs: Vec<PathBuf>,
-    #[command(flatten)]
-    source: SourceArgs,
-    #[command(flatten)]
-    request: RequestArgs,
-    #[command(flatten)]
-    speed: SpeedArgs,
-    #[command(flatten)]
-    prices: PriceArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
-impl PlanArgs {
-    /// Returns the flags as settings.
-    pub fn settings(&self) -> Settings {
-        let Self { inputs: _, source, request, speed, prices, place } = self.clone();
-        Settings { source, request, speed, prices, place, ..Settings::default() }
-    }
-}
-
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CheckArgs {
@@ -199,14 +170,6 @@ pub struct LimitsArgs {
     /// Only limits that hold for this model
     #[arg(short, long)]
     pub model: Option<String>,
-}
-
-/// Arguments of `status`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct StatusArgs {
-    /// The results file of a run, or its run folder; by default those in the working folder
-    #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
-    pub run: Option<PathBuf>,
 }
 
 /// Arguments of `simulate`.

@@ -24,7 +24,7 @@ use self::layers::Layers;
 use self::world::World;
 use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs};
 use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
-use super::args::{CheckArgs, PlanArgs, ResumeArgs, RunArgs, Settings};
+use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
 use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
@@ -177,30 +177,24 @@ impl Config {
     /// # Errors
     /// Names the flag, variable, or file and line that is wrong, what was found, and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
-        let config = Self::of(args.settings.clone(), inputs(&args.inputs, world)?, world)?;
+        let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
         if config.inputs.len() > 1 && config.output.is_none() && !config.dry_run {
             bail!("{} inputs have no one place beside them; name the results with -o", config.inputs.len());
         }
         Ok(config)
     }
 
-    /// Returns the settings of `resume`; the inputs are the error logs.
+    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` is what the run to go on with was
+    /// given: below flags and environment, above files.
     ///
     /// # Errors
     /// As [`Config::of_run`].
-    pub fn of_resume(args: &ResumeArgs, world: &World) -> Result<Self> {
+    pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
             bail!("an error log must be a file, since what still fails is written back to it; found -");
         }
-        Self::of(args.settings(), args.errors.iter().cloned().map(InputArg::Path).collect(), world)
-    }
-
-    /// Returns the settings of `plan`.
-    ///
-    /// # Errors
-    /// As [`Config::of_run`].
-    pub fn of_plan(args: &PlanArgs, world: &World) -> Result<Self> {
-        Self::of(args.settings(), inputs(&args.inputs, world)?, world)
+        let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
+        Self::of(args.settings(), recorded, inputs, world)
     }
 
     /// Returns the settings of `check`.
@@ -208,11 +202,11 @@ impl Config {
     /// # Errors
     /// As [`Config::of_run`].
     pub fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
-        Self::of(args.settings(), inputs(&args.inputs, world)?, world)
+        Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
-    fn of(flags: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
-        let Layers { named, merged, mut warnings } = Layers::read(flags, world)?;
+    fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
+        let Layers { named, merged, mut warnings } = Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;

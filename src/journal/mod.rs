@@ -182,10 +182,19 @@ impl Journal {
     pub fn write_resume_input(&self, only: &[ErrorClass]) -> Result<PathBuf, JournalError> {
         let folder = self.paths.folder().ok_or(JournalError::NoFolder)?;
         let path = folder.join("resume.jsonl");
+        self.write_resume_input_to(&path, only)?;
+        Ok(path)
+    }
+
+    /// Like [`Journal::write_resume_input`], to a file of the caller's: for results that go to standard output.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`].
+    pub fn write_resume_input_to(&self, path: &Path, only: &[ErrorClass]) -> Result<(), JournalError> {
         let wanted = |entry: &&Entry| only.is_empty() || only.contains(&entry.class);
         let entries = self.unresolved.in_order();
-        compact::copy_rows(&*self.disk, &self.paths.errors, entries.into_iter().filter(wanted), &path)?;
-        Ok(path)
+        compact::copy_rows(&*self.disk, &self.paths.errors, entries.into_iter().filter(wanted), path)?;
+        Ok(())
     }
 
     /// Ends the run: everything is made durable, the error log shrinks to what counts, the slots are emptied.
@@ -193,7 +202,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Disk`]. What was reported durable is; the slots are kept, so that the next run counts what was
     /// in flight.
-    pub fn close(self, input: InputRead) -> Result<Closed, JournalError> {
+    ///
+    /// With `keeps_slots` the slots stay as they are after a death: requests that were cut off may have been paid for,
+    /// and the next run counts them.
+    pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self { disk, paths, mut manifest, inflight, mut unresolved, writer, _lock, .. } = self;
         writer.close()?;
         match input {
@@ -205,7 +217,9 @@ impl Journal {
             let resumed = folder.join("resume.jsonl");
             disk.remove(&resumed).map_err(DiskFailure::of("remove", &resumed))?;
         }
-        inflight.close()?;
+        if !keeps_slots {
+            inflight.close()?;
+        }
         let failed = unresolved.by_class();
         let errors = leave_log(&*disk, &paths, failed.is_empty())?;
         Ok(Closed { failed, errors })
@@ -238,6 +252,14 @@ enum IsSent {
     Yes,
     Rejected,
     Broken,
+}
+
+/// Reads the manifest of a run folder; `None` when there is none.
+///
+/// # Errors
+/// [`JournalError::NewerFormat`], [`JournalError::Disk`].
+pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
+    manifest::read(&RealDisk, folder, &mut Vec::new())
 }
 
 /// Removes an empty log of a run whose results went to standard output: nobody expects that file.

@@ -78,6 +78,17 @@ pub struct DuplicateLabel {
     pub second: Origin,
 }
 
+impl std::fmt::Display for DuplicateLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { label, first, second } = self;
+        write!(
+            f,
+            "{}:{} repeats the id {label:?}, first used at {}:{}; ids must differ",
+            second.source, second.line, first.source, first.line
+        )
+    }
+}
+
 /// Returns whether a label's hash is among the sorted `suspects`.
 pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
     suspects.binary_search(&label_hash(label)).is_ok()

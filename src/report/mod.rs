@@ -38,6 +38,16 @@ pub trait Reporter {
     fn finish(&mut self) {}
 }
 
+impl<R: Reporter + ?Sized> Reporter for Box<R> {
+    fn on_event(&mut self, event: &RunEvent) {
+        (**self).on_event(event);
+    }
+
+    fn finish(&mut self) {
+        (**self).finish();
+    }
+}
+
 /// How a run is shown while it lasts: `--progress`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {

@@ -5,13 +5,13 @@
 //! first time ([`survey`]) everything is read and planned and nothing kept but counts: so mistakes that concern every row,
 //! repeated labels and changed rows are found before the first request, and the total is known. A pipe is read once.
 
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::domain::{ErrorClass, Identity, Job, JobId, Planned};
+use crate::domain::{ErrorClass, Identity, Job, JobId, Origin, Planned};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{self, BrokenRow, Input, Item, Options, Reader, SourceError};
@@ -33,9 +33,6 @@ pub enum Fed {
     Failed(String),
 }
 
-/// Rows of earlier runs, asked by job.
-pub type Known = Arc<dyn Fn(&Job) -> RowState + Send + Sync>;
-
 /// What is to be read.
 #[derive(Clone, Debug)]
 pub struct InputPlan {
@@ -47,17 +44,30 @@ pub struct InputPlan {
     pub skip: u64,
     /// Rows read at most, after those left out.
     pub limit: Option<u64>,
-    /// Classes of error-log entries that are wanted; empty for all. Other rows are passed over.
-    pub only: Vec<ErrorClass>,
 }
 
-/// What becomes of rows that earlier runs know.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Again {
-    /// Failed rows are run again.
-    pub failed: bool,
-    /// Changed rows are run again.
-    pub changed: bool,
+/// What earlier runs know of rows, and what becomes of the rows they know.
+pub struct Earlier {
+    /// Asked by job.
+    pub known: Box<dyn Fn(&Job) -> RowState + Send + Sync>,
+    /// Whether failed rows are run again.
+    pub reruns_failed: bool,
+    /// Whether rows that have an answer to another request are run again.
+    pub reruns_changed: bool,
+    /// Says why a row must not be sent, if it must not: a row of unknown price under a budget.
+    pub refuse: Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>,
+}
+
+impl Earlier {
+    /// Returns the knowledge of a first run.
+    pub fn none() -> Self {
+        Self {
+            known: Box::new(|_| RowState::New),
+            reruns_failed: false,
+            reruns_changed: false,
+            refuse: Box::new(|_| None),
+        }
+    }
 }
 
 /// What a first look found.
@@ -69,8 +79,10 @@ pub struct Survey {
     pub to_send: u64,
     /// Rows that can't be used or sent.
     pub unusable: u64,
-    /// The first of them, for `--strict` and for people: where it is and what is wrong.
-    pub first_unusable: Option<String>,
+    /// The first of them: where each is and what is wrong.
+    pub unusable_shown: Vec<String>,
+    /// Rows without a name of their own.
+    pub unnamed: u64,
     /// Rows with an answer.
     pub done: u64,
     /// Rows that have failed before and are not run again.
@@ -105,28 +117,42 @@ pub fn is_seekable(plan: &InputPlan) -> bool {
     plan.inputs.iter().all(source::is_seekable)
 }
 
-/// Reads everything once and keeps counts.
+/// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
 ///
 /// # Errors
 /// The first [`SourceError`].
-pub fn survey(plan: &InputPlan, planner: &mut Planner, known: &Known, again: Again) -> Result<Survey, SourceError> {
+pub fn survey(
+    plan: &InputPlan,
+    planner: &mut Planner,
+    earlier: &Earlier,
+    shown: usize,
+) -> Result<Survey, SourceError> {
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     let walked = walk(plan, planner, &mut |step| {
         match step {
             Walked::Planned(planned) => {
-                count_identity(&planned.job, &mut labels, &mut keys);
-                survey.add(&planned, known(&planned.job), again);
+                match planned.job.identity {
+                    Identity::Named => labels.add(&planned.job.custom_id),
+                    Identity::Nth(_) => {
+                        survey.unnamed += 1;
+                        keys.add(planned.job.key);
+                    }
+                }
+                match (earlier.refuse)(&planned) {
+                    Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
+                    None => survey.add(&planned, earlier),
+                }
             }
             Walked::Rejected(rejected) => {
                 let Rejected { origin, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
-                survey.add_unusable(|| format!("{}:{}: {message}", origin.source, origin.line));
+                survey.add_unusable(shown, || at(origin, message));
             }
-            Walked::Broken(broken) => survey.add_unusable(|| describe(&broken)),
+            Walked::Broken(broken) => survey.add_unusable(shown, || describe(&broken)),
             Walked::Warning(text) => survey.warn(text),
         }
         true
@@ -141,18 +167,17 @@ pub fn survey(plan: &InputPlan, planner: &mut Planner, known: &Known, again: Aga
 }
 
 /// Reads rows into the loop until the input ends or nobody listens. Run it on a thread of its own.
-pub fn feed(plan: &InputPlan, planner: &mut Planner, known: &Known, again: Again, rows: &mpsc::Sender<Fed>) {
-    // A pipe can't be looked at first: labels are remembered as they come, 8 bytes and a little each.
+pub fn feed(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, rows: &mpsc::Sender<Fed>) {
+    // A pipe can't be looked at first: the hashes of its labels are remembered as they come.
     let mut labels = (!is_seekable(plan)).then(HashSet::<u64>::new);
     let hasher = std::hash::RandomState::new();
     let result = walk(plan, planner, &mut |step| {
         let fed = match step {
             Walked::Planned(planned) => {
                 let is_repeated = labels.as_mut().is_some_and(|seen| {
-                    use std::hash::BuildHasher;
                     planned.job.identity == Identity::Named && !seen.insert(hasher.hash_one(&planned.job.custom_id))
                 });
-                if is_repeated { Fed::Rejected(Box::new(repeated(*planned))) } else { by_state(planned, known, again) }
+                if is_repeated { repeated(*planned) } else { by_state(planned, earlier) }
             }
             Walked::Rejected(rejected) => Fed::Rejected(rejected),
             Walked::Broken(broken) => Fed::Broken(broken),
@@ -166,42 +191,43 @@ pub fn feed(plan: &InputPlan, planner: &mut Planner, known: &Known, again: Again
     }
 }
 
-fn by_state(planned: Box<Planned>, known: &Known, again: Again) -> Fed {
-    match known(&planned.job) {
+fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Fed {
+    if let Some(message) = (earlier.refuse)(&planned) {
+        return rejected(*planned, message);
+    }
+    match (earlier.known)(&planned.job) {
         RowState::New => Fed::Planned(planned),
         RowState::Done => Fed::Skipped,
-        RowState::Failed(_) if again.failed => Fed::Planned(planned),
+        RowState::Failed(_) if earlier.reruns_failed => Fed::Planned(planned),
         RowState::Failed(_) => Fed::Skipped,
-        RowState::Changed { .. } if again.changed => Fed::Planned(planned),
+        RowState::Changed { .. } if earlier.reruns_changed => Fed::Planned(planned),
         RowState::Changed { .. } => {
             let message = "this row has an answer to another request; to run it again add --rerun-changed".to_owned();
-            Fed::Rejected(Box::new(rejected(*planned, message)))
+            rejected(*planned, message)
         }
     }
 }
 
-fn repeated(planned: Planned) -> Rejected {
+fn repeated(planned: Planned) -> Fed {
     let message = format!("the id {:?} was used by an earlier row; ids must differ", planned.job.custom_id);
     rejected(planned, message)
 }
 
-fn rejected(planned: Planned, message: String) -> Rejected {
+fn rejected(planned: Planned, message: String) -> Fed {
     let Job { custom_id, key, identity, params, extra, origin, .. } = *planned.job;
-    Rejected { custom_id, origin, key, identity, params, extra, class: ErrorClass::InvalidInput, message }
+    let class = ErrorClass::InvalidInput;
+    Fed::Rejected(Box::new(Rejected { custom_id, origin, key, identity, params, extra, class, message }))
 }
 
-fn count_identity(job: &Job, labels: &mut LabelCensus, keys: &mut KeyCensus) {
-    match job.identity {
-        Identity::Named => labels.add(&job.custom_id),
-        Identity::Nth(_) => keys.add(job.key),
-    }
+fn at(origin: &Origin, message: &str) -> String {
+    format!("{}:{}: {message}", origin.source, origin.line)
 }
 
 fn describe(broken: &BrokenRow) -> String {
     let BrokenRow { origin, column, message, .. } = broken;
     match column {
         Some(column) => format!("{}:{}:{column}: {message}", origin.source, origin.line),
-        None => format!("{}:{}: {message}", origin.source, origin.line),
+        None => at(origin, message),
     }
 }
 
@@ -226,17 +252,17 @@ fn find_duplicate(
 }
 
 impl Survey {
-    fn add(&mut self, planned: &Planned, state: RowState, again: Again) {
+    fn add(&mut self, planned: &Planned, earlier: &Earlier) {
         self.rows += 1;
-        let is_sent = match state {
+        let is_sent = match (earlier.known)(&planned.job) {
             RowState::New => true,
             RowState::Done => {
                 self.done += 1;
                 false
             }
             RowState::Failed(_) => {
-                self.failed_before += u64::from(!again.failed);
-                again.failed
+                self.failed_before += u64::from(!earlier.reruns_failed);
+                earlier.reruns_failed
             }
             RowState::Changed { .. } => {
                 self.changed += 1;
@@ -244,7 +270,7 @@ impl Survey {
                     let job = &planned.job;
                     format!("{:?} ({}:{})", job.custom_id, job.origin.source, job.origin.line)
                 });
-                again.changed
+                earlier.reruns_changed
             }
         };
         if is_sent {
@@ -256,10 +282,12 @@ impl Survey {
         }
     }
 
-    fn add_unusable(&mut self, describe: impl FnOnce() -> String) {
+    fn add_unusable(&mut self, shown: usize, describe: impl FnOnce() -> String) {
         self.rows += 1;
         self.unusable += 1;
-        self.first_unusable.get_or_insert_with(describe);
+        if self.unusable_shown.len() < shown {
+            self.unusable_shown.push(describe());
+        }
     }
 
     fn warn(&mut self, text: String) {
@@ -304,7 +332,6 @@ fn walk_one(
         *number += 1;
         let is_left_out = id.0 < plan.skip;
         let walked = match item {
-            Item::Row(row) if !plan.only.is_empty() && !is_wanted(&row, &plan.only) => continue,
             // A row that is left out is planned all the same: it counts among the rows that are equal to it.
             Item::Row(row) => match planner.plan(*row, id) {
                 Ok(planned) => Walked::Planned(Box::new(planned)),
@@ -327,15 +354,6 @@ fn walk_one(
             return Ok(false);
         }
     }
-    Ok(true)
-}
-
-/// Returns whether an error-log entry is of a wanted class.
-fn is_wanted(row: &source::Row, only: &[ErrorClass]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Marked {
-        class: String,
-    }
-    let class = row.error.as_ref().and_then(|error| serde_json::from_str::<Marked>(error.get()).ok());
-    class.and_then(|marked| ErrorClass::parse(&marked.class)).is_some_and(|class| only.contains(&class))
+    // Some things are known at the end only: that a file changed while it was read.
+    Ok(reader.take_warnings().into_iter().all(|text| visit(Walked::Warning(text))))
 }

@@ -1,6 +1,10 @@
-//! Where lines go: what the loop needs of a journal.
+//! Where lines go: what the loop needs of a journal, and the journal that gives it.
 
-use crate::domain::{Job, Money, Outcome};
+use std::collections::VecDeque;
+
+use crate::clock::RunClock;
+use crate::domain::{Ended, ErrorClass, Failure, Job, Money, Outcome, Planned};
+use crate::journal::{self, InputRead, Journal, JournalError, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
 use crate::source::BrokenRow;
@@ -17,13 +21,16 @@ pub enum Commit {
 /// Takes lines and marks. Numbers of lines rise by one; [`Commit::UpTo`] reports them in order.
 pub trait Ledger {
     /// Notes that a request for a row is about to be sent.
-    fn mark(&mut self, ticket: Ticket, job: &Job);
+    ///
+    /// # Errors
+    /// Why it can't be noted; the request must then not be sent.
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String>;
 
     /// Notes that a request has ended without a line: its row waits for another try.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Takes the line of a finished row. The mark of its ticket may be dropped once the line is on disk.
-    fn write_outcome(&mut self, line: u64, ticket: Option<Ticket>, outcome: &Outcome, cost: Option<Money>);
+    /// Takes the line of a finished row. The mark of its ticket stands until the line is on disk.
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome, cost: Option<Money>);
 
     /// Takes the line of a row that is not sent.
     fn write_rejected(&mut self, line: u64, rejected: &Rejected);
@@ -31,9 +38,105 @@ pub trait Ledger {
     /// Takes the line of a row that can't be used.
     fn write_broken(&mut self, line: u64, broken: &BrokenRow);
 
+    /// Notes that every line up to `line` is on disk.
+    fn on_committed(&mut self, line: u64);
+
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
-
-    /// Sees to it that what was taken gets to disk without waiting for more.
-    fn flush(&mut self);
 }
+
+/// A ledger over the journal.
+///
+/// A failure to write is reported once, by the journal's own channel of commits; calls that come after it change
+/// nothing.
+pub struct JournalLedger {
+    journal: Journal,
+    clock: RunClock,
+    /// Slot of each ticket in flight, by the ticket's number.
+    slots: Vec<Option<Slot>>,
+    /// Slots of lines that are not on disk yet, by line.
+    unsynced: VecDeque<(u64, Slot)>,
+    last_line: u64,
+}
+
+impl JournalLedger {
+    /// Returns a ledger over an open journal.
+    pub fn new(journal: Journal, clock: RunClock) -> Self {
+        Self { journal, clock, slots: Vec::new(), unsynced: VecDeque::new(), last_line: 0 }
+    }
+
+    /// Ends it: see [`Journal::close`]. `keeps_marks` leaves the marks of requests that were cut off for the next run
+    /// to count.
+    ///
+    /// # Errors
+    /// Any [`JournalError::Disk`].
+    pub fn close(self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
+        self.journal.close(input, keeps_marks)
+    }
+
+    /// Writes rows that the run ended before, so that nothing that was read from a pipe is lost.
+    pub fn write_canceled(&mut self, rows: Vec<Planned>) {
+        for planned in rows {
+            let message = "the run ended before this row was answered".to_owned();
+            let failure = Failure { message, ..Failure::default() };
+            let ended = Ended::Failed { class: ErrorClass::Canceled, failure, is_retryable: true };
+            let outcome = Outcome { job: planned.job, attempts: Vec::new(), ended };
+            self.last_line += 1;
+            reported_elsewhere(self.journal.append_outcome(&outcome, None, self.last_line));
+        }
+    }
+
+    fn take_slot(&mut self, ticket: Ticket) -> Option<Slot> {
+        self.slots.get_mut(ticket.0 as usize)?.take()
+    }
+}
+
+impl Ledger for JournalLedger {
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
+        let slot = self.journal.mark(job).map_err(|error| error.to_string())?;
+        let at = ticket.0 as usize;
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, || None);
+        }
+        self.slots[at] = Some(slot);
+        Ok(())
+    }
+
+    fn clear(&mut self, ticket: Ticket) {
+        if let Some(slot) = self.take_slot(ticket) {
+            reported_elsewhere(self.journal.clear(slot));
+        }
+    }
+
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome, cost: Option<Money>) {
+        if let Some(slot) = self.take_slot(ticket) {
+            self.unsynced.push_back((line, slot));
+        }
+        self.last_line = line;
+        reported_elsewhere(self.journal.append_outcome(outcome, cost, line));
+    }
+
+    fn write_rejected(&mut self, line: u64, rejected: &Rejected) {
+        self.last_line = line;
+        reported_elsewhere(self.journal.append_rejected(rejected, self.clock.now(), line));
+    }
+
+    fn write_broken(&mut self, line: u64, broken: &BrokenRow) {
+        self.last_line = line;
+        reported_elsewhere(self.journal.append_broken(broken, self.clock.now(), line));
+    }
+
+    fn on_committed(&mut self, line: u64) {
+        while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
+            let Some((_, slot)) = self.unsynced.pop_front() else { break };
+            reported_elsewhere(self.journal.clear(slot));
+        }
+    }
+
+    fn backlog_bytes(&self) -> usize {
+        self.journal.backlog_bytes()
+    }
+}
+
+/// Passes over a failure that the journal has reported, or will: as a failed commit, or when it is closed.
+fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

@@ -22,12 +22,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use input::Fed;
-pub use ledger::{Commit, Ledger};
+pub use ledger::{Commit, JournalLedger, Ledger};
 pub use signals::Interrupt;
 
 use crate::clock::{Instant, RunClock};
 use crate::domain::{
-    Ended, ErrorClass, EventBody, HaltReason, Money, Outcome, Planned, Reason, RunEvent, Usage, Verdict,
+    Ended, ErrorClass, EventBody, HaltReason, Job, Money, Outcome, Planned, Reason, RunEvent, Usage, Verdict,
 };
 use crate::provider::Provider;
 use crate::report::Reporter;
@@ -43,11 +43,11 @@ const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Ends of attempts that are taken in before the scheduler is asked again.
 const BATCH: usize = 256;
 
-/// Computes what an answer of a model cost; `None` for a model without a price.
-pub type Price = Box<dyn Fn(&str, &Usage) -> Option<Money> + Send>;
+/// Computes what the attempts of a job cost; `None` for a model without a price.
+pub type Price = Box<dyn Fn(&Job, &Usage) -> Option<Money> + Send>;
 
 /// What a run is made of.
-pub struct Parts<T, L> {
+pub struct Parts<T, L, R> {
     /// How requests reach the server.
     pub transport: Arc<T>,
     /// How rows become requests and responses replies.
@@ -63,7 +63,7 @@ pub struct Parts<T, L> {
     /// Interrupts.
     pub interrupts: mpsc::Receiver<Interrupt>,
     /// Who watches.
-    pub reporter: Box<dyn Reporter + Send>,
+    pub reporter: R,
     /// The run's time.
     pub clock: RunClock,
     /// The run's name.
@@ -100,7 +100,7 @@ pub struct Finish {
 }
 
 /// Runs until every row has ended or the run is halted, and every line is on disk.
-pub async fn drive<T: Transport, L: Ledger>(parts: Parts<T, L>) -> (Finish, L, Box<dyn Reporter + Send>) {
+pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let mut run = Run {
         transport: parts.transport,
@@ -117,7 +117,6 @@ pub async fn drive<T: Transport, L: Ledger>(parts: Parts<T, L>) -> (Finish, L, B
         attempts: JoinSet::new(),
         unsynced: VecDeque::new(),
         next_line: 0,
-        synced: 0,
         is_input_open: true,
         is_draining: false,
         interrupts_seen: 0,
@@ -135,12 +134,12 @@ struct Channels {
     reports: mpsc::UnboundedReceiver<Report>,
 }
 
-struct Run<T, L> {
+struct Run<T, L, R> {
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
     scheduler: Scheduler,
     ledger: L,
-    reporter: Box<dyn Reporter + Send>,
+    reporter: R,
     clock: RunClock,
     name: Arc<str>,
     price: Price,
@@ -151,7 +150,6 @@ struct Run<T, L> {
     /// Events that wait for their lines to be on disk, by line number.
     unsynced: VecDeque<(u64, EventBody)>,
     next_line: u64,
-    synced: u64,
     is_input_open: bool,
     is_draining: bool,
     interrupts_seen: u32,
@@ -159,7 +157,7 @@ struct Run<T, L> {
     finish: Finish,
 }
 
-impl<T: Transport, L: Ledger> Run<T, L> {
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn go(&mut self, mut channels: Channels) {
         let mut ticks = tokio::time::interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -223,7 +221,10 @@ impl<T: Transport, L: Ledger> Run<T, L> {
 
     fn send(&mut self, ticket: Ticket, stream: bool) {
         let job = self.scheduler.job(ticket);
-        self.ledger.mark(ticket, job);
+        if let Err(message) = self.ledger.mark(ticket, job) {
+            // Nobody would know of the request after a death, so it is not sent.
+            return self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), self.clock.now());
+        }
         let request = self.provider.encode(job, stream);
         self.attempts.spawn(attempt(
             self.transport.clone(),
@@ -271,7 +272,7 @@ impl<T: Transport, L: Ledger> Run<T, L> {
 
     fn write(&mut self, ticket: Ticket, outcome: &Outcome) {
         let usage = outcome.usage();
-        let cost = (self.price)(&outcome.job.model, &usage);
+        let cost = (self.price)(&outcome.job, &usage);
         let event = match &outcome.ended {
             Ended::Succeeded(message) => {
                 let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
@@ -285,7 +286,7 @@ impl<T: Transport, L: Ledger> Run<T, L> {
             self.finish.maybe_paid += u64::from(last_was_ambiguous);
         }
         let line = self.number_line(event);
-        self.ledger.write_outcome(line, Some(ticket), outcome, cost);
+        self.ledger.write_outcome(line, ticket, outcome, cost);
     }
 
     fn number_line(&mut self, event: EventBody) -> u64 {
@@ -325,7 +326,7 @@ impl<T: Transport, L: Ledger> Run<T, L> {
     fn on_commit(&mut self, commit: Commit) {
         match commit {
             Commit::UpTo(line) => {
-                self.synced = line;
+                self.ledger.on_committed(line);
                 while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
                     let Some((_, event)) = self.unsynced.pop_front() else { break };
                     match event {
@@ -414,7 +415,6 @@ impl<T: Transport, L: Ledger> Run<T, L> {
             }
         }
         drop(channels.feed);
-        self.ledger.flush();
         while !self.unsynced.is_empty() {
             let Some(commit) = channels.commits.recv().await else { break };
             let has_failed = matches!(commit, Commit::Failed(_));

@@ -75,7 +75,7 @@ pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
 /// Computes what a row costs at worst; nothing for a model without a price.
 pub type WorstCost = Box<dyn Fn(&Planned) -> Money + Send>;
 /// Computes what an answer cost; nothing for a model without a price.
-pub type RealCost = Box<dyn Fn(&str, &Usage) -> Money + Send>;
+pub type RealCost = Box<dyn Fn(&Planned, &Usage) -> Money + Send>;
 
 /// What a scheduler is made of.
 pub struct Config {

@@ -316,7 +316,7 @@ impl Scheduler {
     /// Returns what an attempt is charged to the budget: what it used, or all that was reserved when it may have run.
     fn spent_on(&self, planned: &Planned, verdict: &Verdict, reserved: Money) -> Money {
         match verdict {
-            Verdict::Answered(message) => (self.config.real_cost)(&planned.job.model, &message.usage),
+            Verdict::Answered(message) => (self.config.real_cost)(planned, &message.usage),
             _ if verdict.is_maybe_paid() => reserved,
             _ => Money::ZERO,
         }

@@ -100,8 +100,9 @@ impl MemLedger {
 }
 
 impl claude_batch::runner::Ledger for MemLedger {
-    fn mark(&mut self, ticket: claude_batch::scheduler::Ticket, job: &Job) {
+    fn mark(&mut self, ticket: claude_batch::scheduler::Ticket, job: &Job) -> Result<(), String> {
         self.marks.insert(ticket, job.custom_id.clone());
+        Ok(())
     }
 
     fn clear(&mut self, ticket: claude_batch::scheduler::Ticket) {
@@ -111,11 +112,11 @@ impl claude_batch::runner::Ledger for MemLedger {
     fn write_outcome(
         &mut self,
         line: u64,
-        ticket: Option<claude_batch::scheduler::Ticket>,
+        ticket: claude_batch::scheduler::Ticket,
         outcome: &claude_batch::domain::Outcome,
         _cost: Option<Money>,
     ) {
-        let marked = ticket.and_then(|ticket| self.marks.remove(&ticket));
+        let marked = self.marks.remove(&ticket);
         assert_eq!(marked.as_deref(), Some(&*outcome.job.custom_id), "a row is marked before it is sent");
         self.attempts += outcome.attempts.len();
         let label = outcome.job.custom_id.clone();
@@ -137,11 +138,11 @@ impl claude_batch::runner::Ledger for MemLedger {
         self.commit(line);
     }
 
+    fn on_committed(&mut self, _line: u64) {}
+
     fn backlog_bytes(&self) -> usize {
         0
     }
-
-    fn flush(&mut self) {}
 }
 
 /// A reporter that counts what it is told.

@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::World;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
+use crate::journal::read_manifest;
 use crate::report::text::escape;
 
 /// Name of a configuration file.
@@ -45,11 +46,11 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Reads every layer below the flags.
+    /// Reads every layer below the flags. `recorded` goes between the environment and the files.
     ///
     /// # Errors
     /// Names the variable, or the file and line, with what is wrong.
-    pub fn read(flags: Settings, world: &World) -> Result<Self> {
+    pub fn read(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let mut reader = Reader::new();
         let (environment, warnings) = reader.environment(world)?;
         let named = flags.over(environment);
@@ -61,9 +62,34 @@ impl Layers {
             bail!("--config: {} does not exist", path.display());
         }
         let profile = profile(named.place.profile.as_deref(), &files)?;
-        let merged = files.into_iter().fold(named.clone().over(profile), |upper, file| upper.over(file.plain));
+        let own = named.clone().over(recorded).over(profile);
+        let merged = files.into_iter().fold(own, |upper, file| upper.over(file.plain));
         Ok(Self { named, merged, warnings })
     }
+}
+
+/// Returns the settings that a run recorded in its folder, as a layer. A folder without any gives none.
+///
+/// # Errors
+/// When what is recorded is no setting of this version.
+pub fn recorded_settings(folder: &Path) -> Result<Settings> {
+    let Some(manifest) = read_manifest(folder)? else { return Ok(Settings::default()) };
+    let mut reader = Reader::new();
+    let mut settings = Settings::default();
+    for (name, value) in &manifest.settings {
+        let texts = match value {
+            serde_json::Value::Array(values) => values.iter().map(plain_text).collect(),
+            value => vec![plain_text(value)],
+        };
+        let parsed = reader.parse(name, &texts);
+        let parsed = parsed.map_err(|message| anyhow!("{}: {name}: {message}", folder.display()))?;
+        settings = parsed.over(settings);
+    }
+    Ok(settings)
+}
+
+fn plain_text(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Whose word a file is.

@@ -1,0 +1,301 @@
+//! Parts of a run, made from its settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http::HeaderMap;
+
+use super::args::values;
+use super::config::world::World;
+use super::config::{Config, InputArg, OutputArg, credential};
+use crate::catalog::{Catalog, Terms};
+use crate::domain::{Money, Planned, RateLimits};
+use crate::journal::{Fsync, InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
+use crate::limiter::pool::Headroom;
+use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
+use crate::provider::anthropic::Anthropic;
+use crate::runner::input::InputPlan;
+use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, StreamMode, Window};
+use crate::source::{self, Input, InputFormat, Template};
+use crate::transport::http::{Credential, HttpConfig};
+use crate::transport::{BaseUrl, parse_base_url};
+
+/// Where requests go when nobody says otherwise.
+const API: &str = "https://api.anthropic.com";
+/// Who answers, as records name it.
+pub const PROVIDER: &str = "anthropic";
+/// The widest automatic window.
+const WIDEST: usize = 1_000;
+/// Files that are open beside connections: journal, inputs, terminal, libraries' own.
+const OTHER_FILES: usize = 64;
+
+/// Returns the catalog, with the user's prices over the built-in ones.
+pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
+    let catalog = Catalog::builtin();
+    Ok(Arc::new(match &config.prices {
+        Some(file) => {
+            catalog.with_prices(&file.text).with_context(|| format!("--prices {}", file.path.display()))?
+        }
+        None => catalog,
+    }))
+}
+
+/// Returns what is to be read, and how.
+pub fn input_plan(config: &Config) -> Result<InputPlan> {
+    let template = match &config.source.template_text {
+        Some(text) => Some(Template::parse(text).context("--template")?),
+        None => None,
+    };
+    let format = match config.source.format {
+        values::InputFormat::Auto => InputFormat::Auto,
+        values::InputFormat::Jsonl => InputFormat::Jsonl,
+        values::InputFormat::Csv => InputFormat::Csv,
+        values::InputFormat::Tsv => InputFormat::Tsv,
+        values::InputFormat::Lines => InputFormat::Lines,
+    };
+    let input = |given: &InputArg| match given {
+        InputArg::Path(path) => Input::File(path.clone()),
+        InputArg::Stdin => Input::Stdin,
+    };
+    let id_column = config.source.id_column.clone();
+    Ok(InputPlan {
+        inputs: config.inputs.iter().map(input).collect(),
+        options: source::Options { format, id_column, template, ..source::Options::default() },
+        skip: config.source.skip,
+        limit: config.source.limit,
+    })
+}
+
+/// Returns the inputs that are files.
+pub fn input_files(config: &Config) -> Vec<PathBuf> {
+    let file = |input: &InputArg| match input {
+        InputArg::Path(path) => Some(path.clone()),
+        InputArg::Stdin => None,
+    };
+    config.inputs.iter().filter_map(file).collect()
+}
+
+/// Returns a planner. Call it again for a second reading: a planner counts equal rows.
+pub fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
+    let today = jiff::Zoned::now().date();
+    Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
+}
+
+/// Returns where the run's files lie.
+pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
+    let inputs = input_files(config);
+    let output = match &config.output {
+        Some(OutputArg::Path(path)) => Some(path.clone()),
+        Some(OutputArg::Stdout) => Some(PathBuf::from("-")),
+        None => None,
+    };
+    Ok(RunPaths::resolve(&PathRequest {
+        inputs: &inputs,
+        has_stdin: config.inputs.contains(&InputArg::Stdin),
+        output: output.as_deref(),
+        errors: config.errors.as_deref(),
+        is_simulated: config.simulate,
+        run,
+    })?)
+}
+
+/// Returns where requests go, checked.
+pub fn base_url(config: &Config) -> Result<BaseUrl> {
+    let (url, from) = match &config.base_url {
+        Some(base) => (base.url.as_str(), base.source.name()),
+        None => (API, "the API's address"),
+    };
+    parse_base_url(url, config.allow_http).context(from)
+}
+
+/// Returns the key and what should be said about it.
+pub fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
+    let (credential, warnings) = credential::credential(&config.key, world)?;
+    let credential = match credential {
+        credential::Credential::ApiKey(key) => Credential::ApiKey(key),
+        credential::Credential::Bearer(key) => Credential::Bearer(key),
+    };
+    Ok((credential, warnings))
+}
+
+/// Returns how the server is reached.
+pub fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
+    HttpConfig {
+        timeout: config.timeout,
+        idle_timeout: config.idle_timeout,
+        max_connections: connections,
+        ca_pem: config.ca_pem.clone(),
+        http2: config.http2,
+        ..HttpConfig::new(base_url, credential)
+    }
+}
+
+/// Returns the provider.
+pub fn provider(config: &Config, dialect: &Dialect) -> Result<Anthropic> {
+    let headers: HeaderMap = config.headers.iter().cloned().collect();
+    Ok(Anthropic::new(&dialect.api_version, &dialect.betas, headers)?)
+}
+
+/// Returns the concurrency window, within what the system lets be open at once. A call in flight needs `files` files.
+pub fn window(config: &Config, files: usize) -> Result<Window> {
+    let most = open_files().saturating_sub(OTHER_FILES) / files;
+    match config.concurrency {
+        values::Concurrency::Auto => Ok(Window::auto(WIDEST.min(most.max(1)))),
+        values::Concurrency::Fixed(wanted) if wanted.get() > most => {
+            bail!(
+                "--concurrency {wanted} needs more open files than the system allows this process (room for {most}); \
+                 raise the limit (ulimit -n) or lower the number"
+            )
+        }
+        values::Concurrency::Fixed(wanted) => Ok(Window::fixed(wanted.get())),
+    }
+}
+
+/// Raises the limit on open files as far as it goes, and returns it.
+#[cfg(unix)]
+fn open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // What can't be raised is used as it is.
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+#[cfg(not(unix))]
+fn open_files() -> usize {
+    // Sockets are not counted as files there.
+    usize::MAX
+}
+
+/// Returns the scheduler's settings. `spent` is what earlier runs on the same results cost.
+pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent: Money) -> SchedulerConfig {
+    let (limits, prices, costs) = (catalog.clone(), catalog.clone(), catalog.clone());
+    let tier = config.tier;
+    let has_budget = config.max_cost.is_some();
+    SchedulerConfig {
+        limits_of: Box::new(move |pool| limits.limits(tier, &pool.class).limits),
+        by_hand: config.limits,
+        headroom: match config.headroom {
+            values::Headroom::Auto => Headroom::Auto,
+            values::Headroom::Percent(percent) => Headroom::Fixed(percent / 100.0),
+        },
+        window,
+        max_retries: config.max_retries,
+        retry_for: config.retry_for,
+        retry_ambiguous: config.retry_ambiguous,
+        stream: match config.stream {
+            values::StreamMode::Auto => StreamMode::Auto,
+            values::StreamMode::On => StreamMode::On,
+            values::StreamMode::Off => StreamMode::Off,
+        },
+        halt: match config.halt {
+            values::HaltRule::FirstTen => HaltRule::AllAlike,
+            values::HaltRule::Never => HaltRule::Never,
+            values::HaltRule::Rows(rows) => HaltRule::Failures(rows),
+            values::HaltRule::Share(share) => HaltRule::Share(share),
+        },
+        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, spent),
+        worst_cost: Box::new(move |planned| if has_budget { worst_cost(&prices, planned) } else { Money::ZERO }),
+        real_cost: Box::new(move |planned, usage| {
+            let job = &planned.job;
+            costs.cost_on(Terms::of(&job.params), &job.model, usage).unwrap_or(Money::ZERO)
+        }),
+        seed: fastrand::u64(..),
+    }
+}
+
+/// Returns the most that a row can cost; nothing without a price, which a budget has refused before.
+pub fn worst_cost(catalog: &Catalog, planned: &Planned) -> Money {
+    let job = &planned.job;
+    let input = worst_input_tokens(&job.params, catalog.model(&job.model));
+    let terms = Terms::of(&job.params);
+    catalog.worst_cost_on(terms, &job.model, input, planned.max_tokens.into()).unwrap_or(Money::ZERO)
+}
+
+/// Returns how lines are synced.
+pub fn fsync(config: &Config) -> Fsync {
+    match config.fsync {
+        values::Fsync::Batch => Fsync::Batch,
+        values::Fsync::Always => Fsync::Always,
+        values::Fsync::Off => Fsync::Off,
+    }
+}
+
+/// Returns what the run is, as its folder keeps it.
+pub fn manifest(config: &Config, dialect: &Dialect, origin: &str) -> Manifest {
+    Manifest {
+        origin: origin.to_owned(),
+        inputs: config.inputs.iter().map(input_identity).collect(),
+        shape: shape(&config.request, dialect),
+        settings: recorded(config),
+        ..Manifest::default()
+    }
+}
+
+fn input_identity(input: &InputArg) -> InputIdentity {
+    let InputArg::Path(path) = input else {
+        return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None };
+    };
+    let known = source::identity(path).ok();
+    InputIdentity {
+        path: path.display().to_string(),
+        bytes: known.as_ref().map(|known| known.len),
+        modified: known.and_then(|known| {
+            let nanos = i128::from(known.modified_ns?);
+            jiff::Timestamp::from_nanosecond(nanos).ok()
+        }),
+    }
+}
+
+fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
+    let value = |raw: &str| serde_json::from_str(raw).unwrap_or(serde_json::Value::Null);
+    let digest = |text: &String| {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    RequestShape {
+        model: request.model.clone(),
+        max_tokens: request.max_tokens,
+        system_sha256: request.system.as_ref().map(digest),
+        params: request.params.0.iter().map(|(name, raw)| (name.to_string(), value(raw.get()))).collect(),
+        api_version: dialect.api_version.clone(),
+        betas: dialect.betas.clone(),
+    }
+}
+
+/// Returns the settings that `resume` takes over, by the names of their flags.
+fn recorded(config: &Config) -> serde_json::Map<String, serde_json::Value> {
+    let mut settings = serde_json::Map::new();
+    settings.insert("tier".into(), config.tier.name().into());
+    settings.insert("api-version".into(), config.dialect.api_version.clone().into());
+    if !config.dialect.betas.is_empty() {
+        settings.insert("beta".into(), config.dialect.betas.clone().into());
+    }
+    if config.simulate {
+        settings.insert("simulate".into(), true.into());
+    }
+    let RateLimits { rpm, itpm, otpm } = config.limits;
+    for (name, limit) in [("rpm", rpm), ("itpm", itpm), ("otpm", otpm)] {
+        if let Some(limit) = limit {
+            settings.insert(name.into(), limit.into());
+        }
+    }
+    settings
+}
+
+/// Returns a name for a run: the moment it began and a random part.
+pub fn run_id() -> String {
+    let now = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC);
+    format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)
+}
+
+/// Returns a duration that a hidden default can't exceed, for people.
+pub fn minutes(minutes: f64) -> Duration {
+    Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
+}

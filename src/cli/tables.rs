@@ -1,0 +1,68 @@
+//! Commands that read and tell, and send nothing.
+
+use anyhow::Result;
+
+use super::args::{CheckArgs, LimitsArgs};
+use super::config::Config;
+use super::config::world::World;
+use super::exit::Exit;
+use super::parts;
+use crate::catalog::Catalog;
+use crate::domain::{ModelClass, RateLimits, Tier};
+use crate::report::text::{count, escape, plural};
+use crate::runner::input::{Earlier, survey};
+
+/// Broken rows that `check` shows; more are counted.
+const SHOWN: usize = 20;
+
+/// Reads and checks everything.
+pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_check(args, world)?;
+    config.warnings.iter().for_each(|warning| eprintln!("warning: {}", escape(warning)));
+    let catalog = parts::catalog(&config)?;
+    let plan = parts::input_plan(&config)?;
+    let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
+    let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN)?;
+    found.warnings.iter().for_each(|warning| eprintln!("warning: {}", escape(warning)));
+    found.unusable_shown.iter().for_each(|problem| println!("{}", escape(problem)));
+    let more = found.unusable.saturating_sub(found.unusable_shown.len() as u64);
+    if more > 0 {
+        println!("and {} more", count(more));
+    }
+    if let Some(duplicate) = &found.duplicate {
+        println!("{}", escape(&duplicate.to_string()));
+    }
+    println!(
+        "{}: {} can be sent, {} can't",
+        plural(found.rows, "row", "rows"),
+        count(found.rows - found.unusable),
+        count(found.unusable)
+    );
+    for (model, sum) in &found.models {
+        println!("  {}: {}, about {} input tokens", escape(model), plural(sum.rows, "row", "rows"), count(sum.input_tokens));
+    }
+    Ok(if found.unusable > 0 || found.duplicate.is_some() { Exit::Usage } else { Exit::Done })
+}
+
+/// Shows the tier tables.
+pub fn limits(args: &LimitsArgs) -> Result<Exit> {
+    let catalog = Catalog::builtin();
+    let class = args.model.as_ref().map(|model| catalog.class_of(model));
+    let tiers = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
+    for tier in tiers.filter(|tier| args.tier.is_none_or(|only| only == *tier)) {
+        let Some(table) = catalog.tier_table(tier) else { continue };
+        println!("tier {} ({}; {})", tier.name(), table.date, table.source);
+        println!("  spend limit ${} a month", count(table.monthly_cap_usd.into()));
+        let rows = table.rows().filter(|(row, _)| class.as_ref().is_none_or(|only| only == *row));
+        rows.for_each(|(row, limits)| print_limits(row, limits));
+        println!();
+    }
+    println!("The limits of your organization come with every answer and win over these.");
+    Ok(Exit::Done)
+}
+
+fn print_limits(class: &ModelClass, limits: RateLimits) {
+    let [rpm, itpm, otpm] =
+        [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
+    println!("  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute", class = class.to_string());
+}
