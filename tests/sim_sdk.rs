@@ -6,14 +6,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use claude_batch::clock::RunClock;
 use claude_batch::domain::RateLimits;
 use claude_batch::sim::config::{Latency, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
-use claude_batch::sim::model::Model;
 use claude_batch::sim::presets;
 use claude_batch::sim::server::SimServer;
 
@@ -45,7 +42,7 @@ async fn start() -> SimServer {
         .with_latency(Latency { first_token: Duration::from_millis(20), tokens_per_second: 5_000.0, ..Latency::ZERO })
         .with_faults(faults);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    SimServer::start(address, Arc::new(Mutex::new(Model::new(config))), RunClock::start()).await.expect("a free port")
+    SimServer::serve(config, address).await.expect("a free port").0
 }
 
 /// Runs a script without any setting of the user's that the SDKs would take up.
