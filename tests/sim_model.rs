@@ -289,6 +289,32 @@ fn ordered_shares_strike_that_part_of_the_rows_and_first_attempts_only_once() {
 }
 
 #[test]
+fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
+    let failing = |name: &str| {
+        let path = format!("{}/fixtures/faults/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).expect("the file is there");
+        let plan = FaultPlan::parse(&text, name).expect("the file is good");
+        let mut api = Model::new(instant_answers(RateLimits::NONE).with_faults(plan));
+        let mut round = |secs| {
+            let spoiled = (0..2_000).filter(|row| {
+                let arrival = arrive(&mut api, &numbered(*row), Instant::from_secs(secs));
+                serde_json::from_slice::<Value>(&bytes(&arrival)).map_or(true, |body| body["type"] != "message")
+            });
+            spoiled.count()
+        };
+        (round(0), round(10), round(60))
+    };
+
+    let (first, second, third) = failing("tenth-for-good");
+    assert!((160..=240).contains(&first) && first == second && second == third, "{first} {second} {third}");
+    let (first, second, third) = failing("first-attempts");
+    assert!((260..=380).contains(&first) && second == 0 && third == 0, "{first} {second} {third}");
+    let (first, second, third) = failing("storm");
+    assert!(first < 60 && second > 1_800 && third < 60, "{first} {second} {third}");
+    assert_eq!(failing("wrong-key"), (2_000, 2_000, 2_000));
+}
+
+#[test]
 fn rows_fail_for_good_unless_drawn_anew() {
     let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
     let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
@@ -518,6 +544,22 @@ fn the_books_add_up() {
     let price = Money::per_token(1.0).times(books.billed.input_tokens)
         + Money::per_token(5.0).times(books.billed.output_tokens);
     assert_eq!(books.billed_money, price);
+}
+
+#[test]
+fn who_watches_gets_a_line_for_each_request() {
+    let mut api = Model::new(instant_answers(RateLimits::new(1, 100_000, 100_000)));
+    let (lines, seen) = std::sync::mpsc::channel();
+    api.watch(move |line| lines.send(serde_json::to_value(line).expect("JSON")).expect("somebody reads"));
+
+    arrive(&mut api, &numbered(1), Instant::from_secs(2));
+    arrive(&mut api, &numbered(1), Instant::from_secs(3));
+
+    let (first, second) = (seen.recv().expect("a line"), seen.recv().expect("a line"));
+    assert_eq!((&first["status"], &first["model"], &first["at_s"]), (&json!(200), &json!(MODEL), &json!(2.0)));
+    assert!(first["output_tokens"].is_number() && first["reason"].is_null());
+    assert_eq!((&second["status"], &second["reason"]), (&json!(429), &json!("requests")));
+    assert_eq!(first["body"], second["body"]);
 }
 
 #[test]

@@ -2,14 +2,12 @@
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::RateLimits;
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
-use claude_batch::sim::model::Model;
 use claude_batch::sim::presets;
 use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::{SharedModel, lock};
@@ -209,10 +207,7 @@ fn faults(text: &str) -> FaultPlan {
 }
 
 async fn start(config: SimConfig) -> (SimServer, SharedModel) {
-    let model = Arc::new(Mutex::new(Model::new(config)));
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = SimServer::start(address, model.clone(), RunClock::start()).await.expect("a free port");
-    (server, model)
+    SimServer::serve(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a free port")
 }
 
 fn prompt(text: &str, is_stream: bool) -> String {

@@ -8,8 +8,8 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Instant, RunClock};
 use crate::provider::ReplyHead;
 
-use super::model::{Arrival, MAX_BODY_BYTES, Request, Step};
+use super::config::SimConfig;
+use super::model::{Arrival, MAX_BODY_BYTES, Model, Request, Step};
 use super::transport::{OpenCall, SharedModel, lock};
 
 /// Time that bytes before a reset have to reach the wire.
@@ -45,6 +46,16 @@ pub struct SimServer {
 }
 
 impl SimServer {
+    /// Starts a server for an API like `config` says, with a clock of its own.
+    ///
+    /// # Errors
+    /// What the system says when the address can't be had.
+    pub async fn serve(config: SimConfig, address: SocketAddr) -> io::Result<(Self, SharedModel)> {
+        let model: SharedModel = Arc::new(Mutex::new(Model::new(config)));
+        let server = Self::start(address, model.clone(), RunClock::start()).await?;
+        Ok((server, model))
+    }
+
     /// Starts a server for `model` at `address`; port 0 takes a free one. The model's time is that of `clock`.
     ///
     /// # Errors

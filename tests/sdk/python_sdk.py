@@ -1,0 +1,212 @@
+"""The official Python SDK, unchanged, against the simulator: python_sdk.py URL
+
+The simulator must run with tests/sdk/faults.json and a limit of requests that these do not reach.
+"""
+
+import json
+import sys
+import time
+import unittest
+
+import anthropic
+
+URL = sys.argv.pop(1)
+MODEL = "claude-haiku-4-5"
+
+
+def client(**options):
+    return anthropic.Anthropic(base_url=URL, api_key="sk-ant-simulated", **options)
+
+
+def ask(text, **options):
+    return {"model": MODEL, "max_tokens": 200, "messages": [{"role": "user", "content": text}], **options}
+
+
+class Answers(unittest.TestCase):
+    def test_create(self):
+        message = client().messages.create(**ask("Capital of France?"))
+
+        self.assertEqual(message.type, "message")
+        self.assertEqual(message.model, "claude-haiku-4-5-20251001")
+        self.assertEqual(message.content[0].type, "text")
+        self.assertTrue(message.content[0].text)
+        self.assertIn(message.stop_reason, ("end_turn", "max_tokens"))
+        self.assertGreater(message.usage.input_tokens, 0)
+        self.assertGreater(message.usage.output_tokens, 0)
+        self.assertTrue(message._request_id.startswith("req_"))
+
+    def test_bearer_token(self):
+        own = anthropic.Anthropic(base_url=URL, api_key=None, auth_token="token")
+
+        self.assertEqual(own.messages.create(**ask("Hi")).role, "assistant")
+
+    def test_headers_of_a_raw_response(self):
+        raw = client().messages.with_raw_response.create(**ask("Hi"))
+
+        self.assertTrue(raw.headers["anthropic-ratelimit-requests-remaining"].isdigit())
+        self.assertRegex(raw.headers["anthropic-ratelimit-tokens-reset"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertEqual(raw.request_id, raw.headers["request-id"])
+
+    def test_forced_tool(self):
+        schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        tools = [{"name": "weather", "description": "Weather of a city", "input_schema": schema}]
+
+        message = client().messages.create(**ask("Weather?", tools=tools, tool_choice={"type": "any"}))
+
+        self.assertEqual(message.stop_reason, "tool_use")
+        self.assertEqual((message.content[0].type, message.content[0].name), ("tool_use", "weather"))
+        self.assertIsInstance(message.content[0].input["city"], str)
+
+    def test_structured_output(self):
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        config = {"format": {"type": "json_schema", "schema": schema}}
+
+        message = client().messages.create(**ask("A number?", output_config=config))
+
+        self.assertIsInstance(json.loads(message.content[0].text)["n"], int)
+
+
+class Streams(unittest.TestCase):
+    def test_event_sequence(self):
+        with client().messages.create(**ask("Tell me a story", stream=True)) as stream:
+            kinds = [event.type for event in stream]
+
+        self.assertEqual(kinds[0], "message_start")
+        self.assertEqual(kinds[1], "content_block_start")
+        deltas = [kind for kind in kinds[2:-3] if kind != "ping"]
+        self.assertTrue(deltas)
+        self.assertEqual(set(deltas), {"content_block_delta"})
+        self.assertEqual(kinds[-3:], ["content_block_stop", "message_delta", "message_stop"])
+
+    def test_accumulated_message_is_the_plain_one(self):
+        plain = client().messages.create(**ask("The same either way"))
+        with client().messages.stream(**ask("The same either way")) as stream:
+            text = "".join(stream.text_stream)
+            folded = stream.get_final_message()
+
+        self.assertEqual(text, plain.content[0].text)
+        self.assertEqual(folded.content[0].text, plain.content[0].text)
+        self.assertEqual(folded.usage.output_tokens, plain.usage.output_tokens)
+        self.assertEqual(folded.stop_reason, plain.stop_reason)
+
+    def test_error_event(self):
+        with self.assertRaises(anthropic.APIStatusError) as caught:
+            with client().messages.create(**ask("break-stream", stream=True)) as stream:
+                list(stream)
+
+        self.assertEqual(caught.exception.body["error"]["type"], "overloaded_error")
+
+
+class Lists(unittest.TestCase):
+    def test_count_tokens(self):
+        messages = [{"role": "user", "content": "Capital of France?"}]
+
+        count = client().messages.count_tokens(model=MODEL, messages=messages)
+
+        answer = client().messages.create(model=MODEL, max_tokens=5, messages=messages)
+        self.assertEqual(count.input_tokens, answer.usage.input_tokens)
+
+    def test_models_page_by_page(self):
+        ids = [model.id for model in client().models.list(limit=4)]
+        whole = client().models.list(limit=1000)
+
+        self.assertEqual(ids, [model.id for model in whole.data])
+        self.assertEqual(len(ids), len(set(ids)))
+        self.assertGreater(len(ids), 8)
+        self.assertFalse(whole.has_more)
+
+    def test_one_model(self):
+        model = client().models.retrieve(MODEL)
+
+        self.assertEqual((model.id, model.type), ("claude-haiku-4-5-20251001", "model"))
+        self.assertEqual(model.created_at.year, 2025)
+
+
+class Errors(unittest.TestCase):
+    def test_each_status_has_its_class(self):
+        classes = {
+            400: anthropic.BadRequestError,
+            401: anthropic.AuthenticationError,
+            402: anthropic.PaymentRequiredError,
+            403: anthropic.PermissionDeniedError,
+            404: anthropic.NotFoundError,
+            408: anthropic.RequestTimeoutError,
+            409: anthropic.ConflictError,
+            412: anthropic.PreconditionFailedError,
+            413: anthropic.ContentTooLargeError,
+            422: anthropic.UnprocessableEntityError,
+            429: anthropic.RateLimitError,
+            431: anthropic.RequestHeaderFieldsTooLargeError,
+            499: anthropic.ClientClosedRequestError,
+            500: anthropic.InternalServerError,
+            501: anthropic.HTTPNotImplementedError,
+            502: anthropic.InternalServerError,
+            503: anthropic.ServiceUnavailableError,
+            504: anthropic.GatewayTimeoutError,
+            529: anthropic.OverloadedError,
+        }
+        for status, kind in classes.items():
+            with self.subTest(status=status), self.assertRaises(kind) as caught:
+                client(max_retries=0).messages.create(**ask(f"status-{status}"))
+            self.assertEqual(caught.exception.status_code, status)
+            if status != 502:
+                self.assertEqual(caught.exception.request_id, caught.exception.body["request_id"])
+
+    def test_each_error_code_has_its_class(self):
+        classes = {
+            "ramp-limit-exceeded": anthropic.RampLimitExceededError,
+            "enforced-spend-limit-reached": anthropic.EnforcedSpendLimitReachedError,
+            "contract-spend-limit-reached": anthropic.ContractSpendLimitReachedError,
+            "organization-on-hold": anthropic.OrganizationOnHoldError,
+            "linked-organization-spend-limit-reached": anthropic.LinkedOrganizationSpendLimitReachedError,
+        }
+        for code, kind in classes.items():
+            with self.subTest(code=code), self.assertRaises(kind):
+                client(max_retries=0).messages.create(**ask(f"code-{code}"))
+
+    def test_unknown_model(self):
+        with self.assertRaisesRegex(anthropic.NotFoundError, "model: claude-x"):
+            client().messages.create(**ask("Hi", model="claude-x"))
+
+    def test_unknown_field(self):
+        with self.assertRaisesRegex(anthropic.BadRequestError, "max_token: Extra inputs are not permitted"):
+            client().messages.create(**ask("Hi"), extra_body={"max_token": 5})
+
+    def test_version(self):
+        with self.assertRaisesRegex(anthropic.BadRequestError, "anthropic-version"):
+            client().messages.create(**ask("Hi"), extra_headers={"anthropic-version": "2020-01-01"})
+
+    def test_sampling_under_the_version_of_2026(self):
+        headers = {"anthropic-version": "2026-10-21"}
+        with self.assertRaisesRegex(anthropic.BadRequestError, "temperature: Extra inputs are not permitted"):
+            client().messages.create(**ask("Hi"), extra_headers=headers, extra_body={"temperature": 1})
+
+    def test_max_tokens_too_high(self):
+        with self.assertRaisesRegex(anthropic.BadRequestError, "64001 > 64000"):
+            client(timeout=900).messages.create(**ask("Hi", max_tokens=64001))
+
+
+class Retries(unittest.TestCase):
+    def wait_of(self, text):
+        begin = time.monotonic()
+        message = client(max_retries=1).messages.create(**ask(text))
+        self.assertEqual(message.role, "assistant")
+        return time.monotonic() - begin
+
+    def test_retry_after_is_kept(self):
+        for text, seconds in (("retry-429", 2.0), ("retry-500", 1.0), ("retry-529", 1.5)):
+            with self.subTest(text=text):
+                self.assertGreaterEqual(self.wait_of(f"{text} {time.time()}"), seconds)
+
+    def test_a_broken_connection_is_retried(self):
+        self.wait_of(f"retry-reset {time.time()}")
+
+    def test_x_should_retry_decides(self):
+        with self.assertRaises(anthropic.InternalServerError) as caught:
+            client(max_retries=5).messages.create(**ask("never-again"))
+
+        self.assertEqual(caught.exception.request.headers["x-stainless-retry-count"], "0")
+
+
+if __name__ == "__main__":
+    unittest.main()
