@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use claude_batch::cli::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
-use claude_batch::cli::args::{Cli, Command};
+use claude_batch::cli::args::{Cli, Command, Settings};
 use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
 use claude_batch::cli::config::world::World;
@@ -294,12 +294,17 @@ fn resume_takes_classes_and_no_pipe() {
     let args = parse(&["resume", "e.errors.jsonl", "--only", "timeout,network", "--tier", "3"]);
     let Command::Resume(resume) = &args else { panic!("it is resume") };
 
-    let config = Config::of_resume(resume, &place.world).expect("the flags are good");
+    let config = Config::of_resume(resume, Settings::default(), &place.world).expect("the flags are good");
 
     assert_eq!(resume.only, [ErrorClass::Timeout, ErrorClass::Network]);
     assert_eq!((config.tier, config.inputs), (Tier::Three, vec![InputArg::Path("e.errors.jsonl".into())]));
     let Command::Resume(pipe) = parse(&["resume", "-"]) else { panic!("it is resume") };
-    assert!(Config::of_resume(&pipe, &place.world).expect_err("it can't be").to_string().contains("must be a file"));
+    assert!(
+        Config::of_resume(&pipe, Settings::default(), &place.world)
+            .expect_err("it can't be")
+            .to_string()
+            .contains("must be a file")
+    );
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::HeaderMap;
@@ -35,9 +34,7 @@ const OTHER_FILES: usize = 64;
 pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let catalog = Catalog::builtin();
     Ok(Arc::new(match &config.prices {
-        Some(file) => {
-            catalog.with_prices(&file.text).with_context(|| format!("--prices {}", file.path.display()))?
-        }
+        Some(file) => catalog.with_prices(&file.text).with_context(|| format!("--prices {}", file.path.display()))?,
         None => catalog,
     }))
 }
@@ -79,7 +76,7 @@ pub fn input_files(config: &Config) -> Vec<PathBuf> {
 
 /// Returns a planner. Call it again for a second reading: a planner counts equal rows.
 pub fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
-    let today = jiff::Zoned::now().date();
+    let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
@@ -291,11 +288,6 @@ fn recorded(config: &Config) -> serde_json::Map<String, serde_json::Value> {
 
 /// Returns a name for a run: the moment it began and a random part.
 pub fn run_id() -> String {
-    let now = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC);
+    let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)
-}
-
-/// Returns a duration that a hidden default can't exceed, for people.
-pub fn minutes(minutes: f64) -> Duration {
-    Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
 }

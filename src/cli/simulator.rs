@@ -102,7 +102,8 @@ pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let faults = match &args.faults {
         Some(path) => {
             let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
-            let text = String::from_utf8(bytes).with_context(|| format!("--faults: {} is not UTF-8", path.display()))?;
+            let text =
+                String::from_utf8(bytes).with_context(|| format!("--faults: {} is not UTF-8", path.display()))?;
             Some(TextFile { path: path.clone(), text })
         }
         None => None,

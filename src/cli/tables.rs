@@ -39,7 +39,12 @@ pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
         count(found.unusable)
     );
     for (model, sum) in &found.models {
-        println!("  {}: {}, about {} input tokens", escape(model), plural(sum.rows, "row", "rows"), count(sum.input_tokens));
+        println!(
+            "  {}: {}, about {} input tokens",
+            escape(model),
+            plural(sum.rows, "row", "rows"),
+            count(sum.input_tokens)
+        );
     }
     Ok(if found.unusable > 0 || found.duplicate.is_some() { Exit::Usage } else { Exit::Done })
 }
@@ -64,5 +69,8 @@ pub fn limits(args: &LimitsArgs) -> Result<Exit> {
 fn print_limits(class: &ModelClass, limits: RateLimits) {
     let [rpm, itpm, otpm] =
         [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
-    println!("  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute", class = class.to_string());
+    println!(
+        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute",
+        class = class.to_string()
+    );
 }

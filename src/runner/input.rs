@@ -46,6 +46,9 @@ pub struct InputPlan {
     pub limit: Option<u64>,
 }
 
+/// Says why a row must not be sent, if it must not.
+pub type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
+
 /// What earlier runs know of rows, and what becomes of the rows they know.
 pub struct Earlier {
     /// Asked by job.
@@ -55,7 +58,7 @@ pub struct Earlier {
     /// Whether rows that have an answer to another request are run again.
     pub reruns_changed: bool,
     /// Says why a row must not be sent, if it must not: a row of unknown price under a budget.
-    pub refuse: Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>,
+    pub refuse: Refusal,
 }
 
 impl Earlier {
@@ -121,12 +124,7 @@ pub fn is_seekable(plan: &InputPlan) -> bool {
 ///
 /// # Errors
 /// The first [`SourceError`].
-pub fn survey(
-    plan: &InputPlan,
-    planner: &mut Planner,
-    earlier: &Earlier,
-    shown: usize,
-) -> Result<Survey, SourceError> {
+pub fn survey(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, shown: usize) -> Result<Survey, SourceError> {
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();

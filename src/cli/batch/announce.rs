@@ -1,0 +1,110 @@
+//! What is said before a run: where requests go, what they are, what they may cost, and whether to go on.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::Batch;
+use crate::catalog::Catalog;
+use crate::domain::{Money, RateLimits, Usage};
+use crate::report::text::{count, escape, plural};
+use crate::runner::input::{ModelSum, Survey};
+
+/// A run on a terminal that may cost more than this asks first.
+const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
+/// Output that an estimate expects of a row about which nothing is known.
+const EXPECTED_OUTPUT: u64 = 256;
+
+impl Batch<'_> {
+    /// Says where requests go, what they are and what they may cost.
+    pub(super) fn announce(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) {
+        let Some(survey) = survey else {
+            let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
+            self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
+            if self.paths.results.is_none() {
+                self.say(&format!(
+                    "results go to standard output, so this run can't be continued; with -o FILE it could. Rows without \
+                     an answer will be in {}",
+                    escape(&self.paths.errors.display().to_string())
+                ));
+            }
+            return;
+        };
+        let models: Vec<_> = survey.models.keys().map(|model| escape(model).into_owned()).collect();
+        let models = if models.is_empty() { String::new() } else { format!(", {}", models.join(", ")) };
+        let done = match survey.done {
+            0 => String::new(),
+            rows => format!(" ({} done by earlier runs)", count(rows)),
+        };
+        self.say(&format!(
+            "{origin}{models}: {} to send{done}, {}",
+            plural(survey.to_send, "row", "rows"),
+            cost_words(&survey.models, catalog)
+        ));
+        if survey.unusable > 0 {
+            let first = survey.unusable_shown.first().map(|text| escape(text)).unwrap_or_default();
+            let rows = plural(survey.unusable, "row", "rows");
+            self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
+        }
+        for (model, limits) in self.substituted(survey, catalog) {
+            let RateLimits { rpm, itpm, otpm } = limits;
+            let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));
+            self.say(&format!(
+                "note: tier {} has no published limits for {}; beginning with its strictest ({rpm} requests, {itpm} \
+                 input, {otpm} output tokens a minute) until the API tells",
+                self.config.tier.name(),
+                escape(&model)
+            ));
+        }
+    }
+
+    fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {
+        let limits = |model: &str| catalog.limits(self.config.tier, &catalog.class_of(model));
+        let models = survey.models.keys().map(|model| (model.to_string(), limits(model)));
+        models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
+    }
+
+    /// Asks before a dear run, where somebody can answer.
+    pub(super) fn ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<()> {
+        let is_excused = self.config.yes || self.config.max_cost.is_some() || self.config.simulate;
+        let Some(survey) = survey.filter(|_| !is_excused) else { return Ok(()) };
+        let Some((about, _)) = estimate(&survey.models, catalog).filter(|(about, _)| *about > ASK_ABOVE) else {
+            return Ok(());
+        };
+        if !(self.config.is_terminal && std::io::stdin().is_terminal()) {
+            return Ok(());
+        }
+        eprint!("This run may cost about {about}. Go on? [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a bound")),
+        }
+    }
+}
+
+/// Returns what rows may cost: about, and at most; `None` when a model has no price.
+fn estimate(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> Option<(Money, Money)> {
+    let mut about = Money::ZERO;
+    let mut most = Money::ZERO;
+    for (model, sum) in models {
+        let expected = (sum.rows * EXPECTED_OUTPUT).min(sum.max_output_tokens);
+        about += catalog.worst_cost(model, 0, expected)?;
+        most += catalog.worst_cost(model, 0, sum.max_output_tokens)?;
+        let usage = Usage { input_tokens: sum.input_tokens / sum.rows.max(1), ..Default::default() };
+        let input = catalog.cost(model, &usage)?.times(sum.rows);
+        about += input;
+        most += input;
+    }
+    Some((about, most))
+}
+
+fn cost_words(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> String {
+    match estimate(models, catalog) {
+        Some((about, most)) => format!("about {about}, at most {most} (prices of {})", catalog.price_date()),
+        None => "cost unknown: a model has no price (--prices gives one)".to_owned(),
+    }
+}

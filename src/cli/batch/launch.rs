@@ -1,0 +1,212 @@
+//! From a run that nothing speaks against to its end: the parts are made, the loop runs, the journal is closed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+
+use super::super::exit::{Exit, explain};
+use super::super::parts;
+use super::Batch;
+use crate::catalog::{Catalog, Terms};
+use crate::clock::RunClock;
+use crate::domain::{EventBody, HaltReason, RunEvent};
+use crate::journal::{InputRead, Journal, Recovered, Start};
+use crate::plan::{Dialect, Repeats};
+use crate::report::text::escape;
+use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
+use crate::runner::input::{Earlier, Survey, feed};
+use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive, signals};
+use crate::scheduler::Scheduler;
+use crate::transport::http::{Credential, HttpTransport};
+use crate::transport::parse_base_url;
+
+/// Rows between the reader and the loop.
+const FEED: usize = 256;
+
+/// Everything a run needs once nothing can be refused any more.
+pub(super) struct Ready {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) dialect: Dialect,
+    pub(super) key: Option<Credential>,
+    pub(super) clock: RunClock,
+    pub(super) journal: Journal,
+    pub(super) recovered: Recovered,
+    pub(super) commits: mpsc::UnboundedReceiver<Commit>,
+    pub(super) earlier: Earlier,
+    pub(super) looked: Option<Survey>,
+}
+
+impl Batch<'_> {
+    pub(super) fn start_run(self, ready: Ready) -> Result<Exit> {
+        let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let simulator = self.simulator(&catalog, clock)?;
+        // A simulator in this process holds the other end of each connection.
+        let window = parts::window(&self.config, if simulator.is_some() { 2 } else { 1 })?;
+        let base_url = match &simulator {
+            Some(url) => parse_base_url(url.url(), false)?,
+            None => parts::base_url(&self.config)?,
+        };
+        let credential = match key {
+            Some(key) => key,
+            None => Credential::ApiKey("simulated".to_owned().into()),
+        };
+        let http = parts::http(&self.config, base_url, credential, window.most());
+        let transport = HttpTransport::new(http)?;
+        let spent = recovered.totals.spend;
+        let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, spent));
+        let mut report = report::open(ViewOptions {
+            kind: self.config.progress,
+            verbosity: self.config.verbosity,
+            is_terminal: self.config.is_terminal,
+            is_colored: self.config.is_colored,
+            writer: Box::new(std::io::stderr()),
+        });
+        let total = looked.as_ref().map(|survey| survey.rows);
+        let already_done = looked.as_ref().map_or(0, |survey| survey.done + survey.failed_before);
+        let body = EventBody::Started { total, already_done };
+        report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
+        let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
+        let prices = catalog.clone();
+        let (finish, ledger, mut report) = runtime.block_on(async {
+            let interrupts = signals::listen()?;
+            anyhow::Ok(
+                drive(Parts {
+                    transport: Arc::new(transport),
+                    provider: Arc::new(parts::provider(&self.config, &dialect)?),
+                    scheduler,
+                    ledger: JournalLedger::new(journal, clock),
+                    commits,
+                    feed: rows,
+                    interrupts,
+                    reporter: report,
+                    clock,
+                    run: self.name.as_str().into(),
+                    price: Box::new(move |job, usage| prices.cost_on(Terms::of(&job.params), &job.model, usage)),
+                    grace: self.config.grace,
+                    keep_pending: self.paths.results.is_none(),
+                })
+                .await,
+            )
+        })?;
+        report.finish();
+        runtime.shutdown_background();
+        self.finish(finish, ledger, &report, &catalog, &recovered, looked)
+    }
+
+    #[cfg(feature = "sim")]
+    fn simulator(&self, catalog: &Catalog, clock: RunClock) -> Result<Option<super::super::simulator::Simulator>> {
+        if !self.config.simulate {
+            return Ok(None);
+        }
+        let faults = self.config.simulate_faults.as_ref();
+        let config = super::super::simulator::config(catalog, self.config.tier, faults)?;
+        super::super::simulator::Simulator::start(config, clock).map(Some)
+    }
+
+    #[cfg(not(feature = "sim"))]
+    fn simulator(&self, _catalog: &Catalog, _clock: RunClock) -> Result<Option<NoSimulator>> {
+        match self.config.simulate {
+            true => anyhow::bail!("--simulate: this program was built without the simulator (feature sim)"),
+            false => Ok(None),
+        }
+    }
+
+    fn start_reader(
+        &self,
+        catalog: &Arc<Catalog>,
+        dialect: &Dialect,
+        earlier: Earlier,
+        looked: Option<&Survey>,
+    ) -> Result<mpsc::Receiver<Fed>> {
+        let (rows_in, rows) = mpsc::channel(FEED);
+        let mut planner = self.planner(catalog, dialect);
+        if let Some(survey) = looked {
+            planner = planner.with_repeats(Repeats::clone(&survey.repeats));
+        }
+        let plan = self.plan.clone();
+        let reader = move || feed(&plan, &mut planner, &earlier, &rows_in);
+        std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
+        Ok(rows)
+    }
+
+    /// Closes the journal, says what came of the run, and returns how it ends.
+    fn finish(
+        &self,
+        mut finish: Finish,
+        mut ledger: JournalLedger,
+        report: &Report,
+        catalog: &Catalog,
+        recovered: &Recovered,
+        looked: Option<Survey>,
+    ) -> Result<Exit> {
+        let kept = std::mem::take(&mut finish.kept);
+        if !kept.is_empty() {
+            ledger.write_canceled(kept);
+        }
+        let is_whole = finish.halted.is_none() && finish.input_error.is_none() && self.start != Start::Resume;
+        let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
+        let input = if is_whole && is_all { InputRead::Whole } else { InputRead::Part };
+        let closed = ledger.close(input, finish.aborted > 0);
+        let failed_in_log: u64 = match &closed {
+            Ok(closed) => closed.failed.values().sum(),
+            Err(_) => report.stats().failed_total(),
+        };
+        let is_disk_full = closed.as_ref().err().map(ToString::to_string);
+        if let Some(message) = &is_disk_full {
+            finish.halted.get_or_insert(HaltReason::Disk(message.clone()));
+        }
+        let context = self.summary_context(&finish, failed_in_log, catalog, recovered, looked.as_ref());
+        let columns = report::progress::terminal_width().unwrap_or(80);
+        self.say(report::summary(report.stats(), &context, columns).trim_end());
+        if let Some(reason) = &finish.halted {
+            eprintln!("{}", explain(reason));
+        }
+        if let Some(message) = &finish.input_error {
+            eprintln!("claude-batch: {}", escape(message));
+        }
+        Ok(match (&finish.halted, &finish.input_error) {
+            (None, Some(_)) => Exit::Usage,
+            (halted, _) => Exit::of_run(halted.as_ref(), failed_in_log),
+        })
+    }
+
+    fn summary_context(
+        &self,
+        finish: &Finish,
+        failed_in_log: u64,
+        catalog: &Catalog,
+        recovered: &Recovered,
+        looked: Option<&Survey>,
+    ) -> SummaryContext {
+        let shown = |path: &Path| path.display().to_string();
+        let errors = (failed_in_log > 0).then(|| shown(&self.paths.errors));
+        let is_unpriced = |model: &&Arc<str>| catalog.worst_cost(model, 1, 1).is_none();
+        let models = looked.map(|survey| survey.models.keys().filter(is_unpriced).map(ToString::to_string).collect());
+        let is_resumable = self.paths.results.is_some();
+        SummaryContext {
+            results: self.paths.results.as_deref().map(shown),
+            resume_command: errors.as_ref().filter(|_| is_resumable).map(|log| format!("claude-batch resume {log}")),
+            rerun_command: (finish.pending > 0 || finish.halted.is_some()).then(|| self.rerun.clone()),
+            errors,
+            price_date: Some(catalog.price_date().to_owned()),
+            unpriced_models: models.unwrap_or_default(),
+            maybe_paid_before: recovered.dead_in_flight,
+            maybe_paid_at_end: finish.aborted,
+            failed_before: looked.map_or(0, |survey| survey.failed_before),
+            is_simulated: self.config.simulate,
+        }
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+struct NoSimulator;
+
+#[cfg(not(feature = "sim"))]
+impl NoSimulator {
+    fn url(&self) -> &str {
+        ""
+    }
+}

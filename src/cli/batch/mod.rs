@@ -1,0 +1,330 @@
+//! `run` and `resume`: from settings to a finished run.
+//!
+//! The order matters: everything that can be wrong with what was typed is found first, then the input is looked at, and
+//! only then is a file made or a key asked for. Nothing here sends a request; that is the loop's.
+
+mod announce;
+mod launch;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use tokio::sync::mpsc;
+
+use super::args::{ResumeArgs, RunArgs};
+use super::config::Config;
+use super::config::layers::recorded_settings;
+use super::config::world::World;
+use super::exit::Exit;
+use super::parts;
+use crate::catalog::{Catalog, Terms};
+use crate::clock::RunClock;
+use crate::domain::ErrorClass;
+use crate::journal::{
+    Commit as Synced, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape, RunPaths, Start,
+    Threading, read_error_log,
+};
+use crate::plan::{Dialect, Planner};
+use crate::report::Verbosity;
+use crate::report::text::{count, escape, plural};
+use crate::runner::Commit;
+use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
+use crate::source::{self, Input};
+
+use launch::Ready;
+
+/// Answers every prompt of the inputs, or goes on where an earlier run stopped.
+pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_run(args, world)?;
+    let name = parts::run_id();
+    let paths = parts::paths(&config, &name)?;
+    let start = if config.fresh { Start::Fresh } else { Start::Continue };
+    let rerun = format!("claude-batch {}", args_as_typed());
+    let plan = parts::input_plan(&config)?;
+    Batch { config, world, name, paths, start, plan, only: Vec::new(), rerun, copy: None }.go()
+}
+
+/// Runs failed rows again.
+pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for log in &args.errors {
+        let one = resume_one(args, log, world)?;
+        if exit == Exit::Done {
+            exit = one;
+        }
+        if !matches!(one, Exit::Done | Exit::SomeFailed) {
+            return Ok(one);
+        }
+    }
+    Ok(exit)
+}
+
+fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
+    source::identity(log)?;
+    let known = read_error_log(log, &RealDisk)?;
+    let paths = RunPaths::given(known.results, log.to_owned());
+    let settings = match paths.folder() {
+        Some(folder) => recorded_settings(&folder)?,
+        None => Default::default(),
+    };
+    let config = Config::of_resume(args, settings, world)?;
+    let name = parts::run_id();
+    let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
+    let rerun = format!("claude-batch {}", args_as_typed());
+    let only = args.only.clone();
+    Batch { config, world, name, paths, start: Start::Resume, plan, only, rerun, copy: None }.go()
+}
+
+/// Returns the command line after the program's name, quoted where a shell needs it.
+fn args_as_typed() -> String {
+    let quote = |arg: String| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+        if !arg.is_empty() && arg.bytes().all(is_plain) { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
+    };
+    std::env::args_os().skip(1).map(|arg| quote(arg.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+}
+
+/// A run that is about to begin.
+struct Batch<'a> {
+    config: Config,
+    world: &'a World,
+    name: String,
+    paths: RunPaths,
+    start: Start,
+    plan: InputPlan,
+    /// Classes that `resume` takes; empty for all.
+    only: Vec<ErrorClass>,
+    rerun: String,
+    /// The copy of a log that has no run folder to keep it in.
+    copy: Option<tempfile::TempPath>,
+}
+
+impl Batch<'_> {
+    fn go(mut self) -> Result<Exit> {
+        self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        let catalog = parts::catalog(&self.config)?;
+        let dialect = self.config.dialect.clone();
+        parts::provider(&self.config, &dialect)?;
+        let origin = self.origin()?;
+        let first = self.first_look(&catalog, &dialect)?;
+        if let Some(first) = &first {
+            self.refuse(first, &catalog)?;
+            if first.rows == 0 {
+                self.say(&format!("nothing to do: no rows in {}", self.input_names()));
+                return Ok(Exit::Done);
+            }
+        }
+        if self.config.dry_run {
+            self.announce(&origin, first.as_ref(), &catalog);
+            self.say("dry run: nothing was sent");
+            return Ok(Exit::Done);
+        }
+        let key = match self.config.simulate {
+            true => None,
+            false => {
+                let (credential, warnings) = parts::key(&self.config, self.world)?;
+                warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+                Some(credential)
+            }
+        };
+        let clock = RunClock::start();
+        let (commits_in, commits) = mpsc::unbounded_channel();
+        let (journal, recovered) = self.open(&catalog, &dialect, &origin, clock, commits_in)?;
+        recovered.notes.iter().for_each(|note| self.say(&format!("note: {}", escape(note))));
+        if self.start == Start::Resume {
+            self.plan.inputs = vec![Input::File(self.resume_input(&journal)?)];
+        }
+        let earlier = self.earlier(&recovered, &catalog);
+        let looked = self.second_look(first, &recovered, &earlier, &catalog, &dialect)?;
+        if let Some(survey) = &looked {
+            self.refuse_changed(survey, &recovered, &dialect)?;
+            survey.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        }
+        self.announce(&origin, looked.as_ref(), &catalog);
+        self.ask(looked.as_ref(), &catalog)?;
+        self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
+    }
+
+    /// Says something to the person, unless quiet was asked for.
+    fn say(&self, text: &str) {
+        if self.config.verbosity != Verbosity::Quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    fn origin(&self) -> Result<String> {
+        if self.config.simulate {
+            return Ok("simulator".to_owned());
+        }
+        Ok(parts::base_url(&self.config)?.origin().to_owned())
+    }
+
+    fn input_names(&self) -> String {
+        self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn planner(&self, catalog: &Arc<Catalog>, dialect: &Dialect) -> Planner {
+        parts::planner(&self.config.request, dialect, catalog)
+    }
+
+    /// Reads a seekable input once, without knowledge of earlier runs; a log to resume is looked at later.
+    fn first_look(&self, catalog: &Arc<Catalog>, dialect: &Dialect) -> Result<Option<Survey>> {
+        if self.start == Start::Resume || !is_seekable(&self.plan) {
+            // At least what can be opened is known to be there.
+            for input in &self.plan.inputs {
+                if let Input::File(path) = input {
+                    source::identity(path)?;
+                }
+            }
+            return Ok(None);
+        }
+        let mut planner = self.planner(catalog, dialect);
+        let earlier = Earlier { refuse: self.price_guard(catalog), ..Earlier::none() };
+        Ok(Some(survey(&self.plan, &mut planner, &earlier, 1)?))
+    }
+
+    /// Refuses mistakes that concern every row, before anything is made.
+    fn refuse(&self, survey: &Survey, catalog: &Catalog) -> Result<()> {
+        if let Some(duplicate) = &survey.duplicate {
+            bail!("{duplicate}");
+        }
+        if self.config.max_cost.is_some()
+            && let Some(model) = survey.models.keys().find(|model| catalog.worst_cost(model, 1, 1).is_none())
+        {
+            bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
+        }
+        if self.config.source.strict
+            && let Some(problem) = survey.unusable_shown.first()
+        {
+            bail!("--strict: {} can't be sent, the first is {problem}", plural(survey.unusable, "row", "rows"));
+        }
+        Ok(())
+    }
+
+    fn price_guard(&self, catalog: &Arc<Catalog>) -> Refusal {
+        // A seekable input is refused as a whole; on a pipe each row is looked at.
+        if self.config.max_cost.is_none() || is_seekable(&self.plan) {
+            return Box::new(|_| None);
+        }
+        let catalog = catalog.clone();
+        Box::new(move |planned| {
+            let model = &planned.job.model;
+            let is_priced = catalog.worst_cost_on(Terms::of(&planned.job.params), model, 1, 1).is_some();
+            (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
+        })
+    }
+
+    fn open(
+        &self,
+        catalog: &Catalog,
+        dialect: &Dialect,
+        origin: &str,
+        clock: RunClock,
+        commits: mpsc::UnboundedSender<Commit>,
+    ) -> Result<(Journal, Recovered)> {
+        let fsync = parts::fsync(&self.config);
+        let options = JournalOptions {
+            disk: Arc::new(RealDisk),
+            paths: self.paths.clone(),
+            inputs: parts::input_files(&self.config),
+            run: self.name.as_str().into(),
+            provider: parts::PROVIDER.into(),
+            lane: "online",
+            clock,
+            price_date: Some(catalog.price_date().into()),
+            manifest: parts::manifest(&self.config, dialect, origin),
+            start: self.start,
+            fsync,
+            threading: Threading::Thread,
+            stdout: self.paths.results.is_none().then(|| Box::new(std::io::stdout()) as Box<dyn Write + Send>),
+        };
+        let on_commit: OnCommit = Box::new(move |synced| {
+            let commit = match synced {
+                Synced::Durable { up_to } => Commit::UpTo(up_to),
+                Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+            };
+            // Nobody listens after the run.
+            let _ = commits.send(commit);
+        });
+        Ok(Journal::open(options, on_commit)?)
+    }
+
+    /// Returns the copy of the log that `resume` reads. Where there is no run folder it is temporary, and removed at
+    /// the end of the program.
+    fn resume_input(&mut self, journal: &Journal) -> Result<PathBuf> {
+        if self.paths.folder().is_some() {
+            return Ok(journal.write_resume_input(&self.only)?);
+        }
+        let copy = tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile()?.into_temp_path();
+        journal.write_resume_input_to(&copy, &self.only)?;
+        Ok(self.copy.insert(copy).to_path_buf())
+    }
+
+    fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
+        let done = recovered.done.clone();
+        Earlier {
+            known: Box::new(move |job| done.state(job)),
+            reruns_failed: self.config.retry_failed || self.start == Start::Resume,
+            reruns_changed: self.config.rerun_changed,
+            refuse: self.price_guard(catalog),
+        }
+    }
+
+    /// Looks again where earlier runs left something to know; else the first look stands.
+    fn second_look(
+        &self,
+        first: Option<Survey>,
+        recovered: &Recovered,
+        earlier: &Earlier,
+        catalog: &Arc<Catalog>,
+        dialect: &Dialect,
+    ) -> Result<Option<Survey>> {
+        let is_new = recovered.done.is_empty() && recovered.failed.is_empty();
+        if self.start != Start::Resume && (first.is_none() || is_new) {
+            return Ok(first);
+        }
+        let mut planner = self.planner(catalog, dialect);
+        Ok(Some(survey(&self.plan, &mut planner, earlier, 1)?))
+    }
+
+    fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, dialect: &Dialect) -> Result<()> {
+        let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
+        if survey.changed > 0 && !self.config.rerun_changed {
+            let first = survey.first_changed.as_deref().unwrap_or_default();
+            bail!(
+                "{} an answer in {results} to another request, the first is {first}: --rerun-changed runs them again, \
+                 --fresh starts over (the old results are kept), -o names another file",
+                match survey.changed {
+                    1 => "1 row has".to_owned(),
+                    rows => format!("{} rows have", count(rows)),
+                }
+            );
+        }
+        let Some(Manifest { shape, .. }) = &recovered.manifest else { return Ok(()) };
+        let ours = parts::manifest(&self.config, dialect, "").shape;
+        let would_pay_again = survey.unnamed > 0 && survey.to_send > 0 && !recovered.done.is_empty();
+        if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
+            bail!(
+                "the answers in {results} were asked for with other settings ({}), and rows without an id can't be told \
+                 from new ones: --rerun-changed runs them again, --fresh starts over (the old results are kept), -o \
+                 names another file",
+                differences(shape, &ours)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn differences(theirs: &RequestShape, ours: &RequestShape) -> String {
+    let names = [
+        ("--model", theirs.model != ours.model),
+        ("--max-tokens", theirs.max_tokens != ours.max_tokens),
+        ("--system", theirs.system_sha256 != ours.system_sha256),
+        ("--param", theirs.params != ours.params),
+        ("--api-version", theirs.api_version != ours.api_version),
+        ("--beta", theirs.betas != ours.betas),
+    ];
+    names.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
