@@ -159,6 +159,10 @@ struct Entry {
     tries: u32,
     overloads: u32,
     limited_since: Option<Instant>,
+    /// How many answers the run had when this row last met a fault.
+    answers_at_fault: Option<u64>,
+    /// It met a fault, others were answered, and it met another: the fault is its own, not the endpoint's.
+    is_suspect: bool,
 }
 
 #[derive(Debug)]
@@ -208,6 +212,8 @@ pub struct Scheduler {
     answered_models: BTreeSet<Arc<str>>,
     set_aside: Vec<Planned>,
     successes: u64,
+    /// Attempts that the endpoint answered, whatever it said.
+    answers: u64,
     forbidden_in_a_row: u32,
     retry_quota: f64,
     last_fault: Failure,
@@ -245,6 +251,7 @@ impl Scheduler {
             answered_models: BTreeSet::new(),
             set_aside: Vec::new(),
             successes: 0,
+            answers: 0,
             forbidden_in_a_row: 0,
             retry_quota: settle::RETRY_QUOTA,
             last_fault: Failure::default(),
@@ -274,7 +281,15 @@ impl Scheduler {
             return;
         }
         let pool = self.pool_of(&planned.pool, now);
-        let entry = Entry { planned, attempts: Vec::new(), tries: 0, overloads: 0, limited_since: None };
+        let entry = Entry {
+            planned,
+            attempts: Vec::new(),
+            tries: 0,
+            overloads: 0,
+            limited_since: None,
+            answers_at_fault: None,
+            is_suspect: false,
+        };
         self.pools[pool].ready.push_back(entry);
         self.ready += 1;
     }

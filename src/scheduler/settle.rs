@@ -121,6 +121,7 @@ impl Scheduler {
 
     /// Notes that the endpoint answers, whatever it says.
     fn on_works(&mut self, end: &End) {
+        self.answers += 1;
         if self.health.on_answer() {
             self.config.window.restart(end.now);
         }
@@ -201,7 +202,7 @@ impl Scheduler {
         end: &End,
     ) -> Next {
         self.config.window.on_overload(end.sent_at, end.now);
-        self.on_fault(&failure, end);
+        self.on_fault(&mut entry, &failure, end);
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
         }
@@ -228,15 +229,16 @@ impl Scheduler {
         failure: Failure,
         end: &End,
     ) -> Next {
-        let counts = !self.health.is_failing();
-        self.on_fault(&failure, end);
+        let was_failing = self.health.is_failing();
+        self.on_fault(&mut entry, &failure, end);
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
         }
         if self.halted.is_some() {
             return Next::Pending(Box::new(entry.planned));
         }
-        entry.tries += u32::from(counts);
+        // While the endpoint fails, a row is not blamed for it.
+        entry.tries += u32::from(!was_failing || entry.is_suspect);
         if entry.tries > self.config.max_retries || (maybe_paid && !self.config.retry_ambiguous) {
             return self.fail(entry, class, failure, true);
         }
@@ -245,8 +247,15 @@ impl Scheduler {
         Next::Again { class, limit: None, maybe_paid }
     }
 
-    fn on_fault(&mut self, failure: &Failure, end: &End) {
-        self.health.on_fault(end.now);
+    /// Notes a fault: the row's own when others were answered between its faults, else the endpoint's.
+    ///
+    /// So the last rows of a run, which fail for good, do not look like an outage.
+    fn on_fault(&mut self, entry: &mut Entry, failure: &Failure, end: &End) {
+        let before = entry.answers_at_fault.replace(self.answers);
+        entry.is_suspect |= before.is_some_and(|answers| answers < self.answers);
+        if !entry.is_suspect {
+            self.health.on_fault(end.now);
+        }
         self.last_fault = failure.clone();
         self.halt_if_overdue(end.now);
     }

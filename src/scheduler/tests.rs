@@ -170,6 +170,30 @@ fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
 }
 
 #[test]
+fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
+    let mut scheduler = scheduler_with(60, config(RateLimits::NONE, 20));
+    let mut now = Instant::ZERO;
+    let mut failed = 0;
+    let mut ended = 0;
+    while ended < 60 {
+        now = now + Duration::from_millis(100);
+        for ticket in dispatched(&mut scheduler, now) {
+            let is_bad =
+                scheduler.job(ticket).custom_id.ends_with('3') || scheduler.job(ticket).custom_id.ends_with('7');
+            let next = scheduler.on_end(ticket, if is_bad { fault() } else { answer() }, now);
+            if let Next::Finished(outcome) = next {
+                ended += 1;
+                failed += usize::from(matches!(outcome.ended, Ended::Failed { .. }));
+            }
+        }
+        assert!(now < Instant::from_secs(300), "it must end");
+    }
+
+    assert_eq!(failed, 12);
+    assert_eq!(scheduler.halted(), None);
+}
+
+#[test]
 fn an_endpoint_that_never_works_stops_the_run_after_ten_seconds_with_every_row_pending() {
     let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 20));
     let mut now = Instant::ZERO;
