@@ -5,7 +5,8 @@
 //! its group are synced, in order.
 //!
 //! After a failed write or sync nothing is tried again: what a failed sync left can't be known, and a second sync that
-//! succeeds proves nothing. The writer reports the failure once and refuses everything from then on.
+//! succeeds proves nothing. The writer reports the failure once and refuses everything from then on, but for one case:
+//! when standard output is gone, the error log still takes lines, since rows of a pipe are kept nowhere else.
 //!
 //! Without a thread ([`Threading::Inline`]) each line is its own group, written before `append` returns: for runs on
 //! virtual time, where a thread would let the clock run away, and for `--fsync always`.
@@ -56,6 +57,9 @@ pub enum Commit {
 /// Told of commits, from the writer's thread or from within `append`. Must be quick.
 pub type OnCommit = Box<dyn Fn(Commit) + Send>;
 
+/// Name of standard output in failures.
+const STANDARD_OUTPUT: &str = "standard output";
+
 /// Where the lines of one kind go.
 pub(super) enum Target {
     /// To a file, behind `end`.
@@ -75,7 +79,7 @@ impl Target {
             Self::Stream(stream) => stream
                 .write_all(bytes)
                 .and_then(|()| stream.flush())
-                .map_err(DiskFailure::of("write", Path::new("standard output"))),
+                .map_err(DiskFailure::of("write", Path::new(STANDARD_OUTPUT))),
         }
     }
 
@@ -95,6 +99,18 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// Returns whether the error log outlives a failure of the results: standard output may be gone while the disk is
+    /// well, and rows that were read from a pipe are kept nowhere else.
+    fn log_outlives(&self, failure: &DiskFailure) -> bool {
+        matches!(self.results, Target::Stream(_)) && failure.path == Path::new(STANDARD_OUTPUT)
+    }
+
+    /// Writes what is meant for the error log only.
+    fn commit_errors(&mut self, group: &Group) -> Result<(), DiskFailure> {
+        self.errors.write(&group.errors)?;
+        self.errors.sync()
+    }
+
     fn commit(&mut self, group: &Group) -> Result<(), DiskFailure> {
         let targets = [(&mut self.results, &group.results), (&mut self.errors, &group.errors)];
         let mut written: Vec<&mut Target> = Vec::with_capacity(2);
@@ -162,6 +178,8 @@ struct Queue {
     group: Group,
     is_closed: bool,
     failed: Option<DiskFailure>,
+    /// Whether lines for the error log are taken after a failure.
+    takes_errors: bool,
 }
 
 impl Shared {
@@ -196,7 +214,14 @@ impl Writer {
     /// The failure that stopped the writer.
     pub(super) fn append(&mut self, log: Log, line: &[u8], seq: u64) -> Result<(), DiskFailure> {
         match &mut self.0 {
-            Mode::Inline { failed: Some(failure), .. } => Err(failure.clone()),
+            Mode::Inline { targets, failed: Some(failure), .. } => match log {
+                Log::Errors if targets.log_outlives(failure) => {
+                    let mut group = Group::default();
+                    group.push(log, line, seq);
+                    targets.commit_errors(&group)
+                }
+                Log::Errors | Log::Results => Err(failure.clone()),
+            },
             Mode::Inline { targets, on_commit, failed } => {
                 let mut group = Group::default();
                 group.push(log, line, seq);
@@ -210,7 +235,9 @@ impl Writer {
             }
             Mode::Threaded { shared, .. } => {
                 let mut queue = shared.queue();
-                if let Some(failure) = &queue.failed {
+                if let Some(failure) = &queue.failed
+                    && (log == Log::Results || !queue.takes_errors)
+                {
                     return Err(failure.clone());
                 }
                 queue.group.push(log, line, seq);
@@ -279,11 +306,42 @@ fn write_groups(shared: &Shared, mut targets: Targets, on_commit: &OnCommit) {
         drop(queue);
         let done = targets.commit(&group);
         if let Err(failure) = done {
-            shared.queue().failed = Some(failure.clone());
-            return on_commit(Commit::Failed(failure));
+            let takes_errors = targets.log_outlives(&failure);
+            {
+                let mut queue = shared.queue();
+                (queue.failed, queue.takes_errors) = (Some(failure.clone()), takes_errors);
+            }
+            on_commit(Commit::Failed(failure));
+            return if takes_errors {
+                write_errors(shared, targets)
+            };
         }
         shared.backlog.fetch_sub(group.bytes(), Ordering::Relaxed);
         on_commit(Commit::Durable { up_to: group.up_to });
+    }
+}
+
+/// Goes on with the error log alone. Nothing is reported: the run is over, and its first failure stands.
+fn write_errors(shared: &Shared, mut targets: Targets) {
+    let mut group = Group::default();
+    loop {
+        group.clear();
+        let mut queue = shared.queue();
+        // Results that were queued before the failure have nowhere to go.
+        queue.group.results.clear();
+        while queue.group.errors.is_empty() && !queue.is_closed {
+            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queue.group.errors.is_empty() {
+            return;
+        }
+        std::mem::swap(&mut queue.group, &mut group);
+        drop(queue);
+        if let Err(failure) = targets.commit_errors(&group) {
+            let mut queue = shared.queue();
+            (queue.failed, queue.takes_errors) = (Some(failure), false);
+            return;
+        }
     }
 }
 
@@ -380,6 +438,10 @@ mod tests {
         writer.append(Log::Results, b"1\n", 1).expect("it is queued");
 
         assert!(matches!(commits.recv(), Ok(Commit::Failed(failure)) if failure.is_closed_pipe()));
+        assert!(writer.append(Log::Results, b"2\n", 2).is_err());
+        writer.append(Log::Errors, b"3\n", 3).expect("the error log outlives standard output");
+        assert!(writer.close().is_err());
+        assert_eq!(lines(&disk, "errors"), 1);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub trait Reporter {
     /// Takes the next event. Must be quick: it is called from the run's loop.
     fn on_event(&mut self, event: &RunEvent);
 
+    /// Says where the run stands, because somebody asked. The default does nothing.
+    fn on_asked(&mut self) {}
+
     /// Takes leave of the terminal: what is drawn goes away, what follows is printed below. The default does nothing.
     fn finish(&mut self) {}
 }
@@ -41,6 +44,10 @@ pub trait Reporter {
 impl<R: Reporter + ?Sized> Reporter for Box<R> {
     fn on_event(&mut self, event: &RunEvent) {
         (**self).on_event(event);
+    }
+
+    fn on_asked(&mut self) {
+        (**self).on_asked();
     }
 
     fn finish(&mut self) {
@@ -83,6 +90,9 @@ pub trait View: Send {
     /// Shows what this event changed; `stats` has it folded in.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
 
+    /// Says where the run stands, because somebody asked.
+    fn answer(&mut self, stats: &Stats);
+
     /// Takes leave of the terminal.
     fn close(&mut self) {}
 }
@@ -109,6 +119,10 @@ impl Reporter for Report {
     fn on_event(&mut self, event: &RunEvent) {
         self.stats.fold(event);
         self.view.show(event, &self.stats);
+    }
+
+    fn on_asked(&mut self) {
+        self.view.answer(&self.stats);
     }
 
     fn finish(&mut self) {

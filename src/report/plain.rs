@@ -38,6 +38,10 @@ impl View for Plain {
             self.due_at = Some(later(event.at, Self::EVERY));
         }
     }
+
+    fn answer(&mut self, stats: &Stats) {
+        let _ = writeln!(self.writer, "{}", line(stats));
+    }
 }
 
 /// Returns the state of a run as one line of text.

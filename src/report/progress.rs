@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::line::lines;
 use super::notes::{Notes, Verbosity};
-use super::{Stats, View};
+use super::{Stats, View, plain};
 use crate::domain::{EventBody, RunEvent};
 
 /// Draws where a run stands and redraws it in place; notes are printed above.
@@ -77,6 +77,10 @@ impl View for Progress {
         } else if is_due {
             self.draw(event.at, stats);
         }
+    }
+
+    fn answer(&mut self, stats: &Stats) {
+        self.print_above(&plain::line(stats));
     }
 
     fn close(&mut self) {

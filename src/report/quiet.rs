@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::notes::warning;
-use super::{Stats, View};
+use super::{Stats, View, plain};
 use crate::domain::RunEvent;
 
 /// Shows nothing at all. What must be said of a run that stops is said after it.
@@ -12,6 +12,8 @@ pub struct Silent;
 
 impl View for Silent {
     fn show(&mut self, _event: &RunEvent, _stats: &Stats) {}
+
+    fn answer(&mut self, _stats: &Stats) {}
 }
 
 /// Shows warnings and nothing of how the run goes.
@@ -31,5 +33,9 @@ impl View for WarningsOnly {
         if let Some(line) = warning(event) {
             let _ = writeln!(self.writer, "{line}");
         }
+    }
+
+    fn answer(&mut self, stats: &Stats) {
+        let _ = writeln!(self.writer, "{}", plain::line(stats));
     }
 }

@@ -21,15 +21,27 @@ pub(super) enum Report {
 }
 
 /// Sends a request and reports what comes.
-pub(super) async fn attempt<T: Transport>(
+///
+/// The end is reported from here on, not from the first poll: a task can be cut off before it ever ran.
+pub(super) fn attempt<T: Transport>(
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
     request: WireRequest,
     clock: RunClock,
     ticket: Ticket,
     reports: UnboundedSender<Report>,
+) -> impl Future<Output = ()> + Send {
+    let end = EndOnce { ticket, reports: Some(reports) };
+    exchange(transport, provider, request, clock, end)
+}
+
+async fn exchange<T: Transport>(
+    transport: Arc<T>,
+    provider: Arc<dyn Provider>,
+    request: WireRequest,
+    clock: RunClock,
+    mut end: EndOnce,
 ) {
-    let mut end = EndOnce { ticket, reports: Some(reports) };
     let mut exchange = match transport.send(request).await {
         Ok(exchange) => exchange,
         Err(error) => return end.report(classify(Err(error), &RateSignals::default())),
@@ -99,5 +111,51 @@ impl Drop for EndOnce {
             Verdict::Aborted
         };
         self.report(verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ReplyHead;
+    use crate::transport::WireError;
+
+    #[tokio::test]
+    async fn an_attempt_that_is_cut_off_before_it_ran_still_ends() {
+        let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
+        let headers = http::HeaderMap::new();
+        let request = WireRequest { path: "/v1/messages", headers, body: Default::default(), is_stream: false };
+        let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
+        let provider = Arc::new(provider.expect("a provider"));
+
+        drop(attempt(Arc::new(Nowhere), provider, request, RunClock::start(), Ticket(7), reports_in));
+
+        let report = reports.recv().await.expect("its end");
+        assert!(
+            matches!(&report, Report::End { ticket: Ticket(7), verdict } if matches!(**verdict, Verdict::Aborted)),
+            "{report:?}"
+        );
+    }
+
+    struct Nowhere;
+
+    impl Transport for Nowhere {
+        type Exchange = Nowhere;
+
+        async fn send(&self, _request: WireRequest) -> Result<Self, WireError> {
+            std::future::pending().await
+        }
+    }
+
+    impl Exchange for Nowhere {
+        fn head(&self) -> &ReplyHead {
+            unreachable!("it is never sent")
+        }
+
+        async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, WireError> {
+            Ok(None)
+        }
+
+        async fn drain(&mut self) {}
     }
 }

@@ -206,9 +206,13 @@ fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Fed {
     }
 }
 
-fn repeated(planned: Planned) -> Fed {
-    let message = format!("the id {:?} was used by an earlier row; ids must differ", planned.job.custom_id);
-    rejected(planned, message)
+/// Rejects a row whose label is taken. It gets the label of its place: with its own, the other row's answer would be
+/// its answer, too.
+fn repeated(mut planned: Planned) -> Fed {
+    let Origin { source, line, .. } = &planned.job.origin;
+    let place = format!("{source}:{line}");
+    let label = std::mem::replace(&mut planned.job.custom_id, place);
+    rejected(planned, format!("the id {label:?} was used by an earlier row; ids must differ"))
 }
 
 fn rejected(planned: Planned, message: String) -> Fed {

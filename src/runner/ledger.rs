@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, Money, Outcome, Planned};
+use crate::domain::{Ended, ErrorClass, Failure, Job, Money, Outcome};
 use crate::journal::{self, InputRead, Journal, JournalError, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
@@ -75,12 +75,12 @@ impl JournalLedger {
     }
 
     /// Writes rows that the run ended before, so that nothing that was read from a pipe is lost.
-    pub fn write_canceled(&mut self, rows: Vec<Planned>) {
-        for planned in rows {
+    pub fn write_canceled(&mut self, rows: Vec<Job>) {
+        for job in rows {
             let message = "the run ended before this row was answered".to_owned();
             let failure = Failure { message, ..Failure::default() };
             let ended = Ended::Failed { class: ErrorClass::Canceled, failure, is_retryable: true };
-            let outcome = Outcome { job: planned.job, attempts: Vec::new(), ended };
+            let outcome = Outcome { job: Box::new(job), attempts: Vec::new(), ended };
             self.last_line += 1;
             reported_elsewhere(self.journal.append_outcome(&outcome, None, self.last_line));
         }

@@ -87,8 +87,8 @@ pub struct Finish {
     pub answered: u64,
     /// Rows that were read and neither answered nor failed.
     pub pending: u64,
-    /// The pending rows themselves, where they are kept.
-    pub kept: Vec<Planned>,
+    /// The pending rows themselves, where they are kept; those whose lines could not be written are among them.
+    pub kept: Vec<Job>,
     /// Requests that were cut off in flight and may have been billed.
     pub aborted: u64,
     /// Attempts of this run that may have been billed without a kept answer, the aborted ones included.
@@ -116,6 +116,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         reports_in,
         attempts: JoinSet::new(),
         unsynced: VecDeque::new(),
+        is_broken: false,
         next_line: 0,
         is_input_open: true,
         is_draining: false,
@@ -147,14 +148,24 @@ struct Run<T, L, R> {
     grace: Option<Duration>,
     reports_in: mpsc::UnboundedSender<Report>,
     attempts: JoinSet<()>,
-    /// Events that wait for their lines to be on disk, by line number.
-    unsynced: VecDeque<(u64, EventBody)>,
+    /// Events that wait for their lines to be on disk.
+    unsynced: VecDeque<Unsynced>,
+    /// Whether lines can't be written any more.
+    is_broken: bool,
     next_line: u64,
     is_input_open: bool,
     is_draining: bool,
     interrupts_seen: u32,
     abort_at: Option<tokio::time::Instant>,
     finish: Finish,
+}
+
+/// What becomes known once a line is on disk.
+struct Unsynced {
+    line: u64,
+    event: EventBody,
+    /// The row, where pending rows are kept: it is one of them when its line can't be written.
+    job: Option<Box<Job>>,
 }
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
@@ -252,7 +263,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
         let is_abort = matches!(verdict, Verdict::Aborted);
         match self.scheduler.on_end(ticket, verdict, now) {
-            Next::Finished(outcome) => self.write(ticket, &outcome),
+            Next::Finished(outcome) => {
+                self.write(ticket, &outcome);
+                if self.keep_pending
+                    && let Some(last) = self.unsynced.back_mut()
+                {
+                    last.job = Some(outcome.job);
+                }
+            }
             Next::Again { class, limit, maybe_paid } => {
                 self.ledger.clear(ticket);
                 self.finish.maybe_paid += u64::from(maybe_paid);
@@ -291,7 +309,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn number_line(&mut self, event: EventBody) -> u64 {
         self.next_line += 1;
-        self.unsynced.push_back((self.next_line, event));
+        self.unsynced.push_back(Unsynced { line: self.next_line, event, job: None });
         self.next_line
     }
 
@@ -327,8 +345,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match commit {
             Commit::UpTo(line) => {
                 self.ledger.on_committed(line);
-                while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
-                    let Some((_, event)) = self.unsynced.pop_front() else { break };
+                while self.unsynced.front().is_some_and(|unsynced| unsynced.line <= line) {
+                    let Some(Unsynced { event, .. }) = self.unsynced.pop_front() else { break };
                     match event {
                         EventBody::Succeeded { .. } => self.finish.answered += 1,
                         EventBody::Failed { .. } => self.finish.failed += 1,
@@ -338,6 +356,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 }
             }
             Commit::Failed(message) => {
+                self.is_broken = true;
                 self.scheduler.halt(HaltReason::Disk(message));
                 self.abort();
             }
@@ -346,7 +365,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn on_interrupt(&mut self, interrupt: Interrupt) {
         match interrupt {
-            Interrupt::Status => self.show_status(),
+            Interrupt::Status => {
+                self.show_status();
+                self.reporter.on_asked();
+            }
             Interrupt::End(signal) => {
                 self.interrupts_seen += 1;
                 if self.interrupts_seen > 1 {
@@ -384,7 +406,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn keep(&mut self, planned: Planned) {
         self.finish.pending += 1;
         if self.keep_pending {
-            self.finish.kept.push(planned);
+            self.finish.kept.push(*planned.job);
+        }
+    }
+
+    /// Takes rows whose lines could not be written back among the pending ones.
+    fn keep_unsynced(&mut self) {
+        for job in self.unsynced.drain(..).filter_map(|unsynced| unsynced.job) {
+            self.finish.pending += 1;
+            self.finish.kept.push(*job);
         }
     }
 
@@ -415,14 +445,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        while !self.unsynced.is_empty() {
+        while !self.unsynced.is_empty() && !self.is_broken {
             let Some(commit) = channels.commits.recv().await else { break };
-            let has_failed = matches!(commit, Commit::Failed(_));
             self.on_commit(commit);
-            if has_failed {
-                break;
-            }
         }
+        self.keep_unsynced();
         self.finish.halted = self.scheduler.halted().cloned();
         self.finish.spent = self.scheduler.spent();
         self.show(EventBody::Ended {
