@@ -210,12 +210,29 @@ impl Parts for Keep {
 pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize, ApiError> {
     #[derive(Deserialize)]
     struct Tool<'a> {
+        #[serde(borrow, rename = "type", default)]
+        kind: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        name: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        input_schema: Option<&'a RawValue>,
         #[serde(borrow, default)]
         cache_control: Option<CacheControl<'a>>,
     }
     let tools: Vec<&RawValue> = read_raw(raw, "tools", "a valid list")?;
     for (at, raw) in tools.iter().enumerate() {
         let tool: Tool<'_> = read_raw(raw, &format!("tools.{at}"), "a valid dictionary")?;
+        // Tools of the server have a type of their own, and bring the rest with it.
+        if matches!(tool.kind.as_deref(), None | Some("custom")) {
+            let missing = match (&tool.name, tool.input_schema) {
+                (None, _) => Some("name"),
+                (_, None) => Some("input_schema"),
+                _ => None,
+            };
+            if let Some(missing) = missing {
+                return Err(ApiError::invalid(format!("tools.{at}.custom.{missing}: Field required")));
+            }
+        }
         if let Some(control) = &tool.cache_control {
             control.check(&format!("tools.{at}.cache_control"))?;
         }
@@ -247,7 +264,9 @@ pub(super) fn walk_content(
             control.check(&format!("{}.{at}.cache_control", name()))?;
         }
         if block.kind == "text" && block.text.as_deref().is_none_or(str::is_empty) {
-            return Err(ApiError::invalid("messages: text content blocks must be non-empty"));
+            let section = name();
+            let section = section.split('.').next().unwrap_or_default();
+            return Err(ApiError::invalid(format!("{section}: text content blocks must be non-empty")));
         }
         let own = if at == 0 { extra } else { 0 };
         parts.part(raw, block.tokens(raw) + own, block.cache_control.as_ref());

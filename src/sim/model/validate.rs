@@ -149,7 +149,10 @@ pub(super) fn read<'a>(
         return Err(ApiError::invalid(format!("prompt is too long: {tokens} tokens > {most} maximum")));
     }
     let stops: Option<Vec<Text<'a>>> = fields.read_as("stop_sequences", "a valid list")?;
-    let stop_sequences = stops.unwrap_or_default().into_iter().map(|Text(text)| text).collect();
+    let stop_sequences: Vec<Cow<'a, str>> = stops.unwrap_or_default().into_iter().map(|Text(text)| text).collect();
+    if stop_sequences.iter().any(|stop| stop.trim().is_empty()) {
+        return Err(ApiError::invalid("stop_sequences: each stop sequence must contain non-whitespace"));
+    }
     let user_id = user_id(&fields)?;
     Ok(Prompt { fields, max_tokens, is_stream, stop_sequences, form, thinking_budget, tokens, parts, user_id })
 }
@@ -248,7 +251,10 @@ fn form(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
             return Err(ApiError::invalid("tool_choice: forced tool use is not supported for this model."));
         }
         Some(("any", _)) => return Ok(Form::Tool(None)),
-        Some(("tool", Some(name))) => return Ok(Form::Tool(Some(name.to_owned()))),
+        Some(("tool", Some(name))) if has_tool(fields, name) => return Ok(Form::Tool(Some(name.to_owned()))),
+        Some(("tool", Some(name))) => {
+            return Err(ApiError::invalid(format!("Tool '{name}' not found in provided tools")));
+        }
         Some(("tool", None)) => return Err(ApiError::invalid("tool_choice.tool.name: Field required")),
         Some(("auto" | "none", _)) | None => {}
         Some((other, _)) => {
@@ -262,6 +268,16 @@ fn form(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     }
     let is_free = has_tools && !matches!(choice, Some(("none", _)));
     Ok(Form::Free { has_tools: is_free })
+}
+
+fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        name: Option<Cow<'a, str>>,
+    }
+    let tools = fields.get("tools").and_then(|raw| serde_json::from_str::<Vec<Named<'_>>>(raw.get()).ok());
+    tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
 }
 
 /// Returns the schema of structured output, by its present name or the one of the beta.
