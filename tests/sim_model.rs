@@ -7,11 +7,11 @@ use std::time::Duration;
 use claude_batch::clock::Instant;
 use claude_batch::domain::{Dimension, Money, RateLimits};
 use claude_batch::sim::config::{
-    Acceleration, Burst, Keys, Latency, LimitChange, OtherClient, OtherManner, OutputLengths, OutputRule, SimConfig,
-    UnknownModels,
+    Acceleration, Burst, Keys, Latency, LimitChange, Organizations, OtherClient, OtherManner, OutputLengths,
+    OutputRule, SimConfig, UnknownModels,
 };
 use claude_batch::sim::faults::{Draw, Fault, FaultPlan, FaultRule, StatusFault};
-use claude_batch::sim::model::{Arrival, Ending, Model, Request, Step};
+use claude_batch::sim::model::{Arrival, Ending, Model, Request, Step, Ticket};
 use claude_batch::sim::presets;
 use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
@@ -96,6 +96,48 @@ proptest! {
                 calls.push(Production { begin, end, tokens: tokens.into() });
                 last_let_in = now;
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_its_client_leaves_is_charged_up_to_the_token_it_was_at(
+        steps in prop::collection::vec((0_u64..3_000, 10_u32..400, 1_u64..1_000), 1..100),
+        otpm in 60_u32..20_000,
+        tokens_per_second in 5_u32..200,
+    ) {
+        let latency = Latency { tokens_per_second: tokens_per_second.into(), ..Latency::ZERO };
+        let config = SimConfig::new(presets::models())
+            .with_limits(RateLimits { otpm: Some(otpm), ..RateLimits::NONE })
+            .with_latency(latency)
+            .with_lengths(OutputLengths { mean: 0.0, per_prompt_token: 0.0, per_max_token: 1.0, sigma: 0.0 });
+        let mut api = Model::new(config);
+        let mut calls: Vec<Production> = Vec::new();
+        let mut charged = 0;
+        let mut now = Instant::ZERO;
+
+        for (wait_ms, tokens, gone_ms) in steps {
+            now = now + Duration::from_millis(wait_ms);
+            let plain = plain_output_level(otpm, &calls, now);
+            let level = api.level(MODEL, Dimension::OutputTokens, now).expect("a limit");
+            prop_assert!((level - plain).abs() < 0.01, "{} is not {}", level, plain);
+            let mut body: Value = serde_json::from_str(&prompt(3, tokens)).expect("JSON");
+            body["stream"] = json!(true);
+            let arrival = arrive(&mut api, &body.to_string(), now);
+            if status(&arrival) == 429 {
+                continue;
+            }
+            let gone = Duration::from_millis(gone_ms);
+            let (begin, left) = (now, now + gone);
+            api.finish(arrival.ticket, Ending::Left, left);
+            // The token that was begun is finished at once, so the slope ends where the client left.
+            let even = (gone.as_secs_f64() * f64::from(tokens_per_second)).min(f64::from(tokens));
+            let end = begin + Duration::from_secs_f64(even / f64::from(tokens_per_second));
+            let produced = (api.books().billed.output_tokens - charged) as f64;
+            prop_assert!((-0.001..=1.001).contains(&(produced - even)), "{} of {}", produced, even);
+            calls.push(Production { begin, end, tokens: even });
+            calls.push(Production { begin: end, end, tokens: produced - even });
+            charged = api.books().billed.output_tokens;
+            now = left;
         }
     }
 
@@ -440,6 +482,28 @@ fn a_bad_key_a_spend_cap_and_a_concurrency_cap_each_have_their_own_answer() {
 }
 
 #[test]
+fn each_organization_has_a_spend_cap_and_a_concurrency_cap_of_its_own() {
+    let config = SimConfig {
+        organizations: Organizations::PerKey,
+        max_concurrent: Some(1),
+        spend_cap: Some(Money::from_dollars(0.000_001)),
+        ..instant_answers(RateLimits::NONE)
+            .with_latency(Latency { first_token: Duration::from_secs(1), ..Latency::ZERO })
+    };
+    let mut api = Model::new(config);
+    let body = numbered(1);
+
+    let (first, ticket) = arrive_with(&mut api, "a", &body, 0);
+    let [(second, _), (other, _)] = ["a", "b"].map(|key| arrive_with(&mut api, key, &body, 0));
+    api.finish(ticket, Ending::Played, Instant::from_secs(1));
+    let [(spent, _), (fresh, _)] = ["a", "c"].map(|key| arrive_with(&mut api, key, &body, 2));
+
+    assert_eq!((first, second, other, spent, fresh), (200, 429, 200, 429, 200));
+    let refused = &api.books().refused;
+    assert_eq!((refused.get("concurrency"), refused.get("spend_cap")), (Some(&1), Some(&1)));
+}
+
+#[test]
 fn input_that_grows_too_fast_waits_for_the_next_minute() {
     let mut config = instant_answers(RateLimits::NONE);
     config.acceleration = Some(Acceleration { floor: 1_000, step: 1_000 });
@@ -634,7 +698,7 @@ struct Production {
 impl Production {
     /// Tokens out at a moment.
     fn by(&self, now: Instant) -> f64 {
-        let span = self.end.since(self.begin).as_secs_f64();
+        let span = self.end.since(self.begin).as_secs_f64().max(f64::MIN_POSITIVE);
         if now >= self.end { self.tokens } else { self.tokens * now.since(self.begin).as_secs_f64() / span }
     }
 }
@@ -642,7 +706,7 @@ impl Production {
 /// The level of an output bucket of a whole minute, from one change of slope to the next.
 fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let ends = calls.iter().flat_map(|call| [call.begin, call.end]);
-    let mut moments: Vec<Instant> = ends.filter(|at| *at < now).collect();
+    let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();
     moments.extend([Instant::ZERO, now]);
     moments.sort();
     let mut level = f64::from(otpm);
@@ -691,6 +755,14 @@ fn arrive(api: &mut Model, body: &str, now: Instant) -> Arrival {
 }
 
 /// What the API itself says that a prompt has.
+fn arrive_with(api: &mut Model, key: &'static str, body: &str, at_secs: u64) -> (u16, Ticket) {
+    let headers = header_map(&[("x-api-key", key), ("anthropic-version", "2023-06-01")]);
+    let request =
+        Request { method: &Method::POST, path: "/v1/messages", query: None, headers: &headers, body: body.as_bytes() };
+    let arrival = api.arrive(&request, Instant::from_secs(at_secs));
+    (status(&arrival), arrival.ticket)
+}
+
 fn input_tokens(body: &str) -> u64 {
     let mut api = Model::new(instant_answers(RateLimits::NONE));
     let arrival = arrive(&mut api, body, Instant::ZERO);

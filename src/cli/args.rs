@@ -9,6 +9,8 @@
 
 pub mod groups;
 pub mod layered;
+#[cfg(feature = "sim")]
+mod simulate;
 pub mod values;
 
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ use self::groups::{
     RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 use self::layered::{Layered, layered};
+#[cfg(feature = "sim")]
+pub use self::simulate::{Change, ChangeTo, Other, SimAnswerArgs, SimLimitArgs, SimulateArgs};
 use super::exit::TABLE;
 use crate::domain::{ErrorClass, Tier};
 
@@ -47,7 +51,8 @@ pub enum Command {
     Limits(LimitsArgs),
     /// Run a local server that behaves as the API does
     #[cfg(feature = "sim")]
-    Simulate(SimulateArgs),
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(Box<SimulateArgs>),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -68,6 +73,15 @@ const RESUME_HELP: &str = "\
 Examples:
   claude-batch resume prompts.errors.jsonl
   claude-batch resume prompts.errors.jsonl --only timeout,network";
+
+#[cfg(feature = "sim")]
+const SIMULATE_HELP: &str = "\
+Example:
+  claude-batch simulate --tier 2 --port 8787 --faults faults.json -v
+  then, in another terminal:
+  ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:8787
+
+GET /__sim/stats shows what it has seen and charged, POST /__sim/reset begins again. Ctrl-C stops it.";
 
 fn run_help() -> String {
     format!("{RUN_EXAMPLES}{TABLE}")
@@ -170,23 +184,6 @@ pub struct LimitsArgs {
     /// Only limits that hold for this model
     #[arg(short, long)]
     pub model: Option<String>,
-}
-
-/// Arguments of `simulate`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct SimulateArgs {
-    /// Port on the loopback address; 0 takes a free one [default: 8080]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<u16>,
-    /// File of faults to make, with their shares
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, alias = "simulate-faults")]
-    pub faults: Option<PathBuf>,
-    /// Tier whose limits it keeps [default: 1]
-    #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
-    pub tier: Option<Tier>,
-    /// Seed of everything random [default: 1]
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
 }
 
 /// All settings of one layer: typed flags, environment, profile or file.

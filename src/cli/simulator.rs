@@ -1,6 +1,11 @@
 //! The simulator as people start it: beside a rehearsal, in the same process, or by itself.
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod typed;
+mod watch;
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -8,6 +13,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::oneshot;
 
+use self::watch::Watch;
 use super::args::SimulateArgs;
 use super::config::TextFile;
 use super::config::world::World;
@@ -15,12 +21,13 @@ use super::exit::Exit;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
-use crate::runner::signals;
+use crate::runner::signals::{self, Interrupt};
 use crate::sim::config::SimConfig;
 use crate::sim::faults::FaultPlan;
 use crate::sim::model::Model;
 use crate::sim::presets;
 use crate::sim::server::SimServer;
+use crate::sim::transport::{SharedModel, lock};
 
 /// Port of a simulator that is started by itself.
 const PORT: u16 = 8080;
@@ -91,42 +98,56 @@ fn serve_until(
 /// What is wrong with the fault file, by line and field.
 pub fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
-    let config = SimConfig::new(models).with_seed(1);
+    let mut config = SimConfig::new(models).with_seed(1);
+    config.count_tokens_rpm = catalog.tier_table(tier).map(|table| table.count_tokens_rpm);
     let Some(file) = faults else { return Ok(config) };
     Ok(config.with_faults(FaultPlan::parse(&file.text, &file.path.display().to_string())?))
 }
 
 /// Serves until interrupted.
 pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
-    let catalog = Catalog::builtin();
-    let faults = match &args.faults {
-        Some(path) => {
-            let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
-            let text =
-                String::from_utf8(bytes).with_context(|| format!("--faults: {} is not UTF-8", path.display()))?;
-            Some(TextFile { path: path.clone(), text })
-        }
-        None => None,
-    };
-    let tier = args.tier.unwrap_or(Tier::One);
-    let config = config(&catalog, tier, faults.as_ref())?.with_seed(args.seed.unwrap_or(1));
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port.unwrap_or(PORT)));
+    let tier = args.limits.tier.unwrap_or(Tier::One);
+    let config = typed::config(args, tier, &Catalog::builtin(), world)?;
+    let journal = args.journal.as_deref().map(|path| world.resolve(path));
+    let watch = Watch::open(journal.as_deref(), args.verbose)?;
+    let journal_failed = watch.as_ref().map(Watch::failure).unwrap_or_default();
+    let mut model = Model::new(config);
+    if let Some(mut watch) = watch {
+        model.watch(move |line| watch.line(line));
+    }
+    let host = args.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = SocketAddr::new(host, args.port.unwrap_or(PORT));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut interrupts = signals::listen()?;
-        let model = Arc::new(Mutex::new(Model::new(config)));
-        let server = SimServer::start(address, model, RunClock::start())
-            .await
-            .with_context(|| format!("can't listen on {address}; choose another --port, or 0 for a free one"))?;
-        let url = server.url();
-        println!("simulated API on {url} (tier {}); any key will do; Ctrl-C stops it", tier.name());
-        println!("  ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier {} --base-url {url}", tier.name());
-        println!("  official SDKs: ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={url}");
-        loop {
-            match interrupts.recv().await {
-                Some(signals::Interrupt::Status) => {}
-                Some(signals::Interrupt::End(_)) | None => return Ok(Exit::Done),
-            }
-        }
-    })
+    runtime.block_on(serve_visibly(Arc::new(Mutex::new(model)), address, tier))?;
+    Ok(if journal_failed.load(Ordering::Relaxed) { Exit::Output } else { Exit::Done })
+}
+
+/// Serves, and says where; when interrupted, says what came.
+async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
+    let mut interrupts = signals::listen()?;
+    let clock = RunClock::start();
+    let server = SimServer::start(address, model.clone(), clock)
+        .await
+        .with_context(|| format!("can't listen on {address}; choose another --port, or 0 for a free one"))?;
+    announce(server.url(), tier);
+    let told = || eprintln!("simulated API: {}", watch::summary(&lock(&model).stats(clock.now()).books));
+    while let Some(Interrupt::Status) = interrupts.recv().await {
+        told();
+    }
+    told();
+    Ok(())
+}
+
+/// Says where it is and how to get there, in one piece: whoever starts it from a script waits for the first line.
+fn announce(url: &str, tier: Tier) {
+    let tier = tier.name();
+    let text = format!(
+        "simulated API on {url} (tier {tier}); Ctrl-C stops it\n  \
+         claude-batch   ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier {tier} --base-url {url}\n  \
+         official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={url}\n  \
+         what it saw    curl {url}/__sim/stats\n"
+    );
+    let mut out = std::io::stdout().lock();
+    // It serves whether or not somebody reads this.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -143,6 +143,8 @@ pub struct SimModel {
     pub display_name: Arc<str>,
     /// Date of release, RFC 3339.
     pub created_at: Arc<str>,
+    /// When it will be taken away, RFC 3339; such a model counts as deprecated.
+    pub retires_at: Option<Arc<str>>,
     /// Who shares its limits.
     pub class: ModelClass,
     /// Limits of that class.

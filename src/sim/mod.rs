@@ -17,18 +17,24 @@
 //! | output counts while it is produced; `max_tokens` does not matter | Docs, Rate limits, from 2026-02-19 |
 //! | `max_tokens` counts at the start, corrected at the end ([`config::OutputRule::MaxTokensUpFront`]) | Docs, Rate limits, to 2026-02-18 |
 //! | rate headers with every message and on its 429s: limit per minute, what is left (tokens to the nearest thousand), time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
+//! | `anthropic-ratelimit-tokens-…` is the sum of input and output | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | `retry-after` in whole seconds; an earlier try fails | Docs, Rate limits, 2026-08-22 |
+//! | limits by tier, those to 2026-06-25 and those of today, with the request limit of `count_tokens` | Docs, Rate limits, 2026-01-15 to 2026-10-08 (the catalog) |
 //! | 429 for growth (`ramp_limit_exceeded`), for open requests (without rate headers), for the spend cap (without `retry-after`) | Docs, Errors, 2026-10; Rate limits, 2026-08-22; reports of users |
-//! | `count_tokens` has a request limit of its own | Docs, Token counting, 2026-08-22 |
+//! | `count_tokens` has a request limit of its own, is free, ignores caching and takes the fields of a prompt only | Docs, Token counting, 2026-08-22; API reference, 2026-10 |
 //! | error bodies with type, details and request id; the request id stands in head and body | Docs, Errors, 2026-10 |
+//! | ids of request, organization and workspace in every head of the API, none in those of the network before it | Docs, API overview, 2026-08 and 2026-10; release notes, 2026-08-11 |
+//! | unknown query parameters are ignored; unknown paths are a 404, wrong methods a 405 | clients of Anthropic's own (`?beta=true`), 2026-11; answers seen |
 //! | both ways to send a key; version required; the versions 2023-06-01 and 2026-10-21, the latter without sampling parameters | Docs, Versions, 2026-10 |
-//! | 400 for unknown fields, prompts over the window, `max_tokens` over the model's, prefill, sampling, thinking and forced tools where a model does not take them; 404 for unknown models; 413 over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
+//! | 400 for unknown fields, prompts over the window, `max_tokens` over the model's, prefill, sampling, thinking and forced tools where a model does not take them, tools without name or schema, empty texts and stop sequences, cache lifetimes out of order; 404 for unknown and retired models; 413 over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
 //! | stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
 //! | a refusal before any output costs nothing and counts against limits | Docs, Refusals and fallback, 2026-08 |
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
-//! | events of a stream, their order, and errors inside it | Docs, Streaming messages, 2026-08-22 |
-//! | prompt caching: breakpoints (four, explicit or automatic), least length, lifetimes, look-back of 20 blocks, readable once the first answer has begun, prices, filling the cache by `max_tokens` 0 | Docs, Prompt caching, 2026-08-22 |
-//! | lists of models with pages; limits of the organization for administrators' keys | API reference, 2026-10 |
+//! | any other error of the tables (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and what the network before the API does: on order, by a fault file | Docs, Errors, 2026-10; reports of users |
+//! | events of a stream, their order, pings, text, thinking, signature and tool input, the count of output at the end, and errors inside it | Docs, Streaming messages, 2026-08-22 |
+//! | prompt caching: breakpoints (four, explicit or automatic), least length, lifetimes, renewal by reading, look-back of 20 blocks, readable once the first answer has begun, the messages apart for another tool choice, thinking or effort, prices, filling the cache by `max_tokens` 0 | Docs, Prompt caching, 2026-08-22 |
+//! | lists of models with pages, lifecycle and capabilities; limits of the organization for administrators' keys, all, by model or by kind | API reference, 2026-10 |
+//! | prices by kind of token, and the higher ones of Haiku 5.5 over 100,000 tokens | Docs, Pricing, 2026-10 |
 //!
 //! # Chosen where the API says nothing
 //!
@@ -44,16 +50,28 @@
 //! | the client of a plain call leaves | the call runs to its end and is charged |
 //! | the client of a stream leaves | output stops there; what was produced is charged |
 //! | both key headers are there | `x-api-key` counts |
+//! | what comes first when a request is wrong in several ways | path, key, version, betas, faults on order, body, limits |
+//! | a body over 32 MB | JSON, as the API would say it; a page of HTML comes on order |
+//! | faults on order | strike messages only |
 //! | a key without administrator's rights asks for limits | 403 |
 //! | time to answer, length of answers | [`config::Latency`], [`config::OutputLengths`] |
 //!
 //! # Not modelled
 //!
-//! Message Batches, files and the beta endpoints; workspaces and their limits; service tiers, `speed: fast` and
-//! `inference_geo` (accepted, served as standard); which betas exist (anything that looks like one is taken) and what
-//! they change; server tools; citations; compressed request bodies; images and PDFs by their size (an image counts 1,500
-//! tokens); hidden thinking of models that always think; limits on schemas, stop sequences and the number of messages;
-//! `Message` fields that are not known are let through inside messages and blocks; time-outs of the API itself.
+//! - Endpoints: Message Batches, files and the betas'; limits of workspaces, batches, files, skills and web search, and
+//!   pages of limits; CORS.
+//! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted and served as standard, at the standard
+//!   price; which betas exist (anything that looks like one is taken) and what they change, fallbacks among them; what
+//!   the version 2026-10-21 refuses besides sampling (documents of assistants, citations of users); compressed bodies
+//!   (refused as an encoding that is not supported); unknown fields inside messages and blocks are let through; limits
+//!   on schemas, stop sequences and the number of messages, images and pages.
+//! - Answers: server tools, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
+//!   thinking of models that always think; time-outs of the API itself.
+//! - Tokens: the tokenizers' difference (one skew for all models), images and PDFs by their size (an image counts 1,500),
+//!   the hidden prompt of tools by model (346 for all).
+//! - Limits: the limit of a workspace as the stricter one in the `tokens` headers; priority and fast headers; the month
+//!   that ends a spend cap; spend limits set by the user (on order).
+//! - Caching: what web search, citations, images and speed change in it.
 
 pub mod config;
 pub mod faults;

@@ -39,6 +39,9 @@ const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, .
 /// Sonnet 5.5: no forced tools.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
 
+/// Models with a date of retirement. Source: API documentation, "Model deprecations" (2026-10).
+const RETIRING: &[(&str, &str)] = &[("claude-sonnet-4-5-20250929", "2026-11-30T00:00:00Z")];
+
 const M: u64 = 1_000_000;
 
 #[rustfmt::skip]
@@ -88,6 +91,7 @@ pub fn models() -> Vec<SimModel> {
             aliases: line.alias.map(Arc::from).into_iter().collect(),
             display_name: Arc::from(line.name),
             created_at: Arc::from(format!("{}T00:00:00Z", line.released)),
+            retires_at: RETIRING.iter().find(|(id, _)| *id == line.id).map(|(_, at)| Arc::from(*at)),
             class: ModelClass(Arc::from(line.class)),
             limits: RateLimits::new(1_000, 450_000, 90_000),
             context_tokens: line.context,

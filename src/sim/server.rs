@@ -30,7 +30,7 @@ use crate::clock::{Instant, RunClock};
 use crate::provider::ReplyHead;
 
 use super::config::SimConfig;
-use super::model::{Arrival, MAX_BODY_BYTES, Model, Request, Step};
+use super::model::{Arrival, MAX_BODY_BYTES, Model, Request, Step, Unread};
 use super::transport::{OpenCall, SharedModel, lock};
 
 /// Time that bytes before a reset have to reach the wire.
@@ -108,7 +108,7 @@ struct Stage {
 
 async fn answer(State(stage): State<Stage>, ConnectInfo(cut): ConnectInfo<Cut>, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = collect(body).await else { return Response::new(Body::empty()) };
+    let body = collect(body).await.unwrap_or(Err(Unread::Broken));
     let now = stage.clock.now();
     match (parts.uri.path(), &parts.method) {
         ("/__sim/stats", &http::Method::GET) => return json(&lock(&stage.model).stats(now)),
@@ -118,18 +118,16 @@ async fn answer(State(stage): State<Stage>, ConnectInfo(cut): ConnectInfo<Cut>, 
         }
         _ => {}
     }
-    let mut arrival = match &body {
-        Some(body) => {
-            let request = Request {
-                method: &parts.method,
-                path: parts.uri.path(),
-                query: parts.uri.query(),
-                headers: &parts.headers,
-                body,
-            };
-            lock(&stage.model).arrive(&request, now)
-        }
-        None => lock(&stage.model).arrive_too_large(now),
+    let request = Request {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        headers: &parts.headers,
+        body: body.as_deref().unwrap_or_default(),
+    };
+    let mut arrival = match body {
+        Ok(_) => lock(&stage.model).arrive(&request, now),
+        Err(why) => lock(&stage.model).arrive_unread(&request, why, now),
     };
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
     wait(&stage.clock, arrival.head_at).await;
@@ -178,9 +176,8 @@ async fn wait(clock: &RunClock, at: Instant) {
     }
 }
 
-/// Reads a body; `None` when it is too large, after the rest of it has been read and dropped, so that the client gets
-/// to read the answer.
-async fn collect(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
+/// Reads a body. Of one that is too large the rest is read and dropped, so that the client gets to read the answer.
+async fn collect(mut body: Body) -> Result<Result<Bytes, Unread>, axum::Error> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let mut total = 0;
@@ -197,9 +194,9 @@ async fn collect(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
         }
     }
     if total > MAX_BODY_BYTES {
-        return Ok(None);
+        return Ok(Err(Unread::TooLarge));
     }
-    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
+    Ok(Ok(if all.is_empty() { first } else { all.freeze() }))
 }
 
 /// A body that comes as the model says.
@@ -220,7 +217,9 @@ impl http_body::Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. }) => *at,
-            Some(Step::Reset { at }) => *at + FLUSH,
+            // Counted from here, since a machine under load comes late: without a pause the bytes never leave.
+            Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
+            Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,
             None => {
                 this.end();

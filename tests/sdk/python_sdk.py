@@ -119,7 +119,23 @@ class Lists(unittest.TestCase):
         model = client().models.retrieve(MODEL)
 
         self.assertEqual((model.id, model.type), ("claude-haiku-4-5-20251001", "model"))
-        self.assertEqual(model.created_at.year, 2025)
+        self.assertEqual((model.created_at.year, model.lifecycle, model.line), (2025, "active", "haiku"))
+        self.assertTrue(model.capabilities.thinking.types.enabled.supported)
+        self.assertFalse(model.capabilities.thinking.types.adaptive.supported)
+
+    def test_limits_of_the_organization(self):
+        admin = anthropic.Anthropic(base_url=URL, api_key="sk-ant-admin-simulated")
+
+        limits = list(admin.organization.rate_limits.list(model=MODEL))
+
+        self.assertEqual([limit.group.type for limit in limits], ["model_group"])
+        self.assertIn(MODEL, limits[0].models)
+        self.assertEqual(limits[0].limits[0].value, 10_000)
+
+    def test_count_tokens_takes_no_max_tokens(self):
+        messages = [{"role": "user", "content": "Capital of France?"}]
+        with self.assertRaisesRegex(anthropic.BadRequestError, "max_tokens: Extra inputs are not permitted"):
+            client().messages.count_tokens(model=MODEL, messages=messages, extra_body={"max_tokens": 5})
 
 
 class Errors(unittest.TestCase):

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Instant;
+use crate::domain::Money;
+use crate::sim::config::Organizations;
 use crate::sim::faults::{Fault, StatusFault};
 
 use super::answer::{self, Answer};
@@ -116,10 +118,11 @@ impl Model {
 
     /// Lets a request in, or says with which 429 it is refused.
     fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
-        if self.config.spend_cap.is_some_and(|cap| self.books.billed_money >= cap) {
+        let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
+        if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
             return Err(Box::new(spend_cap_reached()));
         }
-        if self.config.max_concurrent.is_some_and(|most| self.books.in_flight >= u64::from(most)) {
+        if self.config.max_concurrent.is_some_and(|most| self.open_of(account.0) >= u64::from(most)) {
             let error = ApiError::new(429, CONCURRENCY);
             return Err(Box::new(Stop::Refused {
                 error,
@@ -139,6 +142,16 @@ impl Model {
             limits.charge_refused();
         }
         Err(Box::new(refuse(refusal, account)))
+    }
+
+    /// Returns the open requests of an organization.
+    fn open_of(&self, organization: u64) -> u64 {
+        match self.config.organizations {
+            Organizations::One => self.books.in_flight,
+            Organizations::PerKey => {
+                self.calls.values().filter(|call| call.is_open && call.account.0 == organization).count() as u64
+            }
+        }
     }
 
     /// Takes one request of a limit that counts nothing else.

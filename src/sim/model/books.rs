@@ -144,6 +144,14 @@ impl Books {
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
+    /// Returns a copy without what is kept for each body, which only the books need, and which can be large.
+    pub(super) fn figures(&mut self) -> Self {
+        let bodies = std::mem::take(&mut self.bodies);
+        let figures = self.clone();
+        self.bodies = bodies;
+        figures
+    }
+
     /// Returns 429s over all reasons.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()

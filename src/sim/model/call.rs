@@ -173,6 +173,9 @@ impl Model {
         let model = &self.config.models[call.model];
         let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);
         let money = long.or(model.price).map_or(Money::ZERO, |price| price_of(usage, &price));
+        if self.config.spend_cap.is_some() {
+            *self.spent.entry(call.account.0).or_insert(Money::ZERO) += money;
+        }
         self.books.bill(call.body, call.user_id.as_deref(), usage, money);
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }

@@ -38,6 +38,7 @@ impl Model {
         let caller = self.authenticate(request.headers)?;
         let version = version(request.headers)?;
         betas(request.headers)?;
+        encoding(request.headers)?;
         match (path, request.method) {
             ("/v1/messages", &Method::POST) => self.message(request, request_id, caller.organization, version, now),
             ("/v1/messages/count_tokens", &Method::POST) => {
@@ -89,7 +90,7 @@ impl Model {
     ) -> Result<Arrival, Box<Stop>> {
         self.arrivals += 1;
         let fields = Fields::read(request.body)?;
-        let name = validate::model_name(&fields)?;
+        let name = validate::model_name(&fields, Endpoint::Messages)?;
         let content = fields.content_hash(self.config.seed);
         self.line.model(&name, content.end());
         let rule = self.draw_fault(request.body, content.end(), &name, now);
@@ -113,7 +114,8 @@ impl Model {
         version: &str,
     ) -> Result<Arrival, Box<Stop>> {
         let fields = Fields::read(request.body)?;
-        let name = validate::model_name(&fields)?;
+        let name = validate::model_name(&fields, Endpoint::CountTokens)?;
+        self.line.model(&name, fields.content_hash(self.config.seed).end());
         let Some(at) = self.find_model(&name) else { return Err(unknown(&name).into()) };
         let skew = self.config.token_skew;
         let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::CountTokens, skew)?;
@@ -172,6 +174,15 @@ fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+/// Refuses bodies that are compressed: the API takes some, this does not.
+fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(http::header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
+        None | Some(b"" | b"identity") => Ok(()),
+        Some(_) => Err(ApiError::invalid("The content-encoding of the request body is not supported.")
+            .with_code("request_body_encoding_unsupported")),
+    }
 }
 
 fn is_beta(beta: &str) -> bool {

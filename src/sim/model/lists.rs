@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::RateLimits;
-use crate::sim::config::SimModel;
+use crate::sim::config::{ModelTraits, SimModel};
 
 use super::endpoints::{Caller, unknown};
 use super::errors::ApiError;
@@ -59,8 +59,10 @@ impl Model {
             Some(name) => Some(self.class_of[*self.models.get(&*name).ok_or_else(|| unknown(&name))?]),
             None => None,
         };
+        let kind = parameter(query, "group_type");
         let groups: Vec<Value> = (0..self.classes.len())
             .filter(|class| wanted.is_none_or(|wanted| wanted == *class))
+            .filter(|class| kind.as_ref().is_none_or(|kind| kind == group_type(*class)))
             .map(|class| self.group(class))
             .collect();
         Ok(json!({ "data": groups, "next_page": null }))
@@ -68,36 +70,44 @@ impl Model {
 
     fn group(&self, class: usize) -> Value {
         let name = &*self.classes[class].name.0;
-        let models: Vec<&str> = self
-            .config
-            .models
-            .iter()
-            .zip(&self.class_of)
-            .filter(|(_, own)| **own == class)
-            .map(|(model, _)| &*model.id)
-            .collect();
-        let (kind, models) =
-            if class == TOKEN_COUNT { ("token_count", Value::Null) } else { ("model_group", json!(models)) };
+        let members = self.config.models.iter().zip(&self.class_of).filter(|(_, own)| **own == class);
+        let members: Vec<&SimModel> = members.map(|(model, _)| model).collect();
+        let names = members.iter().flat_map(|model| std::iter::once(&model.id).chain(&model.aliases));
+        let names: Vec<&str> = names.map(|name| &**name).collect();
+        let models = if class == TOKEN_COUNT { Value::Null } else { json!(names) };
+        let counts_cache_reads = members.iter().any(|model| model.counts_cache_reads);
         let id = |prefix: &str| format!("{prefix}_01{:016x}", Hash::new(3).bytes(name.as_bytes()).end());
         json!({
             "type": "rate_limit",
             "id": id("rl"),
-            "group": { "type": kind, "id": id("rlg"), "display_name": name },
+            "group": { "type": group_type(class), "id": id("rlg"), "display_name": display_name(name) },
             "models": models,
-            "limits": limiters(self.classes[class].limits),
+            "limits": limiters(self.classes[class].limits, counts_cache_reads),
         })
     }
 }
 
-fn limiters(limits: RateLimits) -> Vec<Value> {
-    [
-        ("requests_per_minute", limits.rpm),
-        ("input_tokens_per_minute_cache_aware", limits.itpm),
-        ("output_tokens_per_minute", limits.otpm),
-    ]
-    .into_iter()
-    .filter_map(|(kind, value)| Some(json!({ "type": kind, "value": value? })))
-    .collect()
+fn group_type(class: usize) -> &'static str {
+    if class == TOKEN_COUNT { "token_count" } else { "model_group" }
+}
+
+/// Returns a class's name for people: `haiku-4.5` is `Claude Haiku 4.5`.
+fn display_name(class: &str) -> String {
+    let mut name = String::from(if class == "token-count" { "" } else { "Claude" });
+    for word in class.trim_start_matches("claude-").split('-') {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        name.extend((!name.is_empty()).then_some(' ').into_iter().chain(first).chain(letters));
+    }
+    name
+}
+
+fn limiters(limits: RateLimits, counts_cache_reads: bool) -> Vec<Value> {
+    let input = if counts_cache_reads { "input_tokens_per_minute" } else { "input_tokens_per_minute_cache_aware" };
+    [("requests_per_minute", limits.rpm), (input, limits.itpm), ("output_tokens_per_minute", limits.otpm)]
+        .into_iter()
+        .filter_map(|(kind, value)| Some(json!({ "type": kind, "value": value? })))
+        .collect()
 }
 
 fn describe(model: &SimModel) -> Value {
@@ -109,9 +119,37 @@ fn describe(model: &SimModel) -> Value {
         "created_at": &*model.created_at,
         "max_input_tokens": model.context_tokens,
         "max_tokens": model.max_output_tokens,
-        "lifecycle": "active",
+        "lifecycle": if model.retires_at.is_some() { "deprecated" } else { "active" },
         "line": line,
-        "retires_at": null,
+        "deprecated_at": null,
+        "retires_at": model.retires_at.as_deref(),
+        "capabilities": capabilities(&model.traits),
+    })
+}
+
+/// Returns what a model can do. Thinking follows the model; that every model has the rest is unconfirmed.
+fn capabilities(traits: &ModelTraits) -> Value {
+    let yes = json!({ "supported": true });
+    let is = |supported: bool| json!({ "supported": supported });
+    json!({
+        "batch": yes,
+        "citations": yes,
+        "code_execution": yes,
+        "context_management": { "supported": true, "clear_thinking_20251015": yes, "clear_tool_uses_20250919": yes },
+        "effort": { "supported": true, "low": yes, "medium": yes, "high": yes, "max": yes },
+        "image_input": yes,
+        "pdf_input": yes,
+        "server_tools": { "supported": true, "code_execution": yes, "web_search": yes },
+        "structured_outputs": yes,
+        "thinking": {
+            "supported": true,
+            "types": {
+                "adaptive": is(traits.allows_thinking_adaptive),
+                "between_tools": yes,
+                "disabled": is(traits.allows_thinking_disabled),
+                "enabled": is(traits.allows_thinking_enabled),
+            },
+        },
     })
 }
 

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::clock::Instant;
-use crate::domain::{Dimension, ModelClass, RateLimits};
+use crate::domain::{Dimension, ModelClass, Money, RateLimits};
 use crate::provider::ReplyHead;
 
 use super::config::SimConfig;
@@ -71,6 +71,15 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// The body.
     pub body: &'a [u8],
+}
+
+/// Why a body never came whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is longer than [`MAX_BODY_BYTES`].
+    TooLarge,
+    /// It broke off, or was sent in a way that can't be read.
+    Broken,
 }
 
 /// The name of a call between its arrival and its end.
@@ -131,6 +140,8 @@ pub struct Model {
     events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     events_so_far: u64,
     calls: HashMap<u64, Call>,
+    /// What each organization was charged, where a cap asks for it.
+    spent: HashMap<u64, Money>,
     cache: cache::Cache,
     fired: Vec<u64>,
     books: Books,
@@ -154,6 +165,7 @@ impl Model {
             events: BinaryHeap::new(),
             events_so_far: 0,
             calls: HashMap::new(),
+            spent: HashMap::new(),
             cache: cache::Cache::default(),
             fired: vec![0; config.faults.rules.len()],
             books: Books::default(),
@@ -196,6 +208,7 @@ impl Model {
         self.advance(now);
         self.books = Books::default();
         self.calls.clear();
+        self.spent.clear();
         self.accounts.clear();
         self.cache = cache::Cache::default();
         self.fired.fill(0);
@@ -207,7 +220,7 @@ impl Model {
     pub fn stats(&mut self, now: Instant) -> Stats {
         let limits = self.utilisation(now);
         let seconds = self.now.since(self.books_since).as_secs_f64();
-        Stats { seconds, books: self.books.clone(), limits }
+        Stats { seconds, books: self.books.figures(), limits }
     }
 
     /// Returns the level of a limit of the only organization, in tokens, at `now`; `None` without a limit.
@@ -245,29 +258,33 @@ impl Model {
     /// Says what will come of a request that arrives at `now`.
     pub fn arrive(&mut self, request: &Request<'_>, now: Instant) -> Arrival {
         if request.body.len() > MAX_BODY_BYTES {
-            return self.arrive_too_large(now);
+            return self.arrive_unread(request, Unread::TooLarge, now);
         }
-        let request_id = self.receive(now);
-        self.line.note(|line| {
-            line.method = request.method.to_string();
-            request.path.clone_into(&mut line.path);
-        });
+        let request_id = self.receive(request, now);
         let answer = self.answer(request, &request_id, self.now);
         let arrival = answer.unwrap_or_else(|stop| self.stop(*stop, &request_id, self.now));
         self.tell(arrival, &request_id)
     }
 
-    /// Says what will come of a request whose body is longer than [`MAX_BODY_BYTES`].
-    pub fn arrive_too_large(&mut self, now: Instant) -> Arrival {
-        let request_id = self.receive(now);
-        let stop: Box<refusal::Stop> = ApiError::new(413, errors::usual_message(413)).into();
+    /// Says what will come of a request whose body can't be had; the one in `request` is not looked at.
+    pub fn arrive_unread(&mut self, request: &Request<'_>, why: Unread, now: Instant) -> Arrival {
+        let request_id = self.receive(request, now);
+        let error = match why {
+            Unread::TooLarge => ApiError::new(413, errors::usual_message(413)),
+            Unread::Broken => ApiError::invalid("The request body could not be read."),
+        };
+        let stop: Box<refusal::Stop> = error.into();
         let arrival = self.stop(*stop, &request_id, self.now);
         self.tell(arrival, &request_id)
     }
 
     /// Counts a request and gives it an id.
-    fn receive(&mut self, now: Instant) -> String {
+    fn receive(&mut self, request: &Request<'_>, now: Instant) -> String {
         self.advance(now);
+        self.line.note(|line| {
+            line.method = request.method.to_string();
+            request.path.clone_into(&mut line.path);
+        });
         self.serial += 1;
         self.books.requests += 1;
         reply::id("req_01", self.config.seed ^ 0x7265_715f, self.serial)

@@ -145,6 +145,9 @@ impl Model {
         if let Ok(value) = HeaderValue::try_from(organization_id(organization)) {
             headers.insert("anthropic-organization-id", value);
         }
+        if let Ok(value) = HeaderValue::try_from(workspace_id(organization)) {
+            headers.insert("anthropic-workspace-id", value);
+        }
         headers.insert(http::header::SERVER, HeaderValue::from_static("cloudflare"));
         headers
     }
@@ -190,6 +193,11 @@ pub(super) fn organization_id(organization: u64) -> String {
         low >> 52,
         low & 0xFFFF_FFFF_FFFF
     )
+}
+
+/// Returns the id of an organization's only workspace.
+fn workspace_id(organization: u64) -> String {
+    format!("wrkspc_01{:016x}", Hash::new(organization).word(4).end())
 }
 
 fn http_date(wall: jiff::Timestamp, ahead: Duration) -> String {

@@ -107,11 +107,27 @@ pub(super) struct Block<'a> {
 /// A cache breakpoint.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct CacheControl<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     ttl: Option<Cow<'a, str>>,
 }
 
 impl CacheControl<'_> {
+    /// Refuses kinds and lifetimes that there are not; `name` is where it stands.
+    pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
+        match (self.kind.as_deref(), self.ttl.as_deref()) {
+            (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
+            (None, _) => Err(ApiError::invalid(format!("{name}.type: Field required"))),
+            (Some("ephemeral"), Some(_)) => {
+                Err(ApiError::invalid(format!("{name}.ephemeral.ttl: Input should be '5m' or '1h'")))
+            }
+            (Some(other), _) => Err(ApiError::invalid(format!(
+                "{name}: Input tag '{other}' found using 'type' does not match any of the expected tags: 'ephemeral'"
+            ))),
+        }
+    }
+
     /// Returns whether it asks for an hour.
     pub(super) fn is_hour(&self) -> bool {
         self.ttl.as_deref() == Some("1h")
@@ -194,12 +210,32 @@ impl Parts for Keep {
 pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize, ApiError> {
     #[derive(Deserialize)]
     struct Tool<'a> {
+        #[serde(borrow, rename = "type", default)]
+        kind: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        name: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        input_schema: Option<&'a RawValue>,
         #[serde(borrow, default)]
         cache_control: Option<CacheControl<'a>>,
     }
     let tools: Vec<&RawValue> = read_raw(raw, "tools", "a valid list")?;
     for (at, raw) in tools.iter().enumerate() {
         let tool: Tool<'_> = read_raw(raw, &format!("tools.{at}"), "a valid dictionary")?;
+        // Tools of the server have a type of their own, and bring the rest with it.
+        if matches!(tool.kind.as_deref(), None | Some("custom")) {
+            let missing = match (&tool.name, tool.input_schema) {
+                (None, _) => Some("name"),
+                (_, None) => Some("input_schema"),
+                _ => None,
+            };
+            if let Some(missing) = missing {
+                return Err(ApiError::invalid(format!("tools.{at}.custom.{missing}: Field required")));
+            }
+        }
+        if let Some(control) = &tool.cache_control {
+            control.check(&format!("tools.{at}.cache_control"))?;
+        }
         let hidden = if at == 0 { tokens::TOOLS } else { 0 };
         parts.part(raw, tokens::of_text(raw.get()) + hidden, tool.cache_control.as_ref());
     }
@@ -224,8 +260,13 @@ pub(super) fn walk_content(
     for (at, raw) in blocks.iter().enumerate() {
         let block: Block<'_> = serde_json::from_str(raw.get())
             .map_err(|_| ApiError::invalid(format!("{}.{at}.type: Field required", name())))?;
+        if let Some(control) = &block.cache_control {
+            control.check(&format!("{}.{at}.cache_control", name()))?;
+        }
         if block.kind == "text" && block.text.as_deref().is_none_or(str::is_empty) {
-            return Err(ApiError::invalid("messages: text content blocks must be non-empty"));
+            let section = name();
+            let section = section.split('.').next().unwrap_or_default();
+            return Err(ApiError::invalid(format!("{section}: text content blocks must be non-empty")));
         }
         let own = if at == 0 { extra } else { 0 };
         parts.part(raw, block.tokens(raw) + own, block.cache_control.as_ref());

@@ -10,15 +10,21 @@ use super::hash::Hash;
 /// Nesting at which optional things are left out and lists are empty, so that a recursive schema ends.
 const DEEP: u32 = 6;
 
+/// Values made at most, so that a schema that asks for more than an answer could hold ends: the rest is `null`.
+const MOST_VALUES: u32 = 20_000;
+/// Items of a list and letters of a text at most, whatever the schema asks for.
+const MOST_ITEMS: u64 = 20_000;
+
 /// Returns a value that fits `schema`, chosen by `seed`.
 pub(super) fn example(schema: &Value, seed: u64) -> Value {
-    Maker { root: schema, hash: Hash::new(seed), count: 0 }.value(schema, 0)
+    Maker { root: schema, hash: Hash::new(seed), count: 0, made: 0 }.value(schema, 0)
 }
 
 struct Maker<'a> {
     root: &'a Value,
     hash: Hash,
     count: u64,
+    made: u32,
 }
 
 impl<'a> Maker<'a> {
@@ -28,7 +34,8 @@ impl<'a> Maker<'a> {
     }
 
     fn value(&mut self, schema: &'a Value, depth: u32) -> Value {
-        if depth > 4 * DEEP {
+        self.made += 1;
+        if depth > 4 * DEEP || self.made > MOST_VALUES {
             return Value::Null;
         }
         if let Some(value) = schema.get("const") {
@@ -98,7 +105,7 @@ impl<'a> Maker<'a> {
         let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
         let most = schema.get("maxItems").and_then(Value::as_u64).unwrap_or(u64::MAX).max(least);
         let wanted = if depth >= DEEP { 0 } else { 1 + self.pick(3) };
-        let count = wanted.clamp(least, most);
+        let count = wanted.clamp(least, most).min(MOST_ITEMS);
         match schema.get("items") {
             Some(items) => Value::Array((0..count).map(|_| self.value(items, depth + 1)).collect()),
             None => Value::Array(vec![Value::Null; count as usize]),
@@ -122,7 +129,7 @@ impl<'a> Maker<'a> {
         if !fixed.is_empty() {
             return json!(fixed);
         }
-        let least = schema.get("minLength").and_then(Value::as_u64).unwrap_or(0) as usize;
+        let least = schema.get("minLength").and_then(Value::as_u64).unwrap_or(0).min(MOST_ITEMS) as usize;
         let most = schema.get("maxLength").and_then(Value::as_u64).unwrap_or(64).max(least as u64) as usize;
         let words = ["clear", "first answer", "a short text", "open", "the third item"];
         let mut text = words[self.pick(words.len() as u64) as usize].to_owned();
@@ -130,6 +137,8 @@ impl<'a> Maker<'a> {
             text.push_str(" more");
         }
         text.truncate(most);
+        // A long text is worth as much as many values.
+        self.made = self.made.saturating_add(text.len() as u32 / 8);
         json!(text)
     }
 
@@ -214,6 +223,19 @@ mod tests {
             assert_eq!((made["at"].as_str(), &made["kind"]), (Some("2026-03-14"), &json!(7)));
             assert!(made["note"]["ok"].is_boolean());
         }
+    }
+
+    #[test]
+    fn a_schema_that_asks_for_more_than_an_answer_holds_ends() {
+        let mut deep = json!({"type": "string", "minLength": u64::MAX});
+        for _ in 0..12 {
+            deep = json!({"type": "array", "items": deep, "minItems": 9});
+        }
+        let wide = json!({"type": "array", "minItems": u64::MAX});
+
+        let [deep, wide] = [deep, wide].map(|schema| example(&schema, 3).to_string());
+
+        assert!(deep.len() < 1 << 20 && wide.len() < 1 << 20, "{} and {}", deep.len(), wide.len());
     }
 
     #[test]

@@ -49,6 +49,24 @@ const FIELDS: &[&str] = &[
     "thread",
 ];
 
+/// Fields of a body whose tokens are counted. Source: API reference, "Count tokens" (2026-10).
+const COUNT_FIELDS: &[&str] = &[
+    "model",
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "cache_control",
+    "speed",
+    "context_management",
+    "mcp_servers",
+    "compaction",
+    "thread",
+];
+
 /// Breakpoints of a request at most.
 const BREAKPOINTS: usize = 4;
 
@@ -99,8 +117,12 @@ pub(super) enum Form {
 }
 
 /// Returns the model's name in a body.
-pub(super) fn model_name<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
-    if let Some((unknown, _)) = fields.0.iter().find(|(name, _)| !FIELDS.contains(&&**name)) {
+pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<Cow<'a, str>, ApiError> {
+    let known = match endpoint {
+        Endpoint::Messages => FIELDS,
+        Endpoint::CountTokens => COUNT_FIELDS,
+    };
+    if let Some((unknown, _)) = fields.0.iter().find(|(name, _)| !known.contains(&&**name)) {
         return Err(ApiError::invalid(format!("{unknown}: Extra inputs are not permitted")));
     }
     let Text(name) = required(fields, "model", "a valid string")?;
@@ -127,7 +149,10 @@ pub(super) fn read<'a>(
         return Err(ApiError::invalid(format!("prompt is too long: {tokens} tokens > {most} maximum")));
     }
     let stops: Option<Vec<Text<'a>>> = fields.read_as("stop_sequences", "a valid list")?;
-    let stop_sequences = stops.unwrap_or_default().into_iter().map(|Text(text)| text).collect();
+    let stop_sequences: Vec<Cow<'a, str>> = stops.unwrap_or_default().into_iter().map(|Text(text)| text).collect();
+    if stop_sequences.iter().any(|stop| stop.trim().is_empty()) {
+        return Err(ApiError::invalid("stop_sequences: each stop sequence must contain non-whitespace"));
+    }
     let user_id = user_id(&fields)?;
     Ok(Prompt { fields, max_tokens, is_stream, stop_sequences, form, thinking_budget, tokens, parts, user_id })
 }
@@ -138,7 +163,8 @@ fn required<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str, expected: &
 
 fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {
     if endpoint == Endpoint::CountTokens {
-        return Ok(1);
+        // No answer is made, so no budget can be too large for it.
+        return Ok(u64::MAX);
     }
     let asked: i64 = required(fields, "max_tokens", "a valid integer")?;
     let asked = u64::try_from(asked)
@@ -225,7 +251,10 @@ fn form(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
             return Err(ApiError::invalid("tool_choice: forced tool use is not supported for this model."));
         }
         Some(("any", _)) => return Ok(Form::Tool(None)),
-        Some(("tool", Some(name))) => return Ok(Form::Tool(Some(name.to_owned()))),
+        Some(("tool", Some(name))) if has_tool(fields, name) => return Ok(Form::Tool(Some(name.to_owned()))),
+        Some(("tool", Some(name))) => {
+            return Err(ApiError::invalid(format!("Tool '{name}' not found in provided tools")));
+        }
         Some(("tool", None)) => return Err(ApiError::invalid("tool_choice.tool.name: Field required")),
         Some(("auto" | "none", _)) | None => {}
         Some((other, _)) => {
@@ -239,6 +268,16 @@ fn form(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     }
     let is_free = has_tools && !matches!(choice, Some(("none", _)));
     Ok(Form::Free { has_tools: is_free })
+}
+
+fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        name: Option<Cow<'a, str>>,
+    }
+    let tools = fields.get("tools").and_then(|raw| serde_json::from_str::<Vec<Named<'_>>>(raw.get()).ok());
+    tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
 }
 
 /// Returns the schema of structured output, by its present name or the one of the beta.
@@ -288,6 +327,13 @@ fn prompt(fields: &Fields<'_>, traits: &ModelTraits, skew: f64) -> Result<(u64, 
     let mut parts = keep.parts;
     parts.iter_mut().for_each(|part| part.tokens = tokens::skewed(part.tokens, skew));
     automatic_breakpoint(fields, &mut parts)?;
+    let lifetimes: Vec<bool> = parts.iter().filter_map(|part| part.breakpoint).collect();
+    if lifetimes.windows(2).any(|pair| pair == [false, true]) {
+        return Err(ApiError::invalid(
+            "cache_control: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Blocks \
+             are processed in the order `tools`, `system`, `messages`.",
+        ));
+    }
     let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
     if found > BREAKPOINTS {
         return Err(ApiError::invalid(format!(
@@ -302,6 +348,7 @@ fn automatic_breakpoint(fields: &Fields<'_>, parts: &mut [Part]) -> Result<(), A
     let Some(control) = fields.read_as::<CacheControl<'_>>("cache_control", "a valid dictionary")? else {
         return Ok(());
     };
+    control.check("cache_control")?;
     let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
     let Some(last) = parts.last_mut() else { return Ok(()) };
     match last.breakpoint {

@@ -1,0 +1,175 @@
+//! How many small answers a second the simulator gives from one core, and what it keeps in memory in a long soak.
+//!
+//! `cargo bench --bench simulator`. The server is measured by the processor time of its own thread where the system
+//! tells it (Linux), so that the client beside it, and whoever else uses the machine, does not count.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::{Duration, Instant as Wall};
+
+use claude_batch::clock::Instant;
+use claude_batch::domain::RateLimits;
+use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
+use claude_batch::sim::model::{Ending, Model, Request};
+use claude_batch::sim::presets;
+use claude_batch::sim::server::SimServer;
+use claude_batch::sim::transport::lock;
+use http::{HeaderMap, HeaderValue, Method};
+
+/// Answers of the soak; the books know a million bodies apart, so half of them find the books full.
+const SOAK: u64 = 2_000_000;
+/// Answers over HTTP.
+const SERVED: u64 = 60_000;
+/// Connections, each with so many requests at once.
+const CONNECTIONS: usize = 8;
+const PIPELINED: u64 = 16;
+
+fn main() {
+    let answers = model(200_000);
+    println!("model:  {answers:>9.0} answers a second");
+    let (answers, by) = server();
+    println!("server: {answers:>9.0} answers a second, by {by}");
+    soak();
+}
+
+fn config() -> SimConfig {
+    SimConfig::new(presets::models())
+        .with_limits(RateLimits::new(u32::MAX, u32::MAX, u32::MAX))
+        .with_latency(Latency::ZERO)
+        .with_lengths(OutputLengths::fixed(16))
+}
+
+fn body(number: u64) -> String {
+    format!(
+        r#"{{"model":"claude-haiku-4-5","max_tokens":64,"metadata":{{"user_id":"row-{number}"}},"messages":[{{"role":"user","content":"Sort this ticket: the parcel {number} never came."}}]}}"#
+    )
+}
+
+/// Returns answers a second of the model alone.
+fn model(count: u64) -> f64 {
+    let mut model = Model::new(config());
+    let bodies: Vec<String> = (0..count).map(body).collect();
+    let (headers, began) = (headers(), Wall::now());
+    for (number, body) in (0..).zip(&bodies) {
+        ask(&mut model, &headers, body, number);
+    }
+    count as f64 / began.elapsed().as_secs_f64()
+}
+
+fn headers() -> HeaderMap {
+    let pairs = [("x-api-key", "made-up"), ("anthropic-version", "2023-06-01")];
+    pairs
+        .into_iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect()
+}
+
+/// One whole exchange, a tenth of a millisecond after the one before.
+fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
+    let now = Instant::from_nanos(number * 100_000);
+    let request = Request { method: &Method::POST, path: "/v1/messages", query: None, headers, body: body.as_bytes() };
+    let mut arrival = model.arrive(&request, now);
+    let head = model.head(&mut arrival, now);
+    assert_eq!(head.status, 200, "every request is answered");
+    model.finish(arrival.ticket, Ending::Played, now);
+}
+
+/// Returns answers a second of the server, and by which clock.
+fn server() -> (f64, &'static str) {
+    let (url_in, url) = mpsc::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let (server, model) = SimServer::serve(config(), address).await.expect("a free port");
+            url_in.send(server.address()).expect("somebody waits");
+            let before = processor_time();
+            // An error means that the other end is gone, which ends it as well.
+            let _ = stopped.await;
+            let after = processor_time();
+            assert_eq!(lock(&model).books().statuses.get(&200), Some(&SERVED), "every request is answered");
+            before.zip(after).map(|(before, after)| after - before)
+        })
+    });
+    let address = url.recv().expect("the server starts");
+    let began = Wall::now();
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|own| std::thread::spawn(move || drive(address, own as u64, SERVED / CONNECTIONS as u64)))
+        .collect();
+    clients.into_iter().for_each(|client| client.join().expect("the client ends"));
+    let wall = began.elapsed();
+    stop.send(()).expect("the server waits");
+    match thread.join().expect("the server ends") {
+        Some(time) => (SERVED as f64 / time.as_secs_f64(), "the processor time of its thread"),
+        None => (SERVED as f64 / wall.as_secs_f64(), "the clock, the client included"),
+    }
+}
+
+/// A small client: so many requests at once, then their answers.
+fn drive(address: SocketAddr, own: u64, count: u64) {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let mut received = vec![0; 1 << 16];
+    let mut done = 0;
+    while done < count {
+        let now = PIPELINED.min(count - done);
+        let requests: Vec<u8> = (done..done + now).flat_map(|number| request(own * 1_000_000 + number)).collect();
+        stream.write_all(&requests).expect("sent");
+        let mut text = Vec::new();
+        while answers(&text) < now {
+            let read = stream.read(&mut received).expect("an answer");
+            assert!(read > 0, "the connection stays open");
+            text.extend_from_slice(&received[..read]);
+        }
+        done += now;
+    }
+}
+
+fn request(number: u64) -> Vec<u8> {
+    let body = body(number);
+    format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx-api-key: made-up\r\nanthropic-version: 2023-06-01\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Returns how many whole answers there are: each ends with the end of its usage.
+fn answers(text: &[u8]) -> u64 {
+    const END: &[u8] = br#""inference_geo":"global"}}"#;
+    text.windows(END.len()).filter(|window| *window == END).count() as u64
+}
+
+/// Gives many answers and says what the memory of the process grew by.
+fn soak() {
+    let mut model = Model::new(config());
+    let headers = headers();
+    let mut grown = Vec::new();
+    let mut last = resident_kib();
+    for number in 0..SOAK {
+        ask(&mut model, &headers, &body(number), number);
+        if (number + 1) % (SOAK / 4) == 0 {
+            let resident = resident_kib();
+            grown.push(match (last, resident) {
+                (Some(before), Some(after)) => format!("{:+.1} MiB", (after as f64 - before as f64) / 1024.0),
+                _ => "unknown".to_owned(),
+            });
+            last = resident;
+        }
+    }
+    println!("soak:   {SOAK} answers, growth of peak memory in each quarter: {}", grown.join(", "));
+}
+
+/// Returns the processor time of this thread.
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Returns the peak memory of this process.
+fn resident_kib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+}

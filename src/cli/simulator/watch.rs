@@ -1,0 +1,133 @@
+//! A line for each request: for a person on standard error, for programs in a journal.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::report::text::{count, escape};
+use crate::sim::model::{Books, Line};
+
+/// Where lines go.
+#[derive(Debug)]
+pub struct Watch {
+    journal: Option<File>,
+    is_verbose: bool,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Opens the journal, which is appended to; `None` when nobody watches.
+    ///
+    /// # Errors
+    /// What the system says when the journal can't be opened.
+    pub fn open(journal: Option<&Path>, is_verbose: bool) -> Result<Option<Self>> {
+        let open = |path: &Path| {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            file.with_context(|| format!("--journal: can't write {}", path.display()))
+        };
+        let journal = journal.map(open).transpose()?;
+        let is_watching = journal.is_some() || is_verbose;
+        Ok(is_watching.then(|| Self { journal, is_verbose, has_failed: Arc::default() }))
+    }
+
+    /// Returns what becomes true when the journal could not be written.
+    pub fn failure(&self) -> Arc<AtomicBool> {
+        self.has_failed.clone()
+    }
+
+    /// Takes a line. A journal that fails is given up, and said so once.
+    pub fn line(&mut self, line: &Line) {
+        if self.is_verbose {
+            eprintln!("{}", shown(line));
+        }
+        let Some(journal) = &mut self.journal else { return };
+        // One write for each line, so that whoever follows the file sees whole lines.
+        let written = serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut bytes| {
+            bytes.push(b'\n');
+            journal.write_all(&bytes)
+        });
+        if let Err(error) = written {
+            eprintln!("claude-batch: --journal: can't write ({error}); it ends here");
+            self.has_failed.store(true, Ordering::Relaxed);
+            self.journal = None;
+        }
+    }
+}
+
+/// Returns a line as people read it.
+fn shown(line: &Line) -> String {
+    let status = line.status.map_or("---".to_owned(), |status| status.to_string());
+    let mut text = format!("{:9.3}s {status} {} {}", line.at_s, escape(&line.method), escape(&line.path));
+    let mut add = |part: String| {
+        text.push(' ');
+        text.push_str(&part);
+    };
+    line.model.iter().for_each(|model| add(escape(model).into_owned()));
+    if let (Some(input), Some(output)) = (line.input_tokens, line.output_tokens) {
+        add(format!("{} in, {} out", count(input), count(output)));
+    }
+    line.reason.iter().for_each(|reason| add(format!("refused: {reason}")));
+    line.fault.iter().for_each(|rule| add(format!("fault of rule {}", rule + 1)));
+    add(line.request_id.clone());
+    text
+}
+
+/// Returns what a simulator has seen, in a line.
+pub fn summary(books: &Books) -> String {
+    let listed = |all: Vec<String>| if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) };
+    let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
+    let input = books.billed.prompt_tokens();
+    format!(
+        "{} requests, {} let in, {} refused with 429{}, {} faults; billed {} calls, {} input and {} output tokens, ${:.4}; \
+         at most {} open at once",
+        count(books.requests),
+        count(books.admitted),
+        count(books.refused_total()),
+        listed(reasons),
+        count(books.faults.values().sum()),
+        count(books.billed_calls),
+        count(input),
+        count(books.billed.output_tokens),
+        books.billed_usd,
+        count(books.highest_in_flight),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_shows_what_became_of_a_request_and_nothing_that_moves_a_terminal() {
+        let line = Line {
+            at_s: 1.5,
+            request_id: "req_01".to_owned(),
+            method: "POST".to_owned(),
+            path: "/v1/messages".to_owned(),
+            model: Some("m\u{1b}[2J".to_owned()),
+            status: Some(429),
+            reason: Some("input_tokens"),
+            ..Line::default()
+        };
+
+        let text = shown(&line);
+
+        assert!(text.starts_with("    1.500s 429 POST /v1/messages m"), "{text}");
+        assert!(text.ends_with(" refused: input_tokens req_01") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn the_summary_names_reasons() {
+        let mut books = Books::default();
+        books.requests = 1_204;
+        books.refused.insert("requests", 3);
+
+        let text = summary(&books);
+
+        assert!(text.starts_with("1,204 requests, 0 let in, 3 refused with 429 (requests 3), 0 faults;"), "{text}");
+    }
+}

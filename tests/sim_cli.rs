@@ -1,0 +1,196 @@
+//! `claude-batch simulate` as people start it: what it says, where it listens, how it ends, and a whole run against it.
+#![cfg(all(feature = "sim", unix))]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-batch");
+
+#[test]
+fn it_says_where_it_is_and_how_to_get_there_and_ends_well_on_a_signal() {
+    for signal in ["INT", "TERM"] {
+        let simulator = Simulator::start(&["--tier", "2"]);
+
+        let answer = simulator.post("/v1/messages", &prompt("Hi"));
+        let (lines, end) = simulator.stop(signal);
+
+        assert_eq!((answer.0, answer.1["type"].as_str()), (200, Some("message")));
+        let text = lines.join("\n");
+        assert!(text.contains("(tier 2)"), "{text}");
+        assert!(text.contains("claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:"), "{text}");
+        assert!(text.contains("ANTHROPIC_BASE_URL=http://127.0.0.1:"), "{text}");
+        assert_eq!(end.code, Some(0));
+        assert!(end.said.contains("1 requests, 1 let in, 0 refused with 429"), "{}", end.said);
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said_with_exit_2() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let faults = folder.path().join("faults.json");
+    std::fs::write(&faults, "{\n \"rules\": [\n  {\"status\": 500, \"share\": 3}\n ]\n}").expect("written");
+    let faults = faults.to_str().expect("UTF-8");
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&["--port", &port], &["can't listen on 127.0.0.1", "choose another --port"]),
+        (&["--faults", faults], &["faults.json, line 3", "share", "must be from 0 to 1"]),
+        (&["--faults", "missing.json"], &["--faults: can't read missing.json"]),
+        (&["--tier", "9"], &["--tier", "'9'", "scale"]),
+        (&["--host", "0.0.0.0"], &["--host", "this machine only"]),
+        (&["--rpm", "0"], &["--rpm"]),
+        (&["--burst", "soon"], &["--burst", "minute, a time as 1s, or a number"]),
+        (&["--class-limits", "haiku=1,1,1"], &["no model has the class haiku", "haiku-4.5"]),
+        (&["--journal", "missing/journal.jsonl"], &["--journal: can't write"]),
+    ];
+
+    for (args, expected) in cases {
+        let output = command(folder.path()).args(args).output().expect("it starts");
+
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(expected.iter().all(|part| said.contains(part)), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn every_limit_can_be_set_and_is_kept() {
+    let flags = ["--tier", "none", "--rpm", "2", "--count-tokens-rpm", "1", "--keys", "good", "--latency", "zero"];
+    let simulator = Simulator::start(&flags);
+
+    let mut answers: Vec<u16> = (0..3).map(|_| simulator.post("/v1/messages", &prompt("Hi")).0).collect();
+    answers.extend((0..2).map(|_| simulator.post("/v1/messages/count_tokens", COUNT).0));
+    let bad = simulator.call("POST", "/v1/messages", "bad", &prompt("Hi"));
+    let stats = simulator.call("GET", "/__sim/stats", "good", "").1;
+
+    assert_eq!(answers, [200, 200, 429, 200, 429]);
+    assert_eq!((bad.0, bad.1["error"]["type"].as_str()), (401, Some("authentication_error")));
+    assert_eq!(stats["refused"]["requests"], 2);
+    simulator.stop("INT");
+}
+
+#[test]
+fn requests_are_shown_and_kept_in_a_journal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = folder.path().join("journal.jsonl");
+    let simulator = Simulator::start(&["-v", "--journal", journal.to_str().expect("UTF-8")]);
+
+    simulator.post("/v1/messages", &prompt("Hi"));
+    simulator.post("/v1/nowhere", "{}");
+    let kept = std::fs::read_to_string(&journal).expect("it is there while it runs");
+    let (_, end) = simulator.stop("INT");
+
+    let lines: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((lines[0]["status"].as_u64(), lines[0]["model"].as_str()), (Some(200), Some("claude-haiku-4-5")));
+    assert!(lines[0]["input_tokens"].as_u64() > Some(0) && lines[0]["output_tokens"].as_u64() > Some(0));
+    assert_eq!((lines[1]["status"].as_u64(), lines[1]["path"].as_str()), (Some(404), Some("/v1/nowhere")));
+    assert!(end.said.contains("s 200 POST /v1/messages claude-haiku-4-5 "), "{}", end.said);
+    assert!(end.said.contains("s 404 POST /v1/nowhere"), "{}", end.said);
+}
+
+#[test]
+fn all_prompts_of_the_fixture_are_answered_over_streams() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = Simulator::start(&["--tier", "4", "--latency", "20ms,4000", "--seed", "3"]);
+    let results = folder.path().join("results.jsonl");
+
+    let mut run = Command::new(PROGRAM);
+    run.current_dir(folder.path()).env_clear().env("ANTHROPIC_API_KEY", "made-up").env("HOME", folder.path());
+    run.arg("run").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts.jsonl"));
+    run.args(["--tier", "4", "--stream", "on", "--yes", "--base-url", &simulator.url, "-o"]).arg(&results);
+    let output = run.stdin(Stdio::null()).output().expect("it starts");
+    let stats = simulator.call("GET", "/__sim/stats", "k", "").1;
+    simulator.stop("INT");
+
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let asked = include_str!("../fixtures/prompts.jsonl").lines().filter(|line| !line.trim().is_empty()).count();
+    let kept = std::fs::read_to_string(results).expect("results");
+    let answered = kept.lines().filter(|line| line.contains("\"stop_reason\":")).count();
+    assert_eq!((answered, stats["billed_calls"].as_u64()), (asked, Some(asked as u64)));
+    assert_eq!((stats["in_flight"].as_u64(), stats["answered_again"].as_u64()), (Some(0), Some(0)));
+}
+
+const COUNT: &str = r#"{"model":"claude-haiku-4-5","messages":[{"role":"user","content":"Hi"}]}"#;
+
+fn prompt(text: &str) -> String {
+    let messages = serde_json::json!([{"role": "user", "content": text}]);
+    serde_json::json!({"model": "claude-haiku-4-5", "max_tokens": 16, "messages": messages}).to_string()
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(folder).arg("simulate").stdin(Stdio::null());
+    command
+}
+
+/// A simulator in a process of its own, on a free port.
+struct Simulator {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+    first: String,
+    url: String,
+}
+
+impl Simulator {
+    fn start(args: &[&str]) -> Self {
+        let mut command = command(Path::new("."));
+        command.args(["--port", "0"]).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut first = String::new();
+        lines.read_line(&mut first).expect("it says where it is");
+        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = url.expect("the first line has the address").to_owned();
+        Self { child, lines, first, url }
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        self.call("POST", path, "good", body)
+    }
+
+    fn call(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("a connection");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nanthropic-version: 2023-06-01\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (status, serde_json::from_str(body).expect("JSON"))
+    }
+
+    /// Ends it with a signal; returns what it said on standard output, and its end.
+    fn stop(mut self, signal: &str) -> (Vec<String>, End) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill is there");
+        assert!(status.success());
+        let mut lines = vec![self.first.clone()];
+        lines.extend(self.lines.by_ref().lines().map(|line| line.expect("UTF-8")));
+        let mut said = String::new();
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("UTF-8");
+        (lines, End { code: self.child.wait().expect("it ends").code(), said })
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // After a test that failed it still runs; after one that stopped it there is nothing to end.
+        let _ = self.child.kill();
+    }
+}
+
+/// How a simulator ended.
+struct End {
+    code: Option<i32>,
+    said: String,
+}
