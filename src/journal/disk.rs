@@ -44,7 +44,7 @@ pub enum LockAttempt {
 }
 
 /// An open file. All access is by position, so that a failed write is never half counted.
-pub trait DiskFile: Send {
+pub trait DiskFile: Send + Sync {
     /// Returns the length in bytes.
     ///
     /// # Errors

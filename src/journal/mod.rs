@@ -32,6 +32,7 @@ mod manifest;
 mod mem_disk;
 mod open;
 mod paths;
+mod pipeline;
 mod reading;
 mod record;
 mod recover;

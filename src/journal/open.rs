@@ -314,5 +314,5 @@ fn open_file(disk: &dyn Disk, path: &Path) -> Result<(Target, u64), DiskFailure>
     let file = disk.open(path, OpenMode::Edit).map_err(DiskFailure::of("open", path))?;
     let end = file.size().map_err(DiskFailure::of("look at", path))?;
     disk.sync_folder(folder_of(path)).map_err(DiskFailure::of("sync", folder_of(path)))?;
-    Ok((Target::File { file, path: path.to_owned(), end }, end))
+    Ok((Target::File { file: file.into(), path: path.to_owned(), end }, end))
 }

@@ -1,8 +1,8 @@
 //! The writer: lines become durable in groups.
 //!
-//! One thread writes everything queued, one write for each file, then syncs, while the next group queues. So one sync
-//! is always in flight while there is work, and the loss window is one group. A commit is reported when both files of
-//! its group are synced, in order.
+//! Lines are handed to the system as they come, one write for each file and group, while a sync of earlier ones is in
+//! flight. So one sync is always in flight while there is work; the loss window is one group for a loss of power, and
+//! what was in flight for a death of the process. A commit is reported when both files of its group are synced, in order.
 //!
 //! After a failed write or sync nothing is tried again: what a failed sync left can't be known, and a second sync that
 //! succeeds proves nothing. The writer reports the failure once and refuses everything from then on, but for one case:
@@ -13,11 +13,10 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use super::disk::{DiskFailure, DiskFile};
+use super::pipeline::{Pipeline, Synced};
 use crate::sink::Log;
 
 /// When lines are synced: `--fsync`.
@@ -63,7 +62,7 @@ const STANDARD_OUTPUT: &str = "standard output";
 /// Where the lines of one kind go.
 pub(super) enum Target {
     /// To a file, behind `end`.
-    File { file: Box<dyn DiskFile>, path: PathBuf, end: u64 },
+    File { file: Arc<dyn DiskFile>, path: PathBuf, end: u64 },
     /// To a pipe.
     Stream(Box<dyn Write + Send>),
 }
@@ -83,7 +82,15 @@ impl Target {
         }
     }
 
-    fn sync(&mut self) -> Result<(), DiskFailure> {
+    /// Returns what a sync of it needs.
+    pub(super) fn synced(&self) -> Synced {
+        match self {
+            Self::File { file, path, .. } => Some((Arc::clone(file), path.clone())),
+            Self::Stream(_) => None,
+        }
+    }
+
+    fn sync(&self) -> Result<(), DiskFailure> {
         match self {
             Self::File { file, path, .. } => file.sync().map_err(DiskFailure::of("sync", path)),
             Self::Stream(_) => Ok(()),
@@ -101,27 +108,32 @@ pub(super) struct Targets {
 impl Targets {
     /// Returns whether the error log outlives a failure of the results: standard output may be gone while the disk is
     /// well, and rows that were read from a pipe are kept nowhere else.
-    fn log_outlives(&self, failure: &DiskFailure) -> bool {
+    pub(super) fn log_outlives(&self, failure: &DiskFailure) -> bool {
         matches!(self.results, Target::Stream(_)) && failure.path == Path::new(STANDARD_OUTPUT)
     }
 
     /// Writes what is meant for the error log only.
-    fn commit_errors(&mut self, group: &Group) -> Result<(), DiskFailure> {
+    pub(super) fn commit_errors(&mut self, group: &Group) -> Result<(), DiskFailure> {
         self.errors.write(&group.errors)?;
         self.errors.sync()
     }
 
-    fn commit(&mut self, group: &Group) -> Result<(), DiskFailure> {
-        let targets = [(&mut self.results, &group.results), (&mut self.errors, &group.errors)];
-        let mut written: Vec<&mut Target> = Vec::with_capacity(2);
-        for (target, bytes) in targets {
+    /// Hands a group to the system.
+    pub(super) fn write(&mut self, group: &Group) -> Result<(), DiskFailure> {
+        for (target, bytes) in [(&mut self.results, &group.results), (&mut self.errors, &group.errors)] {
             if !bytes.is_empty() {
                 target.write(bytes)?;
-                written.push(target);
             }
         }
+        Ok(())
+    }
+
+    fn commit(&mut self, group: &Group) -> Result<(), DiskFailure> {
+        self.write(group)?;
+        let written = [(&self.results, &group.results), (&self.errors, &group.errors)];
+        let written = written.into_iter().filter(|(_, bytes)| !bytes.is_empty());
         match self.fsync {
-            Fsync::Batch | Fsync::Always => written.into_iter().try_for_each(Target::sync),
+            Fsync::Batch | Fsync::Always => written.map(|(target, _)| target).try_for_each(Target::sync),
             Fsync::Off => Ok(()),
         }
     }
@@ -129,14 +141,15 @@ impl Targets {
 
 /// Lines that become durable together.
 #[derive(Default)]
-struct Group {
-    results: Vec<u8>,
-    errors: Vec<u8>,
-    up_to: u64,
+pub(super) struct Group {
+    pub(super) results: Vec<u8>,
+    pub(super) errors: Vec<u8>,
+    /// Number of the last line.
+    pub(super) up_to: u64,
 }
 
 impl Group {
-    fn push(&mut self, log: Log, line: &[u8], seq: u64) {
+    pub(super) fn push(&mut self, log: Log, line: &[u8], seq: u64) {
         match log {
             Log::Results => self.results.extend_from_slice(line),
             Log::Errors => self.errors.extend_from_slice(line),
@@ -144,12 +157,12 @@ impl Group {
         self.up_to = seq;
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.results.len() + self.errors.len()
     }
 
     /// Empties the group; keeps its memory unless one huge answer blew it up.
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         const KEPT_BYTES: usize = 4 << 20;
         for bytes in [&mut self.results, &mut self.errors] {
             bytes.clear();
@@ -163,29 +176,7 @@ pub(super) struct Writer(Mode);
 
 enum Mode {
     Inline { targets: Targets, on_commit: OnCommit, failed: Option<DiskFailure> },
-    Threaded { shared: Arc<Shared>, thread: Option<JoinHandle<()>> },
-}
-
-struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    /// Bytes appended and not yet durable.
-    backlog: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Queue {
-    group: Group,
-    is_closed: bool,
-    failed: Option<DiskFailure>,
-    /// Whether lines for the error log are taken after a failure.
-    takes_errors: bool,
-}
-
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Threaded(Pipeline),
 }
 
 impl Writer {
@@ -195,17 +186,10 @@ impl Writer {
     /// When no thread can be started.
     pub(super) fn start(targets: Targets, threading: Threading, on_commit: OnCommit) -> Result<Self, DiskFailure> {
         let is_inline = threading == Threading::Inline || targets.fsync == Fsync::Always;
-        if is_inline {
-            return Ok(Self(Mode::Inline { targets, on_commit, failed: None }));
-        }
-        let queue = Mutex::new(Queue::default());
-        let shared = Arc::new(Shared { queue, wake: Condvar::new(), backlog: AtomicUsize::new(0) });
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || write_groups(&own, targets, &on_commit))
-            .map_err(DiskFailure::of("start the writer of", Path::new("results")))?;
-        Ok(Self(Mode::Threaded { shared, thread: Some(thread) }))
+        Ok(Self(match is_inline {
+            true => Mode::Inline { targets, on_commit, failed: None },
+            false => Mode::Threaded(Pipeline::start(targets, on_commit)?),
+        }))
     }
 
     /// Takes a line. It is durable when a commit of `seq` or more is reported; numbers must not fall.
@@ -233,19 +217,7 @@ impl Writer {
                 });
                 done
             }
-            Mode::Threaded { shared, .. } => {
-                let mut queue = shared.queue();
-                if let Some(failure) = &queue.failed
-                    && (log == Log::Results || !queue.takes_errors)
-                {
-                    return Err(failure.clone());
-                }
-                queue.group.push(log, line, seq);
-                shared.backlog.fetch_add(line.len(), Ordering::Relaxed);
-                drop(queue);
-                shared.wake.notify_one();
-                Ok(())
-            }
+            Mode::Threaded(pipeline) => pipeline.append(log, line, seq),
         }
     }
 
@@ -253,7 +225,7 @@ impl Writer {
     pub(super) fn backlog_bytes(&self) -> usize {
         match &self.0 {
             Mode::Inline { .. } => 0,
-            Mode::Threaded { shared, .. } => shared.backlog.load(Ordering::Relaxed),
+            Mode::Threaded(pipeline) => pipeline.backlog_bytes(),
         }
     }
 
@@ -264,95 +236,7 @@ impl Writer {
     pub(super) fn close(mut self) -> Result<(), DiskFailure> {
         match &mut self.0 {
             Mode::Inline { failed, .. } => failed.take().map_or(Ok(()), Err),
-            Mode::Threaded { shared, thread } => {
-                stop(shared, thread);
-                shared.queue().failed.take().map_or(Ok(()), Err)
-            }
-        }
-    }
-}
-
-impl Drop for Writer {
-    /// Writes what is queued even when the run's loop panicked.
-    fn drop(&mut self) {
-        if let Mode::Threaded { shared, thread } = &mut self.0 {
-            stop(shared, thread);
-        }
-    }
-}
-
-fn stop(shared: &Shared, thread: &mut Option<JoinHandle<()>>) {
-    shared.queue().is_closed = true;
-    shared.wake.notify_one();
-    if let Some(thread) = thread.take() {
-        // A panic of the thread was recorded as a failure by its guard.
-        let _ = thread.join();
-    }
-}
-
-fn write_groups(shared: &Shared, mut targets: Targets, on_commit: &OnCommit) {
-    let _guard = PanicGuard(shared);
-    let mut group = Group::default();
-    loop {
-        group.clear();
-        let mut queue = shared.queue();
-        while queue.group.bytes() == 0 && !queue.is_closed {
-            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        if queue.group.bytes() == 0 {
-            return;
-        }
-        std::mem::swap(&mut queue.group, &mut group);
-        drop(queue);
-        let done = targets.commit(&group);
-        if let Err(failure) = done {
-            let takes_errors = targets.log_outlives(&failure);
-            {
-                let mut queue = shared.queue();
-                (queue.failed, queue.takes_errors) = (Some(failure.clone()), takes_errors);
-            }
-            on_commit(Commit::Failed(failure));
-            return if takes_errors {
-                write_errors(shared, targets)
-            };
-        }
-        shared.backlog.fetch_sub(group.bytes(), Ordering::Relaxed);
-        on_commit(Commit::Durable { up_to: group.up_to });
-    }
-}
-
-/// Goes on with the error log alone. Nothing is reported: the run is over, and its first failure stands.
-fn write_errors(shared: &Shared, mut targets: Targets) {
-    let mut group = Group::default();
-    loop {
-        group.clear();
-        let mut queue = shared.queue();
-        // Results that were queued before the failure have nowhere to go.
-        queue.group.results.clear();
-        while queue.group.errors.is_empty() && !queue.is_closed {
-            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        if queue.group.errors.is_empty() {
-            return;
-        }
-        std::mem::swap(&mut queue.group, &mut group);
-        drop(queue);
-        if let Err(failure) = targets.commit_errors(&group) {
-            let mut queue = shared.queue();
-            (queue.failed, queue.takes_errors) = (Some(failure), false);
-            return;
-        }
-    }
-}
-
-/// Turns a panic of the writer's thread into a failure, so that nobody queues lines that are never written.
-struct PanicGuard<'a>(&'a Shared);
-
-impl Drop for PanicGuard<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let panicked = std::io::Error::other("the writer panicked");
-            self.0.queue().failed = Some(DiskFailure::of("write", Path::new("results"))(panicked));
+            Mode::Threaded(pipeline) => pipeline.close(),
         }
     }
 }
@@ -474,7 +358,7 @@ mod tests {
 
     fn targets(disk: &MemDisk, fsync: Fsync) -> Targets {
         let target = |name: &str| Target::File {
-            file: disk.open(Path::new(name), OpenMode::Edit).expect("it can be made"),
+            file: disk.open(Path::new(name), OpenMode::Edit).expect("it can be made").into(),
             path: name.into(),
             end: 0,
         };

@@ -1,0 +1,27 @@
+//! The loops of `tests/durability` at length, and the page `benches/DURABILITY.md` that they make.
+//!
+//! `cargo bench --bench durability` runs a share of each; `-- full` all of each, and writes the page. Names of loops
+//! may follow: `-- full kills power`.
+
+#[path = "../tests/durability/loops/mod.rs"]
+mod loops;
+
+use loops::{Seen, Size, kills};
+
+/// A loop: its name, and what makes its lines of the page.
+type Loop = (&'static str, fn(Size) -> Vec<Seen>);
+
+const LOOPS: &[Loop] = &[("kills", kills::page)];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let size = if args.iter().any(|arg| arg == "full") { Size::Full } else { Size::Share };
+    let wanted = |name: &str| args.iter().all(|arg| arg == "full") || args.iter().any(|arg| arg == name);
+    for (name, page) in LOOPS.iter().filter(|(name, _)| wanted(name)) {
+        let begun = std::time::Instant::now();
+        for Seen { what, goal, seen } in page(size) {
+            println!("| {what} | {goal} | {seen} |");
+        }
+        eprintln!("{name}: {:.0?}", begun.elapsed());
+    }
+}

@@ -1,0 +1,224 @@
+//! The real program against the simulated API on a socket of this process, whose books tell what it was asked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use claude_batch::domain::RateLimits;
+use claude_batch::journal::read_manifest;
+use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
+use claude_batch::sim::faults::FaultPlan;
+use claude_batch::sim::presets;
+use claude_batch::sim::server::SimServer;
+use claude_batch::sim::transport::{SharedModel, lock};
+use serde_json::Value;
+
+/// Rows of an input.
+pub const ROWS: usize = 200;
+/// Most requests in flight.
+pub const IN_FLIGHT: usize = 16;
+
+/// The simulated API on a socket, on a thread of its own.
+pub struct Api {
+    url: String,
+    model: SharedModel,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Api {
+    /// Starts it without limits, answering within milliseconds, with faults.
+    pub fn start(faults: &str) -> Self {
+        let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
+        let latency = Latency {
+            first_token: Duration::from_millis(3),
+            jitter: 0.5,
+            tokens_per_second: 20_000.0,
+            error: Duration::from_millis(2),
+        };
+        let config = SimConfig::new(presets::models())
+            .with_limits(RateLimits::NONE)
+            .with_latency(latency)
+            .with_lengths(OutputLengths::fixed(40))
+            .with_faults(faults);
+        Self::serve(config)
+    }
+
+    /// Starts one like `config` says.
+    pub fn serve(config: SimConfig) -> Self {
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime can be built").block_on(async move {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let (server, model) = SimServer::serve(config, address).await.expect("there is a free port");
+                tell.send((server.url().to_owned(), model)).expect("the test waits");
+                // An error says that the other end is gone, which is the end as well.
+                let _ = stopped.await;
+            });
+        });
+        let (url, model) = told.recv().expect("the server starts");
+        Self { url, model, _stop: stop }
+    }
+
+    /// Requests let in and not over.
+    pub fn in_flight(&self) -> u64 {
+        lock(&self.model).books().in_flight
+    }
+
+    /// Waits until the server has seen that its clients are gone.
+    pub fn settle(&self) {
+        while self.in_flight() > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Calls that were charged.
+    pub fn billed(&self) -> u64 {
+        lock(&self.model).books().billed_calls
+    }
+
+    /// Whole answers for a body that had one before.
+    pub fn answered_again(&self) -> u64 {
+        lock(&self.model).books().answered_again
+    }
+
+    /// Requests that arrived.
+    pub fn requests(&self) -> u64 {
+        lock(&self.model).books().requests
+    }
+}
+
+/// A folder with an input, where runs of it happen.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// Makes one with `rows` rows, every second of them unnamed; every tenth says so, for faults to find.
+    pub fn with_rows(rows: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let line = |row: usize| {
+            let word = if row % 10 == 7 { "tenth" } else { "plain" };
+            let prompt = format!("{word} row {row}: “quoted”, \\u2028 and 日本");
+            match row % 2 {
+                0 => format!("{{\"custom_id\":\"row-{row}\",\"prompt\":\"{prompt}\"}}\n"),
+                _ => format!("{{\"prompt\":\"{prompt}\"}}\n"),
+            }
+        };
+        fs::write(folder.path().join("in.jsonl"), (0..rows).map(line).collect::<String>()).expect("it can be written");
+        Self { folder }
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `run in.jsonl -o out.jsonl` against `api`, with nothing of this environment.
+    pub fn run(&self, api: &Api) -> Command {
+        self.command(api, &["run", "in.jsonl", "-o", "out.jsonl"])
+    }
+
+    /// `resume out.errors.jsonl` against `api`.
+    pub fn resume(&self, api: &Api) -> Command {
+        self.command(api, &["resume", "out.errors.jsonl"])
+    }
+
+    /// The program with these arguments, quiet, against `api`.
+    pub fn command(&self, api: &Api, args: &[&str]) -> Command {
+        let mut command = self.bare(args);
+        command.args(["-q", "--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);
+        command
+    }
+
+    /// The program with these arguments and no others.
+    pub fn bare(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_claude-batch"));
+        command.args(args).current_dir(self.folder.path()).env_clear().env("ANTHROPIC_API_KEY", "sk-test");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs and resumes until every row has its answer; returns what was said on the way when that fails.
+    pub fn finish(&self, api: &Api) -> Result<(), String> {
+        let run = Outcome::of(self.run(api));
+        if !matches!(run.code, Some(0 | 3)) {
+            return Err(format!("run again: {run:?}"));
+        }
+        if run.code == Some(3) {
+            let resumed = Outcome::of(self.resume(api));
+            if resumed.code != Some(0) {
+                return Err(format!("resume: {resumed:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows with an answer in whole lines of the results, whatever else is there.
+    pub fn whole_answers(&self) -> u64 {
+        let content = fs::read(self.path("out.jsonl")).unwrap_or_default();
+        let whole = content.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        whole.filter(|line| serde_json::from_slice::<Value>(line).is_ok()).count() as u64
+    }
+
+    /// Slots that stand: requests of which a dead run did not know the end.
+    pub fn marked(&self) -> u64 {
+        let content = fs::read(self.path("out.jsonl.run/inflight")).unwrap_or_default();
+        content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64
+    }
+
+    /// What the run folder says may have been paid besides.
+    pub fn reported(&self) -> u64 {
+        let manifest = read_manifest(&self.path("out.jsonl.run")).expect("it can be read");
+        manifest.map_or(0, |manifest| manifest.carried.maybe_paid)
+    }
+
+    /// The answers: label → message without its id, which the simulator numbers.
+    ///
+    /// # Errors
+    /// What is torn, doubled or no result.
+    pub fn answers(&self) -> Result<BTreeMap<String, Value>, String> {
+        read_answers(&self.path("out.jsonl"))
+    }
+}
+
+/// Reads a results file in full; see [`Place::answers`].
+pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
+    let content = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    if !content.is_empty() && !content.ends_with('\n') {
+        return Err("the last line is torn".to_owned());
+    }
+    let mut answers = BTreeMap::new();
+    for line in content.lines() {
+        let mut line: Value = serde_json::from_str(line).map_err(|error| format!("a torn line: {error}"))?;
+        let label = line["custom_id"].as_str().ok_or("a line without a label")?.to_owned();
+        let mut message = line["result"]["message"].take();
+        message.as_object_mut().ok_or("a line without a message")?.remove("id");
+        if answers.insert(label.clone(), message).is_some() {
+            return Err(format!("{label} stands there twice"));
+        }
+    }
+    Ok(answers)
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it said.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Runs a command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().expect("the program can be started");
+        Self { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+    }
+}
