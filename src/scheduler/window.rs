@@ -113,13 +113,15 @@ impl Window {
         }
     }
 
-    /// Takes in an overloaded answer to a request sent at `sent_at`.
-    pub fn on_overload(&mut self, sent_at: Instant, now: Instant) {
+    /// Takes in an overloaded answer to a request sent at `sent_at`; returns whether the window was cut.
+    pub fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         self.remember(true);
         let overloaded = self.recent.count_ones();
-        if self.recent_count >= RECENT / 2 && overloaded * 5 > self.recent_count && now >= self.no_cut_until {
+        let cuts = self.recent_count >= RECENT / 2 && overloaded * 5 > self.recent_count && now >= self.no_cut_until;
+        if cuts {
             self.cut_to((self.size as f64 * CUT) as usize, sent_at, now);
         }
+        cuts
     }
 
     /// Takes in a refusal for too many requests at once, with `in_flight` of them open when it came.
@@ -246,18 +248,20 @@ mod tests {
         let mut window = Window::fixed(100);
         let now = Instant::from_secs(10);
         (0..16).for_each(|_| window.on_answer(now));
-        (0..4).for_each(|_| window.on_overload(Instant::from_secs(8), now));
+        assert!(!(0..4).any(|_| window.on_overload(Instant::from_secs(8), now)));
         assert_eq!(window.size(), 100);
 
-        (0..15).for_each(|_| window.on_overload(Instant::from_secs(8), now));
+        let cuts = (0..15).filter(|_| window.on_overload(Instant::from_secs(8), now)).count();
 
-        assert_eq!(window.size(), 70);
+        assert_eq!((cuts, window.size()), (1, 70));
     }
 
     #[test]
     fn a_cut_window_is_back_at_nine_tenths_within_a_minute() {
         let mut window = Window::fixed(100);
-        (0..20).for_each(|_| window.on_overload(Instant::ZERO, Instant::from_secs(1)));
+        (0..20).for_each(|_| {
+            window.on_overload(Instant::ZERO, Instant::from_secs(1));
+        });
         assert_eq!(window.size(), 70);
 
         window.on_answer(Instant::from_secs(31));

@@ -164,7 +164,7 @@ struct Judge<'a> {
     scenario: &'a Scenario,
     seen: &'a Seen,
     used: [f64; 3],
-    others: [u64; 3],
+    others: [f64; 3],
     rows: usize,
     kinds: &'a [usize],
 }
@@ -218,7 +218,7 @@ impl Judge<'_> {
             server.others.iter().filter(|other| other.every_s.is_none()).map(|other| other.permille).sum();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * f64::from(1000 - steady) / 1000.0;
         let capacity = (f64::from(server.limits[at]) * server.burst_s[at] / 60.0).max(1.0);
-        let mut left = self.used[at] + self.others[at] as f64 - capacity;
+        let mut left = self.used[at] + self.others[at] - capacity;
         let (mut from, mut limits) = (0.0, server.limits);
         for change in &server.changes {
             let through = rate(limits) * (change.at_s - from);

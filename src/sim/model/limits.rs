@@ -88,8 +88,8 @@ pub(super) struct ClassLimits {
     output: Option<Bucket>,
     /// What was used of each dimension so far.
     pub used: [u64; 3],
-    /// What other clients took of each in bursts.
-    pub taken: [u64; 3],
+    /// What other clients took of each in bursts, in units.
+    pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
     allowed_input: Option<u64>,
