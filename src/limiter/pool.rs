@@ -101,6 +101,8 @@ pub struct Pool {
     shadows: Option<[Option<Bucket>; 3]>,
     /// Dimensions in which the server's level has to be used up slowly.
     is_calm: [bool; 3],
+    /// The parts of a token by which levels may still be raised.
+    raise_credit: [f64; 3],
     /// What is reserved for requests whose head has not come (requests, input) or whose end has not (output).
     unseen: [i64; 3],
     no_raise_until: [Instant; 3],
@@ -135,6 +137,7 @@ impl Pool {
             drifts: [Drift::default(); 3],
             shadows: Some(Dimension::ALL.map(shadow)),
             is_calm: [false; 3],
+            raise_credit: [0.0; 3],
             unseen: [0; 3],
             no_raise_until: [Instant::ZERO; 3],
             held_until: Instant::ZERO,
@@ -321,10 +324,19 @@ impl Pool {
         let Some(bucket) = &mut self.buckets[dimension.index()] else { return };
         // A refusal shows that the real figure lies at the lower end of what was rounded.
         let is_short = !was_admitted && remaining <= i64::from(cost.of(dimension));
-        let most = remaining - unproduced + if is_short { -rounding } else { rounding };
+        // While others take their share a level at the upper end would be refused as often as not.
+        let margin = match (is_short, drift.share() > 0.0) {
+            (true, _) => -rounding,
+            (false, true) => 0,
+            (false, false) => rounding,
+        };
+        let most = remaining - unproduced + margin;
         let lowered = bucket.clamp(most, now);
         let factor = if *is_calm { CALM_RAISE_FACTOR } else { RAISE_FACTOR };
-        let step = ((f64::from(cost.of(dimension)) * factor).ceil() as i64).max(1);
+        let credit = &mut self.raise_credit[dimension.index()];
+        // Parts of a request add up: a step is a whole number.
+        *credit = credit.fract() + f64::from(cost.of(dimension)) * factor;
+        let step = *credit as i64;
         let target = remaining - rounding - unseen;
         let raised = if may_raise { bucket.raise(target, step, now) } else { 0 };
         *is_calm &= raised > 0 || target > bucket.level(now);
