@@ -28,9 +28,12 @@ use super::drift::Drift;
 
 /// Token counts in heads are rounded to thousands: the real one is at most this far off.
 const ROUNDING: i64 = 500;
-/// How much a head may raise a level, in multiples of the cost of the request it answers: the level at most quintuples
-/// in a round trip, so 50 prompts at tier 1 are out after three.
+/// How much a head may raise a level, in multiples of the cost of the request it answers. Twice as much for the first
+/// heads, so that 50 prompts at tier 1, where it begins with one, are out after three round trips; more than that for all
+/// of them sent too much before the length of answers was known.
 const RAISE_FACTOR: f64 = 4.0;
+const FIRST_RAISE_FACTOR: f64 = 8.0;
+const FIRST_HEADS: u32 = 8;
 /// The same after trouble: a bucket that filled up meanwhile is used at up to 1.7 times the limit, not at once.
 const CALM_RAISE_FACTOR: f64 = 0.4;
 /// The same by the shadow, which may be wrong.
@@ -332,7 +335,11 @@ impl Pool {
         };
         let most = remaining - unproduced + margin;
         let lowered = bucket.clamp(most, now);
-        let factor = if *is_calm { CALM_RAISE_FACTOR } else { RAISE_FACTOR };
+        let factor = match *is_calm {
+            true => CALM_RAISE_FACTOR,
+            false if self.heads_seen <= FIRST_HEADS => FIRST_RAISE_FACTOR,
+            false => RAISE_FACTOR,
+        };
         let credit = &mut self.raise_credit[dimension.index()];
         // Parts of a request add up: a step is a whole number.
         *credit = credit.fract() + f64::from(cost.of(dimension)) * factor;

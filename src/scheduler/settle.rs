@@ -121,7 +121,7 @@ impl Scheduler {
 
     /// Notes that the endpoint answers, whatever it says.
     fn on_works(&mut self, end: &End) {
-        if self.health.on_answer() {
+        if self.health.on_answer(end.now) {
             self.config.window.restart(end.now);
             self.calm_down(end.now);
         }
