@@ -4,31 +4,18 @@ mod support;
 
 use std::time::Duration;
 
-use claude_batch::domain::{HaltReason, RateLimits, Usage};
+use claude_batch::domain::{HaltReason, RateLimits};
 use claude_batch::runner::Interrupt;
 use claude_batch::scheduler::Window;
 use claude_batch::sim::config::{Burst, Keys, OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
-use claude_batch::sim::transport::lock;
-use support::whole::{Whole, WholeRow, refused, whole_run};
+use support::judge;
+use support::scenario::Scenario;
+use support::whole::{Whole, WholeRow, whole_run};
 
 const HAIKU: &str = "claude-haiku-4-5";
 const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
-
-/// What a load is made of: rows of one kind, or a cycle of kinds.
-struct Load {
-    name: &'static str,
-    words: &'static [usize],
-    output: u32,
-}
-
-const LOADS: [Load; 4] = [
-    Load { name: "request-bound", words: &[20], output: 20 },
-    Load { name: "input-bound", words: &[1_000], output: 20 },
-    Load { name: "output-bound", words: &[20], output: 300 },
-    Load { name: "mixed", words: &[20, 1_200, 60, 250, 15, 900], output: 85 },
-];
 
 fn rows(count: usize, words: &[usize]) -> Vec<WholeRow> {
     let row = |words: usize| WholeRow { model: HAIKU, words, max_tokens: 1024, estimate: words as u32 + 10 };
@@ -43,48 +30,30 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// The shortest time in which limits with such a burst let this through.
-fn bound(rows: usize, usage: Usage, burst: Duration) -> f64 {
-    let needs = [
-        (rows as f64, 1_000.0),
-        (usage.limited_input_tokens() as f64, 450_000.0),
-        (usage.output_tokens as f64, 90_000.0),
-    ];
-    let time = |(total, limit): (f64, f64)| (total * 60.0 / limit) - burst.as_secs_f64();
-    needs.into_iter().map(time).fold(0.0, f64::max)
-}
-
-fn assert_at_the_limit(load: &Load, burst: Duration) {
-    const ROWS: usize = 20_000;
-    let whole = run_at_tier_2(sim(Burst::Time(burst), load.output), rows(ROWS, load.words));
-
-    assert_eq!(whole.ledger.answered.len(), ROWS, "{}", load.name);
-    let billed = lock(&whole.model).books().billed;
-    let ratio = whole.elapsed.as_secs_f64() / bound(ROWS, billed, burst);
-    let refused = refused(&whole);
-    eprintln!("{}, server burst of {burst:?}: {ratio:.4} of the bound, {refused} refused", load.name);
-    assert!((0.999..=1.05).contains(&ratio), "{}: {ratio:.4} of the bound", load.name);
-    assert!(refused <= ROWS as u64 / 1_000, "{}: {refused} of {ROWS} refused", load.name);
-}
-
+/// Every scenario that has a short form, with its first seeds. Each range holds on the short form too but for those that
+/// speak of a share of the whole run; the whole table is `cargo bench --bench scheduling`.
 #[test]
-fn twenty_thousand_rows_run_at_the_limit_when_a_minute_can_be_used_at_once() {
-    LOADS.iter().for_each(|load| assert_at_the_limit(load, Duration::from_secs(60)));
+fn every_scenario_stays_within_its_ranges() {
+    let mut missed = Vec::new();
+    for scenario in Scenario::all() {
+        let Some(rows) = scenario.short_rows else { continue };
+        for seed in 1..=2 {
+            let measures = judge::run(&scenario, rows, seed);
+            for (name, [least, most]) in &scenario.expect {
+                let value = measures.get(&**name).copied().unwrap_or(f64::NAN);
+                if !NOT_IN_SHORT_RUNS.contains(&&**name) && !(*least..=*most).contains(&value) {
+                    missed
+                        .push(format!("{} with seed {seed}: {name} is {value}, not {least} to {most}", scenario.name));
+                }
+            }
+        }
+    }
+
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-#[test]
-fn twenty_thousand_rows_run_at_the_limit_when_only_five_seconds_can_be_used_at_once() {
-    LOADS.iter().for_each(|load| assert_at_the_limit(load, Duration::from_secs(5)));
-}
-
-#[test]
-fn a_short_file_does_not_wait_for_a_burst_that_the_server_has() {
-    let whole = run_at_tier_2(sim(Burst::Minute, 20), rows(200, &[20]));
-
-    assert_eq!(whole.ledger.answered.len(), 200);
-    assert!(whole.elapsed < Duration::from_secs(8), "{:?}", whole.elapsed);
-    assert_eq!(refused(&whole), 0);
-}
+/// Measures of a share of the whole run, or of a span that a short run does not have.
+const NOT_IN_SHORT_RUNS: [&str; 4] = ["of_bound", "slowest_5min", "eta_error", "refused_share"];
 
 #[test]
 fn random_faults_lose_no_row() {

@@ -103,27 +103,38 @@ impl Bucket {
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
     }
 
-    /// Lowers the level to at most `most`; never raises it.
-    pub fn clamp(&mut self, most: i64, now: Instant) {
-        if self.level(now) > most {
-            self.set_level(most, now);
+    /// Lowers the level to at most `most`; never raises it. Returns by how much it was lowered.
+    pub fn clamp(&mut self, most: i64, now: Instant) -> i64 {
+        let level = self.level(now);
+        if level <= most {
+            return 0;
         }
+        self.set_level(most, now);
+        level - most
     }
 
-    /// Raises the level to `target` by at most `step`, and the burst with it; never lowers either.
+    /// Returns when `n` can be taken if nobody else takes before; `n` may be above the burst.
+    pub fn ready_at(&self, n: u32, now: Instant) -> Instant {
+        let missing = i64::from(n.min(self.burst)).saturating_sub(self.level(now));
+        now + Duration::from_nanos(self.worth(u64::try_from(missing).unwrap_or(0)))
+    }
+
+    /// Raises the level to `target` by at most `step`, and the burst with it; never lowers either. Returns by how much it
+    /// was raised.
     ///
     /// The burst never passes the limit of a minute.
-    pub fn raise(&mut self, target: i64, step: i64, now: Instant) {
+    pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
         let level = self.level(now);
         let raised = target.min(level.saturating_add(step)).min(i64::from(self.limit_per_minute));
         if raised <= level {
-            return;
+            return 0;
         }
         if raised > i64::from(self.burst) {
             self.burst = u32::try_from(raised).unwrap_or(self.limit_per_minute);
             self.rebuild();
         }
         self.set_level(raised, now);
+        raised - level
     }
 
     /// Changes how much can go at once, keeping the level (lowered to the burst where it is above).

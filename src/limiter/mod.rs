@@ -7,6 +7,7 @@
 //! [`PoolId`](crate::domain::PoolId), asked together: a request is admitted by all or by none.
 
 pub mod bucket;
+mod drift;
 pub mod pool;
 
 pub use bucket::Bucket;

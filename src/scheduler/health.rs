@@ -2,7 +2,8 @@
 //!
 //! Faults in a row, with no answer between, mean that the endpoint fails, not the rows: sending stops but for one probe
 //! at a time, at growing intervals, and attempts are not counted against rows. The first answer ends it. So an outage is
-//! met with a few requests a minute, however wide the window, and costs no row its tries.
+//! met with a few requests a minute, however wide the window, and costs no row its tries. An endpoint that fails again
+//! within a minute is believed to fail after three faults: one that answers one request in ten is as good as down.
 
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use crate::clock::Instant;
 
 /// Faults in a row that make an endpoint failing.
 const FAULTS: u32 = 10;
+/// The same within [`RELAPSE`] of the end of an outage.
+const FAULTS_OF_RELAPSE: u32 = 3;
+const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
 /// An endpoint that never answered is given up after this.
@@ -20,7 +24,9 @@ const NEVER_WORKED: Duration = Duration::from_secs(10);
 pub struct Health {
     has_worked: bool,
     faults_in_a_row: u32,
+    is_failing: bool,
     failing_since: Option<Instant>,
+    recovered_at: Option<Instant>,
     /// Requests sent before this moment tell of the outage that is known already.
     probe_at: Instant,
     probe_after: Duration,
@@ -29,7 +35,7 @@ pub struct Health {
 impl Health {
     /// Returns whether only probes are sent.
     pub fn is_failing(&self) -> bool {
-        self.faults_in_a_row >= FAULTS
+        self.is_failing
     }
 
     /// Returns when the next probe may be sent, with nothing in flight.
@@ -38,9 +44,11 @@ impl Health {
     }
 
     /// Takes in an answer; returns whether it ended an outage.
-    pub fn on_answer(&mut self) -> bool {
-        let was_failing = self.is_failing();
-        *self = Self { has_worked: true, ..Self::default() };
+    pub fn on_answer(&mut self, now: Instant) -> bool {
+        let was_failing = self.is_failing;
+        let recovered_at = if was_failing { Some(now) } else { self.recovered_at };
+        let probe_after = if was_failing { self.probe_after } else { Duration::ZERO };
+        *self = Self { has_worked: true, recovered_at, probe_after, ..Self::default() };
         was_failing
     }
 
@@ -48,7 +56,9 @@ impl Health {
     pub fn on_fault(&mut self, now: Instant) {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         self.failing_since.get_or_insert(now);
-        if self.is_failing() && now >= self.probe_at {
+        let is_relapse = self.recovered_at.is_some_and(|at| now.since(at) < RELAPSE);
+        self.is_failing |= self.faults_in_a_row >= if is_relapse { FAULTS_OF_RELAPSE } else { FAULTS };
+        if self.is_failing && now >= self.probe_at {
             self.probe_after = (self.probe_after * 2).clamp(FIRST_PROBE, SLOWEST_PROBE);
             self.probe_at = now + self.probe_after;
         }
@@ -77,8 +87,20 @@ mod tests {
 
         assert!(health.is_failing());
         assert_eq!(health.probe_at(), Instant::from_secs(2));
-        assert!(health.on_answer());
+        assert!(health.on_answer(Instant::from_secs(3)));
         assert!(!health.is_failing());
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_again_soon_is_believed_after_three_faults() {
+        let mut health = Health::default();
+        (0..10).for_each(|_| health.on_fault(Instant::from_secs(1)));
+        health.on_answer(Instant::from_secs(2));
+
+        (0..3).for_each(|_| health.on_fault(Instant::from_secs(3)));
+
+        assert!(health.is_failing());
+        assert_eq!(health.probe_at(), Instant::from_secs(5), "it goes on from the interval of the first outage");
     }
 
     #[test]
@@ -89,7 +111,7 @@ mod tests {
 
         assert_eq!(health.is_dead(patience, Instant::from_secs(10)), None);
         assert!(health.is_dead(patience, Instant::from_secs(11)).is_some());
-        health.on_answer();
+        health.on_answer(Instant::from_secs(12));
         (20..40).for_each(|second| health.on_fault(Instant::from_secs(second)));
         assert_eq!(health.is_dead(patience, Instant::from_secs(600)), None);
     }

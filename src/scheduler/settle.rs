@@ -122,10 +122,16 @@ impl Scheduler {
     /// Notes that the endpoint answers, whatever it says.
     fn on_works(&mut self, end: &End) {
         self.answers += 1;
-        if self.health.on_answer() {
+        if self.health.on_answer(end.now) {
             self.config.window.restart(end.now);
+            self.calm_down(end.now);
         }
         self.config.window.on_answer(end.now);
+    }
+
+    /// Lets every pool start over slowly: while the endpoint was in trouble its buckets filled up.
+    fn calm_down(&mut self, now: Instant) {
+        self.pools.iter_mut().for_each(|state| state.pool.calm_down(now));
     }
 
     fn on_limit(
@@ -187,7 +193,7 @@ impl Scheduler {
             None if was_held => Duration::ZERO,
             None => pool.next_unsaid_hold(),
         };
-        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng));
+        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng), end.now);
         if !was_held {
             self.events.push(EventBody::Held { pool: pool.id().clone(), wait, kind, dimension });
         }
@@ -201,7 +207,9 @@ impl Scheduler {
         failure: Failure,
         end: &End,
     ) -> Next {
-        self.config.window.on_overload(end.sent_at, end.now);
+        if self.config.window.on_overload(end.sent_at, end.now) {
+            self.calm_down(end.now);
+        }
         self.on_fault(&mut entry, &failure, end);
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });

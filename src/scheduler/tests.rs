@@ -323,7 +323,11 @@ fn a_head_raises_a_level_towards_what_the_server_has_left() {
 
     tickets.iter().for_each(|&ticket| scheduler.on_head(ticket, 200, &signals, None, Instant::ZERO));
 
-    assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 30, "twice what was answered");
+    assert_eq!(
+        dispatched(&mut scheduler, Instant::ZERO).len(),
+        92,
+        "eight times what the first eight took, four times the rest"
+    );
 }
 
 #[test]

@@ -10,6 +10,9 @@ use claude_batch::limiter::pool::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
 use serde_json::value::RawValue;
 
+pub mod judge;
+pub mod scenario;
+pub mod seen;
 pub mod whole;
 
 /// A row of `class` that says it needs `input_tokens` and may answer with `max_tokens`.

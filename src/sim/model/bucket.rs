@@ -130,12 +130,12 @@ impl Bucket {
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` of a minute's limit at once, or what is left above zero. Returns the whole tokens taken.
-    pub(super) fn take_share(&mut self, permille: u32) -> u64 {
+    /// Takes `permille` of a minute's limit at once, or what is left above zero. Returns the units taken.
+    pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
         let taken = wanted.min(self.level).max(0);
         self.level -= taken;
-        u64::try_from(taken / TOKEN).unwrap_or(u64::MAX)
+        taken
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) struct ClassLimits {
     output: Option<Bucket>,
     /// What was used of each dimension so far.
     pub used: [u64; 3],
+    /// What other clients took of each in bursts, in units.
+    pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
     allowed_input: Option<u64>,
@@ -107,6 +109,7 @@ impl ClassLimits {
             input: full(limits.itpm, |bursts, limit| bursts.input_tokens.capacity(limit)),
             output: full(limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit)),
             used: [0; 3],
+            taken: [0; 3],
             minute: 0,
             minute_input: 0,
             allowed_input: None,
@@ -143,9 +146,9 @@ impl ClassLimits {
 
     /// Takes another client's share of a minute at once.
     pub(super) fn take_share(&mut self, permille: u32) {
-        self.buckets().for_each(|bucket| {
-            bucket.take_share(permille);
-        });
+        let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
+            .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));
+        self.taken = [self.taken[0] + requests, self.taken[1] + input, self.taken[2] + output];
     }
 
     fn buckets(&mut self) -> impl Iterator<Item = &mut Bucket> {

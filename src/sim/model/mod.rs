@@ -231,6 +231,13 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / bucket::TOKEN as f64)
     }
 
+    /// Returns what other clients of the only organization took of a limit in bursts so far, in tokens.
+    pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
+        let class = self.models.get(model).map(|&at| self.class_of[at]);
+        let account = class.and_then(|class| self.accounts.get(&(0, class)));
+        account.map_or(0.0, |limits| limits.taken[dimension.index()] as f64 / bucket::TOKEN as f64)
+    }
+
     /// Returns the share of each limit that was used since the books began, and its limit, by class.
     pub fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
         self.advance(now);

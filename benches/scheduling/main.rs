@@ -1,0 +1,59 @@
+//! The table of how exact the scheduler is: every scenario of `fixtures/scenarios`, many seeds each, on virtual time.
+//!
+//! `cargo bench --bench scheduling` prints it and writes `benches/SCHEDULING.md`. Names (or parts of names) of
+//! scenarios may follow `--`: then only those run and the page stays; `seeds=N` and `rows=N` make a shorter run.
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+mod table;
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use support::judge::{Measures, run};
+use support::scenario::Scenario;
+
+/// Seeds are run on so many threads.
+const THREADS: usize = 2;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse::<u64>().ok());
+    let (seeds, rows) = (number("seeds="), number("rows="));
+    let names: Vec<_> = words.iter().filter(|word| !word.contains('=')).collect();
+    let is_asked = |scenario: &Scenario| names.is_empty() || names.iter().any(|name| scenario.name.contains(*name));
+    let scenarios: Vec<_> = Scenario::all().into_iter().filter(is_asked).collect();
+    let started = Instant::now();
+    let mut all = Vec::new();
+    for scenario in scenarios {
+        let seeds = seeds.unwrap_or(scenario.seeds);
+        let rows = rows.map_or(scenario.load.rows, |most| scenario.load.rows.min(most as usize));
+        let measures = run_seeds(&scenario, rows, seeds);
+        print!("{}", table::lines(&scenario, &measures, words.iter().any(|word| word == "all=1")));
+        all.push((scenario, rows, measures));
+    }
+    println!("{} scenarios in {:.0} s", all.len(), started.elapsed().as_secs_f64());
+    if words.is_empty() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/SCHEDULING.md");
+        std::fs::write(&page, table::page(&all)).expect("the page can be written");
+    }
+}
+
+/// Runs every seed; the result is in the order of the seeds.
+fn run_seeds(scenario: &Scenario, rows: usize, seeds: u64) -> Vec<Measures> {
+    let next = Mutex::new(1..=seeds);
+    let done = Mutex::new(std::collections::BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let Some(seed) = next.lock().expect("no thread panics while it counts").next() else { break };
+                    let measures = run(scenario, rows, seed);
+                    done.lock().expect("no thread panics while it adds").insert(seed, measures);
+                }
+            });
+        }
+    });
+    done.into_inner().expect("every thread has ended").into_values().collect()
+}

@@ -1,0 +1,102 @@
+//! The table as text and as a page.
+
+use crate::support::judge::Measures;
+use crate::support::scenario::Scenario;
+
+/// One measure over all seeds.
+pub struct Line {
+    /// Its name.
+    pub measure: String,
+    /// Its range, in words.
+    pub target: String,
+    /// The middle of the seeds.
+    pub median: f64,
+    /// The seed that is farthest on the bad side.
+    pub worst: f64,
+    /// Whether every seed is inside the range.
+    pub holds: bool,
+}
+
+/// Returns a line for each measure that the scenario expects something of.
+pub fn of(scenario: &Scenario, seeds: &[Measures]) -> Vec<Line> {
+    let line = |(measure, &[least, most]): (&String, &[f64; 2])| {
+        let mut values: Vec<f64> =
+            seeds.iter().map(|measures| measures.get(&**measure).copied().unwrap_or(f64::NAN)).collect();
+        values.sort_by(f64::total_cmp);
+        let holds = values.iter().all(|value| (least..=most).contains(value));
+        let is_floor = most >= 1e6;
+        let (first, last) = (values[0], values[values.len() - 1]);
+        let worst = if is_floor || first < least { first } else { last };
+        let target = match (is_floor, least <= -1e6 || least == 0.0) {
+            (true, _) => format!("at least {}", short(least)),
+            (false, true) => format!("at most {}", short(most)),
+            (false, false) => format!("{} to {}", short(least), short(most)),
+        };
+        Line { measure: measure.clone(), target, median: values[values.len() / 2], worst, holds }
+    };
+    scenario.expect.iter().map(line).collect()
+}
+
+/// Returns the table of one scenario for a terminal.
+pub fn lines(scenario: &Scenario, seeds: &[Measures], is_all: bool) -> String {
+    let mut text = format!("{} ({} seeds)\n", scenario.name, seeds.len());
+    for line in of(scenario, seeds) {
+        let verdict = if line.holds { "holds" } else { "MISSED" };
+        text += &format!(
+            "  {verdict:6} {:28} {:>18}  median {:>9}  worst {:>9}\n",
+            line.measure,
+            line.target,
+            short(line.median),
+            short(line.worst)
+        );
+    }
+    if is_all {
+        let first: Vec<_> = seeds[0].iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
+        text += &format!("    {}\n", first.join(", "));
+    }
+    text
+}
+
+/// Returns the page.
+pub fn page(all: &[(Scenario, usize, Vec<Measures>)]) -> String {
+    let mut text = String::from(HEAD);
+    text += "| scenario | condition | rows | seeds | measure | target | median | worst | |\n|---|---|---:|---:|---|---|---:|---:|---|\n";
+    for (scenario, rows, seeds) in all {
+        for (number, line) in of(scenario, seeds).iter().enumerate() {
+            let head = match number {
+                0 => format!("{} | {} | {rows} | {}", scenario.name, scenario.condition, seeds.len()),
+                _ => " | | | ".to_owned(),
+            };
+            text += &format!(
+                "| {head} | `{}` | {} | {} | {} | {} |\n",
+                line.measure,
+                line.target,
+                short(line.median),
+                short(line.worst),
+                if line.holds { "holds" } else { "**missed**" }
+            );
+        }
+    }
+    text
+}
+
+fn short(value: f64) -> String {
+    let text = format!("{value:.4}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+const HEAD: &str = "\
+# How exact the scheduler is
+
+Written by `cargo bench --bench scheduling`. Each row of the table is a scenario of `fixtures/scenarios`: the real loop
+and scheduler against the simulated API, on virtual time. *Median* and *worst* are over the seeds.
+
+`of_bound` is the time of the run over the least that is possible: the largest, over requests, input and output tokens,
+of (what was used − what the server lets through at once) / limit, plus the latency of the last answer; with a fixed
+concurrency or a cap, the sum of all latencies over that. `slowest_5min` is the lowest use of the binding limit over any
+five minutes. `refused` counts 429s; `refused_share` is for each row, `refused_windows` for each request of the largest
+number in flight. Waits of small and big rows are counted from when the row was read (which is earlier than its first
+denied admission), divided by the big rows that were then waiting, and one.
+
+";

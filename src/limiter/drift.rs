@@ -1,0 +1,62 @@
+//! How much of a limit others take.
+//!
+//! An observer: our own count says what the server must have left; a head says what it has. The difference, over time,
+//! is what somebody else took. It is an integral with a time constant, so noise and one-off corrections (which come back
+//! with the opposite sign) cancel out, and a steady share is found within two time constants.
+
+/// Seconds' worth of a limit that must go without us for a share of 1.
+const TIME_CONSTANT_SECS: f64 = 10.0;
+/// More is never left to others: a run must go on.
+const MOST: f64 = 0.9;
+/// Below this share nothing is left to others: that much is noise.
+const NOISE: f64 = 0.01;
+
+/// The share of one limit that others take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drift {
+    share: f64,
+}
+
+impl Drift {
+    /// Returns the share that is left to others, 0 to 0.9.
+    pub fn share(&self) -> f64 {
+        if self.share < NOISE { 0.0 } else { self.share }
+    }
+
+    /// Notes that `gone` more tokens than we took were missing at the server; negative when there were more than
+    /// expected. `limit` is per minute.
+    pub fn note(&mut self, gone: i64, limit: u32) {
+        if gone != 0 {
+            let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;
+            self.share = (self.share + worth.clamp(-0.1, 0.1)).clamp(0.0, MOST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_share_is_found_within_half_a_minute() {
+        let (mut drift, limit) = (Drift::default(), 6_000);
+        for _ in 0..300 {
+            // A head each tenth of a second; others take 30 % of 100 a second.
+            let gone = (0.3 - drift.share()) * 100.0 / 10.0;
+            drift.note(gone.round() as i64, limit);
+        }
+
+        assert!((0.2..=0.32).contains(&drift.share()), "{}", drift.share());
+    }
+
+    #[test]
+    fn what_comes_back_takes_the_share_away() {
+        let mut drift = Drift::default();
+
+        (0..5).for_each(|_| drift.note(100, 6_000));
+        assert!(drift.share() > 0.3);
+        (0..5).for_each(|_| drift.note(-100, 6_000));
+
+        assert_eq!(drift.share(), 0.0);
+    }
+}

@@ -1,0 +1,292 @@
+//! The form of a scenario file: a server, a load, the scheduler's options, and the ranges its run must stay in.
+//!
+//! Times are in seconds. What is left out is an API with a whole minute's burst, no faults and tier 2's limits, and a
+//! scheduler with the command line's defaults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use claude_batch::clock::Instant;
+use claude_batch::domain::{ModelClass, RateLimits};
+use claude_batch::sim::config::{
+    Acceleration, Burst, Bursts, Latency, LimitChange, OtherClient, OtherManner, OutputLengths, SimConfig,
+};
+use claude_batch::sim::faults::FaultPlan;
+use claude_batch::sim::presets;
+use serde::Deserialize;
+
+/// One behaviour.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its file's name, set when it is read.
+    #[serde(skip)]
+    pub name: String,
+    /// The condition, in words.
+    pub condition: String,
+    /// What the API is like.
+    #[serde(default)]
+    pub server: Server,
+    /// What is to be answered.
+    pub load: Load,
+    /// The scheduler's options.
+    #[serde(default)]
+    pub options: Options,
+    /// Seeds of the whole table.
+    #[serde(default = "twenty")]
+    pub seeds: u64,
+    /// Rows of the short run that every test run makes.
+    pub short_rows: Option<usize>,
+    /// By name of the measure, its least and its most.
+    pub expect: BTreeMap<String, [f64; 2]>,
+}
+
+fn twenty() -> u64 {
+    20
+}
+
+/// What the API is like.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Requests, input and output tokens a minute.
+    pub limits: [u32; 3],
+    /// Seconds' worth of each that can go at once.
+    pub burst_s: [f64; 3],
+    /// Time to the first token.
+    pub first_token_s: f64,
+    /// Its spread.
+    pub jitter: f64,
+    /// Output speed.
+    pub tokens_per_second: f64,
+    /// Time to an error.
+    pub error_s: f64,
+    /// Mean length of an answer.
+    pub output: f64,
+    /// More for each token of `max_tokens`.
+    pub output_per_max_token: f64,
+    /// Spread of the length's logarithm.
+    pub sigma: f64,
+    /// Real tokens for each token of the text.
+    pub token_skew: f64,
+    /// The server's own estimate at the start, for each real token.
+    pub estimate_skew: f64,
+    /// Other clients.
+    pub others: Vec<Other>,
+    /// Changes of the limits.
+    pub changes: Vec<Change>,
+    /// Rules of a fault plan.
+    pub faults: serde_json::Value,
+    /// Floor and step of the acceleration limit, in input tokens a minute.
+    pub acceleration: Option<[u64; 2]>,
+    /// Open requests at most.
+    pub max_concurrent: Option<u32>,
+    /// Whether a proxy hides what heads say about limits.
+    pub hides_headers: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            limits: [1_000, 450_000, 90_000],
+            burst_s: [60.0; 3],
+            first_token_s: 0.6,
+            jitter: 0.3,
+            tokens_per_second: 120.0,
+            error_s: 0.06,
+            output: 20.0,
+            output_per_max_token: 0.0,
+            sigma: 0.5,
+            token_skew: 1.0,
+            estimate_skew: 1.0,
+            others: Vec::new(),
+            changes: Vec::new(),
+            faults: serde_json::Value::Array(Vec::new()),
+            acceleration: None,
+            max_concurrent: None,
+            hides_headers: false,
+        }
+    }
+}
+
+/// Another client of the same organization.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Other {
+    /// Thousandths of each limit.
+    pub permille: u32,
+    /// Between its bursts; steady when absent.
+    pub every_s: Option<f64>,
+}
+
+/// A change of the limits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// When.
+    pub at_s: f64,
+    /// What they become.
+    pub limits: [u32; 3],
+}
+
+/// What is to be answered.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// How many rows.
+    pub rows: usize,
+    /// The kinds they are of.
+    pub kinds: Vec<Kind>,
+    /// In which order kinds come.
+    #[serde(default)]
+    pub order: Order,
+    /// Each row's estimate is its real input times a factor from this range.
+    #[serde(default = "exact_estimate")]
+    pub estimate: [f64; 2],
+    /// The model of all rows.
+    #[serde(default = "haiku")]
+    pub model: String,
+}
+
+fn exact_estimate() -> [f64; 2] {
+    [1.0, 1.0]
+}
+
+fn haiku() -> String {
+    "claude-haiku-4-5".to_owned()
+}
+
+/// Rows of one kind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// How many, against the other kinds.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// Words of the prompt, a token each.
+    pub words: usize,
+    /// Words of a system prompt that can be cached.
+    #[serde(default)]
+    pub cached_words: usize,
+    /// `max_tokens`.
+    #[serde(default = "thousand")]
+    pub max_tokens: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn thousand() -> u32 {
+    1_024
+}
+
+/// In which order kinds come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// By chance.
+    #[default]
+    Mixed,
+    /// One kind after the other, as in the file.
+    Sorted,
+    /// One kind after the other in the file, read in the order that the first pass advises.
+    Advised,
+}
+
+/// The scheduler's options.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Limits that are known, by tier; those of the server when absent.
+    pub preset: Option<[u32; 3]>,
+    /// `--tier none`.
+    pub no_preset: bool,
+    /// A fixed window.
+    pub concurrency: Option<usize>,
+}
+
+impl Scenario {
+    /// Reads every scenario of the fixtures, by name.
+    pub fn all() -> Vec<Self> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
+        let entries = std::fs::read_dir(&folder).expect("the fixtures are there");
+        let mut paths: Vec<_> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
+        paths.sort();
+        paths
+            .iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .map(|path| Self::read(path))
+            .collect()
+    }
+
+    fn read(path: &std::path::Path) -> Self {
+        let text = std::fs::read_to_string(path).expect("a scenario can be read");
+        let mut scenario: Self =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        scenario.name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        scenario
+    }
+
+    /// Returns the limits as the scheduler knows them at the start.
+    pub fn preset(&self) -> RateLimits {
+        match (self.options.no_preset, self.options.preset) {
+            (true, _) => RateLimits::NONE,
+            (false, Some(limits)) => limits_of(limits),
+            (false, None) => limits_of(self.server.limits),
+        }
+    }
+
+    /// Returns the simulated API for one seed.
+    pub fn sim(&self, seed: u64) -> SimConfig {
+        let server = &self.server;
+        let [requests, input_tokens, output_tokens] = server.burst_s.map(|seconds| Burst::Time(time(seconds)));
+        let rules = serde_json::json!({ "seed": seed, "rules": server.faults }).to_string();
+        let mut sim = SimConfig::new(presets::models())
+            .with_limits(limits_of(server.limits))
+            .with_seed(seed)
+            .with_latency(Latency {
+                first_token: time(server.first_token_s),
+                jitter: server.jitter,
+                tokens_per_second: server.tokens_per_second,
+                error: time(server.error_s),
+            })
+            .with_lengths(OutputLengths {
+                mean: server.output,
+                per_prompt_token: 0.0,
+                per_max_token: server.output_per_max_token,
+                sigma: server.sigma,
+            })
+            .with_faults(FaultPlan::parse(&rules, &self.name).unwrap_or_else(|error| panic!("{error}")));
+        sim.bursts = Bursts { requests, input_tokens, output_tokens };
+        (sim.token_skew, sim.estimate_skew) = (server.token_skew, server.estimate_skew);
+        sim.acceleration = server.acceleration.map(|[floor, step]| Acceleration { floor, step });
+        sim.max_concurrent = server.max_concurrent;
+        sim.others = server.others.iter().map(other).collect();
+        sim.changes = server.changes.iter().map(change).collect();
+        sim
+    }
+}
+
+fn other(other: &Other) -> OtherClient {
+    let manner = other.every_s.map_or(OtherManner::Steady, |every| OtherManner::Bursts(time(every)));
+    OtherClient {
+        class: None::<ModelClass>,
+        permille: other.permille,
+        from: Instant::ZERO,
+        until: Instant::NEVER,
+        manner,
+    }
+}
+
+fn change(change: &Change) -> LimitChange {
+    LimitChange { at: super::at(change.at_s), class: None, limits: limits_of(change.limits) }
+}
+
+fn limits_of([rpm, itpm, otpm]: [u32; 3]) -> RateLimits {
+    RateLimits::new(rpm, itpm, otpm)
+}
+
+fn time(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}

@@ -1,0 +1,195 @@
+//! What a judged run leaves behind: each request, each row and each status, with its time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use claude_batch::clock::RunClock;
+use claude_batch::domain::{EventBody, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
+use claude_batch::provider::anthropic::Anthropic;
+use claude_batch::provider::{Decoder, Provider, ReplyHead, WireRequest};
+use claude_batch::report::Reporter;
+use claude_batch::report::stats::Stats;
+use claude_batch::runner::Ledger;
+use claude_batch::scheduler::Ticket;
+use claude_batch::sim::transport::{SimExchange, SimTransport};
+use claude_batch::transport::{Exchange, Transport, WireError};
+
+use super::MemLedger;
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// When it was sent, in seconds.
+    pub sent_at: f64,
+    /// When its head came.
+    pub head_at: f64,
+    /// Its status; 0 when there was no head.
+    pub status: u16,
+}
+
+/// One answered row.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// When its line was written.
+    pub at: f64,
+    /// From its last send to that.
+    pub latency: f64,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Everything.
+#[derive(Default)]
+pub struct Seen {
+    /// Requests by their heads.
+    pub requests: Vec<Request>,
+    /// Answers in order.
+    pub answers: Vec<Answer>,
+    /// When each row was taken from the input.
+    pub offered: BTreeMap<u64, f64>,
+    /// When each row was first sent.
+    pub sent: BTreeMap<u64, f64>,
+    /// The binding reason at each status.
+    pub reasons: Vec<(f64, Reason)>,
+    /// The counters, as a report has them.
+    pub stats: Stats,
+    /// Time and remaining time, as shown when a twentieth of the rows was done.
+    pub eta: Option<(f64, f64)>,
+    /// How long it took.
+    pub elapsed: f64,
+    /// Attempts of all finished rows.
+    pub attempts: usize,
+}
+
+/// What several parts of a run write into.
+#[derive(Clone)]
+pub struct Log {
+    seen: Arc<Mutex<Seen>>,
+    clock: RunClock,
+}
+
+impl Log {
+    /// Returns an empty log.
+    pub fn new(clock: RunClock) -> Self {
+        Self { seen: Arc::default(), clock }
+    }
+
+    /// Takes it.
+    pub fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time in seconds.
+    pub fn now(&self) -> f64 {
+        self.clock.now().as_secs_f64()
+    }
+}
+
+/// A transport that logs.
+pub struct Watched(pub SimTransport, pub Log);
+
+impl Transport for Watched {
+    type Exchange = SimExchange;
+
+    async fn send(&self, request: WireRequest) -> Result<SimExchange, WireError> {
+        let sent_at = self.1.now();
+        let exchange = self.0.send(request).await;
+        let status = exchange.as_ref().map_or(0, |exchange| exchange.head().status);
+        let head_at = self.1.now();
+        self.1.lock().requests.push(Request { sent_at, head_at, status });
+        exchange
+    }
+}
+
+/// The provider behind a proxy that hides what heads say about limits, but not `retry-after`.
+pub struct Hidden(pub Anthropic);
+
+impl Provider for Hidden {
+    fn encode(&self, job: &Job, stream: bool) -> WireRequest {
+        self.0.encode(job, stream)
+    }
+
+    fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {
+        let RateSignals { retry_after, should_retry, .. } = self.0.rate_signals(head, now);
+        RateSignals { retry_after, should_retry, ..RateSignals::default() }
+    }
+
+    fn request_id(&self, head: &ReplyHead) -> Option<String> {
+        self.0.request_id(head)
+    }
+
+    fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
+        self.0.decoder(head)
+    }
+}
+
+/// A ledger that logs when rows are sent and answered.
+pub struct WatchedLedger(pub MemLedger, pub Log);
+
+impl Ledger for WatchedLedger {
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
+        let now = self.1.now();
+        self.1.lock().sent.entry(job.id.0).or_insert(now);
+        self.0.mark(ticket, job)
+    }
+
+    fn clear(&mut self, ticket: Ticket) {
+        self.0.clear(ticket);
+    }
+
+    fn write_outcome(
+        &mut self,
+        line: u64,
+        ticket: Ticket,
+        outcome: &Outcome,
+        cost: Option<claude_batch::domain::Money>,
+    ) {
+        let at = self.1.now();
+        {
+            let mut seen = self.1.lock();
+            seen.attempts += outcome.attempts.len();
+            let last = outcome.attempts.last().expect("a finished row was tried");
+            let latency = last.ended_at.since(last.started_at).as_secs_f64();
+            seen.answers.push(Answer { at, latency, usage: outcome.usage() });
+        }
+        self.0.write_outcome(line, ticket, outcome, cost);
+    }
+
+    fn write_rejected(&mut self, line: u64, rejected: &claude_batch::plan::Rejected) {
+        self.0.write_rejected(line, rejected);
+    }
+
+    fn write_broken(&mut self, line: u64, broken: &claude_batch::source::BrokenRow) {
+        self.0.write_broken(line, broken);
+    }
+
+    fn on_committed(&mut self, line: u64) {
+        self.0.on_committed(line);
+    }
+
+    fn backlog_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A reporter that logs.
+pub struct Watcher(pub Log, pub u64);
+
+impl Reporter for Watcher {
+    fn on_event(&mut self, event: &RunEvent) {
+        let now = self.0.now();
+        let rows = self.1;
+        let mut seen = self.0.lock();
+        seen.stats.fold(event);
+        match &event.body {
+            EventBody::Status { reason, .. } => {
+                seen.reasons.push((now, *reason));
+                if seen.eta.is_none() && seen.stats.succeeded_total() * 20 >= rows {
+                    seen.eta = seen.stats.eta().map(|left| (now, left.as_secs_f64()));
+                }
+            }
+            EventBody::Ended { elapsed, .. } => seen.elapsed = elapsed.as_secs_f64(),
+            _ => {}
+        }
+    }
+}
