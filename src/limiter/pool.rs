@@ -8,7 +8,7 @@
 //! really has is unpublished; it is found by raising.
 //!
 //! What clamps take away beyond what raises give back is gone without us: another client takes it. Its share of the
-//! refill is learned from that ([`Drift`]) and left to it, so that it costs no refusals.
+//! refill is learned from that (`Drift`) and left to it, so that it costs no refusals.
 //!
 //! Where a proxy hides the headers nothing can be observed. A shadow of the server, which holds a whole minute's burst
 //! and is charged what we use, then stands for the head, until the first refusal proves it wrong.
