@@ -24,7 +24,11 @@ fn it_says_where_it_is_and_how_to_get_there_and_ends_well_on_a_signal() {
         assert!(text.contains("claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:"), "{text}");
         assert!(text.contains("ANTHROPIC_BASE_URL=http://127.0.0.1:"), "{text}");
         assert_eq!(end.code, Some(0));
-        assert!(end.said.contains("1 requests, 1 let in, 0 refused with 429"), "{}", end.said);
+        assert!(
+            end.said.contains("1 request, 1 let in, 0 refused with 429, 0 faults; billed 1 call, "),
+            "{}",
+            end.said
+        );
     }
 }
 

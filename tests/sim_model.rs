@@ -687,7 +687,7 @@ fn within_every_window(
     Ok(())
 }
 
-/// Output of one call, even from begin to end.
+/// Output of one call, even from begin to end; all at once where both are one moment.
 #[derive(Clone, Copy)]
 struct Production {
     begin: Instant,
@@ -698,7 +698,7 @@ struct Production {
 impl Production {
     /// Tokens out at a moment.
     fn by(&self, now: Instant) -> f64 {
-        let span = self.end.since(self.begin).as_secs_f64().max(f64::MIN_POSITIVE);
+        let span = self.end.since(self.begin).as_secs_f64();
         if now >= self.end { self.tokens } else { self.tokens * now.since(self.begin).as_secs_f64() / span }
     }
 }
@@ -709,11 +709,15 @@ fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();
     moments.extend([Instant::ZERO, now]);
     moments.sort();
+    moments.dedup();
     let mut level = f64::from(otpm);
     for pair in moments.windows(2) {
-        let out: f64 = calls.iter().map(|call| call.by(pair[1]) - call.by(pair[0])).sum();
+        let even = calls.iter().filter(|call| call.begin < call.end);
+        let out: f64 = even.map(|call| call.by(pair[1]) - call.by(pair[0])).sum();
         let came = f64::from(otpm) / 60.0 * pair[1].since(pair[0]).as_secs_f64();
-        level = (level + came - out).min(f64::from(otpm));
+        let at_once: f64 =
+            calls.iter().filter(|call| call.begin == call.end && call.end == pair[1]).map(|call| call.tokens).sum();
+        level = (level + came - out).min(f64::from(otpm)) - at_once;
     }
     level
 }

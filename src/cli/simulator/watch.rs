@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::report::text::{count, escape};
+use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
 /// Where lines go.
@@ -82,14 +82,14 @@ pub fn summary(books: &Books) -> String {
     let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
     let input = books.billed.prompt_tokens();
     format!(
-        "{} requests, {} let in, {} refused with 429{}, {} faults; billed {} calls, {} input and {} output tokens, ${:.4}; \
+        "{}, {} let in, {} refused with 429{}, {}; billed {}, {} input and {} output tokens, ${:.4}; \
          at most {} open at once",
-        count(books.requests),
+        plural(books.requests, "request", "requests"),
         count(books.admitted),
         count(books.refused_total()),
         listed(reasons),
-        count(books.faults.values().sum()),
-        count(books.billed_calls),
+        plural(books.faults.values().sum(), "fault", "faults"),
+        plural(books.billed_calls, "call", "calls"),
         count(input),
         count(books.billed.output_tokens),
         books.billed_usd,
