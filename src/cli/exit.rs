@@ -21,7 +21,7 @@ After 4 to 7 and interruptions the same command goes on.";
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Every row is answered; truncated and refused answers count, unless they were asked to be failures.
+    /// Every row is answered; truncated and refused answers count.
     Done,
     /// A fault of this program.
     Internal,
@@ -91,58 +91,63 @@ impl From<Exit> for ExitCode {
 
 /// Returns what stopped a run and what to do next, in one or two sentences for the end of the summary.
 ///
-/// Shape: one line; what a server said is escaped and in quotes. Where the next step is to run the same command again,
-/// the summary names it.
-pub fn explain(reason: &HaltReason) -> String {
+/// `resume` is the command that takes the rows of a pipe from their log; `None` where the same command goes on, which
+/// the summary then names. Shape: one line; what a server said is escaped and in quotes.
+pub fn explain(reason: &HaltReason, resume: Option<&str>) -> String {
+    let next = resume.map_or("run the same command".to_owned(), |resume| format!("run {}", escape(resume)));
     match reason {
         HaltReason::Key(failure) => format!(
-            "The API refused the key{}. Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same \
-             command; no row was lost.",
+            "The API refused the key{}. Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then {next}; \
+             no row was lost.",
             said(failure)
         ),
         HaltReason::Forbidden(failure) => format!(
-            "The API forbids these requests{}. Check what the key and its workspace may do, then run the same command.",
+            "The API forbids these requests{}. Check what the key and its workspace may do, then {next}.",
             said(failure)
         ),
         HaltReason::Account(failure) => format!(
-            "The account is stopped{}. Check credit, billing and spend limits in the console, then run the same command.",
+            "The account is stopped{}. Check credit, billing and spend limits in the console, then {next}.",
             said(failure)
         ),
         HaltReason::Models(failure) => format!(
-            "No model of this run was found{}. Check the model's name and --base-url, then run the same command; rows \
-             that name their model need a change in the input.",
+            "No model of this run was found{}. Check the model's name and --base-url, then {next}; rows that name \
+             their model need a change in the input.",
             said(failure)
         ),
         HaltReason::RetryAfter { wait, allowed } => format!(
-            "The API asks to wait {}, longer than --retry-for allows ({}). Run the same command after that, or raise \
-             --retry-for.",
+            "The API asks to wait {}, longer than --retry-for allows ({}). After that, or with a longer --retry-for, \
+             {next}.",
             duration(*wait),
             duration(*allowed)
         ),
         HaltReason::Tls(failure) => format!(
             "The connection could not be made safe{}. Check the address and the clock; a proxy's own certificates are \
-             added with --ca-file.",
+             added with --ca-file. Then {next}.",
             said(failure)
         ),
         HaltReason::Endpoint(failure) => format!(
             "The endpoint can't be reached or answers with nothing but faults{}. Check the network, proxies and \
-             --base-url, then run the same command.",
+             --base-url, then {next}.",
             said(failure)
         ),
         HaltReason::AllFail { rows, class, failure } => format!(
-            "All of the first {} rows failed alike ({class}){}. Mend that, then run the same command with \
-             --retry-failed; --halt never goes on regardless.",
+            "All of the first {} rows failed alike ({class}){}. Mend that, then {}; --halt never goes on \
+             regardless.",
             count(*rows),
-            said(failure)
+            said(failure),
+            resume.map_or("run the same command with --retry-failed".to_owned(), |_| next)
         ),
+        HaltReason::Disk(message) if resume.is_some() => {
+            format!("Standard output took no more ({}). To go on, {next}.", escape(message))
+        }
         HaltReason::Disk(message) => format!(
-            "Results could not be written ({}). Make room or mend the disk, then run the same command; answers since \
-             the last sync may be paid and lost.",
+            "Results could not be written ({}). Make room or mend the disk, then {next}; answers since the last sync \
+             may be paid and lost.",
             escape(message)
         ),
-        HaltReason::Signal(_) => "Interrupted. Run the same command to go on.".to_owned(),
+        HaltReason::Signal(_) => format!("Interrupted. To go on, {next}."),
         HaltReason::Budget(message) => {
-            format!("A limit you set is reached ({}). Raise it and run the same command to go on.", escape(message))
+            format!("A limit you set is reached ({}). To go on, raise it and {next}.", escape(message))
         }
     }
 }
@@ -188,10 +193,11 @@ mod tests {
     #[test]
     fn every_explanation_says_what_to_do_and_can_not_steer_the_terminal() {
         for reason in reasons() {
-            let sentence = explain(&reason);
+            let (same, piped) = (explain(&reason, None), explain(&reason, Some("claude-batch resume x.jsonl")));
 
-            assert!(!sentence.chars().any(char::is_control), "{sentence:?}");
-            assert!(["un the same", "--ca-file"].iter().any(|next| sentence.contains(next)), "{sentence}");
+            assert!(!same.chars().any(char::is_control), "{same:?}");
+            assert!(same.contains("run the same command"), "{same}");
+            assert!(piped.contains("run claude-batch resume x.jsonl") && !piped.contains("the same"), "{piped}");
         }
     }
 
@@ -199,7 +205,7 @@ mod tests {
     fn a_refused_key_is_explained_with_what_the_server_said() {
         let [key, ..] = reasons();
 
-        insta::assert_snapshot!(explain(&key), @r#"The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost."#);
+        insta::assert_snapshot!(explain(&key, None), @r#"The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost."#);
     }
 
     fn reasons() -> [HaltReason; 13] {

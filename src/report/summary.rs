@@ -16,9 +16,9 @@ use crate::domain::Quality;
 pub struct SummaryContext {
     /// The results file; `None` when they went to standard output.
     pub results: Option<String>,
-    /// The error log.
+    /// The error log, when there is something in it.
     pub errors: Option<String>,
-    /// The command that runs failed rows again.
+    /// The command that runs failed rows again, when there are some.
     pub resume_command: Option<String>,
     /// The command that goes on with pending rows.
     pub rerun_command: Option<String>,
@@ -28,6 +28,8 @@ pub struct SummaryContext {
     pub unpriced_models: Vec<String>,
     /// Answers that an earlier, killed run may have paid for.
     pub maybe_paid_before: u64,
+    /// Answers that runs before that one may have paid for, as far as their lines and counts tell.
+    pub maybe_paid_earlier: u64,
     /// Attempts of this run that may have been paid for and were not retried: cut off at the end, or the last of a
     /// failed row.
     pub maybe_paid_at_end: u64,
@@ -146,13 +148,15 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         if context.maybe_paid_before > 0 {
             text.push_str(&format!(", {} of them by an earlier run that was killed", count(context.maybe_paid_before)));
         }
+        if context.maybe_paid_earlier > 0 {
+            text.push_str(&format!("; {} over all runs", count(maybe + context.maybe_paid_earlier)));
+        }
         rows.push(ListRow::text("unsure", text));
     }
     rows
 }
 
 fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
-    let has_failures = stats.failed_total() + context.failed_before > 0;
     let mut rows = Vec::new();
     let mut add = |label, value: &Option<String>, is_wanted: bool| {
         if let Some(value) = value.as_ref().filter(|_| is_wanted) {
@@ -160,9 +164,11 @@ fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         }
     };
     add("results", &context.results, true);
-    add("errors", &context.errors, has_failures);
+    add("errors", &context.errors, true);
     add("go on", &context.rerun_command, pending(stats) > 0);
-    add("retry", &context.resume_command, has_failures);
+    // The rows of a pipe that was stopped go on from their log.
+    let is_pipe = context.results.is_none() && pending(stats) > 0;
+    add(if is_pipe { "go on" } else { "retry" }, &context.resume_command, true);
     rows
 }
 
@@ -275,6 +281,30 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_pipe_goes_on_from_its_log() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(None, 0)));
+        stats.fold(&at(1, ended(16, Some(HaltReason::Signal(2)))));
+        let command = "claude-batch resume claude-batch.r1.errors.jsonl";
+        let context = SummaryContext { resume_command: Some(command.to_owned()), ..SummaryContext::default() };
+
+        let shown = summary(&stats, &context, 80);
+
+        assert!(shown.contains("go on     claude-batch resume claude-batch.r1.errors.jsonl\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_killed_runs_may_have_paid_is_counted_over_all_of_them() {
+        let context = SummaryContext { maybe_paid_before: 4, maybe_paid_earlier: 7, ..context() };
+
+        let shown = summary(&Stats::default(), &context, 120);
+
+        let unsure =
+            "4 answers may have been paid besides, 4 of them by an earlier run that was killed; 11 over all runs";
+        assert!(shown.contains(unsure), "{shown}");
+    }
+
+    #[test]
     fn counters_equal_the_lines_on_disk() {
         let stats = mixed();
 
@@ -321,8 +351,6 @@ mod tests {
     fn context() -> SummaryContext {
         SummaryContext {
             results: Some("prompts.results.jsonl".to_owned()),
-            errors: Some("prompts.errors.jsonl".to_owned()),
-            resume_command: Some("claude-batch resume prompts.errors.jsonl".to_owned()),
             rerun_command: Some("claude-batch run prompts.jsonl --tier 2".to_owned()),
             price_date: Some("2026-11-24".to_owned()),
             ..SummaryContext::default()
@@ -334,6 +362,8 @@ mod tests {
             unpriced_models: vec!["claude-next".to_owned()],
             maybe_paid_before: 4,
             failed_before: 5,
+            errors: Some("prompts.errors.jsonl".to_owned()),
+            resume_command: Some("claude-batch resume prompts.errors.jsonl".to_owned()),
             is_simulated: true,
             ..context()
         }

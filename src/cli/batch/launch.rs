@@ -12,7 +12,7 @@ use super::Batch;
 use crate::catalog::{Catalog, Terms};
 use crate::clock::RunClock;
 use crate::domain::{EventBody, HaltReason, RunEvent};
-use crate::journal::{InputRead, Journal, Recovered, Start};
+use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
 use crate::report::text::escape;
 use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
@@ -143,26 +143,31 @@ impl Batch<'_> {
         looked: Option<Survey>,
     ) -> Result<Exit> {
         let kept = std::mem::take(&mut finish.kept);
+        let kept_rows = kept.len() as u64;
         if !kept.is_empty() {
             ledger.write_canceled(kept);
         }
-        let is_whole = finish.halted.is_none() && finish.input_error.is_none() && self.start != Start::Resume;
-        let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
-        let input = if is_whole && is_all { InputRead::Whole } else { InputRead::Part };
+        let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
         let closed = ledger.close(input, finish.aborted > 0);
         let failed_in_log: u64 = match &closed {
             Ok(closed) => closed.failed.values().sum(),
-            Err(_) => report.stats().failed_total(),
+            Err(_) => report.stats().failed_total() + kept_rows,
         };
         let is_disk_full = closed.as_ref().err().map(ToString::to_string);
         if let Some(message) = &is_disk_full {
             finish.halted.get_or_insert(HaltReason::Disk(message.clone()));
         }
+        let is_idle = finish.halted.is_none() && finish.input_error.is_none() && report.stats().finished() == 0;
+        if is_idle && looked.is_none() {
+            self.say(&format!("nothing to do: no rows in {}", self.input_names()));
+            return Ok(Exit::Done);
+        }
         let context = self.summary_context(&finish, failed_in_log, catalog, recovered, looked.as_ref());
         let columns = report::progress::terminal_width().unwrap_or(80);
         self.say(report::summary(report.stats(), &context, columns).trim_end());
         if let Some(reason) = &finish.halted {
-            eprintln!("{}", explain(reason));
+            let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
+            eprintln!("{}", explain(reason, resume));
         }
         if let Some(message) = &finish.input_error {
             eprintln!("claude-batch: {}", escape(message));
@@ -185,15 +190,17 @@ impl Batch<'_> {
         let errors = (failed_in_log > 0).then(|| shown(&self.paths.errors));
         let is_unpriced = |model: &&Arc<str>| catalog.worst_cost(model, 1, 1).is_none();
         let models = looked.map(|survey| survey.models.keys().filter(is_unpriced).map(ToString::to_string).collect());
-        let is_resumable = self.paths.results.is_some();
+        let is_pipe = self.paths.results.is_none();
+        let has_more = finish.pending > 0 || finish.halted.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
-            resume_command: errors.as_ref().filter(|_| is_resumable).map(|log| format!("claude-batch resume {log}")),
-            rerun_command: (finish.pending > 0 || finish.halted.is_some()).then(|| self.rerun.clone()),
+            resume_command: errors.as_ref().map(|log| format!("claude-batch resume {log}")),
+            rerun_command: (has_more && !is_pipe).then(|| self.rerun.clone()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),
             unpriced_models: models.unwrap_or_default(),
             maybe_paid_before: recovered.dead_in_flight,
+            maybe_paid_earlier: recovered.totals.maybe_paid.saturating_sub(recovered.dead_in_flight),
             maybe_paid_at_end: finish.aborted,
             failed_before: looked.map_or(0, |survey| survey.failed_before),
             is_simulated: self.config.simulate,

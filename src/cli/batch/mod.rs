@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use tokio::sync::mpsc;
 
 use super::args::{ResumeArgs, RunArgs};
@@ -23,8 +23,8 @@ use crate::catalog::{Catalog, Terms};
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
 use crate::journal::{
-    Commit as Synced, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape, RunPaths, Start,
-    Threading, read_error_log,
+    Commit as Synced, InputRead, Journal, JournalError, JournalOptions, Manifest, OnCommit, RealDisk, Recovered,
+    RequestShape, RunPaths, Start, Threading, read_error_log,
 };
 use crate::plan::{Dialect, Planner};
 use crate::report::Verbosity;
@@ -43,7 +43,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let rerun = format!("claude-batch {}", args_as_typed());
     let plan = parts::input_plan(&config)?;
-    Batch { config, world, name, paths, start, plan, only: Vec::new(), rerun, copy: None }.go()
+    Batch { config, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
 }
 
 /// Runs failed rows again.
@@ -63,7 +63,13 @@ pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
 
 fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     source::identity(log)?;
-    let known = read_error_log(log, &RealDisk)?;
+    let known = read_error_log(log, &RealDisk).map_err(|error| match error {
+        JournalError::Foreign { path } => {
+            anyhow!("{} is no error log of claude-batch: name the .errors.jsonl file of a run", path.display())
+        }
+        error => error.into(),
+    })?;
+    let broken = known.broken;
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
         Some(folder) => recorded_settings(&folder)?,
@@ -74,7 +80,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
     let rerun = format!("claude-batch {}", args_as_typed());
     let only = args.only.clone();
-    Batch { config, world, name, paths, start: Start::Resume, plan, only, rerun, copy: None }.go()
+    Batch { config, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
 }
 
 /// Returns the command line after the program's name, quoted where a shell needs it.
@@ -96,6 +102,8 @@ struct Batch<'a> {
     plan: InputPlan,
     /// Classes that `resume` takes; empty for all.
     only: Vec<ErrorClass>,
+    /// Entries of that log that are no rows.
+    broken: u64,
     rerun: String,
     /// The copy of a log that has no run folder to keep it in.
     copy: Option<tempfile::TempPath>,
@@ -107,6 +115,7 @@ impl Batch<'_> {
         let catalog = parts::catalog(&self.config)?;
         let dialect = self.config.dialect.clone();
         parts::provider(&self.config, &dialect)?;
+        self.check_faults(&catalog)?;
         let origin = self.origin()?;
         let first = self.first_look(&catalog, &dialect)?;
         if let Some(first) = &first {
@@ -142,6 +151,9 @@ impl Batch<'_> {
             self.refuse_changed(survey, &recovered, &dialect)?;
             survey.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         }
+        if let Some(survey) = looked.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
+            return self.nothing_left(survey, journal, &recovered);
+        }
         self.announce(&origin, looked.as_ref(), &catalog);
         self.ask(looked.as_ref(), &catalog)?;
         self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
@@ -159,6 +171,61 @@ impl Batch<'_> {
             return Ok("simulator".to_owned());
         }
         Ok(parts::base_url(&self.config)?.origin().to_owned())
+    }
+
+    /// Ends a run that has nothing to send: says what there is instead.
+    fn nothing_left(&self, survey: &Survey, journal: Journal, recovered: &Recovered) -> Result<Exit> {
+        let closed = journal.close(self.input_read(true), false)?;
+        let failed: u64 = closed.failed.values().sum();
+        let errors = escape(&self.paths.errors.display().to_string()).into_owned();
+        let results = self.paths.results.as_deref().map(|path| escape(&path.display().to_string()).into_owned());
+        let mut said = match (self.start, failed) {
+            (Start::Resume, 0) => format!("nothing to do: no rows in {errors}"),
+            (Start::Resume, _) => format!("nothing to do: no row in {errors} to be run again"),
+            (_, 0) if survey.done > 0 => {
+                format!("nothing to do: all {} are answered", plural(survey.done, "row", "rows"))
+            }
+            _ => format!("nothing to do: {} answered, {} failed", count(survey.done), count(failed)),
+        };
+        if let Some(results) = results {
+            said.push_str(&format!("; the answers are in {results}"));
+        }
+        self.say(&said);
+        if recovered.dead_in_flight > 0 {
+            let answers = plural(recovered.dead_in_flight, "answer", "answers");
+            self.say(&format!("{answers} may have been paid besides by an earlier run that was killed"));
+        }
+        match self.start {
+            Start::Resume if self.broken > 0 => self.say(&format!(
+                "{} in {errors} could not be read and can't be run again: mend the input and run that",
+                plural(self.broken, "row", "rows")
+            )),
+            Start::Continue | Start::Fresh if failed > 0 => {
+                self.say(&format!("the failures are in {errors}; to try them again: claude-batch resume {errors}"));
+            }
+            _ => {}
+        }
+        Ok(Exit::of_run(None, failed))
+    }
+
+    /// Returns how much of its input a run has read that read `is_whole`.
+    fn input_read(&self, is_whole: bool) -> InputRead {
+        let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
+        if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
+    }
+
+    #[cfg(feature = "sim")]
+    fn check_faults(&self, catalog: &Catalog) -> Result<()> {
+        let faults = self.config.simulate_faults.as_ref();
+        super::simulator::config(catalog, self.config.tier, faults).map(|_| ())
+    }
+
+    #[cfg(not(feature = "sim"))]
+    fn check_faults(&self, _catalog: &Catalog) -> Result<()> {
+        if self.config.simulate {
+            bail!("--simulate: this program was built without the simulator (feature sim)");
+        }
+        Ok(())
     }
 
     fn input_names(&self) -> String {
