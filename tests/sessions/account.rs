@@ -1,0 +1,194 @@
+//! Runs that the account, the endpoint or a rule of the user stops.
+
+use std::time::Duration;
+
+use claude_batch::sim::config::Keys;
+
+use crate::support::*;
+
+#[test]
+fn a_wrong_key_stops_the_run_and_blames_no_row() {
+    let folder = Folder::with_rows(200);
+    let mut config = quick();
+    config.keys = Keys::None;
+    let api = Api::new(config);
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--tier", "2"]);
+
+    said.ends_with(5).tells(&[
+        "200 pending",
+        "401",
+        "ANTHROPIC_API_KEY",
+        "--api-key-file",
+        "claude-batch run prompts.jsonl",
+    ]);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read("prompts.results.jsonl"), "");
+    assert!(api.books().requests <= 64, "{} requests went out", api.books().requests);
+}
+
+#[test]
+fn a_key_that_is_put_right_lets_the_same_command_go_on() {
+    let folder = Folder::with_rows(10);
+    let mut config = quick();
+    config.keys = Keys::Only(vec![CANARY.to_owned()]);
+    let api = Api::new(config);
+    let wrong = Said::of(
+        folder
+            .command_at(&api, &["run", "prompts.jsonl"])
+            .env("ANTHROPIC_API_KEY", "sk-ant-wrong")
+            .output()
+            .expect("runs"),
+    );
+
+    let right = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    wrong.ends_with(5);
+    right.ends_with(0).tells(&["10 answered"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 10);
+}
+
+#[test]
+fn low_credit_stops_the_run_with_its_rows_pending() {
+    let folder = Folder::with_rows(50);
+    let api = Api::with_faults(r#"{"rules": [{"status": 402, "contains": "number 20.", "times": 1}]}"#);
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "-c", "2"]);
+    let log = folder.read("prompts.errors.jsonl");
+    let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(5).tells(&["pending", "402"]);
+    assert_eq!(log, "");
+    on.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 50);
+    assert_eq!(api.books().billed_again, 0);
+}
+
+#[test]
+fn an_unknown_model_stops_the_run() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write(
+        "prompts.jsonl",
+        "{\"prompt\":\"a\",\"model\":\"claude-nope-1\"}\n{\"prompt\":\"b\",\"model\":\"claude-nope-1\"}\n",
+    );
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(5).tells(&["claude-nope-1", "2 pending"]);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+}
+
+#[test]
+fn an_unreachable_host_ends_the_run_with_what_to_check() {
+    let folder = Folder::with_rows(3);
+
+    let said = Said::of(
+        folder
+            .command(&["run", "prompts.jsonl", "--base-url", "https://example.invalid"])
+            .env("ANTHROPIC_API_KEY", CANARY)
+            .output()
+            .expect("the program starts"),
+    );
+
+    said.ends_with(6).tells(&["example.invalid", "3 pending", "--base-url", "claude-batch run prompts.jsonl"]);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+}
+
+#[test]
+fn a_server_that_speaks_no_api_ends_the_run() {
+    let folder = Folder::with_rows(20);
+    let api = Api::with_faults(r#"{"rules": [{"kind": "html", "status": 404}]}"#);
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    assert!(matches!(said.code, Some(4..=6)), "{said:?}");
+    assert_eq!(folder.read("prompts.results.jsonl"), "");
+}
+
+#[test]
+fn a_long_retry_after_stops_the_run_instead_of_sleeping() {
+    let folder = Folder::with_rows(20);
+    let api = Api::with_faults(r#"{"rules": [{"status": 429, "retry_after": 7200}]}"#);
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(5).tells(&["2 h 00 min", "--retry-for", "20 pending"]);
+}
+
+#[test]
+fn max_cost_stops_in_time_and_over_all_runs() {
+    let folder = Folder::with_rows(200);
+    let api = Api::quick();
+    let run = ["run", "prompts.jsonl", "--max-cost", "0.005"];
+
+    let first = folder.run_at(&api, &run);
+    let second = folder.run_at(&api, &run);
+    let raised = folder.run_at(&api, &["run", "prompts.jsonl", "--max-cost", "1"]);
+
+    first.ends_with(4).tells(&["--max-cost", "pending"]);
+    second.ends_with(4);
+    assert!(ids(&folder.read("prompts.results.jsonl")).len() > 10);
+    raised.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 200);
+}
+
+#[test]
+fn max_cost_never_overshoots_what_the_server_charged() {
+    let folder = Folder::with_rows(200);
+    let api = Api::quick();
+
+    folder.run_at(&api, &["run", "prompts.jsonl", "--max-cost", "0.005"]).ends_with(4);
+    folder.run_at(&api, &["run", "prompts.jsonl", "--max-cost", "0.005"]).ends_with(4);
+
+    let charged = api.books().billed_usd;
+    assert!(charged <= 0.005, "{charged}");
+    assert!(charged >= 0.003, "most of it is used: {charged}");
+}
+
+#[test]
+fn rows_that_all_fail_alike_stop_the_run_early() {
+    let folder = Folder::with_rows(500);
+    let api = Api::with_faults(r#"{"rules": [{"status": 400, "message": "max_tokens: is wrong"}]}"#);
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(4).tells(&["max_tokens: is wrong", "--halt never", "pending"]);
+    assert!(api.books().requests < 100, "{}", api.books().requests);
+}
+
+#[test]
+fn faults_on_first_attempts_cost_no_row() {
+    let folder = Folder::with_rows(60);
+    let api = Api::with_faults(
+        r#"{"rules": [
+            {"status": 500, "share": 0.2, "first_attempts_only": true},
+            {"status": 529, "share": 0.1, "first_attempts_only": true},
+            {"kind": "reset_before", "share": 0.1, "first_attempts_only": true},
+            {"kind": "reset_mid", "share": 0.1, "first_attempts_only": true},
+            {"kind": "truncated_json", "share": 0.1, "first_attempts_only": true}
+        ]}"#,
+    );
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--tier", "none"]);
+
+    said.ends_with(0).tells(&["60 answered", "retries", "may have been paid besides"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 60);
+    let books = api.books();
+    let reported = said.number_before("answers may have been paid besides");
+    assert!(books.billed_again <= reported, "billed twice {} times, {reported} reported", books.billed_again);
+}
+
+#[test]
+fn a_time_limit_stops_the_run_and_the_same_command_goes_on() {
+    let folder = Folder::with_rows(30);
+    let api = Api::slow(Duration::from_millis(60));
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "-c", "2", "--max-time", "300ms"]);
+    let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(4).tells(&["--max-time", "pending"]);
+    on.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 30);
+    assert_eq!(api.books().billed_again, 0);
+}

@@ -1,0 +1,150 @@
+//! Inputs as people have them: rows of many shapes, broken ones among them, tables, parts, several files.
+
+use crate::support::*;
+
+#[test]
+fn broken_rows_cost_only_themselves() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write(
+        "prompts.jsonl",
+        "{\"id\":\"a\",\"prompt\":\"a\"}\n{broken\n\n{\"id\":\"b\",\"prompt\":\"b\"}\n{\"id\":\"c\",\"x\":1}\n[1]\n\"bare\"\n",
+    );
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
+
+    said.ends_with(3).tells(&["3 answered", "3 failed (3 invalid_input)", "prompts.jsonl:2:2"]);
+    again.ends_with(3);
+    resumed.ends_with(3).tells(&["nothing to do", "3 rows", "mend"]);
+    assert_eq!(api.books().requests, 3);
+    let errors = folder.read("prompts.errors.jsonl");
+    assert_eq!(errors.lines().count(), 3, "a broken row is in the log once, however often it is met");
+    let first: serde_json::Value = serde_json::from_str(errors.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(first["error"]["line"], 2);
+    assert_eq!(first["error"]["class"], "invalid_input");
+    assert_eq!(first["raw"], "{broken");
+}
+
+#[test]
+fn a_mended_row_is_answered_by_the_same_command() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write("prompts.jsonl", "{\"id\":\"r0\",\"prompt\":\"a\"}\n{\"id\":\"r1\",\"prompt\":\n");
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(3);
+    folder.write("prompts.jsonl", "{\"id\":\"r0\",\"prompt\":\"a\"}\n{\"id\":\"r1\",\"prompt\":\"b\"}\n");
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(0).tells(&["1 answered"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 2);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+}
+
+#[test]
+fn a_table_is_asked_with_a_template() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write("tickets.csv", "id,subject,body\n7,Lost,\"My parcel, again\"\n8,Late,\"Two\nlines\"\n");
+
+    let said = folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}: {{body}}", "--max-tokens", "60"]);
+
+    said.ends_with(0).tells(&["2 answered", "tickets.csv.results.jsonl"]);
+    let mut found = ids(&folder.read("tickets.csv.results.jsonl"));
+    found.sort();
+    assert_eq!(found, ["7", "8"]);
+}
+
+#[test]
+fn parts_of_an_input_are_rows_of_the_whole() {
+    let folder = Folder::with_rows(10);
+    let api = Api::quick();
+
+    folder.run_at(&api, &["run", "prompts.jsonl", "--skip", "2", "--limit", "3"]).ends_with(0).tells(&["3 answered"]);
+    let mut part = ids(&folder.read("prompts.results.jsonl"));
+    part.sort();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["7 answered", "3 done by earlier runs"]);
+
+    assert_eq!(part, ["r2", "r3", "r4"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 10);
+}
+
+#[test]
+fn several_inputs_make_one_run() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+    folder.write("more.csv", "id,prompt\nr3,Three\nr4,Four\n");
+
+    let nameless = folder.run_at(&api, &["run", "prompts.jsonl", "more.csv"]);
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "more.csv", "-o", "out.jsonl"]);
+
+    nameless.ends_with(2).tells(&["2 inputs", "-o"]);
+    said.ends_with(0).tells(&["5 answered"]);
+    assert_each_once(&folder.read("out.jsonl"), 5);
+}
+
+#[test]
+fn a_dry_run_needs_no_key_and_leaves_nothing() {
+    let folder = Folder::with_rows(4);
+
+    let said = folder.run(&["run", "prompts.jsonl", "--dry-run"]);
+
+    said.ends_with(0).tells(&["4 rows to send", "about $", "nothing was sent"]);
+    assert_eq!(folder.names(), ["prompts.jsonl"]);
+}
+
+#[test]
+fn strict_refuses_to_start_over_a_broken_row() {
+    let folder = Folder::new();
+    folder.write("prompts.jsonl", "{\"prompt\":\"a\"}\n{\n");
+
+    let said = folder.run(&["run", "prompts.jsonl", "--simulate", "--strict"]);
+
+    said.ends_with(2).tells(&["--strict", "prompts.jsonl:2"]);
+    assert_eq!(folder.names(), ["prompts.jsonl"]);
+}
+
+#[test]
+fn an_input_without_rows_is_nothing_to_do() {
+    let folder = Folder::new();
+    for (name, text) in [("empty.jsonl", ""), ("blank.jsonl", "\n \n\r\n"), ("header.csv", "prompt\n")] {
+        folder.write(name, text);
+
+        let said = folder.run(&["run", name, "--simulate"]);
+
+        said.ends_with(0).tells(&["nothing to do", name]);
+    }
+    let piped = feed(folder.command(&["run", "--simulate"]), "");
+    piped.ends_with(0).tells(&["nothing to do"]);
+    assert_eq!(folder.names(), ["blank.jsonl", "empty.jsonl", "header.csv"]);
+}
+
+#[test]
+fn a_repeated_id_on_a_pipe_costs_only_the_later_row() {
+    let folder = Folder::new();
+    let api = Api::quick();
+
+    let said = feed(folder.command_at(&api, &["run"]), &format!("{}{}", rows(3), rows(1)));
+
+    said.ends_with(3);
+    assert_each_once(&said.out, 3);
+    let log = folder.names().pop().expect("there is a log");
+    let errors = folder.read(&log);
+    assert!(errors.contains("\"invalid_input\"") && errors.contains("used by an earlier row"), "{errors}");
+}
+
+/// A pipe's end in the middle of a character, and a last line without its end.
+#[test]
+fn an_input_that_ends_in_the_middle_of_a_line_loses_only_that_line() {
+    let folder = Folder::new();
+    let api = Api::quick();
+
+    let cut = feed(folder.command_at(&api, &["run"]), &format!("{}{{\"prompt\":\"cut", rows(3)));
+    let whole = feed(folder.command_at(&api, &["run"]), rows(3).trim_end());
+
+    cut.ends_with(3);
+    assert_each_once(&cut.out, 3);
+    whole.ends_with(0);
+    assert_each_once(&whole.out, 3);
+}

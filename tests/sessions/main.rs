@@ -1,0 +1,18 @@
+//! Whole sessions of the program: what is typed, what is said, what lies on the disk, how it ends.
+//!
+//! The program itself, against the simulated API on the loopback address. Nothing waits for time to pass: where a moment
+//! matters, the API's books say when it has come.
+
+#![cfg(feature = "sim")]
+
+mod account;
+mod input;
+mod main_uses;
+mod output;
+mod readme;
+mod refusals;
+mod resume;
+mod secrets;
+#[cfg(unix)]
+mod signals;
+mod support;

@@ -1,0 +1,143 @@
+//! Outputs that end, fill up or are watched.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use crate::support::*;
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_run_and_its_rows_are_kept() {
+    let folder = Folder::new();
+    let api = Api::slow(std::time::Duration::from_millis(5));
+    folder.write("prompts.jsonl", &rows(300));
+    let input = std::fs::File::open(folder.path("prompts.jsonl")).expect("the rows");
+    let mut child =
+        folder.command_at(&api, &["run", "-", "-c", "4"]).stdin(Stdio::from(input)).spawn().expect("it starts");
+    let mut first = String::new();
+
+    BufReader::with_capacity(1, child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
+    let said = finish(child);
+
+    said.ends_with(7).tells(&["standard output", "claude-batch resume claude-batch."]);
+    assert!(!said.err.contains("panicked"), "{}", said.err);
+    let log = folder.names().into_iter().find(|name| name.ends_with(".errors.jsonl")).expect("a log");
+    let kept = ids(&folder.read(&log));
+    assert!(!kept.is_empty() && kept.iter().all(|id| *id != ids(&first)[0]), "{kept:?}");
+    let resumed = folder.run_at(&api, &["resume", &log]);
+    resumed.ends_with(0);
+    let mut answered = ids(&resumed.out);
+    answered.sort();
+    let mut wanted = kept.clone();
+    wanted.sort();
+    assert_eq!(answered, wanted);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_told_and_the_rows_are_kept() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has one");
+    let mut command = folder.command_at(&api, &["run"]);
+    command.stdout(Stdio::from(full));
+
+    let said = feed(command, &rows(5));
+
+    said.ends_with(7).tells(&["No space left on device"]);
+    let log = folder.names().pop().expect("a log");
+    let mut kept = ids(&folder.read(&log));
+    kept.sort();
+    assert_eq!(kept, ["r0", "r1", "r2", "r3", "r4"]);
+}
+
+/// A results file that may not grow: `ulimit -f` counts blocks of 512 or 1024 bytes.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_the_run_and_the_same_command_goes_on() {
+    let folder = Folder::with_rows(80);
+    let api = Api::quick();
+    let whole = folder.command_at(&api, &["run", "prompts.jsonl"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" run prompts.jsonl"]).arg(whole.get_program());
+    limited.current_dir(whole.get_current_dir().expect("a folder")).stdin(Stdio::null());
+    limited.stdout(Stdio::piped()).stderr(Stdio::piped());
+    whole.get_envs().for_each(|(name, value)| {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    });
+
+    let full = Said::of(limited.output().expect("a shell"));
+    let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    full.ends_with(7).tells(&["prompts.results.jsonl", "pending", "claude-batch run prompts.jsonl"]);
+    on.ends_with(0).tells(&["done by earlier runs"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 80);
+}
+
+#[test]
+fn progress_as_json_is_a_line_of_json_for_each_event() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--progress", "json"]);
+
+    said.ends_with(0);
+    let events = said.err.lines().filter(|line| line.starts_with('{'));
+    let events: Vec<serde_json::Value> = events.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(events.len() >= 2, "{}", said.err);
+}
+
+#[test]
+fn quiet_says_nothing_of_a_run_that_goes_well() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+
+    let quiet = folder.run_at(&api, &["run", "prompts.jsonl", "-q"]);
+    let again = folder.run_at(&api, &["run", "prompts.jsonl", "-q"]);
+
+    assert_eq!((quiet.ends_with(0).err.as_str(), quiet.out.as_str()), ("", ""));
+    assert_eq!(again.ends_with(0).err, "");
+}
+
+#[test]
+fn no_progress_still_has_a_summary() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--progress", "none"]);
+
+    said.ends_with(0).tells(&["3 answered"]);
+}
+
+#[test]
+fn without_a_terminal_nothing_steers_one() {
+    let folder = Folder::with_rows(30);
+    let api = Api::quick();
+
+    for kind in ["auto", "plain", "none"] {
+        let said = folder.run_at(&api, &["run", "prompts.jsonl", "--fresh", "--progress", kind]);
+
+        assert!(!said.ends_with(0).err.contains('\x1b'), "{kind}: {}", said.err);
+    }
+}
+
+#[test]
+fn answers_come_out_of_a_pipe_while_rows_still_go_in() {
+    use std::io::Write;
+    let folder = Folder::new();
+    let api = Api::quick();
+    let mut child = folder.command_at(&api, &["run"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut text = String::new();
+
+    stdin.write_all(rows(1).as_bytes()).expect("a row goes in");
+    out.read_line(&mut text).expect("its answer comes out");
+    drop(stdin);
+    out.read_to_string(&mut text).expect("the rest");
+
+    finish(child).ends_with(0);
+    assert_each_once(&text, 1);
+}

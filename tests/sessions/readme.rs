@@ -1,0 +1,50 @@
+//! What the README promises of the program is what the program has.
+
+use clap::CommandFactory;
+use claude_batch::cli::args::Cli;
+use claude_batch::cli::exit::TABLE;
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_table_of_exit_codes_is_that_of_the_program() {
+    let section = README.split("## Exit codes").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code "));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let documented: Vec<_> = rows.map(cells).collect();
+
+    let built: Vec<_> = TABLE
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").or(Some(line)).and_then(|line| line.trim().split_once("  ")))
+        .map(|(code, meaning)| vec![code.to_owned(), meaning.trim().to_owned()])
+        .collect();
+
+    assert_eq!(documented, built);
+    assert!(built.len() >= 9, "{built:?}");
+}
+
+#[test]
+fn every_subcommand_is_in_the_readme() {
+    for command in Cli::command().get_subcommands() {
+        let call = format!("claude-batch {}", command.get_name());
+
+        assert!(README.contains(&call), "{call}");
+    }
+}
+
+#[test]
+fn every_flag_of_the_readme_is_one() {
+    let command = Cli::command();
+    let flags: Vec<_> = command
+        .get_subcommands()
+        .flat_map(|command| command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)))
+        .collect();
+    let others = ["release", "path", "locked", "no-default-features"];
+
+    let words = README.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-'));
+    for word in
+        words.filter_map(|word| word.strip_prefix("--")).filter(|word| !word.is_empty() && !word.starts_with('-'))
+    {
+        assert!(flags.iter().any(|flag| flag == word) || others.contains(&word), "--{word}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Going on: the same command, `--retry-failed`, `resume`, and inputs that changed in between.
+
+use crate::support::*;
+
+/// A tenth of the rows are refused each time.
+const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
+
+#[test]
+fn what_failed_for_good_is_answered_by_resume_once_the_fault_is_gone() {
+    let folder = Folder::with_rows(120);
+    folder.write("faults.json", TENTH);
+    let run =
+        ["run", "prompts.jsonl", "--tier", "4", "--simulate", "--simulate-faults", "faults.json", "-o", "out.jsonl"];
+
+    let first = folder.run(&run);
+    let failed = ids(&folder.read("out.errors.jsonl"));
+    let resumed = folder.run(&["resume", "out.errors.jsonl", "--simulate"]);
+
+    first.ends_with(3).tells(&["invalid_request", "claude-batch resume out.errors.jsonl"]);
+    assert!((6..=20).contains(&failed.len()), "a tenth of 120 failed: {}", failed.len());
+    resumed.ends_with(0).tells(&[&format!("{} answered", failed.len())]);
+    assert_eq!(folder.read("out.errors.jsonl"), "");
+    assert_each_once(&folder.read("out.jsonl"), 120);
+}
+
+#[test]
+fn resume_keeps_in_the_log_what_still_fails_and_takes_the_classes_it_is_told() {
+    let folder = Folder::with_rows(30);
+    let bad = Api::with_faults(
+        r#"{"rules": [{"status": 400, "contains": "number 1."}, {"status": 413, "contains": "number 2."}]}"#,
+    );
+    // The same server comes back in another mood.
+    folder.run_at(&bad, &["run", "prompts.jsonl"]).ends_with(3).tells(&["28 answered", "2 failed"]);
+
+    let only = folder.run_at(&bad, &["resume", "prompts.errors.jsonl", "--only", "too_large"]);
+    let all = folder.run_at(&bad, &["resume", "prompts.errors.jsonl"]);
+
+    only.ends_with(3);
+    all.ends_with(3);
+    assert_eq!(bad.books().requests, 30 + 1 + 2);
+    let mut left = ids(&folder.read("prompts.errors.jsonl"));
+    left.sort();
+    assert_eq!(left, ["r1", "r2"]);
+    assert_eq!(ids(&folder.read("prompts.results.jsonl")).len(), 28);
+}
+
+#[test]
+fn the_same_command_again_sends_nothing_more() {
+    let folder = Folder::with_rows(8);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    let before = folder.contents();
+
+    let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    again.ends_with(0).tells(&["nothing to do: all 8 rows are answered", "prompts.results.jsonl"]);
+    assert_eq!(api.books().requests, 8);
+    let results = folder.path("prompts.results.jsonl");
+    assert_eq!(folder.contents()[&results], before[&results]);
+}
+
+#[test]
+fn failed_rows_wait_for_retry_failed() {
+    let folder = Folder::with_rows(20);
+    let api = Api::with_faults(r#"{"rules": [{"status": 400, "contains": "number 7.", "times": 1}]}"#);
+
+    let first = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let same = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let retried = folder.run_at(&api, &["run", "prompts.jsonl", "--retry-failed"]);
+
+    first.ends_with(3).tells(&["19 answered", "1 failed"]);
+    same.ends_with(3).tells(&["nothing to do", "1 failed", "claude-batch resume prompts.errors.jsonl"]);
+    retried.ends_with(0).tells(&["1 answered"]);
+    assert_eq!(api.books().requests, 21);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_each_once(&folder.read("prompts.results.jsonl"), 20);
+}
+
+#[test]
+fn rows_added_to_the_input_are_the_only_ones_sent() {
+    let folder = Folder::with_rows(5);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    folder.write("prompts.jsonl", &rows(9));
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(0).tells(&["4 rows to send (5 done by earlier runs)", "4 answered"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 9);
+    assert_eq!(api.books().billed_calls, 9);
+}
+
+#[test]
+fn a_line_inserted_above_rows_without_ids_leaves_them_done() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let unnamed = |from: usize| (from..10).map(|at| format!("{{\"prompt\":\"Row {at}\"}}\n")).collect::<String>();
+    // Two rows are equal: each is a row of its own.
+    folder.write("prompts.jsonl", &format!("{}{}", unnamed(1), "{\"prompt\":\"Row 3\"}\n"));
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["10 answered"]);
+
+    folder.write("prompts.jsonl", &format!("{}{}", unnamed(0), "{\"prompt\":\"Row 3\"}\n"));
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(0).tells(&["1 row to send (10 done by earlier runs)", "1 answered"]);
+    assert_eq!(folder.read("prompts.results.jsonl").lines().count(), 11);
+    assert_eq!(api.books().billed_calls, 11);
+}
+
+#[test]
+fn a_changed_row_is_refused_until_somebody_says_what_to_do() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    folder.write("prompts.jsonl", &rows(3).replace("the number 1.", "the number one."));
+    let before = folder.contents();
+
+    let refused = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let results_after = folder.contents()[&folder.path("prompts.results.jsonl")].clone();
+    let rerun = folder.run_at(&api, &["run", "prompts.jsonl", "--rerun-changed"]);
+
+    refused.ends_with(2).tells(&["1 row has", "\"r1\" (prompts.jsonl:2)", "--rerun-changed", "--fresh"]);
+    assert_eq!(results_after, before[&folder.path("prompts.results.jsonl")]);
+    rerun.ends_with(0).tells(&["1 answered"]);
+    let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    again.ends_with(0).tells(&["nothing to do"]);
+    assert_eq!(api.books().billed_calls, 4);
+}
+
+#[test]
+fn a_fresh_start_keeps_the_old_files() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    let old = folder.read("prompts.results.jsonl");
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--fresh"]);
+
+    said.ends_with(0).tells(&["3 answered"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 3);
+    let kept = folder.names().into_iter().find(|name| name.starts_with("prompts.results.jsonl.old-"));
+    assert_eq!(folder.read(&kept.expect("the old results are kept")), old);
+    assert_eq!(api.books().billed_calls, 6);
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off_with_a_word_and_its_row_runs_again() {
+    let folder = Folder::with_rows(6);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    let whole = folder.read("prompts.results.jsonl");
+    folder.write("prompts.results.jsonl", &whole[..whole.len() - 40]);
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    said.ends_with(0).tells(&["note: ", "1 answered"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 6);
+}
+
+#[test]
+fn rows_of_a_pipe_that_was_stopped_are_resumed_from_their_log() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let stopped = feed(folder.command_at(&api, &["run", "--max-requests", "5"]), &rows(20));
+    let log = folder.names().pop().expect("there is a log");
+
+    let resumed = folder.run_at(&api, &["resume", &log]);
+
+    stopped.ends_with(4).tells(&[&format!("claude-batch resume {log}")]);
+    resumed.ends_with(0);
+    assert_each_once(&format!("{}{}", stopped.out, resumed.out), 20);
+}

@@ -1,0 +1,225 @@
+//! Interrupts and deaths at any moment.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::*;
+
+/// Moments that each kind of end is tried at.
+const MOMENTS: u64 = 20;
+const ROWS: usize = 60;
+const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
+
+fn send(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
+    // It may have ended by itself.
+    let _ = kill_process(pid, signal);
+}
+
+/// Tries moments of all kinds, each with an API and a folder of its own, two at a time.
+fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("{name}: SEED={seed}");
+    let check = &check;
+    std::thread::scope(|scope| {
+        for lane in 0..2 {
+            scope.spawn(move || {
+                for moment in (lane..MOMENTS).step_by(2) {
+                    check(&mut fastrand::Rng::with_seed(seed.wrapping_add(moment)));
+                }
+            });
+        }
+    });
+}
+
+/// Starts a run and waits for a moment of it: somewhere from its start to its end.
+fn started_until_a_moment(folder: &Folder, api: &Api, rng: &mut fastrand::Rng) -> Child {
+    let child = folder.command_at(api, &RUN).spawn().expect("it starts");
+    // A tenth of the moments lie before the first request.
+    if rng.u8(..10) > 0 {
+        api.wait_for_requests(rng.u64(1..=ROWS as u64));
+    }
+    std::thread::sleep(Duration::from_millis(rng.u64(0..40)));
+    child
+}
+
+#[test]
+fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
+    at_random_moments("ctrl-c", |rng| {
+        let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
+        let child = started_until_a_moment(&folder, &api, rng);
+
+        send(&child, Signal::INT);
+        let interrupted = finish(child);
+        let on = folder.run_at(&api, &RUN);
+
+        // Before the first moment of a run the system's own end is the answer.
+        assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
+        on.ends_with(0);
+        assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+        assert_eq!(api.books().billed_again, 0, "a drained run pays nothing twice");
+        assert_eq!(on.number_before("may have been paid"), 0, "{}", on.err);
+    });
+}
+
+#[test]
+fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts_what_is_unsure() {
+    at_random_moments("kill -9", |rng| {
+        let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
+        let mut child = started_until_a_moment(&folder, &api, rng);
+
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        let written = whole_lines(&folder.path("prompts.results.jsonl"));
+        let sent = api.books().requests;
+        let on = folder.run_at(&api, &RUN);
+
+        on.ends_with(0);
+        assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+        let reported = on.number_before("answer");
+        let reported = if on.err.contains("may have been paid besides") {
+            let line = on.err.lines().find(|line| line.starts_with("unsure")).expect("the line of the summary");
+            line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+        } else {
+            assert!(reported <= ROWS as u64);
+            0
+        };
+        let again = api.books().billed_again;
+        let unwritten = sent - written.min(sent);
+        assert!(again <= reported, "{again} were answered twice, {reported} reported");
+        // Requests that were marked and never arrived are at most those of the window.
+        assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
+        assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
+    });
+}
+
+#[test]
+fn killed_again_and_again_a_run_still_ends_with_each_row_once() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(20)));
+    let mut sent = 0;
+    for step in [3, 9, 14, 20, 11] {
+        let mut child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+        api.wait_for_requests(sent + step);
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        sent = api.books().requests;
+    }
+
+    let said = folder.run_at(&api, &RUN);
+
+    said.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+    let reported = said.number_before("over all runs");
+    assert!(api.books().billed_again <= reported, "{} billed again\n{}", api.books().billed_again, said.err);
+}
+
+#[test]
+fn the_first_ctrl_c_says_what_it_waits_for_and_what_comes_next() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(150)));
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(9);
+
+    send(&child, Signal::INT);
+    let said = finish(child);
+
+    said.ends_with(130).tells(&["in flight and will be waited for", "pending", "claude-batch run prompts.jsonl"]);
+    let answered = ids(&folder.read("prompts.results.jsonl")).len() as u64;
+    assert_eq!(answered, api.books().billed_calls, "whatever was in flight was waited for and written");
+}
+
+#[test]
+fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
+    // Nothing comes back within the test: only a cut-off run ends.
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_secs(3_600)));
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(8);
+
+    send(&child, Signal::INT);
+    wait_until_said(&child, "interrupted");
+    send(&child, Signal::INT);
+    let said = finish(child);
+    let quick = Api::quick();
+    let on = folder.run_at(&quick, &RUN);
+
+    assert_eq!(said.code, Some(130));
+    assert!(said.err.contains("8 answers may have been paid besides"), "{}", said.err);
+    // Another port is another origin, and results of two are never mixed.
+    on.ends_with(2);
+}
+
+#[test]
+fn what_a_cut_off_run_may_have_paid_is_reported_by_the_next() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(400)));
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(8);
+    send(&child, Signal::INT);
+    wait_until_said(&child, "interrupted");
+    send(&child, Signal::INT);
+    finish(child);
+
+    let on = folder.run_at(&api, &[&RUN[..4], &["-c60"]].concat());
+
+    on.ends_with(0);
+    let reported = on.number_before("answers may have been paid besides");
+    assert!(api.books().billed_again <= reported && reported <= 16, "{}", on.err);
+    assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+}
+
+#[test]
+fn term_and_hup_end_with_their_own_codes() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(50)));
+        let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+        api.wait_for_requests(5);
+
+        send(&child, signal);
+
+        finish(child).ends_with(code);
+        folder.run_at(&api, &RUN).ends_with(0);
+        assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+    }
+}
+
+#[test]
+fn a_pipe_that_is_interrupted_keeps_what_it_read() {
+    let (folder, api) = (Folder::new(), Api::slow(Duration::from_millis(30)));
+    let mut child = folder.command_at(&api, &["run", "-c2"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(rows(40).as_bytes()).expect("rows go in");
+    api.wait_for_requests(5);
+
+    send(&child, Signal::INT);
+    let said = finish(child);
+    drop(stdin);
+    let log = folder.names().pop().expect("there is a log");
+    let resumed = folder.run_at(&api, &["resume", &log]);
+
+    said.ends_with(130).tells(&["claude-batch resume"]);
+    resumed.ends_with(0);
+    assert_each_once(&format!("{}{}", said.out, resumed.out), 40);
+}
+
+#[test]
+fn usr1_prints_where_the_run_stands() {
+    let (folder, api) = (Folder::with_rows(4), Api::slow(Duration::from_millis(700)));
+    let child = folder.command_at(&api, &[&RUN[..], &["--progress", "none"]].concat()).spawn().expect("it starts");
+    api.wait_for_requests(4);
+
+    send(&child, Signal::USR1);
+    let said = finish(child);
+
+    said.ends_with(0).tells(&["0 of 4 rows done", "4 of 8 in flight"]);
+}
+
+/// Reads what a running program says up to a line that holds `part`.
+fn wait_until_said(child: &Child, part: &str) {
+    let handle = child.stderr.as_ref().expect("a pipe").as_fd().try_clone_to_owned().expect("a second handle");
+    let mut lines = BufReader::with_capacity(1, File::from(handle)).lines();
+    let is_said = lines.any(|line| line.expect("text").contains(part));
+    assert!(is_said, "the program ended and never said {part:?}");
+}

@@ -1,0 +1,251 @@
+//! A folder to run the program in, an API to run it against, and what is read from both.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use claude_batch::domain::RateLimits;
+use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
+use claude_batch::sim::faults::FaultPlan;
+use claude_batch::sim::model::Books;
+use claude_batch::sim::presets;
+use claude_batch::sim::server::SimServer;
+use claude_batch::sim::transport::SharedModel;
+use tempfile::TempDir;
+
+/// The key that runs are given: it must turn up nowhere.
+pub const CANARY: &str = "sk-ant-canary-7f3d9b1c5e";
+
+/// A folder of its own, in which the program is run.
+pub struct Folder {
+    folder: TempDir,
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// Returns a folder with `prompts.jsonl` of so many rows.
+    pub fn with_rows(count: usize) -> Self {
+        let folder = Self::new();
+        folder.write("prompts.jsonl", &rows(count));
+        folder
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("a file can be written");
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Returns the names of what lies in it, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).expect("the folder can be read");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Returns the content of every file in it and below.
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder can be read") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.insert(path.clone(), fs::read(&path).expect("a file can be read"));
+                }
+            }
+        }
+        found
+    }
+
+    /// Returns the program, to be run here, with nothing of this process's settings and nothing on standard input.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_claude-batch"));
+        let ours = |name: &str| {
+            name.starts_with("CLAUDE_BATCH_")
+                || name.starts_with("ANTHROPIC_")
+                || name.to_uppercase().ends_with("_PROXY")
+        };
+        std::env::vars().filter(|(name, _)| ours(name)).for_each(|(name, _)| {
+            command.env_remove(name);
+        });
+        let nowhere = std::env::temp_dir().join("claude-batch-no-such-configuration");
+        command.env("XDG_CONFIG_HOME", &nowhere).env("APPDATA", &nowhere);
+        command.current_dir(self.folder.path()).args(args).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Said {
+        Said::of(self.command(args).output().expect("the program starts"))
+    }
+
+    /// Runs the program against `api`, with the canary as key.
+    pub fn run_at(&self, api: &Api, args: &[&str]) -> Said {
+        Said::of(self.command_at(api, args).output().expect("the program starts"))
+    }
+
+    pub fn command_at(&self, api: &Api, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", &api.url);
+        command
+    }
+}
+
+/// Runs a command with `input` on its standard input.
+pub fn feed(mut command: Command, input: &str) -> Said {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_owned();
+    let feeding = std::thread::spawn(move || {
+        // A program that stops early does not read the rest.
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let said = finish(child);
+    feeding.join().expect("the input was written");
+    said
+}
+
+/// Waits for the end of a program.
+pub fn finish(child: Child) -> Said {
+    Said::of(child.wait_with_output().expect("the program ends"))
+}
+
+/// What a run of the program said, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    pub fn ends_with(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// Asserts that standard error holds each of these texts.
+    #[track_caller]
+    pub fn tells(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.err.contains(part), "{part:?} is missing in:\n{}", self.err);
+        }
+        self
+    }
+
+    /// Returns the number before a text on standard error: 3 for `3 pending`; 0 when the text is not there.
+    pub fn number_before(&self, text: &str) -> u64 {
+        let Some(at) = self.err.find(text) else { return 0 };
+        let before = self.err[..at].trim_end();
+        let start = before.rfind(|char: char| !(char.is_ascii_digit() || char == ',')).map_or(0, |at| at + 1);
+        before[start..].replace(',', "").parse().unwrap_or_else(|_| panic!("no number before {text:?}:\n{}", self.err))
+    }
+}
+
+/// The simulated API on a loopback port, its books open.
+pub struct Api {
+    pub url: String,
+    model: SharedModel,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Api {
+    pub fn new(config: SimConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (server, model) = runtime.block_on(SimServer::serve(config, address)).expect("a free port");
+        Self { url: server.url().to_owned(), model, _runtime: runtime }
+    }
+
+    /// Returns an API that answers at once and has no limits to speak of.
+    pub fn quick() -> Self {
+        Self::new(quick())
+    }
+
+    /// Returns an API whose answers take this long, give or take a half.
+    pub fn slow(first_token: Duration) -> Self {
+        Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
+    }
+
+    /// Returns a quick API with these faults.
+    pub fn with_faults(faults: &str) -> Self {
+        Self::new(quick().with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
+    }
+
+    /// Returns what it has seen and charged.
+    pub fn books(&self) -> Books {
+        self.model.lock().expect("the model is whole").books().clone()
+    }
+
+    /// Waits until it has seen so many requests.
+    pub fn wait_for_requests(&self, count: u64) {
+        while self.books().requests < count {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Returns an API that answers at once, briefly, and has no limits to speak of.
+pub fn quick() -> SimConfig {
+    SimConfig::new(presets::models())
+        .with_limits(RateLimits::new(1_000_000, 1_000_000_000, 1_000_000_000))
+        .with_latency(Latency::ZERO)
+        .with_lengths(OutputLengths::fixed(12))
+}
+
+/// Returns so many different rows with ids `r0`, `r1`, …
+pub fn rows(count: usize) -> String {
+    let row = |at| format!("{{\"custom_id\":\"r{at}\",\"prompt\":\"Say the number {at}.\",\"max_tokens\":32}}\n");
+    (0..count).map(row).collect()
+}
+
+/// Returns the ids of the lines of a results file or error log, in their order.
+pub fn ids(text: &str) -> Vec<String> {
+    let id = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        line["custom_id"].as_str().unwrap_or("null").to_owned()
+    };
+    text.lines().map(id).collect()
+}
+
+/// Asserts that a results file has each of `r0` … once and nothing else.
+#[track_caller]
+pub fn assert_each_once(results: &str, count: usize) {
+    assert!(results.is_empty() || results.ends_with('\n'), "the last line is whole");
+    let mut found = ids(results);
+    found.sort();
+    let mut expected: Vec<_> = (0..count).map(|at| format!("r{at}")).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+/// Returns the whole lines of a file that may not be there.
+pub fn whole_lines(path: &Path) -> u64 {
+    let bytes = fs::read(path).unwrap_or_default();
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
