@@ -28,7 +28,8 @@ use crate::journal::{
 };
 use crate::plan::{Dialect, Planner};
 use crate::report::Verbosity;
-use crate::report::text::{count, escape, plural};
+use crate::report::progress::terminal_width;
+use crate::report::text::{count, escape, plural, wrap};
 use crate::runner::Commit;
 use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
 use crate::source::{self, Input};
@@ -161,8 +162,13 @@ impl Batch<'_> {
 
     /// Says something to the person, unless quiet was asked for.
     fn say(&self, text: &str) {
-        if self.config.verbosity != Verbosity::Quiet {
-            eprintln!("{text}");
+        if self.config.verbosity == Verbosity::Quiet {
+            return;
+        }
+        match terminal_width().filter(|_| self.config.is_terminal) {
+            // A summary has its own line breaks, made for the same width.
+            Some(columns) if !text.contains('\n') => eprintln!("{}", wrap(text, columns).join("\n")),
+            _ => eprintln!("{text}"),
         }
     }
 
