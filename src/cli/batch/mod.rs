@@ -70,6 +70,12 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
         }
         error => error.into(),
     })?;
+    if known.rows.is_empty() && known.broken == 0 {
+        if args.settings().display.quiet != Some(true) {
+            eprintln!("nothing to do: no rows in {}", escape(&log.display().to_string()));
+        }
+        return Ok(Exit::Done);
+    }
     let broken = known.broken;
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
