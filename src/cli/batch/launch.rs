@@ -175,10 +175,10 @@ impl Batch<'_> {
         self.say(report::summary(report.stats(), &context, columns).trim_end());
         if let Some(reason) = &finish.halted {
             let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
-            eprintln!("{}", explain(reason, resume));
+            self.tell(&explain(reason, resume));
         }
         if let Some(message) = &finish.input_error {
-            eprintln!("claude-batch: {}; put it right and run the same command to go on", escape(message));
+            self.tell(&format!("claude-batch: {}; put it right and run the same command to go on", escape(message)));
         }
         Ok(match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,

@@ -27,9 +27,9 @@ use crate::journal::{
     RequestShape, RunPaths, Start, Threading, read_error_log,
 };
 use crate::plan::{Dialect, Planner};
-use crate::report::Verbosity;
 use crate::report::progress::terminal_width;
 use crate::report::text::{count, escape, plural, wrap};
+use crate::report::{self, ProgressKind, Verbosity};
 use crate::runner::Commit;
 use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
 use crate::source::{self, Input};
@@ -145,6 +145,7 @@ impl Batch<'_> {
                 Some(credential)
             }
         };
+        let is_asked = self.ask_first(&origin, first.as_ref(), &catalog)?;
         let clock = RunClock::start();
         let (commits_in, commits) = mpsc::unbounded_channel();
         let (journal, recovered) = self.open(&catalog, &dialect, &origin, clock, commits_in)?;
@@ -161,14 +162,24 @@ impl Batch<'_> {
         if let Some(survey) = looked.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
             return self.nothing_left(survey, journal, &recovered);
         }
-        self.announce(&origin, looked.as_ref(), &catalog);
-        self.ask(looked.as_ref(), &catalog)?;
+        if !is_asked {
+            self.announce(&origin, looked.as_ref(), &catalog);
+            self.ask(looked.as_ref(), &catalog)?;
+        }
         self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
     }
 
     /// Says something to the person, unless quiet was asked for.
     fn say(&self, text: &str) {
-        if self.config.verbosity == Verbosity::Quiet {
+        if self.config.verbosity != Verbosity::Quiet {
+            self.tell(text);
+        }
+    }
+
+    /// Says something that must be said. Where JSON was asked for, that is what it is.
+    fn tell(&self, text: &str) {
+        if self.config.progress == ProgressKind::Json {
+            eprintln!("{}", report::json::note(&self.name, text, jiff::Timestamp::now()));
             return;
         }
         match terminal_width().filter(|_| self.config.is_terminal) {
