@@ -62,9 +62,11 @@ Examples:
   cat prompts.jsonl | claude-batch run --tier 2 > results.jsonl
   claude-batch run prompts.jsonl --simulate        (a rehearsal, without a key)
 
-Every flag is also an environment variable (--max-retries: CLAUDE_BATCH_MAX_RETRIES) and a key of
-claude-batch.toml (max-retries), in your configuration folder or the working folder.
-The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or --api-key-file or --api-key-cmd.
+Every flag is also an environment variable (CLAUDE_BATCH_MAX_RETRIES for
+--max-retries) and a key of claude-batch.toml (max-retries), in your
+configuration folder or the working folder.
+The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or from
+--api-key-file or --api-key-cmd.
 
 Exit codes:
 ";

@@ -5,17 +5,20 @@ use std::process::ExitCode;
 use crate::domain::{Failure, HaltReason};
 use crate::report::text::{count, duration, escape};
 
-/// The exit codes, as `--help` shows them.
+/// The exit codes, as `--help` shows them: within 80 columns.
 pub const TABLE: &str = "  \
   0              every row is answered
   1              a fault of this program
-  2              usage, configuration or input: nothing was sent
+  2              usage, configuration or input; nothing was sent, unless an
+                 input broke off midway
   3              finished, but some rows failed
   4              stopped by a rule of yours (cost, requests, time, --halt)
-  5              stopped by the account (key, credit, spend limit, model, a long retry-after)
+  5              stopped by the account (key, credit, spend limit, model, a long
+                 retry-after)
   6              the endpoint can't be reached, or is dead
   7              results could not be written
-  129, 130, 143  interrupted (HUP, INT, TERM) after what was in flight had finished
+  129, 130, 143  interrupted (HUP, INT, TERM) after what was in flight had
+                 finished
 After 4 to 7 and interruptions the same command goes on.";
 
 /// How the program ends.
@@ -25,7 +28,7 @@ pub enum Exit {
     Done,
     /// A fault of this program.
     Internal,
-    /// Usage, configuration or input; nothing was sent.
+    /// Usage, configuration or input; nothing was sent, unless an input broke off midway.
     Usage,
     /// Finished, but some rows failed; also when nothing is left but failures of earlier runs.
     SomeFailed,

@@ -11,7 +11,8 @@
 //! | `parked` | a model was not found | `model`, `message` |
 //! | `warning` | something a person should know | `message` |
 //! | `draining` | nothing more is started | `in_flight`, `reason` (null at the input's end) |
-//! | `ended` | once, last | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}] |
+//! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
+//! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}] |
 //!
 //! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
 //! version.
@@ -70,6 +71,12 @@ impl View for Json {
     }
 }
 
+/// Returns what people are told beside the run's events as a line of its own, without its line break.
+pub fn note(run: &str, message: &str, at: Timestamp) -> String {
+    let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     v: u32,
@@ -88,6 +95,7 @@ enum Body<'a> {
     Limits { pool: String, limits: Limits },
     Parked { model: &'a str, message: &'a str },
     Warning { message: &'a str },
+    Note { message: &'a str },
     Draining { in_flight: usize, reason: Option<&'static str> },
     Ended { pending: u64, reason: Option<&'static str>, elapsed_s: f64, max_in_flight: usize, bound_by: Vec<Bound> },
 }

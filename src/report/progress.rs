@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::line::lines;
 use super::notes::{Notes, Verbosity};
+use super::text::wrap;
 use super::{Stats, View, plain};
 use crate::domain::{EventBody, RunEvent};
 
@@ -51,7 +52,8 @@ impl Progress {
     }
 
     fn print_above(&mut self, note: &str) {
-        let Self { bar, writer, .. } = self;
+        let Self { bar, writer, width, .. } = self;
+        let note = wrap(note, width().max(1)).join("\n");
         bar.suspend(|| {
             let _ = writeln!(writer, "{note}");
             let _ = writer.flush();
@@ -63,6 +65,9 @@ impl Progress {
         // A full last column makes some terminals wrap.
         let columns = (self.width)().saturating_sub(1).max(1);
         self.bar.set_message(lines(stats, columns, self.is_colored).join("\n"));
+        // indicatif leaves the cursor at the right edge, where the `^C` that a terminal echoes makes a line of its own
+        // that is not taken back.
+        let _ = self.writer.write_all(b"\r").and_then(|()| self.writer.flush());
     }
 }
 
@@ -128,6 +133,43 @@ mod tests {
         2/4 ████████████░░░░░░░░░░░░ 50% · 40 rows/min
         ");
         assert_eq!(term.contents(), r"warning: be\u{1b}ware");
+    }
+
+    #[test]
+    fn a_note_above_two_lines_leaves_no_trace_of_them_and_breaks_at_blanks() {
+        let (term, mut view, mut stats) = opened(40);
+        let mut play = |event: RunEvent| {
+            stats.fold(&event);
+            view.show(&event, &stats);
+        };
+        let (in_flight, window, pools) = (3, 4, Vec::new());
+
+        play(at(0, started(Some(4), 0)));
+        play(at(1, EventBody::Status { in_flight, window, reason: crate::domain::Reason::Window, pools }));
+        play(at(2, EventBody::Warned("something long that has to be broken at a blank".to_owned())));
+
+        insta::assert_snapshot!(term.contents(), @"
+        warning: something long that has to be
+        broken at a blank
+        0/4 ░░░░░░░░░░░░░░░░░░░░░░░░ 0%
+        concurrency · 3/4 in flight · $0.00
+        ");
+    }
+
+    #[test]
+    fn the_echo_of_an_interrupt_leaves_no_trace() {
+        let (term, mut view, mut stats) = opened(40);
+        let mut play = |event: RunEvent| {
+            stats.fold(&event);
+            view.show(&event, &stats);
+        };
+        play(at(0, started(Some(4), 0)));
+
+        term.write_str("^C").expect("it is in memory");
+        play(at(1, EventBody::Warned("interrupted".to_owned())));
+        play(at(2, ended()));
+
+        assert_eq!(term.contents(), "warning: interrupted");
     }
 
     #[test]

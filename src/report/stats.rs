@@ -143,11 +143,16 @@ impl Stats {
             }
             EventBody::Succeeded { quality, usage, cost, latency: _ } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
-                self.finish_row(event.at, *usage, *cost);
+                self.finish_row(*usage, *cost);
+                self.pace.note(event.at);
             }
             EventBody::Failed { class, usage, cost } => {
                 *self.failed.entry(*class).or_default() += 1;
-                self.finish_row(event.at, *usage, *cost);
+                self.finish_row(*usage, *cost);
+                // A row that can't be read takes no time, and says nothing of those that are sent.
+                if *class != ErrorClass::InvalidInput {
+                    self.pace.note(event.at);
+                }
             }
             EventBody::Status { in_flight, window, reason, pools } => {
                 let (in_flight, window, reason, pools) = (*in_flight, *window, *reason, pools.clone());
@@ -170,14 +175,13 @@ impl Stats {
         }
     }
 
-    fn finish_row(&mut self, at: Timestamp, usage: Usage, cost: Option<Money>) {
+    fn finish_row(&mut self, usage: Usage, cost: Option<Money>) {
         self.usage += usage;
         match cost {
             Some(cost) => self.cost += cost,
             // A row that was never sent costs nothing at any price.
             None => self.unpriced += u64::from(usage != Usage::default()),
         }
-        self.pace.note(at);
     }
 
     /// Returns the rows answered by this run, of any quality.
@@ -234,25 +238,31 @@ impl Stats {
         }
     }
 
-    /// Returns the rows finished a minute over the last while; `None` before there is anything to go by.
+    /// Returns the rows finished a minute over the last while; `None` before there is anything to go by, a second at
+    /// least.
     pub fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
+        if between(start, last) < Duration::from_secs(1) {
+            return None;
+        }
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the rows finished a minute over the whole run; `None` when it finished none.
+    /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a second.
     pub fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = self.succeeded_total() + self.failed_total();
         let secs = self.elapsed().as_secs_f64();
-        (rows > 0 && secs > 0.0).then(|| rows as f64 / secs * 60.0)
+        (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)
     }
 
     /// Returns how long the rest will take at the rate of the last while.
     ///
-    /// `None` on a pipe, and while less than a second and three rows are known.
+    /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
+    /// latency and to few requests, so an estimate from them is several times too long.
     pub fn eta(&self) -> Option<Duration> {
+        const ROWS: u64 = 10;
         let remaining = self.remaining()?;
-        if self.ending.is_some() || self.pace.rows < 3 || self.elapsed() < Duration::from_secs(1) {
+        if self.ending.is_some() || self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
             return None;
         }
         let per_second = self.rows_per_minute()? / 60.0;

@@ -55,6 +55,7 @@ pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> Strin
 fn headline(stats: &Stats, context: &SummaryContext) -> String {
     let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
         Some(halt) => format!("stopped ({})", halt_words(halt)),
+        None if pending(stats) > 0 => "ended early".to_owned(),
         None if stats.failed_total() + context.failed_before > 0 => "finished with failures".to_owned(),
         None => "finished".to_owned(),
     };

@@ -134,6 +134,34 @@ fn a_repeated_id_on_a_pipe_costs_only_the_later_row() {
     assert!(errors.contains("\"invalid_input\"") && errors.contains("used by an earlier row"), "{errors}");
 }
 
+#[test]
+fn an_input_that_is_cut_short_while_it_is_read_is_told_and_nothing_is_lost() {
+    let rows_of_it = 1_200;
+    let folder = Folder::new();
+    // Larger than what is read ahead.
+    let whole =
+        rows(rows_of_it).replace("{\"custom_id\"", &format!("{{\"note\":\"{}\",\"custom_id\"", "x".repeat(3_000)));
+    folder.write("prompts.jsonl", &whole);
+    let api = Api::quick();
+    let child = folder.command_at(&api, &["run", "prompts.jsonl", "-c", "1"]).spawn().expect("it starts");
+    api.wait_for_requests(1);
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path("prompts.jsonl")).expect("the input");
+    file.set_len(90_000).expect("it can be cut");
+
+    let cut = finish(child);
+    folder.write("prompts.jsonl", &whole);
+    let on = folder.run_at(&api, &["run", "prompts.jsonl", "-c", "64", "--tier", "none"]);
+
+    cut.ends_with(2).tells(&[
+        "prompts.jsonl",
+        "changed while it was read",
+        "pending",
+        "claude-batch run prompts.jsonl",
+    ]);
+    on.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), rows_of_it);
+}
+
 /// A pipe's end in the middle of a character, and a last line without its end.
 #[test]
 fn an_input_that_ends_in_the_middle_of_a_line_loses_only_that_line() {

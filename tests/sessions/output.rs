@@ -84,9 +84,12 @@ fn progress_as_json_is_a_line_of_json_for_each_event() {
     let said = folder.run_at(&api, &["run", "prompts.jsonl", "--progress", "json"]);
 
     said.ends_with(0);
-    let events = said.err.lines().filter(|line| line.starts_with('{'));
-    let events: Vec<serde_json::Value> = events.map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert!(events.len() >= 2, "{}", said.err);
+    let events = said.err.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+    let events: Vec<serde_json::Value> = events.collect();
+    let kinds: Vec<_> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    for kind in ["note", "started", "progress", "ended"] {
+        assert!(kinds.contains(&kind), "{kind} is missing in {kinds:?}");
+    }
 }
 
 #[test]

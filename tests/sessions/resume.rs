@@ -45,6 +45,18 @@ fn resume_keeps_in_the_log_what_still_fails_and_takes_the_classes_it_is_told() {
 }
 
 #[test]
+fn a_log_without_failures_is_nothing_to_do_and_stays() {
+    let folder = Folder::with_rows(2);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+
+    let said = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
+
+    said.ends_with(0).tells(&["nothing to do: no rows in prompts.errors.jsonl"]);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+}
+
+#[test]
 fn the_same_command_again_sends_nothing_more() {
     let folder = Folder::with_rows(8);
     let api = Api::quick();

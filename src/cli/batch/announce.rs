@@ -66,16 +66,27 @@ impl Batch<'_> {
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
+    /// Announces a dear run without earlier results and asks before any file is made. Returns whether it did.
+    pub(super) fn ask_first(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
+        let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
+        if !is_new || !self.must_ask(survey, catalog) {
+            return Ok(false);
+        }
+        self.announce(origin, survey, catalog);
+        self.ask(survey, catalog).map(|()| true)
+    }
+
+    fn must_ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> bool {
+        let is_excused = self.config.yes || self.config.max_cost.is_some() || self.config.simulate;
+        let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
+        let about = survey.and_then(|survey| estimate(&survey.models, catalog));
+        !is_excused && can_answer && about.is_some_and(|(about, _)| about > ASK_ABOVE)
+    }
+
     /// Asks before a dear run, where somebody can answer.
     pub(super) fn ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<()> {
-        let is_excused = self.config.yes || self.config.max_cost.is_some() || self.config.simulate;
-        let Some(survey) = survey.filter(|_| !is_excused) else { return Ok(()) };
-        let Some((about, _)) = estimate(&survey.models, catalog).filter(|(about, _)| *about > ASK_ABOVE) else {
-            return Ok(());
-        };
-        if !(self.config.is_terminal && std::io::stdin().is_terminal()) {
-            return Ok(());
-        }
+        let about = survey.and_then(|survey| estimate(&survey.models, catalog));
+        let Some((about, _)) = about.filter(|_| self.must_ask(survey, catalog)) else { return Ok(()) };
         eprint!("This run may cost about {about}. Go on? [y/N] ");
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("can't read the answer")?;

@@ -14,7 +14,7 @@ use crate::clock::RunClock;
 use crate::domain::{EventBody, HaltReason, RunEvent};
 use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
-use crate::report::text::escape;
+use crate::report::text::{escape, plural};
 use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive, signals};
@@ -147,6 +147,14 @@ impl Batch<'_> {
         if !kept.is_empty() {
             ledger.write_canceled(kept);
         }
+        let missing = report.stats().remaining().map_or(0, |rows| rows.saturating_sub(finish.pending));
+        if looked.is_some() && missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
+            finish.input_error = Some(format!(
+                "{} changed while it was read: {} of those counted at the start did not come",
+                self.input_names(),
+                plural(missing, "row", "rows")
+            ));
+        }
         let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
         let closed = ledger.close(input, finish.aborted > 0);
         let failed_in_log: u64 = match &closed {
@@ -167,10 +175,10 @@ impl Batch<'_> {
         self.say(report::summary(report.stats(), &context, columns).trim_end());
         if let Some(reason) = &finish.halted {
             let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
-            eprintln!("{}", explain(reason, resume));
+            self.tell(&explain(reason, resume));
         }
         if let Some(message) = &finish.input_error {
-            eprintln!("claude-batch: {}", escape(message));
+            self.tell(&format!("claude-batch: {}; put it right and run the same command to go on", escape(message)));
         }
         Ok(match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,
@@ -191,7 +199,7 @@ impl Batch<'_> {
         let is_unpriced = |model: &&Arc<str>| catalog.worst_cost(model, 1, 1).is_none();
         let models = looked.map(|survey| survey.models.keys().filter(is_unpriced).map(ToString::to_string).collect());
         let is_pipe = self.paths.results.is_none();
-        let has_more = finish.pending > 0 || finish.halted.is_some();
+        let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
             resume_command: errors.as_ref().map(|log| format!("claude-batch resume {log}")),

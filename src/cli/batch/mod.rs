@@ -27,8 +27,9 @@ use crate::journal::{
     RequestShape, RunPaths, Start, Threading, read_error_log,
 };
 use crate::plan::{Dialect, Planner};
-use crate::report::Verbosity;
-use crate::report::text::{count, escape, plural};
+use crate::report::progress::terminal_width;
+use crate::report::text::{count, escape, plural, wrap};
+use crate::report::{self, ProgressKind, Verbosity};
 use crate::runner::Commit;
 use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
 use crate::source::{self, Input};
@@ -69,6 +70,12 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
         }
         error => error.into(),
     })?;
+    if known.rows.is_empty() && known.broken == 0 {
+        if args.settings().display.quiet != Some(true) {
+            eprintln!("nothing to do: no rows in {}", escape(&log.display().to_string()));
+        }
+        return Ok(Exit::Done);
+    }
     let broken = known.broken;
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
@@ -138,6 +145,7 @@ impl Batch<'_> {
                 Some(credential)
             }
         };
+        let is_asked = self.ask_first(&origin, first.as_ref(), &catalog)?;
         let clock = RunClock::start();
         let (commits_in, commits) = mpsc::unbounded_channel();
         let (journal, recovered) = self.open(&catalog, &dialect, &origin, clock, commits_in)?;
@@ -154,15 +162,30 @@ impl Batch<'_> {
         if let Some(survey) = looked.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
             return self.nothing_left(survey, journal, &recovered);
         }
-        self.announce(&origin, looked.as_ref(), &catalog);
-        self.ask(looked.as_ref(), &catalog)?;
+        if !is_asked {
+            self.announce(&origin, looked.as_ref(), &catalog);
+            self.ask(looked.as_ref(), &catalog)?;
+        }
         self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
     }
 
     /// Says something to the person, unless quiet was asked for.
     fn say(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
-            eprintln!("{text}");
+            self.tell(text);
+        }
+    }
+
+    /// Says something that must be said. Where JSON was asked for, that is what it is.
+    fn tell(&self, text: &str) {
+        if self.config.progress == ProgressKind::Json {
+            eprintln!("{}", report::json::note(&self.name, text, jiff::Timestamp::now()));
+            return;
+        }
+        match terminal_width().filter(|_| self.config.is_terminal) {
+            // A summary has its own line breaks, made for the same width.
+            Some(columns) if !text.contains('\n') => eprintln!("{}", wrap(text, columns).join("\n")),
+            _ => eprintln!("{text}"),
         }
     }
 
