@@ -117,6 +117,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         attempts: JoinSet::new(),
         unsynced: VecDeque::new(),
         next_line: 0,
+        has_failed_to_write: false,
         is_input_open: true,
         is_draining: false,
         interrupts_seen: 0,
@@ -150,6 +151,8 @@ struct Run<T, L, R> {
     /// Events that wait for their lines to be on disk, by line number.
     unsynced: VecDeque<(u64, EventBody)>,
     next_line: u64,
+    /// No line will be written any more.
+    has_failed_to_write: bool,
     is_input_open: bool,
     is_draining: bool,
     interrupts_seen: u32,
@@ -338,6 +341,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 }
             }
             Commit::Failed(message) => {
+                self.has_failed_to_write = true;
                 self.scheduler.halt(HaltReason::Disk(message));
                 self.abort();
             }
@@ -415,14 +419,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        while !self.unsynced.is_empty() {
+        // The failure comes once; answers that came after it are never committed.
+        while !self.unsynced.is_empty() && !self.has_failed_to_write {
             let Some(commit) = channels.commits.recv().await else { break };
-            let has_failed = matches!(commit, Commit::Failed(_));
             self.on_commit(commit);
-            if has_failed {
-                break;
-            }
         }
+        self.finish.pending += self.unsynced.len() as u64;
         self.finish.halted = self.scheduler.halted().cloned();
         self.finish.spent = self.scheduler.spent();
         self.show(EventBody::Ended {
