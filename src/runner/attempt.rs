@@ -21,15 +21,26 @@ pub(super) enum Report {
 }
 
 /// Sends a request and reports what comes.
-pub(super) async fn attempt<T: Transport>(
+pub(super) fn attempt<T: Transport>(
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
     request: WireRequest,
     clock: RunClock,
     ticket: Ticket,
     reports: UnboundedSender<Report>,
+) -> impl Future<Output = ()> {
+    // Made here and not inside: a task that is cut off before it is first polled reports its end as well.
+    let end = EndOnce { ticket, reports: Some(reports) };
+    exchange(transport, provider, request, clock, end)
+}
+
+async fn exchange<T: Transport>(
+    transport: Arc<T>,
+    provider: Arc<dyn Provider>,
+    request: WireRequest,
+    clock: RunClock,
+    mut end: EndOnce,
 ) {
-    let mut end = EndOnce { ticket, reports: Some(reports) };
     let mut exchange = match transport.send(request).await {
         Ok(exchange) => exchange,
         Err(error) => return end.report(classify(Err(error), &RateSignals::default())),
