@@ -5,8 +5,10 @@
 
 #![allow(dead_code, reason = "tests and bench each use their part")]
 
+pub mod changes;
 pub mod kills;
 pub mod program;
+pub mod virtual_run;
 
 /// How much of a loop is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
