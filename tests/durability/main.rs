@@ -8,7 +8,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, kills};
+use loops::{changes, disk_faults, kills, power};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -42,4 +42,21 @@ fn a_disk_that_fails_at_any_change_loses_nothing() {
     for (kind, step) in [(ErrorKind::StorageFull, 3), (ErrorKind::Other, 7), (ErrorKind::ReadOnlyFilesystem, 11)] {
         changes::faults(40, step, kind);
     }
+}
+
+#[test]
+fn a_loss_of_power_takes_nothing_that_was_reported() {
+    assert!(power::losses(400, 10, 31) >= 400);
+}
+
+#[test]
+fn a_slow_reader_gets_every_line_and_one_that_leaves_stops_the_run() {
+    disk_faults::slow_pipe();
+    disk_faults::closed_pipe();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_file_sizes_stops_the_run_and_loses_nothing() {
+    disk_faults::file_size_limit();
 }

@@ -6,7 +6,9 @@
 #![allow(dead_code, reason = "tests and bench each use their part")]
 
 pub mod changes;
+pub mod disk_faults;
 pub mod kills;
+pub mod power;
 pub mod program;
 pub mod virtual_run;
 
