@@ -8,7 +8,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, disk_faults, kills, power};
+use loops::{changes, disk_faults, kills, power, resume_cases};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -59,4 +59,11 @@ fn a_slow_reader_gets_every_line_and_one_that_leaves_stops_the_run() {
 #[test]
 fn a_limit_on_file_sizes_stops_the_run_and_loses_nothing() {
     disk_faults::file_size_limit();
+}
+
+#[test]
+fn each_resume_case_is_answered_as_documented() {
+    let wrong = resume_cases::wrong();
+
+    assert!(wrong.is_empty() && resume_cases::CASES.len() >= 25, "{wrong:#?}");
 }

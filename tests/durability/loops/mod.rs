@@ -10,6 +10,7 @@ pub mod disk_faults;
 pub mod kills;
 pub mod power;
 pub mod program;
+pub mod resume_cases;
 pub mod virtual_run;
 
 /// How much of a loop is run.
