@@ -5,13 +5,21 @@
 
 #[path = "../tests/durability/loops/mod.rs"]
 mod loops;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
-use loops::{Seen, Size, kills};
+use loops::{Seen, Size, changes, disk_faults, kills, power, resume_cases};
 
 /// A loop: its name, and what makes its lines of the page.
 type Loop = (&'static str, fn(Size) -> Vec<Seen>);
 
-const LOOPS: &[Loop] = &[("kills", kills::page)];
+const LOOPS: &[Loop] = &[
+    ("changes", changes::page),
+    ("kills", kills::page),
+    ("disk", disk_faults::page),
+    ("power", power::page),
+    ("resume", resume_cases::page),
+];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();

@@ -412,10 +412,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     /// Takes rows whose lines could not be written back among the pending ones.
     fn keep_unsynced(&mut self) {
-        for job in self.unsynced.drain(..).filter_map(|unsynced| unsynced.job) {
-            self.finish.pending += 1;
-            self.finish.kept.push(*job);
-        }
+        self.finish.pending += self.unsynced.len() as u64;
+        self.finish.kept.extend(self.unsynced.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job));
     }
 
     fn show_scheduler_events(&mut self) {

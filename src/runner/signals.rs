@@ -32,6 +32,8 @@ pub fn listen() -> std::io::Result<mpsc::Receiver<Interrupt>> {
         (SignalKind::hangup(), Interrupt::End(1)),
         (SignalKind::user_defined1(), Interrupt::Status),
     ];
+    // A limit on the size of files is a failed write, as any other, and not a death: catching the signal is enough.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     for (kind, interrupt) in wanted {
         let mut signals = signal(kind)?;
         let sender = sender.clone();

@@ -3,19 +3,67 @@
 //! `cargo bench --bench durability -- full` runs the loops in full and writes the page `benches/DURABILITY.md`.
 
 mod loops;
+#[path = "../support/mod.rs"]
+mod support;
 
-use loops::kills;
+use std::io::ErrorKind;
+
+use loops::{changes, disk_faults, kills, power, resume_cases};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
-    let deaths = kills::at_random_moments(20, 11);
+    let deaths = kills::at_random_moments(20, 11).hold();
 
     assert_eq!(deaths.kills, 20);
 }
 
 #[test]
 fn kills_while_it_recovers_end_in_a_start_that_works() {
-    let deaths = kills::again_and_again(8, 12);
+    let deaths = kills::again_and_again(8, 12).hold();
 
     assert!(deaths.kills >= 8, "{deaths:?}");
+}
+
+#[test]
+fn a_death_at_any_change_of_a_run_loses_and_doubles_nothing() {
+    let torn = changes::deaths(40, 3, 700);
+    let whole = changes::deaths(40, 5, usize::MAX);
+
+    assert!(torn.points + whole.points >= 60, "{torn:?} {whole:?}");
+}
+
+#[test]
+fn deaths_in_a_row_end_in_a_start_that_works() {
+    changes::deaths_in_a_row(20, 40, 13);
+}
+
+#[test]
+fn a_disk_that_fails_at_any_change_loses_nothing() {
+    for (kind, step) in [(ErrorKind::StorageFull, 3), (ErrorKind::Other, 7), (ErrorKind::ReadOnlyFilesystem, 11)] {
+        changes::faults(40, step, kind);
+    }
+}
+
+#[test]
+fn a_loss_of_power_takes_nothing_that_was_reported() {
+    assert!(power::losses(400, 10, 31) >= 400);
+}
+
+#[test]
+fn a_slow_reader_gets_every_line_and_one_that_leaves_stops_the_run() {
+    disk_faults::slow_pipe();
+    disk_faults::closed_pipe();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_file_sizes_stops_the_run_and_loses_nothing() {
+    disk_faults::file_size_limit();
+}
+
+#[test]
+fn each_resume_case_is_answered_as_documented() {
+    let wrong = resume_cases::wrong();
+
+    assert!(wrong.is_empty() && resume_cases::CASES.len() >= 25, "{wrong:#?}");
 }

@@ -5,8 +5,13 @@
 
 #![allow(dead_code, reason = "tests and bench each use their part")]
 
+pub mod changes;
+pub mod disk_faults;
 pub mod kills;
+pub mod power;
 pub mod program;
+pub mod resume_cases;
+pub mod virtual_run;
 
 /// How much of a loop is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,8 +131,15 @@ impl Place {
 
     /// The program with these arguments, quiet, against `api`.
     pub fn command(&self, api: &Api, args: &[&str]) -> Command {
+        let mut command = self.loud(api, args);
+        command.arg("-q");
+        command
+    }
+
+    /// The same, but not quiet.
+    pub fn loud(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.bare(args);
-        command.args(["-q", "--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);
+        command.args(["--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);
         command
     }
 

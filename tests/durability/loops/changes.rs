@@ -1,0 +1,146 @@
+//! Every change of a whole run: the disk fails or the process dies at it, and the run is gone on with.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use claude_batch::journal::{MemDisk, Start};
+use serde_json::Value;
+
+use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, assert_ends, assert_kept, run};
+use super::{Seen, Size};
+
+fn load(rows: u64) -> Load {
+    Load { rows, faults: REFUSED_ONCE }
+}
+
+fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
+    let disk = MemDisk::new();
+    run(&disk, "r1", Start::Continue, load(rows));
+    assert_ends(&disk, load(rows), "undisturbed")
+}
+
+/// Sums over runs that were disturbed once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disturbed {
+    /// Runs.
+    pub points: u64,
+    /// Rows charged twice.
+    pub twice: u64,
+    /// Rows charged without a line.
+    pub unwritten: u64,
+    /// Rows reported as maybe paid at the next start.
+    pub reported: u64,
+}
+
+/// Lets the process die at every `step`-th change, each write torn after so many bytes.
+pub fn deaths(rows: u64, step: usize, torn: usize) -> Disturbed {
+    let expected = undisturbed(rows);
+    let mut all = Disturbed::default();
+    for at in (0..).step_by(step) {
+        let what = format!("death at change {at}, torn at {torn}");
+        let disk = MemDisk::new();
+        disk.die_at(at, torn);
+        let dead = run(&disk, "r1", Start::Continue, load(rows));
+        if dead.closed.is_some() {
+            break;
+        }
+        let disk = disk.after_death();
+        assert_kept(&disk, &dead.reported, &what);
+        let next = run(&disk, "r2", Start::Continue, load(rows));
+        assert!(next.refused.is_none() && next.closed.is_some(), "{what}: {next:?}");
+        let written = dead.reported.len() as u64;
+        let charged = dead.billed.len() as u64;
+        let twice = dead.billed.keys().filter(|label| next.billed.contains_key(*label)).count() as u64;
+        assert!(twice <= next.dead_in_flight, "{what}: {twice} answered twice, {} reported", next.dead_in_flight);
+        // A line may be in the file whose sync was not reported, so charged less reported is the most it can be.
+        assert!(next.dead_in_flight <= IN_FLIGHT as u64, "{what}: {} reported", next.dead_in_flight);
+        all.points += 1;
+        all.twice += twice;
+        all.unwritten += charged.saturating_sub(written);
+        all.reported += next.dead_in_flight;
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+    }
+    all
+}
+
+/// Lets the process die up to five times in a row, at random changes of starts, runs and resumes.
+pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
+    let expected = undisturbed(rows);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut all = Disturbed::default();
+    for sequence in 0..sequences {
+        let what = format!("seed {seed}, sequence {sequence}");
+        let mut disk = MemDisk::new();
+        let mut reported = std::collections::BTreeSet::new();
+        for again in 0..random.u64(2..=5) {
+            let start = if again > 0 && random.bool() { Start::Resume } else { Start::Continue };
+            // Recovery and compaction make some twenty changes, a run some five for each row.
+            let reach = if random.bool() { 24 } else { rows * 5 };
+            disk.die_at(random.u64(0..reach), random.usize(0..600));
+            let dead = run(&disk, &format!("r{again}"), start, load(rows));
+            reported.extend(dead.reported);
+            disk = disk.after_death();
+            assert_kept(&disk, &reported, &what);
+            all.points += 1;
+        }
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+    }
+    all
+}
+
+/// Lets every `step`-th change fail once, in this way.
+pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
+    let expected = undisturbed(rows);
+    let mut all = Disturbed::default();
+    for at in (0..).step_by(step) {
+        let what = format!("{kind:?} at change {at}");
+        let disk = MemDisk::new();
+        disk.fail_at(at, kind);
+        let failed = run(&disk, "r1", Start::Continue, load(rows));
+        if failed.closed.is_some() && disk.changes() <= at {
+            break;
+        }
+        assert_kept(&disk, &failed.reported, &what);
+        all.points += 1;
+        let disk = disk.after_death();
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+    }
+    all
+}
+
+/// The lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    let rows = size.pick(40, 200);
+    let mut points = 0;
+    let mut twice = 0;
+    let mut reported = 0;
+    for torn in [0, 1, 700, usize::MAX] {
+        let seen = deaths(rows, size.pick(7, 1), torn);
+        points += seen.points;
+        twice += seen.twice;
+        reported += seen.reported;
+    }
+    let sequences = size.pick(20, 1_000);
+    let rowed = deaths_in_a_row(sequences, rows, 5);
+    let kinds = [ErrorKind::StorageFull, ErrorKind::Other, ErrorKind::ReadOnlyFilesystem, ErrorKind::QuotaExceeded];
+    let faulted: u64 = kinds.into_iter().map(|kind| faults(rows, size.pick(7, 1), kind).points).sum();
+    vec![
+        Seen::new(
+            "deaths at every change of a whole run (disk in memory)",
+            "lost 0, duplicate 0, torn 0; answered twice ≤ reported ≤ in flight",
+            format!(
+                "{points} deaths at {rows} rows, 4 ways of tearing: 0 lost, 0 duplicate, 0 torn; {twice} answered twice ≤ {reported} reported"
+            ),
+        ),
+        Seen::new(
+            "deaths in a row at recovery, compaction and work (disk in memory)",
+            "none ends in a start that fails",
+            format!("{sequences} sequences, {} deaths: every start works", rowed.points),
+        ),
+        Seen::new(
+            "I/O faults, every N until a run ends untouched (disk in memory)",
+            "0 lost, always resumable",
+            format!("{faulted} faults of 4 kinds at {rows} rows: 0 lost, all resumable"),
+        ),
+    ]
+}

@@ -1,0 +1,175 @@
+//! Disks that refuse, with the real program: every write, sync and rename made to fail, full disks, size limits, and
+//! readers that are slow or gone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::kills::{POINTS, Point, has_strace, meddled};
+use super::program::{Api, Outcome, Place, ROWS};
+use super::{Seen, Size};
+
+const FAULTS: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
+
+/// Makes the N-th call on each file fail, in each way, for every `every`-th N until a run ends untouched. Returns how
+/// many faults struck.
+pub fn at_every_call(every: usize) -> u64 {
+    let mut struck = 0;
+    for &point in POINTS {
+        for error in errors_of(point) {
+            for nth in (1..).step_by(every) {
+                let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
+                let what = format!("{error} at {point:?} {nth}");
+                let log = place.path("strace.log");
+                let mut strace = meddled(&place.run(&api), &place, point, &format!("error={error}"), nth);
+                // The log tells whether the fault struck: not every one ends a run.
+                strace.args(["--"]);
+                let run = Outcome::of(logged(strace, &log));
+                let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
+                if !is_struck {
+                    break;
+                }
+                struck += 1;
+                assert!(matches!(run.code, Some(0 | 3 | 7)), "{what}: {run:?}");
+                assert_finishes(&api, &place, &what);
+            }
+        }
+    }
+    struck
+}
+
+/// Lets strace write its log there instead of nowhere.
+fn logged(strace: Command, log: &std::path::Path) -> Command {
+    let mut command = Command::new(strace.get_program());
+    let args = strace.get_args().filter(|arg| *arg != "--");
+    command.args(args.map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
+    command.env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
+    if let Some(folder) = strace.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
+}
+
+fn errors_of(point: Point) -> &'static [&'static str] {
+    match point.calls {
+        "pwrite64" => &["ENOSPC", "EIO", "EDQUOT"],
+        "fdatasync" | "fdatasync,fsync" => &["EIO", "ENOSPC"],
+        "ftruncate" => &["EIO"],
+        _ => &["EROFS", "ENOSPC"],
+    }
+}
+
+fn assert_finishes(api: &Api, place: &Place, what: &str) {
+    place.finish(api).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let answers = place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(answers.len(), ROWS, "{what}: rows are lost");
+}
+
+/// A limit on the size of files: the run stops with 7, and goes on without the limit.
+#[cfg(unix)]
+pub fn file_size_limit() {
+    let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
+    let run = place.run(&api);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 60; exec \"$0\" \"$@\""]).arg(run.get_program()).args(run.get_args());
+    limited.current_dir(place.path("")).env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
+
+    let stopped = Outcome::of(limited);
+
+    assert_eq!(stopped.code, Some(7), "{stopped:?}");
+    assert_finishes(&api, &place, "ulimit -f");
+}
+
+/// A full file system, if one can be mounted: the run stops with 7, and goes on once there is room.
+pub fn full_file_system() -> Result<(), String> {
+    let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
+    let small = place.path("small");
+    fs::create_dir(&small).map_err(|error| error.to_string())?;
+    let path = small.to_string_lossy().into_owned();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs", &path]).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        return Err("no file system can be mounted here".to_owned());
+    }
+    let stopped = Outcome::of(place.command(&api, &["run", "in.jsonl", "-o", "small/out.jsonl"]));
+    let remount = Command::new("mount").args(["-o", "remount,size=8m", &path]).output();
+    let run = Outcome::of(place.command(&api, &["run", "in.jsonl", "-o", "small/out.jsonl"]));
+    let resumed = Outcome::of(place.command(&api, &["resume", "small/out.errors.jsonl"]));
+    let answers = super::program::read_answers(&small.join("out.jsonl"));
+    let unmounted = Command::new("umount").arg(&path).output();
+
+    assert!(remount.is_ok_and(|output| output.status.success()) && unmounted.is_ok());
+    assert_eq!(stopped.code, Some(7), "{stopped:?}");
+    assert_eq!((run.code, resumed.code), (Some(3), Some(0)), "{run:?} {resumed:?}");
+    assert_eq!(answers.map(|answers| answers.len()), Ok(ROWS));
+    Ok(())
+}
+
+/// A reader of standard output that is gone after some lines: the run stops with 7, and what was not read by then can
+/// be resumed from the error log.
+pub fn closed_pipe() {
+    let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
+    let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
+    let mut reader = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    for _ in 0..20 {
+        line.clear();
+        reader.read_line(&mut line).expect("it can be read");
+        serde_json::from_str::<Value>(&line).expect("each line is whole");
+    }
+    drop(reader);
+
+    let status = child.wait().expect("it ends");
+
+    assert_eq!(status.code(), Some(7));
+}
+
+/// A reader that takes its time gets every line, whole and once.
+pub fn slow_pipe() {
+    let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
+    let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
+    let mut pipe = child.stdout.take().expect("it is piped");
+    let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
+    loop {
+        // The slowness is the thing tried, not a wait for something.
+        std::thread::sleep(Duration::from_millis(2));
+        match pipe.read(&mut piece).expect("it can be read") {
+            0 => break,
+            count => all.extend_from_slice(&piece[..count]),
+        }
+    }
+
+    let status = child.wait().expect("it ends");
+
+    let text = String::from_utf8(all).expect("it is text");
+    let label = |line: &str| {
+        let line: Value = serde_json::from_str(line).expect("each line is whole");
+        line["custom_id"].as_str().expect("each line has a label").to_owned()
+    };
+    let labels: BTreeSet<String> = text.lines().map(label).collect();
+    assert_eq!((status.code(), labels.len(), text.lines().count()), (Some(0), ROWS, ROWS));
+}
+
+/// The lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    slow_pipe();
+    closed_pipe();
+    #[cfg(unix)]
+    file_size_limit();
+    let full = match full_file_system() {
+        Ok(()) => "full tmpfs".to_owned(),
+        Err(why) => format!("full tmpfs NOT TRIED ({why})"),
+    };
+    let struck = match has_strace() {
+        true => format!("{} faults by strace (ENOSPC, EIO, EDQUOT, EROFS)", at_every_call(size.pick(60, 4))),
+        false => "strace NOT INSTALLED".to_owned(),
+    };
+    vec![Seen::new(
+        "I/O faults of the real program",
+        "every N until a run ends untouched: 0 lost, always resumable",
+        format!("{struck}, {full}, ulimit -f, closed and slow pipe: 0 lost, all resumable"),
+    )]
+}

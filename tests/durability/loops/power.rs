@@ -1,0 +1,123 @@
+//! Losses of power: what was synced is there, and whatever else is found is recovered.
+//!
+//! The journal runs as it does in the program, with its threads, so that groups of lines are in flight at the loss;
+//! the disk then leaves any part of what was not synced: whole, dropped, reordered, torn at 512 bytes or zeroed.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use claude_batch::clock::Instant;
+use claude_batch::domain::{AttemptRecord, Ended, ErrorClass, Failure, Job, Message, Outcome, Planned, Quality, Usage};
+use claude_batch::journal::{Commit, Fsync, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, Threading};
+
+use super::virtual_run::{Load, NO_FAULTS, assert_ends, assert_kept, label, options, row};
+use super::{Seen, Size};
+
+const ROWS: u64 = 48;
+
+/// Tries losses of power at random changes of runs; returns how many states were looked at.
+///
+/// Every state is opened and checked for what was reported; one in `finished` is gone on with until every row is
+/// answered.
+pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
+    const STATES_OF_A_DEATH: u64 = 20;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut tried = 0;
+    while tried < states {
+        let disk = MemDisk::new();
+        // Some losses hit a second run, which recovers and compacts before it writes.
+        let mut reported = BTreeSet::new();
+        if random.bool() {
+            reported = run(&disk, "r0", ROWS / 2);
+        }
+        let before = disk.changes();
+        disk.die_at(before + random.u64(0..ROWS * 5), random.usize(0..1500));
+        reported.extend(run(&disk, "r1", ROWS));
+        for _ in 0..STATES_OF_A_DEATH {
+            let state_seed = random.u64(..);
+            let what = format!("seed {seed}, state {tried} ({state_seed})");
+            let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(state_seed));
+            assert_kept(&after, &reported, &what);
+            let opened = Journal::open(options(&after, "r2"), Box::new(|_| {})).map(|_| ());
+            assert!(opened.is_ok(), "{what}: {opened:?}");
+            assert_kept(&after, &reported, &what);
+            if tried % finished == 0 {
+                assert_ends(&after.after_death(), Load { rows: ROWS, faults: NO_FAULTS }, &what);
+            }
+            tried += 1;
+        }
+    }
+    tried
+}
+
+/// Appends rows as fast as they come, as far as the disk lets it; returns the labels that were reported.
+fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
+    let reported = Arc::new(Mutex::new(0));
+    let seen = reported.clone();
+    let on_commit = Box::new(move |commit| {
+        if let Commit::Durable { up_to } = commit {
+            *seen.lock().expect("nobody panics") = up_to;
+        }
+    });
+    let options = JournalOptions { threading: Threading::Thread, fsync: Fsync::Batch, ..options(disk, name) };
+    let Ok((mut journal, recovered)) = Journal::open(JournalOptions { start: Start::Continue, ..options }, on_commit)
+    else {
+        return BTreeSet::new();
+    };
+    let mut labels = Vec::new();
+    for number in 0..rows {
+        let Planned { job, .. } = row(number);
+        if recovered.done.state(&job) != RowState::New {
+            continue;
+        }
+        let Ok(slot) = journal.mark(&job) else { break };
+        labels.push(label(number));
+        if journal.append_outcome(&outcome(*job, number), None, labels.len() as u64).is_err() {
+            break;
+        }
+        if journal.clear(slot).is_err() {
+            break;
+        }
+    }
+    // A dead disk can't close it.
+    let _ = journal.close(InputRead::Whole, false);
+    let reported = *reported.lock().expect("nobody panics");
+    labels.into_iter().take(reported as usize).collect()
+}
+
+fn outcome(job: Job, number: u64) -> Outcome {
+    let attempt = AttemptRecord {
+        started_at: Instant::from_millis(number),
+        ended_at: Instant::from_millis(number + 5),
+        failed: None,
+        maybe_paid: false,
+        usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
+        request_id: None,
+    };
+    // Lines of several sectors, and of less than one.
+    let text = "word ".repeat(number as usize * 37 % 400);
+    let json = format!(r#"{{"id":"msg","content":[{{"type":"text","text":"{text}"}}]}}"#);
+    let ended = match number % 10 {
+        7 => {
+            let failure = Failure { status: Some(500), message: "out of order".to_owned(), ..Failure::default() };
+            Ended::Failed { class: ErrorClass::Server, failure, is_retryable: true }
+        }
+        _ => Ended::Succeeded(Message {
+            json: json.into_bytes().into(),
+            usage: Usage::default(),
+            stop_reason: Some("end_turn".to_owned()),
+            quality: Quality::Ok,
+        }),
+    };
+    Outcome { job: Box::new(job), attempts: vec![attempt], ended }
+}
+
+/// The lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    let states = losses(size.pick(1_000, 10_000), 10, 21);
+    vec![Seen::new(
+        "power-loss states",
+        "10,000 tried, 0 violations",
+        format!("{states} tried (dropped, reordered, torn at 512 bytes, zeroed), 0 violations"),
+    )]
+}

@@ -1,0 +1,270 @@
+//! Whole runs on virtual time with a disk that can fail or die at any change: the real loop, scheduler and journal
+//! against the simulated API.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use claude_batch::clock::RunClock;
+use claude_batch::domain::{Ended, Identity, Job, JobKey, Money, Outcome, Planned, RateLimits};
+use claude_batch::journal::{
+    Closed, Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start,
+    Threading,
+};
+use claude_batch::plan::Rejected;
+use claude_batch::provider::anthropic::Anthropic;
+use claude_batch::runner::{Commit, Fed, Finish, JournalLedger, Ledger, Parts, drive};
+use claude_batch::scheduler::{Scheduler, Ticket, Window};
+use claude_batch::sim::config::{OutputLengths, SimConfig};
+use claude_batch::sim::faults::FaultPlan;
+use claude_batch::sim::model::Model;
+use claude_batch::sim::presets;
+use claude_batch::sim::transport::{SimTransport, lock};
+use claude_batch::source::BrokenRow;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::support;
+
+/// The results file.
+pub const RESULTS: &str = "d/out.jsonl";
+/// The error log.
+pub const ERRORS: &str = "d/out.errors.jsonl";
+/// Most requests in flight.
+pub const IN_FLIGHT: usize = 16;
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Virtual {
+    /// Why the journal could not be opened, if so.
+    pub refused: Option<String>,
+    /// The loop's own account.
+    pub finish: Finish,
+    /// Labels of rows whose line was reported durable.
+    pub reported: BTreeSet<String>,
+    /// What closing said; `None` when it failed.
+    pub closed: Option<Closed>,
+    /// Rows in flight at an earlier death, as found at the start.
+    pub dead_in_flight: u64,
+    /// Charged calls by row.
+    pub billed: BTreeMap<String, u64>,
+    /// Most requests in flight at once.
+    pub most_in_flight: u64,
+}
+
+/// A load: rows, and what the API does to them.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Rows.
+    pub rows: u64,
+    /// Faults, as in a fault file.
+    pub faults: &'static str,
+}
+
+/// Rows that say "tenth" fail once, so that the error log, its compaction and `resume` have something to do.
+pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
+/// Nothing goes wrong.
+pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
+
+/// Runs what is left of the rows, as far as the disk lets it.
+pub fn run(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime can be built").block_on(run_inside(disk, name, start, load))
+}
+
+async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
+    let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
+    let (commits_in, commits) = mpsc::unbounded_channel();
+    let durable = Arc::new(Mutex::new(Vec::new()));
+    let seen = durable.clone();
+    let on_commit = Box::new(move |synced| {
+        let commit = match synced {
+            Synced::Durable { up_to } => {
+                seen.lock().expect("nobody panics").push(up_to);
+                Commit::UpTo(up_to)
+            }
+            Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+        };
+        // Nobody listens after the run.
+        let _ = commits_in.send(commit);
+    });
+    let opened = Journal::open(JournalOptions { start, clock, ..options(disk, name) }, on_commit);
+    let (journal, recovered) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Virtual { refused: Some(error.to_string()), ..Virtual::default() },
+    };
+    let mut result = Virtual { dead_in_flight: recovered.dead_in_flight, ..Virtual::default() };
+    if start == Start::Resume
+        && let Err(error) = journal.write_resume_input(&[])
+    {
+        return Virtual { refused: Some(error.to_string()), ..result };
+    }
+    let wanted = |job: &Job| match (recovered.done.state(job), start) {
+        (RowState::New, Start::Continue | Start::Fresh) => true,
+        (RowState::Failed(_), Start::Resume) => true,
+        (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => false,
+    };
+    let rows: Vec<Planned> = (0..load.rows).map(row).filter(|planned| wanted(&planned.job)).collect();
+    let (feed_in, feed) = mpsc::channel(64);
+    tokio::spawn(async move {
+        for planned in rows {
+            if feed_in.send(Fed::Planned(Box::new(planned))).await.is_err() {
+                break;
+            }
+        }
+    });
+    let model = Arc::new(Mutex::new(Model::new(sim(load.faults))));
+    let (_interrupts_in, interrupts) = mpsc::channel(1);
+    let parts = Parts {
+        transport: Arc::new(SimTransport::new(model.clone(), clock)),
+        provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+        scheduler: Scheduler::new(support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1)),
+        ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
+        commits,
+        feed,
+        interrupts,
+        reporter: Box::new(support::Counts::default()),
+        clock,
+        run: name.into(),
+        price: Box::new(|_, _| Some(Money(1_000))),
+        grace: None,
+        keep_pending: false,
+    };
+    let (finish, ledger, _) = drive(parts).await;
+    let Recorder { inside, labels } = ledger;
+    let input = if finish.halted.is_none() && start != Start::Resume { InputRead::Whole } else { InputRead::Part };
+    result.closed = inside.close(input, finish.aborted > 0).ok().filter(|_| finish.halted.is_none());
+    result.finish = finish;
+    let durable = durable.lock().expect("nobody panics");
+    result.reported = durable.iter().filter_map(|line| labels.get(line).cloned()).collect();
+    let model = lock(&model);
+    result.billed = model.books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect();
+    result.most_in_flight = model.books().highest_in_flight;
+    result
+}
+
+/// The options of a journal on a disk in memory.
+pub fn options(disk: &MemDisk, name: &str) -> JournalOptions {
+    JournalOptions {
+        disk: Arc::new(disk.clone()),
+        paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
+        inputs: vec!["d/in.jsonl".into()],
+        run: name.into(),
+        provider: "anthropic".into(),
+        lane: "online",
+        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+        price_date: None,
+        manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
+        start: Start::Continue,
+        fsync: Fsync::Batch,
+        threading: Threading::Inline,
+        stdout: None,
+    }
+}
+
+fn sim(faults: &str) -> SimConfig {
+    let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
+    SimConfig::new(presets::models())
+        .with_limits(RateLimits::NONE)
+        .with_lengths(OutputLengths::fixed(30))
+        .with_faults(faults)
+}
+
+/// A row; even ones are named, odd ones are not, one in ten says "tenth".
+pub fn row(number: u64) -> Planned {
+    let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
+    let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
+    let word = if number % 10 == 7 { "tenth" } else { "plain" };
+    let label = label(number);
+    planned.job.params.set("messages", raw(format!(r#"[{{"role":"user","content":"{word} row {number}"}}]"#)));
+    planned.job.params.set("metadata", raw(format!(r#"{{"user_id":{label:?}}}"#)));
+    planned.job.custom_id = label;
+    // Spread over all 128 bits, as the digests of real rows are.
+    let digest = u128::from(number + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
+    planned.job.key = JobKey(digest.to_be_bytes());
+    planned.job.identity = if number.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };
+    planned
+}
+
+/// The label of a row.
+pub fn label(number: u64) -> String {
+    if number.is_multiple_of(2) { format!("row-{number}") } else { format!("in.jsonl:{}", number + 1) }
+}
+
+/// Remembers which row each line is of.
+struct Recorder {
+    inside: JournalLedger,
+    labels: BTreeMap<u64, String>,
+}
+
+impl Ledger for Recorder {
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
+        self.inside.mark(ticket, job)
+    }
+    fn clear(&mut self, ticket: Ticket) {
+        self.inside.clear(ticket);
+    }
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome, cost: Option<Money>) {
+        assert!(matches!(outcome.ended, Ended::Succeeded(_) | Ended::Failed { .. }));
+        self.labels.insert(line, outcome.job.custom_id.clone());
+        self.inside.write_outcome(line, ticket, outcome, cost);
+    }
+    fn write_rejected(&mut self, line: u64, rejected: &Rejected) {
+        self.inside.write_rejected(line, rejected);
+    }
+    fn write_broken(&mut self, line: u64, broken: &BrokenRow) {
+        self.inside.write_broken(line, broken);
+    }
+    fn on_committed(&mut self, line: u64) {
+        self.inside.on_committed(line);
+    }
+    fn backlog_bytes(&self) -> usize {
+        self.inside.backlog_bytes()
+    }
+}
+
+// ---- what is on the disk ------------------------------------------------------------------------------------------
+
+/// Labels of whole lines, whatever else is there.
+pub fn whole_labels(disk: &MemDisk, path: &str) -> Vec<String> {
+    let content = disk.content(path).unwrap_or_default();
+    let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    whole.filter_map(|line| line["custom_id"].as_str().map(str::to_owned)).collect()
+}
+
+/// Asserts that every reported row has a line in one of the files.
+pub fn assert_kept(disk: &MemDisk, reported: &BTreeSet<String>, what: &str) {
+    let kept: BTreeSet<String> = [RESULTS, ERRORS].into_iter().flat_map(|path| whole_labels(disk, path)).collect();
+    let lost: Vec<_> = reported.difference(&kept).collect();
+    assert!(lost.is_empty(), "{what}: {lost:?} were reported and are gone");
+}
+
+/// Runs to the end, then resumes what failed, and asserts that each row is answered once; returns the answers.
+pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, Value> {
+    let run = run(disk, "again", Start::Continue, load);
+    assert!(run.closed.is_some(), "{what}: the next run fails: {run:?}");
+    let failed: BTreeSet<String> = whole_labels(disk, ERRORS).into_iter().collect();
+    let answered: BTreeSet<String> = whole_labels(disk, RESULTS).into_iter().collect();
+    assert!(failed.is_disjoint(&answered), "{what}: rows stand in both files");
+    if !failed.is_empty() {
+        let resumed = self::run(disk, "resumed", Start::Resume, Load { faults: NO_FAULTS, ..load });
+        assert!(resumed.closed.is_some(), "{what}: resume fails: {resumed:?}");
+    }
+    let content = disk.content(RESULTS).unwrap_or_default();
+    assert!(content.ends_with(b"\n"), "{what}: a torn line is left");
+    let mut answers = BTreeMap::new();
+    for line in content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let mut line: Value = serde_json::from_slice(line).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let label = line["custom_id"].as_str().expect("each row has a label").to_owned();
+        let mut message = line["result"]["message"].take();
+        message.as_object_mut().expect("a message is an object").remove("id");
+        assert!(answers.insert(label, message).is_none(), "{what}: a row stands there twice");
+    }
+    assert_eq!(answers.len() as u64, load.rows, "{what}: rows are lost");
+    let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
+    assert_eq!(left_over, None, "{what}: a temporary file is left");
+    let is_empty = disk.content(Path::new(ERRORS)).is_some_and(|log| log.is_empty());
+    assert!(is_empty, "{what}: the error log is not compacted");
+    answers
+}
