@@ -339,7 +339,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 let line = self.number_line(failed(ErrorClass::InvalidInput));
                 self.ledger.write_broken(line, &broken);
             }
-            Some(Fed::Skipped) => self.show(EventBody::Skipped),
+            Some(Fed::Skipped(rows)) => (0..rows).for_each(|_| self.show(EventBody::Skipped)),
             Some(Fed::Warning(text)) => self.show(EventBody::Warned(text)),
             Some(Fed::Failed(message)) => {
                 self.show(EventBody::Warned(message.clone()));
