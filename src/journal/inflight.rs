@@ -4,9 +4,13 @@
 //! flight. A slot is written when a request is sent and cleared when its row's line is durable, each by one write at a
 //! fixed place, so that it survives the death of the process.
 //!
+//! Marks and clearings can wait for [`Inflight::flush`], which writes all that has changed in one piece: a call to the
+//! system for each would cost as much as sending the request. Nothing that was marked may be sent before.
+//!
 //! Slots are not synced: a sync for each request would cost more than what is counted. After a loss of power they may
 //! be missing or old; the count is then a good guess and no more. A slot whose check does not hold counts as empty.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode};
@@ -28,7 +32,10 @@ pub(super) struct Inflight {
     file: Option<Box<dyn DiskFile>>,
     path: PathBuf,
     free: Vec<u32>,
-    count: u32,
+    /// The slots as they are to be.
+    slots: Vec<u8>,
+    /// Bytes of `slots` that the file does not have yet.
+    changed: Range<usize>,
 }
 
 /// What a run that did not close left in its slots.
@@ -44,29 +51,51 @@ impl Inflight {
     /// Begins a run's slots, all empty. Without a folder nothing is written.
     pub(super) fn create(disk: &dyn Disk, folder: Option<&Path>, opening: u64, run: &str) -> Result<Self, DiskFailure> {
         let Some(folder) = folder else {
-            return Ok(Self { file: None, path: PathBuf::new(), free: Vec::new(), count: 0 });
+            return Ok(Self { file: None, path: PathBuf::new(), free: Vec::new(), slots: Vec::new(), changed: 0..0 });
         };
         let path = path_in(folder);
         let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
         file.truncate(0).map_err(DiskFailure::of("cut", &path))?;
         file.write_at(&head(opening, run), 0).map_err(DiskFailure::of("write", &path))?;
-        Ok(Self { file: Some(file), path, free: Vec::new(), count: 0 })
+        Ok(Self { file: Some(file), path, free: Vec::new(), slots: Vec::new(), changed: 0..0 })
     }
 
     /// Marks a row as in flight.
     pub(super) fn mark(&mut self, row: RowId) -> Result<Slot, DiskFailure> {
+        let slot = self.mark_later(row);
+        self.flush()?;
+        Ok(slot)
+    }
+
+    /// Marks a row as in flight with the next flush.
+    pub(super) fn mark_later(&mut self, row: RowId) -> Slot {
         let at = self.free.pop().unwrap_or_else(|| {
-            self.count += 1;
-            self.count - 1
+            let at = self.slots.len() / SLOT_BYTES;
+            self.slots.resize(self.slots.len() + SLOT_BYTES, 0);
+            u32::try_from(at).expect("requests in flight are far below four billion")
         });
-        self.write(at, &filled(row))?;
-        Ok(Slot(at))
+        self.set(at, &filled(row));
+        Slot(at)
     }
 
     /// Marks a slot as empty.
     pub(super) fn clear(&mut self, slot: Slot) -> Result<(), DiskFailure> {
+        self.clear_later(slot);
+        self.flush()
+    }
+
+    /// Marks a slot as empty with the next flush.
+    pub(super) fn clear_later(&mut self, slot: Slot) {
         self.free.push(slot.0);
-        self.write(slot.0, &[0; SLOT_BYTES])
+        self.set(slot.0, &[0; SLOT_BYTES]);
+    }
+
+    /// Writes what has changed since the last time.
+    pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
+        let changed = std::mem::take(&mut self.changed);
+        let Some(file) = self.file.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let offset = (SLOT_BYTES + changed.start) as u64;
+        file.write_at(&self.slots[changed], offset).map_err(DiskFailure::of("write", &self.path))
     }
 
     /// Empties the file: nothing of this run is open.
@@ -75,10 +104,14 @@ impl Inflight {
         file.truncate(0).map_err(DiskFailure::of("cut", &self.path))
     }
 
-    fn write(&self, at: u32, bytes: &[u8; SLOT_BYTES]) -> Result<(), DiskFailure> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let offset = (u64::from(at) + 1) * SLOT_BYTES as u64;
-        file.write_at(bytes, offset).map_err(DiskFailure::of("write", &self.path))
+    fn set(&mut self, at: u32, bytes: &[u8; SLOT_BYTES]) {
+        let from = at as usize * SLOT_BYTES;
+        let place = from..from + SLOT_BYTES;
+        self.slots[place.clone()].copy_from_slice(bytes);
+        self.changed = match self.changed.is_empty() {
+            true => place,
+            false => self.changed.start.min(place.start)..self.changed.end.max(place.end),
+        };
     }
 }
 
@@ -166,6 +199,24 @@ mod tests {
 
         assert_eq!(dead, DeadRun { opening: 3, run: "run-1".to_owned(), rows: vec![row(3), row(2)] });
         assert_eq!(disk.content("o.run/inflight").map(|bytes| bytes.len()), Some(3 * SLOT_BYTES));
+    }
+
+    #[test]
+    fn marks_that_wait_are_written_in_one_piece() {
+        let disk = MemDisk::new();
+        let mut slots = Inflight::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let before = disk.changes();
+
+        let marked: Vec<Slot> = (1..=5).map(|label| slots.mark_later(row(label))).collect();
+        let unflushed = read_dead(&disk, Path::new(FOLDER)).expect("it can be read").rows;
+        marked.into_iter().take(2).for_each(|slot| slots.clear_later(slot));
+        slots.flush().expect("it can be written");
+        slots.flush().expect("nothing is left to write");
+
+        assert_eq!(disk.changes(), before + 1);
+        assert_eq!(unflushed, []);
+        let dead = read_dead(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(dead.rows, [row(3), row(4), row(5)]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod disk;
 mod done;
 mod error;
 mod error_log;
+mod held;
 mod inflight;
 mod lines;
 mod lock;
@@ -64,11 +65,11 @@ use crate::plan::Rejected;
 use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
 
+use held::Held;
 use inflight::Inflight;
 use lock::Lock;
 use record::{Parsed, parse_error};
 use unresolved::{Entry, Unresolved};
-use writer::Writer;
 
 /// The open journal of a run. See the module for what it promises.
 pub struct Journal {
@@ -81,7 +82,7 @@ pub struct Journal {
     /// Length of the error log with all that is queued.
     errors_end: u64,
     line: Vec<u8>,
-    writer: Writer,
+    writer: Held,
     _lock: Option<Lock>,
 }
 
@@ -114,10 +115,11 @@ impl Journal {
     pub fn append_outcome(&mut self, outcome: &Outcome, cost: Option<Money>, seq: u64) -> Result<Log, JournalError> {
         self.line.clear();
         let log = sink::outcome_line(outcome, cost, &self.context, &mut self.line);
-        let row = RowId::of(&outcome.job);
         match &outcome.ended {
-            Ended::Succeeded(_) => self.unresolved.settle(row),
-            Ended::Failed { class, .. } => self.note_failure(row, *class, IsSent::Yes),
+            // Most runs have no failures to settle, and an identity costs a hash.
+            Ended::Succeeded(_) if self.unresolved.is_empty() => {}
+            Ended::Succeeded(_) => self.unresolved.settle(RowId::of(&outcome.job)),
+            Ended::Failed { class, .. } => self.note_failure(RowId::of(&outcome.job), *class, IsSent::Yes),
         }
         self.append(log, seq)?;
         Ok(log)
@@ -161,6 +163,32 @@ impl Journal {
     /// [`JournalError::Disk`].
     pub fn clear(&mut self, slot: Slot) -> Result<(), JournalError> {
         Ok(self.inflight.clear(slot)?)
+    }
+
+    /// Lets lines, marks and clearings wait for [`Journal::flush`]: for a loop that has hundreds in one turn.
+    pub fn hold(&mut self) {
+        self.writer.hold();
+    }
+
+    /// Marks a job as in flight, as [`Journal::mark`] does, from the next [`Journal::flush`] on.
+    pub fn mark_later(&mut self, job: &Job) -> Slot {
+        self.inflight.mark_later(RowId::of(job))
+    }
+
+    /// Gives a slot back, as [`Journal::clear`] does, with the next [`Journal::flush`].
+    pub fn clear_later(&mut self, slot: Slot) {
+        self.inflight.clear_later(slot);
+    }
+
+    /// Hands over the lines that wait, and writes the marks and clearings that do, in one piece.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] when marks can't be written; what was marked since the last call must then not be sent.
+    /// A failure to write lines is reported as any other.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        // Reported once, as a failed commit.
+        let _ = self.writer.flush();
+        Ok(self.inflight.flush()?)
     }
 
     /// Returns how many bytes were appended and are not yet durable. Hold sending while they are many.
@@ -207,7 +235,7 @@ impl Journal {
     /// With `keeps_slots` the slots stay as they are after a death: requests that were cut off may have been paid for,
     /// and the next run counts them.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
-        let Self { disk, paths, mut manifest, inflight, mut unresolved, writer, _lock, .. } = self;
+        let Self { disk, paths, mut manifest, mut inflight, mut unresolved, writer, _lock, .. } = self;
         writer.close()?;
         match input {
             InputRead::Whole => unresolved.drop_stale_unsent(),
@@ -218,8 +246,9 @@ impl Journal {
             let resumed = folder.join("resume.jsonl");
             disk.remove(&resumed).map_err(DiskFailure::of("remove", &resumed))?;
         }
-        if !keeps_slots {
-            inflight.close()?;
+        match keeps_slots {
+            true => inflight.flush()?,
+            false => inflight.close()?,
         }
         let failed = unresolved.by_class();
         let errors = leave_log(&*disk, &paths, failed.is_empty())?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, folder_of};
 use super::done::DoneSet;
+use super::held::Held;
 use super::inflight::{self, DeadRun, Inflight};
 use super::manifest::{self, Carried, FORMAT_VERSION, Manifest};
 use super::paths::with_suffix;
@@ -119,7 +120,7 @@ impl Journal {
             price_date: options.price_date,
             results: paths.results_beside_errors().map(Arc::from),
         };
-        let writer = Writer::start(targets, options.threading, on_commit)?;
+        let writer = Held::new(Writer::start(targets, options.threading, on_commit)?);
         let line = Vec::new();
         let journal =
             Self { disk, paths, context, manifest, inflight, unresolved, errors_end, line, writer, _lock: lock };

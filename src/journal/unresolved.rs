@@ -68,6 +68,11 @@ impl Unresolved {
         });
     }
 
+    /// Returns whether no entry counts.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Voids the entry of a row that was answered by the present run.
     pub(super) fn settle(&mut self, row: RowId) {
         self.rows.remove(&row.label);

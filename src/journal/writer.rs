@@ -221,6 +221,11 @@ impl Writer {
         }
     }
 
+    /// Returns whether each append is written before it returns.
+    pub(super) fn is_inline(&self) -> bool {
+        matches!(self.0, Mode::Inline { .. })
+    }
+
     /// Returns how many bytes were appended and are not yet durable.
     pub(super) fn backlog_bytes(&self) -> usize {
         match &self.0 {

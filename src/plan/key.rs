@@ -18,27 +18,46 @@ use crate::domain::{JobKey, Params};
 /// A key must never change between versions of this program: finished rows would be paid again. Another rule needs
 /// another prefix than `k1`.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
-    digest(dialect, params.0.iter().map(|(name, value)| (&**name, value.get())).collect())
+    KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
-/// Returns the key of a request whose parameters are given as names and raw values, in any order.
-pub(super) fn digest(dialect: &Dialect, mut members: Vec<(&str, &str)>) -> JobKey {
-    members.retain(|(name, _)| *name != "stream");
-    members.sort_unstable();
-    let mut context = Context::new(&SHA256);
-    context.update(&prelude(dialect));
-    let mut name_json = Vec::new();
-    for (name, value) in members {
-        name_json.clear();
-        write_json_str(name, &mut name_json);
-        name_json.push(b':');
-        context.update(&name_json);
-        without_white_space(value.as_bytes(), |run| context.update(run));
-        context.update(b"\n");
+/// Makes keys for one dialect: what all have in common is hashed once, and memory is used again.
+pub(super) struct KeyMaker {
+    begun: Context,
+    name_json: Vec<u8>,
+}
+
+impl std::fmt::Debug for KeyMaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyMaker").finish_non_exhaustive()
     }
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&context.finish().as_ref()[..16]);
-    JobKey(bytes)
+}
+
+impl KeyMaker {
+    /// Begins with what a dialect puts before the parameters.
+    pub fn new(dialect: &Dialect) -> Self {
+        let mut begun = Context::new(&SHA256);
+        begun.update(&prelude(dialect));
+        Self { begun, name_json: Vec::new() }
+    }
+
+    /// Returns the key of a request whose parameters are given as names and raw values, in any order.
+    pub fn key<'p>(&mut self, params: impl Iterator<Item = (&'p str, &'p str)>) -> JobKey {
+        let mut members: Vec<(&str, &str)> = params.filter(|(name, _)| *name != "stream").collect();
+        members.sort_unstable();
+        let mut context = self.begun.clone();
+        for (name, value) in members {
+            self.name_json.clear();
+            write_json_str(name, &mut self.name_json);
+            self.name_json.push(b':');
+            context.update(&self.name_json);
+            without_white_space(value.as_bytes(), |run| context.update(run));
+            context.update(b"\n");
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&context.finish().as_ref()[..16]);
+        JobKey(bytes)
+    }
 }
 
 fn prelude(dialect: &Dialect) -> Vec<u8> {

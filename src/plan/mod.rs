@@ -21,6 +21,7 @@ mod json;
 mod key;
 mod notice;
 mod planner;
+mod seen;
 mod weights;
 
 pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};
@@ -29,6 +30,7 @@ pub use estimate::{Estimate, estimate, text_tokens, worst_input_tokens};
 pub use key::key;
 pub use notice::Notice;
 pub use planner::Planner;
+pub use seen::Seen;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params};
 

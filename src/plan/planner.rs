@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
 use super::estimate::estimate;
-use super::key::digest;
+use super::key::KeyMaker;
 use super::notice::Notice;
+use super::seen::Seen;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
 use crate::domain::job::write_json_str;
@@ -28,16 +29,21 @@ pub struct Planner {
     /// What flags and defaults give, in the order sent.
     defaults: Params,
     dialect: Dialect,
+    keys: KeyMaker,
     catalog: Arc<Catalog>,
     provider: Arc<str>,
     account: Arc<str>,
     /// What is known of each model, by the JSON text of its name, so that a row costs no allocation for it.
     models: HashMap<Box<str>, KnownModel>,
     repeats: Option<Repeats>,
-    /// How often each key of an unnamed row has come so far.
-    seen: HashMap<u64, u32>,
+    /// Keys of unnamed rows that have come.
+    seen: Seen,
+    /// How often each of those has come again.
+    again: HashMap<u64, u32>,
     today: Option<Date>,
     notices: Vec<Notice>,
+    /// The model of jobs that are not measured yet.
+    no_model: Arc<str>,
 }
 
 /// What the planner keeps of a model.
@@ -77,15 +83,18 @@ impl Planner {
     ) -> Self {
         Self {
             defaults: in_order(defaults, &catalog),
+            keys: KeyMaker::new(&dialect),
             dialect,
             catalog,
             provider,
             account,
             models: HashMap::new(),
             repeats: None,
-            seen: HashMap::new(),
+            seen: Seen::default(),
+            again: HashMap::new(),
             today: None,
             notices: Vec::new(),
+            no_model: "".into(),
         }
     }
 
@@ -111,28 +120,44 @@ impl Planner {
     /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
     /// that is no number or above the model's cap, a body above 32 MB, a prompt surely longer than the model's window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
+        let job = self.name(row, id);
+        self.measured(job)
+    }
+
+    /// Turns a row into a job that is known by label and key and not measured yet: its model is empty. What that takes
+    /// is half of planning, and rows that an earlier run has finished need no more.
+    pub fn name(&mut self, row: Row, id: JobId) -> Box<Job> {
         let key = self.key_of(&row);
         let identity = self.identify(&row, key);
         let Row { origin, custom_id, params, extra, error: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
-        let params = self.merge(params);
-        let measured = match self.measure(&params) {
+        Box::new(Job { id, custom_id, key, identity, model: self.no_model.clone(), params, extra, origin })
+    }
+
+    /// Measures a job of [`Planner::name`].
+    ///
+    /// # Errors
+    /// As for [`Planner::plan`].
+    pub fn measured(&mut self, mut job: Box<Job>) -> Result<Planned, Box<Rejected>> {
+        job.params = self.merge(std::mem::take(&mut job.params));
+        let measured = match self.measure(&job.params) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
+                let Job { custom_id, key, identity, params, extra, origin, .. } = *job;
                 return Err(Box::new(Rejected { custom_id, origin, key, identity, params, extra, class, message }));
             }
         };
         let Measured { model, pool, input_tokens, max_tokens, template, body_bytes } = measured;
-        let job = Box::new(Job { id, custom_id, key, identity, model, params, extra, origin });
+        job.model = model;
         let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
         Ok(Planned { job, pool, cost, max_tokens, template, body_bytes })
     }
 
     /// Returns the key that a row will have, for a first pass over the input.
-    pub fn key_of(&self, row: &Row) -> JobKey {
+    pub fn key_of(&mut self, row: &Row) -> JobKey {
         let own = row.params.0.iter();
         let defaults = self.defaults.0.iter().filter(|(name, _)| row.params.get(name).is_none());
-        digest(&self.dialect, own.chain(defaults).map(|(name, value)| (&**name, value.get())).collect())
+        self.keys.key(own.chain(defaults).map(|(name, value)| (&**name, value.get())))
     }
 
     /// Returns what is worth telling that has not been told: each thing once.
@@ -142,7 +167,8 @@ impl Planner {
 
     fn merge(&self, own: Params) -> Params {
         let missing = self.defaults.0.iter().filter(|(name, _)| own.get(name).is_none()).cloned();
-        let mut merged: Vec<_> = missing.collect();
+        let mut merged: Vec<_> = Vec::with_capacity(self.defaults.0.len() + own.0.len());
+        merged.extend(missing);
         merged.extend(own.0.into_iter().filter(|(name, _)| &**name != "stream"));
         Params(merged)
     }
@@ -160,10 +186,12 @@ impl Planner {
         if self.repeats.as_ref().is_some_and(|repeats| !repeats.contains(key)) {
             return 0;
         }
-        let next = self.seen.entry(half(key)).or_default();
-        let occurrence = *next;
-        *next += 1;
-        occurrence
+        if self.seen.insert(half(key)) {
+            return 0;
+        }
+        let again = self.again.entry(half(key)).or_default();
+        *again += 1;
+        *again
     }
 
     fn measure(&mut self, params: &Params) -> Result<Measured, Fault> {

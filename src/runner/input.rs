@@ -5,16 +5,19 @@
 //! first time ([`survey`]) everything is read and planned and nothing kept but counts: so mistakes that concern every row,
 //! repeated labels and changed rows are found before the first request, and the total is known. A pipe is read once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
 
 use tokio::sync::mpsc;
 
 use crate::domain::{ErrorClass, Identity, Job, JobId, Origin, Planned};
 use crate::journal::RowState;
-use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
-use crate::source::{self, BrokenRow, Input, Item, Options, Reader, SourceError};
+use crate::plan::{
+    DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, Seen, first_duplicate, is_suspect,
+};
+use crate::source::{self, BrokenRow, Input, Item, Options, Reader, Row, SourceError};
 
 /// What the input gives next.
 #[derive(Debug)]
@@ -25,8 +28,8 @@ pub enum Fed {
     Rejected(Box<Rejected>),
     /// A row that can't be used.
     Broken(Box<BrokenRow>),
-    /// A row that an earlier run has finished.
-    Skipped,
+    /// So many rows that an earlier run has finished.
+    Skipped(u64),
     /// Something a person should know.
     Warning(String),
     /// The input itself failed: no more rows come.
@@ -128,16 +131,15 @@ pub fn survey(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, shown:
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    let walked = walk(plan, planner, &mut |step| {
+    let walked = walk(plan, planner, earlier, &mut |step| {
         match step {
+            Walked::Done(job) => {
+                survey.note(&job, &mut labels, &mut keys);
+                survey.rows += 1;
+                survey.done += 1;
+            }
             Walked::Planned(planned) => {
-                match planned.job.identity {
-                    Identity::Named => labels.add(&planned.job.custom_id),
-                    Identity::Nth(_) => {
-                        survey.unnamed += 1;
-                        keys.add(planned.job.key);
-                    }
-                }
+                survey.note(&planned.job, &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
                     None => survey.add(&planned, earlier),
@@ -167,41 +169,127 @@ pub fn survey(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, shown:
 /// Reads rows into the loop until the input ends or nobody listens. Run it on a thread of its own.
 pub fn feed(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, rows: &mpsc::Sender<Fed>) {
     // A pipe can't be looked at first: the hashes of its labels are remembered as they come.
-    let mut labels = (!is_seekable(plan)).then(HashSet::<u64>::new);
+    let mut labels = (!is_seekable(plan)).then(Seen::default);
     let hasher = std::hash::RandomState::new();
-    let result = walk(plan, planner, &mut |step| {
+    let mut out = Outlet::new(rows);
+    let mut is_repeated = |job: &Job| {
+        let is_new = |seen: &mut Seen| seen.insert(hasher.hash_one(&job.custom_id));
+        job.identity == Identity::Named && !labels.as_mut().is_none_or(is_new)
+    };
+    let result = walk(plan, planner, earlier, &mut |step| {
         let fed = match step {
-            Walked::Planned(planned) => {
-                let is_repeated = labels.as_mut().is_some_and(|seen| {
-                    planned.job.identity == Identity::Named && !seen.insert(hasher.hash_one(&planned.job.custom_id))
-                });
-                if is_repeated { repeated(*planned) } else { by_state(planned, earlier) }
+            // Of two rows of one name and the same request, the second is as done as the first.
+            Walked::Done(job) => {
+                is_repeated(&job);
+                return out.skip();
             }
+            Walked::Planned(planned) if is_repeated(&planned.job) => repeated(*planned),
+            Walked::Planned(planned) => match by_state(planned, earlier) {
+                Some(fed) => fed,
+                None => return out.skip(),
+            },
             Walked::Rejected(rejected) => Fed::Rejected(rejected),
             Walked::Broken(broken) => Fed::Broken(broken),
             Walked::Warning(text) => Fed::Warning(text),
         };
-        rows.blocking_send(fed).is_ok()
+        out.send(fed)
     });
     if let Err(error) = result {
         // Nobody listens any more when this fails, so nobody needs to be told.
-        let _ = rows.blocking_send(Fed::Failed(error.to_string()));
+        out.send(Fed::Failed(error.to_string()));
+    }
+    out.send_skipped();
+}
+
+/// The reader's end of the channel.
+///
+/// Rows that are skipped are only counted, and told by the hundred: at millions a second each by itself would wake the
+/// loop for nothing.
+///
+/// A row is on its way as soon as it is read. But when the channel is full the reader waits until half of it is free:
+/// woken for each single place it would take turns with the loop, two switches of threads a row.
+struct Outlet<'a> {
+    rows: &'a mpsc::Sender<Fed>,
+    permits: Option<mpsc::PermitIterator<'a, Fed>>,
+    skipped: u64,
+}
+
+impl<'a> Outlet<'a> {
+    fn new(rows: &'a mpsc::Sender<Fed>) -> Self {
+        Self { rows, permits: None, skipped: 0 }
+    }
+
+    /// Counts a row that is skipped; returns whether anybody listens.
+    fn skip(&mut self) -> bool {
+        const TOLD_AT_ONCE: u64 = 256;
+        self.skipped += 1;
+        self.skipped < TOLD_AT_ONCE || self.send_skipped()
+    }
+
+    fn send_skipped(&mut self) -> bool {
+        match std::mem::take(&mut self.skipped) {
+            0 => true,
+            skipped => self.pass(Fed::Skipped(skipped)),
+        }
+    }
+
+    /// Sends; returns whether anybody listens.
+    fn send(&mut self, fed: Fed) -> bool {
+        self.send_skipped() && self.pass(fed)
+    }
+
+    fn pass(&mut self, fed: Fed) -> bool {
+        if let Some(permit) = self.permits.as_mut().and_then(Iterator::next) {
+            permit.send(fed);
+            return !self.rows.is_closed();
+        }
+        self.permits = None;
+        let fed = match self.rows.try_send(fed) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(fed)) => fed,
+        };
+        match wait_for(self.rows.reserve_many(self.rows.max_capacity().div_ceil(2))) {
+            Ok(permits) => {
+                self.permits = Some(permits);
+                self.pass(fed)
+            }
+            Err(_) => false,
+        }
     }
 }
 
-fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Fed {
+/// Waits on this thread, which belongs to no runtime.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Returns what becomes of a row; `None` when it is skipped.
+fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Option<Fed> {
     if let Some(message) = (earlier.refuse)(&planned) {
-        return rejected(*planned, message);
+        return Some(rejected(*planned, message));
     }
     match (earlier.known)(&planned.job) {
-        RowState::New => Fed::Planned(planned),
-        RowState::Done => Fed::Skipped,
-        RowState::Failed(_) if earlier.reruns_failed => Fed::Planned(planned),
-        RowState::Failed(_) => Fed::Skipped,
-        RowState::Changed { .. } if earlier.reruns_changed => Fed::Planned(planned),
+        RowState::New => Some(Fed::Planned(planned)),
+        RowState::Done => None,
+        RowState::Failed(_) => earlier.reruns_failed.then_some(Fed::Planned(planned)),
+        RowState::Changed { .. } if earlier.reruns_changed => Some(Fed::Planned(planned)),
         RowState::Changed { .. } => {
             let message = "this row has an answer to another request; to run it again add --rerun-changed".to_owned();
-            rejected(*planned, message)
+            Some(rejected(*planned, message))
         }
     }
 }
@@ -239,8 +327,9 @@ fn find_duplicate(
     suspects: &[u64],
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
-    walk(plan, planner, &mut |step| {
+    walk(plan, planner, &Earlier::none(), &mut |step| {
         let (identity, label, origin) = match step {
+            Walked::Done(job) => (job.identity, job.custom_id, job.origin),
             Walked::Planned(planned) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
             Walked::Rejected(rejected) => (rejected.identity, rejected.custom_id, rejected.origin),
             Walked::Broken(_) | Walked::Warning(_) => return true,
@@ -254,6 +343,17 @@ fn find_duplicate(
 }
 
 impl Survey {
+    /// Notes by what a row is known.
+    fn note(&mut self, job: &Job, labels: &mut LabelCensus, keys: &mut KeyCensus) {
+        match job.identity {
+            Identity::Named => labels.add(&job.custom_id),
+            Identity::Nth(_) => {
+                self.unnamed += 1;
+                keys.add(job.key);
+            }
+        }
+    }
+
     fn add(&mut self, planned: &Planned, earlier: &Earlier) {
         self.rows += 1;
         let is_sent = match (earlier.known)(&planned.job) {
@@ -300,6 +400,8 @@ impl Survey {
 }
 
 enum Walked {
+    /// An earlier run has finished it, so it was not measured.
+    Done(Box<Job>),
     Planned(Box<Planned>),
     Rejected(Box<Rejected>),
     Broken(Box<BrokenRow>),
@@ -307,11 +409,16 @@ enum Walked {
 }
 
 /// Reads and plans row after row until the inputs end or `visit` returns `false`.
-fn walk(plan: &InputPlan, planner: &mut Planner, visit: &mut dyn FnMut(Walked) -> bool) -> Result<(), SourceError> {
+fn walk(
+    plan: &InputPlan,
+    planner: &mut Planner,
+    earlier: &Earlier,
+    visit: &mut dyn FnMut(Walked) -> bool,
+) -> Result<(), SourceError> {
     let mut number = 0;
     for input in &plan.inputs {
         let mut reader = source::open(input, &plan.options)?;
-        if !walk_one(plan, &mut reader, planner, &mut number, visit)? {
+        if !walk_one(plan, &mut reader, planner, earlier, &mut number, visit)? {
             break;
         }
     }
@@ -322,6 +429,7 @@ fn walk_one(
     plan: &InputPlan,
     reader: &mut Reader,
     planner: &mut Planner,
+    earlier: &Earlier,
     number: &mut u64,
     visit: &mut dyn FnMut(Walked) -> bool,
 ) -> Result<bool, SourceError> {
@@ -335,10 +443,7 @@ fn walk_one(
         let is_left_out = id.0 < plan.skip;
         let walked = match item {
             // A row that is left out is planned all the same: it counts among the rows that are equal to it.
-            Item::Row(row) => match planner.plan(*row, id) {
-                Ok(planned) => Walked::Planned(Box::new(planned)),
-                Err(rejected) => Walked::Rejected(rejected),
-            },
+            Item::Row(row) => step_of(planner, *row, id, earlier),
             Item::Broken(broken) => Walked::Broken(broken),
             Item::Unusable(_) => continue,
         };
@@ -358,4 +463,15 @@ fn walk_one(
     }
     // Some things are known at the end only: that a file changed while it was read.
     Ok(reader.take_warnings().into_iter().all(|text| visit(Walked::Warning(text))))
+}
+
+fn step_of(planner: &mut Planner, row: Row, id: JobId, earlier: &Earlier) -> Walked {
+    let job = planner.name(row, id);
+    if (earlier.known)(&job) == RowState::Done {
+        return Walked::Done(job);
+    }
+    match planner.measured(job) {
+        Ok(planned) => Walked::Planned(Box::new(planned)),
+        Err(rejected) => Walked::Rejected(rejected),
+    }
 }

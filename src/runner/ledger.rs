@@ -43,6 +43,13 @@ pub trait Ledger {
 
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
+
+    /// Lets marks and lines that wait reach the system. Called once in each turn of the loop, before anything that was
+    /// marked in it is sent.
+    ///
+    /// # Errors
+    /// Why marks can't be noted; what was marked since the last call must then not be sent.
+    fn flush(&mut self) -> Result<(), String>;
 }
 
 /// A ledger over the journal.
@@ -61,7 +68,8 @@ pub struct JournalLedger {
 
 impl JournalLedger {
     /// Returns a ledger over an open journal.
-    pub fn new(journal: Journal, clock: RunClock) -> Self {
+    pub fn new(mut journal: Journal, clock: RunClock) -> Self {
+        journal.hold();
         Self { journal, clock, slots: Vec::new(), unsynced: VecDeque::new(), last_line: 0 }
     }
 
@@ -93,7 +101,7 @@ impl JournalLedger {
 
 impl Ledger for JournalLedger {
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
-        let slot = self.journal.mark(job).map_err(|error| error.to_string())?;
+        let slot = self.journal.mark_later(job);
         let at = ticket.0 as usize;
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
@@ -104,7 +112,7 @@ impl Ledger for JournalLedger {
 
     fn clear(&mut self, ticket: Ticket) {
         if let Some(slot) = self.take_slot(ticket) {
-            reported_elsewhere(self.journal.clear(slot));
+            self.journal.clear_later(slot);
         }
     }
 
@@ -129,12 +137,16 @@ impl Ledger for JournalLedger {
     fn on_committed(&mut self, line: u64) {
         while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
             let Some((_, slot)) = self.unsynced.pop_front() else { break };
-            reported_elsewhere(self.journal.clear(slot));
+            self.journal.clear_later(slot);
         }
     }
 
     fn backlog_bytes(&self) -> usize {
         self.journal.backlog_bytes()
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.journal.flush().map_err(|error| error.to_string())
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - durable before visible: a row is shown as done when its line is on disk, not before;
-//! - a row is marked in the ledger before its request is sent, so a death can be told from a row that never was sent;
+//! - a row is marked in the ledger before its request is sent, so a death can be told from a row that never was sent
+//!   (rows of one turn of the loop together, in one write);
 //! - while lines wait for a slow disk nothing new is sent.
 
 mod attempt;
@@ -36,8 +37,9 @@ use crate::transport::Transport;
 
 use attempt::{Report, attempt};
 
-/// Bytes of lines that may wait for the disk before sending stops.
-const BACKLOG_BYTES: usize = 32 << 20;
+/// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
+/// second, hours' worth at the limits of an account. They are held twice, while they are written and while they queue.
+const BACKLOG_BYTES: usize = 8 << 20;
 /// How often watchers are told where things stand.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Ends of attempts that are taken in before the scheduler is asked again.
@@ -115,6 +117,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         grace: parts.grace,
         reports_in,
         attempts: JoinSet::new(),
+        marked: Vec::new(),
         unsynced: VecDeque::new(),
         is_broken: false,
         next_line: 0,
@@ -148,6 +151,8 @@ struct Run<T, L, R> {
     grace: Option<Duration>,
     reports_in: mpsc::UnboundedSender<Report>,
     attempts: JoinSet<()>,
+    /// Attempts of this turn that wait for their marks, and whether each asks for a stream.
+    marked: Vec<(Ticket, bool)>,
     /// Events that wait for their lines to be on disk.
     unsynced: VecDeque<Unsynced>,
     /// Whether lines can't be written any more.
@@ -214,14 +219,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
-            if self.ledger.backlog_bytes() > BACKLOG_BYTES && self.scheduler.in_flight() > 0 {
-                self.scheduler.bind(Reason::Disk, now);
-                break Some(Instant::NEVER);
-            }
-            match self.scheduler.poll(now) {
-                Step::Dispatch { ticket, stream } => self.send(ticket, stream),
-                Step::Wait { until, .. } => break Some(until),
-                Step::Drained => break None,
+            let until = self.mark_what_may_go(now);
+            if self.send_marked(now) {
+                break until;
             }
         };
         self.show_scheduler_events();
@@ -230,13 +230,45 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         until
     }
 
-    fn send(&mut self, ticket: Ticket, stream: bool) {
-        let job = self.scheduler.job(ticket);
-        if let Err(message) = self.ledger.mark(ticket, job) {
-            // Nobody would know of the request after a death, so it is not sent.
-            return self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), self.clock.now());
+    fn mark_what_may_go(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            if self.ledger.backlog_bytes() > BACKLOG_BYTES && self.scheduler.in_flight() > 0 {
+                self.scheduler.bind(Reason::Disk, now);
+                return Some(Instant::NEVER);
+            }
+            match self.scheduler.poll(now) {
+                Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, self.scheduler.job(ticket)) {
+                    Ok(()) => self.marked.push((ticket, stream)),
+                    Err(message) => self.refuse(ticket, message, now),
+                },
+                Step::Wait { until, .. } => return Some(until),
+                Step::Drained => return None,
+            }
         }
-        let request = self.provider.encode(job, stream);
+    }
+
+    /// Sends what was marked; `false` when the marks can't be written and the scheduler must be asked again.
+    fn send_marked(&mut self, now: Instant) -> bool {
+        let marks = self.ledger.flush();
+        let mut marked = std::mem::take(&mut self.marked);
+        let is_sent = marks.is_ok() || marked.is_empty();
+        for (ticket, stream) in marked.drain(..) {
+            match &marks {
+                Ok(()) => self.send(ticket, stream),
+                Err(message) => self.refuse(ticket, message.clone(), now),
+            }
+        }
+        self.marked = marked;
+        is_sent
+    }
+
+    /// Ends an attempt that can't be marked: nobody would know of the request after a death, so it is not sent.
+    fn refuse(&mut self, ticket: Ticket, message: String, now: Instant) {
+        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), now);
+    }
+
+    fn send(&mut self, ticket: Ticket, stream: bool) {
+        let request = self.provider.encode(self.scheduler.job(ticket), stream);
         self.attempts.spawn(attempt(
             self.transport.clone(),
             self.provider.clone(),
@@ -325,7 +357,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 let line = self.number_line(failed(ErrorClass::InvalidInput));
                 self.ledger.write_broken(line, &broken);
             }
-            Some(Fed::Skipped) => self.show(EventBody::Skipped),
+            Some(Fed::Skipped(rows)) => (0..rows).for_each(|_| self.show(EventBody::Skipped)),
             Some(Fed::Warning(text)) => self.show(EventBody::Warned(text)),
             Some(Fed::Failed(message)) => {
                 self.show(EventBody::Warned(message.clone()));
@@ -443,6 +475,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
+        // A failure is reported as a failed commit, and nothing is sent any more that would need a mark.
+        let _ = self.ledger.flush();
         while !self.unsynced.is_empty() && !self.is_broken {
             let Some(commit) = channels.commits.recv().await else { break };
             self.on_commit(commit);

@@ -14,11 +14,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 
 use super::{BaseUrl, Exchange, Transport, WireError, WireErrorKind};
@@ -106,6 +107,8 @@ pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
+    /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
+    first_url: OnceLock<(&'static str, Url)>,
     authorization: Option<(HeaderName, HeaderValue)>,
     credential: Credential,
     timeout: Duration,
@@ -132,6 +135,7 @@ impl HttpTransport {
             clients,
             next_client: AtomicUsize::new(0),
             base_url: config.base_url,
+            first_url: OnceLock::new(),
             authorization,
             credential: config.credential,
             timeout: config.timeout,
@@ -145,13 +149,26 @@ impl HttpTransport {
         &self.clients[turn % self.clients.len()]
     }
 
-    fn request(&self, request: WireRequest) -> reqwest::RequestBuilder {
-        let url = self.base_url.join(request.path);
-        let mut headers = request.headers;
-        if let Some((name, value)) = &self.authorization {
-            headers.insert(name.clone(), value.clone());
+    fn url(&self, path: &'static str) -> Result<Url, WireError> {
+        if let Some((first, url)) = self.first_url.get()
+            && *first == path
+        {
+            return Ok(url.clone());
         }
-        self.client().post(url).headers(headers).body(request.body)
+        let url = Url::parse(&self.base_url.join(path)).map_err(|error| not_a_url(path, &error.to_string()))?;
+        // Another path came first: this one is read each time.
+        let _ = self.first_url.set((path, url.clone()));
+        Ok(url)
+    }
+
+    fn request(&self, request: WireRequest) -> Result<reqwest::Request, WireError> {
+        let mut sent = reqwest::Request::new(Method::POST, self.url(request.path)?);
+        *sent.headers_mut() = request.headers;
+        if let Some((name, value)) = &self.authorization {
+            sent.headers_mut().insert(name.clone(), value.clone());
+        }
+        *sent.body_mut() = Some(request.body.into());
+        Ok(sent)
     }
 }
 
@@ -160,7 +177,8 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(self.timeout);
-        let mut response = match tokio::time::timeout_at(deadline, self.request(request).send()).await {
+        let request = self.request(request)?;
+        let mut response = match tokio::time::timeout_at(deadline, self.client().execute(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(before_head(error, self.base_url.origin())),
             Err(_) => return Err(timed_out(self.timeout, "no answer began")),
@@ -318,6 +336,11 @@ fn before_head(error: reqwest::Error, origin: &str) -> WireError {
 fn in_body(error: &reqwest::Error) -> WireError {
     let message = format!("the connection broke within the answer: {}", described(error));
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
+}
+
+fn not_a_url(path: &str, reason: &str) -> WireError {
+    let message = format!("the base URL and {path} make no URL: {reason}");
+    WireError { kind: WireErrorKind::Connect, maybe_sent: false, message }
 }
 
 fn timed_out(timeout: Duration, what: &str) -> WireError {

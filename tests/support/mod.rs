@@ -146,6 +146,10 @@ impl claude_batch::runner::Ledger for MemLedger {
     fn backlog_bytes(&self) -> usize {
         0
     }
+
+    fn flush(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// A reporter that counts what it is told.

@@ -170,6 +170,10 @@ impl Ledger for WatchedLedger {
     fn backlog_bytes(&self) -> usize {
         0
     }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.0.flush()
+    }
 }
 
 /// A reporter that logs.

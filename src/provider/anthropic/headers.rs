@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
@@ -24,17 +24,9 @@ const LARGEST_LIMIT: u64 = 4_000_000_000;
 /// compared with each other, so that a server whose clock is off is still waited for exactly as long as it asks.
 pub fn rate_signals(headers: &HeaderMap, now: Timestamp) -> RateSignals {
     RateSignals {
-        requests: limit(headers, "anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining"),
-        input_tokens: limit(
-            headers,
-            "anthropic-ratelimit-input-tokens-limit",
-            "anthropic-ratelimit-input-tokens-remaining",
-        ),
-        output_tokens: limit(
-            headers,
-            "anthropic-ratelimit-output-tokens-limit",
-            "anthropic-ratelimit-output-tokens-remaining",
-        ),
+        requests: limit(headers, &REQUESTS),
+        input_tokens: limit(headers, &INPUT_TOKENS),
+        output_tokens: limit(headers, &OUTPUT_TOKENS),
         retry_after: retry_after(headers, now),
         should_retry: should_retry(headers),
     }
@@ -42,7 +34,7 @@ pub fn rate_signals(headers: &HeaderMap, now: Timestamp) -> RateSignals {
 
 /// Returns the id the API gave the request, at most 128 visible ASCII characters.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = single(headers, "request-id").or_else(|| single(headers, "x-request-id"))?;
+    let id = single(headers, &REQUEST_ID).or_else(|| single(headers, &X_REQUEST_ID))?;
     let is_id = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
     is_id.then(|| id.to_owned())
 }
@@ -54,11 +46,38 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-fn limit(headers: &HeaderMap, limit: &str, remaining: &str) -> LimitSignal {
-    LimitSignal { limit: count(headers, limit).filter(|&limit| limit > 0), remaining: count(headers, remaining) }
+/// The names of a limit and of what is left of it.
+struct LimitNames {
+    limit: HeaderName,
+    remaining: HeaderName,
 }
 
-fn count(headers: &HeaderMap, name: &str) -> Option<u32> {
+// Names that are checked once and for all: a look-up by text would read each anew for every response.
+static REQUESTS: LimitNames = LimitNames {
+    limit: HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+};
+static INPUT_TOKENS: LimitNames = LimitNames {
+    limit: HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
+};
+static OUTPUT_TOKENS: LimitNames = LimitNames {
+    limit: HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
+};
+static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+fn limit(headers: &HeaderMap, names: &LimitNames) -> LimitSignal {
+    LimitSignal {
+        limit: count(headers, &names.limit).filter(|&limit| limit > 0),
+        remaining: count(headers, &names.remaining),
+    }
+}
+
+fn count(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
     let text = single(headers, name)?;
     if !is_digits(text) {
         return None;
@@ -68,7 +87,7 @@ fn count(headers: &HeaderMap, name: &str) -> Option<u32> {
 }
 
 fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match single(headers, "x-should-retry")? {
+    match single(headers, &X_SHOULD_RETRY)? {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,
@@ -77,8 +96,8 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
 
 /// The longer of the two forms: waiting less than one of them asks for would break a promise.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let in_millis = single(headers, "retry-after-ms").and_then(|text| positive(text, 1_000));
-    let plain = single(headers, RETRY_AFTER.as_str())
+    let in_millis = single(headers, &RETRY_AFTER_MS).and_then(|text| positive(text, 1_000));
+    let plain = single(headers, &RETRY_AFTER)
         .and_then(|text| positive(text, 1).or_else(|| until(text, server_time(headers).unwrap_or(now))));
     in_millis.max(plain)
 }
@@ -110,7 +129,7 @@ fn believable(wait: Duration) -> Option<Duration> {
 }
 
 fn server_time(headers: &HeaderMap) -> Option<Timestamp> {
-    date(single(headers, DATE.as_str())?)
+    date(single(headers, &DATE)?)
 }
 
 fn date(text: &str) -> Option<Timestamp> {
@@ -123,7 +142,7 @@ fn is_digits(text: &str) -> bool {
 }
 
 /// Returns the value of a header that is there once; several are as good as none, since one can't tell which holds.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() {

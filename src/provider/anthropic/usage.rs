@@ -1,6 +1,10 @@
 //! `usage` of a message.
 
-use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::domain::Usage;
 
@@ -9,23 +13,91 @@ use crate::domain::Usage;
 /// All members may be absent or null, and one of another form counts as zero: an answer is not given up for its
 /// bookkeeping. Counts are cut off at 2³²−1, so that sums of hostile ones can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(json).ok().filter(Value::is_object)?;
-    let count = |pointer: &str| {
-        let value = usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-        value.min(u64::from(u32::MAX))
-    };
-    let cache_write_1h_tokens = count("/cache_creation/ephemeral_1h_input_tokens");
-    let split_5m = count("/cache_creation/ephemeral_5m_input_tokens");
-    let is_split = split_5m + cache_write_1h_tokens > 0;
+    let mut counts = Counts::default();
+    visit(json, &mut |name, value| match name {
+        "input_tokens" => counts.input = count(value),
+        "cache_creation_input_tokens" => counts.cache_write = count(value),
+        "cache_read_input_tokens" => counts.cache_read = count(value),
+        "output_tokens" => counts.output = count(value),
+        "cache_creation" => counts.read_split(value),
+        "server_tool_use" => counts.read_tools(value),
+        _ => {}
+    })?;
+    let is_split = counts.split_5m + counts.split_1h > 0;
     Some(Usage {
-        input_tokens: count("/input_tokens"),
-        cache_write_5m_tokens: if is_split { split_5m } else { count("/cache_creation_input_tokens") },
-        cache_write_1h_tokens,
-        cache_read_tokens: count("/cache_read_input_tokens"),
-        output_tokens: count("/output_tokens"),
-        web_searches: count("/server_tool_use/web_search_requests"),
+        input_tokens: counts.input,
+        cache_write_5m_tokens: if is_split { counts.split_5m } else { counts.cache_write },
+        cache_write_1h_tokens: counts.split_1h,
+        cache_read_tokens: counts.cache_read,
+        output_tokens: counts.output,
+        web_searches: counts.web_searches,
     })
 }
+
+/// The members as they come. A name that comes again counts for what it says last.
+#[derive(Default)]
+struct Counts {
+    input: u64,
+    cache_write: u64,
+    cache_read: u64,
+    output: u64,
+    split_5m: u64,
+    split_1h: u64,
+    web_searches: u64,
+}
+
+impl Counts {
+    fn read_split(&mut self, json: &str) {
+        (self.split_5m, self.split_1h) = (0, 0);
+        // Anything but an object says nothing.
+        let _ = visit(json, &mut |name, value| match name {
+            "ephemeral_5m_input_tokens" => self.split_5m = count(value),
+            "ephemeral_1h_input_tokens" => self.split_1h = count(value),
+            _ => {}
+        });
+    }
+
+    fn read_tools(&mut self, json: &str) {
+        self.web_searches = 0;
+        let _ = visit(json, &mut |name, value| {
+            if name == "web_search_requests" {
+                self.web_searches = count(value);
+            }
+        });
+    }
+}
+
+fn count(json: &str) -> u64 {
+    json.parse().unwrap_or(0).min(u64::from(u32::MAX))
+}
+
+/// Shows each member of an object; `None` when the text is none. No tree is built: this is read for every answer.
+fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer.deserialize_map(Members(each)).ok()?;
+    deserializer.end().ok()
+}
+
+struct Members<'f>(&'f mut dyn FnMut(&str, &str));
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &RawValue>()? {
+            (self.0)(&name, value.get());
+        }
+        Ok(())
+    }
+}
+
+/// A name, copied only where it has escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

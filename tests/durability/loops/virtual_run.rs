@@ -222,6 +222,10 @@ impl Ledger for Recorder {
     fn backlog_bytes(&self) -> usize {
         self.inside.backlog_bytes()
     }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.inside.flush()
+    }
 }
 
 // ---- what is on the disk ------------------------------------------------------------------------------------------

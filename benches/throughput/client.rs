@@ -1,0 +1,281 @@
+//! What is compared: a run of the library over real sockets and files, and a bare loop over the same HTTP client.
+//!
+//! Each runs in a process of its own, so that CPU time and peak memory are its alone.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use claude_batch::catalog::{Catalog, Terms};
+use claude_batch::clock::RunClock;
+use claude_batch::domain::{EventBody, Money, RateLimits, RunEvent, Tier};
+use claude_batch::journal::{
+    Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, Recovered, RequestShape, RunPaths,
+    Start, Threading,
+};
+use claude_batch::limiter::pool::Headroom;
+use claude_batch::plan::{Dialect, Planner, RequestDefaults};
+use claude_batch::provider::anthropic::Anthropic;
+use claude_batch::report::quiet::Silent;
+use claude_batch::report::{Report, Reporter};
+use claude_batch::runner::input::{Earlier, InputPlan, feed, is_seekable, survey};
+use claude_batch::runner::{Commit, JournalLedger, Parts, drive};
+use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
+use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
+use claude_batch::sim::model::Model;
+use claude_batch::sim::presets;
+use claude_batch::sim::server::SimServer;
+use claude_batch::source::{Input, Options};
+use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
+use claude_batch::transport::{Transport, parse_base_url};
+use tokio::sync::mpsc;
+
+use super::files::{self, prompt_of};
+use super::in_process::InProcess;
+use super::measure::Seen;
+
+/// Rows that may wait between reader and loop: as in the program.
+const FEED: usize = 256;
+/// A million.
+const MILLION: u64 = 1_000_000;
+
+/// Sends `requests` with as many at once as said, over a plain client.
+pub fn bare(url: &str, requests: usize, at_once: usize) -> io::Result<Seen> {
+    // The transport installs the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
+    let client = client.map_err(io::Error::other)?;
+    let url: reqwest::Url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;
+    let bodies: Arc<[Bytes]> = (0..1024).map(|row| Bytes::from(files::body(&prompt_of(row, 200)))).collect();
+    let left = Arc::new(AtomicUsize::new(requests));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let started = Instant::now();
+    runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for at in 0..at_once {
+            let (client, url, bodies, left) = (client.clone(), url.clone(), bodies.clone(), left.clone());
+            tasks.spawn(async move {
+                let mut row = at;
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    row += 1;
+                    let request = client
+                        .post(url.clone())
+                        .header("content-type", "application/json")
+                        .header("accept", "application/json")
+                        .header("anthropic-version", "2023-06-01")
+                        .header("x-api-key", "bench")
+                        .body(bodies[row % bodies.len()].clone());
+                    let response = request.send().await.expect("the server answers");
+                    assert!(response.bytes().await.expect("the answer is whole").len() > 100);
+                }
+            });
+        }
+        tasks.join_all().await;
+    });
+    Ok(Seen::here(requests as u64, started.elapsed()))
+}
+
+/// Runs `input` through the library against a server.
+pub fn runner(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
+    let run = Run { window: Window::fixed(at_once), ..Run::over(input, folder, url) };
+    let transport = http(url, at_once)?;
+    run.go(transport, Report::new(Box::new(Silent))).map(|(seen, _)| seen)
+}
+
+/// Runs `input` through the library against the simulator in the same process, on a thread of its own.
+pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
+    let (url_in, url) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let models = presets::models_with(|_, _| None);
+        let config = SimConfig::new(models).with_latency(Latency::ZERO).with_lengths(OutputLengths::fixed(24));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be built").block_on(async {
+            let model = Arc::new(std::sync::Mutex::new(Model::new(config)));
+            let server = SimServer::start(([127, 0, 0, 1], 0).into(), model, RunClock::start()).await;
+            let server = server.expect("a port is free");
+            url_in.send(server.url().to_owned()).expect("the measurement waits for it");
+            std::future::pending::<()>().await;
+        });
+    });
+    let url = url.recv().map_err(io::Error::other)?;
+    runner(&url, input, folder, at_once)
+}
+
+/// Runs `input` through the library with answers made in this process; returns the rows a second by million, too.
+///
+/// Without `input`, rows come from standard input.
+pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Result<(Seen, Vec<f64>)> {
+    let given = input.unwrap_or(Path::new("-"));
+    let run = Run {
+        window: Window::fixed(at_once),
+        input: input.map_or(Input::Stdin, |path| Input::File(path.to_owned())),
+        is_kept: input.is_some(),
+        ..Run::over(given, folder, files::NOBODY)
+    };
+    let (seen, pace) = run.go(InProcess, Pace::default())?;
+    Ok((seen, pace.rates))
+}
+
+fn http(url: &str, at_once: usize) -> io::Result<HttpTransport> {
+    let base_url = parse_base_url(url, false).map_err(io::Error::other)?;
+    let config = HttpConfig {
+        max_connections: at_once,
+        ..HttpConfig::new(base_url, Credential::ApiKey("bench".to_owned().into()))
+    };
+    HttpTransport::new(config).map_err(io::Error::other)
+}
+
+/// Returns a planner as the program makes it when no flag says anything.
+pub fn planner(catalog: &Arc<Catalog>) -> Planner {
+    let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
+    Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
+}
+
+/// Returns what is to be read of an input that needs no options.
+pub fn input_plan(input: Input) -> InputPlan {
+    InputPlan { inputs: vec![input], options: Options::default(), skip: 0, limit: None }
+}
+
+/// A run over one input.
+struct Run<'a> {
+    input: Input,
+    folder: &'a Path,
+    origin: &'a str,
+    window: Window,
+    /// Whether results go to a file; else they are made and thrown away.
+    is_kept: bool,
+}
+
+impl<'a> Run<'a> {
+    fn over(input: &Path, folder: &'a Path, origin: &'a str) -> Self {
+        Self { input: Input::File(input.to_owned()), folder, origin, window: Window::fixed(256), is_kept: true }
+    }
+
+    fn go<T: Transport, R: Reporter>(self, transport: T, reporter: R) -> io::Result<(Seen, R)> {
+        let catalog = Arc::new(Catalog::builtin());
+        let clock = RunClock::start();
+        let plan = input_plan(self.input.clone());
+        let started = Instant::now();
+        let mut reading = planner(&catalog);
+        if is_seekable(&plan) && self.origin == files::NOBODY {
+            let looked = survey(&plan, &mut planner(&catalog), &Earlier::none(), 1).map_err(io::Error::other)?;
+            assert!(looked.duplicate.is_none());
+            reading = reading.with_repeats(looked.repeats);
+        }
+        let (commits_in, commits) = mpsc::unbounded_channel();
+        let (journal, _) = self.journal(&catalog, clock, commits_in)?;
+        let (rows_in, rows) = mpsc::channel(FEED);
+        let reader = std::thread::spawn(move || feed(&plan, &mut reading, &Earlier::none(), &rows_in));
+        let (_stay_open, interrupts) = mpsc::channel(1);
+        let prices = catalog.clone();
+        let parts = Parts {
+            transport: Arc::new(transport),
+            provider: Arc::new(Anthropic::new("2023-06-01", &[], Default::default()).map_err(io::Error::other)?),
+            scheduler: Scheduler::new(scheduling(&catalog, self.window)),
+            ledger: JournalLedger::new(journal, clock),
+            commits,
+            feed: rows,
+            interrupts,
+            reporter,
+            clock,
+            run: "bench".into(),
+            price: Box::new(move |job, usage| prices.cost_on(Terms::of(&job.params), &job.model, usage)),
+            grace: None,
+            keep_pending: false,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (finish, ledger, reporter) = runtime.block_on(drive(parts));
+        ledger.close(InputRead::Whole, false).map_err(io::Error::other)?;
+        let seen = Seen::here(finish.answered, started.elapsed());
+        reader.join().expect("the reader does not panic");
+        assert_eq!((finish.failed, finish.halted), (0, None));
+        Ok((seen, reporter))
+    }
+
+    fn journal(
+        &self,
+        catalog: &Catalog,
+        clock: RunClock,
+        commits: mpsc::UnboundedSender<Commit>,
+    ) -> io::Result<(Journal, Recovered)> {
+        let dialect = planner_shape();
+        let options = JournalOptions {
+            disk: Arc::new(RealDisk),
+            paths: RunPaths {
+                results: self.is_kept.then(|| self.folder.join("out.jsonl")),
+                errors: self.folder.join("out.errors.jsonl"),
+            },
+            inputs: Vec::new(),
+            run: "bench".into(),
+            provider: "anthropic".into(),
+            lane: "online",
+            clock,
+            price_date: Some(catalog.price_date().into()),
+            manifest: Manifest { origin: self.origin.to_owned(), shape: dialect, ..Manifest::default() },
+            start: Start::Fresh,
+            fsync: Fsync::Batch,
+            threading: Threading::Thread,
+            stdout: (!self.is_kept).then(|| Box::new(io::sink()) as Box<dyn io::Write + Send>),
+        };
+        let on_commit = Box::new(move |synced| {
+            let commit = match synced {
+                Synced::Durable { up_to } => Commit::UpTo(up_to),
+                Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+            };
+            // Nobody listens after the run.
+            let _ = commits.send(commit);
+        });
+        Journal::open(options, on_commit).map_err(io::Error::other)
+    }
+}
+
+fn planner_shape() -> RequestShape {
+    RequestShape { api_version: "2023-06-01".to_owned(), ..RequestShape::default() }
+}
+
+fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
+    let (limits, costs) = (catalog.clone(), catalog.clone());
+    Config {
+        limits_of: Box::new(move |pool| limits.limits(Tier::None, &pool.class).limits),
+        by_hand: RateLimits::NONE,
+        headroom: Headroom::Auto,
+        window,
+        max_retries: 8,
+        retry_for: Duration::from_secs(1800),
+        retry_ambiguous: true,
+        stream: StreamMode::Auto,
+        halt: HaltRule::AllAlike,
+        budget: Budget::new(None, None, None, Money::ZERO),
+        worst_cost: Box::new(|_| Money::ZERO),
+        real_cost: Box::new(move |planned, usage| {
+            let job = &planned.job;
+            costs.cost_on(Terms::of(&job.params), &job.model, usage).unwrap_or(Money::ZERO)
+        }),
+        seed: 1,
+    }
+}
+
+/// Notes how fast each million of rows went.
+#[derive(Default)]
+struct Pace {
+    rows: u64,
+    since: Option<Instant>,
+    rates: Vec<f64>,
+}
+
+impl Reporter for Pace {
+    fn on_event(&mut self, event: &RunEvent) {
+        if !matches!(event.body, EventBody::Succeeded { .. }) {
+            return;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.rows += 1;
+        if self.rows.is_multiple_of(MILLION) {
+            self.rates.push(MILLION as f64 / since.elapsed().as_secs_f64());
+            self.since = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Measuring: time, CPU and memory of processes, and medians over them.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What was seen of one process's work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Rows or requests.
+    pub rows: u64,
+    /// How long it took, in seconds.
+    pub secs: f64,
+    /// CPU time of the process, in seconds.
+    pub cpu_secs: f64,
+    /// The most memory it held, in kB.
+    pub peak_kb: u64,
+}
+
+impl Seen {
+    /// Returns what this process has used, for work that took `elapsed`.
+    pub fn here(rows: u64, elapsed: Duration) -> Self {
+        let (cpu_secs, peak_kb) = usage(Path::new("/proc/self"));
+        Self { rows, secs: elapsed.as_secs_f64(), cpu_secs, peak_kb }
+    }
+
+    /// Returns rows a second.
+    pub fn rate(&self) -> f64 {
+        self.rows as f64 / self.secs
+    }
+
+    /// Returns CPU seconds per thousand rows.
+    pub fn cpu_per_thousand(&self) -> f64 {
+        self.cpu_secs * 1000.0 / self.rows as f64
+    }
+
+    /// Reads what a child wrote; words after it are its own.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let mut next = || words.next();
+        Some(Self {
+            rows: next()?.parse().ok()?,
+            secs: next()?.parse().ok()?,
+            cpu_secs: next()?.parse().ok()?,
+            peak_kb: next()?.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:.6} {:.3} {}", self.rows, self.secs, self.cpu_secs, self.peak_kb)
+    }
+}
+
+/// Runs a part of this benchmark in a process of its own.
+pub fn in_child(args: &[&str], stdin: Stdio) -> io::Result<(Seen, String)> {
+    let output = Command::new(std::env::current_exe()?).args(args).stdin(stdin).stderr(Stdio::inherit()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let seen = Seen::parse(&text).filter(|_| output.status.success());
+    seen.map(|seen| (seen, text)).ok_or_else(|| io::Error::other(format!("{args:?} failed: {}", output.status)))
+}
+
+/// Runs a program to its end and returns how it went; `rows` is what it was given.
+pub fn watched(command: &mut Command, rows: u64) -> io::Result<Seen> {
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let mut peak_kb = 0;
+    while !is_over(&child) {
+        peak_kb = usage(&folder_of(&child)).1.max(peak_kb);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let elapsed = started.elapsed();
+    // What has ended keeps its CPU time until it is waited for.
+    let (cpu_secs, _) = usage(&folder_of(&child));
+    let status = child.wait()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("{command:?} failed: {status}")));
+    }
+    Ok(Seen { rows, secs: elapsed.as_secs_f64(), cpu_secs, peak_kb })
+}
+
+fn folder_of(child: &Child) -> std::path::PathBuf {
+    format!("/proc/{}", child.id()).into()
+}
+
+fn is_over(child: &Child) -> bool {
+    stat(&folder_of(child)).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
+}
+
+/// Returns the fields behind a process's name.
+fn stat(folder: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(folder.join("stat")).ok()?;
+    let (_, fields) = text.rsplit_once(')')?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Returns the CPU seconds of a process and its peak memory in kB.
+fn usage(folder: &Path) -> (f64, u64) {
+    // Linux counts CPU time in hundredths of a second.
+    const TICKS: f64 = 100.0;
+    let tick = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let cpu_secs = stat(folder).map_or(0.0, |fields| (tick(&fields, 11) + tick(&fields, 12)) / TICKS);
+    let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak_kb = peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+    (cpu_secs, peak_kb)
+}
+
+/// Returns the middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,73 @@
+//! What has come before, for inputs that are read once: sets of hashes in little memory.
+//!
+//! A set of many small ones, told apart by some of a hash's bits. Each grows by itself, so that growing needs a little
+//! of the memory twice and not all of it: at ten million rows a single set would take 227 MB for a moment, this takes
+//! 152 at most. Hashes are taken as they are; they must be such that nobody can choose them.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+const SHARDS: usize = 64;
+
+/// A set of 64-bit hashes.
+#[derive(Debug)]
+pub struct Seen(Vec<HashSet<u64, BuildHasherDefault<AsItIs>>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self((0..SHARDS).map(|_| HashSet::default()).collect())
+    }
+}
+
+impl Seen {
+    /// Adds a hash; returns whether it came for the first time.
+    pub fn insert(&mut self, hash: u64) -> bool {
+        // Bits from the middle: the tables inside go by the lowest and the highest.
+        self.0[(hash >> 32) as usize % SHARDS].insert(hash)
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(HashSet::len).sum()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(HashSet::is_empty)
+    }
+}
+
+/// A hasher for what is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Never used for hashes, which come by `write_u64`; right for anything else all the same.
+        self.0 = bytes.iter().fold(self.0, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_new_once() {
+        let mut seen = Seen::default();
+        let hashes: Vec<u64> = (0..10_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+
+        let first = hashes.iter().filter(|&&hash| seen.insert(hash)).count();
+        let second = hashes.iter().filter(|&&hash| seen.insert(hash)).count();
+
+        assert_eq!((first, second, seen.len()), (10_000, 0, 10_000));
+    }
+}
