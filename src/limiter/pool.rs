@@ -327,10 +327,11 @@ impl Pool {
         let Some(bucket) = &mut self.buckets[dimension.index()] else { return };
         // A refusal shows that the real figure lies at the lower end of what was rounded.
         let is_short = !was_admitted && remaining <= i64::from(cost.of(dimension));
-        // While others take their share a level at the upper end would be refused as often as not.
+        // While others take their share a level at the upper end would be refused as often as not. What is kept back is
+        // kept once, not for each request, so it costs no throughput.
         let margin = match (is_short, drift.share() > 0.0) {
             (true, _) => -rounding,
-            (false, true) => 0,
+            (false, true) => -(unseen / 4),
             (false, false) => rounding,
         };
         let most = remaining - unproduced + margin;
