@@ -40,6 +40,11 @@ impl Budget {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }
 
+    /// Replaces the limits, keeping what is spent and reserved.
+    pub fn set_limits(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
+        (self.max_cost, self.max_requests, self.max_time) = (max_cost, max_requests, max_time);
+    }
+
     /// Reserves one request that costs `worst` at most.
     pub fn reserve(&mut self, worst: Money) -> Room {
         if let Some(most) = self.max_requests

@@ -23,8 +23,10 @@ mod backoff;
 mod budget;
 mod halt;
 mod health;
+pub mod order;
 mod prediction;
 mod settle;
+mod steer;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

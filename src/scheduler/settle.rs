@@ -192,7 +192,7 @@ impl Scheduler {
             None if was_held => Duration::ZERO,
             None => pool.next_unsaid_hold(),
         };
-        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng), end.now);
+        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng), end.reserved, end.now);
         if !was_held {
             self.events.push(EventBody::Held { pool: pool.id().clone(), wait, kind, dimension });
         }

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
+use claude_batch::domain::{Cost, Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Fed, Parts, drive};
+use claude_batch::scheduler::order::Sizes;
 use claude_batch::scheduler::{Scheduler, Window};
 use claude_batch::sim::model::Model;
 use claude_batch::sim::transport::{SimTransport, lock};
@@ -139,8 +140,17 @@ fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender
 }
 
 fn reading_order(scenario: &Scenario, kinds: &[usize]) -> Vec<usize> {
-    let _ = scenario;
-    (0..kinds.len()).collect()
+    let rows = kinds.len() as u64;
+    if scenario.load.order != Order::Advised {
+        return (0..kinds.len()).collect();
+    }
+    let mut sizes = Sizes::default();
+    for &kind in kinds {
+        let kind = &scenario.load.kinds[kind];
+        let input_tokens = (kind.words + kind.cached_words + 5) as u32;
+        sizes.add(Cost { requests: 1, input_tokens, output_tokens: kind.max_tokens });
+    }
+    sizes.advise(scenario.preset()).rows(rows).map(|row| row as usize).collect()
 }
 
 fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
@@ -287,26 +297,26 @@ impl Judge<'_> {
         best
     }
 
-    /// Waits of small and big rows from when they were read, for each big row that was ahead, and one more.
+    /// Waits of small and big rows from when they were read, without the time that the small rows ahead of them take at
+    /// the limit, for each big row that was ahead, and one more.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
-        let Some(big) =
-            kinds.iter().position(|kind| kind.words as f64 >= f64::from(self.scenario.server.limits[1]) * 0.9)
-        else {
-            return;
-        };
+        let limit = f64::from(self.scenario.server.limits[1]);
+        let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        let mut bigs: Vec<f64> = Vec::new();
+        // Rows that are read and not sent: when they were sent, and what they need.
+        let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {
             let Some(&sent) = self.seen.sent.get(&row) else { continue };
-            bigs.retain(|&sent| sent > offered);
-            let wait = (sent - offered) / (bigs.len() + 1) as f64;
-            if self.kinds[row as usize] == big {
-                big_wait = big_wait.max(wait);
-                bigs.push(sent);
-            } else {
-                small_wait = small_wait.max(wait);
-            }
+            ahead.retain(|&(sent, _)| sent > offered);
+            let bigs = ahead.iter().filter(|(_, kind)| *kind == big).count();
+            let small_words: usize =
+                ahead.iter().filter(|(_, kind)| *kind != big).map(|&(_, kind)| kinds[kind].words + 5).sum();
+            let wait = (sent - offered - small_words as f64 * 60.0 / limit) / (bigs + 1) as f64;
+            let kind = self.kinds[row as usize];
+            let worst = if kind == big { &mut big_wait } else { &mut small_wait };
+            *worst = worst.max(wait);
+            ahead.push((sent, kind));
         }
         measures.extend([("small_wait_s", small_wait), ("big_wait_s", big_wait)]);
     }
