@@ -210,6 +210,11 @@ impl Pool {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
 
+    /// Returns what is reserved for requests whose head (requests, input) or end (output) has not come.
+    pub fn unseen(&self) -> [i64; 3] {
+        self.unseen
+    }
+
     /// Returns until when the pool is held; in the past when it is not.
     pub fn held_until(&self) -> Instant {
         self.held_until

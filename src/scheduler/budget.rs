@@ -68,6 +68,11 @@ impl Budget {
         Room::Yes
     }
 
+    /// Returns what is reserved for requests in flight.
+    pub fn reserved(&self) -> Money {
+        self.reserved
+    }
+
     /// Settles a request: `reserved` goes back, `cost` is spent.
     pub fn settle(&mut self, reserved: Money, cost: Money) {
         self.reserved = self.reserved.less(reserved);

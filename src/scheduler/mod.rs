@@ -356,6 +356,12 @@ impl Scheduler {
         self.config.budget.spent
     }
 
+    /// Returns what is reserved and not settled: in each pool what no head or end has been seen for, and money. All zero
+    /// when nothing is in flight.
+    pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
+        (self.pools.iter().map(|state| state.pool.unseen()).collect(), self.config.budget.reserved())
+    }
+
     /// Returns the models that were not found.
     pub fn parked_models(&self) -> impl Iterator<Item = &str> {
         self.parked.iter().map(|model| &**model)

@@ -69,16 +69,15 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         keep_pending: true,
     };
     let (_, ledger, _) = drive(parts).await;
-    let others = {
-        let model = lock(&model);
-        Dimension::ALL.map(|dimension| model.taken_by_others(&scenario.load.model, dimension))
-    };
-    let model = lock(&model);
+    let mut model = lock(&model);
+    let name = &scenario.load.model;
+    let others = Dimension::ALL.map(|dimension| model.taken_by_others(name, dimension));
+    let levels = Dimension::ALL.map(|dimension| model.level(name, dimension, clock.now()).unwrap_or(0.0));
     let books = model.books();
     let seen = log.lock();
     let answered = ledger.0.answered.len();
     let used = used_of(books.admitted, books.billed);
-    Judge { scenario, seen: &seen, used, others, rows, kinds: &kinds }.measure(
+    Judge { scenario, seen: &seen, used, others, levels, rows, kinds: &kinds }.measure(
         answered,
         books.refused_total(),
         books.too_early,
@@ -175,6 +174,8 @@ struct Judge<'a> {
     seen: &'a Seen,
     used: [f64; 3],
     others: [f64; 3],
+    /// The server's levels at the end.
+    levels: [f64; 3],
     rows: usize,
     kinds: &'a [usize],
 }
@@ -198,6 +199,11 @@ impl Judge<'_> {
             ("most_in_flight", highest as f64),
             ("reason_right_after_s", self.reason_right_after(binding)),
         ]);
+        if let (Some((at, levels)), Some(dimension)) = (self.seen.levels, binding) {
+            let rate = f64::from(self.scenario.server.limits[dimension.index()]) / 60.0;
+            let ours = levels[dimension.index()] + (elapsed - at) * rate;
+            measures.insert("level_error_s", (ours - self.levels[dimension.index()]) / rate);
+        }
         if let Some((at, left)) = self.seen.eta {
             measures.insert("eta_error", (at + left - elapsed).abs() / elapsed);
         }
