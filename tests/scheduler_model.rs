@@ -11,11 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    ErrorClass, Failure, HaltReason, LimitKind, Message, Quality, RateLimits, RateSignals, Usage, Verdict,
+    ErrorClass, Failure, HaltReason, LimitKind, Message, Money, Quality, RateLimits, RateSignals, Usage, Verdict,
 };
-use claude_batch::scheduler::{HaltRule, Next, Scheduler, Step, Ticket, Window};
+use claude_batch::scheduler::{Budget, HaltRule, Next, Scheduler, Step, Ticket, Window};
 
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 3_000;
+/// Of those runs that have a budget: some end by it.
+const BUDGET: u128 = 20_000;
 const POOLS: [&str; 2] = ["haiku-4.5", "opus-4.x"];
 
 #[derive(Debug, PartialEq, Eq)]
@@ -62,6 +64,11 @@ fn run(seed: u64) {
     };
     let mut config = support::config(limits, Window::fixed(window), seed);
     config.halt = HaltRule::Never;
+    if rng.u8(0..4) == 0 {
+        config.worst_cost = Box::new(|planned| Money(u128::from(planned.max_tokens)));
+        config.real_cost = Box::new(|_, usage| Money(u128::from(usage.output_tokens.min(1))));
+        config.budget = Budget::new(Some(Money(BUDGET)), None, None, Money::ZERO);
+    }
     let mut sim = Sim {
         scheduler: Scheduler::new(config),
         window,
@@ -93,6 +100,10 @@ fn run(seed: u64) {
     }
     assert_eq!(sim.ended.len() as u64, rows, "every row ends");
     assert_eq!(sim.scheduler.in_flight(), 0);
+    let (limits, money) = sim.scheduler.unsettled();
+    assert!(limits.iter().all(|pool| *pool == [0; 3]), "reservations leak: {limits:?}");
+    assert_eq!(money, Money::ZERO, "reserved money leaks");
+    assert!(sim.scheduler.spent() <= Money(BUDGET), "{:?} of {BUDGET} are spent", sim.scheduler.spent());
     let has_pending = sim.ended.values().any(|ended| *ended == Ended::Pending);
     assert!(!has_pending || sim.scheduler.halted().is_some(), "only a halted run leaves rows");
 }

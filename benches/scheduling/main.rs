@@ -1,11 +1,13 @@
 //! The table of how exact the scheduler is: every scenario of `fixtures/scenarios`, many seeds each, on virtual time.
 //!
 //! `cargo bench --bench scheduling` prints it and writes `benches/SCHEDULING.md`. Names (or parts of names) of
-//! scenarios may follow `--`: then only those run and the page stays; `seeds=N` and `rows=N` make a shorter run.
+//! scenarios may follow `--`: then only those run and the page stays. `seeds=N` and `rows=N` make a shorter run (with fewer
+//! rows the page stays), `all=1` shows every measure of the first seed.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod speed;
 mod table;
 
 use std::sync::Mutex;
@@ -33,10 +35,12 @@ fn main() {
         print!("{}", table::lines(&scenario, &measures, words.iter().any(|word| word == "all=1")));
         all.push((scenario, rows, measures));
     }
+    let (admitted, ended) = speed::measure();
+    println!("{admitted:.0} rows a second are admitted on one core, {ended:.0} a second end");
     println!("{} scenarios in {:.0} s", all.len(), started.elapsed().as_secs_f64());
-    if words.is_empty() {
+    if names.is_empty() && rows.is_none() {
         let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/SCHEDULING.md");
-        std::fs::write(&page, table::page(&all)).expect("the page can be written");
+        std::fs::write(&page, table::page(&all, admitted, ended)).expect("the page can be written");
     }
 }
 

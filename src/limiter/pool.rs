@@ -52,6 +52,8 @@ const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 const HEADROOM_DECAY: Duration = Duration::from_secs(8);
 /// Below this share the headroom is closed.
 const HEADROOM_CLOSED: f64 = 0.000_5;
+/// What is kept back from a shared limit at most: this part of a minute's, a third of a second's worth.
+const KEPT_BACK: i64 = 180;
 /// How often the rates of the buckets follow headroom and drift: off the hot path.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
@@ -97,6 +99,8 @@ pub enum Headroom {
 pub struct Pool {
     id: PoolId,
     by_hand: RateLimits,
+    /// What heads said last.
+    reported: RateLimits,
     buckets: [Option<Bucket>; 3],
     /// What others take of each limit.
     drifts: [Drift; 3],
@@ -104,6 +108,8 @@ pub struct Pool {
     shadows: Option<[Option<Bucket>; 3]>,
     /// Dimensions in which the server's level has to be used up slowly.
     is_calm: [bool; 3],
+    /// The largest cost that the server is known to want whole before it lets it in; 0 when none is.
+    goes_at_once: [u32; 3],
     /// The parts of a token by which levels may still be raised.
     raise_credit: [f64; 3],
     /// What is reserved for requests whose head has not come (requests, input) or whose end has not (output).
@@ -136,10 +142,12 @@ impl Pool {
         Self {
             id,
             by_hand,
+            reported: RateLimits::NONE,
             buckets: Dimension::ALL.map(bucket),
             drifts: [Drift::default(); 3],
             shadows: Some(Dimension::ALL.map(shadow)),
             is_calm: [false; 3],
+            goes_at_once: [0; 3],
             raise_credit: [0.0; 3],
             unseen: [0; 3],
             no_raise_until: [Instant::ZERO; 3],
@@ -151,6 +159,31 @@ impl Pool {
             heads_seen: 0,
             has_seen_limits: false,
         }
+    }
+
+    /// Replaces the limits given by hand while the run goes on.
+    ///
+    /// A limit that is given holds at once, but never above what the server last said. Where one is taken back the
+    /// server's word holds again, or `preset` where it has said nothing.
+    pub fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
+        self.by_hand = by_hand;
+        for dimension in Dimension::ALL {
+            let known = self.reported.of(dimension).or(preset.of(dimension));
+            let limit = match (by_hand.of(dimension), self.reported.of(dimension)) {
+                (Some(most), Some(reported)) => Some(most.min(reported)),
+                (Some(most), None) => Some(most),
+                (None, _) => known,
+            };
+            let slot = &mut self.buckets[dimension.index()];
+            match (slot.as_mut(), limit) {
+                (Some(bucket), Some(limit)) if bucket.limit() != limit => bucket.set_limit(limit, now),
+                (Some(_), Some(_)) | (None, None) => {}
+                (Some(_), None) => *slot = None,
+                (None, Some(limit)) => *slot = Some(Bucket::new(limit, first_burst(limit))),
+            }
+        }
+        self.shadows = None;
+        self.apply_pace(now);
     }
 
     /// Returns whose pool this is.
@@ -175,6 +208,11 @@ impl Pool {
     /// Returns the level of one bucket in its own units; `None` where there is no limit.
     pub fn level(&self, dimension: Dimension, now: Instant) -> Option<i64> {
         self.bucket(dimension).map(|bucket| bucket.level(now))
+    }
+
+    /// Returns what is reserved for requests whose head (requests, input) or end (output) has not come.
+    pub fn unseen(&self) -> [i64; 3] {
+        self.unseen
     }
 
     /// Returns until when the pool is held; in the past when it is not.
@@ -288,6 +326,11 @@ impl Pool {
 
     fn adopt_limit(&mut self, dimension: Dimension, signals: &RateSignals, now: Instant) -> bool {
         let Some(reported) = signals.of(dimension).limit.filter(|&limit| limit > 0) else { return false };
+        match dimension {
+            Dimension::Requests => self.reported.rpm = Some(reported),
+            Dimension::InputTokens => self.reported.itpm = Some(reported),
+            Dimension::OutputTokens => self.reported.otpm = Some(reported),
+        }
         let limit = self.by_hand.of(dimension).map_or(reported, |most| most.min(reported));
         match &mut self.buckets[dimension.index()] {
             Some(bucket) if bucket.limit() == limit => false,
@@ -327,10 +370,11 @@ impl Pool {
         let Some(bucket) = &mut self.buckets[dimension.index()] else { return };
         // A refusal shows that the real figure lies at the lower end of what was rounded.
         let is_short = !was_admitted && remaining <= i64::from(cost.of(dimension));
-        // While others take their share a level at the upper end would be refused as often as not.
+        // While others take their share a level at the upper end would be refused as often as not. What is kept back is
+        // kept once, not for each request, so it costs no throughput.
         let margin = match (is_short, drift.share() > 0.0) {
             (true, _) => -rounding,
-            (false, true) => 0,
+            (false, true) => -(unseen / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
             (false, false) => rounding,
         };
         let most = remaining - unproduced + margin;
@@ -347,7 +391,8 @@ impl Pool {
         let target = remaining - rounding - unseen;
         let raised = if may_raise { bucket.raise(target, step, now) } else { 0 };
         *is_calm &= raised > 0 || target > bucket.level(now);
-        let refused = if is_short { i64::from(cost.of(dimension)) } else { 0 };
+        let is_small = cost.of(dimension) <= first_burst(bucket.limit());
+        let refused = if is_short && is_small { i64::from(cost.of(dimension)) } else { 0 };
         drift.note(lowered.max(refused) - raised, bucket.limit());
     }
 
@@ -399,12 +444,14 @@ impl Pool {
             // It went on debt from a bucket that was full by our count. A server whose bucket were no larger would have
             // let it in, so this much can go at once; wait for all of it the next time.
             let level = bucket.level(now);
+            self.goes_at_once[dimension.index()] = cost;
             bucket.set_burst(cost, now);
             bucket.clamp(level, now);
             return;
         }
         self.no_raise_until[dimension.index()] = now + RAISE_PAUSE;
-        bucket.set_burst((bucket.burst() / 2).max(first_burst(bucket.limit())), now);
+        let least = first_burst(bucket.limit()).max(self.goes_at_once[dimension.index()]);
+        bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
     /// A refusal that names no dimension: any bucket may be the empty one.
@@ -418,10 +465,11 @@ impl Pool {
 
     /// Starts over slowly after trouble: levels that filled up meanwhile are not used at once.
     pub fn calm_down(&mut self, now: Instant) {
-        for (bucket, is_calm) in self.buckets.iter_mut().zip(&mut self.is_calm) {
-            let Some(bucket) = bucket else { continue };
-            *is_calm = true;
-            bucket.set_burst((first_burst(bucket.limit()) / 2).max(1), now);
+        for dimension in Dimension::ALL {
+            let at = dimension.index();
+            let Some(bucket) = &mut self.buckets[at] else { continue };
+            self.is_calm[at] = true;
+            bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.goes_at_once[at]).max(1), now);
         }
     }
 
@@ -430,14 +478,21 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the whole pool until `until`; never shortens a hold.
+    /// Holds the whole pool until `until`, after the refusal of a request that was to cost `refused`; never shortens a
+    /// hold.
     ///
-    /// What comes in meanwhile is not spent at once at the end, when the server's level is all a herd could tread on: a
-    /// level begins at nothing, and heads raise it.
-    pub fn hold_until(&mut self, until: Instant, now: Instant) {
+    /// The server says when that request fits, not that more does: this is what levels begin with at the end, and heads
+    /// raise them. What came in meanwhile is not spent at once by a herd.
+    pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
-        for bucket in self.buckets.iter_mut().flatten() {
-            bucket.clamp(0, until);
+        for dimension in Dimension::ALL {
+            if let Some(bucket) = &mut self.buckets[dimension.index()] {
+                let fits = i64::from(refused.of(dimension));
+                bucket.clamp(fits, until);
+                if fits > i64::from(first_burst(bucket.limit())) {
+                    bucket.raise(fits, i64::MAX, until);
+                }
+            }
         }
         if until.since(now) >= LONG_HOLD {
             self.calm_down(now);
@@ -491,4 +546,110 @@ impl Pool {
 /// Source: API documentation, "Rate limits" (2026-08-22).
 fn first_burst(limit_per_minute: u32) -> u32 {
     (limit_per_minute / 60).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::{LimitSignal, ModelClass, Speed};
+
+    const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
+
+    fn pool(by_hand: RateLimits) -> Pool {
+        let class = ModelClass(Arc::from("haiku-4.5"));
+        let id = PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard };
+        Pool::new(id, TIER_2, by_hand, Headroom::Fixed(0.0), Instant::ZERO)
+    }
+
+    fn requests(limit: u32, remaining: u32) -> RateSignals {
+        let requests = LimitSignal { limit: Some(limit), remaining: Some(remaining) };
+        RateSignals { requests, ..RateSignals::default() }
+    }
+
+    const ONE: Cost = Cost { requests: 1, input_tokens: 10, output_tokens: 10 };
+
+    fn observe(pool: &mut Pool, signals: &RateSignals, now: Instant) {
+        let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has room") };
+        pool.observe(ONE, signals, true, now);
+        pool.settle(reservation, ONE, true, now);
+    }
+
+    #[test]
+    fn a_limit_given_by_hand_is_never_raised_and_may_be_taken_back() {
+        let now = Instant::from_secs(1);
+        let mut pool = pool(RateLimits { rpm: Some(600), ..RateLimits::NONE });
+
+        observe(&mut pool, &requests(2_000, 1_000), now);
+        assert_eq!(pool.limits().rpm, Some(600));
+        pool.set_by_hand(RateLimits { rpm: Some(5_000), ..RateLimits::NONE }, TIER_2, now);
+        assert_eq!(pool.limits().rpm, Some(2_000), "the server allows no more");
+        pool.set_by_hand(RateLimits { rpm: Some(300), ..RateLimits::NONE }, TIER_2, now);
+        assert_eq!(pool.limits(), RateLimits { rpm: Some(300), ..TIER_2 });
+        pool.set_by_hand(RateLimits::NONE, TIER_2, now);
+
+        assert_eq!(pool.limits(), RateLimits { rpm: Some(2_000), ..TIER_2 });
+    }
+
+    #[test]
+    fn what_goes_without_us_is_left_to_others() {
+        let mut pool = pool(RateLimits::NONE);
+        let mut sent = 0;
+        // Others take half of 1,000 a minute; the server's bucket holds a second's worth.
+        let mut server = 16.0_f64;
+        for tenth in 0..600 {
+            let now = Instant::from_millis(tenth * 100);
+            server = (server + 0.5 * 100.0 / 60.0).min(16.0);
+            while let Admission::Granted(reservation) = pool.reserve(ONE, now) {
+                server -= 1.0;
+                sent += u32::from(tenth >= 300);
+                pool.observe(ONE, &requests(1_000, server.max(0.0) as u32), true, now);
+                pool.settle(reservation, ONE, true, now);
+            }
+        }
+
+        assert!((240..=310).contains(&sent), "{sent} in half a minute: 500 were ours by the limit alone");
+    }
+
+    #[test]
+    fn after_a_long_hold_a_full_server_is_not_used_at_once() {
+        let mut pool = pool(RateLimits::NONE);
+        (0..4).for_each(|_| observe(&mut pool, &requests(1_000, 1_000), Instant::ZERO));
+        assert!(pool.level(Dimension::Requests, Instant::ZERO) > Some(20));
+
+        pool.hold_until(Instant::from_secs(180), Cost::default(), Instant::from_secs(1));
+
+        assert!(pool.level(Dimension::Requests, Instant::from_secs(180)) <= Some(0));
+        assert!(pool.level(Dimension::Requests, Instant::from_secs(300)) <= Some(8), "half a second's worth");
+    }
+
+    #[test]
+    fn hidden_headers_let_levels_rise_until_the_first_refusal() {
+        let mut pool = pool(RateLimits::NONE);
+        let silent = RateSignals::default();
+        let mut at = 0;
+        let mut most = 0;
+        while most < 60 {
+            let now = Instant::from_millis(at);
+            let granted = std::iter::from_fn(|| match pool.reserve(ONE, now) {
+                Admission::Granted(reservation) => Some(reservation),
+                Admission::Wait { .. } => None,
+            });
+            let batch: Vec<_> = granted.collect();
+            most = batch.len();
+            at += 600;
+            for reservation in batch {
+                pool.observe(ONE, &silent, true, Instant::from_millis(at));
+                pool.settle(reservation, ONE, true, Instant::from_millis(at));
+            }
+            assert!(at < 20_000, "levels do not rise");
+        }
+
+        let now = Instant::from_millis(at);
+        assert_eq!(pool.on_refusal(ONE, &silent, false, now), None);
+
+        assert_eq!(pool.level(Dimension::Requests, now), Some(0));
+        assert!(pool.level(Dimension::Requests, now + Duration::from_secs(60)) <= Some(16));
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolStatus, Quality, Reason, RunEvent, Usage,
+    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolStatus, Quality, Reason, RunEvent, Usage,
 };
 
 /// Why an attempt was not the last.
@@ -144,14 +144,14 @@ impl Stats {
             EventBody::Succeeded { quality, usage, cost, latency: _ } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
-                self.pace.note(event.at);
+                self.pace.note(event.at, *usage);
             }
             EventBody::Failed { class, usage, cost } => {
                 *self.failed.entry(*class).or_default() += 1;
                 self.finish_row(*usage, *cost);
                 // A row that can't be read takes no time, and says nothing of those that are sent.
                 if *class != ErrorClass::InvalidInput {
-                    self.pace.note(event.at);
+                    self.pace.note(event.at, *usage);
                 }
             }
             EventBody::Status { in_flight, window, reason, pools } => {
@@ -255,7 +255,8 @@ impl Stats {
         (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)
     }
 
-    /// Returns how long the rest will take at the rate of the last while.
+    /// Returns how long the rest will take: at the rate of the last while, but no less than the limits need for rows like
+    /// those of the last while. Without that, a burst at the start would promise a run of minutes in seconds.
     ///
     /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
     /// latency and to few requests, so an estimate from them is several times too long.
@@ -266,7 +267,11 @@ impl Stats {
             return None;
         }
         let per_second = self.rows_per_minute()? / 60.0;
-        Duration::try_from_secs_f64(remaining as f64 / per_second).ok()
+        let by_pace = remaining as f64 / per_second;
+        let Some(standing) = &self.standing else { return Duration::try_from_secs_f64(by_pace).ok() };
+        let by_limits = self.pace.seconds_by_limits(remaining, &standing.pools);
+        let seconds = by_pace.max(by_limits);
+        Duration::try_from_secs_f64(seconds).ok()
     }
 }
 
@@ -278,6 +283,8 @@ impl Stats {
 struct Pace {
     slots: VecDeque<Slot>,
     rows: u64,
+    /// Input that counts against limits, and output.
+    tokens: [u64; 2],
     /// The end of the youngest slot that was dropped.
     dropped_at: Option<Timestamp>,
 }
@@ -287,29 +294,50 @@ struct Slot {
     last_at: Timestamp,
     second: i64,
     rows: u64,
+    tokens: [u64; 2],
 }
 
 impl Pace {
     const SPAN: Duration = Duration::from_secs(60);
     const ROWS: u64 = 20;
 
-    fn note(&mut self, at: Timestamp) {
+    fn note(&mut self, at: Timestamp, usage: Usage) {
+        let tokens = [usage.limited_input_tokens(), usage.output_tokens];
         self.rows += 1;
+        self.tokens = [self.tokens[0] + tokens[0], self.tokens[1] + tokens[1]];
         match self.slots.back_mut() {
             Some(slot) if slot.second == at.as_second() => {
                 slot.rows += 1;
+                slot.tokens = [slot.tokens[0] + tokens[0], slot.tokens[1] + tokens[1]];
                 slot.last_at = at;
             }
-            _ => self.slots.push_back(Slot { last_at: at, second: at.as_second(), rows: 1 }),
+            _ => self.slots.push_back(Slot { last_at: at, second: at.as_second(), rows: 1, tokens }),
         }
         while let Some(oldest) = self.slots.front() {
             if between(oldest.last_at, at) <= Self::SPAN || self.rows - oldest.rows < Self::ROWS {
                 break;
             }
             self.rows -= oldest.rows;
+            self.tokens = [self.tokens[0] - oldest.tokens[0], self.tokens[1] - oldest.tokens[1]];
             self.dropped_at = Some(oldest.last_at);
             self.slots.pop_front();
         }
+    }
+
+    /// Returns the least time that the limits of these pools together allow for so many rows like the last ones.
+    fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
+        let needs = [self.rows, self.tokens[0], self.tokens[1]].map(|sum| sum as f64 / self.rows.max(1) as f64);
+        let time = |dimension: Dimension| {
+            let limit = |pool: &PoolStatus| pool.limits.of(dimension).map_or(f64::INFINITY, f64::from);
+            let level = |pool: &PoolStatus| pool.level[dimension.index()].unwrap_or(0.0) * limit(pool);
+            let per_minute: f64 = pools.iter().map(limit).sum();
+            if pools.is_empty() || per_minute.is_infinite() {
+                return 0.0;
+            }
+            let there: f64 = pools.iter().map(level).sum();
+            (rows as f64 * needs[dimension.index()] - there).max(0.0) * 60.0 / per_minute
+        };
+        Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
     }
 
     fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {

@@ -40,6 +40,11 @@ impl Budget {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }
 
+    /// Replaces the limits, keeping what is spent and reserved.
+    pub fn set_limits(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
+        (self.max_cost, self.max_requests, self.max_time) = (max_cost, max_requests, max_time);
+    }
+
     /// Reserves one request that costs `worst` at most.
     pub fn reserve(&mut self, worst: Money) -> Room {
         if let Some(most) = self.max_requests
@@ -61,6 +66,11 @@ impl Budget {
         self.reserved += worst;
         self.requests += 1;
         Room::Yes
+    }
+
+    /// Returns what is reserved for requests in flight.
+    pub fn reserved(&self) -> Money {
+        self.reserved
     }
 
     /// Settles a request: `reserved` goes back, `cost` is spent.

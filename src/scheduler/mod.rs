@@ -23,8 +23,10 @@ mod backoff;
 mod budget;
 mod halt;
 mod health;
+pub mod order;
 mod prediction;
 mod settle;
+mod steer;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -367,6 +369,12 @@ impl Scheduler {
     /// Returns what has been spent over the life of the results.
     pub fn spent(&self) -> Money {
         self.config.budget.spent
+    }
+
+    /// Returns what is reserved and not settled: in each pool what no head or end has been seen for, and money. All zero
+    /// when nothing is in flight.
+    pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
+        (self.pools.iter().map(|state| state.pool.unseen()).collect(), self.config.budget.reserved())
     }
 
     /// Returns the models that were not found.

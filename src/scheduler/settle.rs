@@ -193,7 +193,7 @@ impl Scheduler {
             None if was_held => Duration::ZERO,
             None => pool.next_unsaid_hold(),
         };
-        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng), end.now);
+        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng), end.reserved, end.now);
         if !was_held {
             self.events.push(EventBody::Held { pool: pool.id().clone(), wait, kind, dimension });
         }
@@ -354,6 +354,9 @@ fn finished(entry: Entry, ended: Ended) -> Next {
 }
 
 /// Returns what an attempt took from the limits: a refused one keeps its request, one that may have run its input too.
+///
+/// An answer that broke off does not say what it used. Half of what was predicted is kept, as it may have broken off
+/// anywhere; without that, broken answers were let through twice and their output was refused later.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -362,7 +365,10 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
             input_tokens: small(message.usage.limited_input_tokens()),
             output_tokens: small(message.usage.output_tokens),
         },
-        _ if verdict.is_maybe_paid() => Cost { output_tokens: small(verdict.usage().output_tokens), ..reserved },
+        _ if verdict.is_maybe_paid() => {
+            let known = small(verdict.usage().output_tokens);
+            Cost { output_tokens: known.max(reserved.output_tokens / 2), ..reserved }
+        }
         _ => Cost { requests: reserved.requests, ..Cost::default() },
     }
 }

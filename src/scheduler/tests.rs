@@ -36,7 +36,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-fn config(limits: RateLimits, window: usize) -> Config {
+pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
         by_hand: RateLimits::NONE,
@@ -54,14 +54,14 @@ fn config(limits: RateLimits, window: usize) -> Config {
     }
 }
 
-fn scheduler_with(rows: usize, config: Config) -> Scheduler {
+pub(crate) fn scheduler_with(rows: usize, config: Config) -> Scheduler {
     let mut scheduler = Scheduler::new(config);
     (0..rows).for_each(|row| scheduler.offer(planned(&row.to_string(), 100, 100), Instant::ZERO));
     scheduler.close_input();
     scheduler
 }
 
-fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket> {
+pub(crate) fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket> {
     let mut tickets = Vec::new();
     while let Step::Dispatch { ticket, .. } = scheduler.poll(now) {
         tickets.push(ticket);
@@ -69,7 +69,7 @@ fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket> {
     tickets
 }
 
-fn answer() -> Verdict {
+pub(crate) fn answer() -> Verdict {
     let usage = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
     Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, stop_reason: None, quality: Quality::Ok })
 }

@@ -92,6 +92,15 @@ impl Window {
         }
     }
 
+    /// Takes the bounds of `other`, keeping what was learned as far as they allow.
+    pub fn adopt(&mut self, other: &Self) {
+        self.most = other.most;
+        self.is_fixed = other.is_fixed;
+        self.size = if other.is_fixed { other.size } else { self.size.min(other.most) };
+        self.recovery = None;
+        self.epoch = Epoch::default();
+    }
+
     /// Returns the size in force.
     pub fn size(&self) -> usize {
         self.size

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
+use claude_batch::domain::{Cost, Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Fed, Parts, drive};
+use claude_batch::scheduler::order::Sizes;
 use claude_batch::scheduler::{Scheduler, Window};
 use claude_batch::sim::model::Model;
 use claude_batch::sim::transport::{SimTransport, lock};
@@ -68,16 +69,15 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         keep_pending: true,
     };
     let (_, ledger, _) = drive(parts).await;
-    let others = {
-        let model = lock(&model);
-        Dimension::ALL.map(|dimension| model.taken_by_others(&scenario.load.model, dimension))
-    };
-    let model = lock(&model);
+    let mut model = lock(&model);
+    let name = &scenario.load.model;
+    let others = Dimension::ALL.map(|dimension| model.taken_by_others(name, dimension));
+    let levels = Dimension::ALL.map(|dimension| model.level(name, dimension, clock.now()).unwrap_or(0.0));
     let books = model.books();
     let seen = log.lock();
     let answered = ledger.0.answered.len();
     let used = used_of(books.admitted, books.billed);
-    Judge { scenario, seen: &seen, used, others, rows, kinds: &kinds }.measure(
+    Judge { scenario, seen: &seen, used, others, levels, rows, kinds: &kinds }.measure(
         answered,
         books.refused_total(),
         books.too_early,
@@ -139,8 +139,17 @@ fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender
 }
 
 fn reading_order(scenario: &Scenario, kinds: &[usize]) -> Vec<usize> {
-    let _ = scenario;
-    (0..kinds.len()).collect()
+    let rows = kinds.len() as u64;
+    if scenario.load.order != Order::Advised {
+        return (0..kinds.len()).collect();
+    }
+    let mut sizes = Sizes::default();
+    for &kind in kinds {
+        let kind = &scenario.load.kinds[kind];
+        let input_tokens = (kind.words + kind.cached_words + 5) as u32;
+        sizes.add(Cost { requests: 1, input_tokens, output_tokens: kind.max_tokens });
+    }
+    sizes.advise(scenario.preset()).rows(rows).map(|row| row as usize).collect()
 }
 
 fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
@@ -165,6 +174,8 @@ struct Judge<'a> {
     seen: &'a Seen,
     used: [f64; 3],
     others: [f64; 3],
+    /// The server's levels at the end.
+    levels: [f64; 3],
     rows: usize,
     kinds: &'a [usize],
 }
@@ -188,6 +199,11 @@ impl Judge<'_> {
             ("most_in_flight", highest as f64),
             ("reason_right_after_s", self.reason_right_after(binding)),
         ]);
+        if let (Some((at, levels)), Some(dimension)) = (self.seen.levels, binding) {
+            let rate = f64::from(self.scenario.server.limits[dimension.index()]) / 60.0;
+            let ours = levels[dimension.index()] + (elapsed - at) * rate;
+            measures.insert("level_error_s", (ours - self.levels[dimension.index()]) / rate);
+        }
         if let Some((at, left)) = self.seen.eta {
             measures.insert("eta_error", (at + left - elapsed).abs() / elapsed);
         }
@@ -287,26 +303,26 @@ impl Judge<'_> {
         best
     }
 
-    /// Waits of small and big rows from when they were read, for each big row that was ahead, and one more.
+    /// Waits of small and big rows from when they were read, without the time that the small rows ahead of them take at
+    /// the limit, for each big row that was ahead, and one more.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
-        let Some(big) =
-            kinds.iter().position(|kind| kind.words as f64 >= f64::from(self.scenario.server.limits[1]) * 0.9)
-        else {
-            return;
-        };
+        let limit = f64::from(self.scenario.server.limits[1]);
+        let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        let mut bigs: Vec<f64> = Vec::new();
+        // Rows that are read and not sent: when they were sent, and what they need.
+        let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {
             let Some(&sent) = self.seen.sent.get(&row) else { continue };
-            bigs.retain(|&sent| sent > offered);
-            let wait = (sent - offered) / (bigs.len() + 1) as f64;
-            if self.kinds[row as usize] == big {
-                big_wait = big_wait.max(wait);
-                bigs.push(sent);
-            } else {
-                small_wait = small_wait.max(wait);
-            }
+            ahead.retain(|&(sent, _)| sent > offered);
+            let bigs = ahead.iter().filter(|(_, kind)| *kind == big).count();
+            let small_words: usize =
+                ahead.iter().filter(|(_, kind)| *kind != big).map(|&(_, kind)| kinds[kind].words + 5).sum();
+            let wait = (sent - offered - small_words as f64 * 60.0 / limit) / (bigs + 1) as f64;
+            let kind = self.kinds[row as usize];
+            let worst = if kind == big { &mut big_wait } else { &mut small_wait };
+            *worst = worst.max(wait);
+            ahead.push((sent, kind));
         }
         measures.extend([("small_wait_s", small_wait), ("big_wait_s", big_wait)]);
     }

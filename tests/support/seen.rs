@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{EventBody, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
+use claude_batch::domain::{Dimension, EventBody, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Decoder, Provider, ReplyHead, WireRequest};
 use claude_batch::report::Reporter;
@@ -55,6 +55,8 @@ pub struct Seen {
     pub stats: Stats,
     /// Time and remaining time, as shown when a twentieth of the rows was done.
     pub eta: Option<(f64, f64)>,
+    /// The scheduler's own levels at the last status, in tokens, and when that was.
+    pub levels: Option<(f64, [f64; 3])>,
     /// How long it took.
     pub elapsed: f64,
     /// Attempts of all finished rows.
@@ -186,8 +188,13 @@ impl Reporter for Watcher {
         let mut seen = self.0.lock();
         seen.stats.fold(event);
         match &event.body {
-            EventBody::Status { reason, .. } => {
+            EventBody::Status { reason, pools, .. } => {
                 seen.reasons.push((now, *reason));
+                if let Some(pool) = pools.first() {
+                    let limits = Dimension::ALL.map(|dimension| pool.limits.of(dimension).map_or(0.0, f64::from));
+                    let level = |at: usize| pool.level[at].unwrap_or(0.0) * limits[at];
+                    seen.levels = Some((now, [level(0), level(1), level(2)]));
+                }
                 if seen.eta.is_none() && seen.stats.succeeded_total() * 20 >= rows {
                     seen.eta = seen.stats.eta().map(|left| (now, left.as_secs_f64()));
                 }

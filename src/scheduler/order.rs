@@ -1,0 +1,199 @@
+//! In which order a seekable input is read.
+//!
+//! A file that has phases (sorted by length, say) is bound by one limit at a time while the others lie idle: three sorted
+//! thirds took 2.05 times the lower bound, the same rows mixed 1.00. A cheap first pass gathers sizes ([`Sizes`]);
+//! [`Sizes::advise`] then decides by what it gains whether to read the file from several places in turn.
+//!
+//! Pure. Knows nothing of files: rows are numbers, sizes are costs. Memory is bounded whatever the input's length.
+//!
+//! What stands against it, so that less than a twentieth is not worth it: rows that share a prompt prefix often stand
+//! together and profit from the cache, and people like to see their file answered from the top.
+//!
+//! Rejected: a random order (a seek for each row); sorting by size (the same phases again, turned around).
+
+use crate::domain::{Cost, Dimension, RateLimits};
+
+/// Blocks whose sums are kept; with more rows each block stands for more of them.
+const BLOCKS: usize = 1024;
+/// Places that are read in turn, at most: each costs an open position and a buffer.
+const PLACES: usize = 64;
+/// What has to be gained, as a ratio of times.
+const WORTH_IT: f64 = 1.05;
+/// Buckets even out what varies faster than this.
+const SPAN_SECS: f64 = 120.0;
+/// Shares of `max_tokens` that answers may turn out to need: none is known before the first.
+const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
+
+/// The sizes of an input's rows, as a first pass gathers them.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    blocks: Vec<[u64; 3]>,
+    rows: u64,
+    rows_per_block: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), rows: 0, rows_per_block: 1 }
+    }
+}
+
+impl Sizes {
+    /// Takes in the next row's estimated cost; its output is `max_tokens`.
+    pub fn add(&mut self, cost: Cost) {
+        if self.rows == self.rows_per_block * BLOCKS as u64 {
+            self.halve();
+        }
+        if self.rows.is_multiple_of(self.rows_per_block) {
+            self.blocks.push([0; 3]);
+        }
+        if let Some(block) = self.blocks.last_mut() {
+            Dimension::ALL.iter().for_each(|&dimension| block[dimension.index()] += u64::from(cost.of(dimension)));
+        }
+        self.rows += 1;
+    }
+
+    /// Returns how many rows there are: the total for progress and forecast.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns the order to read in under these limits.
+    pub fn advise(&self, limits: RateLimits) -> ReadingOrder {
+        let gain = |places: usize| {
+            let gain = |&share: &f64| self.seconds(limits, 1, share) / self.seconds(limits, places, share);
+            OUTPUT_SHARES.iter().map(gain).filter(|gain| gain.is_finite()).fold(1.0, f64::max)
+        };
+        let choices =
+            || (1..=PLACES.ilog2()).map(|power| 1_usize << power).filter(|&places| places <= self.blocks.len());
+        let best = choices().map(gain).fold(1.0, f64::max);
+        if best < WORTH_IT {
+            return ReadingOrder::AsWritten;
+        }
+        // The fewest places that gain nearly all there is.
+        let places = choices().find(|&places| gain(places) >= best * 0.98);
+        places.map_or(ReadingOrder::AsWritten, |places| ReadingOrder::Interleaved { places })
+    }
+
+    fn halve(&mut self) {
+        self.blocks = self.blocks.chunks(2).map(sum).collect();
+        self.rows_per_block *= 2;
+    }
+
+    /// Returns the time that limits take when blocks are read from so many places in turn: in each span the limit that
+    /// binds there decides.
+    fn seconds(&self, limits: RateLimits, places: usize, output_share: f64) -> f64 {
+        let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
+        let time = |blocks: &[u64; 3]| {
+            let of = |dimension: Dimension| {
+                let limit = limits.of(dimension).map_or(f64::INFINITY, f64::from);
+                blocks[dimension.index()] as f64 * share(dimension) * 60.0 / limit
+            };
+            Dimension::ALL.map(of).into_iter().fold(0.0, f64::max)
+        };
+        let stretch = self.blocks.len().div_ceil(places);
+        let mut total = 0.0;
+        let mut span = [0; 3];
+        for at in 0..stretch {
+            let here: Vec<_> = self.blocks.chunks(stretch).filter_map(|part| part.get(at)).copied().collect();
+            span = sum(&[span, sum(&here)]);
+            if time(&span) >= SPAN_SECS {
+                total += time(&std::mem::take(&mut span));
+            }
+        }
+        total + time(&span)
+    }
+}
+
+fn sum(blocks: &[[u64; 3]]) -> [u64; 3] {
+    blocks.iter().fold([0; 3], |sum, block| [sum[0] + block[0], sum[1] + block[1], sum[2] + block[2]])
+}
+
+/// The order in which rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadingOrder {
+    /// From the first to the last.
+    AsWritten,
+    /// From so many places in turn, evenly spaced over the rows.
+    Interleaved {
+        /// How many.
+        places: usize,
+    },
+}
+
+impl ReadingOrder {
+    /// Returns the numbers of the first row of each place, of `rows` in all: what a reader opens.
+    pub fn starts(self, rows: u64) -> Vec<u64> {
+        let places = self.places();
+        (0..places).map(|place| rows * place / places).collect()
+    }
+
+    /// Returns the numbers of all rows, from 0, in the order to read; each comes once.
+    pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
+        let places = self.places();
+        let start = move |place| rows * place / places;
+        let longest = rows.div_ceil(places);
+        (0..longest)
+            .flat_map(move |at| {
+                (0..places).map(move |place| (start(place) + at, start(place + 1))).filter(|(row, end)| row < end)
+            })
+            .map(|(row, _)| row)
+    }
+
+    fn places(self) -> u64 {
+        match self {
+            Self::AsWritten => 1,
+            Self::Interleaved { places } => places.max(1) as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
+
+    fn sizes(rows: impl IntoIterator<Item = (u32, u32)>) -> Sizes {
+        let mut sizes = Sizes::default();
+        for (input_tokens, output_tokens) in rows {
+            sizes.add(Cost { requests: 1, input_tokens, output_tokens });
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_file_in_three_phases_is_read_from_several_places() {
+        let phase = |row: u32| [(20, 20), (1_400, 20), (20, 240)][row as usize / 7_000];
+
+        let order = sizes((0..21_000).map(phase)).advise(LIMITS);
+
+        let ReadingOrder::Interleaved { places } = order else { panic!("read as written") };
+        assert!((3..=64).contains(&places), "{places}");
+    }
+
+    #[test]
+    fn mixed_short_and_uniform_files_are_read_as_they_are_written() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mixed: Vec<_> = (0..20_000).map(|_| [(20, 20), (1_400, 20), (20, 240)][rng.usize(0..3)]).collect();
+
+        assert_eq!(sizes(mixed).advise(LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(sizes([(20, 20); 20_000]).advise(LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(sizes([(20, 20), (1_400, 20)]).advise(LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(sizes([]).advise(LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(sizes([(20, 20); 5_000]).advise(RateLimits::NONE), ReadingOrder::AsWritten);
+    }
+
+    #[test]
+    fn every_row_is_read_once_in_any_order() {
+        for places in 1..20 {
+            for total in [0, 1, 2, 7, 19, 20, 100] {
+                let order = ReadingOrder::Interleaved { places };
+                let mut rows: Vec<_> = order.rows(total).collect();
+                assert_eq!(order.starts(total).len(), places);
+                rows.sort_unstable();
+                assert!(rows.iter().copied().eq(0..total), "{places} places, {total} rows: {rows:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Changes of mind while a run goes on: limits, concurrency and budget are read again, and no row is lost.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{EventBody, Money, RateLimits};
+
+use super::{Scheduler, Window};
+
+impl Scheduler {
+    /// Replaces the limits given by hand, in every pool and for those to come.
+    ///
+    /// They hold from the next row on; what is in flight stays. Nothing is raised above what the server last said, and
+    /// holds last as long as they were said to.
+    pub fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
+        self.config.by_hand = by_hand;
+        for state in &mut self.pools {
+            let before = state.pool.limits();
+            let preset = (self.config.limits_of)(state.pool.id());
+            state.pool.set_by_hand(by_hand, preset, now);
+            let limits = state.pool.limits();
+            if limits != before {
+                self.events.push(EventBody::LimitsChanged { pool: state.pool.id().clone(), limits });
+            }
+        }
+    }
+
+    /// Replaces the bounds of the concurrency window; what was learned is kept as far as they allow.
+    ///
+    /// With a smaller window nothing is cut off: nothing more is sent until enough has ended.
+    pub fn set_window(&mut self, window: &Window) {
+        self.config.window.adopt(window);
+    }
+
+    /// Replaces the limits of money, requests and time; what is spent and reserved stays.
+    pub fn set_budget(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
+        self.config.budget.set_limits(max_cost, max_requests, max_time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::tests::{answer, config, dispatched, scheduler_with};
+    use crate::scheduler::{Step, Window};
+
+    #[test]
+    fn a_smaller_window_cuts_nothing_off_and_sends_nothing_until_enough_has_ended() {
+        let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
+        let tickets = dispatched(&mut scheduler, Instant::ZERO);
+        assert_eq!(tickets.len(), 10);
+
+        scheduler.set_window(&Window::fixed(4));
+
+        for (ended, ticket) in tickets.into_iter().enumerate() {
+            scheduler.on_end(ticket, answer(), Instant::from_secs(1));
+            let sent = dispatched(&mut scheduler, Instant::from_secs(1)).len();
+            assert_eq!(sent, usize::from(ended >= 6), "after {} ends", ended + 1);
+        }
+    }
+
+    #[test]
+    fn limits_given_in_mid_run_hold_from_the_next_row_on() {
+        let mut scheduler = scheduler_with(500, config(RateLimits::NONE, 100));
+        let first = dispatched(&mut scheduler, Instant::ZERO);
+        assert_eq!(first.len(), 100);
+
+        scheduler.set_by_hand(RateLimits { rpm: Some(60), ..RateLimits::NONE }, Instant::ZERO);
+        first.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), Instant::ZERO)));
+
+        assert!(dispatched(&mut scheduler, Instant::ZERO).len() <= 1);
+        assert!(scheduler.take_events().iter().any(|event| matches!(event, EventBody::LimitsChanged { .. })));
+        scheduler.set_by_hand(RateLimits::NONE, Instant::from_secs(1));
+        assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)).len(), 99);
+    }
+
+    #[test]
+    fn a_raised_budget_lets_a_waiting_run_go_on() {
+        let mut config = config(RateLimits::NONE, 10);
+        config.budget = crate::scheduler::Budget::new(Some(Money(1_500)), None, None, Money::ZERO);
+        let mut scheduler = scheduler_with(50, config);
+        assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 1);
+        assert!(matches!(scheduler.poll(Instant::ZERO), Step::Wait { .. }));
+
+        scheduler.set_budget(Some(Money(4_500)), None, None);
+
+        assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 3);
+    }
+}
