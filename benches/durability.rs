@@ -8,7 +8,7 @@ mod loops;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use loops::{Seen, Size, changes, disk_faults, kills, power, resume_cases};
+use loops::{Seen, Size, changes, disk_faults, kills, power, resume_cases, soak, waits};
 
 /// A loop: its name, and what makes its lines of the page.
 type Loop = (&'static str, fn(Size) -> Vec<Seen>);
@@ -19,6 +19,8 @@ const LOOPS: &[Loop] = &[
     ("disk", disk_faults::page),
     ("power", power::page),
     ("resume", resume_cases::page),
+    ("waits", waits::page),
+    ("soak", soak::page),
 ];
 
 fn main() {

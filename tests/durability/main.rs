@@ -8,7 +8,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, disk_faults, kills, power, resume_cases};
+use loops::{changes, disk_faults, kills, power, resume_cases, soak, waits};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -66,4 +66,30 @@ fn each_resume_case_is_answered_as_documented() {
     let wrong = resume_cases::wrong();
 
     assert!(wrong.is_empty() && resume_cases::CASES.len() >= 25, "{wrong:#?}");
+}
+
+#[test]
+fn nothing_is_sent_before_a_retry_after_is_over() {
+    let told = waits::told(1_500);
+
+    assert!(told.seen.told >= 1_000, "{}", told.seen.told);
+    assert_eq!((told.seen.early, told.finish.failed, told.finish.pending), (0, 0, 0));
+}
+
+#[test]
+fn a_retry_after_that_makes_no_sense_is_survived() {
+    waits::assert_nonsense_is_survived();
+}
+
+#[test]
+fn an_outage_is_not_made_worse() {
+    let outage = waits::outage(529);
+
+    assert!(outage.rate <= 0.1 && outage.amplification <= 1.1 && outage.back_after_s <= 60, "{outage:?}");
+    assert_eq!(outage.lost, 0);
+}
+
+#[test]
+fn an_hour_of_mixed_faults_breaks_no_invariant() {
+    (0..2).for_each(|seed| assert!(soak::soak(seed, 1).answered > 0));
 }
