@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench durability -- full` runs the loops in full and writes the page `benches/DURABILITY.md`.
 
+mod corpora;
 mod loops;
 #[path = "../support/mod.rs"]
 mod support;
@@ -92,4 +93,9 @@ fn an_outage_is_not_made_worse() {
 #[test]
 fn an_hour_of_mixed_faults_breaks_no_invariant() {
     (0..2).for_each(|seed| assert!(soak::soak(seed, 1).answered > 0));
+}
+
+#[test]
+fn fuzz_targets_hold_over_their_corpus_and_what_is_near_it() {
+    assert!(corpora::run_all(400, 17) > 2_400);
 }
