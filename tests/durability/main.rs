@@ -9,7 +9,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, disk_faults, kills, power, resume_cases, soak, waits};
+use loops::{changes, disk_faults, kills, million, power, resume_cases, soak, waits};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -71,9 +71,9 @@ fn each_resume_case_is_answered_as_documented() {
 
 #[test]
 fn nothing_is_sent_before_a_retry_after_is_over() {
-    let told = waits::told(1_500);
+    let told = waits::told(600);
 
-    assert!(told.seen.told >= 1_000, "{}", told.seen.told);
+    assert!(told.seen.told >= 300, "{}", told.seen.told);
     assert_eq!((told.seen.early, told.finish.failed, told.finish.pending), (0, 0, 0));
 }
 
@@ -92,10 +92,17 @@ fn an_outage_is_not_made_worse() {
 
 #[test]
 fn an_hour_of_mixed_faults_breaks_no_invariant() {
-    (0..2).for_each(|seed| assert!(soak::soak(seed, 1).answered > 0));
+    assert!(soak::soak(3, 1).answered > 0);
 }
 
 #[test]
 fn fuzz_targets_hold_over_their_corpus_and_what_is_near_it() {
     assert!(corpora::run_all(400, 17) > 2_400);
+}
+
+#[test]
+fn each_bad_line_of_a_long_input_is_one_entry() {
+    let long = million::long(12_000);
+
+    assert_eq!((long.bad, long.entries, long.answered), (12, 12, 11_988));
 }

@@ -9,6 +9,7 @@ pub mod changes;
 pub mod disk_faults;
 pub mod judged;
 pub mod kills;
+pub mod million;
 pub mod power;
 pub mod program;
 pub mod resume_cases;
