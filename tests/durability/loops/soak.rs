@@ -141,6 +141,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     let mut slowest = 0.0_f64;
     for seed in 0..seeds {
         let one = soak(seed, hours);
+        eprintln!("soak {seed}: {one:?}");
         all.requests += one.requests;
         all.rows += one.rows;
         all.answered += one.answered;
