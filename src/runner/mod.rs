@@ -425,6 +425,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.on_commit(commit);
         }
         self.finish.pending += self.unsynced.len() as u64;
+        let is_answer = |(_, event): &&(u64, EventBody)| matches!(event, EventBody::Succeeded { .. });
+        self.finish.maybe_paid += self.unsynced.iter().filter(is_answer).count() as u64;
         self.finish.halted = self.scheduler.halted().cloned();
         self.finish.spent = self.scheduler.spent();
         self.show(EventBody::Ended {
