@@ -8,7 +8,7 @@ mod loops;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use loops::{Seen, Size, changes, disk_faults, kills, power, resume_cases};
+use loops::{Seen, Size, changes, disk_faults, kills, million, power, resume_cases, soak, waits};
 
 /// A loop: its name, and what makes its lines of the page.
 type Loop = (&'static str, fn(Size) -> Vec<Seen>);
@@ -19,10 +19,18 @@ const LOOPS: &[Loop] = &[
     ("disk", disk_faults::page),
     ("power", power::page),
     ("resume", resume_cases::page),
+    ("waits", waits::page),
+    ("soak", soak::page),
+    ("million", million::page),
 ];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    if let [command, rows] = &args[..]
+        && command == "million-child"
+    {
+        return million::child(rows.parse().expect("a number of rows"));
+    }
     let size = if args.iter().any(|arg| arg == "full") { Size::Full } else { Size::Share };
     let wanted = |name: &str| args.iter().all(|arg| arg == "full") || args.iter().any(|arg| arg == name);
     for (name, page) in LOOPS.iter().filter(|(name, _)| wanted(name)) {

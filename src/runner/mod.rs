@@ -445,6 +445,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Takes rows whose lines could not be written back among the pending ones.
     fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len() as u64;
+        // Their answers were paid for, and no line keeps them.
+        let is_answer = |unsynced: &&Unsynced| matches!(unsynced.event, EventBody::Succeeded { .. });
+        self.finish.maybe_paid += self.unsynced.iter().filter(is_answer).count() as u64;
         self.finish.kept.extend(self.unsynced.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job));
     }
 

@@ -2,13 +2,14 @@
 //!
 //! `cargo bench --bench durability -- full` runs the loops in full and writes the page `benches/DURABILITY.md`.
 
+mod corpora;
 mod loops;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, disk_faults, kills, power, resume_cases};
+use loops::{changes, disk_faults, kills, million, power, resume_cases, soak, waits};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -66,4 +67,42 @@ fn each_resume_case_is_answered_as_documented() {
     let wrong = resume_cases::wrong();
 
     assert!(wrong.is_empty() && resume_cases::CASES.len() >= 25, "{wrong:#?}");
+}
+
+#[test]
+fn nothing_is_sent_before_a_retry_after_is_over() {
+    let told = waits::told(600);
+
+    assert!(told.seen.told >= 300, "{}", told.seen.told);
+    assert_eq!((told.seen.early, told.finish.failed, told.finish.pending), (0, 0, 0));
+}
+
+#[test]
+fn a_retry_after_that_makes_no_sense_is_survived() {
+    waits::assert_nonsense_is_survived();
+}
+
+#[test]
+fn an_outage_is_not_made_worse() {
+    let outage = waits::outage(529);
+
+    assert!(outage.rate <= 0.1 && outage.amplification <= 1.1 && outage.back_after_s <= 60, "{outage:?}");
+    assert_eq!(outage.lost, 0);
+}
+
+#[test]
+fn an_hour_of_mixed_faults_breaks_no_invariant() {
+    assert!(soak::soak(3, 1).answered > 0);
+}
+
+#[test]
+fn fuzz_targets_hold_over_their_corpus_and_what_is_near_it() {
+    assert!(corpora::run_all(400, 17) > 2_400);
+}
+
+#[test]
+fn each_bad_line_of_a_long_input_is_one_entry() {
+    let long = million::long(12_000);
+
+    assert_eq!((long.bad, long.entries, long.answered), (12, 12, 11_988));
 }

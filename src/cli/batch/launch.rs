@@ -171,6 +171,9 @@ impl Batch<'_> {
             return Ok(Exit::Done);
         }
         let context = self.summary_context(&finish, failed_in_log, catalog, recovered, looked.as_ref());
+        // What was tried again is in the statistics; the rest was cut off, or was the last try of a failed row.
+        let maybe_paid_at_end = finish.maybe_paid.saturating_sub(report.stats().maybe_paid);
+        let context = SummaryContext { maybe_paid_at_end, ..context };
         let columns = report::progress::terminal_width().unwrap_or(80);
         self.say(report::summary(report.stats(), &context, columns).trim_end());
         if let Some(reason) = &finish.halted {

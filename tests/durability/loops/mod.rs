@@ -7,11 +7,15 @@
 
 pub mod changes;
 pub mod disk_faults;
+pub mod judged;
 pub mod kills;
+pub mod million;
 pub mod power;
 pub mod program;
 pub mod resume_cases;
+pub mod soak;
 pub mod virtual_run;
+pub mod waits;
 
 /// How much of a loop is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,186 @@
+//! Whole runs on virtual time behind a judge: a transport that notes when requests are sent and what they were told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use claude_batch::clock::{Instant, RunClock};
+use claude_batch::domain::{EventBody, Planned, RunEvent};
+use claude_batch::provider::anthropic::Anthropic;
+use claude_batch::provider::{Provider, ReplyHead, WireRequest};
+use claude_batch::report::Reporter;
+use claude_batch::runner::{Fed, Finish, Parts, drive};
+use claude_batch::scheduler::{Config, Scheduler};
+use claude_batch::sim::config::SimConfig;
+use claude_batch::sim::model::{Books, Model};
+use claude_batch::sim::transport::{SimExchange, SimTransport, lock};
+use claude_batch::transport::{Exchange, Transport, WireError};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::support::{self, MemLedger};
+
+/// What a judge has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Requests by second of the run.
+    pub sent_in: BTreeMap<u64, u64>,
+    /// Requests.
+    pub sent: u64,
+    /// Refusals that said how long to wait.
+    pub told: u64,
+    /// Requests sent although a refusal that was known had said to wait.
+    pub early: u64,
+    hold_from: Instant,
+    hold_until: Instant,
+}
+
+/// A transport that notes what goes through it. Knows one pool: every refusal holds all.
+struct Judge {
+    inside: SimTransport,
+    provider: Anthropic,
+    clock: RunClock,
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Judged(SimExchange);
+
+impl Exchange for Judged {
+    fn head(&self) -> &ReplyHead {
+        self.0.head()
+    }
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        self.0.chunk().await
+    }
+    async fn drain(&mut self) {
+        self.0.drain().await;
+    }
+}
+
+impl Transport for Judge {
+    type Exchange = Judged;
+
+    async fn send(&self, request: WireRequest) -> Result<Judged, WireError> {
+        self.on_send(self.clock.now());
+        let exchange = self.inside.send(request).await?;
+        let now = self.clock.now();
+        let head = exchange.head();
+        if head.status == 429
+            && let Some(wait) = self.provider.rate_signals(head, self.clock.wall(now)).retry_after
+        {
+            self.on_told(wait, now);
+        }
+        Ok(Judged(exchange))
+    }
+}
+
+impl Judge {
+    fn on_send(&self, now: Instant) {
+        let mut seen = self.seen.lock().expect("nobody panics");
+        seen.sent += 1;
+        *seen.sent_in.entry(now.as_secs_f64() as u64).or_default() += 1;
+        // What comes at the same instant as the refusal may have been sent before it was read.
+        seen.early += u64::from(seen.hold_from < now && now < seen.hold_until);
+    }
+
+    fn on_told(&self, wait: Duration, now: Instant) {
+        let mut seen = self.seen.lock().expect("nobody panics");
+        seen.told += 1;
+        if seen.hold_until <= now {
+            seen.hold_from = now;
+        }
+        seen.hold_until = seen.hold_until.max(now + wait);
+    }
+}
+
+/// What came of a run.
+pub struct Judgement {
+    /// The loop's own account.
+    pub finish: Finish,
+    /// What was written.
+    pub ledger: MemLedger,
+    /// How long it took, in virtual time.
+    pub elapsed: Duration,
+    /// The longest time in which nothing was sent, answered, failed or tried again.
+    pub longest_silence: Duration,
+    /// What the judge saw.
+    pub seen: Seen,
+    /// What the simulated API saw.
+    pub books: Books,
+}
+
+/// A row for `model`; its number makes it unlike all others.
+fn row(number: u64) -> Planned {
+    let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
+    let messages = format!(r#"[{{"role":"user","content":"row {number}"}}]"#);
+    planned.job.params.set("messages", RawValue::from_string(messages).expect("the test writes valid JSON"));
+    planned
+}
+
+/// Runs so many rows to their end, or until the rows' time is over.
+pub fn run(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) -> Judgement {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime can be built").block_on(run_inside(sim, config, rows))
+}
+
+async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) -> Judgement {
+    let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
+    let model = Arc::new(Mutex::new(Model::new(sim)));
+    let inside = SimTransport::new(model.clone(), clock)
+        .with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
+    let provider = || Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header");
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (ledger, commits) = MemLedger::new();
+    let (feed_in, feed) = mpsc::channel(64);
+    tokio::spawn(async move {
+        for number in 0..rows {
+            if feed_in.send(Fed::Planned(Box::new(row(number)))).await.is_err() {
+                break;
+            }
+        }
+    });
+    let (_interrupts_in, interrupts) = mpsc::channel(1);
+    let watch = Watch { clock, silence: Arc::new(Mutex::new((Instant::ZERO, Duration::ZERO))) };
+    let parts = Parts {
+        transport: Arc::new(Judge { inside, provider: provider(), clock, seen: seen.clone() }),
+        provider: Arc::new(provider()),
+        scheduler: Scheduler::new(config()),
+        ledger,
+        commits,
+        feed,
+        interrupts,
+        reporter: Box::new(watch.clone()),
+        clock,
+        run: "judged".into(),
+        price: Box::new(|_, _| None),
+        grace: None,
+        keep_pending: false,
+    };
+    let (finish, ledger, _) = drive(parts).await;
+    let seen = std::mem::take(&mut *seen.lock().expect("nobody panics"));
+    let longest_silence = watch.silence.lock().expect("nobody panics").1;
+    let books = lock(&model).books().clone();
+    Judgement { finish, ledger, elapsed: clock.now().since(Instant::ZERO), longest_silence, seen, books }
+}
+
+/// Notes how long nothing happens.
+#[derive(Clone)]
+struct Watch {
+    clock: RunClock,
+    silence: Arc<Mutex<(Instant, Duration)>>,
+}
+
+impl Reporter for Watch {
+    fn on_event(&mut self, event: &RunEvent) {
+        let is_step = matches!(
+            event.body,
+            EventBody::Sent | EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Retried { .. }
+        );
+        if is_step {
+            let now = self.clock.now();
+            let mut silence = self.silence.lock().expect("nobody panics");
+            *silence = (now, silence.1.max(now.since(silence.0)));
+        }
+    }
+}

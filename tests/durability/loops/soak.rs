@@ -1,0 +1,159 @@
+//! Eight hours of virtual time with a mix of faults that changes, from a seed; the invariants are judged by figures of
+//! the simulated API and of the lines written, never by the scheduler's own.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use claude_batch::domain::RateLimits;
+use claude_batch::scheduler::{Config, HaltRule, Window};
+use claude_batch::sim::config::{OutputLengths, SimConfig};
+use claude_batch::sim::faults::FaultPlan;
+use claude_batch::sim::presets;
+
+use super::judged::run;
+use super::{Seen, Size};
+use crate::support;
+
+/// Most requests in flight.
+const MOST: usize = 256;
+
+/// What a soak saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Soaked {
+    /// Requests.
+    pub requests: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Rows answered.
+    pub answered: u64,
+    /// Virtual hours.
+    pub hours: f64,
+    /// Real seconds.
+    pub seconds: f64,
+}
+
+/// A fault plan of many phases: each has its own kinds and shares.
+fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
+    let mut rules = String::new();
+    let kinds = [
+        r#""status":500"#,
+        r#""status":529"#,
+        r#""status":503,"body":"html""#,
+        r#""status":429,"retry_after":"4""#,
+        r#""status":429,"retry_after":null"#,
+        r#""status":429,"retry_after":"nonsense""#,
+        r#""kind":"reset_before""#,
+        r#""kind":"reset_mid""#,
+        r#""kind":"truncated_json""#,
+        r#""kind":"error_event""#,
+        r#""kind":"no_message_stop""#,
+        r#""kind":"empty""#,
+        r#""kind":"stall""#,
+        r#""kind":"slow_drip","bytes":4096"#,
+        r#""status":400,"message":"ordered""#,
+        r#""status":413"#,
+    ];
+    let mut minute = 2;
+    while minute < hours * 60 {
+        let until = minute + random.u64(3..30);
+        for _ in 0..random.usize(0..4) {
+            let kind = kinds[random.usize(0..kinds.len())];
+            // A stall holds a place in the window for a minute: few of them.
+            let most = if kind.contains("stall") { 0.01 } else { 0.12 };
+            let share = random.f64() * most;
+            let _ = write!(
+                rules,
+                r#"{{{kind},"share":{share:.4},"draw":"attempt","from":"{minute}m","until":"{until}m"}},"#
+            );
+        }
+        if random.u8(0..12) == 0 {
+            let end = minute * 60 + random.u64(5..300);
+            let _ = write!(rules, r#"{{"status":529,"from":"{minute}m","until":"{end}s"}},"#);
+        }
+        minute = until;
+    }
+    format!(r#"{{"seed":{},"rules":[{}]}}"#, random.u32(..), rules.trim_end_matches(','))
+}
+
+/// Soaks a run for so many virtual hours.
+pub fn soak(seed: u64, hours: u64) -> Soaked {
+    let begun = Instant::now();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let rpm = random.u32(100..1_000);
+    let limits = RateLimits::new(rpm, rpm * 400, rpm * 90);
+    // What the limits let through, less what the faults cost.
+    let rows = u64::from(rpm) * 60 * hours * 9 / 10;
+    let plan = FaultPlan::parse(&faults(&mut random, hours), "faults.json").expect("the plan is well-formed");
+    let sim = SimConfig::new(presets::models())
+        .with_limits(limits)
+        .with_seed(seed)
+        .with_lengths(OutputLengths { mean: 40.0, per_prompt_token: 0.0, per_max_token: 0.0, sigma: 0.5 })
+        .with_faults(plan);
+    let config = || Config { halt: HaltRule::Never, ..support::config(limits, Window::auto(MOST), seed) };
+
+    let run = run(sim, config, rows);
+
+    let what = format!("seed {seed}");
+    assert_eq!(run.finish.halted, None, "{what}");
+    // (1), (2): each row is in exactly one place, once.
+    let labels: HashSet<&str> = run
+        .ledger
+        .answered
+        .iter()
+        .chain(run.ledger.failed.iter().map(|(label, _)| label))
+        .map(|label| &**label)
+        .collect();
+    let lines = run.ledger.answered.len() + run.ledger.failed.len();
+    assert_eq!((labels.len(), lines as u64 + run.finish.pending), (lines, rows), "{what}");
+    // (3): what the limits refuse is rare; (4): nothing is sent while a hold stands.
+    let refused: u64 =
+        run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
+    assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
+    assert_eq!(run.seen.early, 0, "{what}");
+    // (5): the window holds; (6): attempts are bounded; (7): counts equal lines.
+    assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
+    assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
+    assert_eq!(run.finish.answered, run.ledger.answered.len() as u64, "{what}");
+    assert_eq!(run.finish.failed, run.ledger.failed.len() as u64, "{what}");
+    // (8): something happens within the longest wait, the slowest probe and the longest silence of a server together.
+    assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
+    // (9): what was charged and has no line is owned up to.
+    let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
+    assert!(
+        run.finish.maybe_paid >= charged_besides,
+        "{what}: {charged_besides} charged, {} said",
+        run.finish.maybe_paid
+    );
+    Soaked {
+        requests: run.seen.sent,
+        rows,
+        answered: run.finish.answered,
+        hours: run.elapsed.as_secs_f64() / 3600.0,
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}
+
+/// The lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    let (seeds, hours) = size.pick((4, 1), (100, 8));
+    let mut all = Soaked::default();
+    let mut slowest = 0.0_f64;
+    for seed in 0..seeds {
+        let one = soak(seed, hours);
+        eprintln!("soak {seed}: {one:?}");
+        all.requests += one.requests;
+        all.rows += one.rows;
+        all.answered += one.answered;
+        all.hours += one.hours;
+        slowest = slowest.max(one.seconds);
+    }
+    vec![Seen::new(
+        "virtual soak",
+        "100 seeds × 8 hours of mixed faults, invariants hold, at most 20 s each",
+        format!(
+            "{seeds} seeds, {:.0} virtual hours, {} requests for {} rows, {} answered: invariants hold, slowest {slowest:.1} s",
+            all.hours, all.requests, all.rows, all.answered
+        ),
+    )]
+}

@@ -1,0 +1,8 @@
+//! Fuzzes `targets::sse`.
+
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::sse(data));
