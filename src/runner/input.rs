@@ -475,3 +475,73 @@ fn step_of(planner: &mut Planner, row: Row, id: JobId, earlier: &Earlier) -> Wal
         Err(rejected) => Walked::Rejected(rejected),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::plan::{Dialect, RequestDefaults};
+
+    #[test]
+    fn every_row_arrives_once_and_in_order_through_a_narrow_channel() {
+        let (plan, _file) = rows(1_000);
+        let (out, mut arrived) = mpsc::channel(4);
+
+        let reader = std::thread::spawn(move || feed(&plan, &mut planner(), &done_but_every_third(), &out));
+        let (mut sent, mut skipped) = (Vec::new(), 0);
+        while let Some(fed) = arrived.blocking_recv() {
+            match fed {
+                Fed::Planned(planned) => sent.push(planned.job.id.0),
+                Fed::Skipped(rows) => skipped += rows,
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+        reader.join().expect("the reader does not panic");
+
+        assert_eq!(sent, (0..1_000).step_by(3).collect::<Vec<_>>());
+        assert_eq!(skipped, 666);
+    }
+
+    #[test]
+    fn a_reader_that_waits_for_room_ends_when_nobody_listens() {
+        let (plan, _file) = rows(1_000);
+        let (out, mut arrived) = mpsc::channel(4);
+
+        let reader = std::thread::spawn(move || feed(&plan, &mut planner(), &Earlier::none(), &out));
+        let first = arrived.blocking_recv();
+        drop(arrived);
+
+        reader.join().expect("the reader does not panic");
+        assert!(matches!(first, Some(Fed::Planned(_))));
+    }
+
+    #[test]
+    fn a_first_look_counts_rows_that_are_done_by_label_too() {
+        let (plan, _file) = rows(30);
+
+        let looked = survey(&plan, &mut planner(), &done_but_every_third(), 1).expect("the file can be read");
+
+        assert_eq!((looked.rows, looked.to_send, looked.done, looked.unusable), (30, 10, 20, 0));
+        assert!(looked.duplicate.is_none());
+    }
+
+    fn rows(count: u64) -> (InputPlan, tempfile::TempPath) {
+        let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile().expect("a temporary file can be made");
+        (0..count).for_each(|row| writeln!(file, r#"{{"id":{row},"prompt":"Hi"}}"#).expect("it can be written"));
+        let path = file.into_temp_path();
+        let inputs = vec![Input::File(path.to_path_buf())];
+        (InputPlan { inputs, options: Options::default(), skip: 0, limit: None }, path)
+    }
+
+    fn done_but_every_third() -> Earlier {
+        let known = |job: &Job| if job.id.0.is_multiple_of(3) { RowState::New } else { RowState::Done };
+        Earlier { known: Box::new(known), ..Earlier::none() }
+    }
+
+    fn planner() -> Planner {
+        let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
+        Planner::new(RequestDefaults::default(), dialect, Arc::new(Catalog::builtin()), "anthropic".into(), "".into())
+    }
+}
