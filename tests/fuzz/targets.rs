@@ -50,13 +50,13 @@ pub fn csv(data: &[u8]) {
 
 /// Reads and plans all rows; returns how many there were, or `None` when the input was refused as a whole.
 fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
-    let mut reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
+    let reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let catalog = Arc::new(Catalog::builtin());
     let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
     let mut items = 0;
     let mut last_line = 0;
-    while let Some(item) = reader.next() {
+    for item in reader {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();
