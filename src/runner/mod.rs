@@ -37,7 +37,7 @@ use crate::transport::Transport;
 use attempt::{Report, attempt};
 
 /// Bytes of lines that may wait for the disk before sending stops.
-const BACKLOG_BYTES: usize = 32 << 20;
+const BACKLOG_BYTES: usize = 8 << 20;
 /// How often watchers are told where things stand.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Ends of attempts that are taken in before the scheduler is asked again.
