@@ -9,7 +9,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, disk_faults, kills, million, power, resume_cases, soak, waits};
+use loops::{changes, disk_faults, kills, million, money, power, resume_cases, soak, waits};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -105,4 +105,10 @@ fn each_bad_line_of_a_long_input_is_one_entry() {
     let long = million::long(12_000);
 
     assert_eq!((long.bad, long.entries, long.answered), (12, 12, 11_988));
+}
+
+#[test]
+fn what_may_have_been_paid_is_counted_whether_it_is_tried_again_or_not() {
+    money::retried_attempts_are_counted();
+    money::attempts_that_are_not_retried_are_counted();
 }

@@ -5,7 +5,7 @@
 
 use std::io::Cursor;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use claude_batch::catalog::Catalog;
 use claude_batch::cli::args::RunArgs;
@@ -48,15 +48,18 @@ pub fn csv(data: &[u8]) {
     read(InputFormat::Tsv, data, Options::default());
 }
 
+/// The catalog is read once: it takes longer than an input.
+static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
+
 /// Reads and plans all rows; returns how many there were, or `None` when the input was refused as a whole.
 fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
-    let mut reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
+    let reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
-    let catalog = Arc::new(Catalog::builtin());
+    let catalog = CATALOG.clone();
     let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
     let mut items = 0;
     let mut last_line = 0;
-    while let Some(item) = reader.next() {
+    for item in reader {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();

@@ -10,6 +10,7 @@ pub mod disk_faults;
 pub mod judged;
 pub mod kills;
 pub mod million;
+pub mod money;
 pub mod power;
 pub mod program;
 pub mod resume_cases;

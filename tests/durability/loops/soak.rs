@@ -82,8 +82,8 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     let mut random = fastrand::Rng::with_seed(seed);
     let rpm = random.u32(100..1_000);
     let limits = RateLimits::new(rpm, rpm * 400, rpm * 90);
-    // What the limits let through, less what the faults cost.
-    let rows = u64::from(rpm) * 60 * hours * 9 / 10;
+    // What the limits let through in that time.
+    let rows = u64::from(rpm) * 60 * hours;
     let plan = FaultPlan::parse(&faults(&mut random, hours), "faults.json").expect("the plan is well-formed");
     let sim = SimConfig::new(presets::models())
         .with_limits(limits)
