@@ -21,7 +21,7 @@ use super::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
 /// Groups begin at least so far apart. A sync and its two switches of threads cost as much as two requests; at a thousand
-/// rows a second, syncing at once would do it for every third row. Nobody sees that a row is done a fiftieth of a second
+/// rows a second, syncing at once would do it every few rows. Nobody sees that a row is done a fiftieth of a second
 /// later, and at most so much more work is in doubt after a death.
 const GROUP_EVERY: Duration = Duration::from_millis(20);
 
