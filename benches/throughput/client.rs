@@ -89,7 +89,7 @@ pub fn runner(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Res
 pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
     let (url_in, url) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let models = presets::models_with(|_, _| None);
+        let models = presets::models_with(|_, _| Some(RateLimits::NONE));
         let config = SimConfig::new(models).with_latency(Latency::ZERO).with_lengths(OutputLengths::fixed(24));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime can be built").block_on(async {

@@ -28,14 +28,15 @@ impl<'a> Object<'a> {
         }
         self.is_first = false;
         // Nearly all names are ours and plain; a line has twenty-five.
-        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            self.out.push(b'"');
+        let is_plain = |plain: bool, byte: u8| plain & ((byte | 0x20).is_ascii_lowercase() | (byte == b'_'));
+        if name.bytes().fold(true, is_plain) {
+            self.out.extend_from_slice(b"\"");
             self.out.extend_from_slice(name.as_bytes());
-            self.out.push(b'"');
+            self.out.extend_from_slice(b"\":");
         } else {
             write_json_str(name, self.out);
+            self.out.push(b':');
         }
-        self.out.push(b':');
         self.out
     }
 
