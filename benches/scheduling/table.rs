@@ -95,7 +95,9 @@ Written by `cargo bench --bench scheduling`. Each row of the table is a scenario
 and scheduler against the simulated API, on virtual time. *Median* and *worst* are over the seeds.
 
 `of_bound` is the time of the run over the least that is possible: the largest, over requests, input and output tokens,
-of (what was used − what the server lets through at once) / limit, plus the latency of the last answer; with a fixed
+of (what was used − what the server lets through at once) / limit: for requests and input row by row in the order of
+sending, each with its own latency on top; for output, which the server counts as it is produced, less the debt that it
+allows; with a fixed
 concurrency or a cap, the sum of all latencies over that. `slowest_5min` is the lowest use of the binding limit over any
 five minutes. `refused` counts 429s; `refused_share` is for each row, `refused_windows` for each request of the largest
 number in flight. Waits of small and big rows are counted from when the row was read (which is earlier than its first

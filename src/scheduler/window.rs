@@ -1,11 +1,10 @@
 //! How many requests may be in flight at once.
 //!
-//! The window follows need: it grows for each answer that came while it was what held the run back, by two at first,
-//! which triples it in a round trip, and by one once it has been too large, which doubles it. So it reaches rate times
-//! latency by itself. Where no rate limit binds, growth goes on
-//! only while throughput follows. Overload cuts it when more than a fifth of the last answers were overloaded, at most
-//! once in a round trip, and it returns to nine tenths of the last good size within a minute. Concurrency refusals
-//! cut it to what was in flight and not refused.
+//! The window follows need: it grows for each answer that came while it was what held the run back, by three at first,
+//! which makes it fourfold in a round trip, and by one once it has been too large, which doubles it. So it reaches rate
+//! times latency by itself. Where no rate limit binds, growth goes on only while throughput follows. Overload cuts it
+//! when more than a fifth of the last answers were overloaded, at most once in a round trip, and it returns to nine tenths
+//! of the last good size within a minute. Concurrency refusals cut it to what was in flight and not refused.
 //!
 //! Rejected: a window computed as measured rate times measured latency. It lags both, and shrinks just when a burst is
 //! there to be used.
@@ -20,7 +19,7 @@ const FIRST: usize = 16;
 const RECENT: u32 = 20;
 /// What an answer adds until the window has been too large for the first time, and after that. Doubling from the start
 /// cost a short file of 200 rows a round trip of five.
-const FIRST_GROWTH: usize = 2;
+const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// A cut leaves this share.
 const CUT: f64 = 0.7;
@@ -242,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_binds_triples_in_a_round_trip() {
+    fn a_window_that_binds_is_fourfold_after_a_round_trip() {
         let mut window = Window::auto(1000);
 
         answers(&mut window, 16, Instant::from_secs(1));
 
-        assert_eq!(window.size(), 48);
+        assert_eq!(window.size(), 64);
     }
 
     #[test]

@@ -215,26 +215,47 @@ impl Judge<'_> {
     }
 
     /// Returns the least time that limits, latency and concurrency allow, and the dimension that binds.
+    ///
+    /// Requests and input are taken when a row is let in, so no row can end before all that was let in up to it has come
+    /// through, and its own latency besides. Output is taken while it is produced, so it is all there at the end, but for
+    /// what the server lets run into debt.
     fn bound(&self) -> (f64, Option<Dimension>) {
-        let last = self.seen.answers.last().map_or(0.0, |answer| answer.latency);
-        let times = Dimension::ALL.map(|dimension| self.time_for(dimension));
-        let (by_limits, binding) =
-            times.into_iter().zip(Dimension::ALL).max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");
+        let mut in_order: Vec<_> = self.seen.answers.iter().collect();
+        in_order.sort_by(|a, b| (a.at - a.latency).total_cmp(&(b.at - b.latency)));
+        let latest = |dimension: Dimension| {
+            let mut used = 0.0;
+            let ends = in_order.iter().map(|answer| {
+                used += Self::amount(answer.usage, dimension);
+                self.time_for(dimension, used) + answer.latency
+            });
+            ends.fold(0.0, f64::max)
+        };
+        let time = |dimension: Dimension| {
+            let total = self.used[dimension.index()];
+            match dimension {
+                Dimension::Requests | Dimension::InputTokens => latest(dimension).max(self.time_for(dimension, total)),
+                Dimension::OutputTokens => self.time_for(dimension, total + self.levels[2].min(0.0)),
+            }
+        };
+        let times = Dimension::ALL.map(|dimension| (time(dimension), dimension));
+        let (by_limits, binding) = times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");
         let at_once = self.scenario.options.concurrency.or(self.scenario.server.max_concurrent.map(|n| n as usize));
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
-        if by_window > by_limits + last { (by_window, None) } else { (by_limits + last, Some(binding)) }
+        if by_window > by_limits { (by_window, None) } else { (by_limits, Some(binding)) }
     }
 
-    /// Returns how long the server takes to let through what was used of a dimension.
-    fn time_for(&self, dimension: Dimension) -> f64 {
+    /// Returns how long the server takes to let through so much of a dimension.
+    fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
         let at = dimension.index();
         let server = &self.scenario.server;
         let steady: u32 =
             server.others.iter().filter(|other| other.every_s.is_none()).map(|other| other.permille).sum();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * f64::from(1000 - steady) / 1000.0;
         let capacity = (f64::from(server.limits[at]) * server.burst_s[at] / 60.0).max(1.0);
-        let mut left = self.used[at] + self.others[at] - capacity;
+        // What others took in bursts is known in total only.
+        let others = self.others[at] * used / self.used[at].max(1.0);
+        let mut left = used + others - capacity;
         let (mut from, mut limits) = (0.0, server.limits);
         for change in &server.changes {
             let through = rate(limits) * (change.at_s - from);
