@@ -81,12 +81,10 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
 
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
-        let reported = on.number_before("answer");
         let reported = if on.err.contains("may have been paid besides") {
             let line = on.err.lines().find(|line| line.starts_with("unsure")).expect("the line of the summary");
             line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
         } else {
-            assert!(reported <= ROWS as u64);
             0
         };
         let again = api.books().billed_again;
