@@ -161,8 +161,8 @@ struct Entry {
     tries: u32,
     overloads: u32,
     limited_since: Option<Instant>,
-    /// How many answers the run had when this row last met a fault.
-    answers_at_fault: Option<u64>,
+    /// How many answers and faults the run had had when this row last met a fault.
+    at_fault: Option<(u64, u64)>,
     /// It met a fault, others were answered, and it met another: the fault is its own, not the endpoint's.
     is_suspect: bool,
 }
@@ -216,6 +216,8 @@ pub struct Scheduler {
     successes: u64,
     /// Attempts that the endpoint answered, whatever it said.
     answers: u64,
+    /// Attempts that met a fault of the endpoint.
+    faults: u64,
     forbidden_in_a_row: u32,
     retry_quota: f64,
     last_fault: Failure,
@@ -254,6 +256,7 @@ impl Scheduler {
             set_aside: Vec::new(),
             successes: 0,
             answers: 0,
+            faults: 0,
             forbidden_in_a_row: 0,
             retry_quota: settle::RETRY_QUOTA,
             last_fault: Failure::default(),
@@ -289,7 +292,7 @@ impl Scheduler {
             tries: 0,
             overloads: 0,
             limited_since: None,
-            answers_at_fault: None,
+            at_fault: None,
             is_suspect: false,
         };
         self.pools[pool].ready.push_back(entry);

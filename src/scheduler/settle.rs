@@ -19,6 +19,9 @@ const QUOTA_PER_SUCCESS: f64 = 0.3;
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// Forbidden rows in a row that stop a run which has had a success.
 const FORBIDDEN: u32 = 3;
+/// Between two faults of a row that are called its own, at most so many others may meet a fault for each one answered:
+/// an endpoint that answers less than a quarter is in trouble itself.
+const FAULTS_PER_ANSWER: u64 = 3;
 /// Attempts that a row remembers; further ones replace the last.
 const REMEMBERED: usize = 64;
 
@@ -259,8 +262,10 @@ impl Scheduler {
     ///
     /// So the last rows of a run, which fail for good, do not look like an outage.
     fn on_fault(&mut self, entry: &mut Entry, failure: &Failure, end: &End) {
-        let before = entry.answers_at_fault.replace(self.answers);
-        entry.is_suspect |= before.is_some_and(|answers| answers < self.answers);
+        let before = entry.at_fault.replace((self.answers, self.faults + 1));
+        entry.is_suspect |= before
+            .is_some_and(|(answers, faults)| FAULTS_PER_ANSWER * (self.answers - answers) > self.faults + 1 - faults);
+        self.faults += 1;
         if !entry.is_suspect {
             self.health.on_fault(end.now);
         }
