@@ -11,13 +11,13 @@ use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::{Catalog, Terms};
 use crate::domain::{Money, Planned, RateLimits};
-use crate::journal::{Fsync, InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
+use crate::journal::{InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
 use crate::provider::anthropic::Anthropic;
 use crate::runner::input::InputPlan;
-use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, StreamMode, Window};
-use crate::source::{self, Input, InputFormat, Template};
+use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, Window};
+use crate::source::{self, Input, Template};
 use crate::transport::http::{Credential, HttpConfig};
 use crate::transport::{BaseUrl, parse_base_url};
 
@@ -45,13 +45,6 @@ pub fn input_plan(config: &Config) -> Result<InputPlan> {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
     };
-    let format = match config.source.format {
-        values::InputFormat::Auto => InputFormat::Auto,
-        values::InputFormat::Jsonl => InputFormat::Jsonl,
-        values::InputFormat::Csv => InputFormat::Csv,
-        values::InputFormat::Tsv => InputFormat::Tsv,
-        values::InputFormat::Lines => InputFormat::Lines,
-    };
     let input = |given: &InputArg| match given {
         InputArg::Path(path) => Input::File(path.clone()),
         InputArg::Stdin => Input::Stdin,
@@ -59,7 +52,7 @@ pub fn input_plan(config: &Config) -> Result<InputPlan> {
     let id_column = config.source.id_column.clone();
     Ok(InputPlan {
         inputs: config.inputs.iter().map(input).collect(),
-        options: source::Options { format, id_column, template, ..source::Options::default() },
+        options: source::Options { format: config.source.format, id_column, template, ..source::Options::default() },
         skip: config.source.skip,
         limit: config.source.limit,
     })
@@ -186,11 +179,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
         max_retries: config.max_retries,
         retry_for: config.retry_for,
         retry_ambiguous: config.retry_ambiguous,
-        stream: match config.stream {
-            values::StreamMode::Auto => StreamMode::Auto,
-            values::StreamMode::On => StreamMode::On,
-            values::StreamMode::Off => StreamMode::Off,
-        },
+        stream: config.stream,
         halt: match config.halt {
             values::HaltRule::FirstTen => HaltRule::AllAlike,
             values::HaltRule::Never => HaltRule::Never,
@@ -213,15 +202,6 @@ pub fn worst_cost(catalog: &Catalog, planned: &Planned) -> Money {
     let input = worst_input_tokens(&job.params, catalog.model(&job.model));
     let terms = Terms::of(&job.params);
     catalog.worst_cost_on(terms, &job.model, input, planned.max_tokens.into()).unwrap_or(Money::ZERO)
-}
-
-/// Returns how lines are synced.
-pub fn fsync(config: &Config) -> Fsync {
-    match config.fsync {
-        values::Fsync::Batch => Fsync::Batch,
-        values::Fsync::Always => Fsync::Always,
-        values::Fsync::Off => Fsync::Off,
-    }
 }
 
 /// Returns what the run is, as its folder keeps it.

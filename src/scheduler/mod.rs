@@ -380,11 +380,6 @@ impl Scheduler {
         (self.pools.iter().map(|state| state.pool.unseen()).collect(), self.config.budget.reserved())
     }
 
-    /// Returns the models that were not found.
-    pub fn parked_models(&self) -> impl Iterator<Item = &str> {
-        self.parked.iter().map(|model| &**model)
-    }
-
     /// Returns where things stand, for those who watch.
     pub fn status(&self, now: Instant) -> EventBody {
         let is_busy = |state: &&PoolState| !state.ready.is_empty() || self.pools.len() == 1 || self.in_flight > 0;
@@ -409,11 +404,6 @@ impl Scheduler {
         let mut shares: Vec<_> = self.bound_for.iter().map(share).filter(|(_, share)| *share > 0.0).collect();
         shares.sort_by(|(_, left), (_, right)| right.total_cmp(left));
         shares
-    }
-
-    /// Returns the limits in force of a pool, once it has had a row.
-    pub fn limits(&self, pool: &PoolId) -> Option<RateLimits> {
-        self.index.get(pool).map(|&at| self.pools[at].pool.limits())
     }
 
     fn next_step(&mut self, now: Instant) -> Step {

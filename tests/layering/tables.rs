@@ -100,7 +100,15 @@ pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/", "report/", "main.rs"]);
 
 /// What no text of the project holds: paths of some machine, vague names, notes to oneself. Any case, whole words.
-pub const NOT_IN_TEXT: &[&str] = &["/home/", "/root/", "/work/", "/users/", "helper", "fixme", "xxx"];
+pub const NOT_IN_TEXT: &[&str] = &[
+    concat!("/", "home/"),
+    concat!("/", "root/"),
+    concat!("/", "work/"),
+    concat!("/", "users/"),
+    "helper",
+    "fixme",
+    "xxx",
+];
 
 /// Texts beside the sources that are read with the rest.
 pub const TEXTS: &[&str] = &["README.md", "CHANGELOG.md", "Cargo.toml"];

@@ -13,45 +13,9 @@ use serde_json::value::RawValue;
 use crate::domain::{ErrorClass, Money, Tier};
 use crate::report::ProgressKind;
 
-/// How rows are found in an input: `--format`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InputFormat {
-    /// By name and content.
-    #[default]
-    Auto,
-    /// A JSON object a line.
-    Jsonl,
-    /// Comma-separated.
-    Csv,
-    /// Tab-separated.
-    Tsv,
-    /// A prompt a line.
-    Lines,
-}
-
-/// Whether answers are asked for as streams: `--stream`. What is written is the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamMode {
-    /// Where it is of use.
-    #[default]
-    Auto,
-    /// Always.
-    On,
-    /// Never.
-    Off,
-}
-
-/// When results are forced to disk: `--fsync`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fsync {
-    /// Together, at least once a second.
-    #[default]
-    Batch,
-    /// Each by itself.
-    Always,
-    /// When the system likes to.
-    Off,
-}
+pub use crate::journal::Fsync;
+pub use crate::scheduler::StreamMode;
+pub use crate::source::InputFormat;
 
 /// The share of the limits that is left unused: `--headroom`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -314,7 +314,6 @@ impl Batch<'_> {
         clock: RunClock,
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Result<(Journal, Recovered)> {
-        let fsync = parts::fsync(&self.config);
         let options = JournalOptions {
             disk: Arc::new(RealDisk),
             paths: self.paths.clone(),
@@ -326,7 +325,7 @@ impl Batch<'_> {
             price_date: Some(catalog.price_date().into()),
             manifest: parts::manifest(&self.config, dialect, origin),
             start: self.start,
-            fsync,
+            fsync: self.config.fsync,
             threading: Threading::Thread,
             stdout: self.paths.results.is_none().then(|| Box::new(std::io::stdout()) as Box<dyn Write + Send>),
         };
