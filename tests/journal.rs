@@ -197,6 +197,38 @@ fn a_row_that_was_answered_is_done_and_a_changed_one_is_told() {
 }
 
 #[test]
+fn a_long_file_of_results_recovers_as_a_short_one_does() {
+    // Several megabytes, so that it is read in pieces, on several threads where there are some.
+    let rows = 6_000;
+    let disk = MemDisk::new();
+    let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
+    for id in 0..rows {
+        journal.append_outcome(&answered(id), None, id + 1).expect("the disk works");
+    }
+    let mut again = answered(2);
+    again.job.key = key(rows);
+    journal.append_outcome(&again, None, rows + 1).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+    let whole = disk.content(RESULTS).expect("it is there");
+    disk.put(RESULTS, &[&whole[..], &whole[..200]].concat());
+
+    let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
+
+    assert!(whole.len() > 3 << 20, "{}", whole.len());
+    assert_eq!(disk.content(RESULTS).as_deref(), Some(&whole[..]));
+    assert!(
+        recovered.notes.len() == 1 && recovered.notes[0].starts_with("cut a torn line of 200"),
+        "{:?}",
+        recovered.notes
+    );
+    assert_eq!((recovered.totals.ok, recovered.done.len() as u64), (rows + 1, rows));
+    assert_eq!(recovered.totals.usage.output_tokens, (rows + 1) * 7);
+    let open_rows = (0..rows).filter(|&id| recovered.done.state(&job(id)) != RowState::Done);
+    assert_eq!(open_rows.collect::<Vec<_>>(), [2], "its latest answer is to another request");
+    assert_eq!(recovered.done.state(&again.job), RowState::Done);
+}
+
+#[test]
 fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);

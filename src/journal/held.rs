@@ -1,12 +1,16 @@
 //! Lines on their way to the writer, handed over in one piece for each turn of the run's loop.
 //!
 //! A line by itself costs a lock and may wake the writer's thread; hundreds come in one turn. Lines are held only when
-//! [`Held::hold`] was asked for, and no longer than to the next [`Held::flush`], which the loop calls before it waits
-//! for anything. A line of the other file flushes what is held, so that numbers stay in order.
+//! [`Held::hold`] was asked for, no more than a megabyte, and no longer than to the next [`Held::flush`], which the loop
+//! calls before it waits for anything. A line of the other file flushes what is held, so that numbers stay in order.
 
 use super::disk::DiskFailure;
 use super::writer::Writer;
 use crate::sink::Log;
+
+/// Most bytes that are held: enough that handing them over costs nothing beside writing them. A turn of huge answers would
+/// else hold all of them twice.
+const MOST_BYTES: usize = 1 << 20;
 
 /// A writer with lines in front of it.
 pub(super) struct Held {
@@ -39,7 +43,7 @@ impl Held {
         self.log = log;
         self.up_to = seq;
         self.lines.extend_from_slice(line);
-        let own = if self.holds { Ok(()) } else { self.flush() };
+        let own = if self.holds && self.lines.len() < MOST_BYTES { Ok(()) } else { self.flush() };
         earlier.and(own)
     }
 
@@ -52,6 +56,7 @@ impl Held {
         let done = writer.append(self.log, &self.lines, self.up_to);
         // Lines that the writer refuses are lost to it either way: it has failed for good.
         self.lines.clear();
+        self.lines.shrink_to(MOST_BYTES);
         done
     }
 
@@ -104,6 +109,23 @@ mod tests {
         assert_eq!(commits.try_iter().last(), Some(4));
         assert_eq!(disk.content("results").as_deref(), Some(&b"1\n2\n4\n"[..]));
         assert_eq!(disk.content("errors").as_deref(), Some(&b"3\n"[..]));
+    }
+
+    #[test]
+    fn no_more_than_a_megabyte_is_held() {
+        let disk = MemDisk::new();
+        let (mut held, _commits) = started(&disk, Fsync::Batch);
+        held.hold();
+
+        let long = vec![b'x'; 300 << 10];
+        let held_bytes: Vec<usize> = (1..=5)
+            .map(|seq| {
+                held.append(Log::Results, &long, seq).expect("the disk works");
+                held.lines.len() >> 10
+            })
+            .collect();
+
+        assert_eq!(held_bytes, [300, 600, 900, 0, 300]);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The threaded writer: one thread hands lines to the system as they come, another syncs what was handed over.
 //!
 //! A line that the system has survives the death of the process, so what a death can lose is bounded by what was in
-//! flight, however slow the disk syncs; a loss of power can lose one group, as the writer says.
+//! flight and what waits to be written at that moment, however slow the disk syncs; a loss of power can lose one group,
+//! as the writer says. Lines wait to be written while the first thread is kept from running, by others or by a disk that
+//! takes no more; nothing else is sent while that is 8 MB. Each such row is marked, so the next run counts it.
 //!
 //! Owns both threads and the queue between them. After a failed write or sync the queue takes nothing more; what was
 //! handed over before a failed write is still synced and reported, then the failure is reported, once.

@@ -39,6 +39,7 @@ pub fn at_every_call(every: usize) -> Struck {
         for error in errors_of(point) {
             let step = if begun.elapsed() < MOST { every } else { every.max(4) };
             let struck = (1..).step_by(step).take_while(|&nth| is_struck(point, error, nth)).count() as u64;
+            assert!(struck > 0, "no {error} at {point:?}: nothing was tried there");
             all.faults += struck;
             all.kinds += 1;
             all.thinned += u64::from(step > 1);
@@ -48,28 +49,31 @@ pub fn at_every_call(every: usize) -> Struck {
     all
 }
 
-/// Makes one call fail and lets the run go on afterwards; `false` when it ended before that call.
+/// Makes one call of a run fail, or one of the `resume` behind it when the run has fewer, and lets all be ended
+/// afterwards; `false` when neither has so many.
 fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(STRUCK_ROWS));
     let what = format!("{error} at {point:?} {nth}");
-    let log = place.path("strace.log");
-    let mut strace = meddled(&place.run(&api), &place, point, &format!("error={error}"), nth);
-    // The log tells whether the fault struck: not every one ends a run.
-    strace.args(["--"]);
-    let run = Outcome::of(logged(strace, &log));
-    let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
-    if is_struck {
-        assert!(matches!(run.code, Some(0 | 3 | 7)), "{what}: {run:?}");
-        assert_finishes(&api, &place, STRUCK_ROWS, &what);
+    for command in [place.run(&api), place.resume(&api)] {
+        let log = place.path("strace.log");
+        let strace = meddled(&command, &place, point, &format!("error={error}"), nth);
+        // The log tells whether the fault struck: not every one ends a run.
+        let outcome = Outcome::of(logged(strace, &log));
+        let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
+        assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");
+        assert!(is_struck || outcome.code != Some(7), "{what}: {outcome:?}");
+        if is_struck {
+            assert_finishes(&api, &place, STRUCK_ROWS, &what);
+            return true;
+        }
     }
-    is_struck
+    false
 }
 
 /// Lets strace write its log there instead of nowhere.
 fn logged(strace: Command, log: &std::path::Path) -> Command {
     let mut command = Command::new(strace.get_program());
-    let args = strace.get_args().filter(|arg| *arg != "--");
-    command.args(args.map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
+    command.args(strace.get_args().map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
     command.env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
     if let Some(folder) = strace.get_current_dir() {
         command.current_dir(folder);

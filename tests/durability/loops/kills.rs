@@ -207,11 +207,16 @@ pub const POINTS: &[Point] = &[
 ];
 
 /// Wraps a command so that the `nth` of the calls on the file is meddled with as `how` says.
+///
+/// The file goes by two names: calls on an open file are matched by its whole path, those that name it by what they say.
 pub fn meddled(command: &Command, place: &Place, point: Point, how: &str, nth: u64) -> Command {
     let file = place.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={}", point.calls), "-P", &file]);
+    if !point.file.is_empty() {
+        strace.args(["-P", point.file]);
+    }
     strace.args(["-e", &format!("inject={}:{how}:when={nth}", point.calls)]);
     strace.arg(command.get_program()).args(command.get_args());
     if let Some(folder) = command.get_current_dir() {
@@ -228,6 +233,7 @@ pub fn at_every_change(every: u64) -> Deaths {
     let (expected, _) = undisturbed();
     let mut all = Deaths::default();
     for &point in POINTS {
+        let before = all.kills;
         for nth in (1..).step_by(every as usize) {
             let mut patient = Patient::new();
             let what = format!("killed at {point:?} {nth}");
@@ -249,6 +255,8 @@ pub fn at_every_change(every: u64) -> Deaths {
             }
             all.add(patient.judge(&expected, &what));
         }
+        eprintln!("kills: {} at {} on {:?}", all.kills - before, point.calls, point.file);
+        assert!(all.kills > before, "no kill at {point:?}: nothing was tried there");
     }
     all
 }
