@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::kills::{POINTS, Point, has_strace, meddled};
+use super::kills::{FAULTS, POINTS, Point, has_strace, meddled};
 use super::program::{Api, Outcome, Place, ROWS};
 use super::{Seen, Size};
-
-const FAULTS: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
 /// Rows of the runs whose every call is made to fail: each file has a third of the calls that it has at [`ROWS`].
 const STRUCK_ROWS: usize = 60;
@@ -49,12 +47,12 @@ pub fn at_every_call(every: usize) -> Struck {
     all
 }
 
-/// Makes one call of a run fail, or one of the `resume` behind it when the run has fewer, and lets all be ended
-/// afterwards; `false` when neither has so many.
+/// Makes one call of a run fail, or one of the `resume`s behind it when the run has fewer, and lets all be ended
+/// afterwards; `false` when none has so many.
 fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(STRUCK_ROWS));
     let what = format!("{error} at {point:?} {nth}");
-    for command in [place.run(&api), place.resume(&api)] {
+    for command in place.whole_way(&api) {
         let log = place.path("strace.log");
         let strace = meddled(&command, &place, point, &format!("error={error}"), nth);
         // The log tells whether the fault struck: not every one ends a run.

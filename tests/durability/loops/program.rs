@@ -134,6 +134,12 @@ impl Place {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
+    /// A run, and what it takes to answer what failed: first the rows of one class, so that others stay in the log.
+    pub fn whole_way(&self, api: &Api) -> [Command; 3] {
+        let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
+        [self.run(api), self.command(api, &of_class), self.resume(api)]
+    }
+
     /// The program with these arguments, quiet, against `api`.
     pub fn command(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.loud(api, args);
