@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Cost, Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
+use claude_batch::domain::{Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Fed, Parts, drive};
@@ -145,11 +145,10 @@ fn reading_order(scenario: &Scenario, kinds: &[usize]) -> Vec<usize> {
     }
     let mut sizes = Sizes::default();
     for &kind in kinds {
-        let kind = &scenario.load.kinds[kind];
-        let input_tokens = (kind.words + kind.cached_words + 5) as u32;
-        sizes.add(Cost { requests: 1, input_tokens, output_tokens: kind.max_tokens });
+        let planned = planned(0, &scenario.load.model, &scenario.load.kinds[kind], 1.0);
+        sizes.add(&planned.pool, planned.cost);
     }
-    sizes.advise(scenario.preset()).rows(rows).map(|row| row as usize).collect()
+    sizes.advise(&|_| scenario.preset()).0.rows(rows).map(|row| row as usize).collect()
 }
 
 fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {

@@ -16,7 +16,7 @@ use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
 use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
-use crate::runner::input::{Earlier, Survey, feed};
+use crate::runner::input::{Earlier, Survey, feed_from};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive, signals};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpTransport};
@@ -126,8 +126,9 @@ impl Batch<'_> {
         if let Some(survey) = looked {
             planner = planner.with_repeats(Repeats::clone(&survey.repeats));
         }
+        let places = looked.and_then(|survey| self.places(survey, catalog));
         let plan = self.plan.clone();
-        let reader = move || feed(&plan, &mut planner, &earlier, &rows_in);
+        let reader = move || feed_from(places.as_ref(), &plan, &mut planner, &earlier, &rows_in);
         std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
         Ok(rows)
     }
