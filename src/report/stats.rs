@@ -171,7 +171,8 @@ impl Stats {
             EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
-            | EventBody::Warned(_) => {}
+            | EventBody::Warned(_)
+            | EventBody::Noted(_) => {}
         }
     }
 

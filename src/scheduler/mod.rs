@@ -35,6 +35,7 @@ use std::time::Duration;
 
 pub use budget::Budget;
 pub use halt::HaltRule;
+pub use steer::Steering;
 pub use window::Window;
 
 use crate::clock::Instant;
@@ -482,7 +483,8 @@ impl Scheduler {
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         let Some(entry) = state.ready.front() else { return Err((Instant::NEVER, Reason::Input)) };
-        let money = (self.config.worst_cost)(&entry.planned);
+        let is_bounded = self.config.budget.max_cost.is_some();
+        let money = if is_bounded { (self.config.worst_cost)(&entry.planned) } else { Money::ZERO };
         let cost = state.prediction.cost(&entry.planned);
         let reservation = match state.pool.reserve(cost, now) {
             Admission::Granted(reservation) => reservation,

@@ -39,7 +39,7 @@ pub(super) struct Ready {
 }
 
 impl Batch<'_> {
-    pub(super) fn start_run(self, ready: Ready) -> Result<Exit> {
+    pub(super) fn start_run(mut self, ready: Ready) -> Result<Exit> {
         let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let simulator = self.simulator(&catalog, clock)?;
@@ -68,10 +68,11 @@ impl Batch<'_> {
         let already_done = looked.as_ref().map_or(0, |survey| survey.done + survey.failed_before);
         let body = EventBody::Started { total, already_done };
         report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
+        let reread = self.reread_settings(&catalog, looked.as_ref(), if simulator.is_some() { 2 } else { 1 });
         let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
         let prices = catalog.clone();
         let (finish, ledger, mut report) = runtime.block_on(async {
-            let interrupts = signals::listen()?;
+            let interrupts = signals::listen(Some(reread))?;
             anyhow::Ok(
                 drive(Parts {
                     transport: Arc::new(transport),

@@ -5,6 +5,7 @@
 
 mod announce;
 mod launch;
+mod steer;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,9 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let rerun = format!("claude-batch {}", args_as_typed());
     let plan = parts::input_plan(&config)?;
-    Batch { config, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
+    let again = (args.clone(), world.clone());
+    let reread = Box::new(move || Config::of_run(&again.0, &again.1));
+    Batch { config, reread, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
 }
 
 /// Runs failed rows again.
@@ -82,12 +85,14 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
         Some(folder) => recorded_settings(&folder)?,
         None => Default::default(),
     };
-    let config = Config::of_resume(args, settings, world)?;
+    let config = Config::of_resume(args, settings.clone(), world)?;
+    let again = (args.clone(), world.clone());
+    let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
     let rerun = format!("claude-batch {}", args_as_typed());
     let only = args.only.clone();
-    Batch { config, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
+    Batch { config, reread, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
 }
 
 /// Returns the command line after the program's name, quoted where a shell needs it.
@@ -102,6 +107,8 @@ fn args_as_typed() -> String {
 /// A run that is about to begin.
 struct Batch<'a> {
     config: Config,
+    /// Makes the settings again from what was typed, the environment as it was, and files as they are.
+    reread: Box<dyn Fn() -> Result<Config> + Send>,
     world: &'a World,
     name: String,
     paths: RunPaths,
