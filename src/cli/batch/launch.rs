@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use tokio::sync::mpsc;
 
+use super::super::args::values::Concurrency;
 use super::super::exit::{Exit, explain};
 use super::super::parts;
 use super::Batch;
@@ -216,6 +217,10 @@ impl Batch<'_> {
             maybe_paid_earlier: recovered.totals.maybe_paid.saturating_sub(recovered.dead_in_flight),
             maybe_paid_at_end: finish.aborted,
             failed_before: looked.map_or(0, |survey| survey.failed_before),
+            concurrency: match self.config.concurrency {
+                Concurrency::Auto => None,
+                Concurrency::Fixed(most) => Some(most.get()),
+            },
             is_simulated: self.config.simulate,
         }
     }
