@@ -6,6 +6,7 @@
 //! concern every row, repeated labels and changed rows are found before the first request, the total is known, and so is
 //! whether reading from several places gains time ([`Layout`]). A pipe is read once.
 
+mod ahead;
 mod feed;
 mod places;
 mod reading;

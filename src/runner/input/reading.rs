@@ -64,6 +64,12 @@ impl Reading {
         }
     }
 
+    /// Returns the input and the byte it stands at, within an input.
+    pub(super) fn place(&mut self) -> Option<(usize, u64)> {
+        let position = self.reader.as_mut()?.position()?;
+        Some((self.input, position.byte_offset))
+    }
+
     /// Reads on.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {

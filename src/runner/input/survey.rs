@@ -8,7 +8,8 @@ use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
 
-use super::reading::{Mark, Reading};
+use super::ahead::read_ahead;
+use super::reading::{Mark, Read, Reading};
 use super::walk::{Walk, Walked};
 use super::{Earlier, InputPlan, Layout};
 
@@ -61,10 +62,22 @@ pub struct ModelSum {
 /// # Errors
 /// The first [`SourceError`].
 pub fn survey(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, shown: usize) -> Result<Survey, SourceError> {
+    std::thread::scope(|scope| {
+        let mut walk = Walk::new(read_ahead(plan, scope), plan.skip);
+        look(plan, &mut walk, planner, earlier, shown)
+    })
+}
+
+fn look<R: Iterator<Item = Result<Read, SourceError>>>(
+    plan: &InputPlan,
+    walk: &mut Walk<R>,
+    planner: &mut Planner,
+    earlier: &Earlier,
+    shown: usize,
+) -> Result<Survey, SourceError> {
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    let mut walk = Walk::new(Reading::whole(plan), plan.skip);
     while let Some(walked) = walk.next(planner, earlier)? {
         match walked {
             Walked::Done(job) => {
