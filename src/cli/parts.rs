@@ -93,11 +93,10 @@ pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
 
 /// Returns where requests go, checked.
 pub fn base_url(config: &Config) -> Result<BaseUrl> {
-    let (url, from) = match &config.base_url {
-        Some(base) => (base.url.as_str(), base.source.name()),
-        None => (API, "the API's address"),
-    };
-    parse_base_url(url, config.allow_http).context(from)
+    match &config.base_url {
+        Some(base) => Ok(base.url.clone()),
+        None => parse_base_url(API, false).context("the API's address"),
+    }
 }
 
 /// Returns the key and what should be said about it.
