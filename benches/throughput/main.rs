@@ -8,6 +8,7 @@ mod client;
 mod files;
 mod in_process;
 mod measure;
+mod recover;
 mod server;
 
 use std::io;
@@ -32,9 +33,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-batch");
 
 type Part = fn(&Path) -> io::Result<()>;
 
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("version", version),
     ("read", read),
+    ("recover", recover_results),
     ("loop", zero_latency),
     ("cpu", at_latency),
     ("simulator", simulator),
@@ -89,6 +91,7 @@ fn child(part: &[&str]) -> io::Result<()> {
             println!("{seen} {}", rates.iter().map(|rate| format!("{rate:.0} ")).collect::<String>());
             return Ok(());
         }
+        ["recover", folder] => recover::recover(Path::new(folder))?,
         ["read", input] => read_only(Path::new(input))?,
         ["plan", input] => read_and_plan(Path::new(input))?,
         ["survey", input] => read_and_survey(Path::new(input))?,
@@ -286,6 +289,31 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
         seen.cpu_secs,
         seen.peak_kb as f64 / 1024.0
     );
+    Ok(())
+}
+
+/// What a second run reads of the first one's results, before anything else.
+fn recover_results(folder: &Path) -> io::Result<()> {
+    const ROWS: u64 = 1_000_000;
+    for chars in [40, 1_200] {
+        let out = fresh(folder, "recover")?;
+        let results = out.join("out.jsonl");
+        recover::write_results(&results, ROWS, chars)?;
+        let bytes = std::fs::metadata(&results)?.len() as f64;
+        let mut seen = Vec::new();
+        for _ in 0..TIMES {
+            seen.push(in_child(&["child", "recover", text(&out)], Stdio::null())?.0);
+        }
+        let secs = of(&seen, |seen| seen.secs);
+        println!(
+            "recover: {ROWS} result lines of {:.0} bytes: {:.0} MB/s, CPU s per million {:.2}, peak {:.0} MB",
+            bytes / ROWS as f64,
+            bytes / 1e6 / secs,
+            of(&seen, Seen::cpu_per_thousand) * 1000.0,
+            of(&seen, |seen| seen.peak_kb as f64 / 1024.0)
+        );
+        std::fs::remove_dir_all(&out)?;
+    }
     Ok(())
 }
 

@@ -39,12 +39,11 @@ impl JobKey {
     /// Reads the shown form back; `None` when it is not one (another version of the key, a damaged line).
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("k1:")?;
-        if hex.len() != 32 || !hex.is_ascii() {
-            return None;
-        }
+        let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;
+        let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
         let mut bytes = [0; 16];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (value(pair[0])? << 4) | value(pair[1])?;
         }
         Some(Self(bytes))
     }

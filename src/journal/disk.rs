@@ -30,6 +30,9 @@ pub enum FileKind {
     Symlink,
     /// A FIFO, device or socket.
     Special,
+    /// A file or folder that another user may have put there: it lies where everybody may write, and belongs to somebody
+    /// else or, if a file, has a second name.
+    Planted,
 }
 
 /// Answer to an attempt to lock a file.
@@ -191,6 +194,7 @@ impl Disk for RealDisk {
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>> {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_symlink() => Ok(Some(FileKind::Symlink)),
+            Ok(metadata) if is_planted(path, &metadata) => Ok(Some(FileKind::Planted)),
             Ok(metadata) if metadata.is_dir() => Ok(Some(FileKind::Folder)),
             Ok(metadata) if metadata.is_file() => Ok(Some(FileKind::File)),
             Ok(_) => Ok(Some(FileKind::Special)),
@@ -254,6 +258,28 @@ impl Disk for RealDisk {
     fn sync_folder(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Returns whether somebody else may have put a file or folder there, in a folder such as `/tmp`.
+///
+/// In a folder of one's own, files of others and second names are nobody's trap.
+#[cfg(unix)]
+fn is_planted(path: &Path, metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    const STICKY_FOR_ALL: u32 = 0o1002;
+    let is_anothers = metadata.uid() != rustix::process::geteuid().as_raw();
+    let has_second_name = metadata.is_file() && metadata.nlink() > 1;
+    let is_shared = || {
+        let folder = fs::metadata(folder_of(path));
+        folder.is_ok_and(|folder| folder.permissions().mode() & STICKY_FOR_ALL == STICKY_FOR_ALL)
+    };
+    (metadata.is_file() || metadata.is_dir()) && (is_anothers || has_second_name) && is_shared()
+}
+
+#[cfg(not(unix))]
+fn is_planted(_path: &Path, _metadata: &fs::Metadata) -> bool {
+    false
 }
 
 #[cfg(unix)]
@@ -358,6 +384,32 @@ mod tests {
         assert_eq!(mode(&folder.path().join("run")), 0o700);
         assert!(RealDisk.open(&link, OpenMode::Edit).is_err());
         assert_eq!(RealDisk.kind(&link).expect("it can be asked"), Some(FileKind::Symlink));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_another_may_have_put_into_a_shared_folder_is_told_apart() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let at = |name: &str| folder.path().join(name);
+        let kind = |name: &str| RealDisk.kind(&at(name)).expect("it can be asked");
+        fs::write(at("own"), "").expect("it can be written");
+        fs::write(at("linked"), "").expect("it can be written");
+        fs::hard_link(at("linked"), at("second name")).expect("it can be linked");
+        fs::write(at("given"), "").expect("it can be written");
+        fs::create_dir(at("given.run")).expect("it can be made");
+        // Only root can give things away.
+        let is_given =
+            ["given", "given.run"].iter().all(|name| std::os::unix::fs::chown(at(name), Some(54321), None).is_ok());
+
+        let in_own_folder = [kind("linked"), kind("given"), kind("given.run")];
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("the folder is ours");
+
+        assert_eq!(in_own_folder, [FileKind::File, FileKind::File, FileKind::Folder].map(Some));
+        assert_eq!((kind("own"), kind("linked")), (Some(FileKind::File), Some(FileKind::Planted)));
+        if is_given {
+            assert_eq!((kind("given"), kind("given.run")), (Some(FileKind::Planted), Some(FileKind::Planted)));
+        }
     }
 
     #[test]

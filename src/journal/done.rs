@@ -1,10 +1,14 @@
 //! The done-set: which rows have an answer, which have failed, in 16 bytes for each answered row.
 //!
 //! A row's latest line counts: when a changed row was run again, only its latest answer is its answer.
+//!
+//! The rows lie in parts, told apart by the first bits of their labels, which are hashes. Each part grows and is sorted
+//! by itself, so that neither takes the memory of the whole set twice for a moment, and the parts are sorted side by side.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::blocks::threads;
 use super::row::{KeyPart, RowId};
 use crate::domain::{ErrorClass, Identity, Job};
 
@@ -24,27 +28,96 @@ pub enum RowState {
     },
 }
 
+/// Parts of the set.
+const PARTS: usize = 256;
+/// Rows from which on a second thread is worth its start.
+const ROWS_FOR_THREADS: usize = 50_000;
+
+/// Answered rows on their way into a set.
+pub(super) struct Answered {
+    parts: Vec<Vec<RowId>>,
+    /// How many rows are expected in the end.
+    expected: u64,
+}
+
+impl Default for Answered {
+    fn default() -> Self {
+        Self { parts: (0..PARTS).map(|_| Vec::new()).collect(), expected: 0 }
+    }
+}
+
+impl Answered {
+    /// Tells how many rows there will be in the end, as far as one can know: memory is asked for by that, not by
+    /// doubling.
+    pub(super) fn expect(&mut self, rows: u64) {
+        self.expected = rows;
+    }
+
+    /// Adds a row, in the order of lines.
+    pub(super) fn push(&mut self, row: RowId) {
+        let part = &mut self.parts[part_of(row.label)];
+        if part.len() == part.capacity() {
+            // Hashes lie evenly: few parts hold a fiftieth more than their share.
+            let share = usize::try_from(self.expected).unwrap_or(usize::MAX) / PARTS;
+            let wanted = (share + share / 50 + 8).max(part.len() + part.len() / 16 + 8);
+            part.reserve_exact(wanted - part.len());
+        }
+        part.push(row);
+    }
+
+    /// Sorts the rows; of several with one label, the last that was added stays.
+    fn sorted(mut self) -> Vec<Vec<RowId>> {
+        let rows: usize = self.parts.iter().map(Vec::len).sum();
+        let parts = Mutex::new(self.parts.iter_mut());
+        let work = || {
+            while let Some(part) = { parts.lock().unwrap_or_else(PoisonError::into_inner).next() } {
+                sort(part);
+            }
+        };
+        let others = if rows < ROWS_FOR_THREADS { 0 } else { threads() - 1 };
+        std::thread::scope(|scope| {
+            for _ in 0..others {
+                // Where no thread can be started, this one does all the work.
+                let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        self.parts
+    }
+}
+
+fn part_of(label: u64) -> usize {
+    (label >> (64 - PARTS.trailing_zeros())) as usize
+}
+
+fn sort(part: &mut Vec<RowId>) {
+    // Stable, so that of equal labels the last stays behind.
+    part.sort_by_key(|row| row.label);
+    part.dedup_by(|later, kept| {
+        let is_same = later.label == kept.label;
+        if is_same {
+            *kept = *later;
+        }
+        is_same
+    });
+    part.shrink_to_fit();
+}
+
 /// Rows of earlier runs.
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
-    /// Sorted by label, one for each. Shared, since ten million are 160 MB.
-    answered: Arc<Vec<RowId>>,
+    /// Sorted by label, one for each, in parts; no parts when there are none. Shared, since ten million are 160 MB.
+    answered: Arc<[Vec<RowId>]>,
+    len: usize,
     failed: Arc<HashMap<u64, (u64, ErrorClass)>>,
 }
 
 impl DoneSet {
-    /// Makes the set from answered rows in the order of their lines, and the failures that still count.
-    pub(super) fn new(mut answered: Vec<RowId>, failed: HashMap<u64, (u64, ErrorClass)>) -> Self {
-        answered.sort_by_key(|row| row.label);
-        answered.dedup_by(|later, kept| {
-            let is_same = later.label == kept.label;
-            if is_same {
-                *kept = *later;
-            }
-            is_same
-        });
-        answered.shrink_to_fit();
-        Self { answered: Arc::new(answered), failed: Arc::new(failed) }
+    /// Makes the set from answered rows and the failures that still count.
+    pub(super) fn new(answered: Answered, failed: HashMap<u64, (u64, ErrorClass)>) -> Self {
+        let parts = answered.sorted();
+        let len = parts.iter().map(Vec::len).sum();
+        Self { answered: parts.into(), len, failed: Arc::new(failed) }
     }
 
     /// Returns what is known of a job's row.
@@ -71,7 +144,7 @@ impl DoneSet {
     /// twenty times among ten million rows. A guess that is off costs time and nothing else.
     fn find(&self, label: u64) -> Option<RowId> {
         const GUESSES: usize = 3;
-        let mut piece = &self.answered[..];
+        let mut piece = &self.answered.get(part_of(label))?[..];
         for _ in 0..GUESSES {
             let (first, last) = (piece.first()?.label, piece.last()?.label);
             if !(first..=last).contains(&label) {
@@ -91,12 +164,12 @@ impl DoneSet {
 
     /// Returns how many rows have an answer.
     pub fn len(&self) -> usize {
-        self.answered.len()
+        self.len
     }
 
     /// Returns whether no row has an answer.
     pub fn is_empty(&self) -> bool {
-        self.answered.is_empty()
+        self.len == 0
     }
 }
 
@@ -110,13 +183,44 @@ mod tests {
         let crowded = (0..3_000_u64).chain([u64::MAX - 1, u64::MAX]);
         let squares = (0..3_000_u64).map(|n| n.pow(5));
         for labels in [even.collect(), crowded.collect(), squares.collect(), vec![], vec![7]] as [Vec<u64>; 5] {
-            let rows = labels.iter().map(|&label| RowId { label, key: label / 3 }).collect();
+            let rows = labels.iter().map(|&label| RowId { label, key: label / 3 });
 
-            let set = DoneSet::new(rows, HashMap::new());
+            let set = DoneSet::new(answered(rows, 0), HashMap::new());
 
             assert!(labels.iter().all(|&label| set.find(label) == Some(RowId { label, key: label / 3 })));
             let missing = labels.iter().map(|label| label.wrapping_add(1)).filter(|next| !labels.contains(next));
             assert!(missing.into_iter().all(|label| set.find(label).is_none()));
         }
+    }
+
+    #[test]
+    fn of_equal_labels_the_last_stays_and_the_others_are_gone() {
+        let rows: u64 = 3 * ROWS_FOR_THREADS as u64;
+        let label = |row: u64| (row % (rows / 3)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+
+        let set =
+            DoneSet::new(answered((0..rows).map(|row| RowId { label: label(row), key: row }), rows), HashMap::new());
+
+        assert_eq!(set.len() as u64, rows / 3);
+        assert!((2 * rows / 3..rows).all(|row| set.find(label(row)) == Some(RowId { label: label(row), key: row })));
+    }
+
+    #[test]
+    fn a_set_takes_hardly_more_than_16_bytes_a_row() {
+        let rows = 1_000_000;
+        let mut answered = Answered::default();
+        answered.expect(rows);
+
+        (0..rows).for_each(|n| answered.push(RowId { label: n.wrapping_mul(0x9e37_79b9_7f4a_7c15), key: n }));
+
+        let reserved: usize = answered.parts.iter().map(Vec::capacity).sum();
+        assert!((reserved as u64) < rows + rows / 20, "{reserved}");
+    }
+
+    fn answered(rows: impl Iterator<Item = RowId>, expected: u64) -> Answered {
+        let mut answered = Answered::default();
+        answered.expect(expected);
+        rows.for_each(|row| answered.push(row));
+        answered
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::JournalError;
 use super::disk::{Disk, DiskFailure, OpenMode};
-use super::record::{Parsed, parse_error};
-use super::recover;
+use super::lines::Line;
+use super::record::{ErrorRecord, parse_error};
+use super::scan;
 use crate::domain::ErrorClass;
 
 /// What an error log holds. Entries count as written: those voided by a result since are among them.
@@ -30,9 +31,9 @@ pub fn read_error_log(path: &Path, disk: &dyn Disk) -> Result<ErrorLog, JournalE
     let mut log = ErrorLog::default();
     let mut results: Option<Option<String>> = None;
     let mut other = None;
-    // A torn end is no reason to refuse; it is cut when the journal is opened.
-    recover::scan(&*file, path, true, |line| match parse_error(line.bytes) {
-        Parsed::Record(record) => {
+    let read = |line: &Line<'_>, noted: &mut Vec<_>| parse_error(line.bytes).handed_to(|record| noted.push(record));
+    let take = |noted: Vec<ErrorRecord>| {
+        for record in noted {
             match record.is_row {
                 true => *log.rows.entry(record.class).or_default() += 1,
                 false => log.broken += 1,
@@ -41,11 +42,10 @@ pub fn read_error_log(path: &Path, disk: &dyn Disk) -> Result<ErrorLog, JournalE
             if *first != record.results {
                 other = other.take().or(record.results);
             }
-            Parsed::Record(())
         }
-        Parsed::Newer(version) => Parsed::Newer(version),
-        Parsed::NotOurs => Parsed::NotOurs,
-    })?;
+    };
+    // A torn end is no reason to refuse; it is cut when the journal is opened.
+    scan::scan(&*file, path, true, read, take)?;
     if let Some(other) = other {
         return Err(JournalError::OtherResults { path: path.to_owned(), results: other });
     }

@@ -20,6 +20,7 @@
 //! Rejected: a database (a results file that any tool reads is worth more than its indexes, and is faster to write);
 //! one file for results and errors (people want to look at either); syncing slots (a sync for each request).
 
+mod blocks;
 mod compact;
 mod disk;
 mod done;
@@ -34,11 +35,14 @@ mod mem_disk;
 mod open;
 mod paths;
 mod pipeline;
+mod plain;
 mod reading;
 mod record;
 mod recover;
 mod replace;
 mod row;
+mod scan;
+mod skip;
 mod unresolved;
 mod writer;
 

@@ -11,9 +11,10 @@ use super::held::Held;
 use super::inflight::{self, DeadRun, Inflight};
 use super::manifest::{self, Carried, FORMAT_VERSION, Manifest};
 use super::paths::with_suffix;
-use super::reading::{Pass, Totals, kind_of};
+use super::reading::{Pass, Totals};
 use super::record::{Account, parse_error, parse_result};
-use super::recover::{self, Scan};
+use super::recover;
+use super::scan::Scan;
 use super::unresolved::Unresolved;
 use super::writer::{Fsync, OnCommit, Target, Targets, Threading, Writer};
 use super::{Journal, JournalError, RunPaths, compact, lock};
@@ -146,10 +147,12 @@ impl Opening<'_> {
         if let Some(results) = &self.paths.results
             && let Some(file) = self.existing(results)?
         {
-            recover::check_beginning(&*file, results, is_known, |line| kind_of(&parse_result(line.bytes)))?;
+            recover::check_beginning(&*file, results, is_known, |line| parse_result(line.bytes).handed_to(drop))?;
         }
         if let Some(file) = self.existing(&self.paths.errors)? {
-            recover::check_beginning(&*file, &self.paths.errors, is_known, |line| kind_of(&parse_error(line.bytes)))?;
+            recover::check_beginning(&*file, &self.paths.errors, is_known, |line| {
+                parse_error(line.bytes).handed_to(drop)
+            })?;
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, DiskFailure, FileKind, folder_of};
 use super::{JournalError, Start};
 
+/// What somebody else may have put in our way.
+const PLANTED: &str = "in a folder where everybody may write, and another user may have put it there";
+
 /// What names are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PathRequest<'a> {
@@ -114,13 +117,15 @@ impl RunPaths {
             }
             check_place(output, disk)?;
         }
-        if let Some(folder) = self.folder()
-            && !matches!(
-                disk.kind(&folder).map_err(DiskFailure::of("look at", &folder))?,
-                None | Some(FileKind::Folder)
-            )
-        {
-            return Err(JournalError::NotAFile { path: folder, what: "not the folder of a run" });
+        if let Some(folder) = self.folder() {
+            let what = match disk.kind(&folder).map_err(DiskFailure::of("look at", &folder))? {
+                None | Some(FileKind::Folder) => None,
+                Some(FileKind::Planted) => Some(PLANTED),
+                Some(FileKind::File | FileKind::Symlink | FileKind::Special) => Some("not the folder of a run"),
+            };
+            if let Some(what) = what {
+                return Err(JournalError::NotAFile { path: folder, what });
+            }
         }
         if let Some(results) = &self.results
             && (*results == self.errors || disk.is_same_file(results, &self.errors))
@@ -145,6 +150,7 @@ fn check_place(output: &Path, disk: &dyn Disk) -> Result<(), JournalError> {
         Some(FileKind::Folder) => "a folder",
         Some(FileKind::Symlink) => "a symbolic link",
         Some(FileKind::Special) => "a pipe or device",
+        Some(FileKind::Planted) => PLANTED,
     };
     Err(JournalError::NotAFile { path: output.to_owned(), what })
 }
@@ -267,11 +273,20 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn links_and_devices_are_refused() {
+        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).expect("it can be linked");
 
-        for (path, is) in [(link, "a symbolic link"), (PathBuf::from("/dev/null"), "a pipe or device")] {
+        let shared = folder.path().join("shared");
+        std::fs::create_dir(&shared).expect("it can be made");
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).expect("it is ours");
+        std::fs::write(shared.join("theirs"), "").expect("it can be written");
+        std::fs::hard_link(shared.join("theirs"), shared.join("o")).expect("it can be linked");
+
+        let cases =
+            [(link, "a symbolic link"), (PathBuf::from("/dev/null"), "a pipe or device"), (shared.join("o"), PLANTED)];
+        for (path, is) in cases {
             let paths = RunPaths::given(Some(path), folder.path().join("e"));
             let refused = paths.check(&[], Start::Continue, &RealDisk);
             assert!(matches!(refused, Err(JournalError::NotAFile { what, .. }) if what == is));

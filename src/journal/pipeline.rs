@@ -206,7 +206,7 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
             shared.queue().takes_errors = log_outlives;
             shared.fail(failure);
             return if log_outlives {
-                write_errors(shared, targets)
+                write_errors(shared, targets, group)
             };
         }
         shared.queue().note_written(&group);
@@ -216,19 +216,21 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Goes on with the error log alone, after the failure was reported.
-fn write_errors(shared: &Shared, mut targets: Targets) {
+/// Goes on with the error log alone, after the failure was reported; begins with what the failed group has for it.
+fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.queue().is_written_out = true;
     shared.wake_syncer.notify_one();
-    let mut emptied = Group::default();
-    while let Some(mut group) = shared.next_errors(emptied) {
-        if let Err(failure) = targets.commit_errors(&group) {
+    let mut next = Some(failed);
+    while let Some(mut group) = next {
+        if !group.errors.is_empty()
+            && let Err(failure) = targets.commit_errors(&group)
+        {
             let mut queue = shared.queue();
             (queue.failed, queue.takes_errors) = (Some(failure), false);
             return;
         }
         group.clear();
-        emptied = group;
+        next = shared.next_errors(group);
     }
 }
 
@@ -288,7 +290,8 @@ mod tests {
     use std::io;
     use std::sync::mpsc::{self, Receiver, Sender};
 
-    use super::super::disk::LockAttempt;
+    use super::super::disk::{Disk, LockAttempt, OpenMode};
+    use super::super::mem_disk::MemDisk;
     use super::super::writer::Target;
     use super::*;
 
@@ -317,6 +320,44 @@ mod tests {
         fn try_lock(&self) -> io::Result<LockAttempt> {
             Ok(LockAttempt::Unsupported)
         }
+    }
+
+    /// A standard output whose reader takes one write, when it is let, and goes away.
+    struct Leaving(Option<Receiver<()>>);
+
+    impl io::Write for Leaving {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let go_on = self.0.take().ok_or(io::ErrorKind::BrokenPipe)?;
+            go_on.recv().map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn entries_that_were_to_be_written_with_results_outlive_standard_output() {
+        let disk = MemDisk::new();
+        let file = disk.open(Path::new("errors"), OpenMode::Edit).expect("it can be made").into();
+        let (go_on, waits) = mpsc::channel();
+        let targets = Targets {
+            results: Target::Stream(Box::new(Leaving(Some(waits)))),
+            errors: Target::File { file, path: "errors".into(), end: 0 },
+            fsync: Fsync::Batch,
+        };
+        let mut pipeline = Pipeline::start(targets, Box::new(|_| {})).expect("threads can be started");
+
+        pipeline.append(Log::Results, b"1\n", 1).expect("it is queued");
+        while pipeline.shared.queue().group.bytes() > 0 {
+            std::thread::yield_now();
+        }
+        pipeline.append(Log::Errors, b"2\n", 2).expect("it is queued");
+        pipeline.append(Log::Results, b"3\n", 3).expect("it is queued");
+        go_on.send(()).expect("the stream waits");
+        pipeline.close().expect_err("its reader is gone");
+
+        assert_eq!(disk.content("errors").as_deref(), Some(&b"2\n"[..]));
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::disk::{DiskFailure, DiskFile};
+use super::done::Answered;
 use super::lines::Line;
-use super::record::{Account, Parsed, parse_error, parse_result};
-use super::recover::{self, Scan};
+use super::record::{Account, ErrorRecord, parse_error, parse_result};
 use super::row::RowId;
+use super::scan::{self, Scan};
 use super::unresolved::Unresolved;
 use super::{JournalError, RunPaths, inflight};
 use crate::domain::{Money, Quality, Usage};
@@ -44,6 +45,14 @@ impl Totals {
         }
         self.add(account);
     }
+
+    fn add_all(&mut self, other: Self) {
+        let Self { ok, truncated, refused, usage, spend, maybe_paid } = other;
+        self.ok += ok;
+        self.truncated += truncated;
+        self.refused += refused;
+        self.add(Account { usage, spend, maybe_paid });
+    }
 }
 
 /// One reading of both files.
@@ -51,8 +60,7 @@ impl Totals {
 pub(super) struct Pass {
     pub(super) errors: Option<Scan>,
     pub(super) results: Option<Scan>,
-    /// In the order of their lines.
-    pub(super) answered: Vec<RowId>,
+    pub(super) answered: Answered,
     pub(super) unresolved: Unresolved,
     pub(super) totals: Totals,
     /// Rows in flight at a death for which no line was found so far.
@@ -69,19 +77,21 @@ impl Pass {
         dead_run: &str,
     ) -> Result<(), JournalError> {
         let mut other = None;
-        let scan = recover::scan(file, &paths.errors, is_known, |line| {
-            let parsed = parse_error(line.bytes);
-            if let Parsed::Record(record) = &parsed {
-                other = other.take().or_else(|| record.results.clone().filter(|theirs| !paths.are_results(theirs)));
+        let read = |line: &Line<'_>, noted: &mut Vec<_>| {
+            parse_error(line.bytes).handed_to(|record| noted.push((line.offset, record)))
+        };
+        let take = |noted: Vec<(u64, ErrorRecord)>| {
+            for (offset, record) in noted {
                 self.totals.add(record.account);
-                self.unresolved.read(record, line.offset);
+                self.unresolved.read(&record, offset);
                 // An entry of an earlier run says nothing about the try that was in flight.
                 if inflight::cut(&record.run) == dead_run {
                     self.dead.remove(&record.row);
                 }
+                other = other.take().or_else(|| record.results.filter(|theirs| !paths.are_results(theirs)));
             }
-            kind_of(&parsed)
-        })?;
+        };
+        let scan = scan::scan(file, &paths.errors, is_known, read, take)?;
         if let Some(results) = other {
             return Err(JournalError::OtherResults { path: paths.errors.clone(), results });
         }
@@ -97,39 +107,50 @@ impl Pass {
         is_known: bool,
     ) -> Result<(), JournalError> {
         let size = file.size().map_err(DiskFailure::of("look at", path))?;
-        let scan = recover::scan(file, path, is_known, |line| {
-            let parsed = parse_result(line.bytes);
-            if let Parsed::Record(record) = &parsed {
-                self.totals.add_result(record.quality, record.account);
-                self.unresolved.note_answer(record.row, || record.ended_at());
-                self.dead.remove(&record.row);
-                self.remember(record.row, line, size);
-            }
-            kind_of(&parsed)
-        })?;
+        let Self { unresolved, dead, totals, answered, .. } = self;
+        let read = |line: &Line<'_>, block: &mut Answers| {
+            parse_result(line.bytes).handed_to(|record| {
+                block.end = line.end();
+                block.rows.push(record.row);
+                block.totals.add_result(record.quality, record.account);
+                if unresolved.has(record.row) {
+                    block.noted.push((record.row, record.ended_at()));
+                }
+                if dead.contains(&record.row) {
+                    block.alive.insert(record.row);
+                }
+            })
+        };
+        let (mut noted, mut alive, mut rows) = (Vec::new(), HashSet::new(), 0);
+        let take = |block: Answers| {
+            rows += block.rows.len() as u64;
+            // As many as fit the file at the length that lines had so far.
+            answered.expect(
+                u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
+            );
+            block.rows.into_iter().for_each(|row| answered.push(row));
+            totals.add_all(block.totals);
+            noted.extend(block.noted);
+            alive.extend(block.alive);
+        };
+        let scan = scan::scan(file, path, is_known, read, take)?;
+        noted.into_iter().for_each(|(row, ended_at)| self.unresolved.note_answer(row, ended_at));
+        self.dead.retain(|row| !alive.contains(row));
         self.unresolved.settle_noted();
         self.results = Some(scan);
         Ok(())
     }
-
-    /// Adds an answered row. Memory is asked for by the length of lines so far, not by doubling: at ten million rows
-    /// doubling would hold twice the set for a moment.
-    fn remember(&mut self, row: RowId, line: &Line<'_>, size: u64) {
-        if self.answered.len() == self.answered.capacity() {
-            let rows = self.answered.len() as u64 + 1;
-            let left = (size - line.end()) / (line.end() / rows).max(1);
-            let more = usize::try_from(left + left / 50 + 64).unwrap_or(0);
-            self.answered.reserve_exact(more);
-        }
-        self.answered.push(row);
-    }
 }
 
-/// Returns what a line is, without what it says.
-pub(super) fn kind_of<T>(parsed: &Parsed<T>) -> Parsed<()> {
-    match parsed {
-        Parsed::Record(_) => Parsed::Record(()),
-        Parsed::Newer(version) => Parsed::Newer(*version),
-        Parsed::NotOurs => Parsed::NotOurs,
-    }
+/// What one block of the results says.
+#[derive(Default)]
+struct Answers {
+    rows: Vec<RowId>,
+    totals: Totals,
+    /// Answers to rows with an entry in the error log, and when they came.
+    noted: Vec<(RowId, Option<jiff::Timestamp>)>,
+    /// Rows in flight at a death that have an answer.
+    alive: HashSet<RowId>,
+    /// Where the last of them ends.
+    end: u64,
 }

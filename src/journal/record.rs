@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::plain;
 use super::row::RowId;
 use crate::domain::{ErrorClass, JobKey, Money, Quality, Usage};
 use crate::sink::{LINE_VERSION, parse_usd};
@@ -21,12 +22,26 @@ pub(super) enum Parsed<T> {
     NotOurs,
 }
 
+impl<T> Parsed<T> {
+    /// Hands over the record, if it is one, and keeps what the line was.
+    pub(super) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
+        match self {
+            Self::Record(record) => {
+                take(record);
+                Parsed::Record(())
+            }
+            Self::Newer(version) => Parsed::Newer(version),
+            Self::NotOurs => Parsed::NotOurs,
+        }
+    }
+}
+
 /// A result line.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct ResultRecord<'a> {
     pub(super) row: RowId,
     pub(super) quality: Quality,
-    ended_at: Option<Cow<'a, str>>,
+    pub(super) ended_at: Option<Cow<'a, str>>,
     pub(super) account: Account,
 }
 
@@ -140,6 +155,11 @@ struct ErrorPart<'a> {
 
 /// Reads a result line.
 pub(super) fn parse_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
+    plain::read(line).map_or_else(|| parse_whole(line), Parsed::Record)
+}
+
+/// Reads a result line of any shape.
+pub(super) fn parse_whole(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     let Ok(ResultLine { custom_id, _result, meta }) = serde_json::from_slice(line) else { return Parsed::NotOurs };
     if meta.v > LINE_VERSION {
         return Parsed::Newer(meta.v);
@@ -183,14 +203,14 @@ pub(super) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
 }
 
 /// Returns a row's identity. A key of a form we don't know stays unknown, so its row counts as changed, never as new.
-fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>) -> RowId {
+pub(super) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>) -> RowId {
     match (occurrence, key) {
         (Some(occurrence), Some(key)) => RowId::nth(occurrence, key),
         (Some(_), None) | (None, _) => RowId::named(custom_id, key),
     }
 }
 
-fn quality(name: Option<&str>) -> Quality {
+pub(super) fn quality(name: Option<&str>) -> Quality {
     let known = [Quality::Truncated, Quality::Refused].into_iter().find(|quality| Some(quality.name()) == name);
     known.unwrap_or(Quality::Ok)
 }

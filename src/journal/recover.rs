@@ -11,148 +11,22 @@
 //! | middle | anything else | refused with the line's number: nobody can know what it is |
 //! | beginning | anything else | refused: it is somebody else's file |
 //!
-//! Nothing is changed before all files of a run were read and none was refused. White lines count as nothing.
+//! Nothing is changed before all files of a run were read ([`super::scan`]) and none was refused. White lines count as
+//! nothing.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
-
-use serde::de::IgnoredAny;
 
 use super::JournalError;
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, folder_of};
 use super::lines::{Line, Lines};
 use super::record::Parsed;
 use super::replace::replace;
+use super::scan::{Scan, Tail, is_torn_line};
 
-/// Every line of ours begins so.
-const BEGINNING: &[u8] = b"{\"custom_id\":";
 /// Bytes copied at a time.
 const COPY_BYTES: u64 = 1 << 20;
-
-/// What a file was found to be.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    /// Records in it.
-    pub(super) records: u64,
-    /// Where the good part ends.
-    pub(super) good_end: u64,
-    /// Its size.
-    size: u64,
-    /// Whether the last record lacks its line break.
-    lacks_break: bool,
-    /// Bad parts with records behind them.
-    holes: Vec<Range<u64>>,
-    tail: Option<Tail>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tail {
-    Torn,
-    Zeroed,
-    Foreign,
-}
-
-impl Scan {
-    /// Returns whether mending moves lines, so that offsets found before do not hold.
-    pub(super) fn moves_lines(&self) -> bool {
-        !self.holes.is_empty()
-    }
-}
-
-/// A run of bad lines that is not yet known to be a hole or the tail.
-struct Bad {
-    from: u64,
-    line: u64,
-    tail: Tail,
-    is_undone_write: bool,
-}
-
-/// Reads a file; `read` takes each line with its offset and length and says whether it is a record.
-///
-/// `is_known` tells that the file is surely of a run of ours: its run folder is there.
-///
-/// # Errors
-/// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
-pub(super) fn scan(
-    file: &dyn DiskFile,
-    path: &Path,
-    is_known: bool,
-    mut read: impl FnMut(&Line<'_>) -> Parsed<()>,
-) -> Result<Scan, JournalError> {
-    let mut scan = Scan::default();
-    let mut bad: Option<Bad> = None;
-    let mut lines = Lines::new(file);
-    let mut number = 0;
-    while let Some(line) = lines.next().map_err(DiskFailure::of("read", path))? {
-        number += 1;
-        scan.size = line.end();
-        let is_blank = line.is_complete && line.bytes.iter().all(u8::is_ascii_whitespace);
-        if is_blank {
-            if bad.is_none() {
-                scan.good_end = line.end();
-            }
-            continue;
-        }
-        match read(&line) {
-            Parsed::Record(()) => {
-                scan.close_hole(bad.take(), &line, path)?;
-                scan.records += 1;
-                scan.good_end = line.end();
-                scan.lacks_break = !line.is_complete;
-            }
-            Parsed::Newer(version) => return Err(JournalError::NewerFormat { path: path.to_owned(), version }),
-            Parsed::NotOurs => bad = Some(Bad::with(bad, &line, number)),
-        }
-    }
-    if let Some(bad) = bad {
-        if scan.records == 0 && (bad.tail == Tail::Foreign || !is_known) {
-            return Err(JournalError::Foreign { path: path.to_owned() });
-        }
-        scan.tail = Some(bad.tail);
-    }
-    Ok(scan)
-}
-
-impl Scan {
-    fn close_hole(&mut self, bad: Option<Bad>, line: &Line<'_>, path: &Path) -> Result<(), JournalError> {
-        let Some(bad) = bad else { return Ok(()) };
-        if bad.is_undone_write {
-            self.holes.push(bad.from..line.offset);
-            return Ok(());
-        }
-        match self.records {
-            0 => Err(JournalError::Foreign { path: path.to_owned() }),
-            _ => Err(JournalError::ForeignLine { path: path.to_owned(), line: bad.line }),
-        }
-    }
-}
-
-impl Bad {
-    fn with(before: Option<Self>, line: &Line<'_>, number: u64) -> Self {
-        let has_zeros = line.bytes.contains(&0);
-        let tail = match line.bytes {
-            bytes if bytes.iter().all(|&byte| byte == 0) => Tail::Zeroed,
-            bytes if is_torn_line(bytes) || has_zeros => Tail::Torn,
-            _ => Tail::Foreign,
-        };
-        match before {
-            None => Self { from: line.offset, line: number, tail, is_undone_write: has_zeros },
-            Some(bad) => Self {
-                tail: if bad.tail == tail || bad.tail == Tail::Foreign { bad.tail } else { tail },
-                is_undone_write: bad.is_undone_write && has_zeros,
-                ..bad
-            },
-        }
-    }
-}
-
-/// Returns whether the bytes are the beginning of a line of ours and not something whole.
-fn is_torn_line(bytes: &[u8]) -> bool {
-    let begins = bytes.starts_with(BEGINNING) || BEGINNING.starts_with(bytes);
-    // A number cut behind its point is wrong at the last byte, not at the end.
-    let lacks_its_end = |error: serde_json::Error| error.is_eof() || error.column() >= bytes.len();
-    begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(lacks_its_end)
-}
 
 /// Mends a file as the scan found it, makes it durable and says what was done.
 ///
@@ -219,7 +93,7 @@ pub(super) fn copy_range(
         let wanted = (range.end - from).min(COPY_BYTES) as usize;
         let count = file.read_at(&mut buffer[..wanted], from).map_err(DiskFailure::of("read", path))?;
         if count == 0 {
-            return Err(DiskFailure::of("read", path)(std::io::ErrorKind::UnexpectedEof.into()));
+            return Err(DiskFailure::of("read", path)(io::ErrorKind::UnexpectedEof.into()));
         }
         copy.write_at(&buffer[..count], to).map_err(DiskFailure::of("copy", path))?;
         from += count as u64;
@@ -274,6 +148,7 @@ pub(super) fn check_beginning(
 #[cfg(test)]
 mod tests {
     use super::super::mem_disk::MemDisk;
+    use super::super::scan::scan;
     use super::*;
 
     const GOOD: &str = "{\"custom_id\":1}\n";
@@ -282,13 +157,16 @@ mod tests {
         let disk = MemDisk::new();
         disk.put("f", content);
         let file = disk.open(Path::new("f"), OpenMode::Read).expect("it is there");
-        let is_record = |line: &Line<'_>| match line.bytes == &GOOD.as_bytes()[..GOOD.len() - 1] {
-            true => Parsed::Record(()),
-            false => Parsed::NotOurs,
-        };
-        let scan = scan(&*file, Path::new("f"), is_known, is_record)?;
+        let scan = scan(&*file, Path::new("f"), is_known, is_good, |()| {})?;
         drop(file);
         Ok((disk, scan))
+    }
+
+    fn is_good(line: &Line<'_>, _: &mut ()) -> Parsed<()> {
+        match line.bytes == &GOOD.as_bytes()[..GOOD.len() - 1] {
+            true => Parsed::Record(()),
+            false => Parsed::NotOurs,
+        }
     }
 
     fn mended(content: &[u8]) -> (String, Vec<String>) {
@@ -342,26 +220,5 @@ mod tests {
 
         assert_eq!(text, GOOD.repeat(3));
         assert_eq!(notes.len(), 2, "{notes:?}");
-    }
-
-    #[test]
-    fn other_lines_in_the_middle_are_refused_by_number() {
-        let refused = scanned(format!("{GOOD}\nhello\n{GOOD}").as_bytes(), true);
-
-        assert!(matches!(refused, Err(JournalError::ForeignLine { line: 3, .. })));
-    }
-
-    #[test]
-    fn somebody_elses_file_is_refused() {
-        for content in ["hello\n", "hello", "{\"custom_id\":2}", "{\"custom_id\":2}\n"] {
-            for is_known in [true, false] {
-                let refused = scanned(content.as_bytes(), is_known);
-                assert!(matches!(refused, Err(JournalError::Foreign { .. })), "{content} {is_known}");
-            }
-        }
-        assert!(matches!(scanned(&[0; 9], false), Err(JournalError::Foreign { .. })));
-        assert!(matches!(scanned(b"{\"cus", false), Err(JournalError::Foreign { .. })));
-        assert!(scanned(&[0; 9], true).is_ok());
-        assert!(scanned(b"{\"cus", true).is_ok());
     }
 }

@@ -53,10 +53,15 @@ impl Unresolved {
     }
 
     /// Notes an answer read from the results file, in the order of its lines; the row's last one is its answer.
-    pub(super) fn note_answer(&mut self, row: RowId, ended_at: impl FnOnce() -> Option<jiff::Timestamp>) {
+    pub(super) fn note_answer(&mut self, row: RowId, ended_at: Option<jiff::Timestamp>) {
         if let Some(entry) = self.rows.get_mut(&row.label) {
-            entry.answer = Some((row.key, ended_at()));
+            entry.answer = Some((row.key, ended_at));
         }
+    }
+
+    /// Returns whether the row, or another of its name, has an entry.
+    pub(super) fn has(&self, row: RowId) -> bool {
+        self.rows.contains_key(&row.label)
     }
 
     /// Voids the entries that the answers noted settle: answers to the same request, and later ones to another.

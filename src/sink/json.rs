@@ -156,8 +156,10 @@ pub fn parse_usd(text: &str) -> Option<Money> {
         return None;
     }
     let dollars: u128 = whole.parse().ok()?;
-    let pico: u128 = format!("{:0<12}", &fraction[..fraction.len().min(12)]).parse().ok()?;
-    Some(Money(dollars.checked_mul(PICO)?.checked_add(pico)?))
+    let kept = &fraction[..fraction.len().min(12)];
+    let digits: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
+    let pico = digits * 10_u64.pow(12 - kept.len() as u32);
+    Some(Money(dollars.checked_mul(PICO)?.checked_add(pico.into())?))
 }
 
 /// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten.

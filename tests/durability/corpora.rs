@@ -34,6 +34,12 @@ fn mutate(data: &mut Vec<u8>, others: &[Vec<u8>], random: &mut fastrand::Rng) {
     }
 }
 
+/// The names of all targets.
+#[allow(dead_code, reason = "only the page tells them")]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    targets::TARGETS.into_iter().map(|(name, _)| name)
+}
+
 /// Runs every target over its corpus and over so many changed inputs; returns how many inputs there were.
 pub fn run_all(changed: u64, seed: u64) -> u64 {
     let mut tried = 0;

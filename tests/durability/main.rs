@@ -9,7 +9,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{changes, disk_faults, kills, million, money, power, resume_cases, soak, waits};
+use loops::{answers, changes, disk_faults, kills, million, money, power, resume_cases, soak, waits};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -111,4 +111,22 @@ fn each_bad_line_of_a_long_input_is_one_entry() {
 fn what_may_have_been_paid_is_counted_whether_it_is_tried_again_or_not() {
     money::retried_attempts_are_counted();
     money::attempts_that_are_not_retried_are_counted();
+    money::a_kill_is_counted_with_or_without_the_flag();
+}
+
+#[test]
+fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
+    money::a_fault_of_tls_stops_the_run_and_fails_no_row();
+}
+
+#[test]
+fn every_answer_is_one_line_with_the_bytes_that_the_server_sent() {
+    answers::every_line(5_000, 4);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn large_answers_at_once_fit_in_bounded_memory() {
+    // All 64 of them take a while to make and read without optimization.
+    answers::Large::new(16).within(1 << 20);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -15,31 +15,54 @@ use super::{Seen, Size};
 
 const FAULTS: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
-/// Makes the N-th call on each file fail, in each way, for every `every`-th N until a run ends untouched. Returns how
-/// many faults struck.
-pub fn at_every_call(every: usize) -> u64 {
-    let mut struck = 0;
+/// Rows of the runs whose every call is made to fail: each file has a third of the calls that it has at [`ROWS`].
+const STRUCK_ROWS: usize = 60;
+/// When a loop over every N takes longer than this, the rest is tried at every fourth, and the page says so.
+const MOST: Duration = Duration::from_secs(40 * 60);
+
+/// What came of making calls fail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Struck {
+    /// Faults that struck.
+    pub faults: u64,
+    /// Kinds of call and fault, each tried until a run ended untouched.
+    pub kinds: u64,
+    /// Kinds of which not every N was tried.
+    pub thinned: u64,
+}
+
+/// Makes the N-th call on each file fail, in each way, for every `every`-th N until a run ends untouched.
+pub fn at_every_call(every: usize) -> Struck {
+    let begun = Instant::now();
+    let mut all = Struck::default();
     for &point in POINTS {
         for error in errors_of(point) {
-            for nth in (1..).step_by(every) {
-                let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
-                let what = format!("{error} at {point:?} {nth}");
-                let log = place.path("strace.log");
-                let mut strace = meddled(&place.run(&api), &place, point, &format!("error={error}"), nth);
-                // The log tells whether the fault struck: not every one ends a run.
-                strace.args(["--"]);
-                let run = Outcome::of(logged(strace, &log));
-                let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
-                if !is_struck {
-                    break;
-                }
-                struck += 1;
-                assert!(matches!(run.code, Some(0 | 3 | 7)), "{what}: {run:?}");
-                assert_finishes(&api, &place, &what);
-            }
+            let step = if begun.elapsed() < MOST { every } else { every.max(4) };
+            let struck = (1..).step_by(step).take_while(|&nth| is_struck(point, error, nth)).count() as u64;
+            all.faults += struck;
+            all.kinds += 1;
+            all.thinned += u64::from(step > 1);
+            eprintln!("disk: {error} at {} on {:?}: {struck}, {:.0?}", point.calls, point.file, begun.elapsed());
         }
     }
-    struck
+    all
+}
+
+/// Makes one call fail and lets the run go on afterwards; `false` when it ended before that call.
+fn is_struck(point: Point, error: &str, nth: u64) -> bool {
+    let (api, place) = (Api::start(FAULTS), Place::with_rows(STRUCK_ROWS));
+    let what = format!("{error} at {point:?} {nth}");
+    let log = place.path("strace.log");
+    let mut strace = meddled(&place.run(&api), &place, point, &format!("error={error}"), nth);
+    // The log tells whether the fault struck: not every one ends a run.
+    strace.args(["--"]);
+    let run = Outcome::of(logged(strace, &log));
+    let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
+    if is_struck {
+        assert!(matches!(run.code, Some(0 | 3 | 7)), "{what}: {run:?}");
+        assert_finishes(&api, &place, STRUCK_ROWS, &what);
+    }
+    is_struck
 }
 
 /// Lets strace write its log there instead of nowhere.
@@ -63,10 +86,10 @@ fn errors_of(point: Point) -> &'static [&'static str] {
     }
 }
 
-fn assert_finishes(api: &Api, place: &Place, what: &str) {
+fn assert_finishes(api: &Api, place: &Place, rows: usize, what: &str) {
     place.finish(api).unwrap_or_else(|error| panic!("{what}: {error}"));
     let answers = place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_eq!(answers.len(), ROWS, "{what}: rows are lost");
+    assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
 /// A limit on the size of files: the run stops with 7, and goes on without the limit.
@@ -81,7 +104,7 @@ pub fn file_size_limit() {
     let stopped = Outcome::of(limited);
 
     assert_eq!(stopped.code, Some(7), "{stopped:?}");
-    assert_finishes(&api, &place, "ulimit -f");
+    assert_finishes(&api, &place, ROWS, "ulimit -f");
 }
 
 /// A full file system, if one can be mounted: the run stops with 7, and goes on once there is room.
@@ -164,7 +187,16 @@ pub fn page(size: Size) -> Vec<Seen> {
         Err(why) => format!("full tmpfs NOT TRIED ({why})"),
     };
     let struck = match has_strace() {
-        true => format!("{} faults by strace (ENOSPC, EIO, EDQUOT, EROFS)", at_every_call(size.pick(60, 4))),
+        true => {
+            let every = size.pick(60, 1);
+            let Struck { faults, kinds, thinned } = at_every_call(every);
+            let of_all = kinds - thinned;
+            let thinned = if thinned == 0 { String::new() } else { format!(" ({of_all} of them at every N)") };
+            format!(
+                "{faults} faults of {kinds} kinds{thinned} in runs of {STRUCK_ROWS} rows by strace (ENOSPC, EIO, EDQUOT, \
+                 EROFS)"
+            )
+        }
         false => "strace NOT INSTALLED".to_owned(),
     };
     vec![Seen::new(

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "tests and bench each use their part")]
 
+pub mod answers;
 pub mod changes;
 pub mod disk_faults;
 pub mod judged;

@@ -4,10 +4,14 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::program::{Api, Outcome, Place};
+use super::program::{Api, IN_FLIGHT, Outcome, Place};
+use super::{Seen, Size};
 
 /// Two of twenty rows break off in the middle of their first answer, which is charged.
 const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_attempts_only":true,"at":0.5}]}"#;
+
+/// Whoever asks for the first time gets no answer.
+const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
 /// Ambiguous attempts that are tried again: the summary and the lines count them, and so does the API.
 pub fn retried_attempts_are_counted() {
@@ -34,6 +38,52 @@ pub fn attempts_that_are_not_retried_are_counted() {
     assert_eq!((resumed.code, api.requests(), place.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
     // The entries are gone; what they said is not.
     assert_eq!(place.reported(), 2);
+}
+
+/// After a kill, too, `--no-retry-ambiguous` is about attempts that failed: rows of which nobody knows whether they were
+/// answered are sent, since no line says that they failed, and all of them are counted.
+pub fn a_kill_is_counted_with_or_without_the_flag() {
+    for flags in [&[][..], &["--no-retry-ambiguous"]] {
+        let (api, place) = (Api::start(SILENT), Place::with_rows(IN_FLIGHT));
+        let mut run = place.run(&api).spawn().expect("the program can be started");
+        while api.in_flight() < IN_FLIGHT as u64 {
+            std::thread::yield_now();
+        }
+        run.kill().and_then(|()| run.wait()).expect("it can be killed");
+
+        let again = Outcome::of(place.loud(&api, &[&["run", "in.jsonl", "-o", "out.jsonl"], flags].concat()));
+
+        assert_eq!((again.code, place.answers().map(|answers| answers.len())), (Some(0), Ok(IN_FLIGHT)), "{again:?}");
+        assert_eq!(place.reported(), IN_FLIGHT as u64, "{flags:?}");
+        assert!(again.stderr.contains("16 answers may have been paid besides"), "{}", again.stderr);
+    }
+}
+
+/// An endpoint that does not speak TLS where TLS is due stops the run before anything is sent; every row stays to do.
+pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
+    let (api, place) = (Api::start(SILENT), Place::with_rows(20));
+    let url = api.url().replace("http://", "https://");
+
+    let run = Outcome::of(place.bare(&["run", "in.jsonl", "-o", "out.jsonl", "--tier", "none", "--base-url", &url]));
+
+    assert!(run.code == Some(6) && run.stderr.contains("could not be made safe"), "{run:?}");
+    let length = |name: &str| fs::metadata(place.path(name)).map_or(0, |file| file.len());
+    assert_eq!((api.requests(), length("out.jsonl"), length("out.errors.jsonl"), place.reported()), (0, 0, 0, 0));
+}
+
+/// The lines of the page.
+pub fn page(_size: Size) -> Vec<Seen> {
+    retried_attempts_are_counted();
+    attempts_that_are_not_retried_are_counted();
+    a_kill_is_counted_with_or_without_the_flag();
+    a_fault_of_tls_stops_the_run_and_fails_no_row();
+    vec![Seen::new(
+        "what may have been paid besides (real program)",
+        "counted in summary and run folder; a fault of TLS costs no row",
+        "answers broken off and tried again, not tried again, and killed in flight (with and without \
+         `--no-retry-ambiguous`): all counted; TLS: no row sent, none failed"
+            .to_owned(),
+    )]
 }
 
 /// The sum of `maybe_paid` over a file's lines.

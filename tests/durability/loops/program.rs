@@ -65,6 +65,11 @@ impl Api {
         Self { url, model, _stop: stop }
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Requests let in and not over.
     pub fn in_flight(&self) -> u64 {
         lock(&self.model).books().in_flight

@@ -1,0 +1,262 @@
+//! Result lines as the writer makes them, read without a parser.
+//!
+//! Every line of a results file is read when a run goes on, and nearly all have the very same shape. This checks that
+//! shape byte by byte, steps over the answer, and takes what recovery wants. Any other line — another order of members, a
+//! label with escapes in it, one that another tool rewrote, a damaged one — is `None`, which says nothing: the parser
+//! looks at it then. What is `Some` is just what the parser would make of it.
+
+use std::borrow::Cow;
+
+use super::record::{Account, ResultRecord, quality, row};
+use super::skip;
+use crate::domain::{JobKey, Money, Usage};
+use crate::sink::{LINE_VERSION, parse_usd};
+
+/// Reads a result line in the shape that [`crate::sink`] gives it; `None` for all others.
+pub(super) fn read(line: &[u8]) -> Option<ResultRecord<'_>> {
+    let mut at = Cursor { line, at: 0 };
+    at.literal(b"{\"custom_id\":")?;
+    let custom_id = at.text()?;
+    at.literal(b",\"result\":{\"type\":\"succeeded\",\"message\":")?;
+    at.at = skip::value(line, at.at)?;
+    at.literal(b"},\"meta\":{\"v\":")?;
+    if at.number()? != u64::from(LINE_VERSION) {
+        return None;
+    }
+    at.skipped_text(b",\"run\":")?;
+    at.literal(b",\"index\":")?;
+    at.number()?;
+    at.literal(b",\"key\":")?;
+    let key = JobKey::parse(at.text()?);
+    let occurrence = match at.literal(b",\"occurrence\":") {
+        Some(()) => Some(u32::try_from(at.number()?).ok()?),
+        None => None,
+    };
+    at.skipped_text(b",\"model\":")?;
+    at.skipped_text(b",\"lane\":")?;
+    at.skipped_text(b",\"provider\":")?;
+    at.literal(b",\"attempts\":")?;
+    at.number()?;
+    at.literal(b",\"usage\":{")?;
+    let usage = at.usage()?;
+    at.literal(b"},\"maybe_paid\":")?;
+    let maybe_paid = at.number()?;
+    at.literal(b",\"quality\":")?;
+    let quality = quality(Some(at.text()?));
+    at.literal(b",\"latency_ms\":")?;
+    at.null().or_else(|| at.number().map(drop))?;
+    at.literal(b",\"cost_usd\":")?;
+    let spend = at.null().map(|()| Money::ZERO).or_else(|| at.money())?;
+    at.skipped_text(b",\"price_date\":")?;
+    at.skipped_text(b",\"request_id\":")?;
+    at.skipped_text(b",\"started_at\":")?;
+    at.literal(b",\"ended_at\":")?;
+    let ended_at = match at.null() {
+        Some(()) => None,
+        None => Some(Cow::Borrowed(at.text()?)),
+    };
+    at.literal(b"}}")?;
+    if at.at != line.len() {
+        return None;
+    }
+    let account = Account { usage, spend, maybe_paid };
+    Some(ResultRecord { row: row(custom_id, key, occurrence), quality, ended_at, account })
+}
+
+/// A place in a line.
+struct Cursor<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn literal(&mut self, text: &[u8]) -> Option<()> {
+        self.line.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
+    }
+
+    fn null(&mut self) -> Option<()> {
+        self.literal(b"null")
+    }
+
+    /// Returns a string without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        self.literal(b"\"")?;
+        let end = skip::special(self.line, self.at).filter(|&end| self.line[end] == b'"')?;
+        let text = &self.line[self.at..end];
+        self.at = end + 1;
+        std::str::from_utf8(text).ok()
+    }
+
+    /// Steps over a member with this beginning, whose value is a string or `null`.
+    fn skipped_text(&mut self, beginning: &[u8]) -> Option<()> {
+        self.literal(beginning)?;
+        self.null().or_else(|| skip::text(self.line, self.at).map(|end| self.at = end))
+    }
+
+    /// Returns a number of digits alone.
+    fn number(&mut self) -> Option<u64> {
+        let end = skip::number(self.line, self.at)?;
+        let digits = &self.line[self.at..end];
+        self.at = end;
+        digits.iter().try_fold(0_u64, |number, &digit| {
+            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+            number.checked_mul(10)?.checked_add(digit)
+        })
+    }
+
+    fn usage(&mut self) -> Option<Usage> {
+        let mut member = |name: &[u8]| {
+            self.literal(name)?;
+            self.number()
+        };
+        Some(Usage {
+            input_tokens: member(b"\"input_tokens\":")?,
+            cache_write_5m_tokens: member(b",\"cache_write_5m_tokens\":")?,
+            cache_write_1h_tokens: member(b",\"cache_write_1h_tokens\":")?,
+            cache_read_tokens: member(b",\"cache_read_tokens\":")?,
+            output_tokens: member(b",\"output_tokens\":")?,
+            web_searches: member(b",\"web_searches\":")?,
+        })
+    }
+
+    /// Returns an amount; one that the parser would not take for money is none.
+    fn money(&mut self) -> Option<Money> {
+        let end = skip::number(self.line, self.at)?;
+        let text = std::str::from_utf8(&self.line[self.at..end]).ok()?;
+        self.at = end;
+        Some(parse_usd(text).unwrap_or(Money::ZERO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::record::{Parsed, parse_whole};
+    use super::*;
+    use crate::clock::{Instant, RunClock};
+    use crate::domain::{AttemptRecord, Ended, Identity, Job, JobId, Message, Origin, Outcome, Params, Quality};
+    use crate::sink::{RecordContext, outcome_line};
+
+    /// A line of the writer, of a kind that `random` chooses; and whether it is plain.
+    fn line(random: &mut fastrand::Rng) -> (Vec<u8>, bool) {
+        const LABELS: [&str; 6] = ["row-1", "", "日本 é", "a\"b", "a\\b", "tab\t"];
+        const TEXTS: [&str; 4] = ["m", "claude-haiku-4-5", "with \"quotes\"", "line\nbreak 日本"];
+        const MESSAGES: [&str; 5] = [
+            r#"{}"#,
+            r#"{"id":"msg_1","content":[{"type":"text","text":"say \"hi\"\n\u65e5"}],"usage":{"input_tokens":3}}"#,
+            "{\n  \"pretty\": [ 1, -2.5e3, true, null ],\r\n\t\"x\": {}\n}",
+            r#"{"text":"a long answer that goes on and on, over more than one chunk of what is looked at at a time"}"#,
+            r#"[[[[[[[["deep"]]]]]]]]"#,
+        ];
+        let mut random_in = |most: u64| if random.bool() { random.u64(0..=most) } else { 0 };
+        let usage = Usage {
+            input_tokens: random_in(u64::MAX),
+            cache_write_5m_tokens: random_in(9),
+            cache_write_1h_tokens: random_in(99_999),
+            cache_read_tokens: random_in(1),
+            output_tokens: random_in(1 << 40),
+            web_searches: random_in(3),
+        };
+        let pick = |random: &mut fastrand::Rng| TEXTS[random.usize(0..TEXTS.len())].to_owned();
+        let label = LABELS[random.usize(0..LABELS.len())];
+        let job = Job {
+            id: JobId(random.u64(..)),
+            custom_id: label.to_owned(),
+            key: JobKey(random.u128(..).to_be_bytes()),
+            identity: if random.bool() { Identity::Named } else { Identity::Nth(random.u32(..)) },
+            model: pick(random).into(),
+            params: Params::default(),
+            extra: Params::default(),
+            origin: Origin { source: "in.jsonl".into(), line: 7 },
+        };
+        let started_at = Instant::from_millis(random.u64(0..9_000_000));
+        let attempt = AttemptRecord {
+            started_at,
+            ended_at: started_at,
+            failed: None,
+            maybe_paid: random.bool(),
+            usage,
+            request_id: random.bool().then(|| pick(random)),
+        };
+        let quality = [Quality::Ok, Quality::Truncated, Quality::Refused][random.usize(0..3)];
+        let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();
+        let outcome = Outcome {
+            job: Box::new(job),
+            attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },
+            ended: Ended::Succeeded(Message { json, usage, stop_reason: None, quality }),
+        };
+        let most = 10_u128.pow(random.u32(1..30));
+        let cost = random.bool().then(|| Money(random.u128(0..most)));
+        let mut out = Vec::new();
+        outcome_line(&outcome, cost, &context(random), &mut out);
+        out.pop();
+        (out, !label.contains(['"', '\\', '\t']))
+    }
+
+    fn context(random: &mut fastrand::Rng) -> RecordContext {
+        RecordContext {
+            run: Arc::from("20260822T101112-abcdef"),
+            lane: "online",
+            provider: "anthropic".into(),
+            clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+            price_date: random.bool().then(|| "2026-08-22".into()),
+            results: None,
+        }
+    }
+
+    fn assert_agree(line: &[u8], plain: &ResultRecord<'_>) {
+        let Parsed::Record(whole) = parse_whole(line) else {
+            panic!("the parser refuses {:?}", String::from_utf8_lossy(line))
+        };
+        assert_eq!(*plain, whole, "{:?}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn every_line_of_the_writer_is_plain_but_for_labels_with_escapes() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..5_000 {
+            let (line, is_plain) = line(&mut random);
+
+            let read = read(&line);
+
+            assert_eq!(read.is_some(), is_plain, "{}", String::from_utf8_lossy(&line));
+            read.iter().for_each(|read| assert_agree(&line, read));
+        }
+    }
+
+    #[test]
+    fn what_it_takes_the_parser_takes_for_the_same_however_a_line_is_changed() {
+        const TOKENS: &[u8] = b"\"\\{}[]:,0129eE+-. \tnulx\0\x1f\xff";
+        let mut random = fastrand::Rng::with_seed(2);
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let (mut line, _) = line(&mut random);
+            for _ in 0..random.usize(1..3) {
+                let at = random.usize(0..line.len());
+                let token = TOKENS[random.usize(0..TOKENS.len())];
+                let end = (at + random.usize(0..40)).min(line.len());
+                match random.u8(0..7) {
+                    0 => line[at] = token,
+                    1 => line.insert(at, token),
+                    2 => drop(line.remove(at)),
+                    3 => line.truncate(at.max(1)),
+                    4 => line[at..end].fill(0),
+                    5 => drop(line.drain(at..end)),
+                    _ => {
+                        let part = line[at..end].to_vec();
+                        drop(line.splice(at..at, part));
+                    }
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            if let Some(plain) = read(&line) {
+                taken += 1;
+                assert_agree(&line, &plain);
+            }
+        }
+        assert!(taken > 500, "{taken}");
+    }
+}

@@ -1,0 +1,297 @@
+//! Stepping over JSON without reading it: as strict as a parser, several times as fast.
+//!
+//! Most of a result line is the answer, of which recovery wants nothing but that it is whole. Accepts what RFC 8259
+//! does, up to a depth that answers never reach; what it does not accept is left to the parser. Like the parser, it does
+//! not look at whether what it steps over is UTF-8.
+
+/// Deepest nesting.
+const DEPTH: u32 = 127;
+
+/// Returns the position behind the JSON value that begins at `at`, after blanks; `None` when there is none.
+pub(super) fn value(bytes: &[u8], mut at: usize) -> Option<usize> {
+    // One bit for each open bracket: 1 for an object.
+    let (mut open, mut depth) = (0_u128, 0);
+    loop {
+        at = blanks(bytes, at);
+        let is_opened = match bytes.get(at)? {
+            b'"' => {
+                at = text(bytes, at)?;
+                false
+            }
+            bracket @ (b'{' | b'[') if depth < DEPTH => {
+                open = (open << 1) | u128::from(*bracket == b'{');
+                depth += 1;
+                at = blanks(bytes, at + 1);
+                true
+            }
+            b'-' | b'0'..=b'9' => {
+                at = number(bytes, at)?;
+                false
+            }
+            _ => {
+                at = word(bytes, at)?;
+                false
+            }
+        };
+        let is_empty = is_opened && closes(*bytes.get(at)?, open);
+        if is_opened && !is_empty {
+            at = if is_object(open) { name(bytes, at)? } else { at };
+            continue;
+        }
+        // Behind a value, or before the end of an empty bracket.
+        loop {
+            if depth == 0 {
+                return Some(at);
+            }
+            at = blanks(bytes, at);
+            match *bytes.get(at)? {
+                byte if closes(byte, open) => {
+                    open >>= 1;
+                    depth -= 1;
+                    at += 1;
+                }
+                b',' if is_object(open) => {
+                    at = name(bytes, blanks(bytes, at + 1))?;
+                    break;
+                }
+                b',' => {
+                    at += 1;
+                    break;
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+fn is_object(open: u128) -> bool {
+    open & 1 == 1
+}
+
+fn closes(byte: u8, open: u128) -> bool {
+    byte == if is_object(open) { b'}' } else { b']' }
+}
+
+/// Returns the position behind a member's name and its colon.
+fn name(bytes: &[u8], at: usize) -> Option<usize> {
+    let at = blanks(bytes, text(bytes, at)?);
+    (*bytes.get(at)? == b':').then_some(at + 1)
+}
+
+fn blanks(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Returns the position behind the string that begins at `at`.
+pub(super) fn text(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut at = (*bytes.get(at)? == b'"').then_some(at + 1)?;
+    loop {
+        at = special(bytes, at)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => at = escape(bytes, at + 1)?,
+            _ => return None,
+        }
+    }
+}
+
+fn escape(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),
+        b'u' => bytes.get(at + 1..at + 5)?.iter().all(u8::is_ascii_hexdigit).then_some(at + 5),
+        _ => None,
+    }
+}
+
+/// Returns the position of the first quote, backslash or control character from `at` on.
+///
+/// Names and short texts end within a word or two; long ones are stepped over in wider pieces.
+pub(super) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
+    const WIDE: usize = 32;
+    let rest = |at| bytes.get(at..);
+    loop {
+        for _ in 0..2 {
+            let Some(word) = rest(at)?.first_chunk::<8>() else {
+                return rest(at)?.iter().position(|&byte| is_special(byte)).map(|more| at + more);
+            };
+            match specials_in(u64::from_le_bytes(*word)) {
+                0 => at += 8,
+                marks => return Some(at + marks.trailing_zeros() as usize / 8),
+            }
+        }
+        // Without a way out of the middle the compiler takes many at a time.
+        while let Some(chunk) = rest(at)?.first_chunk::<WIDE>()
+            && !chunk.iter().fold(false, |any, &byte| any | is_special(byte))
+        {
+            at += WIDE;
+        }
+    }
+}
+
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < b' ')
+}
+
+/// Marks the special bytes of a word with their highest bit. The lowest mark is right; behind it others may be wrong.
+fn specials_in(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let controls = word.wrapping_sub(ONES * u64::from(b' ')) & !word;
+    let (quotes, backslashes) = (word ^ (ONES * u64::from(b'"')), word ^ (ONES * u64::from(b'\\')));
+    (controls | zeros(quotes) | zeros(backslashes)) & (ONES << 7)
+}
+
+/// Returns the position behind the number that begins at `at`.
+pub(super) fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
+    at += usize::from(*bytes.get(at)? == b'-');
+    at = match bytes.get(at)? {
+        b'0' => at + 1,
+        _ => digits(bytes, at)?,
+    };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1 + usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        at = digits(bytes, at)?;
+    }
+    Some(at)
+}
+
+/// Returns the position behind one digit or more.
+fn digits(bytes: &[u8], at: usize) -> Option<usize> {
+    let count = bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (count > 0).then_some(at + count)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
+    words.into_iter().find(|word| rest.starts_with(word)).map(|word| at + word.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    fn is_accepted(text: &[u8]) -> bool {
+        value(text, 0).is_some_and(|at| blanks(text, at) == text.len())
+    }
+
+    fn is_json(text: &[u8]) -> bool {
+        serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    }
+
+    #[test]
+    fn it_accepts_what_the_parser_does_and_nothing_else() {
+        let texts = [
+            "",
+            " ",
+            "1",
+            "-",
+            "-0",
+            "01",
+            "0.",
+            "0.5",
+            "1.e3",
+            "1e",
+            "1e+9",
+            "1E-09x",
+            "+1",
+            "true",
+            "tru",
+            "nulll",
+            "{}",
+            "{ }",
+            "[]",
+            "[ ]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1,2]",
+            "{\"a\":1}",
+            "{\"a\":}",
+            "{\"a\" : [ {} , {\"b\":null}]}",
+            "{\"a\":1,}",
+            "{,}",
+            "{1:2}",
+            "{\"a\"}",
+            "[}",
+            "{]",
+            "[[]",
+            "[]]",
+            "\"",
+            "\"a",
+            "\"a\"",
+            "\"\\\"",
+            "\"\\\"\"",
+            "\"\\u12\"",
+            "\"\\u12aF\"",
+            "\"\\ud800\"",
+            "\"\\x\"",
+            "\"a\nb\"",
+            "\"\u{7f}\u{80}\"",
+            "\"a\0\"",
+            "\t1\r\n",
+            "a",
+            "'a'",
+            "\"0123456789012345678901234567890123456789\"",
+            "\"0123456789012345678901234567\u{1}9\"",
+            "1\"",
+            "a\"b\"",
+        ];
+        for text in texts {
+            assert_eq!(is_accepted(text.as_bytes()), is_json(text.as_bytes()), "{text:?}");
+        }
+        let deep = |depth: usize| [b"[".repeat(depth), b"]".repeat(depth)].concat();
+        assert!(is_accepted(&deep(DEPTH as usize)) && !is_accepted(&deep(DEPTH as usize + 1)));
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for length in 0..90 {
+            for byte in 0..=u8::MAX {
+                let mut text = vec![b'!'; length];
+                text.push(byte);
+                text.extend_from_slice(b"]\x1f\"#\x80\xff");
+
+                let expected = text.iter().position(|&byte| is_special(byte));
+
+                assert_eq!(special(&text, 0), expected, "{length} {byte}");
+            }
+        }
+        assert_eq!((special(b"", 0), special(b"abcdefghijk", 0), special(b"a", 5)), (None, None, None));
+    }
+
+    #[test]
+    fn it_judges_as_the_parser_does_whatever_is_changed() {
+        const TOKENS: &[u8] = b"\"\\{}[]:,0123456789eE+-. \t\nutfbnlras\0\x1f\x7f\xff/";
+        let whole = br#"{"id":"m","content":[{"type":"text","text":"a \"quoted\" line\nand \u65e5 more than thirty-two bytes of it"}],"n":[-1.5e+3,0,true,false,null,{}],"usage":{"in":12,"out":3}}"#;
+        let mut random = fastrand::Rng::with_seed(9);
+        let mut accepted = 0;
+        for _ in 0..20_000 {
+            let mut text = whole.to_vec();
+            for _ in 0..random.usize(0..4) {
+                if text.is_empty() {
+                    break;
+                }
+                let at = random.usize(0..text.len());
+                let token = TOKENS[random.usize(0..TOKENS.len())];
+                match random.u8(0..4) {
+                    0 => text[at] = token,
+                    1 => text.insert(at, token),
+                    2 => drop(text.remove(at)),
+                    _ => text.truncate(at.max(1)),
+                }
+            }
+            accepted += u64::from(is_json(&text));
+            assert_eq!(is_accepted(&text), is_json(&text), "{:?}", String::from_utf8_lossy(&text));
+        }
+        assert!(accepted > 4_000, "{accepted}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Answers of any kind: each is one line with the bytes that were sent, and large ones fit in bounded memory.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use claude_batch::clock::{Instant, RunClock};
+use claude_batch::domain::{
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Origin, Outcome as RowOutcome, Params, Quality, Usage,
+};
+use claude_batch::sink::{RecordContext, outcome_line};
+
+use super::program::{Outcome, Place};
+use super::{Seen, Size};
+
+/// Makes the lines of so many answers: each is one line, with the bytes that the server sent. The first is 32 MB long.
+pub fn every_line(cases: u64, seed: u64) {
+    let context = RecordContext {
+        run: "r".into(),
+        lane: "online",
+        provider: "anthropic".into(),
+        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+        price_date: None,
+        results: None,
+    };
+    let mut random = fastrand::Rng::with_seed(seed);
+    for case in 0..cases {
+        let text = match case {
+            0 => "x".repeat(32 << 20),
+            _ => escaped(&mut random),
+        };
+        let json = format!(r#"{{"id":"m","content":[{{"type":"text","text":"{text}"}}]}}"#);
+        let mut line = Vec::new();
+
+        outcome_line(&answered(json.clone()), None, &context, &mut line);
+
+        let body = line.strip_suffix(b"\n").unwrap_or_else(|| panic!("case {case} ends in a line break"));
+        assert!(!body.contains(&b'\n') && !body.contains(&b'\r'), "case {case} is one line");
+        let found = body.windows(json.len()).position(|part| part == json.as_bytes());
+        assert!(found.is_some() && str::from_utf8(body).is_ok(), "case {case}: {text:?}");
+        let raw: std::collections::HashMap<&str, &serde_json::value::RawValue> =
+            serde_json::from_slice(body).unwrap_or_else(|error| panic!("case {case}: {error}"));
+        assert!(raw.contains_key("custom_id") && raw.contains_key("result") && raw.contains_key("meta"));
+    }
+}
+
+/// Any text an answer may hold, escaped as a server may escape it, and its bytes as they are sent.
+fn escaped(random: &mut fastrand::Rng) -> String {
+    const PIECES: [&str; 16] = [
+        "word ",
+        "\u{2028}",
+        "\u{2029}",
+        "\u{85}",
+        "\\u0000",
+        "\\ud800",
+        "\\udc00\\ud800",
+        "\\ud83d\\ude00",
+        "\\n",
+        "\\r\\n",
+        "\\\"",
+        "\\\\",
+        "\\/",
+        "日本",
+        "\u{feff}",
+        "\u{1f600}",
+    ];
+    (0..random.usize(0..30)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect()
+}
+
+fn answered(json: String) -> RowOutcome {
+    let job = Job {
+        id: JobId(1),
+        custom_id: "row".to_owned(),
+        key: JobKey([7; 16]),
+        identity: Identity::Named,
+        model: "m".into(),
+        params: Params::default(),
+        extra: Params::default(),
+        origin: Origin { source: "in.jsonl".into(), line: 1 },
+    };
+    let attempt = AttemptRecord {
+        started_at: Instant::ZERO,
+        ended_at: Instant::from_millis(5),
+        failed: None,
+        maybe_paid: false,
+        usage: Usage::default(),
+        request_id: None,
+    };
+    let message = Message {
+        json: json.into_bytes().into(),
+        usage: Usage::default(),
+        stop_reason: Some("end_turn".to_owned()),
+        quality: Quality::Ok,
+    };
+    RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
+}
+
+/// Answers of ten megabytes, so many at once.
+pub struct Large {
+    at_once: usize,
+    place: Place,
+    run: Command,
+}
+
+impl Large {
+    /// Makes input and server.
+    pub fn new(at_once: usize) -> Self {
+        let place = Place::with_rows(at_once);
+        let url = serve_large(at_once);
+        let mut run =
+            place.bare(&["run", "in.jsonl", "-o", "out.jsonl", "-q", "--tier", "none", "-c", "64", "--base-url", &url]);
+        run.args(["--stream", "off"]);
+        Self { at_once, place, run }
+    }
+
+    /// Runs with so many bytes of addresses, which are more than the memory in use.
+    pub fn within(self, address_kib: u64) {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);
+        limited.arg(self.run.get_program()).args(self.run.get_args()).current_dir(self.place.path(""));
+        limited.env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
+
+        let run = Outcome::of(limited);
+
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
+    }
+
+    /// Runs without a limit; returns the most memory that was in use, in KiB.
+    pub fn peak_kib(mut self) -> u64 {
+        let mut child =
+            self.run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");
+        let mut peak = 0;
+        let status = loop {
+            peak = peak.max(high_water_kib(&child));
+            match child.try_wait().expect("it can be asked") {
+                Some(status) => break status,
+                // A look every so often is what is measured with, not a wait for something.
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        assert!(status.success());
+        assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
+        peak
+    }
+}
+
+fn high_water_kib(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// A server that answers each request with ten megabytes once all have come.
+fn serve_large(requests: usize) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it has an address"));
+    let all_here = std::sync::Arc::new(std::sync::Barrier::new(requests));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut stream), all_here) = (stream, all_here.clone()) else { break };
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0; 1]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+                    head.push(byte[0]);
+                }
+                // A body left unread would reset the connection under the answer.
+                let head = String::from_utf8_lossy(&head).to_lowercase();
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                let mut body = vec![0; length.unwrap_or(0)];
+                let _ = stream.read_exact(&mut body);
+                all_here.wait();
+                let text = "word ".repeat(2 << 20);
+                let body = format!(
+                    r#"{{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":5,"output_tokens":1}}}}"#
+                );
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                // A client that has left is its own affair.
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+            });
+        }
+    });
+    url
+}
+
+/// The lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    let cases = size.pick(5_000, 100_000);
+    every_line(cases, 4);
+    let at_once = size.pick(16, 64);
+    let peak = Large::new(at_once).peak_kib();
+    assert!(peak <= 1 << 20, "{peak} KiB for {at_once} answers of 10 MB at once");
+    let memory = match peak {
+        0 => "NOT MEASURED here (it is read from /proc)".to_owned(),
+        peak => format!("{:.0} MB at the most", peak as f64 / 1024.0),
+    };
+    vec![
+        Seen::new(
+            "hostile texts in answers (U+2028, NUL, half surrogates, 32 MB, …)",
+            "100,000 answers: each one line of JSON, with the bytes that were sent",
+            format!("{cases} answers, all so"),
+        ),
+        Seen::new(
+            "answers of 10 MB at once (real program)",
+            "64 in at most 1 GB",
+            format!("{at_once} at once, all written whole: {memory}"),
+        ),
+    ]
+}
