@@ -1,9 +1,9 @@
 //! Bad and odd inputs: what a person may give by mistake costs a clear message, and never another row.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;
 
-use claude_batch::source::{BrokenRow, Input, InputFormat, Item, Options, Reader, SourceError, open};
+use claude_batch::source::{BrokenRow, Input, InputFormat, Item, Options, Reader, SourceError, open, open_at};
 use proptest::prelude::*;
 
 #[test]
@@ -175,6 +175,37 @@ fn csv_headers_that_do_not_work_are_refused_with_the_columns_found() {
 
     assert!(no_header.contains("no column `prompt`") && no_header.contains("capital of France"), "{no_header}");
     assert!(repeated.contains("names note more than once"), "{repeated}");
+}
+
+#[test]
+fn from_the_position_of_any_row_the_rest_is_read_as_if_from_the_start() {
+    for name in ["line-ends.jsonl", "broken-rows.jsonl", "ids.jsonl", "quotes.csv", "semicolons.csv", "open-quote.csv"]
+    {
+        let mut reader = open_fixture(name).unwrap_or_else(|error| panic!("{error}"));
+        let all: Vec<String> = items(name).iter().map(|item| format!("{item:?}")).collect();
+        for read in 0..all.len() {
+            let position = reader.position().expect("there are rows left");
+            let rest = open_at(&fixture(name), &Options::default(), position).expect("a row begins there");
+            let rest: Vec<String> = rest.map(|item| format!("{:?}", item.expect("it can be read"))).collect();
+            assert_eq!(rest, all[read..], "{name}, behind row {read}");
+            reader.next();
+        }
+    }
+}
+
+#[test]
+fn a_position_at_which_no_line_begins_any_more_is_refused() {
+    let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile().expect("there is room");
+    file.write_all(b"\"one\"\n\"two\"\n").expect("it can be written");
+    let mut reader = open(&Input::File(file.path().to_owned()), &Options::default()).expect("it can be opened");
+    reader.next();
+    let position = reader.position().expect("a row is left");
+
+    for now in ["\"longer\"\n\"two\"\n", "\"s\"\n", ""] {
+        std::fs::write(file.path(), now).expect("it can be written");
+        let refused = open_at(file.path(), &Options::default(), position).expect_err("it moved");
+        assert!(matches!(refused, SourceError::Moved { line: 2, .. }), "{now:?}: {refused}");
+    }
 }
 
 #[test]

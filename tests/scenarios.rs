@@ -60,7 +60,15 @@ fn every_scenario_stays_within_its_ranges() {
 }
 
 /// Measures of a share of the whole run, or of a span that a short run does not have.
-const NOT_IN_SHORT_RUNS: [&str; 4] = ["of_bound", "slowest_5min", "eta_error", "refused_share"];
+const NOT_IN_SHORT_RUNS: [&str; 7] = [
+    "of_bound",
+    "slowest_5min",
+    "slowest_pool",
+    "eta_error",
+    "eta_error_by_time",
+    "reason_right_after_s",
+    "refused_share",
+];
 
 #[test]
 fn random_faults_lose_no_row() {

@@ -16,7 +16,7 @@ use crate::limiter::pool::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
 use crate::provider::anthropic::Anthropic;
 use crate::runner::input::InputPlan;
-use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, Window};
+use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
 use crate::source::{self, Input, Template};
 use crate::transport::http::{Credential, HttpConfig};
 use crate::transport::{BaseUrl, parse_base_url};
@@ -93,11 +93,10 @@ pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
 
 /// Returns where requests go, checked.
 pub fn base_url(config: &Config) -> Result<BaseUrl> {
-    let (url, from) = match &config.base_url {
-        Some(base) => (base.url.as_str(), base.source.name()),
-        None => (API, "the API's address"),
-    };
-    parse_base_url(url, config.allow_http).context(from)
+    match &config.base_url {
+        Some(base) => Ok(base.url.clone()),
+        None => parse_base_url(API, false).context("the API's address"),
+    }
 }
 
 /// Returns the key and what should be said about it.
@@ -163,13 +162,17 @@ fn open_files() -> usize {
     usize::MAX
 }
 
+/// Returns the limits that the tier gives to pools.
+pub fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
+    let (catalog, tier) = (catalog.clone(), config.tier);
+    Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
+}
+
 /// Returns the scheduler's settings. `spent` is what earlier runs on the same results cost.
 pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent: Money) -> SchedulerConfig {
-    let (limits, prices, costs) = (catalog.clone(), catalog.clone(), catalog.clone());
-    let tier = config.tier;
-    let has_budget = config.max_cost.is_some();
+    let (prices, costs) = (catalog.clone(), catalog.clone());
     SchedulerConfig {
-        limits_of: Box::new(move |pool| limits.limits(tier, &pool.class).limits),
+        limits_of: limits_of(config, catalog),
         by_hand: config.limits,
         headroom: match config.headroom {
             values::Headroom::Auto => Headroom::Auto,
@@ -187,7 +190,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
             values::HaltRule::Share(share) => HaltRule::Share(share),
         },
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, spent),
-        worst_cost: Box::new(move |planned| if has_budget { worst_cost(&prices, planned) } else { Money::ZERO }),
+        worst_cost: Box::new(move |planned| worst_cost(&prices, planned)),
         real_cost: Box::new(move |planned, usage| {
             let job = &planned.job;
             costs.cost_on(Terms::of(&job.params), &job.model, usage).unwrap_or(Money::ZERO)

@@ -124,7 +124,7 @@ pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
 
 /// Serves, and says where; when interrupted, says what came.
 async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
-    let mut interrupts = signals::listen()?;
+    let mut interrupts = signals::listen(None)?;
     let clock = RunClock::start();
     let server = SimServer::start(address, model.clone(), clock)
         .await

@@ -156,9 +156,26 @@ impl AddAssign for Money {
 }
 
 impl fmt::Display for Money {
-    /// Shows dollars: two places from a dollar up, four below.
+    /// Shows dollars: two places from a dollar up, four below; what four places can't show is said to be less.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
-        if dollars >= 1.0 || self.0 == 0 { write!(f, "${dollars:.2}") } else { write!(f, "${dollars:.4}") }
+        match dollars {
+            _ if self.0 == 0 || dollars >= 1.0 => write!(f, "${dollars:.2}"),
+            0.000_05.. => write!(f, "${dollars:.4}"),
+            _ => write!(f, "<$0.0001"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_shown_in_dollars_and_a_little_is_not_nothing() {
+        let shown = |dollars| Money::from_dollars(dollars).to_string();
+
+        assert_eq!([0.0, 0.000_01, 0.000_1].map(shown), ["$0.00", "<$0.0001", "$0.0001"]);
+        assert_eq!([0.123_45, 0.999_9, 1.0, 1_234.5].map(shown), ["$0.1235", "$0.9999", "$1.00", "$1234.50"]);
     }
 }

@@ -113,6 +113,8 @@ pub enum EventBody {
     },
     /// Something a person should know, once.
     Warned(String),
+    /// The answer to something a person asked for.
+    Noted(String),
     /// Nothing new is started; what is in flight finishes.
     Draining {
         /// How many are in flight.

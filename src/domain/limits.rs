@@ -75,6 +75,11 @@ impl RateLimits {
         Self { rpm: Some(rpm), itpm: Some(itpm), otpm: Some(otpm) }
     }
 
+    /// Returns these limits, and those of `others` in the dimensions that have none here.
+    pub fn or(self, others: Self) -> Self {
+        Self { rpm: self.rpm.or(others.rpm), itpm: self.itpm.or(others.itpm), otpm: self.otpm.or(others.otpm) }
+    }
+
     /// Returns the limit of one dimension.
     pub fn of(&self, dimension: Dimension) -> Option<u32> {
         match dimension {

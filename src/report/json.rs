@@ -115,6 +115,7 @@ impl<'a> Body<'a> {
             }
             EventBody::Parked { model, message } => Self::Parked { model, message },
             EventBody::Warned(message) => Self::Warning { message },
+            EventBody::Noted(message) => Self::Note { message },
             EventBody::Draining { in_flight, reason } => {
                 Self::Draining { in_flight: *in_flight, reason: reason.as_ref().map(halt_words) }
             }

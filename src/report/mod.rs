@@ -11,6 +11,7 @@
 //! Text from outside (model names, messages of servers, paths) reaches a terminal only through [`text::escape`]. A
 //! write to standard error that fails is dropped: a closed terminal must not end a run.
 
+mod advice;
 pub mod json;
 pub mod line;
 pub mod notes;

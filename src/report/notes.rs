@@ -60,6 +60,7 @@ impl Notes {
             EventBody::Failed { class, .. } if self.verbosity == Verbosity::Verbose => {
                 Some(format!("row failed: {class}"))
             }
+            EventBody::Noted(text) => Some(format!("note: {}", escape(text))),
             EventBody::Started { .. }
             | EventBody::Skipped
             | EventBody::Sent
@@ -104,6 +105,7 @@ pub fn warning(event: &RunEvent) -> Option<String> {
         | EventBody::Status { .. }
         | EventBody::Held { .. }
         | EventBody::LimitsChanged { .. }
+        | EventBody::Noted(_)
         | EventBody::Draining { .. }
         | EventBody::Ended { .. } => None,
     }

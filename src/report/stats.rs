@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolStatus, Quality, Reason, RunEvent, Usage,
+    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason,
+    RunEvent, Usage,
 };
 
 /// Why an attempt was not the last.
@@ -113,6 +114,8 @@ pub struct Stats {
     pub unpriced: u64,
     /// Where the scheduler stood last.
     pub standing: Option<Standing>,
+    /// The limits of each pool, as they were last.
+    pub limits: Vec<(PoolId, RateLimits)>,
     /// How it ended; `None` while it lasts.
     pub ending: Option<Ending>,
     /// Whether nothing more is started.
@@ -156,6 +159,7 @@ impl Stats {
             }
             EventBody::Status { in_flight, window, reason, pools } => {
                 let (in_flight, window, reason, pools) = (*in_flight, *window, *reason, pools.clone());
+                pools.iter().for_each(|pool| self.note_limits(pool));
                 self.standing = Some(Standing { in_flight, window, reason, pools });
             }
             EventBody::Draining { .. } => self.is_draining = true,
@@ -171,7 +175,15 @@ impl Stats {
             EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
-            | EventBody::Warned(_) => {}
+            | EventBody::Warned(_)
+            | EventBody::Noted(_) => {}
+        }
+    }
+
+    fn note_limits(&mut self, pool: &PoolStatus) {
+        match self.limits.iter_mut().find(|(known, _)| *known == pool.pool) {
+            Some((_, limits)) => *limits = pool.limits,
+            None => self.limits.push((pool.pool.clone(), pool.limits)),
         }
     }
 

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use super::advice::advice;
 use super::plain::rate_words;
 use super::stats::Ending;
 use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
@@ -35,6 +36,8 @@ pub struct SummaryContext {
     pub maybe_paid_at_end: u64,
     /// Of the rows finished by earlier runs, those that failed.
     pub failed_before: u64,
+    /// The most requests at once, where a number was asked for.
+    pub concurrency: Option<usize>,
     /// Whether nothing was sent for real.
     pub is_simulated: bool,
 }
@@ -45,6 +48,8 @@ pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> Strin
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
     if let Some(ending) = &stats.ending {
         rows.extend(pace(stats, ending));
+        let faster = advice(stats, ending, context.concurrency);
+        rows.extend(faster.map(|advice| ListRow::text("faster", format!("with {advice}"))));
     }
     rows.extend(spent(stats, context));
     rows.extend(repeated(stats, context));
@@ -198,6 +203,7 @@ mod tests {
         rows      3 answered
         speed     2.0 rows/min, at most 64 in flight
         bound by  output tokens per minute 83% of the time, concurrency 17%
+        faster    with a higher tier, or shorter answers
         tokens    300 in, 30 out
         cost      $0.0300 (prices of 2026-11-24)
         results   prompts.results.jsonl
@@ -215,6 +221,7 @@ mod tests {
                   54 pending
         speed     63 rows/min, at most 64 in flight
         bound by  output tokens per minute 83% of the time, concurrency 17%
+        faster    with a higher tier, or shorter answers
         tokens    11,500 in (2,000 read from the cache), 955 out
         cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
         retries   3: 2 network, 1 rate limit (429)
@@ -245,6 +252,8 @@ mod tests {
                   flight
         bound by  output tokens per minute 83%
                   of the time, concurrency 17%
+        faster    with a higher tier, or shorter
+                  answers
         tokens    11,500 in (2,000 read from the
                   cache), 955 out
         cost      $0.9200 (prices of

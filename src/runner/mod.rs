@@ -401,6 +401,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.show_status();
                 self.reporter.on_asked();
             }
+            Interrupt::Steer(Ok((steering, message))) => {
+                self.scheduler.steer(*steering, self.clock.now());
+                self.show(EventBody::Noted(message));
+            }
+            Interrupt::Steer(Err(message)) => self.show(EventBody::Warned(message)),
             Interrupt::End(signal) => {
                 self.interrupts_seen += 1;
                 if self.interrupts_seen > 1 {

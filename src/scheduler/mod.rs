@@ -18,12 +18,17 @@
 //! - every reservation, of tokens and of money, is settled exactly once.
 //!
 //! Waiting for limits (429) or overload (529) uses up none of a row's tries; it is bounded by `--retry-for`.
+//!
+//! A pool sends its rows in the order they came, but for small ones behind a big one that waits for its bucket
+//! (`passing`), and rows that are tried again, which go first.
 
 mod backoff;
 mod budget;
+mod cap;
 mod halt;
 mod health;
 pub mod order;
+mod passing;
 mod prediction;
 mod settle;
 mod steer;
@@ -35,6 +40,7 @@ use std::time::Duration;
 
 pub use budget::Budget;
 pub use halt::HaltRule;
+pub use steer::Steering;
 pub use window::Window;
 
 use crate::clock::Instant;
@@ -48,6 +54,7 @@ use crate::limiter::{Admission, Pool, Reservation};
 use budget::Room;
 use halt::Halt;
 use health::Health;
+use passing::Passing;
 use prediction::Prediction;
 
 /// Output above this is always streamed: an unstreamed call would be silent for more than ten minutes.
@@ -191,6 +198,8 @@ struct PoolState {
     prediction: Prediction,
     /// Requests that were streamed to learn limits early.
     streamed: u32,
+    /// The wait of a big row in front, and who passed it.
+    passing: Option<Passing>,
 }
 
 /// The scheduler of one run.
@@ -478,16 +487,39 @@ impl Scheduler {
         None
     }
 
-    /// Sends the first row of a pool, or says until when it has to wait and why.
+    /// Sends the first row of a pool, or one that may pass it, or says until when it has to wait and why.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         let Some(entry) = state.ready.front() else { return Err((Instant::NEVER, Reason::Input)) };
-        let money = (self.config.worst_cost)(&entry.planned);
         let cost = state.prediction.cost(&entry.planned);
-        let reservation = match state.pool.reserve(cost, now) {
-            Admission::Granted(reservation) => reservation,
-            Admission::Wait { until, on } => return Err((until, on.map_or(Reason::Hold, Reason::Limit))),
-        };
+        match state.pool.reserve(cost, now) {
+            Admission::Granted(reservation) => {
+                let step = self.send(pool, 0, reservation, now)?;
+                self.pools[pool].passing = None;
+                Ok(step)
+            }
+            Admission::Wait { until, on: None } => Err((until, Reason::Hold)),
+            Admission::Wait { until, on: Some(dimension) } => {
+                let (at, until) = self.pools[pool].who_passes(cost, dimension, until, now);
+                match at {
+                    Some((at, reservation)) => self.send(pool, at, reservation, now),
+                    None => Err((until, Reason::Limit(dimension))),
+                }
+            }
+        }
+    }
+
+    /// Sends the row at a place of a queue, for which the pool has room, unless the budget has none.
+    fn send(
+        &mut self,
+        pool: usize,
+        at: usize,
+        reservation: Reservation,
+        now: Instant,
+    ) -> Result<Step, (Instant, Reason)> {
+        let state = &mut self.pools[pool];
+        let is_bounded = self.config.budget.max_cost.is_some();
+        let money = if is_bounded { (self.config.worst_cost)(&state.ready[at].planned) } else { Money::ZERO };
         match self.config.budget.reserve(money) {
             Room::Yes => {}
             refused => {
@@ -503,7 +535,7 @@ impl Scheduler {
                 return Err((Instant::NEVER, Reason::Budget));
             }
         }
-        let entry = state.ready.pop_front().expect("the queue was just looked at");
+        let entry = state.ready.remove(at).expect("the queue was just looked at");
         let stream = wants_stream(self.config.stream, state, &entry.planned);
         self.ready -= 1;
         let flight = Flight { entry, pool, reservation, money, sent_at: now, head: None };
@@ -547,7 +579,8 @@ impl Scheduler {
         }
         let preset = (self.config.limits_of)(id);
         let pool = Pool::new(id.clone(), preset, self.config.by_hand, self.config.headroom, now);
-        self.pools.push(PoolState { pool, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0 });
+        let (ready, prediction) = (VecDeque::new(), Prediction::default());
+        self.pools.push(PoolState { pool, ready, prediction, streamed: 0, passing: None });
         self.index.insert(id.clone(), self.pools.len() - 1);
         self.pools.len() - 1
     }

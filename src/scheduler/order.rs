@@ -4,6 +4,8 @@
 //! thirds took 2.05 times the lower bound, the same rows mixed 1.00. A cheap first pass gathers sizes ([`Sizes`]);
 //! [`Sizes::advise`] then decides by what it gains whether to read the file from several places in turn.
 //!
+//! Phases of models count as well: a file with all rows of one model first leaves the other model's limits idle.
+//!
 //! Pure. Knows nothing of files: rows are numbers, sizes are costs. Memory is bounded whatever the input's length.
 //!
 //! What stands against it, so that less than a twentieth is not worth it: rows that share a prompt prefix often stand
@@ -11,7 +13,7 @@
 //!
 //! Rejected: a random order (a seek for each row); sorting by size (the same phases again, turned around).
 
-use crate::domain::{Cost, Dimension, RateLimits};
+use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
 /// Blocks whose sums are kept; with more rows each block stands for more of them.
 const BLOCKS: usize = 1024;
@@ -24,33 +26,58 @@ const SPAN_SECS: f64 = 120.0;
 /// Shares of `max_tokens` that answers may turn out to need: none is known before the first.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
+/// Pools whose sizes are kept apart; rows of any more are not weighed.
+const POOLS: usize = 16;
+
 /// The sizes of an input's rows, as a first pass gathers them.
 #[derive(Clone, Debug)]
 pub struct Sizes {
-    blocks: Vec<[u64; 3]>,
+    pools: Vec<PoolId>,
+    blocks: Vec<Block>,
     rows: u64,
     rows_per_block: u64,
 }
 
+/// What the rows of a block come to, by pool and dimension.
+type Block = Vec<[u64; 3]>;
+
 impl Default for Sizes {
     fn default() -> Self {
-        Self { blocks: Vec::new(), rows: 0, rows_per_block: 1 }
+        Self { pools: Vec::new(), blocks: Vec::new(), rows: 0, rows_per_block: 1 }
     }
 }
 
 impl Sizes {
-    /// Takes in the next row's estimated cost; its output is `max_tokens`.
-    pub fn add(&mut self, cost: Cost) {
+    /// Takes in the next row's pool and estimated cost; its output is `max_tokens`. Returns whether a block begins with
+    /// it.
+    pub fn add(&mut self, pool: &PoolId, cost: Cost) -> bool {
         if self.rows == self.rows_per_block * BLOCKS as u64 {
-            self.halve();
+            self.blocks = self.blocks.chunks(2).map(|pair| sum(pair.iter())).collect();
+            self.rows_per_block *= 2;
         }
-        if self.rows.is_multiple_of(self.rows_per_block) {
-            self.blocks.push([0; 3]);
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            Dimension::ALL.iter().for_each(|&dimension| block[dimension.index()] += u64::from(cost.of(dimension)));
+        let begins_block = self.rows.is_multiple_of(self.rows_per_block);
+        if begins_block {
+            self.blocks.push(Block::new());
         }
         self.rows += 1;
+        if let (Some(pool), Some(block)) = (self.number_of(pool), self.blocks.last_mut()) {
+            block.resize(block.len().max(pool + 1), [0; 3]);
+            Dimension::ALL.iter().for_each(|&of| block[pool][of.index()] += u64::from(cost.of(of)));
+        }
+        begins_block
+    }
+
+    fn number_of(&mut self, pool: &PoolId) -> Option<usize> {
+        self.pools.iter().position(|known| known == pool).or_else(|| {
+            let is_room = self.pools.len() < POOLS;
+            is_room.then(|| self.pools.push(pool.clone()))?;
+            Some(self.pools.len() - 1)
+        })
+    }
+
+    /// Returns how many blocks there are: the places a reading may begin at.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
     }
 
     /// Returns how many rows there are: the total for progress and forecast.
@@ -58,45 +85,45 @@ impl Sizes {
         self.rows
     }
 
-    /// Returns the order to read in under these limits.
-    pub fn advise(&self, limits: RateLimits) -> ReadingOrder {
+    /// Returns the order to read in under these limits, and what it gains: the time in the written order over the time
+    /// in this one.
+    pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {
+        let limits: Vec<_> = self.pools.iter().map(limits_of).collect();
         let gain = |places: usize| {
-            let gain = |&share: &f64| self.seconds(limits, 1, share) / self.seconds(limits, places, share);
+            let gain = |&share: &f64| self.seconds(&limits, 1, share) / self.seconds(&limits, places, share);
             OUTPUT_SHARES.iter().map(gain).filter(|gain| gain.is_finite()).fold(1.0, f64::max)
         };
         let choices =
             || (1..=PLACES.ilog2()).map(|power| 1_usize << power).filter(|&places| places <= self.blocks.len());
         let best = choices().map(gain).fold(1.0, f64::max);
         if best < WORTH_IT {
-            return ReadingOrder::AsWritten;
+            return (ReadingOrder::AsWritten, 1.0);
         }
         // The fewest places that gain nearly all there is.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
-        places.map_or(ReadingOrder::AsWritten, |places| ReadingOrder::Interleaved { places })
-    }
-
-    fn halve(&mut self) {
-        self.blocks = self.blocks.chunks(2).map(sum).collect();
-        self.rows_per_block *= 2;
+        places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
     /// Returns the time that limits take when blocks are read from so many places in turn: in each span the limit that
     /// binds there decides.
-    fn seconds(&self, limits: RateLimits, places: usize, output_share: f64) -> f64 {
+    fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
-        let time = |blocks: &[u64; 3]| {
-            let of = |dimension: Dimension| {
-                let limit = limits.of(dimension).map_or(f64::INFINITY, f64::from);
-                blocks[dimension.index()] as f64 * share(dimension) * 60.0 / limit
+        let time = |block: &Block| {
+            let of = |(used, limits): (&[u64; 3], &RateLimits)| {
+                let of = |dimension: Dimension| {
+                    let limit = limits.of(dimension).map_or(f64::INFINITY, f64::from);
+                    used[dimension.index()] as f64 * share(dimension) * 60.0 / limit
+                };
+                Dimension::ALL.map(of).into_iter().fold(0.0, f64::max)
             };
-            Dimension::ALL.map(of).into_iter().fold(0.0, f64::max)
+            block.iter().zip(limits).map(of).fold(0.0, f64::max)
         };
         let stretch = self.blocks.len().div_ceil(places);
         let mut total = 0.0;
-        let mut span = [0; 3];
+        let mut span = Block::new();
         for at in 0..stretch {
-            let here: Vec<_> = self.blocks.chunks(stretch).filter_map(|part| part.get(at)).copied().collect();
-            span = sum(&[span, sum(&here)]);
+            let here = sum(self.blocks.chunks(stretch).filter_map(|part| part.get(at)));
+            span = sum([&span, &here].into_iter());
             if time(&span) >= SPAN_SECS {
                 total += time(&std::mem::take(&mut span));
             }
@@ -105,8 +132,14 @@ impl Sizes {
     }
 }
 
-fn sum(blocks: &[[u64; 3]]) -> [u64; 3] {
-    blocks.iter().fold([0; 3], |sum, block| [sum[0] + block[0], sum[1] + block[1], sum[2] + block[2]])
+fn sum<'a>(blocks: impl Iterator<Item = &'a Block>) -> Block {
+    let mut sum = Block::new();
+    for block in blocks {
+        sum.resize(sum.len().max(block.len()), [0; 3]);
+        let sums = sum.iter_mut().flatten().zip(block.iter().flatten());
+        sums.for_each(|(sum, part)| *sum += part);
+    }
+    sum
 }
 
 /// The order in which rows are read.
@@ -151,22 +184,36 @@ impl ReadingOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ModelClass, Speed};
 
     const LIMITS: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
 
     fn sizes(rows: impl IntoIterator<Item = (u32, u32)>) -> Sizes {
+        sizes_of(rows.into_iter().map(|row| ("one", row)))
+    }
+
+    fn sizes_of(rows: impl IntoIterator<Item = (&'static str, (u32, u32))>) -> Sizes {
         let mut sizes = Sizes::default();
-        for (input_tokens, output_tokens) in rows {
-            sizes.add(Cost { requests: 1, input_tokens, output_tokens });
+        for (model, (input_tokens, output_tokens)) in rows {
+            sizes.add(&pool(model), Cost { requests: 1, input_tokens, output_tokens });
         }
         sizes
+    }
+
+    fn pool(model: &str) -> PoolId {
+        let (provider, account) = ("anthropic".into(), "".into());
+        PoolId { provider, account, class: ModelClass(model.into()), speed: Speed::Standard }
+    }
+
+    fn advise(sizes: &Sizes, limits: RateLimits) -> ReadingOrder {
+        sizes.advise(&|_| limits).0
     }
 
     #[test]
     fn a_file_in_three_phases_is_read_from_several_places() {
         let phase = |row: u32| [(20, 20), (1_400, 20), (20, 240)][row as usize / 7_000];
 
-        let order = sizes((0..21_000).map(phase)).advise(LIMITS);
+        let order = advise(&sizes((0..21_000).map(phase)), LIMITS);
 
         let ReadingOrder::Interleaved { places } = order else { panic!("read as written") };
         assert!((3..=64).contains(&places), "{places}");
@@ -177,11 +224,22 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mixed: Vec<_> = (0..20_000).map(|_| [(20, 20), (1_400, 20), (20, 240)][rng.usize(0..3)]).collect();
 
-        assert_eq!(sizes(mixed).advise(LIMITS), ReadingOrder::AsWritten);
-        assert_eq!(sizes([(20, 20); 20_000]).advise(LIMITS), ReadingOrder::AsWritten);
-        assert_eq!(sizes([(20, 20), (1_400, 20)]).advise(LIMITS), ReadingOrder::AsWritten);
-        assert_eq!(sizes([]).advise(LIMITS), ReadingOrder::AsWritten);
-        assert_eq!(sizes([(20, 20); 5_000]).advise(RateLimits::NONE), ReadingOrder::AsWritten);
+        assert_eq!(advise(&sizes(mixed), LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(advise(&sizes([(20, 20); 20_000]), LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(advise(&sizes([(20, 20), (1_400, 20)]), LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(advise(&sizes([]), LIMITS), ReadingOrder::AsWritten);
+        assert_eq!(advise(&sizes([(20, 20); 5_000]), RateLimits::NONE), ReadingOrder::AsWritten);
+    }
+
+    #[test]
+    fn a_file_of_one_model_after_the_other_is_read_from_several_places() {
+        let model = |row: u32| (if row < 10_000 { "one" } else { "other" }, (20, 20));
+        let both = sizes_of((0..20_000).map(model));
+
+        let (order, gain) = both.advise(&|_| LIMITS);
+
+        assert!(matches!(order, ReadingOrder::Interleaved { .. }), "{order:?}");
+        assert!((1.75..=2.0).contains(&gain), "each limit is used half of the time as written: {gain}");
     }
 
     #[test]

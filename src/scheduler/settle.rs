@@ -241,7 +241,7 @@ impl Scheduler {
         end: &End,
     ) -> Next {
         let was_failing = self.health.is_failing();
-        self.on_fault(&mut entry, &failure, end);
+        let is_own = self.on_fault(&mut entry, &failure, end);
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
         }
@@ -249,7 +249,7 @@ impl Scheduler {
             return Next::Pending(Box::new(entry.planned));
         }
         // While the endpoint fails, a row is not blamed for it.
-        entry.tries += u32::from(!was_failing || entry.is_suspect);
+        entry.tries += u32::from(!was_failing || is_own);
         if entry.tries > self.config.max_retries || (maybe_paid && !self.config.retry_ambiguous) {
             return self.fail(entry, class, failure, true);
         }
@@ -258,19 +258,24 @@ impl Scheduler {
         Next::Again { class, limit: None, maybe_paid }
     }
 
-    /// Notes a fault: the row's own when others were answered between its faults, else the endpoint's.
+    /// Notes a fault: the row's own when others were answered between its faults, else the endpoint's. Returns whether
+    /// this one is the row's own.
     ///
-    /// So the last rows of a run, which fail for good, do not look like an outage.
-    fn on_fault(&mut self, entry: &mut Entry, failure: &Failure, end: &End) {
+    /// A row that once met a fault of its own is suspected from then on, so the last rows of a run, which fail for good,
+    /// do not look like an outage. An outage that is known is not the row's doing: its faults go on to tell of it, and are
+    /// not counted against the row while nothing is answered.
+    fn on_fault(&mut self, entry: &mut Entry, failure: &Failure, end: &End) -> bool {
         let before = entry.at_fault.replace((self.answers, self.faults + 1));
-        entry.is_suspect |= before
+        let is_own = before
             .is_some_and(|(answers, faults)| FAULTS_PER_ANSWER * (self.answers - answers) > self.faults + 1 - faults);
+        entry.is_suspect |= is_own;
         self.faults += 1;
-        if !entry.is_suspect {
+        if !entry.is_suspect || self.health.is_failing() {
             self.health.on_fault(end.now);
         }
         self.last_fault = failure.clone();
         self.halt_if_overdue(end.now);
+        is_own
     }
 
     /// Queues a row for another try, later still when retries have run far ahead of successes.

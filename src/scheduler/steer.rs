@@ -5,9 +5,40 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{EventBody, Money, RateLimits};
 
-use super::{Scheduler, Window};
+use super::{LimitsOf, Scheduler, Window};
+
+/// Settings that may change while a run goes on.
+pub struct Steering {
+    /// Limits by preset.
+    pub limits_of: LimitsOf,
+    /// Limits given by hand.
+    pub by_hand: RateLimits,
+    /// The bounds of the concurrency window.
+    pub window: Window,
+    /// `--max-cost`, over the life of the results.
+    pub max_cost: Option<Money>,
+    /// `--max-requests`, for this run.
+    pub max_requests: Option<u64>,
+    /// `--max-time`, for this run.
+    pub max_time: Option<Duration>,
+}
+
+impl std::fmt::Debug for Steering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steering").field("by_hand", &self.by_hand).field("window", &self.window).finish_non_exhaustive()
+    }
+}
 
 impl Scheduler {
+    /// Takes over settings that were read again.
+    pub fn steer(&mut self, steering: Steering, now: Instant) {
+        let Steering { limits_of, by_hand, window, max_cost, max_requests, max_time } = steering;
+        self.config.limits_of = limits_of;
+        self.set_by_hand(by_hand, now);
+        self.set_window(&window);
+        self.set_budget(max_cost, max_requests, max_time);
+    }
+
     /// Replaces the limits given by hand, in every pool and for those to come.
     ///
     /// They hold from the next row on; what is in flight stays. Nothing is raised above what the server last said, and

@@ -345,3 +345,55 @@ fn after_a_halt_nothing_starts() {
     assert!(matches!(scheduler.poll(Instant::from_secs(1)), Step::Drained));
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
+
+/// A pool of 60,000 input tokens a minute whose first row needs 50,000 of them, with small rows before and behind.
+fn behind_a_big_row(small: usize) -> Scheduler {
+    let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
+    scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);
+    scheduler.offer(planned("big", 50_000, 10), Instant::ZERO);
+    (0..small).for_each(|_| scheduler.offer(planned("small", 500, 10), Instant::ZERO));
+    scheduler.offer(planned("bigger", 55_000, 10), Instant::ZERO);
+    scheduler.close_input();
+    scheduler
+}
+
+/// Returns the second at which each row is sent, on a server that answers at once.
+fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
+    let mut sent = Vec::new();
+    for tenth in 0..seconds * 10 {
+        let now = Instant::from_millis(tenth * 100);
+        for ticket in dispatched(scheduler, now) {
+            let label = scheduler.job(ticket).custom_id.clone();
+            let input_tokens = match &*label {
+                "first" => 1_000,
+                "big" => 50_000,
+                "bigger" => 55_000,
+                _ => 500,
+            };
+            sent.push((label, tenth / 10));
+            let usage = Usage { input_tokens, output_tokens: 10, ..Usage::default() };
+            let message = Message { json: Bytes::from_static(b"{}"), usage, stop_reason: None, quality: Quality::Ok };
+            scheduler.on_end(ticket, Verdict::Answered(message), now);
+        }
+    }
+    sent
+}
+
+#[test]
+fn small_rows_pass_a_big_one_with_a_quarter_of_the_limit_and_do_not_hold_it_up_for_longer() {
+    let mut scheduler = behind_a_big_row(200);
+    // Its bucket holds as much as it needs, and has been emptied.
+    let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
+    let pool = &mut scheduler.pools[0].pool;
+    pool.hold_until(Instant::ZERO, all, Instant::ZERO);
+    let Admission::Granted(reservation) = pool.reserve(all, Instant::ZERO) else { panic!("the bucket is full") };
+    pool.settle(reservation, all, false, Instant::ZERO);
+
+    let sent = sent_at(&mut scheduler, 300);
+
+    let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("it is sent").1;
+    let passed = sent.iter().filter(|(label, second)| label == "small" && *second < at("big")).count();
+    assert!((50..=70).contains(&at("big")), "four thirds of 50 s at most, after {} s", at("big"));
+    assert!((20..=40).contains(&passed), "{passed} of the 33 that a quarter of the limit allows");
+    assert_eq!(sent.len(), 203);
+}

@@ -44,6 +44,10 @@ impl Csv {
 }
 
 impl Rows for Csv {
+    fn splitter(&mut self) -> &mut Splitter {
+        &mut self.records
+    }
+
     fn next_item(&mut self, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
         let Some(header) = &self.header else {
             return Ok(None);

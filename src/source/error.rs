@@ -35,6 +35,14 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
+    /// It changed while it was read: a row no longer begins where it did.
+    #[error("{name}: changed while it was read: no row begins at line {line} any more")]
+    Moved {
+        /// The input as given.
+        name: String,
+        /// The line on which a row began, from 1.
+        line: u64,
+    },
     /// It is no text in UTF-8, by its first bytes.
     #[error("{name}: looks like {what}, not like text in UTF-8; {remedy}")]
     Binary {

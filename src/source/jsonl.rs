@@ -37,6 +37,10 @@ impl Jsonl {
 }
 
 impl Rows for Jsonl {
+    fn splitter(&mut self) -> &mut Splitter {
+        &mut self.lines
+    }
+
     fn next_item(&mut self, warnings: &mut Warnings) -> Result<Option<Item>, SourceError> {
         while let Some(raw) = self.lines.next_line()? {
             if !raw.is_blank() {

@@ -28,7 +28,7 @@ mod testing;
 mod text;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -145,6 +145,15 @@ impl Default for Options {
     }
 }
 
+/// Where a row begins in its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its first line, from 1.
+    pub line: u64,
+    /// Offset of its first byte.
+    pub byte_offset: u64,
+}
+
 /// Where rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -191,6 +200,32 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     Ok(reader)
 }
 
+/// Opens a file as [`open`] does, and goes on at a [`Reader::position`] that an earlier reading of it gave.
+///
+/// # Errors
+/// Any [`SourceError`]; [`SourceError::Moved`] when no line begins at `position` any more.
+pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Reader, SourceError> {
+    let mut reader = open_file(path, options)?;
+    if reader.position() == Some(position) {
+        return Ok(reader);
+    }
+    let name = reader.name.clone();
+    let read_error = |source| SourceError::Read { name: name.to_string(), line: position.line, source };
+    let mut file = File::open(path).map_err(|source| identity::open_error(path, source))?;
+    let mut before = [0];
+    let is_there = position.byte_offset > 0 && {
+        file.seek(SeekFrom::Start(position.byte_offset - 1)).map_err(read_error)?;
+        file.read(&mut before).map_err(read_error)? == 1
+    };
+    if !is_there || before != *b"\n" {
+        return Err(SourceError::Moved { name: name.to_string(), line: position.line });
+    }
+    if let Some(rows) = &mut reader.rows {
+        rows.splitter().go_on_at(position, Box::new(file));
+    }
+    Ok(reader)
+}
+
 /// Whether lines without any sign of a format are prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -202,6 +237,9 @@ enum Kind {
 
 /// One format's way to the next row.
 trait Rows: Send {
+    /// Returns what cuts the input into rows.
+    fn splitter(&mut self) -> &mut Splitter;
+
     /// Returns the next row; `None` at the end. What is doubtful goes to `warnings`.
     fn next_item(&mut self, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 }
@@ -269,6 +307,17 @@ impl Reader {
         self.format
     }
 
+    /// Returns where the next row begins, or the blank lines before it; `None` behind the last.
+    pub fn position(&mut self) -> Option<Position> {
+        self.rows.as_mut().map(|rows| rows.splitter().position())
+    }
+
+    /// Ends the reading before the input does. What can only be known then is among the warnings.
+    pub fn end(&mut self) {
+        self.rows = None;
+        self.check_unchanged();
+    }
+
     /// Takes what was found doubtful since the last call: names that look misspelt (once per name), and at the end a
     /// file that changed while it was read. Lower case, no full stop; each begins with the input's name.
     pub fn take_warnings(&mut self) -> Vec<String> {
@@ -298,8 +347,7 @@ impl Iterator for Reader {
         match self.rows.as_mut()?.next_item(&mut self.warnings) {
             Ok(Some(item)) => Some(Ok(item)),
             Ok(None) => {
-                self.rows = None;
-                self.check_unchanged();
+                self.end();
                 None
             }
             Err(error) => {

@@ -10,7 +10,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use super::{BrokenRow, SourceError};
+use super::{BrokenRow, Position, SourceError};
 use crate::domain::Origin;
 
 /// How much of a broken row's text is kept.
@@ -149,6 +149,18 @@ impl Splitter {
     pub fn new(name: Arc<str>, input: Box<dyn Read + Send>, max_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), max_bytes, line: 1, offset: skipped }
+    }
+
+    /// Returns where the next row begins, or the blank lines before it.
+    pub fn position(&self) -> Position {
+        Position { line: self.line, byte_offset: self.offset }
+    }
+
+    /// Goes on at `position` with what `input` gives, which stands there.
+    pub fn go_on_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
+        self.input = BufReader::with_capacity(BUFFER_BYTES, input);
+        self.line = position.line;
+        self.offset = position.byte_offset;
     }
 
     /// Returns the cap on a row's length, for messages.

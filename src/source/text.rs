@@ -36,6 +36,10 @@ impl Text {
 }
 
 impl Rows for Text {
+    fn splitter(&mut self) -> &mut Splitter {
+        &mut self.lines
+    }
+
     fn next_item(&mut self, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
         let max_bytes = self.lines.max_bytes();
         while let Some(raw) = self.lines.next_line()? {

@@ -62,8 +62,8 @@ pub enum BaseUrlError {
     },
     /// Plain text over a network.
     #[error(
-        "the base URL {origin} would send the key and the prompts in plain text: use https, or pass --allow-http if \
-         the way there is safe"
+        "the base URL {origin} would send the key and the prompts unencrypted to another machine: use https, or pass \
+         --allow-http if the way there is safe"
     )]
     PlainHttp {
         /// Where it points.

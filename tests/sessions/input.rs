@@ -28,6 +28,23 @@ fn broken_rows_cost_only_themselves() {
 }
 
 #[test]
+fn a_sorted_file_is_read_from_several_places_and_the_run_says_so_beforehand() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let row = |words| format!("{{\"prompt\":\"{}\"}}\n", "word ".repeat(words));
+    let sorted: String = (0..900).map(|number| row(if number < 600 { 1 + number } else { 2_000 + number })).collect();
+    folder.write("sorted.jsonl", &sorted);
+    let limits = ["--rpm", "100", "--itpm", "100000", "--otpm", "1000000"];
+
+    let said = folder.run_at(&api, &[&["run", "sorted.jsonl", "--dry-run"], &limits[..]].concat());
+    let unlimited = folder.run_at(&api, &["run", "sorted.jsonl", "--dry-run", "--tier", "none"]);
+
+    said.ends_with(0).tells(&["read from", "places in turn", "% less time than the order of the file"]);
+    unlimited.ends_with(0);
+    assert!(!unlimited.err.contains("places in turn"), "{}", unlimited.err);
+}
+
+#[test]
 fn a_mended_row_is_answered_by_the_same_command() {
     let folder = Folder::new();
     let api = Api::quick();

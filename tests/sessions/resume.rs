@@ -182,3 +182,21 @@ fn rows_of_a_pipe_that_was_stopped_are_resumed_from_their_log() {
     resumed.ends_with(0);
     assert_each_once(&format!("{}{}", stopped.out, resumed.out), 20);
 }
+
+#[test]
+fn a_run_with_nothing_left_needs_no_key() {
+    let (folder, api) = (Folder::with_rows(3), Api::quick());
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    let keyless = |more: &str| {
+        let mut command = folder.command_at(&api, &["run", "prompts.jsonl"]);
+        folder.write("prompts.jsonl", &(rows(3) + more));
+        finish(command.env_remove("ANTHROPIC_API_KEY").spawn().expect("it starts"))
+    };
+
+    let finished = keyless("");
+    let unfinished = keyless("{\"id\":\"new\",\"prompt\":\"Hi\"}\n");
+
+    finished.ends_with(0).tells(&["nothing to do", "all 3 rows are answered"]);
+    unfinished.ends_with(2).tells(&["ANTHROPIC_API_KEY"]);
+    assert_eq!(api.books().requests, 3);
+}

@@ -68,6 +68,45 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
 }
 
 #[test]
+fn usr2_takes_over_limits_and_budget_from_the_files_as_they_are_now_and_loses_no_row() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
+    folder.write("claude-batch.toml", "max-requests = 1000\n");
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(5);
+
+    folder.write("claude-batch.toml", "max-requests = 30\nrpm = 60000\nconcurrency = 2\n");
+    send(&child, Signal::USR2);
+    let stopped = finish(child);
+    folder.write("claude-batch.toml", "");
+    let on = folder.run_at(&api, &RUN);
+
+    stopped.ends_with(4).tells(&[
+        "settings read again",
+        "rpm is 60,000 (was not set)",
+        "max-requests is 30 (was 1,000)",
+        "--max-requests 30 is used up",
+    ]);
+    assert!(!stopped.err.contains("concurrency is"), "what was typed stays: {}", stopped.err);
+    on.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+    assert_eq!(api.books().requests, ROWS as u64, "no row was sent twice");
+}
+
+#[test]
+fn settings_that_are_wrong_when_they_are_read_again_leave_the_run_as_it_was() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(5);
+
+    folder.write("claude-batch.toml", "max-requests = \"many\"\n");
+    send(&child, Signal::USR2);
+    let said = finish(child);
+
+    said.ends_with(0).tells(&["goes on as before", "claude-batch.toml", "max-requests"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+}
+
+#[test]
 fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts_what_is_unsure() {
     at_random_moments("kill -9", |rng| {
         let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));

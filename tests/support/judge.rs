@@ -8,18 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Cost, Dimension, EventBody, Planned, PoolId, Reason, RunEvent, Usage};
+use claude_batch::domain::{Dimension, EventBody, HaltReason, Planned, PoolId, Reason, RunEvent};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Fed, Parts, drive};
+use claude_batch::runner::{Fed, Finish, Parts, drive};
 use claude_batch::scheduler::order::Sizes;
-use claude_batch::scheduler::{Scheduler, Window};
-use claude_batch::sim::model::Model;
+use claude_batch::scheduler::{Config, Scheduler, Window};
+use claude_batch::sim::model::{Books, Model};
 use claude_batch::sim::transport::{SimTransport, lock};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::MemLedger;
+use super::bound::{Account, amount, ramp, used_of};
 use super::scenario::{Kind, Order, Scenario, Server};
 use super::seen::{Hidden, Log, Seen, Watched, WatchedLedger, Watcher};
 
@@ -52,11 +53,11 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
     let anthropic = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
     let provider: Arc<dyn Provider> =
         if scenario.server.hides_headers { Arc::new(Hidden(anthropic)) } else { Arc::new(anthropic) };
-    let window = scenario.options.concurrency.map_or(Window::auto(1000), Window::fixed);
+    lift_cap(scenario, model.clone(), clock);
     let parts = Parts {
-        transport: Arc::new(Watched(transport, log.clone())),
+        transport: Arc::new(watched(scenario, transport, model.clone(), log.clone())),
         provider,
-        scheduler: Scheduler::new(super::config(scenario.preset(), window, seed)),
+        scheduler: Scheduler::new(config(scenario, seed)),
         ledger: WatchedLedger(ledger, log.clone()),
         commits,
         feed,
@@ -68,25 +69,43 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         grace: None,
         keep_pending: true,
     };
-    let (_, ledger, _) = drive(parts).await;
+    let (finish, _, _) = drive(parts).await;
     let mut model = lock(&model);
-    let name = &scenario.load.model;
-    let others = Dimension::ALL.map(|dimension| model.taken_by_others(name, dimension));
-    let levels = Dimension::ALL.map(|dimension| model.level(name, dimension, clock.now()).unwrap_or(0.0));
-    let books = model.books();
+    let mut levels =
+        |name: &str| Dimension::ALL.map(|dimension| model.level(name, dimension, clock.now()).unwrap_or(0.0));
+    let levels = scenario.models().into_iter().map(|name| (name, levels(name))).collect();
     let seen = log.lock();
-    let answered = ledger.0.answered.len();
-    let used = used_of(books.admitted, books.billed);
-    Judge { scenario, seen: &seen, used, others, levels, rows, kinds: &kinds }.measure(
-        answered,
-        books.refused_total(),
-        books.too_early,
-        books.highest_in_flight,
-    )
+    Judge { scenario, seen: &seen, books: model.books(), levels, rows, kinds: &kinds, finish: &finish }.measure()
 }
 
-fn used_of(requests: u64, usage: Usage) -> [f64; 3] {
-    [requests as f64, usage.limited_input_tokens() as f64, usage.output_tokens as f64]
+fn config(scenario: &Scenario, seed: u64) -> Config {
+    let window = scenario.options.concurrency.map_or(Window::auto(1000), Window::fixed);
+    let mut config = super::config(scenario.preset(), window, seed);
+    let presets: BTreeMap<_, _> =
+        scenario.models().into_iter().map(|model| (model.to_owned(), scenario.preset_of(model))).collect();
+    config.limits_of = Box::new(move |pool| presets[&*pool.class.0]);
+    if let Some(seconds) = scenario.options.retry_for_s {
+        config.retry_for = Duration::from_secs_f64(seconds);
+    }
+    config
+}
+
+fn watched(scenario: &Scenario, inner: SimTransport, model: Arc<Mutex<Model>>, log: Log) -> Watched {
+    let name = scenario.load.model.clone();
+    let taken_by_others = Box::new(move || {
+        let model = lock(&model);
+        Dimension::ALL.map(|dimension| model.taken_by_others(&name, dimension))
+    });
+    Watched { inner, log, taken_by_others, repeats: scenario.server.repeats }
+}
+
+/// Lifts the cap on open requests in mid-run, where the scenario says so.
+fn lift_cap(scenario: &Scenario, model: Arc<Mutex<Model>>, clock: RunClock) {
+    let Some(at) = scenario.server.cap_lifted_at_s.and_then(|at| clock.deadline(super::at(at))) else { return };
+    tokio::spawn(async move {
+        tokio::time::sleep_until(at).await;
+        lock(&model).set_max_concurrent(None);
+    });
 }
 
 /// Returns the kind of each row, in the order of the file.
@@ -128,7 +147,7 @@ fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender
     let model = scenario.load.model.clone();
     tokio::spawn(async move {
         for (number, kind, factor) in rows {
-            let planned = planned(number, &model, &kind, factor);
+            let planned = planned(number, kind.model.as_deref().unwrap_or(&model), &kind, factor);
             if feed.send(Fed::Planned(Box::new(planned))).await.is_err() {
                 break;
             }
@@ -145,11 +164,10 @@ fn reading_order(scenario: &Scenario, kinds: &[usize]) -> Vec<usize> {
     }
     let mut sizes = Sizes::default();
     for &kind in kinds {
-        let kind = &scenario.load.kinds[kind];
-        let input_tokens = (kind.words + kind.cached_words + 5) as u32;
-        sizes.add(Cost { requests: 1, input_tokens, output_tokens: kind.max_tokens });
+        let planned = planned(0, &scenario.load.model, &scenario.load.kinds[kind], 1.0);
+        sizes.add(&planned.pool, planned.cost);
     }
-    sizes.advise(scenario.preset()).rows(rows).map(|row| row as usize).collect()
+    sizes.advise(&|_| scenario.preset()).0.rows(rows).map(|row| row as usize).collect()
 }
 
 fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
@@ -172,100 +190,169 @@ fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
 struct Judge<'a> {
     scenario: &'a Scenario,
     seen: &'a Seen,
-    used: [f64; 3],
-    others: [f64; 3],
-    /// The server's levels at the end.
-    levels: [f64; 3],
+    books: &'a Books,
+    /// The server's levels at the end, by model.
+    levels: BTreeMap<&'a str, [f64; 3]>,
     rows: usize,
     kinds: &'a [usize],
+    finish: &'a Finish,
 }
 
 impl Judge<'_> {
-    fn measure(&self, answered: usize, refused: u64, too_early: u64, highest: u64) -> Measures {
+    fn measure(&self) -> Measures {
         let elapsed = self.seen.elapsed;
         let (bound, binding) = self.bound();
+        let (refused, highest) = (self.books.refused_total() as f64, self.books.highest_in_flight as f64);
+        let refused_here = self.seen.requests.iter().filter(|request| request.status == 429).count();
         let mut measures = Measures::from([
             ("elapsed_s", elapsed),
             ("bound_s", bound),
             ("of_bound", elapsed / bound),
-            ("refused", refused as f64),
-            ("refused_share", refused as f64 / self.rows as f64),
-            ("refused_windows", refused as f64 / (highest as f64).max(1.0)),
-            ("lost_rows", (self.rows - answered) as f64),
-            ("too_early", too_early as f64),
+            ("refused", refused),
+            ("refused_share", refused / self.rows as f64),
+            ("refused_here_share", refused_here as f64 / self.rows as f64),
+            ("refused_windows", refused / highest.max(1.0)),
+            ("lost_rows", self.lost_rows()),
+            ("too_early", self.books.too_early as f64),
             ("attempts_per_row", self.seen.attempts as f64 / self.rows as f64),
             ("round_trips", elapsed / self.round_trip()),
             ("slowest_5min", self.slowest(300.0, binding)),
-            ("most_in_flight", highest as f64),
+            ("most_in_flight", highest),
             ("reason_right_after_s", self.reason_right_after(binding)),
         ]);
         if let (Some((at, levels)), Some(dimension)) = (self.seen.levels, binding) {
             let rate = f64::from(self.scenario.server.limits[dimension.index()]) / 60.0;
             let ours = levels[dimension.index()] + (elapsed - at) * rate;
-            measures.insert("level_error_s", (ours - self.levels[dimension.index()]) / rate);
+            let real = self.levels[&*self.scenario.load.model][dimension.index()];
+            measures.insert("level_error_s", (ours - real) / rate);
         }
-        if let Some((at, left)) = self.seen.eta {
-            measures.insert("eta_error", (at + left - elapsed).abs() / elapsed);
+        if let Some(ramp) = ramp(&self.scenario.server, self.used()[1]) {
+            measures.insert("of_ramp", elapsed / ramp);
         }
+        self.etas(&mut measures);
         self.waits(&mut measures);
         self.storm(&mut measures);
         self.change(&mut measures, binding);
+        self.lifted(&mut measures);
+        self.pools(&mut measures);
+        self.end(&mut measures);
         self.held(&mut measures);
         measures
     }
 
-    /// Returns the least time that limits, latency and concurrency allow, and the dimension that binds.
-    ///
-    /// Requests and input are taken when a row is let in, so no row can end before all that was let in up to it has come
-    /// through, and its own latency besides. Output is taken while it is produced, so it is all there at the end, but for
-    /// what the server lets run into debt.
-    fn bound(&self) -> (f64, Option<Dimension>) {
-        let mut in_order: Vec<_> = self.seen.answers.iter().collect();
-        in_order.sort_by(|a, b| (a.at - a.latency).total_cmp(&(b.at - b.latency)));
-        let latest = |dimension: Dimension| {
-            let mut used = 0.0;
-            let ends = in_order.iter().map(|answer| {
-                used += Self::amount(answer.usage, dimension);
-                self.time_for(dimension, used) + answer.latency
-            });
-            ends.fold(0.0, f64::max)
+    /// Rows that were neither answered nor, in a run that was stopped, kept for the next.
+    fn lost_rows(&self) -> f64 {
+        let kept = match self.finish.halted {
+            Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),
+            None => 0,
         };
-        let time = |dimension: Dimension| {
-            let total = self.used[dimension.index()];
-            match dimension {
-                Dimension::Requests | Dimension::InputTokens => latest(dimension).max(self.time_for(dimension, total)),
-                Dimension::OutputTokens => self.time_for(dimension, total + self.levels[2].min(0.0)),
-            }
-        };
-        let times = Dimension::ALL.map(|dimension| (time(dimension), dimension));
-        let (by_limits, binding) = times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");
-        let at_once = self.scenario.options.concurrency.or(self.scenario.server.max_concurrent.map(|n| n as usize));
-        let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
-        let by_window = at_once.map_or(0.0, |n| work / n as f64);
-        if by_window > by_limits { (by_window, None) } else { (by_limits, Some(binding)) }
+        self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns how long the server takes to let through so much of a dimension.
-    fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
-        let at = dimension.index();
-        let server = &self.scenario.server;
-        let steady: u32 =
-            server.others.iter().filter(|other| other.every_s.is_none()).map(|other| other.permille).sum();
-        let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * f64::from(1000 - steady) / 1000.0;
-        let capacity = (f64::from(server.limits[at]) * server.burst_s[at] / 60.0).max(1.0);
-        // What others took in bursts is known in total only.
-        let others = self.others[at] * used / self.used[at].max(1.0);
-        let mut left = used + others - capacity;
-        let (mut from, mut limits) = (0.0, server.limits);
-        for change in &server.changes {
-            let through = rate(limits) * (change.at_s - from);
-            if left <= through {
-                break;
-            }
-            left -= through;
-            (from, limits) = (change.at_s, change.limits);
+    fn used(&self) -> [f64; 3] {
+        used_of(self.books.admitted, self.books.billed)
+    }
+
+    fn limits_of(&self, model: &str) -> [u32; 3] {
+        self.scenario.server.limits_of.get(model).copied().unwrap_or(self.scenario.server.limits)
+    }
+
+    fn model_of_row(&self, row: u64) -> &str {
+        self.scenario.model_of(&self.scenario.load.kinds[self.kinds[row as usize]])
+    }
+
+    /// Returns what the rows of one model used; with a single model, what the server counted in all.
+    fn account(&self, model: &str) -> Account<'_> {
+        let mut in_order: Vec<_> =
+            self.seen.answers.iter().filter(|answer| self.model_of_row(answer.row) == model).collect();
+        in_order.sort_by(|a, b| (a.at - a.latency).total_cmp(&(b.at - b.latency)));
+        let used = match self.levels.len() {
+            1 => self.used(),
+            _ => Dimension::ALL
+                .map(|dimension| in_order.iter().map(|answer| amount(answer.usage, dimension)).sum::<f64>()),
+        };
+        Account {
+            server: &self.scenario.server,
+            limits: self.limits_of(model),
+            in_order,
+            used,
+            others: self.seen.last_let_in.1,
+            levels: self.levels[model],
         }
-        (from + left / rate(limits)).max(0.0)
+    }
+
+    /// Returns the least time that limits, latency and concurrency allow, and the dimension that binds.
+    fn bound(&self) -> (f64, Option<Dimension>) {
+        let times = self.levels.keys().map(|model| self.account(model).least_time());
+        let (by_limits, binding) = times.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there is a model");
+        let server = &self.scenario.server;
+        let at_once = self.scenario.options.concurrency.or(server.max_concurrent.map(|n| n as usize));
+        let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
+        let by_window = at_once.map_or(0.0, |n| work / n as f64);
+        match server.cap_lifted_at_s {
+            // What is left when the cap is lifted goes by the limits.
+            Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
+            _ if by_window > by_limits => (by_window, None),
+            _ => (by_limits, Some(binding)),
+        }
+    }
+
+    /// How far the remaining time was off that was shown when a twentieth of the rows was done, when a twentieth of the
+    /// time had passed, and a minute after a change.
+    fn etas(&self, measures: &mut Measures) {
+        let elapsed = self.seen.elapsed;
+        let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
+        let shown_at = |time: f64| self.seen.etas.iter().copied().find(|(at, _)| *at >= time);
+        let changed_at = self.scenario.server.changes.first().map(|change| change.at_s + 60.0);
+        let all = [
+            ("eta_error", self.seen.eta),
+            ("eta_error_by_time", shown_at(elapsed / 20.0)),
+            ("eta_error_after_change", changed_at.and_then(shown_at)),
+        ];
+        measures.extend(all.into_iter().filter_map(|(name, shown)| Some((name, error(shown?)))));
+    }
+
+    /// When the rate is that of the limits again after a cap was lifted.
+    fn lifted(&self, measures: &mut Measures) {
+        let Some(lifted) = self.scenario.server.cap_lifted_at_s else { return };
+        let (_, binding) = self.bound();
+        let Some(dimension) = binding else { return };
+        let rate = self.rate_of(&self.scenario.server, binding);
+        let mut at = lifted;
+        let used =
+            |from: f64| self.between(from, from + 20.0).iter().map(|one| amount(one.usage, dimension)).sum::<f64>();
+        while used(at) < 0.95 * rate * 20.0 && at < self.seen.elapsed {
+            at += 1.0;
+        }
+        measures.insert("cap_left_after_s", at - lifted);
+    }
+
+    /// How long the slowest pool took, of what its own limits allow.
+    fn pools(&self, measures: &mut Measures) {
+        if self.levels.len() < 2 {
+            return;
+        }
+        let of_bound = |model: &&str| {
+            let account = self.account(model);
+            let end = account.in_order.iter().map(|answer| answer.at).fold(0.0, f64::max);
+            end / account.least_time().0
+        };
+        measures.insert("slowest_pool", self.levels.keys().map(of_bound).fold(0.0, f64::max));
+    }
+
+    /// How a run ended that was stopped.
+    fn end(&self, measures: &mut Measures) {
+        let halted = self.finish.halted.as_ref();
+        let first_429 =
+            self.seen.requests.iter().filter(|request| request.status == 429).map(|request| request.head_at);
+        let first_429 = first_429.fold(f64::INFINITY, f64::min);
+        let after = self.seen.requests.iter().filter(|request| request.sent_at > first_429).count();
+        measures.extend([
+            ("halted_by_endpoint", f64::from(u8::from(matches!(halted, Some(HaltReason::Endpoint(_)))))),
+            ("halted_by_wait", f64::from(u8::from(matches!(halted, Some(HaltReason::RetryAfter { .. }))))),
+            ("sent_after_refusal", after as f64),
+            ("failed_rows", self.finish.failed as f64),
+        ]);
     }
 
     fn round_trip(&self) -> f64 {
@@ -280,10 +367,6 @@ impl Judge<'_> {
         })
     }
 
-    fn amount(usage: Usage, dimension: Dimension) -> f64 {
-        used_of(1, usage)[dimension.index()]
-    }
-
     /// Returns the lowest use of the binding limit over any span of so many seconds, as a share of what it gives.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
@@ -291,7 +374,7 @@ impl Judge<'_> {
         let rate = self.rate_of(&self.scenario.server, binding);
         let used = |from: f64, to: f64| -> f64 {
             let inside = self.between(from, to);
-            inside.iter().map(|answer| Self::amount(answer.usage, dimension)).sum()
+            inside.iter().map(|answer| amount(answer.usage, dimension)).sum()
         };
         // Answers come a round trip after what they use was taken.
         let (mut from, mut least) = (self.round_trip(), f64::INFINITY);
@@ -356,7 +439,13 @@ impl Judge<'_> {
     fn storm(&self, measures: &mut Measures) {
         let rule = self.scenario.server.faults.get(0);
         let seconds = |name: &str| -> Option<f64> { rule?.get(name)?.as_str()?.strip_suffix('s')?.parse().ok() };
-        let (Some(from), Some(until)) = (seconds("from"), seconds("until")) else { return };
+        let Some(from) = seconds("from") else { return };
+        let Some(until) = seconds("until") else {
+            let end = self.seen.elapsed;
+            let probes = self.sent_between(from + 30.0, end) / ((end - from - 30.0) / 60.0).max(1.0);
+            measures.extend([("given_up_after_s", end - from), ("probes_a_minute", probes)]);
+            return;
+        };
         let normal = f64::from(self.scenario.server.limits[0]) / 60.0;
         let inside = self.sent_between(from + 30.0, until) / (until - from - 30.0) / normal;
         let mut back = until;
@@ -382,7 +471,7 @@ impl Judge<'_> {
         let used: f64 = self
             .between(change.at_s + 30.0, change.at_s + 90.0)
             .iter()
-            .map(|answer| Self::amount(answer.usage, dimension))
+            .map(|answer| amount(answer.usage, dimension))
             .sum();
         measures.extend([
             ("change_refusals_round_trips", span / self.round_trip()),

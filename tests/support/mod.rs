@@ -10,6 +10,7 @@ use claude_batch::limiter::pool::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
 use serde_json::value::RawValue;
 
+pub mod bound;
 pub mod judge;
 pub mod scenario;
 pub mod seen;

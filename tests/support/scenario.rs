@@ -9,7 +9,7 @@ use std::time::Duration;
 use claude_batch::clock::Instant;
 use claude_batch::domain::{ModelClass, RateLimits};
 use claude_batch::sim::config::{
-    Acceleration, Burst, Bursts, Latency, LimitChange, OtherClient, OtherManner, OutputLengths, SimConfig,
+    Acceleration, Burst, Bursts, Latency, LimitChange, OtherClient, OtherManner, OutputLengths, SimConfig, SimModel,
 };
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
@@ -81,8 +81,14 @@ pub struct Server {
     pub acceleration: Option<[u64; 2]>,
     /// Open requests at most.
     pub max_concurrent: Option<u32>,
+    /// When that cap is lifted.
+    pub cap_lifted_at_s: Option<f64>,
+    /// Limits of single models, where they differ.
+    pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
+    /// Whether a proxy sends each request two or three times.
+    pub repeats: bool,
 }
 
 impl Default for Server {
@@ -104,7 +110,10 @@ impl Default for Server {
             faults: serde_json::Value::Array(Vec::new()),
             acceleration: None,
             max_concurrent: None,
+            cap_lifted_at_s: None,
+            limits_of: BTreeMap::new(),
             hides_headers: false,
+            repeats: false,
         }
     }
 }
@@ -171,6 +180,8 @@ pub struct Kind {
     /// `max_tokens`.
     #[serde(default = "thousand")]
     pub max_tokens: u32,
+    /// The model; that of the load when absent.
+    pub model: Option<String>,
 }
 
 fn one() -> u32 {
@@ -204,6 +215,8 @@ pub struct Options {
     pub no_preset: bool,
     /// A fixed window.
     pub concurrency: Option<usize>,
+    /// `--retry-for`, half an hour when absent.
+    pub retry_for_s: Option<f64>,
 }
 
 impl Scenario {
@@ -237,6 +250,21 @@ impl Scenario {
         }
     }
 
+    /// Returns the limits of a model, as the scheduler knows them at the start.
+    pub fn preset_of(&self, model: &str) -> RateLimits {
+        self.server.limits_of.get(model).map_or(self.preset(), |limits| limits_of(*limits))
+    }
+
+    /// Returns the model of a kind of rows.
+    pub fn model_of<'a>(&'a self, kind: &'a Kind) -> &'a str {
+        kind.model.as_deref().unwrap_or(&self.load.model)
+    }
+
+    /// Returns every model of the load, once.
+    pub fn models(&self) -> std::collections::BTreeSet<&str> {
+        self.load.kinds.iter().map(|kind| self.model_of(kind)).collect()
+    }
+
     /// Returns the simulated API for one seed.
     pub fn sim(&self, seed: u64) -> SimConfig {
         let server = &self.server;
@@ -258,6 +286,13 @@ impl Scenario {
                 sigma: server.sigma,
             })
             .with_faults(FaultPlan::parse(&rules, &self.name).unwrap_or_else(|error| panic!("{error}")));
+        for (name, limits) in &server.limits_of {
+            let is_named =
+                |model: &&SimModel| *model.id == **name || model.aliases.iter().any(|alias| **alias == **name);
+            let class = sim.models.iter().find(is_named).expect("the simulated API has the model").class.clone();
+            let of_class = sim.models.iter_mut().filter(|model| model.class == class);
+            of_class.for_each(|model| model.limits = limits_of(*limits));
+        }
         sim.bursts = Bursts { requests, input_tokens, output_tokens };
         (sim.token_skew, sim.estimate_skew) = (server.token_skew, server.estimate_skew);
         sim.acceleration = server.acceleration.map(|[floor, step]| Acceleration { floor, step });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Dimension, EventBody, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
+use claude_batch::domain::{Dimension, EventBody, HaltReason, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Decoder, Provider, ReplyHead, WireRequest};
 use claude_batch::report::Reporter;
@@ -30,6 +30,8 @@ pub struct Request {
 /// One answered row.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
+    /// Which row.
+    pub row: u64,
     /// When its line was written.
     pub at: f64,
     /// From its last send to that.
@@ -55,6 +57,12 @@ pub struct Seen {
     pub stats: Stats,
     /// Time and remaining time, as shown when a twentieth of the rows was done.
     pub eta: Option<(f64, f64)>,
+    /// The same, at each second.
+    pub etas: Vec<(f64, f64)>,
+    /// When the last request was sent that was let in, and what others had taken in bursts by then.
+    pub last_let_in: (f64, [f64; 3]),
+    /// Why the run stopped before its end.
+    pub halted: Option<HaltReason>,
     /// The scheduler's own levels at the last status, in tokens, and when that was.
     pub levels: Option<(f64, [f64; 3])>,
     /// How long it took.
@@ -88,17 +96,38 @@ impl Log {
 }
 
 /// A transport that logs.
-pub struct Watched(pub SimTransport, pub Log);
+pub struct Watched {
+    /// What it sends by.
+    pub inner: SimTransport,
+    /// Where it logs.
+    pub log: Log,
+    /// Tells what others have taken in bursts so far.
+    pub taken_by_others: Box<dyn Fn() -> [f64; 3] + Send + Sync>,
+    /// Whether it is a proxy that sends each request two or three times.
+    pub repeats: bool,
+}
 
 impl Transport for Watched {
     type Exchange = SimExchange;
 
     async fn send(&self, request: WireRequest) -> Result<SimExchange, WireError> {
-        let sent_at = self.1.now();
-        let exchange = self.0.send(request).await;
+        let sent_at = self.log.now();
+        let taken = (self.taken_by_others)();
+        if self.repeats {
+            // What the proxy took for a fault: paid, and nobody reads it.
+            let further = 1 + self.log.lock().requests.len() % 2;
+            for _ in 0..further {
+                drop(self.inner.send(request.clone()).await);
+            }
+        }
+        let exchange = self.inner.send(request).await;
         let status = exchange.as_ref().map_or(0, |exchange| exchange.head().status);
-        let head_at = self.1.now();
-        self.1.lock().requests.push(Request { sent_at, head_at, status });
+        let head_at = self.log.now();
+        let mut seen = self.log.lock();
+        seen.requests.push(Request { sent_at, head_at, status });
+        if status == 200 && sent_at >= seen.last_let_in.0 {
+            seen.last_let_in = (sent_at, taken);
+        }
         exchange
     }
 }
@@ -152,7 +181,7 @@ impl Ledger for WatchedLedger {
             seen.attempts += outcome.attempts.len();
             let last = outcome.attempts.last().expect("a finished row was tried");
             let latency = last.ended_at.since(last.started_at).as_secs_f64();
-            seen.answers.push(Answer { at, latency, usage: outcome.usage() });
+            seen.answers.push(Answer { row: outcome.job.id.0, at, latency, usage: outcome.usage() });
         }
         self.0.write_outcome(line, ticket, outcome, cost);
     }
@@ -195,11 +224,19 @@ impl Reporter for Watcher {
                     let level = |at: usize| pool.level[at].unwrap_or(0.0) * limits[at];
                     seen.levels = Some((now, [level(0), level(1), level(2)]));
                 }
+                if seen.etas.last().is_none_or(|(at, _)| now >= at + 1.0)
+                    && let Some(left) = seen.stats.eta()
+                {
+                    seen.etas.push((now, left.as_secs_f64()));
+                }
                 if seen.eta.is_none() && seen.stats.succeeded_total() * 20 >= rows {
                     seen.eta = seen.stats.eta().map(|left| (now, left.as_secs_f64()));
                 }
             }
-            EventBody::Ended { elapsed, .. } => seen.elapsed = elapsed.as_secs_f64(),
+            EventBody::Ended { elapsed, reason, .. } => {
+                seen.elapsed = elapsed.as_secs_f64();
+                seen.halted = reason.clone();
+            }
             _ => {}
         }
     }

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Batch;
 use crate::catalog::Catalog;
-use crate::domain::{Money, RateLimits, Usage};
+use crate::domain::{Money, PoolId, RateLimits, Usage};
 use crate::report::text::{count, escape, plural};
-use crate::runner::input::{ModelSum, Survey};
+use crate::runner::input::{ModelSum, Places, Survey};
 
 /// A run on a terminal that may cost more than this asks first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
@@ -48,6 +48,14 @@ impl Batch<'_> {
             let rows = plural(survey.unusable, "row", "rows");
             self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
         }
+        if let Some(places) = self.places(survey, catalog) {
+            self.say(&format!(
+                "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \
+                 should take {:.0} % less time than the order of the file",
+                places.len(),
+                100.0 * places.share_saved()
+            ));
+        }
         for (model, limits) in self.substituted(survey, catalog) {
             let RateLimits { rpm, itpm, otpm } = limits;
             let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));
@@ -58,6 +66,12 @@ impl Batch<'_> {
                 escape(&model)
             ));
         }
+    }
+
+    /// Returns the places to read from in turn, where that gains time under the limits that the run begins with.
+    pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
+        let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
+        survey.layout.advise(&survey.repeats, &limits_of)
     }
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {

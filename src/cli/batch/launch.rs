@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use tokio::sync::mpsc;
 
+use super::super::args::values::Concurrency;
 use super::super::exit::{Exit, explain};
 use super::super::parts;
 use super::Batch;
@@ -16,7 +17,7 @@ use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
 use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
-use crate::runner::input::{Earlier, Survey, feed};
+use crate::runner::input::{Earlier, Survey, feed_from};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive, signals};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpTransport};
@@ -39,7 +40,7 @@ pub(super) struct Ready {
 }
 
 impl Batch<'_> {
-    pub(super) fn start_run(self, ready: Ready) -> Result<Exit> {
+    pub(super) fn start_run(mut self, ready: Ready) -> Result<Exit> {
         let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let simulator = self.simulator(&catalog, clock)?;
@@ -68,10 +69,11 @@ impl Batch<'_> {
         let already_done = looked.as_ref().map_or(0, |survey| survey.done + survey.failed_before);
         let body = EventBody::Started { total, already_done };
         report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
+        let reread = self.reread_settings(&catalog, looked.as_ref(), if simulator.is_some() { 2 } else { 1 });
         let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
         let prices = catalog.clone();
         let (finish, ledger, mut report) = runtime.block_on(async {
-            let interrupts = signals::listen()?;
+            let interrupts = signals::listen(Some(reread))?;
             anyhow::Ok(
                 drive(Parts {
                     transport: Arc::new(transport),
@@ -126,8 +128,9 @@ impl Batch<'_> {
         if let Some(survey) = looked {
             planner = planner.with_repeats(Repeats::clone(&survey.repeats));
         }
+        let places = looked.and_then(|survey| self.places(survey, catalog));
         let plan = self.plan.clone();
-        let reader = move || feed(&plan, &mut planner, &earlier, &rows_in);
+        let reader = move || feed_from(places.as_ref(), &plan, &mut planner, &earlier, &rows_in);
         std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
         Ok(rows)
     }
@@ -214,6 +217,10 @@ impl Batch<'_> {
             maybe_paid_earlier: recovered.totals.maybe_paid.saturating_sub(recovered.dead_in_flight),
             maybe_paid_at_end: finish.aborted,
             failed_before: looked.map_or(0, |survey| survey.failed_before),
+            concurrency: match self.config.concurrency {
+                Concurrency::Auto => None,
+                Concurrency::Fixed(most) => Some(most.get()),
+            },
             is_simulated: self.config.simulate,
         }
     }

@@ -5,6 +5,7 @@
 
 mod announce;
 mod launch;
+mod steer;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ use crate::report::{self, ProgressKind, Verbosity};
 use crate::runner::Commit;
 use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
 use crate::source::{self, Input};
+use crate::transport::http::Credential;
 
 use launch::Ready;
 
@@ -44,7 +46,9 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let rerun = format!("claude-batch {}", args_as_typed());
     let plan = parts::input_plan(&config)?;
-    Batch { config, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
+    let again = (args.clone(), world.clone());
+    let reread = Box::new(move || Config::of_run(&again.0, &again.1));
+    Batch { config, reread, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
 }
 
 /// Runs failed rows again.
@@ -82,12 +86,14 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
         Some(folder) => recorded_settings(&folder)?,
         None => Default::default(),
     };
-    let config = Config::of_resume(args, settings, world)?;
+    let config = Config::of_resume(args, settings.clone(), world)?;
+    let again = (args.clone(), world.clone());
+    let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
     let rerun = format!("claude-batch {}", args_as_typed());
     let only = args.only.clone();
-    Batch { config, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
+    Batch { config, reread, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
 }
 
 /// Returns the command line after the program's name, quoted where a shell needs it.
@@ -102,6 +108,8 @@ fn args_as_typed() -> String {
 /// A run that is about to begin.
 struct Batch<'a> {
     config: Config,
+    /// Makes the settings again from what was typed, the environment as it was, and files as they are.
+    reread: Box<dyn Fn() -> Result<Config> + Send>,
     world: &'a World,
     name: String,
     paths: RunPaths,
@@ -124,12 +132,12 @@ impl Batch<'_> {
         parts::provider(&self.config, &dialect)?;
         self.check_faults(&catalog)?;
         let origin = self.origin()?;
-        let first = self.first_look(&catalog, &dialect)?;
+        let goes_on = self.goes_on();
+        let first = if goes_on { None } else { self.first_look(&catalog, &dialect)? };
         if let Some(first) = &first {
             self.refuse(first, &catalog)?;
             if first.rows == 0 {
-                self.say(&format!("nothing to do: no rows in {}", self.input_names()));
-                return Ok(Exit::Done);
+                return self.no_rows();
             }
         }
         if self.config.dry_run {
@@ -137,14 +145,7 @@ impl Batch<'_> {
             self.say("dry run: nothing was sent");
             return Ok(Exit::Done);
         }
-        let key = match self.config.simulate {
-            true => None,
-            false => {
-                let (credential, warnings) = parts::key(&self.config, self.world)?;
-                warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
-                Some(credential)
-            }
-        };
+        let early_key = if goes_on { None } else { self.key()? };
         let is_asked = self.ask_first(&origin, first.as_ref(), &catalog)?;
         let clock = RunClock::start();
         let (commits_in, commits) = mpsc::unbounded_channel();
@@ -154,19 +155,55 @@ impl Batch<'_> {
             self.plan.inputs = vec![Input::File(self.resume_input(&journal)?)];
         }
         let earlier = self.earlier(&recovered, &catalog);
-        let looked = self.second_look(first, &recovered, &earlier, &catalog, &dialect)?;
+        let looked = match goes_on {
+            true => Some(survey(&self.plan, &mut self.planner(&catalog, &dialect), &earlier, 1)?),
+            false => self.second_look(first, &recovered, &earlier, &catalog, &dialect)?,
+        };
         if let Some(survey) = &looked {
+            self.refuse(survey, &catalog)?;
+            if survey.rows == 0 && self.start != Start::Resume {
+                return self.no_rows();
+            }
             self.refuse_changed(survey, &recovered, &dialect)?;
             survey.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         }
         if let Some(survey) = looked.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
             return self.nothing_left(survey, journal, &recovered);
         }
+        let key = if goes_on { self.key()? } else { early_key };
         if !is_asked {
             self.announce(&origin, looked.as_ref(), &catalog);
             self.ask(looked.as_ref(), &catalog)?;
         }
         self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
+    }
+
+    /// Returns whether there is a run to go on with. Its input is looked at once, when it is known what is done: over
+    /// ten million rows each look takes a while. It may leave nothing to send, so the key is asked for after it.
+    fn goes_on(&self) -> bool {
+        let has_results =
+            || self.paths.results.as_ref().is_some_and(|path| path.metadata().is_ok_and(|file| file.len() > 0));
+        let is_known = match self.start {
+            Start::Resume => true,
+            Start::Continue => has_results() && is_seekable(&self.plan),
+            Start::Fresh => false,
+        };
+        is_known && !self.config.dry_run
+    }
+
+    fn no_rows(&self) -> Result<Exit> {
+        self.say(&format!("nothing to do: no rows in {}", self.input_names()));
+        Ok(Exit::Done)
+    }
+
+    /// Returns the key, of which a rehearsal needs none.
+    fn key(&self) -> Result<Option<Credential>> {
+        if self.config.simulate {
+            return Ok(None);
+        }
+        let (credential, warnings) = parts::key(&self.config, self.world)?;
+        warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        Ok(Some(credential))
     }
 
     /// Says something to the person, unless quiet was asked for.
@@ -259,7 +296,7 @@ impl Batch<'_> {
         parts::planner(&self.config.request, dialect, catalog)
     }
 
-    /// Reads a seekable input once, without knowledge of earlier runs; a log to resume is looked at later.
+    /// Reads a seekable input once, without knowledge of earlier runs; not a log to resume, which is made first.
     fn first_look(&self, catalog: &Arc<Catalog>, dialect: &Dialect) -> Result<Option<Survey>> {
         if self.start == Start::Resume || !is_seekable(&self.plan) {
             // At least what can be opened is known to be there.
@@ -361,7 +398,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Looks again where earlier runs left something to know; else the first look stands.
+    /// Looks again where earlier runs left something to know after all (failures, say); else the first look stands.
     fn second_look(
         &self,
         first: Option<Survey>,
@@ -371,7 +408,7 @@ impl Batch<'_> {
         dialect: &Dialect,
     ) -> Result<Option<Survey>> {
         let is_new = recovered.done.is_empty() && recovered.failed.is_empty();
-        if self.start != Start::Resume && (first.is_none() || is_new) {
+        if first.is_none() || is_new {
             return Ok(first);
         }
         let mut planner = self.planner(catalog, dialect);

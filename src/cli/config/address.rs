@@ -1,17 +1,18 @@
-//! The server's address: who may set it, and what it may be.
+//! The server's address: who may set it. What it may be is the transport's to say.
 //!
 //! Key and prompts go there, so it is taken from the user alone. A password in an address is never shown.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use super::World;
 use crate::cli::args::Settings;
+use crate::transport::{self, parse_base_url};
 
 /// Another server than the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
-    /// The address without a slash at its end and without `/v1`.
-    pub url: String,
+    /// The address.
+    pub url: transport::BaseUrl,
     /// Who set it.
     pub source: BaseUrlSource,
 }
@@ -66,42 +67,11 @@ impl BaseUrl {
     }
 }
 
-/// Returns the address in its plain form.
-fn checked(given: &str, from: &str, allow_http: bool) -> Result<(String, Option<String>)> {
-    let given = given.trim();
-    // Before anything is shown: what stands before an @ may be a password.
-    if given.split(['/', '?', '#']).any(|part| part.contains('@')) {
-        bail!("{from}: an address can't hold a user or password; the key has its own settings");
-    }
-    if given.contains(['?', '#']) {
-        bail!("{from}: {given:?} has a query or fragment; give only scheme, host, port and path");
-    }
-    let Ok(uri) = given.parse::<http::Uri>() else {
-        bail!("{from}: {given:?} is no address, as in https://gateway.example");
-    };
-    let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host().filter(|host| !host.is_empty())) else {
-        bail!("{from}: {given:?} is no address, as in https://gateway.example");
-    };
-    match scheme {
-        "https" => {}
-        "http" if allow_http || is_loopback(host) => {}
-        "http" => bail!(
-            "{from}: {given:?} would send key and prompts unencrypted to another machine; use https, or --allow-http if \
-             that network is yours"
-        ),
-        _ => bail!("{from}: {given:?} is neither https nor http"),
-    }
-    let plain = given.trim_end_matches('/');
-    match plain.strip_suffix("/v1") {
-        Some(root) => Ok((root.to_owned(), Some(format!("{from}: /v1 is added by the program and was left out")))),
-        None => Ok((plain.to_owned(), None)),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Returns the address, and what should be said about it.
+fn checked(given: &str, from: &str, allow_http: bool) -> Result<(transport::BaseUrl, Option<String>)> {
+    let url = parse_base_url(given, allow_http).with_context(|| from.to_owned())?;
+    let has_version = given.trim().trim_end_matches('/').ends_with("/v1");
+    Ok((url, has_version.then(|| format!("{from}: /v1 is added by the program and was left out"))))
 }
 
 #[cfg(test)]
@@ -109,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_addresses_lose_their_last_slash_and_version() {
-        let plain = |url| checked(url, "--base-url", false).expect("the address is good");
+    fn a_version_at_the_end_is_left_out_with_a_word() {
+        let plain = |url| {
+            let (url, warning) = checked(url, "--base-url", false).expect("the address is good");
+            (url.join(""), warning.is_some())
+        };
 
-        assert_eq!(plain("https://gateway.example/claude/"), ("https://gateway.example/claude".to_owned(), None));
-        assert_eq!(plain("http://127.0.0.1:8080").0, "http://127.0.0.1:8080");
-        assert_eq!(plain("http://[::1]:8080").0, "http://[::1]:8080");
-        let (url, warning) = plain("https://api.example/v1/");
-        assert_eq!((url.as_str(), warning.is_some()), ("https://api.example", true));
+        assert_eq!(plain("https://gateway.example/claude/"), ("https://gateway.example/claude".to_owned(), false));
+        assert_eq!(plain("https://api.example/v1/"), ("https://api.example".to_owned(), true));
     }
 
     #[test]

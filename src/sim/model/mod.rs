@@ -193,6 +193,11 @@ impl Model {
         self.config.wall_start = wall_start;
     }
 
+    /// Sets how many requests may be open at once, from here on; `None` lifts the cap.
+    pub fn set_max_concurrent(&mut self, most: Option<u32>) {
+        self.config.max_concurrent = most;
+    }
+
     /// Returns the books.
     pub fn books(&self) -> &Books {
         &self.books

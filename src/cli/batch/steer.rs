@@ -1,0 +1,107 @@
+//! Settings read again while a run goes on.
+//!
+//! What was typed stays as typed, and the environment is that of the start: what can change are the files. Only limits,
+//! concurrency and budget are taken over; all else was settled when the run began.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::super::args::values::Concurrency;
+use super::super::config::Config;
+use super::super::parts;
+use super::Batch;
+use crate::catalog::Catalog;
+use crate::report::text::{count, escape};
+use crate::runner::input::Survey;
+use crate::runner::signals::RereadSettings;
+use crate::scheduler::Steering;
+
+impl Batch<'_> {
+    /// Returns how to read the settings again. A call in flight needs `files` files.
+    pub(super) fn reread_settings(
+        &mut self,
+        catalog: &Arc<Catalog>,
+        looked: Option<&Survey>,
+        files: usize,
+    ) -> RereadSettings {
+        let reread = std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are read elsewhere")));
+        let models = looked.map(|survey| survey.models.keys().cloned().collect::<Vec<_>>());
+        let mut current = self.config.clone();
+        let catalog = catalog.clone();
+        Box::new(move || {
+            let steered = reread().and_then(|config| {
+                check_prices(&config, models.as_deref(), &catalog, current.max_cost.is_some())?;
+                Ok((Box::new(steering(&config, &catalog, files)?), config))
+            });
+            match steered {
+                Ok((steering, config)) => {
+                    let message = changes(&current, &config);
+                    current = config;
+                    Ok((steering, message))
+                }
+                Err(error) => {
+                    Err(format!("the run goes on as before, since its settings can't be read again: {error:#}"))
+                }
+            }
+        })
+    }
+}
+
+fn steering(config: &Config, catalog: &Arc<Catalog>, files: usize) -> Result<Steering> {
+    Ok(Steering {
+        limits_of: parts::limits_of(config, catalog),
+        by_hand: config.limits,
+        window: parts::window(config, files)?,
+        max_cost: config.max_cost,
+        max_requests: config.max_requests,
+        max_time: config.max_time,
+    })
+}
+
+/// Refuses a new budget over models without a price. `models` is `None` on a pipe, whose rows are still to come.
+fn check_prices(config: &Config, models: Option<&[Arc<str>]>, catalog: &Catalog, was_bounded: bool) -> Result<()> {
+    if config.max_cost.is_none() || was_bounded {
+        return Ok(());
+    }
+    let Some(models) = models else {
+        bail!("max-cost must be given at the start of a run over a pipe, whose rows may be of unknown price");
+    };
+    match models.iter().find(|model| catalog.worst_cost(model, 1, 1).is_none()) {
+        Some(model) => bail!("max-cost needs a price for {}: give it with --prices", escape(model)),
+        None => Ok(()),
+    }
+}
+
+/// Says what differs, by the names of the settings.
+fn changes(before: &Config, after: &Config) -> String {
+    let pairs = shown(before).into_iter().zip(shown(after));
+    let changed: Vec<_> = pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((name, before), (_, after))| format!("{name} is {after} (was {before})"))
+        .collect();
+    match changed.is_empty() {
+        true => "settings read again: limits, concurrency and budget are as before".to_owned(),
+        false => format!("settings read again: {}", changed.join(", ")),
+    }
+}
+
+fn shown(config: &Config) -> [(&'static str, String); 8] {
+    let or_none = |shown: Option<String>| shown.unwrap_or_else(|| "not set".to_owned());
+    let number = |limit: Option<u32>| or_none(limit.map(|limit| count(limit.into())));
+    let concurrency = match config.concurrency {
+        Concurrency::Auto => "auto".to_owned(),
+        Concurrency::Fixed(most) => count(NonZeroUsize::get(most) as u64),
+    };
+    [
+        ("tier", config.tier.name().to_owned()),
+        ("rpm", number(config.limits.rpm)),
+        ("itpm", number(config.limits.itpm)),
+        ("otpm", number(config.limits.otpm)),
+        ("concurrency", concurrency),
+        ("max-cost", or_none(config.max_cost.map(|most| most.to_string()))),
+        ("max-requests", or_none(config.max_requests.map(count))),
+        ("max-time", or_none(config.max_time.map(|most| format!("{most:?}")))),
+    ]
+}

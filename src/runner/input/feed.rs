@@ -1,0 +1,245 @@
+//! Rows into the loop.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+
+use tokio::sync::mpsc;
+
+use crate::domain::{ErrorClass, Identity, Job, Origin, Planned};
+use crate::journal::RowState;
+use crate::plan::{Planner, Rejected, Seen};
+use crate::source::{BrokenRow, SourceError};
+
+use super::reading::Reading;
+use super::walk::{Walk, Walked};
+use super::{Earlier, InputPlan, Places, is_seekable};
+
+/// What the input gives next.
+#[derive(Debug)]
+pub enum Fed {
+    /// A row to be answered.
+    Planned(Box<Planned>),
+    /// A row that is not sent.
+    Rejected(Box<Rejected>),
+    /// A row that can't be used.
+    Broken(Box<BrokenRow>),
+    /// So many rows that an earlier run has finished.
+    Skipped(u64),
+    /// Something a person should know.
+    Warning(String),
+    /// The input itself failed: no more rows come.
+    Failed(String),
+}
+
+/// Reads rows into the loop until the input ends or nobody listens. Run it on a thread of its own.
+pub fn feed(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, rows: &mpsc::Sender<Fed>) {
+    feed_from(None, plan, planner, earlier, rows);
+}
+
+/// As [`feed`], from several places in turn if there are some.
+pub fn feed_from(
+    places: Option<&Places>,
+    plan: &InputPlan,
+    planner: &mut Planner,
+    earlier: &Earlier,
+    rows: &mpsc::Sender<Fed>,
+) {
+    let readings = places.map_or_else(|| vec![Reading::whole(plan)], |places| places.readings(plan));
+    let mut walks: Vec<_> = readings.into_iter().map(|reading| Walk::new(reading, plan.skip)).collect();
+    let mut feeder = Feeder {
+        planner,
+        earlier,
+        out: Outlet::new(rows),
+        labels: (!is_seekable(plan)).then(Seen::default),
+        hasher: RandomState::new(),
+        told: HashSet::new(),
+    };
+    loop {
+        let mut has_more = false;
+        for walk in &mut walks {
+            match feeder.turn(walk) {
+                Ok(Turn::Sent) => has_more = true,
+                Ok(Turn::Ended) => {}
+                Ok(Turn::Unheard) => return,
+                Err(error) => {
+                    // Nobody listens any more when this fails, so nobody needs to be told.
+                    feeder.out.send(Fed::Failed(error.to_string()));
+                    return;
+                }
+            }
+        }
+        if !has_more {
+            break;
+        }
+    }
+    feeder.out.send_skipped();
+}
+
+struct Feeder<'a> {
+    planner: &'a mut Planner,
+    earlier: &'a Earlier,
+    out: Outlet<'a>,
+    /// A pipe can't be looked at first: the hashes of its labels are remembered as they come.
+    labels: Option<Seen>,
+    hasher: RandomState,
+    /// Warnings that were passed on: each place has its own reader, which warns of the same.
+    told: HashSet<String>,
+}
+
+/// How a place's turn ended.
+enum Turn {
+    /// With a row to be sent.
+    Sent,
+    /// At the place's end.
+    Ended,
+    /// Nobody listens any more.
+    Unheard,
+}
+
+impl Feeder<'_> {
+    /// Passes on what a walk gives, up to the next row to be sent.
+    fn turn(&mut self, walk: &mut Walk<Reading>) -> Result<Turn, SourceError> {
+        while let Some(walked) = walk.next(self.planner, self.earlier)? {
+            let fed = match walked {
+                // Of two rows of one name and the same request, the second is as done as the first.
+                Walked::Done(job) => {
+                    self.is_repeated(&job);
+                    None
+                }
+                Walked::Planned(_, planned) if self.is_repeated(&planned.job) => Some(repeated(*planned)),
+                Walked::Planned(_, planned) => by_state(planned, self.earlier),
+                Walked::Rejected(rejected) => Some(Fed::Rejected(rejected)),
+                Walked::Broken(broken) => Some(Fed::Broken(broken)),
+                Walked::Warning(text) if !self.told.insert(text.clone()) => continue,
+                Walked::Warning(text) => Some(Fed::Warning(text)),
+            };
+            let ends_turn = matches!(fed, Some(Fed::Planned(_)));
+            let is_heard = match fed {
+                Some(fed) => self.out.send(fed),
+                None => self.out.skip(),
+            };
+            match (is_heard, ends_turn) {
+                (false, _) => return Ok(Turn::Unheard),
+                (true, true) => return Ok(Turn::Sent),
+                (true, false) => {}
+            }
+        }
+        Ok(Turn::Ended)
+    }
+
+    fn is_repeated(&mut self, job: &Job) -> bool {
+        let hasher = &self.hasher;
+        let is_new = |seen: &mut Seen| seen.insert(hasher.hash_one(&job.custom_id));
+        job.identity == Identity::Named && !self.labels.as_mut().is_none_or(is_new)
+    }
+}
+
+/// The reader's end of the channel.
+///
+/// Rows that are skipped are only counted, and told by the hundred: at millions a second each by itself would wake the
+/// loop for nothing.
+///
+/// A row is on its way as soon as it is read. But when the channel is full the reader waits until half of it is free:
+/// woken for each single place it would take turns with the loop, two switches of threads a row.
+struct Outlet<'a> {
+    rows: &'a mpsc::Sender<Fed>,
+    permits: Option<mpsc::PermitIterator<'a, Fed>>,
+    skipped: u64,
+}
+
+impl<'a> Outlet<'a> {
+    fn new(rows: &'a mpsc::Sender<Fed>) -> Self {
+        Self { rows, permits: None, skipped: 0 }
+    }
+
+    /// Counts a row that is skipped; returns whether anybody listens.
+    fn skip(&mut self) -> bool {
+        const TOLD_AT_ONCE: u64 = 256;
+        self.skipped += 1;
+        self.skipped < TOLD_AT_ONCE || self.send_skipped()
+    }
+
+    fn send_skipped(&mut self) -> bool {
+        match std::mem::take(&mut self.skipped) {
+            0 => true,
+            skipped => self.pass(Fed::Skipped(skipped)),
+        }
+    }
+
+    /// Sends; returns whether anybody listens.
+    fn send(&mut self, fed: Fed) -> bool {
+        self.send_skipped() && self.pass(fed)
+    }
+
+    fn pass(&mut self, fed: Fed) -> bool {
+        if let Some(permit) = self.permits.as_mut().and_then(Iterator::next) {
+            permit.send(fed);
+            return !self.rows.is_closed();
+        }
+        self.permits = None;
+        let fed = match self.rows.try_send(fed) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(fed)) => fed,
+        };
+        match wait_for(self.rows.reserve_many(self.rows.max_capacity().div_ceil(2))) {
+            Ok(permits) => {
+                self.permits = Some(permits);
+                self.pass(fed)
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Waits on this thread, which belongs to no runtime.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Returns what becomes of a row; `None` when it is skipped.
+fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Option<Fed> {
+    if let Some(message) = (earlier.refuse)(&planned) {
+        return Some(rejected(*planned, message));
+    }
+    match (earlier.known)(&planned.job) {
+        RowState::New => Some(Fed::Planned(planned)),
+        RowState::Done => None,
+        RowState::Failed(_) => earlier.reruns_failed.then_some(Fed::Planned(planned)),
+        RowState::Changed { .. } if earlier.reruns_changed => Some(Fed::Planned(planned)),
+        RowState::Changed { .. } => {
+            let message = "this row has an answer to another request; to run it again add --rerun-changed".to_owned();
+            Some(rejected(*planned, message))
+        }
+    }
+}
+
+/// Rejects a row whose label is taken. It gets the label of its place: with its own, the other row's answer would be
+/// its answer, too.
+fn repeated(mut planned: Planned) -> Fed {
+    let Origin { source, line, .. } = &planned.job.origin;
+    let place = format!("{source}:{line}");
+    let label = std::mem::replace(&mut planned.job.custom_id, place);
+    rejected(planned, format!("the id {label:?} was used by an earlier row; ids must differ"))
+}
+
+fn rejected(planned: Planned, message: String) -> Fed {
+    let Job { custom_id, key, identity, params, extra, origin, .. } = *planned.job;
+    let class = ErrorClass::InvalidInput;
+    Fed::Rejected(Box::new(Rejected { custom_id, origin, key, identity, params, extra, class, message }))
+}

@@ -1,0 +1,70 @@
+//! The input of a run: a first look at all of it where that is possible, then row by row into the loop.
+//!
+//! Reading, parsing and planning happen on a thread of their own ([`feed`]), off the loop, behind a bounded channel: a
+//! full channel stops the reader, so memory stays flat however long the input is. A seekable input is read twice. The
+//! first time ([`survey`]) everything is read and planned and nothing kept but counts and a coarse map: so mistakes that
+//! concern every row, repeated labels and changed rows are found before the first request, the total is known, and so is
+//! whether reading from several places gains time ([`Layout`]). A pipe is read once.
+
+mod ahead;
+mod feed;
+mod places;
+mod reading;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use feed::{Fed, feed, feed_from};
+pub use places::{Layout, Places};
+pub use reading::Mark;
+pub use survey::{ModelSum, Survey, survey};
+
+use crate::domain::{Job, Planned};
+use crate::journal::RowState;
+use crate::source::{self, Input, Options};
+
+/// What is to be read.
+#[derive(Clone, Debug)]
+pub struct InputPlan {
+    /// The inputs, in order.
+    pub inputs: Vec<Input>,
+    /// How they are read.
+    pub options: Options,
+    /// Rows left out at the start.
+    pub skip: u64,
+    /// Rows read at most, after those left out.
+    pub limit: Option<u64>,
+}
+
+/// Says why a row must not be sent, if it must not.
+pub type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
+
+/// What earlier runs know of rows, and what becomes of the rows they know.
+pub struct Earlier {
+    /// Asked by job.
+    pub known: Box<dyn Fn(&Job) -> RowState + Send + Sync>,
+    /// Whether failed rows are run again.
+    pub reruns_failed: bool,
+    /// Whether rows that have an answer to another request are run again.
+    pub reruns_changed: bool,
+    /// Says why a row must not be sent, if it must not: a row of unknown price under a budget.
+    pub refuse: Refusal,
+}
+
+impl Earlier {
+    /// Returns the knowledge of a first run.
+    pub fn none() -> Self {
+        Self {
+            known: Box::new(|_| RowState::New),
+            reruns_failed: false,
+            reruns_changed: false,
+            refuse: Box::new(|_| None),
+        }
+    }
+}
+
+/// Returns whether every input can be read twice.
+pub fn is_seekable(plan: &InputPlan) -> bool {
+    plan.inputs.iter().all(source::is_seekable)
+}

@@ -1,0 +1,203 @@
+//! A first look at the whole input.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::{Identity, Job, Origin, Planned};
+use crate::journal::RowState;
+use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
+use crate::source::{BrokenRow, SourceError};
+
+use super::ahead::read_ahead;
+use super::reading::{Mark, Read, Reading};
+use super::walk::{Walk, Walked};
+use super::{Earlier, InputPlan, Layout};
+
+/// What a first look found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Rows, of any kind.
+    pub rows: u64,
+    /// Rows to be sent.
+    pub to_send: u64,
+    /// Rows that can't be used or sent.
+    pub unusable: u64,
+    /// The first of them: where each is and what is wrong.
+    pub unusable_shown: Vec<String>,
+    /// Rows without a name of their own.
+    pub unnamed: u64,
+    /// Rows with an answer.
+    pub done: u64,
+    /// Rows that have failed before and are not run again.
+    pub failed_before: u64,
+    /// Rows that have an answer to another request.
+    pub changed: u64,
+    /// The first of them.
+    pub first_changed: Option<String>,
+    /// Per model: rows to be sent and what they come to.
+    pub models: BTreeMap<Arc<str>, ModelSum>,
+    /// A label that two rows share.
+    pub duplicate: Option<DuplicateLabel>,
+    /// Keys that occur more than once, for the second reading.
+    pub repeats: Repeats,
+    /// Sizes and places of the rows to be sent.
+    pub layout: Layout,
+    /// Warnings, each once.
+    pub warnings: Vec<String>,
+}
+
+/// Rows of one model, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelSum {
+    /// Rows.
+    pub rows: u64,
+    /// Estimated input tokens.
+    pub input_tokens: u64,
+    /// `max_tokens`, summed: the most they can produce.
+    pub max_output_tokens: u64,
+}
+
+/// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
+///
+/// # Errors
+/// The first [`SourceError`].
+pub fn survey(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, shown: usize) -> Result<Survey, SourceError> {
+    std::thread::scope(|scope| {
+        let mut walk = Walk::new(read_ahead(plan, scope), plan.skip);
+        look(plan, &mut walk, planner, earlier, shown)
+    })
+}
+
+fn look<R: Iterator<Item = Result<Read, SourceError>>>(
+    plan: &InputPlan,
+    walk: &mut Walk<R>,
+    planner: &mut Planner,
+    earlier: &Earlier,
+    shown: usize,
+) -> Result<Survey, SourceError> {
+    let mut survey = Survey::default();
+    let mut labels = LabelCensus::default();
+    let mut keys = KeyCensus::default();
+    while let Some(walked) = walk.next(planner, earlier)? {
+        match walked {
+            Walked::Done(job) => {
+                survey.note(&job, &mut labels, &mut keys);
+                survey.rows += 1;
+                survey.done += 1;
+            }
+            Walked::Planned(mark, planned) => {
+                survey.note(&planned.job, &mut labels, &mut keys);
+                match (earlier.refuse)(&planned) {
+                    Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
+                    None => survey.add(mark, &planned, earlier),
+                }
+            }
+            Walked::Rejected(rejected) => {
+                let Rejected { origin, message, .. } = &*rejected;
+                if rejected.identity == Identity::Named {
+                    labels.add(&rejected.custom_id);
+                }
+                survey.add_unusable(shown, || at(origin, message));
+            }
+            Walked::Broken(broken) => survey.add_unusable(shown, || describe(&broken)),
+            Walked::Warning(text) => survey.warn(text),
+        }
+    }
+    survey.repeats = keys.finish();
+    let suspects = labels.finish();
+    if !suspects.is_empty() {
+        survey.duplicate = find_duplicate(plan, planner, &suspects)?;
+    }
+    Ok(survey)
+}
+
+fn at(origin: &Origin, message: &str) -> String {
+    format!("{}:{}: {message}", origin.source, origin.line)
+}
+
+fn describe(broken: &BrokenRow) -> String {
+    let BrokenRow { origin, column, message, .. } = broken;
+    match column {
+        Some(column) => format!("{}:{}:{column}: {message}", origin.source, origin.line),
+        None => at(origin, message),
+    }
+}
+
+fn find_duplicate(
+    plan: &InputPlan,
+    planner: &mut Planner,
+    suspects: &[u64],
+) -> Result<Option<DuplicateLabel>, SourceError> {
+    let mut named = Vec::new();
+    let mut walk = Walk::new(Reading::whole(plan), plan.skip);
+    while let Some(walked) = walk.next(planner, &Earlier::none())? {
+        let (identity, label, origin) = match walked {
+            Walked::Done(job) => (job.identity, job.custom_id, job.origin),
+            Walked::Planned(_, planned) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
+            Walked::Rejected(rejected) => (rejected.identity, rejected.custom_id, rejected.origin),
+            Walked::Broken(_) | Walked::Warning(_) => continue,
+        };
+        if identity == Identity::Named && is_suspect(&label, suspects) {
+            named.push((label, origin));
+        }
+    }
+    Ok(first_duplicate(named, suspects))
+}
+
+impl Survey {
+    /// Notes by what a row is known.
+    fn note(&mut self, job: &Job, labels: &mut LabelCensus, keys: &mut KeyCensus) {
+        match job.identity {
+            Identity::Named => labels.add(&job.custom_id),
+            Identity::Nth(_) => {
+                self.unnamed += 1;
+                keys.add(job.key);
+            }
+        }
+    }
+
+    fn add(&mut self, mark: Mark, planned: &Planned, earlier: &Earlier) {
+        self.rows += 1;
+        let is_sent = match (earlier.known)(&planned.job) {
+            RowState::New => true,
+            RowState::Done => {
+                self.done += 1;
+                false
+            }
+            RowState::Failed(_) => {
+                self.failed_before += u64::from(!earlier.reruns_failed);
+                earlier.reruns_failed
+            }
+            RowState::Changed { .. } => {
+                self.changed += 1;
+                self.first_changed.get_or_insert_with(|| {
+                    let job = &planned.job;
+                    format!("{:?} ({}:{})", job.custom_id, job.origin.source, job.origin.line)
+                });
+                earlier.reruns_changed
+            }
+        };
+        if is_sent {
+            self.to_send += 1;
+            self.layout.add(mark, &planned.pool, planned.cost);
+            let sum = self.models.entry(planned.job.model.clone()).or_default();
+            sum.rows += 1;
+            sum.input_tokens += u64::from(planned.cost.input_tokens);
+            sum.max_output_tokens += u64::from(planned.max_tokens);
+        }
+    }
+
+    fn add_unusable(&mut self, shown: usize, describe: impl FnOnce() -> String) {
+        self.rows += 1;
+        self.unusable += 1;
+        if self.unusable_shown.len() < shown {
+            self.unusable_shown.push(describe());
+        }
+    }
+
+    fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+use std::io::Write as _;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::domain::RateLimits;
+use crate::plan::{Dialect, Planner, RequestDefaults};
+
+const LIMITS: RateLimits = RateLimits::new(100, 45_000, 9_000);
+
+#[test]
+fn every_row_arrives_once_and_in_order_through_a_narrow_channel() {
+    let (plan, _file) = rows(1_000);
+
+    let arrived = fed_from(None, &plan, done_but_every_third());
+
+    assert_eq!(numbers(&arrived), (0..1_000).step_by(3).collect::<Vec<_>>());
+    assert_eq!(skipped(&arrived), 666);
+}
+
+#[test]
+fn a_reader_that_waits_for_room_ends_when_nobody_listens() {
+    let (plan, _file) = rows(1_000);
+    let (out, mut arrived) = mpsc::channel(4);
+
+    let reader = std::thread::spawn(move || feed(&plan, &mut planner(), &Earlier::none(), &out));
+    let first = arrived.blocking_recv();
+    drop(arrived);
+
+    reader.join().expect("the reader does not panic");
+    assert!(matches!(first, Some(Fed::Planned(_))));
+}
+
+#[test]
+fn a_first_look_counts_rows_that_are_done_by_label_too() {
+    let (plan, _file) = rows(30);
+
+    let looked = look(&plan, &done_but_every_third());
+
+    assert_eq!((looked.rows, looked.to_send, looked.done, looked.unusable), (30, 10, 20, 0));
+    assert!(looked.duplicate.is_none());
+}
+
+#[test]
+fn a_file_in_phases_is_read_from_several_places_each_row_once_and_under_its_own_number_and_line() {
+    for (suffix, text) in [(".jsonl", phases_as_json()), (".csv", phases_as_csv())] {
+        let (plan, _file) = file(suffix, &text);
+        let places = places(&plan, &Earlier::none()).expect("phases gain from several places");
+
+        let arrived = fed_from(Some(&places), &plan, Earlier::none());
+
+        let as_written = fed_from(None, &plan, Earlier::none());
+        let in_order = |fed: &[Fed]| {
+            let mut shown: Vec<_> = fed.iter().map(shown).collect();
+            shown.sort();
+            shown
+        };
+        assert_eq!(in_order(&arrived), in_order(&as_written), "{suffix}");
+        let first: Vec<_> = numbers(&arrived).into_iter().take(places.len()).collect();
+        assert!(first.len() > 2 && first.windows(2).all(|pair| pair[1] - pair[0] > 10), "{suffix}: {first:?}");
+    }
+}
+
+#[test]
+fn rows_that_are_left_out_or_done_or_broken_are_the_same_from_any_places() {
+    let (mut plan, _file) = file(".jsonl", &phases_as_json());
+    (plan.skip, plan.limit) = (10, Some(800));
+    let places = places(&plan, &done_but_every_third()).expect("phases gain from several places");
+
+    let arrived = fed_from(Some(&places), &plan, done_but_every_third());
+
+    let as_written = fed_from(None, &plan, done_but_every_third());
+    let (mut numbered, broken) = (numbers(&arrived), |fed: &[Fed]| fed.iter().filter(|fed| is_broken(fed)).count());
+    numbered.sort_unstable();
+    assert_eq!(numbered, numbers(&as_written));
+    assert_eq!((skipped(&arrived), broken(&arrived)), (skipped(&as_written), broken(&as_written)));
+    assert_ne!(broken(&arrived), 0);
+}
+
+#[test]
+fn equal_rows_without_a_name_keep_an_input_in_its_written_order() {
+    let row = |text: &str| format!("{{\"prompt\":\"{text}\"}}\n");
+    let long = row(&"word ".repeat(1_000));
+    let text = row("short").repeat(400) + &long.repeat(200);
+    let (plan, _file) = file(".jsonl", &text);
+
+    assert!(places(&plan, &Earlier::none()).is_none());
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_looked_at_ends_the_reading_before_a_row_is_taken_for_another() {
+    let (plan, path) = file(".jsonl", &phases_as_json());
+    let places = places(&plan, &Earlier::none()).expect("phases gain from several places");
+    std::fs::write(&path, format!("\n \n{}", phases_as_json())).expect("it can be written");
+
+    let arrived = fed_from(Some(&places), &plan, Earlier::none());
+
+    assert!(
+        matches!(arrived.last(), Some(Fed::Failed(message)) if message.contains("changed")),
+        "{:?}",
+        arrived.last()
+    );
+    let own_text = |planned: &Planned| planned.job.params.get("messages").is_some_and(|text| text.contains("word"));
+    assert!(arrived.iter().all(|fed| !matches!(fed, Fed::Planned(planned) if !own_text(planned))));
+}
+
+/// Rows in two phases: 600 short ones that bind by requests, 300 long ones that bind by input; some can't be used.
+fn phases_as_json() -> String {
+    let row = |number: usize| match number {
+        17 | 500 | 899 => "{broken}\n".to_owned(),
+        _ => format!("{{\"id\":{number},\"prompt\":\"{}\"}}\n", prompt(number)),
+    };
+    (0..900).map(row).collect()
+}
+
+fn phases_as_csv() -> String {
+    let row = |number| format!("{number},\"{}\nand a line\"\n", prompt(number));
+    "id,prompt\n".to_owned() + &(0..900).map(row).collect::<String>()
+}
+
+fn prompt(number: usize) -> String {
+    if number < 600 { "word".to_owned() } else { "word ".repeat(1_000) }
+}
+
+fn fed_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Fed> {
+    let (out, mut arrived) = mpsc::channel(4);
+    std::thread::scope(|scope| {
+        scope.spawn(move || feed_from(places, plan, &mut planner(), &earlier, &out));
+        std::iter::from_fn(|| arrived.blocking_recv()).collect()
+    })
+}
+
+fn places(plan: &InputPlan, earlier: &Earlier) -> Option<Places> {
+    let looked = look(plan, earlier);
+    looked.layout.advise(&looked.repeats, &|_| LIMITS)
+}
+
+fn look(plan: &InputPlan, earlier: &Earlier) -> Survey {
+    survey(plan, &mut planner(), earlier, 1).expect("the file can be read")
+}
+
+fn numbers(fed: &[Fed]) -> Vec<u64> {
+    let number = |fed: &Fed| match fed {
+        Fed::Planned(planned) => Some(planned.job.id.0),
+        _ => None,
+    };
+    fed.iter().filter_map(number).collect()
+}
+
+fn skipped(fed: &[Fed]) -> u64 {
+    fed.iter().map(|fed| if let Fed::Skipped(rows) = fed { *rows } else { 0 }).sum()
+}
+
+fn is_broken(fed: &Fed) -> bool {
+    matches!(fed, Fed::Broken(_))
+}
+
+/// What must be the same whatever order rows are read in.
+fn shown(fed: &Fed) -> String {
+    match fed {
+        Fed::Planned(planned) => {
+            let job = &planned.job;
+            format!("{} {} {} {:?}", job.id.0, job.custom_id, job.origin.line, job.key)
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn rows(count: u64) -> (InputPlan, tempfile::TempPath) {
+    file(".jsonl", &(0..count).map(|row| format!("{{\"id\":{row},\"prompt\":\"Hi\"}}\n")).collect::<String>())
+}
+
+fn file(suffix: &str, text: &str) -> (InputPlan, tempfile::TempPath) {
+    let mut file = tempfile::Builder::new().suffix(suffix).tempfile().expect("a temporary file can be made");
+    file.write_all(text.as_bytes()).expect("it can be written");
+    let path = file.into_temp_path();
+    let inputs = vec![Input::File(path.to_path_buf())];
+    (InputPlan { inputs, options: Options::default(), skip: 0, limit: None }, path)
+}
+
+fn done_but_every_third() -> Earlier {
+    let known = |job: &Job| if job.id.0.is_multiple_of(3) { RowState::New } else { RowState::Done };
+    Earlier { known: Box::new(known), ..Earlier::none() }
+}
+
+fn planner() -> Planner {
+    let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
+    Planner::new(RequestDefaults::default(), dialect, Arc::new(Catalog::builtin()), "anthropic".into(), "".into())
+}

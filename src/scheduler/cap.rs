@@ -1,0 +1,187 @@
+//! How many requests the server lets be open at once, where it has such a cap.
+//!
+//! A cap is told by refusals alone: of the requests that were open when the first one came, what is not refused in turn
+//! is what the server allows. It may be raised or lifted while a run goes on, and nothing tells. So it is tried once in a
+//! while whether one more is let in. A refusal ends that at once and doubles the time to the next try; where a whole
+//! window of answers comes without one, the cap lies higher, and twice as many more are tried at once.
+//!
+//! So a cap that stays costs a request refused (and not billed) after 1, 3, 7, 15 minutes and then every eight, and one that
+//! was lifted is left behind within a dozen round trips of the next try.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// From the last refusal to the first try, and between tries at most.
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(480);
+
+/// What is known of the server's cap.
+#[derive(Debug, Default)]
+pub struct Cap {
+    /// Open requests that are let in; `None` while no cap was met.
+    known: Option<usize>,
+    /// When the last wave of refusals began: a request sent before that is of the same wave.
+    wave_at: Option<Instant>,
+    probe: Option<Probe>,
+    /// Refusals of the wave that the last try explains: it was too much by so many.
+    excused: usize,
+    wait: Duration,
+    next_probe: Instant,
+}
+
+/// A try of more than is known.
+#[derive(Debug)]
+struct Probe {
+    more: usize,
+    /// Answers without a refusal that make it good; `None` until all of it is in flight.
+    answers_left: Option<usize>,
+}
+
+impl Cap {
+    /// Returns how many may be open, what is being tried included.
+    pub fn most(&self) -> usize {
+        let more = self.probe.as_ref().map_or(0, |probe| probe.more);
+        self.known.map_or(usize::MAX, |known| known + more)
+    }
+
+    /// Notes that as many are open as may be, and more could be sent.
+    pub fn on_full(&mut self) {
+        let most = self.most();
+        if let Some(probe) = &mut self.probe {
+            probe.answers_left.get_or_insert(most);
+        }
+    }
+
+    /// Takes in an answer; `is_full` says whether the cap is what held the run back, `bound` what it may use at most.
+    pub fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
+        let Some(known) = self.known else { return };
+        match &mut self.probe {
+            None if is_full && now >= self.next_probe => self.probe = Some(Probe::of(1)),
+            None => {}
+            Some(Probe { answers_left: None, .. }) => {}
+            Some(Probe { more, answers_left: Some(left) }) => {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    let (known, more) = (known + *more, *more * 2);
+                    self.wait = FIRST_WAIT;
+                    self.known = (known < bound).then_some(known);
+                    self.probe = self.known.map(|_| Probe::of(more));
+                }
+            }
+        }
+    }
+
+    /// Takes in a refusal of a request sent at `sent_at`, with `in_flight` others open when it came.
+    pub fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
+        let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
+        match (self.probe.take(), self.known) {
+            (Some(probe), Some(_)) => {
+                self.excused = probe.more - 1;
+                self.wave_at = Some(now);
+                self.wait = (self.wait * 2).min(LONGEST_WAIT);
+            }
+            (_, Some(_)) if is_same_wave && self.excused > 0 => self.excused -= 1,
+            (_, Some(known)) if is_same_wave => self.known = Some((known - 1).max(1)),
+            (_, known) => {
+                self.known = Some(known.unwrap_or(usize::MAX).min(in_flight.max(1)));
+                self.excused = 0;
+                self.wave_at = Some(now);
+                self.wait = FIRST_WAIT;
+            }
+        }
+        self.next_probe = now + self.wait;
+    }
+}
+
+impl Probe {
+    fn of(more: usize) -> Self {
+        Self { more, answers_left: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: usize = 1000;
+
+    fn capped_at_20() -> Cap {
+        let mut cap = Cap::default();
+        cap.on_refusal(20, Instant::ZERO, Instant::from_secs(1));
+        cap
+    }
+
+    /// A window's worth of answers, all of it in flight.
+    fn round_trip(cap: &mut Cap, now: Instant) {
+        cap.on_full();
+        (0..cap.most().min(BOUND)).for_each(|_| cap.on_answer(true, BOUND, now));
+    }
+
+    #[test]
+    fn what_was_open_and_not_refused_is_allowed() {
+        let mut cap = Cap::default();
+
+        cap.on_refusal(50, Instant::ZERO, Instant::from_secs(2));
+        (0..10).for_each(|_| cap.on_refusal(40, Instant::ZERO, Instant::from_secs(2)));
+
+        assert_eq!(cap.most(), 40, "ten of those 50 were refused as well");
+    }
+
+    #[test]
+    fn a_try_that_is_refused_is_taken_back_and_the_next_comes_after_twice_the_time() {
+        let mut cap = capped_at_20();
+        let mut tries = Vec::new();
+        for second in 2..2_000 {
+            let now = Instant::from_secs(second);
+            cap.on_full();
+            cap.on_answer(true, BOUND, now);
+            if cap.most() > 20 {
+                assert_eq!(cap.most(), 21);
+                tries.push(second);
+                cap.on_refusal(20, now, now);
+            }
+            assert_eq!(cap.most(), 20);
+        }
+
+        assert_eq!(tries, [61, 181, 421, 901, 1381, 1861]);
+    }
+
+    #[test]
+    fn a_cap_that_was_lifted_is_forgotten_within_a_dozen_round_trips() {
+        let mut cap = capped_at_20();
+
+        let trips = (0..20).find(|_| {
+            round_trip(&mut cap, Instant::from_secs(100));
+            cap.most() == usize::MAX
+        });
+
+        assert!(trips.is_some_and(|trips| trips < 12), "{trips:?}");
+    }
+
+    #[test]
+    fn a_cap_that_was_raised_is_found_without_falling_below_what_was_known() {
+        let mut cap = capped_at_20();
+        let mut now = Instant::from_secs(100);
+        for _ in 0..200 {
+            now = now + Duration::from_secs(4);
+            let refused = cap.most().saturating_sub(30);
+            match refused {
+                0 => round_trip(&mut cap, now),
+                _ => (0..refused).for_each(|_| cap.on_refusal(30, now, now)),
+            }
+            assert!(cap.most() >= 20);
+        }
+
+        assert!((29..=31).contains(&cap.most()), "{}", cap.most());
+    }
+
+    #[test]
+    fn nothing_is_tried_while_the_cap_holds_nothing_back() {
+        let mut cap = capped_at_20();
+
+        (2..2_000).for_each(|second| cap.on_answer(false, BOUND, Instant::from_secs(second)));
+
+        assert_eq!(cap.most(), 20);
+    }
+}

@@ -1,0 +1,109 @@
+//! The least time that a server allows for what a run used.
+//!
+//! Shares no code with limiter and scheduler.
+
+use claude_batch::domain::{Dimension, Usage};
+
+use super::scenario::Server;
+use super::seen::Answer;
+
+/// What one pool's rows used at the server, in requests, input and output tokens.
+pub struct Account<'a> {
+    /// What the server is like.
+    pub server: &'a Server,
+    /// The pool's limits at the start.
+    pub limits: [u32; 3],
+    /// Answers, in the order in which their requests were sent.
+    pub in_order: Vec<&'a Answer>,
+    /// What was used in all.
+    pub used: [f64; 3],
+    /// What other clients took in bursts up to the last row.
+    pub others: [f64; 3],
+    /// The server's levels at the end.
+    pub levels: [f64; 3],
+}
+
+impl Account<'_> {
+    /// Returns the least time, and the dimension that makes it.
+    ///
+    /// Requests and input are taken when a row is let in, so no row can end before all that was let in up to it has come
+    /// through, and its own latency besides. Output is taken while it is produced, so it is all there at the end, but for
+    /// what the server lets run into debt.
+    pub fn least_time(&self) -> (f64, Dimension) {
+        let time = |dimension: Dimension| {
+            let total = self.used[dimension.index()];
+            match dimension {
+                Dimension::Requests | Dimension::InputTokens => {
+                    self.latest(dimension).max(self.time_for(dimension, total))
+                }
+                Dimension::OutputTokens => self.time_for(dimension, total + self.levels[2].min(0.0)),
+            }
+        };
+        let times = Dimension::ALL.map(|dimension| (time(dimension), dimension));
+        times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three")
+    }
+
+    fn latest(&self, dimension: Dimension) -> f64 {
+        let mut used = 0.0;
+        let ends = self.in_order.iter().map(|answer| {
+            used += amount(answer.usage, dimension);
+            self.time_for(dimension, used) + answer.latency
+        });
+        ends.fold(0.0, f64::max)
+    }
+
+    /// Returns how long the server takes to let through so much of a dimension.
+    fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
+        let at = dimension.index();
+        let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));
+        let capacity = (f64::from(self.limits[at]) * self.server.burst_s[at] / 60.0).max(1.0);
+        // What others took in bursts is known in total only.
+        let others = self.others[at] * used / self.used[at].max(1.0);
+        let mut left = used + others - capacity;
+        let (mut from, mut limits) = (0.0, self.limits);
+        for change in &self.server.changes {
+            let through = rate(limits) * (change.at_s - from);
+            if left <= through {
+                break;
+            }
+            left -= through;
+            (from, limits) = (change.at_s, change.limits);
+        }
+        (from + left / rate(limits)).max(0.0)
+    }
+}
+
+/// Returns the least time for so much input under the acceleration limit, where a minute may use `floor` tokens, or
+/// `step` more than the one before.
+///
+/// Each minute uses what it may and the bucket holds; the last one takes what is left as soon as the bucket has it.
+pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
+    let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
+    let (limit, capacity) = (f64::from(server.limits[1]), f64::from(server.limits[1]) * server.burst_s[1] / 60.0);
+    let (mut left, mut level, mut before, mut minute) = (input_tokens, capacity, 0.0, 0.0);
+    loop {
+        let may = f64::max(floor, before + step).min(level + limit);
+        if left <= may {
+            return Some(60.0 * (minute + (left - level).max(0.0) / limit));
+        }
+        left -= may;
+        level = (level + limit - may).min(capacity);
+        (before, minute) = (may, minute + 1.0);
+    }
+}
+
+/// Returns the share of the limits that other clients take steadily.
+fn steady_share(server: &Server) -> f64 {
+    let steady = server.others.iter().filter(|other| other.every_s.is_none());
+    f64::from(steady.map(|other| other.permille).sum::<u32>()) / 1000.0
+}
+
+/// Returns how much of a dimension an answer used.
+pub fn amount(usage: Usage, dimension: Dimension) -> f64 {
+    used_of(1, usage)[dimension.index()]
+}
+
+/// Returns requests and usage in the order of the dimensions.
+pub fn used_of(requests: u64, usage: Usage) -> [f64; 3] {
+    [requests as f64, usage.limited_input_tokens() as f64, usage.output_tokens as f64]
+}
