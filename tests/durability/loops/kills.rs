@@ -263,7 +263,8 @@ pub fn at_every_change(every: u64) -> Deaths {
 /// their own as they come; only when that thread waits, for a processor or for the disk, can more be unwritten than
 /// requests are in flight at a time: those that are, and the lines in its queue, 8 MB of them at the most.
 pub fn page(size: Size) -> Vec<Seen> {
-    let random = at_random_moments(size.pick(10, 200), 1);
+    // The calls on files come in groups, so that there are some 160 points for strace; random moments make up the rest.
+    let random = at_random_moments(size.pick(10, 400), 1);
     let again = again_and_again(size.pick(6, 200), 2);
     let mut all = random;
     let traced = match has_strace() {
@@ -292,8 +293,8 @@ pub fn page(size: Size) -> Vec<Seen> {
             "never more than were in flight; served but unwritten ≤ reported ≤ in flight",
             format!(
                 "{} kills with {IN_FLIGHT} in flight: {} answered twice; {} served and unwritten ≤ {} reported ≤ {} in \
-                 flight. At each kill: unwritten ≤ marked as sent and not synced; more than {IN_FLIGHT} at {} kills ({} \
-                 at the most; {} of {} without strace, which slows every call)",
+                 flight. Over the kills of each input: unwritten ≤ marked as sent and not synced; more than \
+                 {IN_FLIGHT} at {} kills ({} at the most; {} of {} without strace, which slows every call)",
                 all.kills,
                 all.twice,
                 all.unwritten,
