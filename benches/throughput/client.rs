@@ -22,7 +22,7 @@ use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::quiet::Silent;
 use claude_batch::report::{Report, Reporter};
 use claude_batch::runner::input::{Earlier, InputPlan, feed, is_seekable, survey};
-use claude_batch::runner::{Commit, JournalLedger, Parts, drive};
+use claude_batch::runner::{Commit, JournalLedger, LoopThread, Parts, drive};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
 use claude_batch::sim::model::Model;
@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
         Self { input: Input::File(input.to_owned()), folder, origin, window: Window::fixed(256), is_kept: true }
     }
 
-    fn go<T: Transport, R: Reporter>(self, transport: T, reporter: R) -> io::Result<(Seen, R)> {
+    fn go<T: Transport, R: Reporter + Send + 'static>(self, transport: T, reporter: R) -> io::Result<(Seen, R)> {
         let catalog = Arc::new(Catalog::builtin());
         let clock = RunClock::start();
         let plan = input_plan(self.input.clone());
@@ -186,8 +186,7 @@ impl<'a> Run<'a> {
             grace: None,
             keep_pending: false,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (finish, ledger, reporter) = runtime.block_on(drive(parts));
+        let (finish, ledger, reporter) = LoopThread::new()?.run(drive(parts));
         ledger.close(InputRead::Whole, false).map_err(io::Error::other)?;
         let seen = Seen::here(finish.answered, started.elapsed());
         reader.join().expect("the reader does not panic");

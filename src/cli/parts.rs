@@ -27,8 +27,11 @@ const API: &str = "https://api.anthropic.com";
 pub const PROVIDER: &str = "anthropic";
 /// The widest automatic window.
 const WIDEST: usize = 1_000;
-/// Files that are open beside connections: journal, inputs, terminal, libraries' own.
+/// Files that are open beside connections, at least: journal, inputs, terminal, libraries' own.
 const OTHER_FILES: usize = 64;
+/// Of the system's limit an eighth is left to them. The HTTP client's pool opens connections ahead of need: with 4,000
+/// requests at once under a limit of 4,096 a run met 83 failures to connect.
+const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the catalog, with the user's prices over the built-in ones.
 pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
@@ -129,7 +132,8 @@ pub fn provider(config: &Config, dialect: &Dialect) -> Result<Anthropic> {
 
 /// Returns the concurrency window, within what the system lets be open at once. A call in flight needs `files` files.
 pub fn window(config: &Config, files: usize) -> Result<Window> {
-    let most = open_files().saturating_sub(OTHER_FILES) / files;
+    let limit = open_files();
+    let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
     match config.concurrency {
         values::Concurrency::Auto => Ok(Window::auto(WIDEST.min(most.max(1)))),
         values::Concurrency::Fixed(wanted) if wanted.get() > most => {

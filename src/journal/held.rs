@@ -53,11 +53,13 @@ impl Held {
     /// The failure that stopped the writer.
     pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
         let Some(writer) = self.writer.as_mut().filter(|_| !self.lines.is_empty()) else { return Ok(()) };
-        let done = writer.append(self.log, &self.lines, self.up_to);
         // Lines that the writer refuses are lost to it either way: it has failed for good.
-        self.lines.clear();
-        self.lines.shrink_to(MOST_BYTES);
-        done
+        writer.append_all(self.log, &mut self.lines, self.up_to)
+    }
+
+    /// Lets what was handed over become durable as soon as it can.
+    pub(super) fn hurry(&self) {
+        self.writer.iter().for_each(Writer::hurry);
     }
 
     /// Returns how many bytes were appended and are not yet durable.

@@ -7,9 +7,15 @@
 //! Marks and clearings can wait for [`Inflight::flush`], which writes all that has changed in one piece: a call to the
 //! system for each would cost as much as sending the request. Nothing that was marked may be sent before.
 //!
+//! A slot of a row whose line is durable need not be cleared in the file until it is used again: the next run strikes
+//! every row from the dead that has a line. The lowest free slot is used first, so that what changes in one turn lies
+//! close together.
+//!
 //! Slots are not synced: a sync for each request would cost more than what is counted. After a loss of power they may
 //! be missing or old; the count is then a good guess and no more. A slot whose check does not hold counts as empty.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +37,7 @@ pub struct Slot(u32);
 pub(super) struct Inflight {
     file: Option<Box<dyn DiskFile>>,
     path: PathBuf,
-    free: Vec<u32>,
+    free: BinaryHeap<Reverse<u32>>,
     /// The slots as they are to be.
     slots: Vec<u8>,
     /// Bytes of `slots` that the file does not have yet.
@@ -51,13 +57,17 @@ impl Inflight {
     /// Begins a run's slots, all empty. Without a folder nothing is written.
     pub(super) fn create(disk: &dyn Disk, folder: Option<&Path>, opening: u64, run: &str) -> Result<Self, DiskFailure> {
         let Some(folder) = folder else {
-            return Ok(Self { file: None, path: PathBuf::new(), free: Vec::new(), slots: Vec::new(), changed: 0..0 });
+            return Ok(Self::over(None, PathBuf::new()));
         };
         let path = path_in(folder);
         let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
         file.truncate(0).map_err(DiskFailure::of("cut", &path))?;
         file.write_at(&head(opening, run), 0).map_err(DiskFailure::of("write", &path))?;
-        Ok(Self { file: Some(file), path, free: Vec::new(), slots: Vec::new(), changed: 0..0 })
+        Ok(Self::over(Some(file), path))
+    }
+
+    fn over(file: Option<Box<dyn DiskFile>>, path: PathBuf) -> Self {
+        Self { file, path, free: BinaryHeap::new(), slots: Vec::new(), changed: 0..0 }
     }
 
     /// Marks a row as in flight.
@@ -69,7 +79,7 @@ impl Inflight {
 
     /// Marks a row as in flight with the next flush.
     pub(super) fn mark_later(&mut self, row: RowId) -> Slot {
-        let at = self.free.pop().unwrap_or_else(|| {
+        let at = self.free.pop().map(|Reverse(at)| at).unwrap_or_else(|| {
             let at = self.slots.len() / SLOT_BYTES;
             self.slots.resize(self.slots.len() + SLOT_BYTES, 0);
             u32::try_from(at).expect("requests in flight are far below four billion")
@@ -86,8 +96,14 @@ impl Inflight {
 
     /// Marks a slot as empty with the next flush.
     pub(super) fn clear_later(&mut self, slot: Slot) {
-        self.free.push(slot.0);
         self.set(slot.0, &[0; SLOT_BYTES]);
+        self.free.push(Reverse(slot.0));
+    }
+
+    /// Gives back a slot whose row has a durable line. What the file says of it does not matter any more.
+    pub(super) fn release(&mut self, slot: Slot) {
+        self.slots[place(slot.0)].fill(0);
+        self.free.push(Reverse(slot.0));
     }
 
     /// Writes what has changed since the last time.
@@ -105,14 +121,18 @@ impl Inflight {
     }
 
     fn set(&mut self, at: u32, bytes: &[u8; SLOT_BYTES]) {
-        let from = at as usize * SLOT_BYTES;
-        let place = from..from + SLOT_BYTES;
+        let place = place(at);
         self.slots[place.clone()].copy_from_slice(bytes);
         self.changed = match self.changed.is_empty() {
             true => place,
             false => self.changed.start.min(place.start)..self.changed.end.max(place.end),
         };
     }
+}
+
+fn place(at: u32) -> Range<usize> {
+    let from = at as usize * SLOT_BYTES;
+    from..from + SLOT_BYTES
 }
 
 /// Reads what the run before left; empty when it closed, or when there is nothing that can be read.
@@ -217,6 +237,22 @@ mod tests {
         assert_eq!(unflushed, []);
         let dead = read_dead(&disk, Path::new(FOLDER)).expect("it can be read");
         assert_eq!(dead.rows, [row(3), row(4), row(5)]);
+    }
+
+    #[test]
+    fn a_slot_whose_row_has_a_line_costs_no_write_and_is_used_again() {
+        let disk = MemDisk::new();
+        let mut slots = Inflight::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let marked: Vec<Slot> = (1..=4).map(|label| slots.mark(row(label)).expect("it can be written")).collect();
+        let before = disk.changes();
+
+        marked.into_iter().skip(1).rev().for_each(|slot| slots.release(slot));
+        slots.flush().expect("nothing is left to write");
+        assert_eq!(disk.changes(), before);
+        let _lowest = slots.mark(row(5)).expect("it can be written");
+
+        let dead = read_dead(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(dead.rows, [row(1), row(5), row(3), row(4)]);
     }
 
     #[test]

@@ -184,6 +184,11 @@ impl Journal {
         self.inflight.clear_later(slot);
     }
 
+    /// Gives back the slot of a row whose line is durable. Costs nothing: a later run finds the line.
+    pub fn release(&mut self, slot: Slot) {
+        self.inflight.release(slot);
+    }
+
     /// Hands over the lines that wait, and writes the marks and clearings that do, in one piece.
     ///
     /// # Errors
@@ -193,6 +198,11 @@ impl Journal {
         // Reported once, as a failed commit.
         let _ = self.writer.flush();
         Ok(self.inflight.flush()?)
+    }
+
+    /// Lets lines become durable as soon as they can, from here on: nothing is left to do but to wait for them.
+    pub fn hurry(&mut self) {
+        self.writer.hurry();
     }
 
     /// Returns how many bytes were appended and are not yet durable. Hold sending while they are many.

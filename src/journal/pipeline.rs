@@ -2,8 +2,12 @@
 //!
 //! A line that the system has survives the death of the process, so what a death can lose is bounded by what was in
 //! flight and what waits to be written at that moment, however slow the disk syncs; a loss of power can lose one group,
-//! as the writer says. Lines wait to be written while the first thread is kept from running, by others or by a disk that
-//! takes no more; nothing else is sent while that is 8 MB. Each such row is marked, so the next run counts it.
+//! as the writer says. Lines wait to be written for a twentieth of a second at most, and longer only while the first
+//! thread is kept from running, by others or by a disk that takes no more; nothing else is sent while that is 8 MB. Each
+//! such row is marked, so the next run counts it.
+//!
+//! Both threads keep a pace, so that the work of a moment is done in one piece; the pace ends where there is much to do,
+//! and where somebody waits for it.
 //!
 //! Owns both threads and the queue between them. After a failed write or sync the queue takes nothing more; what was
 //! handed over before a failed write is still synced and reported, then the failure is reported, once.
@@ -18,10 +22,19 @@ use super::disk::{DiskFailure, DiskFile};
 use super::writer::{Commit, Fsync, Group, OnCommit, Targets};
 use crate::sink::Log;
 
-/// Syncs begin at least so far apart. A sync and its two switches of threads cost as much as two requests; at a thousand
-/// rows a second, syncing at once would do it for every third row. Nobody sees that a row is done a fiftieth of a second
-/// later, and a death of the process loses nothing more by it: the system has the lines.
-const SYNC_EVERY: Duration = Duration::from_millis(20);
+/// Writes begin so far apart, unless there is much to write or nothing more comes: a switch of threads and a call to the
+/// system for each turn of the loop would cost as much as a quarter of its requests. A death of the process loses the
+/// lines of that time, fewer than are in flight where answers take longer, and counts their rows as maybe paid like those.
+const WRITE_EVERY: Duration = Duration::from_millis(50);
+/// So many bytes are written at once: two hundred lines.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Syncs begin so far apart, unless there is much to sync or nothing more comes. A sync and its two switches of threads
+/// cost as much as ten requests; at a thousand rows a second, syncing at once would do it for every third row. Nobody sees
+/// that a row is done a fifth of a second later, and what a loss of power can take stays far below a second's work.
+const SYNC_EVERY: Duration = Duration::from_millis(200);
+/// So many bytes are synced at once: few against those that may wait before sending stops.
+const SYNC_BYTES: usize = 1 << 20;
 
 /// The two threads and what they share with whoever appends.
 pub(super) struct Pipeline {
@@ -45,6 +58,11 @@ struct Queue {
     /// With the system, and no sync has begun since.
     written: Option<Written>,
     is_closed: bool,
+    /// Somebody waits for what was appended: no pace is kept any more.
+    is_hurried: bool,
+    /// Whether the writer sleeps until it is woken, and whether the syncer does: one that keeps its pace needs no call.
+    writer_waits: bool,
+    syncer_waits: bool,
     /// Nothing more will be written.
     is_written_out: bool,
     failed: Option<DiskFailure>,
@@ -89,18 +107,31 @@ impl Pipeline {
     /// # Errors
     /// The failure that stopped the writer.
     pub(super) fn append(&self, log: Log, line: &[u8], seq: u64) -> Result<(), DiskFailure> {
+        self.add(log, line.len(), |group| group.push(log, line, seq))
+    }
+
+    /// Takes whole lines out of `lines`.
+    ///
+    /// # Errors
+    /// The failure that stopped the writer.
+    pub(super) fn append_all(&self, log: Log, lines: &mut Vec<u8>, seq: u64) -> Result<(), DiskFailure> {
+        self.add(log, lines.len(), |group| group.take(log, lines, seq))
+    }
+
+    fn add(&self, log: Log, bytes: usize, add: impl FnOnce(&mut Group)) -> Result<(), DiskFailure> {
         let mut queue = self.shared.queue();
         if let Some(failure) = &queue.failed
             && (log == Log::Results || !queue.takes_errors)
         {
             return Err(failure.clone());
         }
-        // With lines waiting the writer knows already that there is work.
-        let was_empty = queue.group.bytes() == 0;
-        queue.group.push(log, line, seq);
-        self.shared.backlog.fetch_add(line.len(), Ordering::Relaxed);
+        let before = queue.group.bytes();
+        add(&mut queue.group);
+        self.shared.backlog.fetch_add(bytes, Ordering::Relaxed);
+        let is_much = before < WRITE_BYTES && queue.group.bytes() >= WRITE_BYTES;
+        let waits = std::mem::take(&mut queue.writer_waits);
         drop(queue);
-        if was_empty {
+        if waits || is_much {
             self.shared.wake_writer.notify_one();
         }
         Ok(())
@@ -109,6 +140,13 @@ impl Pipeline {
     /// Returns how many bytes were appended and are not yet durable.
     pub(super) fn backlog_bytes(&self) -> usize {
         self.shared.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Lets everything become durable as soon as it can: somebody waits for it.
+    pub(super) fn hurry(&self) {
+        self.shared.queue().is_hurried = true;
+        self.shared.wake_writer.notify_one();
+        self.shared.wake_syncer.notify_one();
     }
 
     /// Makes everything durable and stops.
@@ -142,10 +180,16 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write; `None` when there will be no more.
-    fn next_group(&self, emptied: Group) -> Option<Group> {
+    /// Waits until there is something to write, and until `earliest` while more may come; `None` when there will be no
+    /// more.
+    fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
+        let rest = || earliest.checked_duration_since(Instant::now());
+        while let Some(rest) = rest().filter(|_| queue.lets_writer_rest()) {
+            queue = self.wake_writer.wait_timeout(queue, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
         while queue.group.bytes() == 0 && !queue.is_closed && queue.failed.is_none() {
+            queue.writer_waits = true;
             queue = self.wake_writer.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         if queue.group.bytes() == 0 || queue.failed.is_some() {
@@ -159,10 +203,11 @@ impl Shared {
     fn next_written(&self, earliest: Instant) -> Option<Written> {
         let mut queue = self.queue();
         let rest = || earliest.checked_duration_since(Instant::now());
-        while let Some(rest) = rest().filter(|_| !queue.is_written_out) {
+        while let Some(rest) = rest().filter(|_| queue.lets_syncer_rest()) {
             queue = self.wake_syncer.wait_timeout(queue, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
         while queue.written.is_none() && !queue.is_written_out {
+            queue.syncer_waits = true;
             queue = self.wake_syncer.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.written.take()
@@ -174,10 +219,18 @@ impl Shared {
         // Results that were queued before the failure have nowhere to go.
         queue.group.results.clear();
         while queue.group.errors.is_empty() && !queue.is_closed {
+            queue.writer_waits = true;
             queue = self.wake_writer.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         let is_over = queue.group.errors.is_empty();
         (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
+    }
+
+    /// Notes what the system has; returns whether the syncer must be woken for it.
+    fn note_written(&self, group: &Group) -> bool {
+        let mut queue = self.queue();
+        queue.note_written(group);
+        std::mem::take(&mut queue.syncer_waits) || !queue.lets_syncer_rest()
     }
 
     fn fail(&self, failure: DiskFailure) {
@@ -187,6 +240,16 @@ impl Shared {
 }
 
 impl Queue {
+    fn lets_writer_rest(&self) -> bool {
+        let is_needed = self.is_closed || self.is_hurried || self.failed.is_some();
+        !is_needed && self.group.bytes() < WRITE_BYTES
+    }
+
+    fn lets_syncer_rest(&self) -> bool {
+        let is_needed = self.is_written_out || self.is_hurried;
+        !is_needed && self.written.as_ref().is_none_or(|written| written.bytes < SYNC_BYTES)
+    }
+
     fn note_written(&mut self, group: &Group) {
         let earlier = self.written.take();
         let was_in = |pick: fn(&Written) -> bool| earlier.as_ref().is_some_and(pick);
@@ -202,7 +265,9 @@ impl Queue {
 fn write_groups(shared: &Shared, mut targets: Targets) {
     let _guard = WriterGuard(shared);
     let mut emptied = Group::default();
-    while let Some(mut group) = shared.next_group(emptied) {
+    let mut earliest = Instant::now();
+    while let Some(mut group) = shared.next_group(emptied, earliest) {
+        earliest = Instant::now() + WRITE_EVERY;
         if let Err(failure) = targets.write(&group) {
             let log_outlives = targets.log_outlives(&failure);
             shared.queue().takes_errors = log_outlives;
@@ -211,8 +276,9 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
                 write_errors(shared, targets, group)
             };
         }
-        shared.queue().note_written(&group);
-        shared.wake_syncer.notify_one();
+        if shared.note_written(&group) {
+            shared.wake_syncer.notify_one();
+        }
         group.clear();
         emptied = group;
     }
@@ -387,5 +453,33 @@ mod tests {
         let last = commits.try_iter().last();
         assert!(matches!(last, Some(Commit::Durable { up_to: 3 })), "{last:?}");
         assert_eq!(pipeline.backlog_bytes(), 0);
+    }
+
+    #[test]
+    fn a_line_that_somebody_waits_for_keeps_no_pace() {
+        let now = Instant::now();
+        let never = now + Duration::from_secs(86_400);
+        let shared = Shared::default();
+        shared.queue().group.push(Log::Results, b"line\n", 1);
+
+        shared.queue().is_hurried = true;
+
+        let group = shared.next_group(Group::default(), never).expect("it is not closed");
+        assert!(!shared.note_written(&group) || !shared.queue().lets_syncer_rest());
+        assert!(shared.next_written(never).is_some());
+    }
+
+    #[test]
+    fn much_to_write_or_to_sync_keeps_no_pace() {
+        let never = Instant::now() + Duration::from_secs(86_400);
+        let shared = Shared::default();
+        shared.queue().group.push(Log::Results, &vec![b' '; WRITE_BYTES], 1);
+
+        let mut group = shared.next_group(Group::default(), never).expect("it is not closed");
+        assert!(!shared.note_written(&group));
+        group.push(Log::Results, &vec![b' '; SYNC_BYTES], 2);
+
+        assert!(shared.note_written(&group));
+        assert!(shared.next_written(never).is_some());
     }
 }

@@ -1,8 +1,9 @@
 //! The writer: lines become durable in groups.
 //!
-//! Lines are handed to the system as they come, one write for each file and group, while a sync of earlier ones is in
-//! flight. So one sync is always in flight while there is work; the loss window is one group for a loss of power, and
-//! what was in flight for a death of the process. A commit is reported when both files of its group are synced, in order.
+//! Lines are handed to the system twenty times a second or more often, one write for each file and group, while a sync of
+//! earlier ones may be in flight. The loss window is a fifth of a second and one sync for a loss of power; for a death of
+//! the process what was in flight, and the lines of a twentieth of a second. A commit is reported when both files of its
+//! group are synced, in order.
 //!
 //! After a failed write or sync nothing is tried again: what a failed sync left can't be known, and a second sync that
 //! succeeds proves nothing. The writer reports the failure once and refuses everything from then on, but for one case:
@@ -150,11 +151,25 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn push(&mut self, log: Log, line: &[u8], seq: u64) {
-        match log {
-            Log::Results => self.results.extend_from_slice(line),
-            Log::Errors => self.errors.extend_from_slice(line),
+        self.of(log).extend_from_slice(line);
+        self.up_to = seq;
+    }
+
+    /// Takes lines out of `lines`, by exchanging memory where that does.
+    pub(super) fn take(&mut self, log: Log, lines: &mut Vec<u8>, seq: u64) {
+        let own = self.of(log);
+        match own.is_empty() {
+            true => std::mem::swap(own, lines),
+            false => own.append(lines),
         }
         self.up_to = seq;
+    }
+
+    fn of(&mut self, log: Log) -> &mut Vec<u8> {
+        match log {
+            Log::Results => &mut self.results,
+            Log::Errors => &mut self.errors,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -218,6 +233,27 @@ impl Writer {
                 done
             }
             Mode::Threaded(pipeline) => pipeline.append(log, line, seq),
+        }
+    }
+
+    /// Takes whole lines out of `lines`, as [`Writer::append`] does one. What the writer refuses is lost.
+    ///
+    /// # Errors
+    /// The failure that stopped the writer.
+    pub(super) fn append_all(&mut self, log: Log, lines: &mut Vec<u8>, seq: u64) -> Result<(), DiskFailure> {
+        let done = match &mut self.0 {
+            Mode::Inline { .. } => self.append(log, lines, seq),
+            Mode::Threaded(pipeline) => pipeline.append_all(log, lines, seq),
+        };
+        lines.clear();
+        done
+    }
+
+    /// Lets what was appended become durable as soon as it can.
+    pub(super) fn hurry(&self) {
+        match &self.0 {
+            Mode::Inline { .. } => {}
+            Mode::Threaded(pipeline) => pipeline.hurry(),
         }
     }
 

@@ -21,10 +21,14 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
+/// Bytes that are gathered before they are hashed. Of a longer piece the rest of the memory stays, as that of one row.
+const GATHERED: usize = 4096;
+
 /// Makes keys for one dialect: what all have in common is hashed once, and memory is used again.
 pub(super) struct KeyMaker {
     begun: Context,
-    name_json: Vec<u8>,
+    /// What is not hashed yet: the hash takes a few long pieces faster than many short ones.
+    text: Vec<u8>,
 }
 
 impl std::fmt::Debug for KeyMaker {
@@ -38,7 +42,7 @@ impl KeyMaker {
     pub fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));
-        Self { begun, name_json: Vec::new() }
+        Self { begun, text: Vec::new() }
     }
 
     /// Returns the key of a request whose parameters are given as names and raw values, in any order.
@@ -47,13 +51,19 @@ impl KeyMaker {
         members.sort_unstable();
         let mut context = self.begun.clone();
         for (name, value) in members {
-            self.name_json.clear();
-            write_json_str(name, &mut self.name_json);
-            self.name_json.push(b':');
-            context.update(&self.name_json);
-            without_white_space(value.as_bytes(), |run| context.update(run));
-            context.update(b"\n");
+            write_json_str(name, &mut self.text);
+            self.text.push(b':');
+            without_white_space(value.as_bytes(), |run| {
+                self.text.extend_from_slice(run);
+                if self.text.len() >= GATHERED {
+                    context.update(&self.text);
+                    self.text.clear();
+                }
+            });
+            self.text.push(b'\n');
         }
+        context.update(&self.text);
+        self.text.clear();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&context.finish().as_ref()[..16]);
         JobKey(bytes)

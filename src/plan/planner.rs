@@ -16,7 +16,7 @@ use super::notice::Notice;
 use super::seen::Seen;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
-use crate::domain::job::write_json_str;
+use crate::domain::job::{json_str_len, write_json_str};
 use crate::domain::{Cost, Identity, Job, JobId, JobKey, ModelClass, Params, Planned, PoolId, Speed};
 use crate::source::Row;
 
@@ -325,16 +325,7 @@ fn template(params: &Params) -> u64 {
 
 /// Returns the length of the parameters as [`Params::write_object`] writes them.
 fn object_len(params: &Params) -> u64 {
-    let mut name_json = Vec::new();
-    let members: usize = params
-        .0
-        .iter()
-        .map(|(name, value)| {
-            name_json.clear();
-            write_json_str(name, &mut name_json);
-            name_json.len() + ":,".len() + value.get().len()
-        })
-        .sum();
+    let members: usize = params.0.iter().map(|(name, value)| json_str_len(name) + ":,".len() + value.get().len()).sum();
     // Two braces, and one comma fewer than members.
     (members + 2 - usize::from(!params.0.is_empty())) as u64
 }

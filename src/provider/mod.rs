@@ -61,6 +61,11 @@ pub trait Decoder: Send {
     /// Returns `true` when the reply is complete and nothing more needs to be read.
     fn push(&mut self, chunk: &[u8]) -> bool;
 
+    /// Takes the next piece, as [`Decoder::push`] does, without copying it where that can be helped.
+    fn push_bytes(&mut self, chunk: Bytes) -> bool {
+        self.push(&chunk)
+    }
+
     /// Ends the body and returns the reply. A body that was cut is a [`Reply::Broken`].
     fn finish(self: Box<Self>) -> Reply;
 }

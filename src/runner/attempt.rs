@@ -1,6 +1,12 @@
 //! One attempt: a request goes out, its head and its end are reported.
+//!
+//! A head whose body is there with it is reported with the end: that is one report for nearly every answer that is no
+//! stream. A head that comes alone is reported at once, since the limits in it hold for the next request.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::pin;
+
+use bytes::Bytes;
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -9,35 +15,29 @@ use crate::clock::RunClock;
 use crate::domain::{ErrorClass, Failure, RateSignals, Verdict};
 use crate::provider::{Provider, Reply, WireRequest};
 use crate::scheduler::Ticket;
-use crate::transport::{Exchange, Transport};
+use crate::transport::{Exchange, Transport, WireError};
 
 /// What an attempt reports.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// The head of its response has come.
-    Head { ticket: Ticket, status: u16, signals: RateSignals, request_id: Option<String> },
-    /// It is over. Comes exactly once, also when the task is cut off or panics.
-    End { ticket: Ticket, verdict: Box<Verdict> },
+    /// The head of its response has come, and its body is yet to come.
+    Head { ticket: Ticket, head: Head },
+    /// It is over. Comes exactly once, also when the task is cut off or panics; with the head unless that came before.
+    End { ticket: Ticket, head: Option<Head>, verdict: Verdict },
+}
+
+/// What a head says to the scheduler.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) signals: RateSignals,
+    pub(super) request_id: Option<String>,
 }
 
 /// Sends a request and reports what comes.
-///
-/// The end is reported from here on, not from the first poll: a task can be cut off before it ever ran.
-pub(super) fn attempt<T: Transport>(
-    transport: Arc<T>,
-    provider: Arc<dyn Provider>,
-    request: WireRequest,
-    clock: RunClock,
-    ticket: Ticket,
-    reports: UnboundedSender<Report>,
-) -> impl Future<Output = ()> + Send {
-    let end = EndOnce { ticket, reports: Some(reports) };
-    exchange(transport, provider, request, clock, end)
-}
-
-async fn exchange<T: Transport>(
-    transport: Arc<T>,
-    provider: Arc<dyn Provider>,
+pub(super) async fn exchange<T: Transport>(
+    transport: &T,
+    provider: &dyn Provider,
     request: WireRequest,
     clock: RunClock,
     mut end: EndOnce,
@@ -47,15 +47,17 @@ async fn exchange<T: Transport>(
         Err(error) => return end.report(classify(Err(error), &RateSignals::default())),
     };
     let signals = provider.rate_signals(exchange.head(), clock.wall(clock.now()));
-    end.report_head(exchange.head().status, signals, provider.request_id(exchange.head()));
+    let request_id = provider.request_id(exchange.head());
+    end.head = Some(Head { status: exchange.head().status, signals, request_id });
     let mut decoder = provider.decoder(exchange.head());
     let fault = loop {
-        match exchange.chunk().await {
-            Ok(Some(chunk)) if decoder.push(&chunk) => {
-                exchange.drain().await;
-                break None;
+        match chunk(&mut exchange, &mut end).await {
+            Ok(Some(chunk)) => {
+                if decoder.push_bytes(chunk) {
+                    exchange.drain().await;
+                    break None;
+                }
             }
-            Ok(Some(_)) => {}
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
@@ -67,6 +69,19 @@ async fn exchange<T: Transport>(
         Some(error) => with_usage(classify(Err(error), &signals), &reply),
         None => classify(Ok((exchange.head(), reply)), &signals),
     });
+}
+
+/// Returns the next piece of the body; a head that is not reported yet is, before anybody waits.
+async fn chunk<E: Exchange>(exchange: &mut E, end: &mut EndOnce) -> Result<Option<Bytes>, WireError> {
+    let mut chunk = pin!(exchange.chunk());
+    poll_fn(|context| {
+        let piece = chunk.as_mut().poll(context);
+        if piece.is_pending() {
+            end.report_head();
+        }
+        piece
+    })
+    .await
 }
 
 /// Keeps what a broken answer is known to have used.
@@ -81,23 +96,31 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     verdict
 }
 
-/// Reports one end, whatever happens to the task.
-struct EndOnce {
+/// Reports one end, whatever happens to the task: also when it is cut off before it ever ran.
+pub(super) struct EndOnce {
     ticket: Ticket,
+    /// A head that is not reported yet.
+    head: Option<Head>,
     reports: Option<UnboundedSender<Report>>,
 }
 
 impl EndOnce {
-    fn report_head(&self, status: u16, signals: RateSignals, request_id: Option<String>) {
-        if let Some(reports) = &self.reports {
+    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>) -> Self {
+        Self { ticket, head: None, reports: Some(reports) }
+    }
+
+    fn report_head(&mut self) {
+        if let Some(head) = self.head.take()
+            && let Some(reports) = &self.reports
+        {
             // A closed channel means that the run is over and nobody asks any more.
-            let _ = reports.send(Report::Head { ticket: self.ticket, status, signals, request_id });
+            let _ = reports.send(Report::Head { ticket: self.ticket, head });
         }
     }
 
     fn report(&mut self, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let _ = reports.send(Report::End { ticket: self.ticket, verdict: Box::new(verdict) });
+            let _ = reports.send(Report::End { ticket: self.ticket, head: self.head.take(), verdict });
         }
     }
 }
@@ -116,46 +139,94 @@ impl Drop for EndOnce {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::task::Poll;
+
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
     use super::*;
     use crate::provider::ReplyHead;
-    use crate::transport::WireError;
+
+    const ANSWER: &[u8] = br#"{"type":"message","content":[],"usage":{"output_tokens":2}}"#;
 
     #[tokio::test]
-    async fn an_attempt_that_is_cut_off_before_it_ran_still_ends() {
-        let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
-        let headers = http::HeaderMap::new();
-        let request = WireRequest { path: "/v1/messages", headers, body: Default::default(), is_stream: false };
-        let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
-        let provider = Arc::new(provider.expect("a provider"));
+    async fn a_head_that_comes_with_its_body_is_reported_with_the_end() {
+        let mut reports = told(&[Piece::Now(ANSWER)]).await;
 
-        drop(attempt(Arc::new(Nowhere), provider, request, RunClock::start(), Ticket(7), reports_in));
-
-        let report = reports.recv().await.expect("its end");
+        let only = reports.recv().await.expect("its end");
         assert!(
-            matches!(&report, Report::End { ticket: Ticket(7), verdict } if matches!(**verdict, Verdict::Aborted)),
-            "{report:?}"
+            matches!(
+                &only,
+                Report::End { ticket: Ticket(7), head: Some(Head { status: 200, .. }), verdict: Verdict::Answered(_) }
+            ),
+            "{only:?}"
         );
+        assert!(reports.recv().await.is_none());
     }
 
-    struct Nowhere;
+    #[tokio::test]
+    async fn a_head_that_comes_alone_is_reported_at_once() {
+        let mut reports = told(&[Piece::Later, Piece::Now(&ANSWER[..9]), Piece::Later, Piece::Now(&ANSWER[9..])]).await;
 
-    impl Transport for Nowhere {
-        type Exchange = Nowhere;
+        let first = reports.recv().await.expect("its head");
+        let last = reports.recv().await.expect("its end");
+        assert!(matches!(first, Report::Head { ticket: Ticket(7), head: Head { status: 200, .. } }), "{first:?}");
+        assert!(matches!(last, Report::End { head: None, verdict: Verdict::Answered(_), .. }), "{last:?}");
+        assert!(reports.recv().await.is_none());
+    }
 
-        async fn send(&self, _request: WireRequest) -> Result<Self, WireError> {
-            std::future::pending().await
+    async fn told(pieces: &[Piece]) -> UnboundedReceiver<Report> {
+        let (reports_in, reports) = unbounded_channel();
+        let request =
+            WireRequest { path: "/v1/messages", headers: http::HeaderMap::new(), body: Bytes::new(), is_stream: false };
+        let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
+        let script = Script {
+            head: ReplyHead { status: 200, headers: http::HeaderMap::new() },
+            pieces: pieces.iter().copied().collect(),
+        };
+        let end = EndOnce::new(Ticket(7), reports_in);
+        exchange(&Played(script), &provider.expect("a provider"), request, RunClock::start(), end).await;
+        reports
+    }
+
+    #[derive(Clone, Copy)]
+    enum Piece {
+        Now(&'static [u8]),
+        /// Nothing yet, and more the next time.
+        Later,
+    }
+
+    struct Played(Script);
+
+    #[derive(Clone)]
+    struct Script {
+        head: ReplyHead,
+        pieces: VecDeque<Piece>,
+    }
+
+    impl Transport for Played {
+        type Exchange = Script;
+
+        async fn send(&self, _request: WireRequest) -> Result<Script, WireError> {
+            Ok(self.0.clone())
         }
     }
 
-    impl Exchange for Nowhere {
+    impl Exchange for Script {
         fn head(&self) -> &ReplyHead {
-            unreachable!("it is never sent")
+            &self.head
         }
 
-        async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, WireError> {
-            Ok(None)
+        async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+            poll_fn(|context| match self.pieces.pop_front() {
+                Some(Piece::Now(bytes)) => Poll::Ready(Ok(Some(Bytes::from_static(bytes)))),
+                Some(Piece::Later) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                None => Poll::Ready(Ok(None)),
+            })
+            .await
         }
-
-        async fn drain(&mut self) {}
     }
 }

@@ -50,6 +50,9 @@ pub trait Ledger {
     /// # Errors
     /// Why marks can't be noted; what was marked since the last call must then not be sent.
     fn flush(&mut self) -> Result<(), String>;
+
+    /// Lets lines reach the disk as soon as they can, from here on: the run only waits for them.
+    fn hurry(&mut self) {}
 }
 
 /// A ledger over the journal.
@@ -137,7 +140,7 @@ impl Ledger for JournalLedger {
     fn on_committed(&mut self, line: u64) {
         while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
             let Some((_, slot)) = self.unsynced.pop_front() else { break };
-            self.journal.clear_later(slot);
+            self.journal.release(slot);
         }
     }
 
@@ -147,6 +150,10 @@ impl Ledger for JournalLedger {
 
     fn flush(&mut self) -> Result<(), String> {
         self.journal.flush().map_err(|error| error.to_string())
+    }
+
+    fn hurry(&mut self) {
+        self.journal.hurry();
     }
 }
 

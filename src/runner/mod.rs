@@ -12,19 +12,21 @@
 
 mod attempt;
 pub mod input;
+mod lanes;
 mod ledger;
 pub mod signals;
+mod thread;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 pub use input::Fed;
 pub use ledger::{Commit, JournalLedger, Ledger};
 pub use signals::Interrupt;
+pub use thread::LoopThread;
 
 use crate::clock::{Instant, RunClock};
 use crate::domain::{
@@ -35,7 +37,8 @@ use crate::report::Reporter;
 use crate::scheduler::{Next, Scheduler, Step, Ticket};
 use crate::transport::Transport;
 
-use attempt::{Report, attempt};
+use attempt::{Head, Report};
+use lanes::Lanes;
 
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
 /// second, hours' worth at the limits of an account. They are held twice, while they are written and while they queue.
@@ -105,8 +108,7 @@ pub struct Finish {
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let mut run = Run {
-        transport: parts.transport,
-        provider: parts.provider,
+        lanes: Lanes::new(parts.transport, parts.provider, parts.clock, reports_in),
         scheduler: parts.scheduler,
         ledger: parts.ledger,
         reporter: parts.reporter,
@@ -115,8 +117,6 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         price: parts.price,
         keep_pending: parts.keep_pending,
         grace: parts.grace,
-        reports_in,
-        attempts: JoinSet::new(),
         marked: Vec::new(),
         unsynced: VecDeque::new(),
         is_broken: false,
@@ -139,8 +139,7 @@ struct Channels {
 }
 
 struct Run<T, L, R> {
-    transport: Arc<T>,
-    provider: Arc<dyn Provider>,
+    lanes: Lanes<T>,
     scheduler: Scheduler,
     ledger: L,
     reporter: R,
@@ -149,8 +148,6 @@ struct Run<T, L, R> {
     price: Price,
     keep_pending: bool,
     grace: Option<Duration>,
-    reports_in: mpsc::UnboundedSender<Report>,
-    attempts: JoinSet<()>,
     /// Attempts of this turn that wait for their marks, and whether each asks for a stream.
     marked: Vec<(Ticket, bool)>,
     /// Events that wait for their lines to be on disk.
@@ -186,8 +183,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 Some(interrupt) = channels.interrupts.recv() => self.on_interrupt(interrupt),
                 Some(commit) = channels.commits.recv() => self.on_commit(commit),
                 Some(report) = channels.reports.recv() => {
-                    self.on_report(report);
-                    self.take_reports(&mut channels.reports);
+                    self.take_reports(report, &mut channels.reports);
                 }
                 fed = channels.feed.recv(), if wants_rows => self.on_fed(fed),
                 () = sleep_until(self.clock.deadline(until)) => {}
@@ -208,10 +204,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    fn take_reports(&mut self, reports: &mut mpsc::UnboundedReceiver<Report>) {
+    fn take_reports(&mut self, first: Report, reports: &mut mpsc::UnboundedReceiver<Report>) {
+        let now = self.clock.now();
+        self.on_report(first, now);
         for _ in 0..BATCH {
             let Ok(report) = reports.try_recv() else { break };
-            self.on_report(report);
+            self.on_report(report, now);
         }
     }
 
@@ -254,7 +252,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let is_sent = marks.is_ok() || marked.is_empty();
         for (ticket, stream) in marked.drain(..) {
             match &marks {
-                Ok(()) => self.send(ticket, stream),
+                Ok(()) => self.send(ticket, stream, now),
                 Err(message) => self.refuse(ticket, message.clone(), now),
             }
         }
@@ -267,29 +265,27 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), now);
     }
 
-    fn send(&mut self, ticket: Ticket, stream: bool) {
-        let request = self.provider.encode(self.scheduler.job(ticket), stream);
-        self.attempts.spawn(attempt(
-            self.transport.clone(),
-            self.provider.clone(),
-            request,
-            self.clock,
-            ticket,
-            self.reports_in.clone(),
-        ));
-        self.show(EventBody::Sent);
+    fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
+        self.lanes.send(ticket, self.scheduler.job(ticket), stream);
+        self.show_at(EventBody::Sent, now);
     }
 
-    fn on_report(&mut self, report: Report) {
-        let now = self.clock.now();
+    fn on_report(&mut self, report: Report, now: Instant) {
         match report {
-            Report::Head { ticket, status, signals, request_id } => {
-                self.scheduler.on_head(ticket, status, &signals, request_id, now);
+            Report::Head { ticket, head } => self.on_head(ticket, head, now),
+            Report::End { ticket, head, verdict } => {
+                if let Some(head) = head {
+                    self.on_head(ticket, head, now);
+                }
+                self.lanes.ended(ticket);
+                self.on_end(ticket, verdict, now);
             }
-            Report::End { ticket, verdict } => self.on_end(ticket, *verdict, now),
         }
-        // Ended tasks are reaped here so that their number stays that of the window.
-        while self.attempts.try_join_next().is_some() {}
+    }
+
+    fn on_head(&mut self, ticket: Ticket, head: Head, now: Instant) {
+        let Head { status, signals, request_id } = head;
+        self.scheduler.on_head(ticket, status, &signals, request_id, now);
     }
 
     fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
@@ -377,6 +373,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match commit {
             Commit::UpTo(line) => {
                 self.ledger.on_committed(line);
+                let now = self.clock.now();
                 while self.unsynced.front().is_some_and(|unsynced| unsynced.line <= line) {
                     let Some(Unsynced { event, .. }) = self.unsynced.pop_front() else { break };
                     match event {
@@ -384,7 +381,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                         EventBody::Failed { .. } => self.finish.failed += 1,
                         _ => {}
                     }
-                    self.show(event);
+                    self.show_at(event, now);
                 }
             }
             Commit::Failed(message) => {
@@ -421,7 +418,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Cuts off what is in flight; each attempt still reports its end.
     fn abort(&mut self) {
         self.abort_at = None;
-        self.attempts.abort_all();
+        self.lanes.cut_off();
     }
 
     fn note_halt(&mut self) {
@@ -468,7 +465,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn show(&mut self, body: EventBody) {
-        let at = self.clock.wall(self.clock.now());
+        self.show_at(body, self.clock.now());
+    }
+
+    fn show_at(&mut self, body: EventBody, now: Instant) {
+        let at = self.clock.wall(now);
         self.reporter.on_event(&RunEvent { at, run: self.name.clone(), body });
     }
 
@@ -485,6 +486,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         drop(channels.feed);
         // A failure is reported as a failed commit, and nothing is sent any more that would need a mark.
         let _ = self.ledger.flush();
+        self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {
             let Some(commit) = channels.commits.recv().await else { break };
             self.on_commit(commit);

@@ -5,6 +5,9 @@ use crate::domain::{Identity, Message, Money, Outcome};
 use super::json::Object;
 use super::{LINE_VERSION, RecordContext};
 
+/// Bytes of a line beside its message, mostly: asked for at once, so that the line does not move while it grows.
+const ROOM: usize = 1024;
+
 /// Appends a result line.
 ///
 /// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. `meta.occurrence` stands only in
@@ -16,6 +19,7 @@ pub(super) fn result_line(
     context: &RecordContext,
     out: &mut Vec<u8>,
 ) {
+    out.reserve(message.json.len() + ROOM);
     let mut line = Object::new(out);
     line.text("custom_id", &*outcome.job.custom_id);
     let mut result = Object::new(line.member("result"));
@@ -42,7 +46,7 @@ fn members_of_meta(
     meta.number("v", u64::from(LINE_VERSION));
     meta.text("run", &*context.run);
     meta.number("index", job.id.0);
-    meta.text("key", &*job.key.to_string());
+    meta.text("key", str::from_utf8(&job.key.text()).expect("a key's form is ASCII"));
     match job.identity {
         Identity::Named => {}
         Identity::Nth(occurrence) => meta.number("occurrence", u64::from(occurrence)),

@@ -19,7 +19,8 @@ const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
 pub(super) fn user_message(content: &str) -> Box<RawValue> {
-    json::raw_value(format!(r#"[{{"role":"user","content":{content}}}]"#))
+    // Put together in one piece of memory: each row has one.
+    json::raw_value([r#"[{"role":"user","content":"#, content, "}]"].concat())
 }
 
 /// Returns one user message that says `text`; blank text is a fault.

@@ -14,8 +14,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -176,7 +179,7 @@ impl Transport for HttpTransport {
     type Exchange = HttpExchange;
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
-        let deadline = after(self.timeout);
+        let deadline = after(Instant::now(), self.timeout);
         let request = self.request(request)?;
         let mut response = match tokio::time::timeout_at(deadline, self.client().execute(request)).await {
             Ok(Ok(response)) => response,
@@ -234,9 +237,8 @@ fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> 
     Ok(certificates)
 }
 
-/// Returns the moment `duration` from here; a century for one that the clock can't hold.
-fn after(duration: Duration) -> Instant {
-    let now = Instant::now();
+/// Returns the moment `duration` after `now`; a century after it for one that the clock can't hold.
+fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }
 
@@ -294,14 +296,21 @@ impl Exchange for HttpExchange {
 
 impl HttpExchange {
     async fn piece(&mut self) -> Result<Option<Bytes>, WireError> {
-        let idle_deadline = after(self.idle_timeout);
-        let until = idle_deadline.min(self.deadline);
-        let chunk = match tokio::time::timeout_at(until, self.response.chunk()).await {
-            Ok(Ok(chunk)) => chunk,
-            Ok(Err(error)) => return Err(in_body(&error)),
-            Err(_) if idle_deadline < self.deadline => return Err(went_silent(self.idle_timeout)),
-            Err(_) => return Err(timed_out(self.timeout, "the answer did not end")),
+        let mut chunk = pin!(self.response.chunk());
+        // Nearly always it is there already: no clock is read for it, and no timer set.
+        let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
+        let chunk = match at_once {
+            Poll::Ready(chunk) => chunk,
+            Poll::Pending => {
+                let idle_deadline = after(Instant::now(), self.idle_timeout);
+                match tokio::time::timeout_at(idle_deadline.min(self.deadline), chunk).await {
+                    Ok(chunk) => chunk,
+                    Err(_) if idle_deadline < self.deadline => return Err(went_silent(self.idle_timeout)),
+                    Err(_) => return Err(timed_out(self.timeout, "the answer did not end")),
+                }
+            }
         };
+        let chunk = chunk.map_err(|error| in_body(&error))?;
         self.received_bytes += chunk.as_ref().map_or(0, Bytes::len);
         if self.received_bytes > self.max_bytes {
             return Err(too_large(self.max_bytes));

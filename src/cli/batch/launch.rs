@@ -18,7 +18,7 @@ use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
 use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed_from};
-use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive, signals};
+use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpTransport};
 use crate::transport::parse_base_url;
@@ -42,7 +42,6 @@ pub(super) struct Ready {
 impl Batch<'_> {
     pub(super) fn start_run(mut self, ready: Ready) -> Result<Exit> {
         let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let simulator = self.simulator(&catalog, clock)?;
         // A simulator in this process holds the other end of each connection.
         let window = parts::window(&self.config, if simulator.is_some() { 2 } else { 1 })?;
@@ -56,6 +55,7 @@ impl Batch<'_> {
         };
         let http = parts::http(&self.config, base_url, credential, window.most());
         let transport = HttpTransport::new(http)?;
+        let thread = LoopThread::new()?;
         let spent = recovered.totals.spend;
         let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, spent));
         let mut report = report::open(ViewOptions {
@@ -72,29 +72,27 @@ impl Batch<'_> {
         let reread = self.reread_settings(&catalog, looked.as_ref(), if simulator.is_some() { 2 } else { 1 });
         let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
         let prices = catalog.clone();
-        let (finish, ledger, mut report) = runtime.block_on(async {
-            let interrupts = signals::listen(Some(reread))?;
-            anyhow::Ok(
-                drive(Parts {
-                    transport: Arc::new(transport),
-                    provider: Arc::new(parts::provider(&self.config, &dialect)?),
-                    scheduler,
-                    ledger: JournalLedger::new(journal, clock),
-                    commits,
-                    feed: rows,
-                    interrupts,
-                    reporter: report,
-                    clock,
-                    run: self.name.as_str().into(),
-                    price: Box::new(move |job, usage| prices.cost_on(Terms::of(&job.params), &job.model, usage)),
-                    grace: self.config.grace,
-                    keep_pending: self.paths.results.is_none(),
-                })
-                .await,
-            )
-        })?;
+        let interrupts = {
+            let _entered = thread.enter();
+            signals::listen(Some(reread))?
+        };
+        let (finish, ledger, mut report) = thread.run(drive(Parts {
+            transport: Arc::new(transport),
+            provider: Arc::new(parts::provider(&self.config, &dialect)?),
+            scheduler,
+            ledger: JournalLedger::new(journal, clock),
+            commits,
+            feed: rows,
+            interrupts,
+            reporter: report,
+            clock,
+            run: self.name.as_str().into(),
+            price: Box::new(move |job, usage| prices.cost_on(Terms::of(&job.params), &job.model, usage)),
+            grace: self.config.grace,
+            keep_pending: self.paths.results.is_none(),
+        }));
         report.finish();
-        runtime.shutdown_background();
+        thread.shut_down();
         self.finish(finish, ledger, &report, &catalog, &recovered, looked)
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
@@ -23,12 +23,13 @@ const LARGEST_LIMIT: u64 = 4_000_000_000;
 /// `now` is wall-clock time, for a date in `retry-after` when the head has no `date` of its own. With one, the two are
 /// compared with each other, so that a server whose clock is off is still waited for exactly as long as it asks.
 pub fn rate_signals(headers: &HeaderMap, now: Timestamp) -> RateSignals {
+    let values = Values::of(headers);
     RateSignals {
-        requests: limit(headers, &REQUESTS),
-        input_tokens: limit(headers, &INPUT_TOKENS),
-        output_tokens: limit(headers, &OUTPUT_TOKENS),
-        retry_after: retry_after(headers, now),
-        should_retry: should_retry(headers),
+        requests: values.requests.signal(),
+        input_tokens: values.input_tokens.signal(),
+        output_tokens: values.output_tokens.signal(),
+        retry_after: values.retry_after(now),
+        should_retry: values.should_retry(),
     }
 }
 
@@ -46,60 +47,120 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The names of a limit and of what is left of it.
-struct LimitNames {
-    limit: HeaderName,
-    remaining: HeaderName,
-}
-
 // Names that are checked once and for all: a look-up by text would read each anew for every response.
-static REQUESTS: LimitNames = LimitNames {
-    limit: HeaderName::from_static("anthropic-ratelimit-requests-limit"),
-    remaining: HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
-};
-static INPUT_TOKENS: LimitNames = LimitNames {
-    limit: HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
-    remaining: HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
-};
-static OUTPUT_TOKENS: LimitNames = LimitNames {
-    limit: HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
-    remaining: HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
-};
 static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-fn limit(headers: &HeaderMap, names: &LimitNames) -> LimitSignal {
-    LimitSignal {
-        limit: count(headers, &names.limit).filter(|&limit| limit > 0),
-        remaining: count(headers, &names.remaining),
+/// The headers that are looked at, found in one walk: eleven look-ups would each hash a long name for every response.
+#[derive(Default)]
+struct Values<'a> {
+    requests: Limit<'a>,
+    input_tokens: Limit<'a>,
+    output_tokens: Limit<'a>,
+    retry_after_ms: Single<'a>,
+    retry_after: Single<'a>,
+    date: Single<'a>,
+    x_should_retry: Single<'a>,
+}
+
+/// A limit and what is left of it.
+#[derive(Default)]
+struct Limit<'a> {
+    limit: Single<'a>,
+    remaining: Single<'a>,
+}
+
+/// A header that should be there once.
+#[derive(Clone, Copy, Default)]
+enum Single<'a> {
+    #[default]
+    Missing,
+    Once(&'a HeaderValue),
+    /// Several are as good as none, since one can't tell which holds.
+    Repeated,
+}
+
+impl<'a> Values<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut values = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            let single = match name.strip_prefix("anthropic-ratelimit-") {
+                Some(rest) => values.limit(rest),
+                None => values.other(name),
+            };
+            if let Some(single) = single {
+                *single = match single {
+                    Single::Missing => Single::Once(value),
+                    Single::Once(_) | Single::Repeated => Single::Repeated,
+                };
+            }
+        }
+        values
+    }
+
+    fn limit(&mut self, name: &str) -> Option<&mut Single<'a>> {
+        match name {
+            "requests-limit" => Some(&mut self.requests.limit),
+            "requests-remaining" => Some(&mut self.requests.remaining),
+            "input-tokens-limit" => Some(&mut self.input_tokens.limit),
+            "input-tokens-remaining" => Some(&mut self.input_tokens.remaining),
+            "output-tokens-limit" => Some(&mut self.output_tokens.limit),
+            "output-tokens-remaining" => Some(&mut self.output_tokens.remaining),
+            _ => None,
+        }
+    }
+
+    fn other(&mut self, name: &str) -> Option<&mut Single<'a>> {
+        match name {
+            "retry-after-ms" => Some(&mut self.retry_after_ms),
+            "retry-after" => Some(&mut self.retry_after),
+            "date" => Some(&mut self.date),
+            "x-should-retry" => Some(&mut self.x_should_retry),
+            _ => None,
+        }
+    }
+
+    fn should_retry(&self) -> Option<bool> {
+        match self.x_should_retry.text()? {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The longer of the two forms: waiting less than one of them asks for would break a promise.
+    fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let in_millis = self.retry_after_ms.text().and_then(|text| positive(text, 1_000));
+        let server_time = || self.date.text().and_then(date);
+        let plain = self.retry_after.text();
+        let plain = plain.and_then(|text| positive(text, 1).or_else(|| until(text, server_time().unwrap_or(now))));
+        in_millis.max(plain)
     }
 }
 
-fn count(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
-    let text = single(headers, name)?;
-    if !is_digits(text) {
-        return None;
-    }
-    let value: u64 = text.parse().ok()?;
-    u32::try_from(value).ok().filter(|_| value <= LARGEST_LIMIT)
-}
-
-fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match single(headers, &X_SHOULD_RETRY)? {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
+impl Limit<'_> {
+    fn signal(&self) -> LimitSignal {
+        LimitSignal { limit: self.limit.count().filter(|&limit| limit > 0), remaining: self.remaining.count() }
     }
 }
 
-/// The longer of the two forms: waiting less than one of them asks for would break a promise.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let in_millis = single(headers, &RETRY_AFTER_MS).and_then(|text| positive(text, 1_000));
-    let plain = single(headers, &RETRY_AFTER)
-        .and_then(|text| positive(text, 1).or_else(|| until(text, server_time(headers).unwrap_or(now))));
-    in_millis.max(plain)
+impl<'a> Single<'a> {
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Once(value) => value.to_str().ok().map(str::trim),
+            Self::Missing | Self::Repeated => None,
+        }
+    }
+
+    fn count(self) -> Option<u32> {
+        let text = self.text()?;
+        if !is_digits(text) {
+            return None;
+        }
+        let value: u64 = text.parse().ok()?;
+        u32::try_from(value).ok().filter(|_| value <= LARGEST_LIMIT)
+    }
 }
 
 /// Reads a positive number of which `per_second` make a second.
@@ -128,10 +189,6 @@ fn believable(wait: Duration) -> Option<Duration> {
     (!wait.is_zero() && wait <= LONGEST_WAIT).then_some(wait)
 }
 
-fn server_time(headers: &HeaderMap) -> Option<Timestamp> {
-    date(single(headers, &DATE)?)
-}
-
 fn date(text: &str) -> Option<Timestamp> {
     const PARSER: DateTimeParser = DateTimeParser::new();
     PARSER.parse_timestamp(text).ok()
@@ -145,10 +202,7 @@ fn is_digits(text: &str) -> bool {
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    value.to_str().ok().map(str::trim)
+    if values.next().is_some() { None } else { Single::Once(value).text() }
 }
 
 #[cfg(test)]

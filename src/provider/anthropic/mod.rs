@@ -10,6 +10,7 @@ pub mod headers;
 mod members;
 mod reply;
 mod request;
+mod scan;
 mod sse;
 mod text;
 mod usage;

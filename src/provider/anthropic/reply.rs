@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{is_success, text, usage};
+use super::{is_success, scan, text, usage};
 use crate::domain::job::flatten_lines;
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply};
@@ -24,24 +24,37 @@ const LONGEST_ERROR_BYTES: usize = 1024 * 1024;
 pub(super) struct WholeDecoder {
     status: u16,
     request_id: Option<String>,
+    /// The one piece that most bodies come in.
+    first: Bytes,
+    /// All of them, when there are more.
     body: Vec<u8>,
 }
 
 impl WholeDecoder {
     pub(super) fn new(status: u16, request_id: Option<String>) -> Self {
-        Self { status, request_id, body: Vec::new() }
+        Self { status, request_id, first: Bytes::new(), body: Vec::new() }
     }
 }
 
 impl Decoder for WholeDecoder {
     fn push(&mut self, chunk: &[u8]) -> bool {
+        self.body.extend_from_slice(&std::mem::take(&mut self.first));
         self.body.extend_from_slice(chunk);
+        false
+    }
+
+    fn push_bytes(&mut self, chunk: Bytes) -> bool {
+        if !self.first.is_empty() || !self.body.is_empty() {
+            return self.push(&chunk);
+        }
+        self.first = chunk;
         false
     }
 
     fn finish(self: Box<Self>) -> Reply {
         let from = Source { status: self.status, request_id: self.request_id };
-        if is_success(from.status) { answer(self.body, from) } else { error(&self.body, from) }
+        let body = if self.body.is_empty() { self.first } else { self.body.into() };
+        if is_success(from.status) { answer(body, from) } else { error(&body, from) }
     }
 }
 
@@ -69,13 +82,15 @@ impl Source {
 }
 
 /// Reads a message, or the error that came in its place.
-pub(super) fn answer(mut body: Vec<u8>, from: Source) -> Reply {
-    flatten_lines(&mut body);
-    let body = trimmed(Bytes::from(body));
+pub(super) fn answer(body: Bytes, from: Source) -> Reply {
+    let body = on_one_line(trimmed(body));
     if body.is_empty() {
         return from.broken("the body is empty", Usage::default());
     }
     let Ok(json) = str::from_utf8(&body) else { return from.broken("the body is not UTF-8", Usage::default()) };
+    if let Some(message) = scanned(json, &body) {
+        return Reply::Message(message);
+    }
     let shape: Shape<'_> = match serde_json::from_str(json) {
         Ok(shape) => shape,
         Err(error) => return from.broken(unreadable(&body, &error), Usage::default()),
@@ -93,6 +108,38 @@ pub(super) fn answer(mut body: Vec<u8>, from: Source) -> Reply {
             json: body,
         }),
     }
+}
+
+/// Reads a message that has the usual form.
+fn scanned(json: &str, body: &Bytes) -> Option<Message> {
+    let scanned = scan::message(json)?;
+    if !scanned.is_message || (scanned.has_escapes && has_lone_surrogate(json)) {
+        return None;
+    }
+    Some(Message {
+        usage: scanned.usage?,
+        quality: quality(scanned.stop_reason),
+        stop_reason: scanned.stop_reason.map(str::to_owned),
+        json: body.clone(),
+    })
+}
+
+/// Returns JSON with line breaks as blanks: the very bytes when there are none.
+fn on_one_line(body: Bytes) -> Bytes {
+    if !has_line_breaks(&body) {
+        return body;
+    }
+    let mut body = body.to_vec();
+    flatten_lines(&mut body);
+    body.into()
+}
+
+fn has_line_breaks(bytes: &[u8]) -> bool {
+    let is_break = |byte: u8| (byte == b'\n') | (byte == b'\r');
+    // Chunks of a fixed length without a way out within them: the compiler takes each as a whole.
+    let (chunks, rest) = bytes.as_chunks::<32>();
+    let is_broken = |chunk: &[u8; 32]| chunk.iter().fold(false, |has, &byte| has | is_break(byte));
+    chunks.iter().any(is_broken) || rest.iter().any(|&byte| is_break(byte))
 }
 
 fn trimmed(body: Bytes) -> Bytes {
@@ -255,6 +302,21 @@ mod tests {
         assert_eq!(message.stop_reason.as_deref(), Some("end_turn"));
         assert_eq!((message.usage.input_tokens, message.usage.output_tokens), (1, 2));
         assert_eq!(message.quality, Quality::Ok);
+    }
+
+    #[test]
+    fn a_body_is_the_same_in_one_piece_and_in_many() {
+        for pieces in [&[WHOLE][..], &[&WHOLE[..5], &WHOLE[5..]], &["", &WHOLE[..40], "", &WHOLE[40..90], &WHOLE[90..]]]
+        {
+            let mut decoder = Box::new(WholeDecoder::new(200, None));
+            for piece in pieces {
+                assert!(!decoder.push_bytes(Bytes::copy_from_slice(piece.as_bytes())));
+            }
+
+            let reply = decoder.finish();
+
+            assert!(matches!(&reply, Reply::Message(message) if message.json == WHOLE.as_bytes()), "{reply:?}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Decoder for SseDecoder {
         let usage = fold.usage();
         match end {
             Some(End::Stop) => match fold.into_message() {
-                Ok(message) => reply::answer(message, from),
+                Ok(message) => reply::answer(message.into(), from),
                 Err(why) => from.broken(why, usage),
             },
             Some(End::Error(event)) => in_stream(reply::error(&event, from), usage),

@@ -15,28 +15,16 @@ use crate::domain::Usage;
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {
-        "input_tokens" => counts.input = count(value),
-        "cache_creation_input_tokens" => counts.cache_write = count(value),
-        "cache_read_input_tokens" => counts.cache_read = count(value),
-        "output_tokens" => counts.output = count(value),
         "cache_creation" => counts.read_split(value),
         "server_tool_use" => counts.read_tools(value),
-        _ => {}
+        _ => counts.note(name, value),
     })?;
-    let is_split = counts.split_5m + counts.split_1h > 0;
-    Some(Usage {
-        input_tokens: counts.input,
-        cache_write_5m_tokens: if is_split { counts.split_5m } else { counts.cache_write },
-        cache_write_1h_tokens: counts.split_1h,
-        cache_read_tokens: counts.cache_read,
-        output_tokens: counts.output,
-        web_searches: counts.web_searches,
-    })
+    Some(counts.usage())
 }
 
 /// The members as they come. A name that comes again counts for what it says last.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     input: u64,
     cache_write: u64,
     cache_read: u64,
@@ -47,23 +35,65 @@ struct Counts {
 }
 
 impl Counts {
-    fn read_split(&mut self, json: &str) {
+    /// Takes a member of the object itself, but for those that are objects.
+    pub(super) fn note(&mut self, name: &str, value: &str) {
+        match name {
+            "input_tokens" => self.input = count(value),
+            "cache_creation_input_tokens" => self.cache_write = count(value),
+            "cache_read_input_tokens" => self.cache_read = count(value),
+            "output_tokens" => self.output = count(value),
+            _ => {}
+        }
+    }
+
+    /// Begins the member `cache_creation`.
+    pub(super) fn begin_split(&mut self) {
         (self.split_5m, self.split_1h) = (0, 0);
-        // Anything but an object says nothing.
-        let _ = visit(json, &mut |name, value| match name {
+    }
+
+    /// Takes a member of `cache_creation`.
+    pub(super) fn note_split(&mut self, name: &str, value: &str) {
+        match name {
             "ephemeral_5m_input_tokens" => self.split_5m = count(value),
             "ephemeral_1h_input_tokens" => self.split_1h = count(value),
             _ => {}
-        });
+        }
+    }
+
+    /// Begins the member `server_tool_use`.
+    pub(super) fn begin_tools(&mut self) {
+        self.web_searches = 0;
+    }
+
+    /// Takes a member of `server_tool_use`.
+    pub(super) fn note_tool(&mut self, name: &str, value: &str) {
+        if name == "web_search_requests" {
+            self.web_searches = count(value);
+        }
+    }
+
+    /// Returns what they come to.
+    pub(super) fn usage(&self) -> Usage {
+        let is_split = self.split_5m + self.split_1h > 0;
+        Usage {
+            input_tokens: self.input,
+            cache_write_5m_tokens: if is_split { self.split_5m } else { self.cache_write },
+            cache_write_1h_tokens: self.split_1h,
+            cache_read_tokens: self.cache_read,
+            output_tokens: self.output,
+            web_searches: self.web_searches,
+        }
+    }
+
+    fn read_split(&mut self, json: &str) {
+        self.begin_split();
+        // Anything but an object says nothing.
+        let _ = visit(json, &mut |name, value| self.note_split(name, value));
     }
 
     fn read_tools(&mut self, json: &str) {
-        self.web_searches = 0;
-        let _ = visit(json, &mut |name, value| {
-            if name == "web_search_requests" {
-                self.web_searches = count(value);
-            }
-        });
+        self.begin_tools();
+        let _ = visit(json, &mut |name, value| self.note_tool(name, value));
     }
 }
 

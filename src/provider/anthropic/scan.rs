@@ -1,0 +1,360 @@
+//! The quick way through a whole message: one pass that checks that it is JSON and notes what is looked at.
+//!
+//! It takes the form in which the API answers and returns `None` for anything that needs a closer look: escapes in names
+//! that matter, members named twice, deep nesting, whatever is no message. So it never says more than the slow way
+//! would, which parses; a test holds the two together. Everything it accepts is valid JSON to the letter, since it
+//! becomes part of a line of results.
+
+use std::ops::Range;
+
+use super::usage::Counts;
+use crate::domain::Usage;
+use crate::domain::job::first_special;
+
+/// Nesting that is followed; deeper answers take the slow way.
+const DEEPEST: u32 = 64;
+
+/// What is looked at in a message. Strings are without escapes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scanned<'a> {
+    /// Whether its type is `message` and its content a list of blocks.
+    pub(super) is_message: bool,
+    /// What it used.
+    pub(super) usage: Option<Usage>,
+    /// Why it ended.
+    pub(super) stop_reason: Option<&'a str>,
+    /// Whether there is a backslash in it anywhere.
+    pub(super) has_escapes: bool,
+}
+
+/// Scans a message; `None` for what needs a closer look, or is none.
+pub(super) fn message(json: &str) -> Option<Scanned<'_>> {
+    let mut scan = Scan { json, bytes: json.as_bytes(), at: 0, has_escapes: false };
+    let (mut kind, mut content, mut usage, mut stop_reason) = (None, None, None, None);
+    scan.object(|scan, name| match name {
+        "type" => once(&mut kind, scan.text()?),
+        "content" => once(&mut content, scan.blocks()?),
+        "usage" => once(&mut usage, scan.usage()?),
+        "stop_reason" => once(&mut stop_reason, scan.text_or_null()?),
+        _ => scan.value(DEEPEST),
+    })?;
+    scan.end()?;
+    let is_message = kind? == "message" && content.is_some();
+    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), has_escapes: scan.has_escapes })
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+struct Scan<'a> {
+    json: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    has_escapes: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads an object; `member` reads each value. Names with escapes are not taken.
+    fn object(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
+        self.take(b'{')?;
+        if self.peek()? == b'}' {
+            return self.take(b'}');
+        }
+        loop {
+            let name = self.text()?;
+            self.take(b':')?;
+            member(self, name)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                _ => return self.take(b'}'),
+            }
+        }
+    }
+
+    fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.take(b'[')?;
+        if self.peek()? == b']' {
+            return self.take(b']');
+        }
+        loop {
+            element(self)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                _ => return self.take(b']'),
+            }
+        }
+    }
+
+    /// Reads a list of objects, each with one type.
+    fn blocks(&mut self) -> Option<()> {
+        self.array(|scan| {
+            let mut kind = None;
+            scan.object(|scan, name| {
+                scan.value(DEEPEST)?;
+                if name == "type" { once(&mut kind, ()) } else { Some(()) }
+            })?;
+            kind
+        })
+    }
+
+    fn usage(&mut self) -> Option<Usage> {
+        let mut counts = Counts::default();
+        self.object(|scan, name| {
+            match (name, scan.peek()?) {
+                ("cache_creation", b'{') => {
+                    counts.begin_split();
+                    return scan.each(|name, value| counts.note_split(name, value));
+                }
+                ("cache_creation", _) => counts.begin_split(),
+                ("server_tool_use", b'{') => {
+                    counts.begin_tools();
+                    return scan.each(|name, value| counts.note_tool(name, value));
+                }
+                ("server_tool_use", _) => counts.begin_tools(),
+                _ => {}
+            }
+            counts.note(name, scan.raw()?);
+            Some(())
+        })?;
+        Some(counts.usage())
+    }
+
+    /// Reads an object and shows each member with its text.
+    fn each(&mut self, mut show: impl FnMut(&str, &str)) -> Option<()> {
+        self.object(|scan, name| {
+            show(name, scan.raw()?);
+            Some(())
+        })
+    }
+
+    fn value(&mut self, depth: u32) -> Option<()> {
+        let deeper = depth.checked_sub(1)?;
+        match self.peek()? {
+            b'"' => self.string().map(drop),
+            b'{' => self.any_object(deeper),
+            b'[' => self.array(|scan| scan.value(deeper)),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.number(),
+        }
+    }
+
+    /// Reads an object whose names do not matter.
+    fn any_object(&mut self, depth: u32) -> Option<()> {
+        self.take(b'{')?;
+        if self.peek()? == b'}' {
+            return self.take(b'}');
+        }
+        loop {
+            self.string()?;
+            self.take(b':')?;
+            self.value(depth)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                _ => return self.take(b'}'),
+            }
+        }
+    }
+
+    /// Reads a value and returns its text.
+    fn raw(&mut self) -> Option<&'a str> {
+        self.peek()?;
+        let start = self.at;
+        self.value(DEEPEST)?;
+        self.json.get(start..self.at)
+    }
+
+    fn text_or_null(&mut self) -> Option<Option<&'a str>> {
+        match self.peek()? {
+            b'n' => self.word("null").map(|()| None),
+            _ => self.text().map(Some),
+        }
+    }
+
+    /// Reads a string without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        let had_escapes = std::mem::take(&mut self.has_escapes);
+        let inside = self.string()?;
+        if self.has_escapes {
+            return None;
+        }
+        self.has_escapes = had_escapes;
+        self.json.get(inside)
+    }
+
+    /// Reads a string; returns where its text stands, escapes and all.
+    fn string(&mut self) -> Option<Range<usize>> {
+        self.take(b'"')?;
+        let start = self.at;
+        loop {
+            self.at += first_special(self.bytes.get(self.at..)?);
+            match self.bytes.get(self.at)? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(start..self.at - 1);
+                }
+                b'\\' => self.escape()?,
+                _ => return None,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        self.has_escapes = true;
+        match self.bytes.get(self.at + 1)? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
+            b'u' => {
+                let digits = self.bytes.get(self.at + 2..self.at + 6)?;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
+                self.at += 6;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn number(&mut self) -> Option<()> {
+        self.pass(b'-');
+        if !self.pass(b'0') {
+            self.digits()?;
+        }
+        if self.pass(b'.') {
+            self.digits()?;
+        }
+        if self.pass(b'e') || self.pass(b'E') {
+            let _sign = self.pass(b'+') || self.pass(b'-');
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let count = self.bytes.get(self.at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        (count > 0).then_some(())
+    }
+
+    fn word(&mut self, word: &str) -> Option<()> {
+        self.bytes.get(self.at..)?.starts_with(word.as_bytes()).then_some(())?;
+        self.at += word.len();
+        Some(())
+    }
+
+    /// Passes over white space and returns what follows.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match *self.bytes.get(self.at)? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                other => return Some(other),
+            }
+        }
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        (self.peek()? == wanted).then_some(())?;
+        self.at += 1;
+        Some(())
+    }
+
+    fn pass(&mut self, wanted: u8) -> bool {
+        let is_there = self.bytes.get(self.at) == Some(&wanted);
+        self.at += usize::from(is_there);
+        is_there
+    }
+
+    fn end(&mut self) -> Option<()> {
+        self.peek().is_none().then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const WHOLE: &str = r#"{"id":"msg_1","type":"message","content":[{"type":"text","text":"H\ni \u00e9"},{"x":{"y":[]},"type":null}],"stop_reason":"end_turn","usage":{"input_tokens":1,"a":{"b":[1.5e-3,-0,true,false,null]}}}"#;
+
+    #[test]
+    fn the_form_of_the_api_is_scanned() {
+        let scanned = message(WHOLE).expect("a message");
+
+        let usage = Some(Usage { input_tokens: 1, ..Usage::default() });
+        assert_eq!(scanned, Scanned { is_message: true, usage, stop_reason: Some("end_turn"), has_escapes: true });
+    }
+
+    #[test]
+    fn what_needs_a_closer_look_is_left_to_the_parser() {
+        let odd = [
+            WHOLE.replace(r#""type":"message""#, r#""\u0074ype":"message""#),
+            WHOLE.replace(r#""id":"msg_1""#, r#""type":"message""#),
+            WHOLE.replace(r#""end_turn""#, r#""end\u005fturn""#),
+            WHOLE.replace(r#""type":"text""#, r#""type":"text","type":"text""#),
+            WHOLE.replace(r#"{"type":"text","text":"H\ni \u00e9"}"#, r#"["text"]"#),
+            WHOLE.replace("[]", &format!("{}{}", "[".repeat(70), "]".repeat(70))),
+            "[]".to_owned(),
+            String::new(),
+        ];
+
+        for json in odd {
+            assert_eq!(message(&json), None, "{json}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_accepted_is_json(
+            cuts in prop::collection::vec((0..WHOLE.len(), 0..4_usize, r#"[\[\]{}:,"\\0-9eEtnu .+\-\x01é]{0,3}"#), 0..4),
+        ) {
+            let mut json = WHOLE.to_owned();
+            for (at, length, put) in cuts {
+                let at = at.min(json.len());
+                let end = (at + length).min(json.len());
+                if json.is_char_boundary(at) && json.is_char_boundary(end) {
+                    json.replace_range(at..end, &put);
+                }
+            }
+
+            let is_json = serde_json::from_str::<&serde_json::value::RawValue>(&json).is_ok();
+
+            prop_assert!(is_json || message(&json).is_none(), "{}", json);
+            prop_assert_eq!(is_value(&json), is_json, "{}", json);
+        }
+    }
+
+    #[test]
+    fn values_of_every_kind_are_taken_as_a_parser_takes_them() {
+        for json in [
+            "0",
+            "-0",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+5",
+            "-",
+            "+1",
+            "tru",
+            "nul",
+            "\"\\x\"",
+            "\"\t\"",
+            "\"\\u12g4\"",
+            "[1,]",
+            "{\"a\"}",
+        ] {
+            let is_json = serde_json::from_str::<Value>(json).is_ok();
+
+            assert_eq!(is_value(json), is_json, "{json}");
+        }
+    }
+
+    fn is_value(json: &str) -> bool {
+        let mut scan = Scan { json, bytes: json.as_bytes(), at: 0, has_escapes: false };
+        scan.value(DEEPEST).and_then(|()| scan.end()).is_some()
+    }
+}

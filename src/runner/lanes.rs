@@ -1,0 +1,299 @@
+//! Lanes: tasks that each send one request after another.
+//!
+//! A task for each request would be made, aligned and thrown away forty thousand times a second; so a lane that is done
+//! waits for its next request. There are as many lanes as requests were ever in flight at once.
+//!
+//! A lane may die, by a panic or because it is cut off. What lies on its desk then ends as aborted, and the next request
+//! meant for it gets a new lane.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+
+use super::attempt::{EndOnce, Report, exchange};
+use crate::clock::RunClock;
+use crate::domain::Job;
+use crate::provider::{Provider, WireRequest};
+use crate::scheduler::Ticket;
+use crate::transport::Transport;
+
+/// All lanes of a run.
+pub(super) struct Lanes<T> {
+    transport: Arc<T>,
+    provider: Arc<dyn Provider>,
+    clock: RunClock,
+    reports: UnboundedSender<Report>,
+    lanes: Vec<Lane>,
+    idle: Vec<usize>,
+    /// The lane of each ticket, by its number.
+    lane_of: Vec<usize>,
+}
+
+struct Lane {
+    desk: Arc<Desk>,
+    task: AbortHandle,
+}
+
+impl<T: Transport> Lanes<T> {
+    /// Returns none yet; what their requests come to is told over `reports`.
+    pub(super) fn new(
+        transport: Arc<T>,
+        provider: Arc<dyn Provider>,
+        clock: RunClock,
+        reports: UnboundedSender<Report>,
+    ) -> Self {
+        Self { transport, provider, clock, reports, lanes: Vec::new(), idle: Vec::new(), lane_of: Vec::new() }
+    }
+
+    /// Sends the request of a job. Its end is reported from here on, whatever happens to the lane.
+    pub(super) fn send(&mut self, ticket: Ticket, job: &Job, stream: bool) {
+        let request = self.provider.encode(job, stream);
+        let work = Work { request, end: EndOnce::new(ticket, self.reports.clone()) };
+        let lane = self.put(work);
+        let at = ticket.0 as usize;
+        if self.lane_of.len() <= at {
+            self.lane_of.resize(at + 1, 0);
+        }
+        self.lane_of[at] = lane;
+    }
+
+    /// Notes that a request has ended, so that its lane is free.
+    pub(super) fn ended(&mut self, ticket: Ticket) {
+        if let Some(&lane) = self.lane_of.get(ticket.0 as usize) {
+            self.idle.push(lane);
+        }
+    }
+
+    /// Cuts off what is in flight; each request still reports its end.
+    pub(super) fn cut_off(&mut self) {
+        self.lanes.iter().for_each(|lane| lane.task.abort());
+    }
+
+    fn put(&mut self, work: Work) -> usize {
+        let Some(at) = self.idle.pop() else {
+            let lane = self.open(work);
+            self.lanes.push(lane);
+            return self.lanes.len() - 1;
+        };
+        if let Some(work) = self.lanes[at].desk.put(work) {
+            self.lanes[at] = self.open(work);
+        }
+        at
+    }
+
+    fn open(&self, work: Work) -> Lane {
+        let desk = Arc::new(Desk(Mutex::new(OnDesk { work: Some(work), ..OnDesk::default() })));
+        let lane = go(self.transport.clone(), self.provider.clone(), self.clock, Seat(desk.clone()));
+        Lane { desk, task: tokio::spawn(lane).abort_handle() }
+    }
+}
+
+impl<T> Drop for Lanes<T> {
+    fn drop(&mut self) {
+        self.lanes.iter().for_each(|lane| lane.task.abort());
+    }
+}
+
+/// Sends what is put on the desk, for ever.
+async fn go<T: Transport>(transport: Arc<T>, provider: Arc<dyn Provider>, clock: RunClock, seat: Seat) {
+    loop {
+        let Work { request, end } = seat.0.next().await;
+        exchange(&*transport, &*provider, request, clock, end).await;
+    }
+}
+
+/// A request to be sent.
+struct Work {
+    request: WireRequest,
+    end: EndOnce,
+}
+
+/// Where a lane's next request is put.
+struct Desk(Mutex<OnDesk>);
+
+#[derive(Default)]
+struct OnDesk {
+    work: Option<Work>,
+    waiter: Option<Waker>,
+    /// Nobody takes anything from here any more.
+    is_left: bool,
+}
+
+impl Desk {
+    /// Puts work there; gives it back when the lane is dead.
+    fn put(&self, work: Work) -> Option<Work> {
+        let mut desk = self.open();
+        if desk.is_left {
+            return Some(work);
+        }
+        desk.work = Some(work);
+        let waiter = desk.waiter.take();
+        drop(desk);
+        waiter.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    async fn next(&self) -> Work {
+        poll_fn(|context| {
+            let mut desk = self.open();
+            match desk.work.take() {
+                Some(work) => Poll::Ready(work),
+                None => {
+                    desk.waiter = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn open(&self) -> MutexGuard<'_, OnDesk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lane's own hold on its desk: leaves it for good when the lane dies, and ends what lies there.
+struct Seat(Arc<Desk>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut desk = self.0.open();
+        desk.is_left = true;
+        let left_behind = desk.work.take();
+        drop(desk);
+        drop(left_behind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+    use crate::domain::{Identity, JobId, JobKey, Origin, Params, Verdict};
+    use crate::provider::ReplyHead;
+    use crate::transport::{Exchange, WireError, WireErrorKind};
+
+    #[tokio::test]
+    async fn a_lane_that_is_done_sends_the_next_request() {
+        let (mut lanes, mut reports) = lanes(Play::Fail);
+
+        for ticket in [3, 5, 3] {
+            lanes.send(Ticket(ticket), &job(), false);
+            assert!(matches!(ended(&mut reports).await, (at, Verdict::Transient { .. }) if at == ticket));
+            lanes.ended(Ticket(ticket));
+        }
+
+        assert_eq!((lanes.lanes.len(), lanes.transport.sent.load(Ordering::Relaxed)), (1, 3));
+    }
+
+    #[tokio::test]
+    async fn requests_at_once_have_a_lane_each() {
+        let (mut lanes, _reports) = lanes(Play::Hang);
+
+        lanes.send(Ticket(0), &job(), false);
+        lanes.send(Ticket(1), &job(), false);
+
+        assert_eq!(lanes.lanes.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_panicked_is_replaced() {
+        let (mut lanes, mut reports) = lanes(Play::Panic);
+
+        for _ in 0..2 {
+            lanes.send(Ticket(0), &job(), false);
+            assert!(matches!(ended(&mut reports).await, (0, Verdict::Rejected { .. })));
+            lanes.ended(Ticket(0));
+        }
+
+        assert_eq!((lanes.lanes.len(), lanes.transport.sent.load(Ordering::Relaxed)), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_ends_whether_it_was_begun_or_not() {
+        let (mut lanes, mut reports) = lanes(Play::Hang);
+        lanes.send(Ticket(0), &job(), false);
+        tokio::task::yield_now().await;
+        lanes.send(Ticket(1), &job(), false);
+
+        lanes.cut_off();
+
+        let both = [ended(&mut reports).await, ended(&mut reports).await];
+        assert!(both.iter().all(|(_, verdict)| matches!(verdict, Verdict::Aborted)), "{both:?}");
+        assert_eq!(both.map(|(ticket, _)| ticket).iter().sum::<u32>(), 1);
+    }
+
+    async fn ended(reports: &mut UnboundedReceiver<Report>) -> (u32, Verdict) {
+        match reports.recv().await.expect("a report") {
+            Report::End { ticket, head: None, verdict } => (ticket.0, verdict),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn lanes(play: Play) -> (Lanes<Stage>, UnboundedReceiver<Report>) {
+        let (reports_in, reports) = unbounded_channel();
+        let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
+        let provider = Arc::new(provider.expect("a provider"));
+        let stage = Arc::new(Stage { play, sent: AtomicUsize::new(0) });
+        (Lanes::new(stage, provider, RunClock::start(), reports_in), reports)
+    }
+
+    fn job() -> Job {
+        Job {
+            id: JobId(0),
+            custom_id: "a".to_owned(),
+            key: JobKey([0; 16]),
+            identity: Identity::Named,
+            model: "m".into(),
+            params: Params::default(),
+            extra: Params::default(),
+            origin: Origin { source: "in".into(), line: 1 },
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    enum Play {
+        Fail,
+        Hang,
+        Panic,
+    }
+
+    struct Stage {
+        play: Play,
+        sent: AtomicUsize,
+    }
+
+    impl Transport for Stage {
+        type Exchange = Never;
+
+        async fn send(&self, _request: WireRequest) -> Result<Never, WireError> {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            match self.play {
+                Play::Fail => {
+                    Err(WireError { kind: WireErrorKind::Broken, maybe_sent: true, message: "broken".to_owned() })
+                }
+                Play::Hang => std::future::pending().await,
+                Play::Panic => panic!("on purpose"),
+            }
+        }
+    }
+
+    struct Never;
+
+    impl Exchange for Never {
+        fn head(&self) -> &ReplyHead {
+            unreachable!("no answer comes")
+        }
+
+        async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+            Ok(None)
+        }
+    }
+}
