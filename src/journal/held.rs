@@ -19,13 +19,15 @@ pub(super) struct Held {
     holds: bool,
     log: Log,
     lines: Vec<u8>,
+    /// How many lines those are.
+    count: usize,
     up_to: u64,
 }
 
 impl Held {
     /// Returns a writer that gets each line at once.
     pub(super) fn new(writer: Writer) -> Self {
-        Self { writer: Some(writer), holds: false, log: Log::Results, lines: Vec::new(), up_to: 0 }
+        Self { writer: Some(writer), holds: false, log: Log::Results, lines: Vec::new(), count: 0, up_to: 0 }
     }
 
     /// Holds lines from here on; not those of a writer that makes each durable by itself.
@@ -43,6 +45,7 @@ impl Held {
         self.log = log;
         self.up_to = seq;
         self.lines.extend_from_slice(line);
+        self.count += 1;
         let own = if self.holds && self.lines.len() < MOST_BYTES { Ok(()) } else { self.flush() };
         earlier.and(own)
     }
@@ -54,7 +57,13 @@ impl Held {
     pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
         let Some(writer) = self.writer.as_mut().filter(|_| !self.lines.is_empty()) else { return Ok(()) };
         // Lines that the writer refuses are lost to it either way: it has failed for good.
-        writer.append_all(self.log, &mut self.lines, self.up_to)
+        let count = std::mem::take(&mut self.count);
+        writer.append_all(self.log, &mut self.lines, count, self.up_to)
+    }
+
+    /// Lets so many lines at most wait to be written.
+    pub(super) fn let_wait(&self, lines: usize) {
+        self.writer.iter().for_each(|writer| writer.let_wait(lines));
     }
 
     /// Lets what was handed over become durable as soon as it can.

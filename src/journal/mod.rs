@@ -200,6 +200,11 @@ impl Journal {
         Ok(self.inflight.flush()?)
     }
 
+    /// Lets so many lines at most wait to be written: a death of the process loses them.
+    pub fn let_wait(&mut self, lines: usize) {
+        self.writer.let_wait(lines);
+    }
+
     /// Lets lines become durable as soon as they can, from here on: nothing is left to do but to wait for them.
     pub fn hurry(&mut self) {
         self.writer.hurry();

@@ -2,9 +2,9 @@
 //!
 //! A line that the system has survives the death of the process, so what a death can lose is bounded by what was in
 //! flight and what waits to be written at that moment, however slow the disk syncs; a loss of power can lose one group,
-//! as the writer says. Lines wait to be written for a twentieth of a second at most, and longer only while the first
-//! thread is kept from running, by others or by a disk that takes no more; nothing else is sent while that is 8 MB. Each
-//! such row is marked, so the next run counts it.
+//! as the writer says. Lines wait to be written for a twentieth of a second at most, or until they are an eighth of what
+//! is in flight; longer only while the first thread is kept from running, by others or by a disk that takes no more;
+//! nothing else is sent while that is 8 MB. Each such row is marked, so the next run counts it.
 //!
 //! Both threads keep a pace, so that the work of a moment is done in one piece; the pace ends where there is much to do,
 //! and where somebody waits for it.
@@ -29,6 +29,9 @@ const WRITE_EVERY: Duration = Duration::from_millis(50);
 /// So many bytes are written at once: two hundred lines.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// Lines that may wait while nobody says how many.
+const LINES: usize = 16;
+
 /// Syncs begin so far apart, unless there is much to sync or nothing more comes. A sync and its two switches of threads
 /// cost as much as ten requests; at a thousand rows a second, syncing at once would do it for every third row. Nobody sees
 /// that a row is done a fifth of a second later, and what a loss of power can take stays far below a second's work.
@@ -49,6 +52,8 @@ struct Shared {
     wake_syncer: Condvar,
     /// Bytes appended and not yet durable.
     backlog: AtomicUsize,
+    /// Lines that may wait to be written.
+    may_wait: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -87,7 +92,7 @@ impl Pipeline {
     /// # Errors
     /// When a thread can't be started.
     pub(super) fn start(targets: Targets, on_commit: OnCommit) -> Result<Self, DiskFailure> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let mut pipeline = Self { shared: Arc::clone(&shared), threads: Vec::with_capacity(2) };
         let (results, errors, fsync) = (targets.results.synced(), targets.errors.synced(), targets.fsync);
         let own = Arc::clone(&shared);
@@ -110,12 +115,17 @@ impl Pipeline {
         self.add(log, line.len(), |group| group.push(log, line, seq))
     }
 
-    /// Takes whole lines out of `lines`.
+    /// Takes `count` whole lines out of `lines`.
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append_all(&self, log: Log, lines: &mut Vec<u8>, seq: u64) -> Result<(), DiskFailure> {
-        self.add(log, lines.len(), |group| group.take(log, lines, seq))
+    pub(super) fn append_all(&self, log: Log, lines: &mut Vec<u8>, count: usize, seq: u64) -> Result<(), DiskFailure> {
+        self.add(log, lines.len(), |group| group.take(log, lines, count, seq))
+    }
+
+    /// Lets so many lines at most wait to be written.
+    pub(super) fn let_wait(&self, lines: usize) {
+        self.shared.may_wait.store(lines, Ordering::Relaxed);
     }
 
     fn add(&self, log: Log, bytes: usize, add: impl FnOnce(&mut Group)) -> Result<(), DiskFailure> {
@@ -125,10 +135,10 @@ impl Pipeline {
         {
             return Err(failure.clone());
         }
-        let before = queue.group.bytes();
+        let rested = self.shared.lets_writer_rest(&queue);
         add(&mut queue.group);
         self.shared.backlog.fetch_add(bytes, Ordering::Relaxed);
-        let is_much = before < WRITE_BYTES && queue.group.bytes() >= WRITE_BYTES;
+        let is_much = rested && !self.shared.lets_writer_rest(&queue);
         let waits = std::mem::take(&mut queue.writer_waits);
         drop(queue);
         if waits || is_much {
@@ -176,8 +186,18 @@ impl Drop for Pipeline {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self { may_wait: AtomicUsize::new(LINES), ..Self::default() }
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lets_writer_rest(&self, queue: &Queue) -> bool {
+        let is_needed = queue.is_closed || queue.is_hurried || queue.failed.is_some();
+        let is_much = queue.group.bytes() >= WRITE_BYTES || queue.group.lines >= self.may_wait.load(Ordering::Relaxed);
+        !is_needed && !is_much
     }
 
     /// Waits until there is something to write, and until `earliest` while more may come; `None` when there will be no
@@ -185,7 +205,7 @@ impl Shared {
     fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
         let rest = || earliest.checked_duration_since(Instant::now());
-        while let Some(rest) = rest().filter(|_| queue.lets_writer_rest()) {
+        while let Some(rest) = rest().filter(|_| self.lets_writer_rest(&queue)) {
             queue = self.wake_writer.wait_timeout(queue, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
         while queue.group.bytes() == 0 && !queue.is_closed && queue.failed.is_none() {
@@ -240,11 +260,6 @@ impl Shared {
 }
 
 impl Queue {
-    fn lets_writer_rest(&self) -> bool {
-        let is_needed = self.is_closed || self.is_hurried || self.failed.is_some();
-        !is_needed && self.group.bytes() < WRITE_BYTES
-    }
-
     fn lets_syncer_rest(&self) -> bool {
         let is_needed = self.is_written_out || self.is_hurried;
         !is_needed && self.written.as_ref().is_none_or(|written| written.bytes < SYNC_BYTES)
@@ -456,10 +471,29 @@ mod tests {
     }
 
     #[test]
+    fn no_more_lines_wait_for_the_pace_than_may_be_lost() {
+        let never = Instant::now() + Duration::from_secs(86_400);
+        let shared = Shared::new();
+        shared.may_wait.store(3, Ordering::Relaxed);
+        let rests = |lines: u64| {
+            let mut queue = shared.queue();
+            queue.group = Group::default();
+            (1..=lines).for_each(|seq| queue.group.push(Log::Results, b"line\n", seq));
+            shared.lets_writer_rest(&queue)
+        };
+
+        assert!(rests(2));
+        assert!(!rests(3));
+
+        let group = shared.next_group(Group::default(), never).expect("it does not wait for the pace");
+        assert_eq!((group.up_to, group.lines), (3, 3));
+    }
+
+    #[test]
     fn a_line_that_somebody_waits_for_keeps_no_pace() {
         let now = Instant::now();
         let never = now + Duration::from_secs(86_400);
-        let shared = Shared::default();
+        let shared = Shared::new();
         shared.queue().group.push(Log::Results, b"line\n", 1);
 
         shared.queue().is_hurried = true;
@@ -472,7 +506,7 @@ mod tests {
     #[test]
     fn much_to_write_or_to_sync_keeps_no_pace() {
         let never = Instant::now() + Duration::from_secs(86_400);
-        let shared = Shared::default();
+        let shared = Shared::new();
         shared.queue().group.push(Log::Results, &vec![b' '; WRITE_BYTES], 1);
 
         let mut group = shared.next_group(Group::default(), never).expect("it is not closed");

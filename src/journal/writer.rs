@@ -145,6 +145,8 @@ impl Targets {
 pub(super) struct Group {
     pub(super) results: Vec<u8>,
     pub(super) errors: Vec<u8>,
+    /// How many lines there are.
+    pub(super) lines: usize,
     /// Number of the last line.
     pub(super) up_to: u64,
 }
@@ -152,16 +154,18 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn push(&mut self, log: Log, line: &[u8], seq: u64) {
         self.of(log).extend_from_slice(line);
+        self.lines += 1;
         self.up_to = seq;
     }
 
     /// Takes lines out of `lines`, by exchanging memory where that does.
-    pub(super) fn take(&mut self, log: Log, lines: &mut Vec<u8>, seq: u64) {
+    pub(super) fn take(&mut self, log: Log, lines: &mut Vec<u8>, count: usize, seq: u64) {
         let own = self.of(log);
         match own.is_empty() {
             true => std::mem::swap(own, lines),
             false => own.append(lines),
         }
+        self.lines += count;
         self.up_to = seq;
     }
 
@@ -179,6 +183,7 @@ impl Group {
     /// Empties the group; keeps its memory unless one huge answer blew it up.
     pub(super) fn clear(&mut self) {
         const KEPT_BYTES: usize = 4 << 20;
+        self.lines = 0;
         for bytes in [&mut self.results, &mut self.errors] {
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES);
@@ -236,17 +241,31 @@ impl Writer {
         }
     }
 
-    /// Takes whole lines out of `lines`, as [`Writer::append`] does one. What the writer refuses is lost.
+    /// Takes `count` whole lines out of `lines`, as [`Writer::append`] does one. What the writer refuses is lost.
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append_all(&mut self, log: Log, lines: &mut Vec<u8>, seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append_all(
+        &mut self,
+        log: Log,
+        lines: &mut Vec<u8>,
+        count: usize,
+        seq: u64,
+    ) -> Result<(), DiskFailure> {
         let done = match &mut self.0 {
             Mode::Inline { .. } => self.append(log, lines, seq),
-            Mode::Threaded(pipeline) => pipeline.append_all(log, lines, seq),
+            Mode::Threaded(pipeline) => pipeline.append_all(log, lines, count, seq),
         };
         lines.clear();
         done
+    }
+
+    /// Lets so many lines at most wait to be written.
+    pub(super) fn let_wait(&self, lines: usize) {
+        match &self.0 {
+            Mode::Inline { .. } => {}
+            Mode::Threaded(pipeline) => pipeline.let_wait(lines),
+        }
     }
 
     /// Lets what was appended become durable as soon as it can.
