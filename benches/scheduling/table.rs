@@ -98,15 +98,23 @@ and scheduler against the simulated API, on virtual time. *Median* and *worst* a
 of (what was used − what the server lets through at once) / limit: for requests and input row by row in the order of
 sending, each with its own latency on top; for output, which the server counts as it is produced, less the debt that it
 allows; with a fixed
-concurrency or a cap, the sum of all latencies over that. `slowest_5min` is the lowest use of the binding limit over any
+concurrency or a cap, the sum of all latencies over that. `slowest_pool` is the same for the pool that took longest by its
+own limits; `of_ramp` is the time over the least that the acceleration limit allows, each minute using what it may.
+`slowest_5min` is the lowest use of the binding limit over any
 five minutes. `refused` counts 429s; `refused_share` is for each row, `refused_windows` for each request of the largest
-number in flight. Waits of small and big rows are counted from when the row was read (which is earlier than its first
+number in flight, `refused_here_share` leaves out those that a proxy met with. Waits of small and big rows are counted from when the row was read (which is earlier than its first
 denied admission), without the time that the small rows ahead take at the limit, divided by the big rows that were then
 waiting, and one. `level_error_s` is how far the scheduler's own count of the binding limit is from the server's at the
-end, in seconds' worth. `change_…`, `storm_…` and `held_s` speak of what happens at and after the change, the storm and the
+end, in seconds' worth. `eta_error` is how far the end of the run was off, as a share of its time, that was shown when 5 %
+of the rows were done; `eta_error_by_time` the same when 5 % of the time had passed, `eta_error_after_change` a minute after
+the first change of limits. `cap_left_after_s` is the time from the lifting of a cap to 95 % of the limits' rate.
+`given_up_after_s` and `probes_a_minute` speak of an endpoint that died, `sent_after_refusal` of the first 429. A row is
+lost when it is neither answered nor, in a run that was stopped, kept for the next. `change_…`, `storm_…` and `held_s` speak of what happens at and after the change, the storm and the
 refusal of their scenario: round trips between the first and the last 429, share of the steady rate, seconds.
 
-A run below its bound would be a fault of the judge. Against another client in bursts the bound counts everything that it
-took up to the end, also what it took after the last row was let in: there a run may be up to 0.7 % below.
+A run below its bound would be a fault of the judge.
+
+Where the end shown is judged by time: with another client and a server burst of a minute, 5 % of 20,000 rows are the burst
+itself, which shows nothing of the other's share (requests-bound it is 30 % off then, and right once a minute has passed).
 
 ";

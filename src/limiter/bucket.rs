@@ -53,6 +53,11 @@ impl Bucket {
         self.limit_per_minute
     }
 
+    /// Returns what comes in each second, the headroom left out.
+    pub fn per_second(&self) -> f64 {
+        1e9 / self.interval_nanos as f64
+    }
+
     /// Returns how much can go at once from a full bucket.
     pub fn burst(&self) -> u32 {
         self.burst

@@ -9,6 +9,7 @@
 pub mod bucket;
 mod drift;
 pub mod pool;
+mod production;
 
 pub use bucket::Bucket;
 pub use pool::{Admission, Pool, Reservation};

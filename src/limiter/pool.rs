@@ -13,6 +13,9 @@
 //! Where a proxy hides the headers nothing can be observed. A shadow of the server, which holds a whole minute's burst
 //! and is charged what we use, then stands for the head, until the first refusal proves it wrong.
 //!
+//! Output is reserved whole and counted by the server while it is produced: what is still to come of the answers in
+//! flight lowers a level only as far as the limit does not cover it meanwhile ([`Production`]).
+//!
 //! Rejected: setting a level to what a head says (another client, or what is in flight, is then taken twice: thousands
 //! of refusals); clamping tokens to the rounded figure (half a thousand too low on average, 1.5 times the time on small
 //! limits); a whole minute's burst from the start (1,154 refusals in 800 rows against a server with a burst of a
@@ -25,6 +28,7 @@ use crate::domain::{Cost, Dimension, PoolId, RateLimits, RateSignals};
 
 use super::Bucket;
 use super::drift::Drift;
+use super::production::Production;
 
 /// Token counts in heads are rounded to thousands: the real one is at most this far off.
 const ROUNDING: i64 = 500;
@@ -76,6 +80,7 @@ pub enum Admission {
 #[derive(Debug)]
 pub struct Reservation {
     cost: Cost,
+    taken_at: Instant,
 }
 
 impl Reservation {
@@ -114,6 +119,7 @@ pub struct Pool {
     raise_credit: [f64; 3],
     /// What is reserved for requests whose head has not come (requests, input) or whose end has not (output).
     unseen: [i64; 3],
+    production: Production,
     no_raise_until: [Instant; 3],
     held_until: Instant,
     /// Times in a row that the server refused without saying for how long.
@@ -150,6 +156,7 @@ impl Pool {
             goes_at_once: [0; 3],
             raise_credit: [0.0; 3],
             unseen: [0; 3],
+            production: Production::default(),
             no_raise_until: [Instant::ZERO; 3],
             held_until: Instant::ZERO,
             refusals_in_a_row: 0,
@@ -249,7 +256,7 @@ impl Pool {
                 shadow.debit(cost.of(dimension), now);
             }
         }
-        Admission::Granted(Reservation { cost })
+        Admission::Granted(Reservation { cost, taken_at: now })
     }
 
     /// Returns when `cost` can be taken if nobody else takes before, and the dimension that takes longest.
@@ -263,6 +270,9 @@ impl Pool {
     /// `head_seen` says whether [`Pool::observe`] was called for it.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         self.forget(&reservation, head_seen);
+        if used.output_tokens > 0 {
+            self.production.note(used.output_tokens, now.since(reservation.taken_at));
+        }
         for dimension in Dimension::ALL {
             let (reserved, used) = (reservation.cost.of(dimension), used.of(dimension));
             let correct = |bucket: &mut Bucket| match used.checked_sub(reserved) {
@@ -362,12 +372,14 @@ impl Pool {
             Dimension::InputTokens | Dimension::OutputTokens => ROUNDING,
         };
         let unseen = self.unseen[dimension.index()];
-        // Output in flight is at least half unproduced, on average: a call waits before its first token.
-        let unproduced = if dimension == Dimension::OutputTokens { unseen / 2 } else { 0 };
         let may_raise = was_admitted && self.no_raise_until[dimension.index()] <= now;
         let drift = &mut self.drifts[dimension.index()];
         let is_calm = &mut self.is_calm[dimension.index()];
         let Some(bucket) = &mut self.buckets[dimension.index()] else { return };
+        let uncovered = match dimension {
+            Dimension::Requests | Dimension::InputTokens => 0,
+            Dimension::OutputTokens => self.production.uncovered(unseen, bucket.per_second()),
+        };
         // A refusal shows that the real figure lies at the lower end of what was rounded.
         let is_short = !was_admitted && remaining <= i64::from(cost.of(dimension));
         // While others take their share a level at the upper end would be refused as often as not. What is kept back is
@@ -377,8 +389,9 @@ impl Pool {
             (false, true) => -(unseen / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
             (false, false) => rounding,
         };
-        let most = remaining - unproduced + margin;
-        let lowered = bucket.clamp(most, now);
+        // Only what is missing without that tells of others.
+        let missing = (bucket.level(now) - remaining - margin).max(0);
+        let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match *is_calm {
             true => CALM_RAISE_FACTOR,
             false if self.heads_seen <= FIRST_HEADS => FIRST_RAISE_FACTOR,
