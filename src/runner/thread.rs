@@ -11,6 +11,11 @@ use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
+/// Sockets taken in at once. An answer passes through five tasks on its way to the next request; with hundreds side by
+/// side, what the first of them touched is out of the caches when the last one needs it. Of 8, 16, 32, 64 and 1,024 (the
+/// default) this carried most, a tenth more than the default.
+const SOCKETS_A_TURN: usize = 16;
+
 /// A runtime on the thread that makes it.
 pub struct LoopThread(Runtime);
 
@@ -20,7 +25,7 @@ impl LoopThread {
     /// # Errors
     /// When the system gives no way to wait for sockets.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Builder::new_current_thread().enable_all().build()?))
+        Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_A_TURN).enable_all().build()?))
     }
 
     /// Lets what needs a runtime be set up before anything runs.
