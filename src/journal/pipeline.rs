@@ -1,11 +1,10 @@
 //! The threaded writer: one thread hands lines to the system as they come, another syncs what was handed over.
 //!
 //! A line that the system has survives the death of the process, so what a death can lose is bounded by what was in
-//! flight and the lines of a twentieth of a second, however slow the disk syncs; a loss of power can lose one group, as
-//! the writer says.
+//! flight, however slow the disk syncs; a loss of power can lose one group, as the writer says.
 //!
-//! Both threads keep a pace, so that the work of a moment is done in one piece; the pace ends where there is much to do,
-//! and where somebody waits for it.
+//! Syncs keep a pace, so that the work of a moment is done in one piece; it ends where there is much to do, and where
+//! somebody waits.
 //!
 //! Owns both threads and the queue between them. After a failed write or sync the queue takes nothing more; what was
 //! handed over before a failed write is still synced and reported, then the failure is reported, once.
@@ -20,16 +19,12 @@ use super::disk::{DiskFailure, DiskFile};
 use super::writer::{Commit, Fsync, Group, OnCommit, Targets};
 use crate::sink::Log;
 
-/// Writes begin so far apart, unless there is much to write or nothing more comes: a switch of threads and a call to the
-/// system for each turn of the loop would cost as much as a quarter of its requests. A death of the process loses the
-/// lines of that time, fewer than are in flight where answers take longer, and counts their rows as maybe paid like those.
-const WRITE_EVERY: Duration = Duration::from_millis(50);
-/// So many bytes are written at once: two hundred lines.
-const WRITE_BYTES: usize = 256 << 10;
-
 /// Syncs begin so far apart, unless there is much to sync or nothing more comes. A sync and its two switches of threads
 /// cost as much as ten requests; at a thousand rows a second, syncing at once would do it for every third row. Nobody sees
-/// that a row is done a fifth of a second later, and what a loss of power can take stays far below a second's work.
+/// that a row is done a fifth of a second later, a death of the process loses nothing more by it (the system has the
+/// lines), and what a loss of power can take stays far below a second's work.
+///
+/// Writes keep no pace: at one in 50 ms a process that was killed lost more answers than were in flight.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// So many bytes are synced at once: few against those that may wait before sending stops.
 const SYNC_BYTES: usize = 1 << 20;
@@ -58,7 +53,8 @@ struct Queue {
     is_closed: bool,
     /// Somebody waits for what was appended: no pace is kept any more.
     is_hurried: bool,
-    /// Whether the writer sleeps until it is woken, and whether the syncer does: one that keeps its pace needs no call.
+    /// Whether the writer sleeps until it is woken, and whether the syncer does: one that is at work or keeps its pace
+    /// needs no call.
     writer_waits: bool,
     syncer_waits: bool,
     /// Nothing more will be written.
@@ -123,13 +119,11 @@ impl Pipeline {
         {
             return Err(failure.clone());
         }
-        let before = queue.group.bytes();
         add(&mut queue.group);
         self.shared.backlog.fetch_add(bytes, Ordering::Relaxed);
-        let is_much = before < WRITE_BYTES && queue.group.bytes() >= WRITE_BYTES;
         let waits = std::mem::take(&mut queue.writer_waits);
         drop(queue);
-        if waits || is_much {
+        if waits {
             self.shared.wake_writer.notify_one();
         }
         Ok(())
@@ -143,7 +137,6 @@ impl Pipeline {
     /// Lets everything become durable as soon as it can: somebody waits for it.
     pub(super) fn hurry(&self) {
         self.shared.queue().is_hurried = true;
-        self.shared.wake_writer.notify_one();
         self.shared.wake_syncer.notify_one();
     }
 
@@ -178,14 +171,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write, and until `earliest` while more may come; `None` when there will be no
-    /// more.
-    fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
+    /// Waits until there is something to write; `None` when there will be no more.
+    fn next_group(&self, emptied: Group) -> Option<Group> {
         let mut queue = self.queue();
-        let rest = || earliest.checked_duration_since(Instant::now());
-        while let Some(rest) = rest().filter(|_| queue.lets_writer_rest()) {
-            queue = self.wake_writer.wait_timeout(queue, rest).unwrap_or_else(PoisonError::into_inner).0;
-        }
         while queue.group.bytes() == 0 && !queue.is_closed && queue.failed.is_none() {
             queue.writer_waits = true;
             queue = self.wake_writer.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -238,11 +226,6 @@ impl Shared {
 }
 
 impl Queue {
-    fn lets_writer_rest(&self) -> bool {
-        let is_needed = self.is_closed || self.is_hurried || self.failed.is_some();
-        !is_needed && self.group.bytes() < WRITE_BYTES
-    }
-
     fn lets_syncer_rest(&self) -> bool {
         let is_needed = self.is_written_out || self.is_hurried;
         !is_needed && self.written.as_ref().is_none_or(|written| written.bytes < SYNC_BYTES)
@@ -263,9 +246,7 @@ impl Queue {
 fn write_groups(shared: &Shared, mut targets: Targets) {
     let _guard = WriterGuard(shared);
     let mut emptied = Group::default();
-    let mut earliest = Instant::now();
-    while let Some(mut group) = shared.next_group(emptied, earliest) {
-        earliest = Instant::now() + WRITE_EVERY;
+    while let Some(mut group) = shared.next_group(emptied) {
         if let Err(failure) = targets.write(&group) {
             let log_outlives = targets.log_outlives(&failure);
             shared.queue().takes_errors = log_outlives;
@@ -414,29 +395,29 @@ mod tests {
 
     #[test]
     fn a_line_that_somebody_waits_for_keeps_no_pace() {
-        let now = Instant::now();
-        let never = now + Duration::from_secs(86_400);
+        let never = Instant::now() + Duration::from_secs(86_400);
         let shared = Shared::default();
-        shared.queue().group.push(Log::Results, b"line\n", 1);
+        shared.note_written(&group(5));
 
         shared.queue().is_hurried = true;
 
-        let group = shared.next_group(Group::default(), never).expect("it is not closed");
-        assert!(!shared.note_written(&group) || !shared.queue().lets_syncer_rest());
         assert!(shared.next_written(never).is_some());
     }
 
     #[test]
-    fn much_to_write_or_to_sync_keeps_no_pace() {
+    fn much_to_sync_keeps_no_pace_and_wakes_the_syncer() {
         let never = Instant::now() + Duration::from_secs(86_400);
         let shared = Shared::default();
-        shared.queue().group.push(Log::Results, &vec![b' '; WRITE_BYTES], 1);
 
-        let mut group = shared.next_group(Group::default(), never).expect("it is not closed");
-        assert!(!shared.note_written(&group));
-        group.push(Log::Results, &vec![b' '; SYNC_BYTES], 2);
+        assert!(!shared.note_written(&group(5)), "it keeps its pace");
+        assert!(shared.note_written(&group(SYNC_BYTES)));
 
-        assert!(shared.note_written(&group));
         assert!(shared.next_written(never).is_some());
+    }
+
+    fn group(bytes: usize) -> Group {
+        let mut group = Group::default();
+        group.push(Log::Results, &vec![b' '; bytes], 1);
+        group
     }
 }
