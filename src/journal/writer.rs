@@ -2,7 +2,7 @@
 //!
 //! Lines are handed to the system twenty times a second or more often, one write for each file and group, while a sync of
 //! earlier ones may be in flight. The loss window is a fifth of a second and one sync for a loss of power; for a death of
-//! the process what was in flight, and the lines of a twentieth of a second. A commit is reported when both files of its
+//! the process what was in flight, and an eighth as many lines. A commit is reported when both files of its
 //! group are synced, in order.
 //!
 //! After a failed write or sync nothing is tried again: what a failed sync left can't be known, and a second sync that
