@@ -278,7 +278,8 @@ impl Stats {
         if self.ending.is_some() || self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
             return None;
         }
-        let per_second = self.rows_per_minute()? / 60.0;
+        let reason = self.standing.as_ref().map(|standing| standing.reason);
+        let per_second = self.rows_per_minute()? / 60.0 * self.pace.size_of_last(reason);
         let by_pace = remaining as f64 / per_second;
         let Some(standing) = &self.standing else { return Duration::try_from_secs_f64(by_pace).ok() };
         let by_limits = self.pace.seconds_by_limits(remaining, &standing.pools);
@@ -291,12 +292,18 @@ impl Stats {
 ///
 /// The while is a minute, or as long as the last 20 rows took: a mean over the whole run would keep a wrong rate for
 /// hours after a limit changed, and a fixed minute would see nothing of rows that take several.
+///
+/// How much a row needs is a mean over the whole run: no limit changes it, and over a minute it differs by a tenth by
+/// chance. So where tokens bind, the time left is computed from the tokens of the last while, which the limit keeps even.
 #[derive(Clone, Debug, Default)]
 struct Pace {
     slots: VecDeque<Slot>,
     rows: u64,
     /// Input that counts against limits, and output.
     tokens: [u64; 2],
+    /// Rows and tokens of the whole run.
+    all_rows: u64,
+    all_tokens: [u64; 2],
     /// The end of the youngest slot that was dropped.
     dropped_at: Option<Timestamp>,
 }
@@ -317,6 +324,8 @@ impl Pace {
         let tokens = [usage.limited_input_tokens(), usage.output_tokens];
         self.rows += 1;
         self.tokens = [self.tokens[0] + tokens[0], self.tokens[1] + tokens[1]];
+        self.all_rows += 1;
+        self.all_tokens = [self.all_tokens[0] + tokens[0], self.all_tokens[1] + tokens[1]];
         match self.slots.back_mut() {
             Some(slot) if slot.second == at.as_second() => {
                 slot.rows += 1;
@@ -336,9 +345,26 @@ impl Pace {
         }
     }
 
+    /// Returns how much the last rows needed of what binds, for each that the rows of the run needed; 1 where no tokens
+    /// bind. So many times as many rows of the usual size would have been done.
+    fn size_of_last(&self, reason: Option<Reason>) -> f64 {
+        let of = |at: usize| {
+            let (last, all) =
+                (self.tokens[at] as f64 / self.rows as f64, self.all_tokens[at] as f64 / self.all_rows as f64);
+            last / all
+        };
+        let size = match reason {
+            Some(Reason::Limit(Dimension::InputTokens)) => of(0),
+            Some(Reason::Limit(Dimension::OutputTokens)) => of(1),
+            _ => 1.0,
+        };
+        if size.is_finite() && size > 0.0 { size } else { 1.0 }
+    }
+
     /// Returns the least time that the limits of these pools together allow for so many rows like the last ones.
     fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
-        let needs = [self.rows, self.tokens[0], self.tokens[1]].map(|sum| sum as f64 / self.rows.max(1) as f64);
+        let needs =
+            [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
         let time = |dimension: Dimension| {
             let limit = |pool: &PoolStatus| pool.limits.of(dimension).map_or(f64::INFINITY, f64::from);
             let level = |pool: &PoolStatus| pool.level[dimension.index()].unwrap_or(0.0) * limit(pool);
@@ -424,6 +450,31 @@ pub(crate) mod tests {
         assert!((55.0..=65.0).contains(&rate), "{rate}");
         let eta = stats.eta().expect("the total is known").as_secs();
         assert!((3_500..=4_200).contains(&eta), "{eta}");
+    }
+
+    #[test]
+    fn a_minute_of_small_rows_does_not_shorten_the_time_that_tokens_take() {
+        let eta = |reason| {
+            let mut stats = Stats::default();
+            stats.fold(&at(0, started(Some(10_000), 0)));
+            let pools = Vec::new();
+            stats.fold(&at(0, EventBody::Status { in_flight: 1, window: 16, reason, pools }));
+            for second in 1..=600 {
+                // In the last minute twice as many rows, each of half the size.
+                let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
+                let usage = Usage { output_tokens, ..Usage::default() };
+                let done = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
+                (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
+            }
+            stats.eta().expect("the total is known").as_secs()
+        };
+
+        let by_rows = eta(Reason::Window);
+        let by_tokens = eta(Reason::Limit(Dimension::OutputTokens));
+
+        // 6,700 rows are left, of 182 tokens each in the mean, at 1,000 tokens a second.
+        assert!((640..=700).contains(&by_rows), "{by_rows}");
+        assert!((1_190..=1_250).contains(&by_tokens), "{by_tokens}");
     }
 
     #[test]
