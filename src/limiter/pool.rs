@@ -14,7 +14,7 @@
 //! and is charged what we use, then stands for the head, until the first refusal proves it wrong.
 //!
 //! Output is reserved whole and counted by the server while it is produced: what is still to come of the answers in
-//! flight lowers a level only as far as the limit does not cover it meanwhile ([`Production`]).
+//! flight lowers a level only as far as the limit does not cover it meanwhile (`production`).
 //!
 //! Rejected: setting a level to what a head says (another client, or what is in flight, is then taken twice: thousands
 //! of refusals); clamping tokens to the rounded figure (half a thousand too low on average, 1.5 times the time on small
