@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::json::{flatten_lines, write_json_str};
 use super::{Cost, PoolId};
 
 /// Number of a job in its run: the row's position over all inputs, from 0, blank lines not counted.
@@ -139,55 +140,6 @@ impl Params {
     }
 }
 
-/// Writes `text` as a JSON string with its quotes.
-pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
-    if first_special(text.as_bytes()) == text.len() {
-        out.reserve(text.len() + 2);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        return out.push(b'"');
-    }
-    serde_json::to_writer(out, text).expect("a string can always be written to memory");
-}
-
-/// Returns the length of what [`write_json_str`] writes.
-pub fn json_str_len(text: &str) -> usize {
-    if first_special(text.as_bytes()) == text.len() {
-        return text.len() + 2;
-    }
-    let mut json = Vec::new();
-    write_json_str(text, &mut json);
-    json.len()
-}
-
-/// Returns where the first byte stands that can't be in a JSON string as it is (a quote, a backslash, a control
-/// character); the length when there is none.
-pub fn first_special(text: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
-    let (words, rest) = text.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quotes = word ^ (ONES * b'"' as u64);
-        let backslashes = word ^ (ONES * b'\\' as u64);
-        // Taking one from a zero byte, or a blank from a control character, borrows its top bit. A borrow that goes on
-        // marks only bytes behind the first.
-        let below = word.wrapping_sub(ONES * b' ' as u64);
-        let marks = (below | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES)) & !word & TOPS;
-        if marks != 0 {
-            return 8 * at + marks.trailing_zeros() as usize / 8;
-        }
-    }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
-    text.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
-}
-
-/// Replaces line breaks in JSON text by blanks, so that it fits on one line; its value stays the same.
-pub fn flatten_lines(json: &mut [u8]) {
-    // Every byte is written, changed or not: without a branch the compiler takes many at a time.
-    json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
-}
-
 /// One prompt to be answered, ready to be sent but for its wire form.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -241,24 +193,6 @@ mod tests {
         assert_eq!(JobKey::parse(&key.to_string()), Some(key));
         assert_eq!(JobKey::parse("k2:00"), None);
         assert_eq!(JobKey::parse("k1:é0000000000000000000000000000000"), None);
-    }
-
-    #[test]
-    fn strings_are_written_as_the_parser_writes_them() {
-        for special in ["", "\"", "\\", "\n", "\u{1f}", "\u{7f}", "é\u{80}", "\u{1}\u{10ffff}"] {
-            for before in 0..20 {
-                let text = format!("{}{special}{}", "x!".repeat(before), "y".repeat(20 - before));
-                let mut out = Vec::new();
-
-                write_json_str(&text, &mut out);
-
-                assert_eq!(json_str_len(&text), out.len());
-                assert_eq!(String::from_utf8(out).ok(), serde_json::to_string(&text).ok());
-                let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
-                let first = text.bytes().position(is_special).unwrap_or(text.len());
-                assert_eq!(first_special(text.as_bytes()), first, "{text:?}");
-            }
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod cost;
 pub mod event;
 pub mod job;
+pub mod json;
 pub mod limits;
 pub mod outcome;
 

@@ -42,7 +42,6 @@ mod recover;
 mod replace;
 mod row;
 mod scan;
-mod skip;
 mod unresolved;
 mod writer;
 

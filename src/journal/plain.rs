@@ -8,8 +8,7 @@
 use std::borrow::Cow;
 
 use super::record::{Account, ResultRecord, quality, row};
-use super::skip;
-use crate::domain::{JobKey, Money, Usage};
+use crate::domain::{JobKey, Money, Usage, json};
 use crate::sink::{LINE_VERSION, parse_usd};
 
 /// Reads a result line in the shape that [`crate::sink`] gives it; `None` for all others.
@@ -18,7 +17,7 @@ pub(super) fn read(line: &[u8]) -> Option<ResultRecord<'_>> {
     at.literal(b"{\"custom_id\":")?;
     let custom_id = at.text()?;
     at.literal(b",\"result\":{\"type\":\"succeeded\",\"message\":")?;
-    at.at = skip::value(line, at.at)?;
+    at.at = json::value(line, at.at, json::DEEPEST)?;
     at.literal(b"},\"meta\":{\"v\":")?;
     if at.number()? != u64::from(LINE_VERSION) {
         return None;
@@ -80,22 +79,20 @@ impl<'a> Cursor<'a> {
 
     /// Returns a string without escapes.
     fn text(&mut self) -> Option<&'a str> {
-        self.literal(b"\"")?;
-        let end = skip::special(self.line, self.at).filter(|&end| self.line[end] == b'"')?;
-        let text = &self.line[self.at..end];
-        self.at = end + 1;
-        std::str::from_utf8(text).ok()
+        let text = json::plain_text(self.line, self.at)?;
+        self.at = text.end + 1;
+        std::str::from_utf8(&self.line[text]).ok()
     }
 
     /// Steps over a member with this beginning, whose value is a string or `null`.
     fn skipped_text(&mut self, beginning: &[u8]) -> Option<()> {
         self.literal(beginning)?;
-        self.null().or_else(|| skip::text(self.line, self.at).map(|end| self.at = end))
+        self.null().or_else(|| json::text(self.line, self.at).map(|end| self.at = end))
     }
 
     /// Returns a number of digits alone.
     fn number(&mut self) -> Option<u64> {
-        let end = skip::number(self.line, self.at)?;
+        let end = json::number(self.line, self.at)?;
         let digits = &self.line[self.at..end];
         self.at = end;
         digits.iter().try_fold(0_u64, |number, &digit| {
@@ -121,7 +118,7 @@ impl<'a> Cursor<'a> {
 
     /// Returns an amount; one that the parser would not take for money is none.
     fn money(&mut self) -> Option<Money> {
-        let end = skip::number(self.line, self.at)?;
+        let end = json::number(self.line, self.at)?;
         let text = std::str::from_utf8(&self.line[self.at..end]).ok()?;
         self.at = end;
         Some(parse_usd(text).unwrap_or(Money::ZERO))

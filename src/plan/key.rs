@@ -4,7 +4,7 @@ use ring::digest::{Context, SHA256};
 
 use super::Dialect;
 use super::json::find_quote_or_escape;
-use crate::domain::job::write_json_str;
+use crate::domain::json::write_json_str;
 use crate::domain::{JobKey, Params};
 
 /// Returns the key of a request: 128 bits of SHA-256 over what is asked, apart from how it is written or sent.

@@ -16,7 +16,7 @@ use super::notice::Notice;
 use super::seen::Seen;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
-use crate::domain::job::{json_str_len, write_json_str};
+use crate::domain::json::{json_str_len, write_json_str};
 use crate::domain::{Cost, Identity, Job, JobId, JobKey, ModelClass, Params, Planned, PoolId, Speed};
 use crate::source::Row;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::domain::job::{flatten_lines, write_json_str};
+use crate::domain::json::{flatten_lines, write_json_str};
 use crate::domain::{Money, Usage};
 
 /// Pico-dollars in a dollar.

@@ -131,7 +131,7 @@ pub(super) fn is_filled_array(json: &str) -> bool {
 /// Returns text as a JSON string.
 pub(super) fn string_value(text: &str) -> Box<RawValue> {
     let mut json = Vec::with_capacity(text.len() + 2);
-    crate::domain::job::write_json_str(text, &mut json);
+    crate::domain::json::write_json_str(text, &mut json);
     raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
 }
 

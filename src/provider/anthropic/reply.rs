@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{is_success, scan, text, usage};
-use crate::domain::job::flatten_lines;
+use crate::domain::json::flatten_lines;
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply};
 

@@ -5,13 +5,10 @@
 //! would, which parses; a test holds the two together. Everything it accepts is valid JSON to the letter, since it
 //! becomes part of a line of results.
 
-use std::ops::Range;
-
 use super::usage::Counts;
-use crate::domain::Usage;
-use crate::domain::job::first_special;
+use crate::domain::{Usage, json};
 
-/// Nesting that is followed; deeper answers take the slow way.
+/// Nesting of a value that is followed; deeper answers take the slow way.
 const DEEPEST: u32 = 64;
 
 /// What is looked at in a message. Strings are without escapes.
@@ -29,18 +26,18 @@ pub(super) struct Scanned<'a> {
 
 /// Scans a message; `None` for what needs a closer look, or is none.
 pub(super) fn message(json: &str) -> Option<Scanned<'_>> {
-    let mut scan = Scan { json, bytes: json.as_bytes(), at: 0, has_escapes: false };
+    let mut scan = Scan { json, at: 0 };
     let (mut kind, mut content, mut usage, mut stop_reason) = (None, None, None, None);
     scan.object(|scan, name| match name {
         "type" => once(&mut kind, scan.text()?),
         "content" => once(&mut content, scan.blocks()?),
         "usage" => once(&mut usage, scan.usage()?),
         "stop_reason" => once(&mut stop_reason, scan.text_or_null()?),
-        _ => scan.value(DEEPEST),
+        _ => scan.value(),
     })?;
     scan.end()?;
     let is_message = kind? == "message" && content.is_some();
-    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), has_escapes: scan.has_escapes })
+    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), has_escapes: json.contains('\\') })
 }
 
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
@@ -49,9 +46,7 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
 
 struct Scan<'a> {
     json: &'a str,
-    bytes: &'a [u8],
     at: usize,
-    has_escapes: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -91,7 +86,7 @@ impl<'a> Scan<'a> {
         self.array(|scan| {
             let mut kind = None;
             scan.object(|scan, name| {
-                scan.value(DEEPEST)?;
+                scan.value()?;
                 if name == "type" { once(&mut kind, ()) } else { Some(()) }
             })?;
             kind
@@ -128,140 +123,44 @@ impl<'a> Scan<'a> {
         })
     }
 
-    fn value(&mut self, depth: u32) -> Option<()> {
-        let deeper = depth.checked_sub(1)?;
-        match self.peek()? {
-            b'"' => self.string().map(drop),
-            b'{' => self.any_object(deeper),
-            b'[' => self.array(|scan| scan.value(deeper)),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
-            _ => self.number(),
-        }
-    }
-
-    /// Reads an object whose names do not matter.
-    fn any_object(&mut self, depth: u32) -> Option<()> {
-        self.take(b'{')?;
-        if self.peek()? == b'}' {
-            return self.take(b'}');
-        }
-        loop {
-            self.string()?;
-            self.take(b':')?;
-            self.value(depth)?;
-            match self.peek()? {
-                b',' => self.at += 1,
-                _ => return self.take(b'}'),
-            }
-        }
+    fn value(&mut self) -> Option<()> {
+        self.at = json::value(self.json.as_bytes(), self.at, DEEPEST)?;
+        Some(())
     }
 
     /// Reads a value and returns its text.
     fn raw(&mut self) -> Option<&'a str> {
         self.peek()?;
         let start = self.at;
-        self.value(DEEPEST)?;
+        self.value()?;
         self.json.get(start..self.at)
     }
 
     fn text_or_null(&mut self) -> Option<Option<&'a str>> {
-        match self.peek()? {
-            b'n' => self.word("null").map(|()| None),
-            _ => self.text().map(Some),
+        match self.raw()? {
+            "null" => Some(None),
+            raw => raw.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('\\')).map(Some),
         }
     }
 
     /// Reads a string without escapes.
     fn text(&mut self) -> Option<&'a str> {
-        let had_escapes = std::mem::take(&mut self.has_escapes);
-        let inside = self.string()?;
-        if self.has_escapes {
-            return None;
-        }
-        self.has_escapes = had_escapes;
-        self.json.get(inside)
-    }
-
-    /// Reads a string; returns where its text stands, escapes and all.
-    fn string(&mut self) -> Option<Range<usize>> {
-        self.take(b'"')?;
-        let start = self.at;
-        loop {
-            self.at += first_special(self.bytes.get(self.at..)?);
-            match self.bytes.get(self.at)? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(start..self.at - 1);
-                }
-                b'\\' => self.escape()?,
-                _ => return None,
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Option<()> {
-        self.has_escapes = true;
-        match self.bytes.get(self.at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => {
-                let digits = self.bytes.get(self.at + 2..self.at + 6)?;
-                digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
-                self.at += 6;
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn number(&mut self) -> Option<()> {
-        self.pass(b'-');
-        if !self.pass(b'0') {
-            self.digits()?;
-        }
-        if self.pass(b'.') {
-            self.digits()?;
-        }
-        if self.pass(b'e') || self.pass(b'E') {
-            let _sign = self.pass(b'+') || self.pass(b'-');
-            self.digits()?;
-        }
-        Some(())
-    }
-
-    fn digits(&mut self) -> Option<()> {
-        let count = self.bytes.get(self.at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += count;
-        (count > 0).then_some(())
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        self.bytes.get(self.at..)?.starts_with(word.as_bytes()).then_some(())?;
-        self.at += word.len();
-        Some(())
+        self.peek()?;
+        let text = json::plain_text(self.json.as_bytes(), self.at)?;
+        self.at = text.end + 1;
+        self.json.get(text)
     }
 
     /// Passes over white space and returns what follows.
     fn peek(&mut self) -> Option<u8> {
-        loop {
-            match *self.bytes.get(self.at)? {
-                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
-                other => return Some(other),
-            }
-        }
+        self.at = json::blanks(self.json.as_bytes(), self.at);
+        self.json.as_bytes().get(self.at).copied()
     }
 
     fn take(&mut self, wanted: u8) -> Option<()> {
         (self.peek()? == wanted).then_some(())?;
         self.at += 1;
         Some(())
-    }
-
-    fn pass(&mut self, wanted: u8) -> bool {
-        let is_there = self.bytes.get(self.at) == Some(&wanted);
-        self.at += usize::from(is_there);
-        is_there
     }
 
     fn end(&mut self) -> Option<()> {
@@ -354,7 +253,7 @@ mod tests {
     }
 
     fn is_value(json: &str) -> bool {
-        let mut scan = Scan { json, bytes: json.as_bytes(), at: 0, has_escapes: false };
-        scan.value(DEEPEST).and_then(|()| scan.end()).is_some()
+        let mut scan = Scan { json, at: 0 };
+        scan.value().and_then(|()| scan.end()).is_some()
     }
 }

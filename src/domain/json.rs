@@ -1,14 +1,45 @@
-//! Stepping over JSON without reading it: as strict as a parser, several times as fast.
+//! JSON text that is passed on as it came: written, kept on one line, and stepped over without reading it.
 //!
-//! Most of a result line is the answer, of which recovery wants nothing but that it is whole. Accepts what RFC 8259
-//! does, up to a depth that answers never reach; what it does not accept is left to the parser. Like the parser, it does
-//! not look at whether what it steps over is UTF-8.
+//! Stepping over is as strict as a parser and several times as fast. Most of an answer, and of a line of results, is
+//! wanted for nothing but that it is whole. What is accepted is what RFC 8259 accepts, up to a depth that answers never
+//! reach; what is not accepted is left to the parser. Like the parser, it does not look at whether what it steps over is
+//! UTF-8.
 
-/// Deepest nesting.
-const DEPTH: u32 = 127;
+use std::ops::Range;
 
-/// Returns the position behind the JSON value that begins at `at`, after blanks; `None` when there is none.
-pub(super) fn value(bytes: &[u8], mut at: usize) -> Option<usize> {
+/// Writes `text` as a JSON string with its quotes.
+pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
+    if special(text.as_bytes(), 0).is_none() {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
+    serde_json::to_writer(out, text).expect("a string can always be written to memory");
+}
+
+/// Returns the length of what [`write_json_str`] writes.
+pub fn json_str_len(text: &str) -> usize {
+    if special(text.as_bytes(), 0).is_none() {
+        return text.len() + 2;
+    }
+    let mut json = Vec::new();
+    write_json_str(text, &mut json);
+    json.len()
+}
+
+/// Replaces line breaks in JSON text by blanks, so that it fits on one line; its value stays the same.
+pub fn flatten_lines(json: &mut [u8]) {
+    // Every byte is written, changed or not: without a branch the compiler takes many at a time.
+    json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
+}
+
+/// Deepest nesting that is followed.
+pub const DEEPEST: u32 = 127;
+
+/// Returns the position behind the JSON value that begins at `at`, after blanks; `None` when there is none, or when it is
+/// nested deeper than `deepest`, at most [`DEEPEST`].
+pub fn value(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
     // One bit for each open bracket: 1 for an object.
     let (mut open, mut depth) = (0_u128, 0);
     loop {
@@ -18,7 +49,7 @@ pub(super) fn value(bytes: &[u8], mut at: usize) -> Option<usize> {
                 at = text(bytes, at)?;
                 false
             }
-            bracket @ (b'{' | b'[') if depth < DEPTH => {
+            bracket @ (b'{' | b'[') if depth < deepest.min(DEEPEST) => {
                 open = (open << 1) | u128::from(*bracket == b'{');
                 depth += 1;
                 at = blanks(bytes, at + 1);
@@ -78,7 +109,8 @@ fn name(bytes: &[u8], at: usize) -> Option<usize> {
     (*bytes.get(at)? == b':').then_some(at + 1)
 }
 
-fn blanks(bytes: &[u8], mut at: usize) -> usize {
+/// Returns the position behind blanks.
+pub fn blanks(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
         at += 1;
     }
@@ -86,7 +118,7 @@ fn blanks(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Returns the position behind the string that begins at `at`.
-pub(super) fn text(bytes: &[u8], at: usize) -> Option<usize> {
+pub fn text(bytes: &[u8], at: usize) -> Option<usize> {
     let mut at = (*bytes.get(at)? == b'"').then_some(at + 1)?;
     loop {
         at = special(bytes, at)?;
@@ -96,6 +128,12 @@ pub(super) fn text(bytes: &[u8], at: usize) -> Option<usize> {
             _ => return None,
         }
     }
+}
+
+/// Returns where the text of the string stands that begins at `at`; `None` when it has escapes in it.
+pub fn plain_text(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let start = (*bytes.get(at)? == b'"').then_some(at + 1)?;
+    special(bytes, start).filter(|&end| bytes[end] == b'"').map(|end| start..end)
 }
 
 fn escape(bytes: &[u8], at: usize) -> Option<usize> {
@@ -109,7 +147,7 @@ fn escape(bytes: &[u8], at: usize) -> Option<usize> {
 /// Returns the position of the first quote, backslash or control character from `at` on.
 ///
 /// Names and short texts end within a word or two; long ones are stepped over in wider pieces.
-pub(super) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     const WIDE: usize = 32;
     let rest = |at| bytes.get(at..);
     loop {
@@ -145,7 +183,7 @@ fn specials_in(word: u64) -> u64 {
 }
 
 /// Returns the position behind the number that begins at `at`.
-pub(super) fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     at += usize::from(*bytes.get(at)? == b'-');
     at = match bytes.get(at)? {
         b'0' => at + 1,
@@ -180,11 +218,28 @@ mod tests {
     use super::*;
 
     fn is_accepted(text: &[u8]) -> bool {
-        value(text, 0).is_some_and(|at| blanks(text, at) == text.len())
+        value(text, 0, DEEPEST).is_some_and(|at| blanks(text, at) == text.len())
     }
 
     fn is_json(text: &[u8]) -> bool {
         serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    }
+
+    #[test]
+    fn strings_are_written_as_the_parser_writes_them() {
+        for odd in ["", "\"", "\\", "\n", "\u{1f}", "\u{7f}", "é\u{80}", "\u{1}\u{10ffff}"] {
+            for before in 0..20 {
+                let text = format!("{}{odd}{}", "x!".repeat(before), "y".repeat(20 - before));
+                let mut out = Vec::new();
+
+                write_json_str(&text, &mut out);
+
+                assert_eq!(json_str_len(&text), out.len());
+                assert_eq!(String::from_utf8(out).ok(), serde_json::to_string(&text).ok());
+                let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
+                assert_eq!(special(text.as_bytes(), 0), text.bytes().position(is_special), "{text:?}");
+            }
+        }
     }
 
     #[test]
@@ -249,7 +304,7 @@ mod tests {
             assert_eq!(is_accepted(text.as_bytes()), is_json(text.as_bytes()), "{text:?}");
         }
         let deep = |depth: usize| [b"[".repeat(depth), b"]".repeat(depth)].concat();
-        assert!(is_accepted(&deep(DEPTH as usize)) && !is_accepted(&deep(DEPTH as usize + 1)));
+        assert!(is_accepted(&deep(DEEPEST as usize)) && !is_accepted(&deep(DEEPEST as usize + 1)));
     }
 
     #[test]
