@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
         let (commits_in, commits) = mpsc::unbounded_channel();
         let (journal, _) = self.journal(&catalog, clock, commits_in)?;
         let (rows_in, rows) = mpsc::channel(FEED);
-        let reader = std::thread::spawn(move || feed(&plan, &mut reading, &Earlier::none(), &rows_in));
+        let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &Earlier::none(), &rows_in));
         let (_stay_open, interrupts) = mpsc::channel(1);
         let prices = catalog.clone();
         let parts = Parts {

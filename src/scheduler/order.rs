@@ -80,11 +80,6 @@ impl Sizes {
         self.blocks.len()
     }
 
-    /// Returns how many rows there are: the total for progress and forecast.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// Returns the order to read in under these limits, and what it gains: the time in the written order over the time
     /// in this one.
     pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {

@@ -43,7 +43,7 @@ impl Scheduler {
     ///
     /// They hold from the next row on; what is in flight stays. Nothing is raised above what the server last said, and
     /// holds last as long as they were said to.
-    pub fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
+    fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {
             let before = state.pool.limits();
@@ -59,12 +59,12 @@ impl Scheduler {
     /// Replaces the bounds of the concurrency window; what was learned is kept as far as they allow.
     ///
     /// With a smaller window nothing is cut off: nothing more is sent until enough has ended.
-    pub fn set_window(&mut self, window: &Window) {
+    fn set_window(&mut self, window: &Window) {
         self.config.window.adopt(window);
     }
 
     /// Replaces the limits of money, requests and time; what is spent and reserved stays.
-    pub fn set_budget(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
+    fn set_budget(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
         self.config.budget.set_limits(max_cost, max_requests, max_time);
     }
 }

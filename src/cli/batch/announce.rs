@@ -52,7 +52,7 @@ impl Batch<'_> {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \
                  should take {:.0} % less time than the order of the file",
-                places.len(),
+                places.count(),
                 100.0 * places.share_saved()
             ));
         }

@@ -17,7 +17,7 @@ use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
 use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
-use crate::runner::input::{Earlier, Survey, feed_from};
+use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpTransport};
@@ -44,7 +44,8 @@ impl Batch<'_> {
         let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
         let simulator = self.simulator(&catalog, clock)?;
         // A simulator in this process holds the other end of each connection.
-        let window = parts::window(&self.config, if simulator.is_some() { 2 } else { 1 })?;
+        let files_of_call = if simulator.is_some() { 2 } else { 1 };
+        let window = parts::window(&self.config, files_of_call)?;
         let base_url = match &simulator {
             Some(url) => parse_base_url(url.url(), false)?,
             None => parts::base_url(&self.config)?,
@@ -69,7 +70,7 @@ impl Batch<'_> {
         let already_done = looked.as_ref().map_or(0, |survey| survey.done + survey.failed_before);
         let body = EventBody::Started { total, already_done };
         report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
-        let reread = self.reread_settings(&catalog, looked.as_ref(), if simulator.is_some() { 2 } else { 1 });
+        let reread = self.reread_settings(&catalog, looked.as_ref(), files_of_call);
         let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
         let prices = catalog.clone();
         let interrupts = {
@@ -128,7 +129,7 @@ impl Batch<'_> {
         }
         let places = looked.and_then(|survey| self.places(survey, catalog));
         let plan = self.plan.clone();
-        let reader = move || feed_from(places.as_ref(), &plan, &mut planner, &earlier, &rows_in);
+        let reader = move || feed(&plan, places.as_ref(), &mut planner, &earlier, &rows_in);
         std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
         Ok(rows)
     }

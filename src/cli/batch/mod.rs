@@ -155,9 +155,11 @@ impl Batch<'_> {
             self.plan.inputs = vec![Input::File(self.resume_input(&journal)?)];
         }
         let earlier = self.earlier(&recovered, &catalog);
-        let looked = match goes_on {
-            true => Some(survey(&self.plan, &mut self.planner(&catalog, &dialect), &earlier, 1)?),
-            false => self.second_look(first, &recovered, &earlier, &catalog, &dialect)?,
+        let looked = match first {
+            // The first look stands where earlier runs left nothing to know.
+            Some(first) if recovered.done.is_empty() && recovered.failed.is_empty() => Some(first),
+            None if !goes_on => None,
+            _ => Some(survey(&self.plan, &mut self.planner(&catalog, &dialect), &earlier, 1)?),
         };
         if let Some(survey) = &looked {
             self.refuse(survey, &catalog)?;
@@ -396,23 +398,6 @@ impl Batch<'_> {
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(catalog),
         }
-    }
-
-    /// Looks again where earlier runs left something to know after all (failures, say); else the first look stands.
-    fn second_look(
-        &self,
-        first: Option<Survey>,
-        recovered: &Recovered,
-        earlier: &Earlier,
-        catalog: &Arc<Catalog>,
-        dialect: &Dialect,
-    ) -> Result<Option<Survey>> {
-        let is_new = recovered.done.is_empty() && recovered.failed.is_empty();
-        if first.is_none() || is_new {
-            return Ok(first);
-        }
-        let mut planner = self.planner(catalog, dialect);
-        Ok(Some(survey(&self.plan, &mut planner, earlier, 1)?))
     }
 
     fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, dialect: &Dialect) -> Result<()> {

@@ -33,15 +33,11 @@ pub enum Fed {
     Failed(String),
 }
 
-/// Reads rows into the loop until the input ends or nobody listens. Run it on a thread of its own.
-pub fn feed(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, rows: &mpsc::Sender<Fed>) {
-    feed_from(None, plan, planner, earlier, rows);
-}
-
-/// As [`feed`], from several places in turn if there are some.
-pub fn feed_from(
-    places: Option<&Places>,
+/// Reads rows into the loop until the input ends or nobody listens: from the first to the last, or from several places
+/// in turn. Run it on a thread of its own.
+pub fn feed(
     plan: &InputPlan,
+    places: Option<&Places>,
     planner: &mut Planner,
     earlier: &Earlier,
     rows: &mpsc::Sender<Fed>,

@@ -15,7 +15,7 @@ mod survey;
 mod tests;
 mod walk;
 
-pub use feed::{Fed, feed, feed_from};
+pub use feed::{Fed, feed};
 pub use places::{Layout, Places};
 pub use reading::Mark;
 pub use survey::{ModelSum, Survey, survey};

@@ -59,8 +59,7 @@ pub struct Places {
 
 impl Places {
     /// Returns how many there are.
-    #[expect(clippy::len_without_is_empty, reason = "there are never none")]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.starts.len()
     }
 

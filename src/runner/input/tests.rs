@@ -25,7 +25,7 @@ fn a_reader_that_waits_for_room_ends_when_nobody_listens() {
     let (plan, _file) = rows(1_000);
     let (out, mut arrived) = mpsc::channel(4);
 
-    let reader = std::thread::spawn(move || feed(&plan, &mut planner(), &Earlier::none(), &out));
+    let reader = std::thread::spawn(move || feed(&plan, None, &mut planner(), &Earlier::none(), &out));
     let first = arrived.blocking_recv();
     drop(arrived);
 
@@ -58,7 +58,7 @@ fn a_file_in_phases_is_read_from_several_places_each_row_once_and_under_its_own_
             shown
         };
         assert_eq!(in_order(&arrived), in_order(&as_written), "{suffix}");
-        let first: Vec<_> = numbers(&arrived).into_iter().take(places.len()).collect();
+        let first: Vec<_> = numbers(&arrived).into_iter().take(places.count()).collect();
         assert!(first.len() > 2 && first.windows(2).all(|pair| pair[1] - pair[0] > 10), "{suffix}: {first:?}");
     }
 }
@@ -127,7 +127,7 @@ fn prompt(number: usize) -> String {
 fn fed_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Fed> {
     let (out, mut arrived) = mpsc::channel(4);
     std::thread::scope(|scope| {
-        scope.spawn(move || feed_from(places, plan, &mut planner(), &earlier, &out));
+        scope.spawn(move || feed(plan, places, &mut planner(), &earlier, &out));
         std::iter::from_fn(|| arrived.blocking_recv()).collect()
     })
 }

@@ -160,7 +160,7 @@ fn run(input: &Path, folder: &Path) {
     let earlier = Earlier { known: Box::new(move |job: &Job| -> RowState { done.state(job) }), ..Earlier::none() };
     let (rows_in, rows) = mpsc::channel(256);
     let mut reading = planner().with_repeats(looked.repeats);
-    let reader = std::thread::spawn(move || feed(&plan, &mut reading, &earlier, &rows_in));
+    let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &earlier, &rows_in));
     let (_interrupts_in, interrupts) = mpsc::channel(1);
     let config = support::config(RateLimits::NONE, Window::fixed(64), 1);
     let parts = Parts {
