@@ -1,6 +1,6 @@
 //! Lines on their way to the writer, handed over in one piece for each turn of the run's loop.
 //!
-//! A line by itself costs a lock and may wake the writer's thread; hundreds come in one turn. Lines are held only when
+//! A line by itself costs a lock and a call to the system; hundreds come in one turn. Lines are held only when
 //! [`Held::hold`] was asked for, no more than a megabyte, and no longer than to the next [`Held::flush`], which the loop
 //! calls before it waits for anything. A line of the other file flushes what is held, so that numbers stay in order.
 
@@ -19,15 +19,13 @@ pub(super) struct Held {
     holds: bool,
     log: Log,
     lines: Vec<u8>,
-    /// How many lines those are.
-    count: usize,
     up_to: u64,
 }
 
 impl Held {
     /// Returns a writer that gets each line at once.
     pub(super) fn new(writer: Writer) -> Self {
-        Self { writer: Some(writer), holds: false, log: Log::Results, lines: Vec::new(), count: 0, up_to: 0 }
+        Self { writer: Some(writer), holds: false, log: Log::Results, lines: Vec::new(), up_to: 0 }
     }
 
     /// Holds lines from here on; not those of a writer that makes each durable by itself.
@@ -45,7 +43,6 @@ impl Held {
         self.log = log;
         self.up_to = seq;
         self.lines.extend_from_slice(line);
-        self.count += 1;
         let own = if self.holds && self.lines.len() < MOST_BYTES { Ok(()) } else { self.flush() };
         earlier.and(own)
     }
@@ -56,14 +53,11 @@ impl Held {
     /// The failure that stopped the writer.
     pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
         let Some(writer) = self.writer.as_mut().filter(|_| !self.lines.is_empty()) else { return Ok(()) };
+        let done = writer.append(self.log, &self.lines, self.up_to);
         // Lines that the writer refuses are lost to it either way: it has failed for good.
-        let count = std::mem::take(&mut self.count);
-        writer.append_all(self.log, &mut self.lines, count, self.up_to)
-    }
-
-    /// Lets so many lines at most wait to be written.
-    pub(super) fn let_wait(&self, lines: usize) {
-        self.writer.iter().for_each(|writer| writer.let_wait(lines));
+        self.lines.clear();
+        self.lines.shrink_to(2 * MOST_BYTES);
+        done
     }
 
     /// Lets what was handed over become durable as soon as it can.

@@ -42,6 +42,8 @@ mod recover;
 mod replace;
 mod row;
 mod scan;
+mod stream;
+mod syncer;
 mod unresolved;
 mod writer;
 
@@ -197,11 +199,6 @@ impl Journal {
         // Reported once, as a failed commit.
         let _ = self.writer.flush();
         Ok(self.inflight.flush()?)
-    }
-
-    /// Lets so many lines at most wait to be written: a death of the process loses them.
-    pub fn let_wait(&mut self, lines: usize) {
-        self.writer.let_wait(lines);
     }
 
     /// Lets lines become durable as soon as they can, from here on: nothing is left to do but to wait for them.

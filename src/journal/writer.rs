@@ -1,9 +1,8 @@
 //! The writer: lines become durable in groups.
 //!
-//! Lines are handed to the system twenty times a second or more often, one write for each file and group, while a sync of
-//! earlier ones may be in flight. The loss window is a fifth of a second and one sync for a loss of power; for a death of
-//! the process what was in flight, and an eighth as many lines. A commit is reported when both files of its
-//! group are synced, in order.
+//! Lines are handed to the system as they come, while a sync of earlier ones may be in flight. The loss window is a fifth
+//! of a second and one sync for a loss of power; for a death of the process nothing that was appended, and with results on
+//! standard output a hundredth of a second. A commit is reported when both files are synced, in order.
 //!
 //! After a failed write or sync nothing is tried again: what a failed sync left can't be known, and a second sync that
 //! succeeds proves nothing. The writer reports the failure once and refuses everything from then on, but for one case:
@@ -17,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{DiskFailure, DiskFile};
-use super::pipeline::{Pipeline, Synced};
+use super::pipeline::Pipeline;
+use super::syncer::Synced;
 use crate::sink::Log;
 
 /// When lines are synced: `--fsync`.
@@ -35,10 +35,10 @@ pub enum Fsync {
 /// Who writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threading {
-    /// A thread of its own.
+    /// Whoever appends, but for standard output; a thread syncs.
     #[default]
     Thread,
-    /// Whoever appends.
+    /// Whoever appends, and syncs.
     Inline,
 }
 
@@ -54,7 +54,7 @@ pub enum Commit {
     Failed(DiskFailure),
 }
 
-/// Told of commits, from the writer's thread or from within `append`. Must be quick.
+/// Told of commits, from the syncer's thread or from within `append`. Must be quick.
 pub type OnCommit = Box<dyn Fn(Commit) + Send>;
 
 /// Name of standard output in failures.
@@ -119,14 +119,18 @@ impl Targets {
         self.errors.sync()
     }
 
+    /// Hands lines of one kind to the system.
+    pub(super) fn write_to(&mut self, log: Log, lines: &[u8]) -> Result<(), DiskFailure> {
+        match log {
+            Log::Results => self.results.write(lines),
+            Log::Errors => self.errors.write(lines),
+        }
+    }
+
     /// Hands a group to the system.
     pub(super) fn write(&mut self, group: &Group) -> Result<(), DiskFailure> {
-        for (target, bytes) in [(&mut self.results, &group.results), (&mut self.errors, &group.errors)] {
-            if !bytes.is_empty() {
-                target.write(bytes)?;
-            }
-        }
-        Ok(())
+        let both = [(Log::Results, &group.results), (Log::Errors, &group.errors)];
+        both.into_iter().filter(|(_, lines)| !lines.is_empty()).try_for_each(|(log, lines)| self.write_to(log, lines))
     }
 
     fn commit(&mut self, group: &Group) -> Result<(), DiskFailure> {
@@ -145,35 +149,19 @@ impl Targets {
 pub(super) struct Group {
     pub(super) results: Vec<u8>,
     pub(super) errors: Vec<u8>,
-    /// How many lines there are.
-    pub(super) lines: usize,
     /// Number of the last line.
     pub(super) up_to: u64,
 }
 
 impl Group {
-    pub(super) fn push(&mut self, log: Log, line: &[u8], seq: u64) {
-        self.of(log).extend_from_slice(line);
-        self.lines += 1;
-        self.up_to = seq;
-    }
-
-    /// Takes lines out of `lines`, by exchanging memory where that does.
-    pub(super) fn take(&mut self, log: Log, lines: &mut Vec<u8>, count: usize, seq: u64) {
-        let own = self.of(log);
-        match own.is_empty() {
-            true => std::mem::swap(own, lines),
-            false => own.append(lines),
-        }
-        self.lines += count;
-        self.up_to = seq;
-    }
-
-    fn of(&mut self, log: Log) -> &mut Vec<u8> {
-        match log {
+    /// Takes whole lines, the last of them with the number `seq`.
+    pub(super) fn push(&mut self, log: Log, lines: &[u8], seq: u64) {
+        let own = match log {
             Log::Results => &mut self.results,
             Log::Errors => &mut self.errors,
-        }
+        };
+        own.extend_from_slice(lines);
+        self.up_to = seq;
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -183,7 +171,6 @@ impl Group {
     /// Empties the group; keeps its memory unless one huge answer blew it up.
     pub(super) fn clear(&mut self) {
         const KEPT_BYTES: usize = 4 << 20;
-        self.lines = 0;
         for bytes in [&mut self.results, &mut self.errors] {
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES);
@@ -212,23 +199,24 @@ impl Writer {
         }))
     }
 
-    /// Takes a line. It is durable when a commit of `seq` or more is reported; numbers must not fall.
+    /// Takes whole lines, the last of them with the number `seq`. They are durable when a commit of `seq` or more is
+    /// reported; numbers must not fall.
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append(&mut self, log: Log, line: &[u8], seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append(&mut self, log: Log, lines: &[u8], seq: u64) -> Result<(), DiskFailure> {
         match &mut self.0 {
             Mode::Inline { targets, failed: Some(failure), .. } => match log {
                 Log::Errors if targets.log_outlives(failure) => {
                     let mut group = Group::default();
-                    group.push(log, line, seq);
+                    group.push(log, lines, seq);
                     targets.commit_errors(&group)
                 }
                 Log::Errors | Log::Results => Err(failure.clone()),
             },
             Mode::Inline { targets, on_commit, failed } => {
                 let mut group = Group::default();
-                group.push(log, line, seq);
+                group.push(log, lines, seq);
                 let done = targets.commit(&group);
                 *failed = done.as_ref().err().cloned();
                 on_commit(match &done {
@@ -237,34 +225,7 @@ impl Writer {
                 });
                 done
             }
-            Mode::Threaded(pipeline) => pipeline.append(log, line, seq),
-        }
-    }
-
-    /// Takes `count` whole lines out of `lines`, as [`Writer::append`] does one. What the writer refuses is lost.
-    ///
-    /// # Errors
-    /// The failure that stopped the writer.
-    pub(super) fn append_all(
-        &mut self,
-        log: Log,
-        lines: &mut Vec<u8>,
-        count: usize,
-        seq: u64,
-    ) -> Result<(), DiskFailure> {
-        let done = match &mut self.0 {
-            Mode::Inline { .. } => self.append(log, lines, seq),
-            Mode::Threaded(pipeline) => pipeline.append_all(log, lines, count, seq),
-        };
-        lines.clear();
-        done
-    }
-
-    /// Lets so many lines at most wait to be written.
-    pub(super) fn let_wait(&self, lines: usize) {
-        match &self.0 {
-            Mode::Inline { .. } => {}
-            Mode::Threaded(pipeline) => pipeline.let_wait(lines),
+            Mode::Threaded(pipeline) => pipeline.append(log, lines, seq),
         }
     }
 

@@ -9,9 +9,6 @@ use crate::plan::Rejected;
 use crate::scheduler::Ticket;
 use crate::source::BrokenRow;
 
-/// Lines that wait to be written are at most this part of what is in flight: a death of the process loses both.
-const WAITING_PART: usize = 8;
-
 /// What a ledger says of its lines, over a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
@@ -67,7 +64,6 @@ pub struct JournalLedger {
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
-    in_flight: usize,
     /// Slots of lines that are not on disk yet, by line.
     unsynced: VecDeque<(u64, Slot)>,
     last_line: u64,
@@ -77,7 +73,7 @@ impl JournalLedger {
     /// Returns a ledger over an open journal.
     pub fn new(mut journal: Journal, clock: RunClock) -> Self {
         journal.hold();
-        Self { journal, clock, slots: Vec::new(), in_flight: 0, unsynced: VecDeque::new(), last_line: 0 }
+        Self { journal, clock, slots: Vec::new(), unsynced: VecDeque::new(), last_line: 0 }
     }
 
     /// Ends it: see [`Journal::close`]. `keeps_marks` leaves the marks of requests that were cut off for the next run
@@ -102,9 +98,7 @@ impl JournalLedger {
     }
 
     fn take_slot(&mut self, ticket: Ticket) -> Option<Slot> {
-        let slot = self.slots.get_mut(ticket.0 as usize)?.take()?;
-        self.in_flight -= 1;
-        Some(slot)
+        self.slots.get_mut(ticket.0 as usize)?.take()
     }
 }
 
@@ -116,7 +110,6 @@ impl Ledger for JournalLedger {
             self.slots.resize_with(at + 1, || None);
         }
         self.slots[at] = Some(slot);
-        self.in_flight += 1;
         Ok(())
     }
 
@@ -156,7 +149,6 @@ impl Ledger for JournalLedger {
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        self.journal.let_wait((self.in_flight / WAITING_PART).max(1));
         self.journal.flush().map_err(|error| error.to_string())
     }
 

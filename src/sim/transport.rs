@@ -262,6 +262,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_plain_call_whose_client_leaves_is_billed_when_it_is_over_and_not_idle_before() {
+        let (transport, clock) = transport(config());
+
+        let sending = transport.send(request(false));
+        let left = tokio::time::timeout(Duration::from_millis(500), sending).await;
+        let running = lock(transport.model()).is_idle();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+
+        let mut model = lock(transport.model());
+        assert!(left.is_err() && !running);
+        assert_eq!((model.stats(clock.now()).books.billed_calls, model.is_idle()), (1, true));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stall_ends_with_the_clients_patience() {
         let (transport, clock) = transport(config().with_faults(only(Fault::Stall { at: None })));
         let transport = transport.with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));

@@ -302,6 +302,11 @@ impl Model {
         reply::id("req_01", self.config.seed ^ 0x7265_715f, self.serial)
     }
 
+    /// Returns whether no call is open, and none runs on that its client has left: nothing more will be billed.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     /// Tells who watches what will come of a request.
     fn tell(&mut self, arrival: Arrival, request_id: &str) -> Arrival {
         let now = self.now;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -75,11 +76,26 @@ impl Api {
         lock(&self.model).books().in_flight
     }
 
-    /// Waits until the server has seen that its clients are gone.
+    /// Waits until the server has read all that its clients sent before they were killed, and has billed it.
     pub fn settle(&self) {
-        while self.in_flight() > 0 {
-            std::thread::yield_now();
+        loop {
+            // It looks at all sockets in turn: once it has answered two newer ones, it has seen the older ones.
+            self.knock();
+            self.knock();
+            if lock(&self.model).is_idle() {
+                return;
+            }
         }
+    }
+
+    fn knock(&self) {
+        let address = self.url.trim_start_matches("http://");
+        let mut socket = TcpStream::connect(address).expect("the server listens");
+        let request = format!("GET /__sim/stats HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).expect("the server reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("the server answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// Calls that were charged.
