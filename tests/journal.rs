@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
     AttemptRecord, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params,
-    Quality, Usage,
+    Quality, Request, RowId, Terms, Usage,
 };
 use claude_batch::journal::{
     Closed, Commit, Disk, Fsync, InputRead, Journal, JournalError, JournalOptions, Manifest, MemDisk, RealDisk,
@@ -182,7 +182,7 @@ fn a_row_that_was_answered_is_done_and_a_changed_one_is_told() {
     changed.key = key(99);
     let mut elsewhere = job(3);
     elsewhere.custom_id = "other.jsonl:77".to_owned();
-    let state = |job: &Job| recovered.done.state(job);
+    let state = |job: &Job| state(&recovered, job);
     assert_eq!(state(&job(2)), RowState::Done);
     assert!(
         matches!(state(&changed), RowState::Changed { old_key } if key(2).to_string().starts_with(&old_key.to_string()[..12]))
@@ -207,6 +207,7 @@ fn a_long_file_of_results_recovers_as_a_short_one_does() {
     }
     let mut again = answered(2);
     again.job.key = key(rows);
+    again.job.row = known(&again.job);
     journal.append_outcome(&again, None, rows + 1).expect("the disk works");
     journal.close(InputRead::Whole, false).expect("the disk works");
     let whole = disk.content(RESULTS).expect("it is there");
@@ -223,9 +224,9 @@ fn a_long_file_of_results_recovers_as_a_short_one_does() {
     );
     assert_eq!((recovered.totals.ok, recovered.done.len() as u64), (rows + 1, rows));
     assert_eq!(recovered.totals.usage.output_tokens, (rows + 1) * 7);
-    let open_rows = (0..rows).filter(|&id| recovered.done.state(&job(id)) != RowState::Done);
+    let open_rows = (0..rows).filter(|&id| state(&recovered, &job(id)) != RowState::Done);
     assert_eq!(open_rows.collect::<Vec<_>>(), [2], "its latest answer is to another request");
-    assert_eq!(recovered.done.state(&again.job), RowState::Done);
+    assert_eq!(state(&recovered, &again.job), RowState::Done);
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn canceled_rows_are_pending() {
 
     let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
 
-    assert_eq!(recovered.done.state(&job(0)), RowState::New);
+    assert_eq!(state(&recovered, &job(0)), RowState::New);
 }
 
 #[test]
@@ -592,6 +593,7 @@ impl Step {
             Some(_) => Identity::Named,
             None => Identity::Nth(u32::from(self.occurrence)),
         };
+        job.row = known(&job);
         job
     }
 
@@ -640,7 +642,7 @@ proptest! {
             for key in 0..4 {
                 for occurrence in 0..3 {
                     let step = Step { name, key, occurrence, fails: false };
-                    let got = recovered.done.state(&step.job());
+                    let got = state(&recovered, &step.job());
                     let expected = match (answered.get(&step.row()), failures.get(&step.row()), name) {
                         (Some(done), _, _) if *done == key => "done",
                         (_, Some(failed), _) if *failed == key => "failed",
@@ -682,7 +684,7 @@ fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
     let mut reported = Reported::default();
     let Ok((mut journal, recovered)) = Journal::open(options(disk, run), on_commit) else { return reported };
     let mut is_whole = true;
-    for id in (0..ROWS).filter(|&id| recovered.done.state(&job(id)) != RowState::Done) {
+    for id in (0..ROWS).filter(|&id| state(&recovered, &job(id)) != RowState::Done) {
         let Ok(slot) = journal.mark(&job(id)) else {
             is_whole = false;
             break;
@@ -779,16 +781,28 @@ fn label_of(line: &Value) -> String {
 /// Even rows are named, odd ones are not.
 fn job(id: u64) -> Job {
     let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes JSON");
+    let identity = if id.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };
     Job {
         id: JobId(id),
         custom_id: label(id),
         key: key(id),
-        identity: if id.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) },
+        row: RowId::of(&label(id), key(id), &identity),
+        identity,
         model: "m".into(),
-        params: Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))]),
+        terms: Terms::default(),
+        request: Request::of(&Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))])),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: id + 1 },
     }
+}
+
+/// By what a later run knows a job.
+fn known(job: &Job) -> RowId {
+    RowId::of(&job.custom_id, job.key, &job.identity)
+}
+
+fn state(recovered: &Recovered, job: &Job) -> RowState {
+    recovered.done.state(known(job), &job.identity)
 }
 
 fn label(id: u64) -> String {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use claude_batch::catalog::{Catalog, Terms};
+use claude_batch::catalog::Catalog;
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{EventBody, Money, RateLimits, RunEvent, Tier};
 use claude_batch::journal::{
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
             reporter,
             clock,
             run: "bench".into(),
-            price: Box::new(move |job, usage| prices.cost_on(Terms::of(&job.params), &job.model, usage)),
+            price: Box::new(move |job, usage| prices.cost_on(job.terms, &job.model, usage)),
             grace: None,
             keep_pending: false,
         };
@@ -251,7 +251,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(move |planned, usage| {
             let job = &planned.job;
-            costs.cost_on(Terms::of(&job.params), &job.model, usage).unwrap_or(Money::ZERO)
+            costs.cost_on(job.terms, &job.model, usage).unwrap_or(Money::ZERO)
         }),
         seed: 1,
     }

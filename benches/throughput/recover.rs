@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use claude_batch::clock::{self, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params, Quality, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params, Quality, Request,
+    RowId, Terms, Usage,
 };
 use claude_batch::journal::{
     Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, RunPaths, Start, Threading,
@@ -51,8 +52,10 @@ fn answered(row: u64, chars: usize) -> Outcome {
         custom_id: format!("row-{row}"),
         key: JobKey(key),
         identity: Identity::Named,
+        row: RowId::named(&format!("row-{row}"), Some(JobKey(key))),
         model: "claude-haiku-4-5".into(),
-        params: Params::default(),
+        terms: Terms::default(),
+        request: Request::default(),
         extra: Params::default(),
         origin: Origin { source: "rows.jsonl".into(), line: row + 1 },
     };

@@ -19,10 +19,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
-pub use price::{CatalogError, PriceStep, Terms};
+pub use price::{CatalogError, PriceStep};
 pub use tier::{TierLimits, TierTable};
 
-use crate::domain::{ModelClass, Money, RateLimits, Speed, Tier, Usage};
+use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage};
 
 /// Models, prices and tiers.
 #[derive(Clone, Debug)]
@@ -514,17 +514,5 @@ mod tests {
         let long = error(&format!("{entry}above = 5"));
         assert!(long.starts_with("line 1 of the price file: m has no price for short prompts"), "{long}");
         assert!(error("").starts_with("the price file has no [[price]] entry"));
-    }
-
-    #[test]
-    fn terms_are_read_from_the_request() {
-        let mut params = crate::domain::Params::default();
-        assert_eq!(Terms::of(&params), Terms::default());
-
-        let raw = |json: &str| serde_json::value::RawValue::from_string(json.to_owned()).expect("valid JSON");
-        params.set("speed", raw(r#""fast""#));
-        params.set("inference_geo", raw(r#""us""#));
-
-        assert_eq!(Terms::of(&params), Terms { speed: Speed::Fast, is_us_only: true });
     }
 }

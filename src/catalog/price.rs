@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::{Money, Params, Speed, Usage};
+use crate::domain::{Money, Terms, Usage};
 
 /// Prices of one token from a prompt length on.
 ///
@@ -42,32 +42,16 @@ impl PriceStep {
     }
 }
 
-/// What else of a request decides its price.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// At which speed it is served.
-    pub speed: Speed,
-    /// Whether it asks to be served in the United States only, which costs 1.1 times as much.
-    pub is_us_only: bool,
-}
-
-impl Terms {
-    /// Reads the terms from a request's parameters: `speed` and `inference_geo`.
-    pub fn of(params: &Params) -> Self {
-        let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
-        Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#) }
-    }
-
-    fn apply(self, money: Money) -> Money {
-        if self.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money }
-    }
+/// Returns what is asked for `money` of tokens on these terms.
+fn on(terms: Terms, money: Money) -> Money {
+    if terms.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money }
 }
 
 /// Returns what `usage` cost; `None` without prices.
 pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search: Money) -> Option<Money> {
     let prompt_tokens = usage.prompt_tokens();
     let step = steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())?;
-    Some(terms.apply(step.tokens(usage)) + web_search.times(usage.web_searches))
+    Some(on(terms, step.tokens(usage)) + web_search.times(usage.web_searches))
 }
 
 /// Returns the most that a request can cost; `None` without prices.
@@ -78,7 +62,7 @@ pub(super) fn worst_cost(steps: &[PriceStep], terms: Terms, input_tokens: u64, o
         || steps.iter().enumerate().filter(|(at, step)| *at == 0 || step.above_prompt_tokens < input_tokens);
     let input = reachable().map(|(_, step)| step.dearest_input()).max()?;
     let output = reachable().map(|(_, step)| step.output).max()?;
-    Some(terms.apply(input.times(input_tokens) + output.times(output_tokens)))
+    Some(on(terms, input.times(input_tokens) + output.times(output_tokens)))
 }
 
 /// Why a price file can't be used.

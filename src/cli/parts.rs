@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::args::values;
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
-use crate::catalog::{Catalog, Terms};
+use crate::catalog::Catalog;
 use crate::domain::{Money, Planned, RateLimits};
 use crate::journal::{InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
@@ -197,7 +197,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
         worst_cost: Box::new(move |planned| worst_cost(&prices, planned)),
         real_cost: Box::new(move |planned, usage| {
             let job = &planned.job;
-            costs.cost_on(Terms::of(&job.params), &job.model, usage).unwrap_or(Money::ZERO)
+            costs.cost_on(job.terms, &job.model, usage).unwrap_or(Money::ZERO)
         }),
         seed: fastrand::u64(..),
     }
@@ -206,9 +206,8 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
 /// Returns the most that a row can cost; nothing without a price, which a budget has refused before.
 pub fn worst_cost(catalog: &Catalog, planned: &Planned) -> Money {
     let job = &planned.job;
-    let input = worst_input_tokens(&job.params, catalog.model(&job.model));
-    let terms = Terms::of(&job.params);
-    catalog.worst_cost_on(terms, &job.model, input, planned.max_tokens.into()).unwrap_or(Money::ZERO)
+    let input = worst_input_tokens(&job.request, catalog.model(&job.model));
+    catalog.worst_cost_on(job.terms, &job.model, input, planned.max_tokens.into()).unwrap_or(Money::ZERO)
 }
 
 /// Returns what the run is, as its folder keeps it.

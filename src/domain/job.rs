@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::json::{flatten_lines, write_json_str};
-use super::{Cost, PoolId};
+use super::{Cost, PoolId, Request, RowId, Terms};
 
 /// Number of a job in its run: the row's position over all inputs, from 0, blank lines not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,10 +151,15 @@ pub struct Job {
     pub key: JobKey,
     /// How a later run knows it again.
     pub identity: Identity,
-    /// The model it goes to, as written in `params`.
+    /// The same in 16 bytes.
+    pub row: RowId,
+    /// The model it goes to, as written in `request`.
     pub model: Arc<str>,
-    /// The merged parameters: the row's own over those of the flags. `model` and `max_tokens` are always there.
-    pub params: Params,
+    /// On which terms.
+    pub terms: Terms,
+    /// The merged parameters: the row's own over those of the flags. `model` and `max_tokens` are always there, `stream`
+    /// never is: how an answer travels is not the row's to say.
+    pub request: Request,
     /// Fields that ride along and are not sent: one JSON object's members, as raw values.
     pub extra: Params,
     /// Where it was read.

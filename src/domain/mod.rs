@@ -9,6 +9,8 @@ pub mod job;
 pub mod json;
 pub mod limits;
 pub mod outcome;
+pub mod request;
+pub mod row;
 
 pub use cost::{Cost, Dimension, Money, Usage};
 pub use event::{EventBody, PoolStatus, RunEvent};
@@ -17,3 +19,5 @@ pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed
 pub use outcome::{
     AttemptRecord, Ended, ErrorClass, Failure, HaltReason, LimitKind, Message, Outcome, Quality, Reason, Verdict,
 };
+pub use request::{Request, Terms};
+pub use row::{KeyPart, RowId};

@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::blocks::threads;
-use super::row::{KeyPart, RowId};
-use crate::domain::{ErrorClass, Identity, Job};
+use crate::domain::{ErrorClass, Identity, KeyPart, RowId};
 
 /// What earlier runs know of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +119,8 @@ impl DoneSet {
         Self { answered: parts.into(), len, failed: Arc::new(failed) }
     }
 
-    /// Returns what is known of a job's row.
-    pub fn state(&self, job: &Job) -> RowState {
-        let row = RowId::of(job);
+    /// Returns what is known of a row.
+    pub fn state(&self, row: RowId, identity: &Identity) -> RowState {
         let old = self.find(row.label);
         if old == Some(row) {
             return RowState::Done;
@@ -131,7 +129,7 @@ impl DoneSet {
             Some((key, class)) if *key == row.key && *class != ErrorClass::Canceled => return RowState::Failed(*class),
             Some(_) | None => {}
         }
-        match (old, &job.identity) {
+        match (old, identity) {
             (Some(old), Identity::Named) => RowState::Changed { old_key: old.key_part() },
             (Some(_), Identity::Nth(_)) | (None, _) => RowState::New,
         }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode};
 use super::lines::read_all;
-use super::row::RowId;
+use crate::domain::RowId;
 
 const SLOT_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"cbslots1";

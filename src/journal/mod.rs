@@ -40,7 +40,6 @@ mod reading;
 mod record;
 mod recover;
 mod replace;
-mod row;
 mod scan;
 mod stream;
 mod syncer;
@@ -61,11 +60,10 @@ pub use mem_disk::MemDisk;
 pub use open::{JournalOptions, Recovered, Start};
 pub use paths::{PathRequest, RunPaths};
 pub use reading::Totals;
-pub use row::{KeyPart, RowId};
 pub use writer::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
-use crate::domain::{Ended, ErrorClass, Job, Money, Outcome};
+use crate::domain::{Ended, ErrorClass, Job, Money, Outcome, RowId};
 use crate::plan::Rejected;
 use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
@@ -121,10 +119,8 @@ impl Journal {
         self.line.clear();
         let log = sink::outcome_line(outcome, cost, &self.context, &mut self.line);
         match &outcome.ended {
-            // Most runs have no failures to settle, and an identity costs a hash.
-            Ended::Succeeded(_) if self.unresolved.is_empty() => {}
-            Ended::Succeeded(_) => self.unresolved.settle(RowId::of(&outcome.job)),
-            Ended::Failed { class, .. } => self.note_failure(RowId::of(&outcome.job), *class, IsSent::Yes),
+            Ended::Succeeded(_) => self.unresolved.settle(outcome.job.row),
+            Ended::Failed { class, .. } => self.note_failure(outcome.job.row, *class, IsSent::Yes),
         }
         self.append(log, seq)?;
         Ok(log)
@@ -159,7 +155,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Disk`]; nothing may then be sent, since nobody would know of it after a death.
     pub fn mark(&mut self, job: &Job) -> Result<Slot, JournalError> {
-        Ok(self.inflight.mark(RowId::of(job))?)
+        Ok(self.inflight.mark(job.row)?)
     }
 
     /// Gives a slot back: the row's line is durable, or the row was given up without having been sent.
@@ -177,7 +173,7 @@ impl Journal {
 
     /// Marks a job as in flight, as [`Journal::mark`] does, from the next [`Journal::flush`] on.
     pub fn mark_later(&mut self, job: &Job) -> Slot {
-        self.inflight.mark_later(RowId::of(job))
+        self.inflight.mark_later(job.row)
     }
 
     /// Gives a slot back, as [`Journal::clear`] does, with the next [`Journal::flush`].

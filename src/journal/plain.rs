@@ -132,7 +132,9 @@ mod tests {
     use super::super::record::{Parsed, parse_whole};
     use super::*;
     use crate::clock::{Instant, RunClock};
-    use crate::domain::{AttemptRecord, Ended, Identity, Job, JobId, Message, Origin, Outcome, Params, Quality};
+    use crate::domain::{
+        AttemptRecord, Ended, Identity, Job, JobId, Message, Origin, Outcome, Params, Quality, Request, RowId, Terms,
+    };
     use crate::sink::{RecordContext, outcome_line};
 
     /// A line of the writer, of a kind that `random` chooses; and whether it is plain.
@@ -163,7 +165,9 @@ mod tests {
             key: JobKey(random.u128(..).to_be_bytes()),
             identity: if random.bool() { Identity::Named } else { Identity::Nth(random.u32(..)) },
             model: pick(random).into(),
-            params: Params::default(),
+            row: RowId { label: 0, key: 0 },
+            terms: Terms::default(),
+            request: Request::default(),
             extra: Params::default(),
             origin: Origin { source: "in.jsonl".into(), line: 7 },
         };

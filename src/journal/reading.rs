@@ -7,11 +7,10 @@ use super::disk::{DiskFailure, DiskFile};
 use super::done::Answered;
 use super::lines::Line;
 use super::record::{Account, ErrorRecord, parse_error, parse_result};
-use super::row::RowId;
 use super::scan::{self, Scan};
 use super::unresolved::Unresolved;
 use super::{JournalError, RunPaths, inflight};
-use crate::domain::{Money, Quality, Usage};
+use crate::domain::{Money, Quality, RowId, Usage};
 
 /// Sums over the life of the results: lines, and what stands in no line any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

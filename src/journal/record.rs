@@ -7,8 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::plain;
-use super::row::RowId;
-use crate::domain::{ErrorClass, JobKey, Money, Quality, Usage};
+use crate::domain::{ErrorClass, JobKey, Money, Quality, RowId, Usage};
 use crate::sink::{LINE_VERSION, parse_usd};
 
 /// What a line turned out to be.

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::record::ErrorRecord;
-use super::row::RowId;
-use crate::domain::ErrorClass;
+use crate::domain::{ErrorClass, RowId};
 
 /// An entry that counts.
 #[derive(Clone, Debug)]
@@ -80,7 +79,10 @@ impl Unresolved {
 
     /// Voids the entry of a row that was answered by the present run.
     pub(super) fn settle(&mut self, row: RowId) {
-        self.rows.remove(&row.label);
+        // Most runs have no failures to settle.
+        if !self.is_empty() {
+            self.rows.remove(&row.label);
+        }
     }
 
     /// Voids entries of rows that were never requests and that this run, having read all input, did not meet again.

@@ -9,7 +9,7 @@ use super::image::Vision;
 use super::json::{elements, first_byte, members, string_body};
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::catalog::{Model, TokenizerFamily, ToolPrompt};
-use crate::domain::Params;
+use crate::domain::{Params, Request};
 
 /// What a request takes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +26,9 @@ pub fn estimate(params: &Params, family: TokenizerFamily, tool_prompt: ToolPromp
         TokenizerFamily::Old => &Scale::OLD,
         TokenizerFamily::New => &Scale::NEW,
     };
-    let walk = Walk::over(params, scale);
-    let hidden = if has_tools(params) { hidden_prompt(params, tool_prompt) } else { 0 };
+    let walk = Walk::over(named(params), scale);
+    let has_tools = params.get("tools").is_some_and(|tools| has_tools(tools.as_bytes()));
+    let hidden = if has_tools { hidden_prompt(params, tool_prompt) } else { 0 };
     Estimate { tokens: u32::try_from(walk.tokens() + u64::from(hidden)).unwrap_or(u32::MAX), messages: walk.messages }
 }
 
@@ -44,19 +45,21 @@ pub fn text_tokens(text: &str, family: TokenizerFamily) -> u64 {
 ///
 /// A token for every byte of text, pictures and documents at their caps, never more than the model's window. Tools that
 /// the server runs may read anything, so they count as a full window.
-pub fn worst_input_tokens(params: &Params, model: Option<&Model>) -> u64 {
+pub fn worst_input_tokens(request: &Request, model: Option<&Model>) -> u64 {
     // The largest window there is stands for that of a model not in the catalog.
     let window = model.map_or(1_000_000, |model| u64::from(model.context_tokens));
-    if params.get("mcp_servers").is_some() || has_server_tools(params) {
+    let of = |wanted: &[u8]| members(request.json()).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let tools = of(b"tools");
+    if of(b"mcp_servers").is_some() || tools.is_some_and(has_server_tools) {
         return window;
     }
-    let hidden = if has_tools(params) { MOST_HIDDEN_TOKENS } else { 0 };
-    (Walk::over(params, &Scale::CEILING).tokens() + hidden).min(window)
+    let hidden = if tools.is_some_and(has_tools) { MOST_HIDDEN_TOKENS } else { 0 };
+    (Walk::over(members(request.json()), &Scale::CEILING).tokens() + hidden).min(window)
 }
 
 /// Returns fewer tokens than the request's text can possibly take; pictures and documents count nothing.
 pub(super) fn least_input_tokens(params: &Params) -> u64 {
-    Walk::over(params, &Scale::FLOOR).tokens()
+    Walk::over(named(params), &Scale::FLOOR).tokens()
 }
 
 /// Above every published hidden tool prompt; the largest is 804 tokens.
@@ -121,14 +124,14 @@ struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    fn over(params: &Params, scale: &'s Scale) -> Self {
+    /// Walks over members, each a name as it is written between its quotes, and a value.
+    fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
         let mut walk = Self { scale, text: 0, other: 0, messages: 0 };
-        for (name, value) in &params.0 {
-            let value = value.get().as_bytes();
-            match &**name {
-                "messages" => elements(value).for_each(|message| walk.message(message)),
-                "system" => walk.content(value, MOST_DEPTH),
-                "tools" | "output_config" => walk.verbatim(value),
+        for (name, value) in members {
+            match name {
+                b"messages" => elements(value).for_each(|message| walk.message(message)),
+                b"system" => walk.content(value, MOST_DEPTH),
+                b"tools" | b"output_config" => walk.verbatim(value),
                 _ => {}
             }
         }
@@ -228,13 +231,17 @@ impl<'s> Walk<'s> {
     }
 }
 
-fn has_tools(params: &Params) -> bool {
-    params.get("tools").is_some_and(|tools| elements(tools.as_bytes()).next().is_some())
+fn named(params: &Params) -> impl Iterator<Item = (&[u8], &[u8])> {
+    params.0.iter().map(|(name, value)| (name.as_bytes(), value.get().as_bytes()))
 }
 
-fn has_server_tools(params: &Params) -> bool {
+fn has_tools(tools: &[u8]) -> bool {
+    elements(tools).next().is_some()
+}
+
+fn has_server_tools(tools: &[u8]) -> bool {
     let is_served = |tool: &[u8]| members(tool).any(|(name, value)| name == b"type" && value != br#""custom""#);
-    params.get("tools").is_some_and(|tools| elements(tools.as_bytes()).any(is_served))
+    elements(tools).any(is_served)
 }
 
 fn hidden_prompt(params: &Params, tool_prompt: ToolPrompt) -> u32 {
@@ -394,10 +401,10 @@ mod tests {
         let pdf = params(r#"{"messages":[{"content":[{"type":"document","source":{"type":"url"}}]}]}"#);
         let search = params(r#"{"tools":[{"type":"web_search_20250305"}],"messages":[]}"#);
 
-        assert_eq!(worst_input_tokens(&text, haiku), (ENGLISH.len() + "Be brief".len() + 16) as u64);
-        assert_eq!(worst_input_tokens(&pdf, haiku), 200_000);
-        assert_eq!(worst_input_tokens(&search, haiku), 200_000);
-        assert_eq!(worst_input_tokens(&search, None), 1_000_000);
+        assert_eq!(worst_input_tokens(&Request::of(&text), haiku), (ENGLISH.len() + "Be brief".len() + 16) as u64);
+        assert_eq!(worst_input_tokens(&Request::of(&pdf), haiku), 200_000);
+        assert_eq!(worst_input_tokens(&Request::of(&search), haiku), 200_000);
+        assert_eq!(worst_input_tokens(&Request::of(&search), None), 1_000_000);
     }
 
     #[test]
@@ -441,8 +448,8 @@ mod tests {
 
             let estimate = estimate(&request, TokenizerFamily::New, PROMPT).tokens;
 
-            prop_assert!(worst_input_tokens(&request, None) <= 1_000_000);
-            prop_assert!(least_input_tokens(&request) <= worst_input_tokens(&request, None));
+            prop_assert!(worst_input_tokens(&Request::of(&request), None) <= 1_000_000);
+            prop_assert!(least_input_tokens(&request) <= worst_input_tokens(&Request::of(&request), None));
             prop_assert!(u64::from(estimate) >= least_input_tokens(&request) / 2);
         }
 

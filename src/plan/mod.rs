@@ -29,10 +29,10 @@ pub use checks::MAX_BODY_BYTES;
 pub use estimate::{Estimate, estimate, text_tokens, worst_input_tokens};
 pub use key::key;
 pub use notice::Notice;
-pub use planner::Planner;
+pub use planner::{Named, Planner};
 pub use seen::Seen;
 
-use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params};
+use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
 /// Parameters from the flags: a row's own win.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +67,8 @@ pub struct Rejected {
     pub key: JobKey,
     /// How a later run knows it again.
     pub identity: Identity,
-    /// Its merged parameters, so that the error entry is a valid row.
-    pub params: Params,
+    /// What it asks, so that the error entry is a valid row.
+    pub request: Request,
     /// Fields that ride along, so that the error entry loses nothing.
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.

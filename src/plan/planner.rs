@@ -17,7 +17,9 @@ use super::seen::Seen;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
 use crate::domain::json::{json_str_len, write_json_str};
-use crate::domain::{Cost, Identity, Job, JobId, JobKey, ModelClass, Params, Planned, PoolId, Speed};
+use crate::domain::{
+    Cost, Identity, Job, JobId, JobKey, ModelClass, Origin, Params, Planned, PoolId, Request, RowId, Terms,
+};
 use crate::source::Row;
 
 /// `max_tokens` when neither row nor flag gives it.
@@ -42,8 +44,6 @@ pub struct Planner {
     again: HashMap<u64, u32>,
     today: Option<Date>,
     notices: Vec<Notice>,
-    /// The model of jobs that are not measured yet.
-    no_model: Arc<str>,
 }
 
 /// What the planner keeps of a model.
@@ -63,7 +63,28 @@ struct Measured {
     input_tokens: u32,
     max_tokens: u32,
     template: u64,
-    body_bytes: u32,
+    terms: Terms,
+}
+
+/// A row of which is told by what it is known, and no more.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Its number in this run.
+    pub id: JobId,
+    /// Its label: the user's, or `<source>:<line>`.
+    pub custom_id: String,
+    /// What it asks.
+    pub key: JobKey,
+    /// How a later run knows it again.
+    pub identity: Identity,
+    /// The same in 16 bytes.
+    pub row: RowId,
+    /// Its own parameters.
+    pub params: Params,
+    /// Fields that ride along.
+    pub extra: Params,
+    /// Where it was read.
+    pub origin: Origin,
 }
 
 /// The part of an error-log entry that tells which of several equal rows it was.
@@ -94,7 +115,6 @@ impl Planner {
             again: HashMap::new(),
             today: None,
             notices: Vec::new(),
-            no_model: "".into(),
         }
     }
 
@@ -120,36 +140,40 @@ impl Planner {
     /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
     /// that is no number or above the model's cap, a body above 32 MB, a prompt surely longer than the model's window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
-        let job = self.name(row, id);
-        self.measured(job)
+        let named = self.name(row, id);
+        self.measured(named)
     }
 
-    /// Turns a row into a job that is known by label and key and not measured yet: its model is empty. What that takes
-    /// is half of planning, and rows that an earlier run has finished need no more.
-    pub fn name(&mut self, row: Row, id: JobId) -> Box<Job> {
+    /// Tells by what a row is known. What that takes is half of planning, and rows that an earlier run has finished need
+    /// no more.
+    pub fn name(&mut self, row: Row, id: JobId) -> Named {
         let key = self.key_of(&row);
         let identity = self.identify(&row, key);
         let Row { origin, custom_id, params, extra, error: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
-        Box::new(Job { id, custom_id, key, identity, model: self.no_model.clone(), params, extra, origin })
+        let row = RowId::of(&custom_id, key, &identity);
+        Named { id, custom_id, key, identity, row, params, extra, origin }
     }
 
-    /// Measures a job of [`Planner::name`].
+    /// Makes the job of a row of [`Planner::name`].
     ///
     /// # Errors
     /// As for [`Planner::plan`].
-    pub fn measured(&mut self, mut job: Box<Job>) -> Result<Planned, Box<Rejected>> {
-        job.params = self.merge(std::mem::take(&mut job.params));
-        let measured = match self.measure(&job.params) {
+    pub fn measured(&mut self, named: Named) -> Result<Planned, Box<Rejected>> {
+        let Named { id, custom_id, key, identity, row, params, extra, origin } = named;
+        let params = self.merge(params);
+        let measured = match self.measure(&params) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
-                let Job { custom_id, key, identity, params, extra, origin, .. } = *job;
-                return Err(Box::new(Rejected { custom_id, origin, key, identity, params, extra, class, message }));
+                let request = Request::of(&params);
+                return Err(Box::new(Rejected { custom_id, origin, key, identity, request, extra, class, message }));
             }
         };
-        let Measured { model, pool, input_tokens, max_tokens, template, body_bytes } = measured;
-        job.model = model;
+        let Measured { model, terms, pool, input_tokens, max_tokens, template } = measured;
+        let request = Request::of(&params);
+        let body_bytes = u32::try_from(request.json().len()).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
+        let job = Box::new(Job { id, custom_id, key, identity, row, model, terms, request, extra, origin });
         Ok(Planned { job, pool, cost, max_tokens, template, body_bytes })
     }
 
@@ -200,22 +224,21 @@ impl Planner {
         let max_tokens = checks::max_tokens(params, model, self.raises_output_cap())?;
         let estimate = estimate(params, known.family, known.tool_prompt);
         checks::messages(params, &estimate)?;
-        let body_bytes = object_len(params);
-        checks::body(body_bytes)?;
+        checks::body(object_len(params))?;
         checks::window(params, &estimate, model)?;
-        let is_fast = params.get("speed") == Some(r#""fast""#);
+        let terms = Terms::of(params);
         Ok(Measured {
             pool: PoolId {
                 provider: self.provider.clone(),
                 account: self.account.clone(),
                 class: known.class,
-                speed: if is_fast { Speed::Fast } else { Speed::Standard },
+                speed: terms.speed,
             },
             model: known.name,
             input_tokens: estimate.tokens,
             max_tokens,
             template: template(params),
-            body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
+            terms,
         })
     }
 
@@ -387,7 +410,7 @@ mod tests {
         let planned = plan(&mut planner, row(HI));
 
         assert_eq!(
-            shown(&planned.job.params),
+            shown(&planned.job.request.params()),
             r#"{"model":"claude-haiku-4-5","max_tokens":5,"system":"Be \"brief\"","temperature":0.50,"messages":[{"role":"user","content":"Hi"}]}"#
         );
         assert_eq!(shown(&planned.job.extra), r#"{"note":"kept"}"#);
@@ -406,7 +429,7 @@ mod tests {
         let planned = plan(&mut planner, row(own));
 
         let expected = own.replace(r#""stream":true,"#, "").replacen('{', r#"{"max_tokens":5,"#, 1);
-        assert_eq!(shown(&planned.job.params), expected);
+        assert_eq!(shown(&planned.job.request.params()), expected);
         assert_eq!(&*planned.job.model, "claude-sonnet-5");
     }
 
@@ -421,7 +444,11 @@ mod tests {
         let both = plan(&mut both, row(HI));
 
         let start = r#"{"model":"claude-opus-5","max_tokens":7,"system":"p","messages""#;
-        assert!(shown(&only_params.job.params).starts_with(start), "{}", shown(&only_params.job.params));
+        assert!(
+            shown(&only_params.job.request.params()).starts_with(start),
+            "{}",
+            shown(&only_params.job.request.params())
+        );
         assert_eq!(both.max_tokens, 9);
     }
 
@@ -448,7 +475,7 @@ mod tests {
         let planned = plan(&mut planner, row(HI));
 
         assert_eq!(planner.key_of(&row(HI)), planned.job.key);
-        assert_eq!(key(&planner.dialect, &planned.job.params), planned.job.key);
+        assert_eq!(key(&planner.dialect, &planned.job.request.params()), planned.job.key);
     }
 
     #[test]
@@ -507,7 +534,7 @@ mod tests {
 
         assert_eq!(planned.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
         assert_eq!(planned.max_tokens, 300);
-        assert_eq!(planned.body_bytes as usize, shown(&planned.job.params).len());
+        assert_eq!(planned.body_bytes as usize, shown(&planned.job.request.params()).len());
     }
 
     #[test]
@@ -552,7 +579,7 @@ mod tests {
         assert_eq!(rejected.identity, Identity::Nth(0));
         assert_eq!(rejected.key, planner.key_of(&row(&json)));
         assert_eq!(shown(&rejected.extra), r#"{"note":"kept"}"#);
-        assert!(shown(&rejected.params).starts_with(r#"{"model":"claude-haiku-4-5","max_tokens":65000,"#));
+        assert!(shown(&rejected.request.params()).starts_with(r#"{"model":"claude-haiku-4-5","max_tokens":65000,"#));
     }
 
     #[test]
@@ -640,8 +667,9 @@ mod tests {
             let b = plan(&mut planner, named("b", &json(&shuffled))).job;
 
             prop_assert_eq!(a.key, b.key);
+            let (a, b) = (a.request.params(), b.request.params());
             for (name, _) in &shuffled {
-                prop_assert_eq!(a.params.get(name), b.params.get(name));
+                prop_assert_eq!(a.get(name), b.get(name));
             }
         }
     }

@@ -176,7 +176,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::domain::{Identity, JobId, JobKey, Origin, Params, Verdict};
+    use crate::domain::{Identity, JobId, JobKey, Origin, Params, Request, RowId, Terms, Verdict};
     use crate::provider::ReplyHead;
     use crate::transport::{Exchange, WireError, WireErrorKind};
 
@@ -252,7 +252,9 @@ mod tests {
             key: JobKey([0; 16]),
             identity: Identity::Named,
             model: "m".into(),
-            params: Params::default(),
+            row: RowId { label: 0, key: 0 },
+            terms: Terms::default(),
+            request: Request::default(),
             extra: Params::default(),
             origin: Origin { source: "in".into(), line: 1 },
         }

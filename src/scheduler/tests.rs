@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::domain::{
-    Ended, Identity, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Quality, Speed, Verdict,
+    Ended, Identity, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Quality, Request, RowId, Speed,
+    Terms, Verdict,
 };
 
 /// Returns a planned row of the pool `haiku-4.5`.
@@ -18,8 +19,10 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             custom_id: label.to_owned(),
             key: JobKey([0; 16]),
             identity: Identity::Named,
+            row: RowId { label: 0, key: 0 },
             model: "claude-haiku-4-5".into(),
-            params,
+            terms: Terms::default(),
+            request: Request::of(&params),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: 1 },
         }),

@@ -1,7 +1,7 @@
 //! The lines of rows that failed: each a valid input row (but for broken ones) with an `error` beside it.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Usage};
+use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
@@ -36,7 +36,7 @@ pub(super) fn error_line(
     out: &mut Vec<u8>,
 ) {
     let job = &outcome.job;
-    let mut line = row(&job.custom_id, &job.params, out);
+    let mut line = row(&job.custom_id, &job.request, out);
     extra_members(&mut line, &job.extra);
     let mut error = Object::new(line.member("error"));
     members_of_failure(&mut error, &fault);
@@ -92,7 +92,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 ///
 /// It has no `error.key`: what was rejected was never a request.
 pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
-    let mut line = row(&rejected.custom_id, &rejected.params, out);
+    let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
     let mut error = Object::new(line.member("error"));
     error.text("class", rejected.class.name());
@@ -108,10 +108,10 @@ pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant,
     out.push(b'\n');
 }
 
-fn row<'a>(custom_id: &str, params: &Params, out: &'a mut Vec<u8>) -> Object<'a> {
+fn row<'a>(custom_id: &str, request: &Request, out: &'a mut Vec<u8>) -> Object<'a> {
     let mut line = Object::new(out);
     line.text("custom_id", custom_id);
-    params.write_object(line.member("params"));
+    line.raw("params", request.json());
     line
 }
 
@@ -191,7 +191,7 @@ mod tests {
     use super::super::outcome_line;
     use super::*;
     use crate::clock::RunClock;
-    use crate::domain::{AttemptRecord, Ended, Job, JobId, JobKey, Message, Origin, Quality};
+    use crate::domain::{AttemptRecord, Ended, Job, JobId, JobKey, Message, Origin, Quality, RowId, Terms};
 
     const NASTY: [&str; 6] = [
         "plain",
@@ -265,7 +265,7 @@ mod tests {
             origin: origin(),
             key: JobKey([0; 16]),
             identity: Identity::Nth(2),
-            params: params(),
+            request: Request::of(&params()),
             extra: Params(vec![("customer".into(), RawValue::from_string("7".to_owned()).expect("7 is JSON"))]),
             class: ErrorClass::TooLarge,
             message: "300,000 tokens, the model takes 200,000".to_owned(),
@@ -321,8 +321,10 @@ mod tests {
             custom_id: custom_id.to_owned(),
             key: JobKey([7; 16]),
             identity,
+            row: RowId { label: 0, key: 0 },
             model: Arc::from("m"),
-            params: params(),
+            terms: Terms::default(),
+            request: Request::of(&params()),
             extra: Params::default(),
             origin: origin(),
         };

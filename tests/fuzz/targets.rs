@@ -66,7 +66,7 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
                 // Rejected or not: it must not panic, and its parameters stay one line.
                 if let Ok(planned) = planner.plan(*row, JobId(items as u64)) {
                     let mut line = Vec::new();
-                    planned.job.params.write_object(&mut line);
+                    line.extend_from_slice(planned.job.request.json());
                     assert!(!line.contains(&b'\n'));
                 }
                 origin

@@ -16,7 +16,6 @@ use claude_batch::scheduler::order::Sizes;
 use claude_batch::scheduler::{Config, Scheduler, Window};
 use claude_batch::sim::model::{Books, Model};
 use claude_batch::sim::transport::{SimTransport, lock};
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::MemLedger;
@@ -174,13 +173,12 @@ fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
     let real = kind.words + kind.cached_words + 5;
     let estimate = ((real as f64 * factor) as u32).max(1);
     let mut planned = super::planned(number, model, estimate, kind.max_tokens);
-    let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
     let prompt = format!("{number} {}", "word ".repeat(kind.words));
-    planned.job.params.set("messages", raw(format!(r#"[{{"role":"user","content":{prompt:?}}}]"#)));
+    super::ask(&mut planned, "messages", format!(r#"[{{"role":"user","content":{prompt:?}}}]"#));
     if kind.cached_words > 0 {
         let prefix = "word ".repeat(kind.cached_words);
         let system = format!(r#"[{{"type":"text","text":{prefix:?},"cache_control":{{"type":"ephemeral"}}}}]"#);
-        planned.job.params.set("system", raw(system));
+        super::ask(&mut planned, "system", system);
     }
     planned.pool = PoolId { class: claude_batch::domain::ModelClass(model.into()), ..planned.pool };
     planned.template = (kind.words * 7 + kind.cached_words) as u64 ^ u64::from(kind.max_tokens) << 32;

@@ -4,7 +4,8 @@
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Cost, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, RateLimits, Speed,
+    Cost, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, RateLimits, Request, RowId,
+    Speed, Terms,
 };
 use claude_batch::limiter::pool::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
@@ -30,8 +31,10 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             custom_id: format!("row-{number}"),
             key: JobKey(key),
             identity: Identity::Named,
+            row: RowId::named(&format!("row-{number}"), Some(JobKey(key))),
             model: class.into(),
-            params,
+            terms: Terms::default(),
+            request: Request::of(&params),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: number + 1 },
         }),
@@ -41,6 +44,13 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
         template: 0,
         body_bytes: 4 * input_tokens,
     }
+}
+
+/// Sets a member of what a row asks, to a JSON value.
+pub fn ask(planned: &mut Planned, name: &str, value: String) {
+    let mut params = planned.job.request.params();
+    params.set(name, RawValue::from_string(value).expect("the test writes valid JSON"));
+    planned.job.request = Request::of(&params);
 }
 
 /// The pool of `class`.

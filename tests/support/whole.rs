@@ -11,7 +11,6 @@ use claude_batch::scheduler::{Config, Scheduler};
 use claude_batch::sim::config::SimConfig;
 use claude_batch::sim::model::Model;
 use claude_batch::sim::transport::{SimTransport, lock};
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::{Counts, MemLedger};
@@ -52,11 +51,10 @@ pub struct WholeRow {
 impl WholeRow {
     fn planned(&self, number: u64) -> Planned {
         let mut planned = super::planned(number, self.model, self.estimate, self.max_tokens);
-        let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
         let prompt = format!("{number} {}", "word ".repeat(self.words));
         let messages = format!(r#"[{{"role":"user","content":{prompt:?}}}]"#);
-        planned.job.params.set("model", raw(format!("{:?}", self.model)));
-        planned.job.params.set("messages", raw(messages));
+        super::ask(&mut planned, "model", format!("{:?}", self.model));
+        super::ask(&mut planned, "messages", messages);
         planned.pool = PoolId { class: claude_batch::domain::ModelClass(self.model.into()), ..planned.pool };
         planned.cost = Cost { requests: 1, input_tokens: self.estimate, output_tokens: self.max_tokens };
         planned

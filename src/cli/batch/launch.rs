@@ -10,7 +10,7 @@ use super::super::args::values::Concurrency;
 use super::super::exit::{Exit, explain};
 use super::super::parts;
 use super::Batch;
-use crate::catalog::{Catalog, Terms};
+use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{EventBody, HaltReason, RunEvent};
 use crate::journal::{Journal, Recovered};
@@ -88,7 +88,7 @@ impl Batch<'_> {
             reporter: report,
             clock,
             run: self.name.as_str().into(),
-            price: Box::new(move |job, usage| prices.cost_on(Terms::of(&job.params), &job.model, usage)),
+            price: Box::new(move |job, usage| prices.cost_on(job.terms, &job.model, usage)),
             grace: self.config.grace,
             keep_pending: self.paths.results.is_none(),
         }));

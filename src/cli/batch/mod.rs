@@ -20,7 +20,7 @@ use super::config::layers::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
-use crate::catalog::{Catalog, Terms};
+use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
 use crate::journal::{
@@ -340,7 +340,7 @@ impl Batch<'_> {
         let catalog = catalog.clone();
         Box::new(move |planned| {
             let model = &planned.job.model;
-            let is_priced = catalog.worst_cost_on(Terms::of(&planned.job.params), model, 1, 1).is_some();
+            let is_priced = catalog.worst_cost_on(planned.job.terms, model, 1, 1).is_some();
             (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
         })
     }
@@ -393,7 +393,7 @@ impl Batch<'_> {
     fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let done = recovered.done.clone();
         Earlier {
-            known: Box::new(move |job| done.state(job)),
+            known: Box::new(move |row, identity| done.state(row, identity)),
             reruns_failed: self.config.retry_failed || self.start == Start::Resume,
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(catalog),

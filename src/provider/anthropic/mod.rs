@@ -67,9 +67,8 @@ fn header(header: &'static str, value: &str) -> Result<HeaderValue, DialectError
 
 impl Provider for Anthropic {
     fn encode(&self, job: &Job, stream: bool) -> WireRequest {
-        let (body, is_stream) = request::body(&job.params, stream);
-        let headers = if is_stream { self.stream.clone() } else { self.whole.clone() };
-        WireRequest { path: "/v1/messages", headers, body, is_stream }
+        let headers = if stream { self.stream.clone() } else { self.whole.clone() };
+        WireRequest { path: "/v1/messages", headers, body: request::body(&job.request, stream), is_stream: stream }
     }
 
     fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {

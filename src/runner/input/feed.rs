@@ -1,13 +1,12 @@
 //! Rows into the loop.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 
 use tokio::sync::mpsc;
 
-use crate::domain::{ErrorClass, Identity, Job, Origin, Planned};
+use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, RowId};
 use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::{BrokenRow, SourceError};
@@ -49,7 +48,6 @@ pub fn feed(
         earlier,
         out: Outlet::new(rows),
         labels: (!is_seekable(plan)).then(Seen::default),
-        hasher: RandomState::new(),
         told: HashSet::new(),
     };
     loop {
@@ -79,7 +77,6 @@ struct Feeder<'a> {
     out: Outlet<'a>,
     /// A pipe can't be looked at first: the hashes of its labels are remembered as they come.
     labels: Option<Seen>,
-    hasher: RandomState,
     /// Warnings that were passed on: each place has its own reader, which warns of the same.
     told: HashSet<String>,
 }
@@ -100,11 +97,13 @@ impl Feeder<'_> {
         while let Some(walked) = walk.next(self.planner, self.earlier)? {
             let fed = match walked {
                 // Of two rows of one name and the same request, the second is as done as the first.
-                Walked::Done(job) => {
-                    self.is_repeated(&job);
+                Walked::Done(named) => {
+                    self.is_repeated(named.row, &named.identity);
                     None
                 }
-                Walked::Planned(_, planned) if self.is_repeated(&planned.job) => Some(repeated(*planned)),
+                Walked::Planned(_, planned) if self.is_repeated(planned.job.row, &planned.job.identity) => {
+                    Some(repeated(*planned))
+                }
                 Walked::Planned(_, planned) => by_state(planned, self.earlier),
                 Walked::Rejected(rejected) => Some(Fed::Rejected(rejected)),
                 Walked::Broken(broken) => Some(Fed::Broken(broken)),
@@ -125,10 +124,9 @@ impl Feeder<'_> {
         Ok(Turn::Ended)
     }
 
-    fn is_repeated(&mut self, job: &Job) -> bool {
-        let hasher = &self.hasher;
-        let is_new = |seen: &mut Seen| seen.insert(hasher.hash_one(&job.custom_id));
-        job.identity == Identity::Named && !self.labels.as_mut().is_none_or(is_new)
+    fn is_repeated(&mut self, row: RowId, identity: &Identity) -> bool {
+        let is_new = |seen: &mut Seen| seen.insert(row.label);
+        *identity == Identity::Named && !self.labels.as_mut().is_none_or(is_new)
     }
 }
 
@@ -213,7 +211,7 @@ fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Option<Fed> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(*planned, message));
     }
-    match (earlier.known)(&planned.job) {
+    match (earlier.known)(planned.job.row, &planned.job.identity) {
         RowState::New => Some(Fed::Planned(planned)),
         RowState::Done => None,
         RowState::Failed(_) => earlier.reruns_failed.then_some(Fed::Planned(planned)),
@@ -235,7 +233,7 @@ fn repeated(mut planned: Planned) -> Fed {
 }
 
 fn rejected(planned: Planned, message: String) -> Fed {
-    let Job { custom_id, key, identity, params, extra, origin, .. } = *planned.job;
+    let Job { custom_id, key, identity, request, extra, origin, .. } = *planned.job;
     let class = ErrorClass::InvalidInput;
-    Fed::Rejected(Box::new(Rejected { custom_id, origin, key, identity, params, extra, class, message }))
+    Fed::Rejected(Box::new(Rejected { custom_id, origin, key, identity, request, extra, class, message }))
 }

@@ -20,7 +20,7 @@ pub use places::{Layout, Places};
 pub use reading::Mark;
 pub use survey::{ModelSum, Survey, survey};
 
-use crate::domain::{Job, Planned};
+use crate::domain::{Identity, Planned, RowId};
 use crate::journal::RowState;
 use crate::source::{self, Input, Options};
 
@@ -40,10 +40,13 @@ pub struct InputPlan {
 /// Says why a row must not be sent, if it must not.
 pub type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 
+/// Says what is known of a row.
+pub type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
+
 /// What earlier runs know of rows, and what becomes of the rows they know.
 pub struct Earlier {
-    /// Asked by job.
-    pub known: Box<dyn Fn(&Job) -> RowState + Send + Sync>,
+    /// Asked by row, and how it is known.
+    pub known: Knowledge,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
@@ -56,7 +59,7 @@ impl Earlier {
     /// Returns the knowledge of a first run.
     pub fn none() -> Self {
         Self {
-            known: Box::new(|_| RowState::New),
+            known: Box::new(|_, _| RowState::New),
             reruns_failed: false,
             reruns_changed: false,
             refuse: Box::new(|_| None),

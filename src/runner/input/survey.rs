@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Identity, Job, Origin, Planned};
+use crate::domain::{Identity, JobKey, Origin, Planned};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
@@ -80,13 +80,14 @@ fn look<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut keys = KeyCensus::default();
     while let Some(walked) = walk.next(planner, earlier)? {
         match walked {
-            Walked::Done(job) => {
-                survey.note(&job, &mut labels, &mut keys);
+            Walked::Done(named) => {
+                survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
             }
             Walked::Planned(mark, planned) => {
-                survey.note(&planned.job, &mut labels, &mut keys);
+                let job = &planned.job;
+                survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
                     None => survey.add(mark, &planned, earlier),
@@ -132,7 +133,7 @@ fn find_duplicate(
     let mut walk = Walk::new(Reading::whole(plan), plan.skip);
     while let Some(walked) = walk.next(planner, &Earlier::none())? {
         let (identity, label, origin) = match walked {
-            Walked::Done(job) => (job.identity, job.custom_id, job.origin),
+            Walked::Done(named) => (named.identity, named.custom_id, named.origin),
             Walked::Planned(_, planned) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
             Walked::Rejected(rejected) => (rejected.identity, rejected.custom_id, rejected.origin),
             Walked::Broken(_) | Walked::Warning(_) => continue,
@@ -146,19 +147,20 @@ fn find_duplicate(
 
 impl Survey {
     /// Notes by what a row is known.
-    fn note(&mut self, job: &Job, labels: &mut LabelCensus, keys: &mut KeyCensus) {
-        match job.identity {
-            Identity::Named => labels.add(&job.custom_id),
+    fn note(&mut self, row: (&Identity, &str, JobKey), labels: &mut LabelCensus, keys: &mut KeyCensus) {
+        let (identity, label, key) = row;
+        match identity {
+            Identity::Named => labels.add(label),
             Identity::Nth(_) => {
                 self.unnamed += 1;
-                keys.add(job.key);
+                keys.add(key);
             }
         }
     }
 
     fn add(&mut self, mark: Mark, planned: &Planned, earlier: &Earlier) {
         self.rows += 1;
-        let is_sent = match (earlier.known)(&planned.job) {
+        let is_sent = match (earlier.known)(planned.job.row, &planned.job.identity) {
             RowState::New => true,
             RowState::Done => {
                 self.done += 1;

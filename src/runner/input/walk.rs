@@ -1,8 +1,8 @@
 //! Rows as they are read, planned.
 
-use crate::domain::{Job, JobId, Planned};
+use crate::domain::{JobId, Planned};
 use crate::journal::RowState;
-use crate::plan::{Planner, Rejected};
+use crate::plan::{Named, Planner, Rejected};
 use crate::source::{BrokenRow, Item, Row, SourceError};
 
 use super::Earlier;
@@ -12,7 +12,7 @@ use super::reading::{Mark, Read};
 #[derive(Debug)]
 pub(super) enum Walked {
     /// An earlier run has finished it, so it was not measured.
-    Done(Box<Job>),
+    Done(Box<Named>),
     Planned(Mark, Box<Planned>),
     Rejected(Box<Rejected>),
     Broken(Box<BrokenRow>),
@@ -64,11 +64,11 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> Walk<R> {
 }
 
 fn step_of(planner: &mut Planner, row: Row, mark: Mark, earlier: &Earlier) -> Walked {
-    let job = planner.name(row, JobId(mark.row));
-    if (earlier.known)(&job) == RowState::Done {
-        return Walked::Done(job);
+    let named = planner.name(row, JobId(mark.row));
+    if (earlier.known)(named.row, &named.identity) == RowState::Done {
+        return Walked::Done(Box::new(named));
     }
-    match planner.measured(job) {
+    match planner.measured(named) {
         Ok(planned) => Walked::Planned(mark, Box::new(planned)),
         Err(rejected) => Walked::Rejected(rejected),
     }

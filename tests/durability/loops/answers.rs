@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Origin, Outcome as RowOutcome, Params, Quality, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Origin, Outcome as RowOutcome, Params, Quality,
+    Request, RowId, Terms, Usage,
 };
 use claude_batch::sink::{RecordContext, outcome_line};
 
@@ -75,8 +76,10 @@ fn answered(json: String) -> RowOutcome {
         custom_id: "row".to_owned(),
         key: JobKey([7; 16]),
         identity: Identity::Named,
+        row: RowId::named("row", Some(JobKey([7; 16]))),
         model: "m".into(),
-        params: Params::default(),
+        terms: Terms::default(),
+        request: Request::default(),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: 1 },
     };

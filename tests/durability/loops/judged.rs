@@ -16,7 +16,6 @@ use claude_batch::sim::config::SimConfig;
 use claude_batch::sim::model::{Books, Model};
 use claude_batch::sim::transport::{SimExchange, SimTransport, lock};
 use claude_batch::transport::{Exchange, Transport, WireError};
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::support::{self, MemLedger};
@@ -114,7 +113,7 @@ pub struct Judgement {
 fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
     let messages = format!(r#"[{{"role":"user","content":"row {number}"}}]"#);
-    planned.job.params.set("messages", RawValue::from_string(messages).expect("the test writes valid JSON"));
+    support::ask(&mut planned, "messages", messages);
     planned
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Job, RateLimits};
+use claude_batch::domain::{Identity, RateLimits, RowId};
 use claude_batch::journal::{
     Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, RowState, RunPaths, Start,
     Threading,
@@ -157,7 +157,10 @@ fn run(input: &Path, folder: &Path) {
     };
     let (journal, recovered) = Journal::open(options, on_commit).expect("the disk works");
     let done = recovered.done;
-    let earlier = Earlier { known: Box::new(move |job: &Job| -> RowState { done.state(job) }), ..Earlier::none() };
+    let earlier = Earlier {
+        known: Box::new(move |row: RowId, identity: &Identity| -> RowState { done.state(row, identity) }),
+        ..Earlier::none()
+    };
     let (rows_in, rows) = mpsc::channel(256);
     let mut reading = planner().with_repeats(looked.repeats);
     let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &earlier, &rows_in));

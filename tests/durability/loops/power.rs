@@ -67,7 +67,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
     let mut labels = Vec::new();
     for number in 0..rows {
         let Planned { job, .. } = row(number);
-        if recovered.done.state(&job) != RowState::New {
+        if recovered.done.state(job.row, &job.identity) != RowState::New {
             continue;
         }
         let Ok(slot) = journal.mark(&job) else { break };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Ended, Identity, Job, JobKey, Money, Outcome, Planned, RateLimits};
+use claude_batch::domain::{Ended, Identity, Job, JobKey, Money, Outcome, Planned, RateLimits, RowId};
 use claude_batch::journal::{
     Closed, Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start,
     Threading,
@@ -22,7 +22,6 @@ use claude_batch::sim::presets;
 use claude_batch::sim::transport::{SimTransport, lock};
 use claude_batch::source::BrokenRow;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::support;
@@ -100,7 +99,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     {
         return Virtual { refused: Some(error.to_string()), ..result };
     }
-    let wanted = |job: &Job| match (recovered.done.state(job), start) {
+    let wanted = |job: &Job| match (recovered.done.state(job.row, &job.identity), start) {
         (RowState::New, Start::Continue | Start::Fresh) => true,
         (RowState::Failed(_), Start::Resume) => true,
         (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => false,
@@ -174,16 +173,17 @@ fn sim(faults: &str) -> SimConfig {
 /// A row; even ones are named, odd ones are not, one in ten says "tenth".
 pub fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
-    let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
     let word = if number % 10 == 7 { "tenth" } else { "plain" };
     let label = label(number);
-    planned.job.params.set("messages", raw(format!(r#"[{{"role":"user","content":"{word} row {number}"}}]"#)));
-    planned.job.params.set("metadata", raw(format!(r#"{{"user_id":{label:?}}}"#)));
+    support::ask(&mut planned, "messages", format!(r#"[{{"role":"user","content":"{word} row {number}"}}]"#));
+    support::ask(&mut planned, "metadata", format!(r#"{{"user_id":{label:?}}}"#));
     planned.job.custom_id = label;
     // Spread over all 128 bits, as the digests of real rows are.
     let digest = u128::from(number + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
     planned.job.key = JobKey(digest.to_be_bytes());
     planned.job.identity = if number.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };
+    let Job { custom_id, key, identity, .. } = &*planned.job;
+    planned.job.row = RowId::of(custom_id, *key, identity);
     planned
 }
 

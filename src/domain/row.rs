@@ -1,10 +1,10 @@
-//! Rows as the journal knows them again: 16 bytes each.
+//! Rows as a later run knows them again: 16 bytes each.
 
 use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
-use crate::domain::{Identity, Job, JobKey};
+use super::{Identity, JobKey};
 
 /// Identity of a row across runs.
 ///
@@ -13,16 +13,18 @@ use crate::domain::{Identity, Job, JobKey};
 /// of the key. The key is 0 for rows that never became a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    pub(super) label: u64,
-    pub(super) key: u64,
+    /// Of the row's name, or of its place among equal rows.
+    pub label: u64,
+    /// Of what it asks.
+    pub key: u64,
 }
 
 impl RowId {
-    /// Returns the identity of a job.
-    pub fn of(job: &Job) -> Self {
-        match job.identity {
-            Identity::Named => Self::named(&job.custom_id, Some(job.key)),
-            Identity::Nth(occurrence) => Self::nth(occurrence, job.key),
+    /// Returns the identity of a row with a request. It costs a hash of the name: make it once.
+    pub fn of(custom_id: &str, key: JobKey, identity: &Identity) -> Self {
+        match *identity {
+            Identity::Named => Self::named(custom_id, Some(key)),
+            Identity::Nth(occurrence) => Self::nth(occurrence, key),
         }
     }
 
@@ -46,12 +48,12 @@ impl RowId {
     }
 
     /// Returns the key's part that is kept, for display.
-    pub(super) fn key_part(self) -> KeyPart {
+    pub fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }
 }
 
-/// The half of a [`JobKey`] that the journal remembers. Shown as the key's beginning.
+/// The half of a [`JobKey`] that is remembered. Shown as the key's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPart(u64);
 

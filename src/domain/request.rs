@@ -1,0 +1,107 @@
+//! Requests as they are sent.
+
+use bytes::Bytes;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Params, Speed};
+
+/// A request as it is sent: the merged parameters as one JSON object on one line.
+///
+/// Made once, where its row is read, and shared from there on: what is in flight, what waits and the line of a failure are
+/// the same bytes.
+#[derive(Clone, Debug)]
+pub struct Request(Bytes);
+
+impl Request {
+    /// Writes down what is asked.
+    pub fn of(params: &Params) -> Self {
+        let members: usize = params.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum();
+        let mut json = Vec::with_capacity(members + 2);
+        params.write_object(&mut json);
+        Self(json.into())
+    }
+
+    /// Returns the JSON object.
+    pub fn json(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Reads the parameters back.
+    pub fn params(&self) -> Params {
+        let mut text = serde_json::Deserializer::from_slice(&self.0);
+        text.deserialize_map(Members).expect("a request is an object of raw values")
+    }
+}
+
+impl Default for Request {
+    /// Returns a request that asks nothing.
+    fn default() -> Self {
+        Self(Bytes::from_static(b"{}"))
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Params;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry::<Box<str>, Box<RawValue>>()? {
+            members.push(member);
+        }
+        Ok(Params(members))
+    }
+}
+
+/// What of a request, beside its model and its tokens, decides its price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// At which speed it is served.
+    pub speed: Speed,
+    /// Whether it asks to be served in the United States only, which costs 1.1 times as much.
+    pub is_us_only: bool,
+}
+
+impl Terms {
+    /// Reads the terms from a request's parameters: `speed` and `inference_geo`.
+    pub fn of(params: &Params) -> Self {
+        let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
+        Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_can_be_read_back() {
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
+        let params = Params(vec![("a\"b".into(), raw("[1,\n 1.50]")), ("é".into(), raw(r#""\u00e9""#))]);
+
+        let request = Request::of(&params);
+
+        assert_eq!(&request.json()[..], "{\"a\\\"b\":[1,  1.50],\"é\":\"\\u00e9\"}".as_bytes());
+        assert_eq!(Request::of(&request.params()).json(), request.json());
+        assert_eq!(request.params().get("a\"b"), Some("[1,  1.50]"));
+        assert_eq!(Request::default().params().0.len(), 0);
+    }
+
+    #[test]
+    fn terms_are_read_from_the_request() {
+        let mut params = Params::default();
+        assert_eq!(Terms::of(&params), Terms::default());
+
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("valid JSON");
+        params.set("speed", raw(r#""fast""#));
+        params.set("inference_geo", raw(r#""us""#));
+
+        assert_eq!(Terms::of(&params), Terms { speed: Speed::Fast, is_us_only: true });
+    }
+}
