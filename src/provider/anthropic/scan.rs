@@ -37,7 +37,12 @@ pub(super) fn message(json: &str) -> Option<Scanned<'_>> {
     })?;
     scan.end()?;
     let is_message = kind? == "message" && content.is_some();
-    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), has_escapes: json.contains('\\') })
+    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), has_escapes: has_escapes(json) })
+}
+
+/// Returns whether there is a backslash. Without a way out of the middle the compiler takes many bytes at a time.
+fn has_escapes(json: &str) -> bool {
+    json.bytes().fold(false, |has, byte| has | (byte == b'\\'))
 }
 
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
