@@ -172,7 +172,7 @@ pub struct Planned {
     /// The job.
     pub job: Box<Job>,
     /// Whose limits it counts against.
-    pub pool: PoolId,
+    pub pool: Arc<PoolId>,
     /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
     pub cost: Cost,
     /// The most it may produce: its `max_tokens`.

@@ -38,11 +38,19 @@ impl Held {
     /// # Errors
     /// The failure that stopped the writer.
     pub(super) fn append(&mut self, log: Log, line: &[u8], seq: u64) -> Result<(), DiskFailure> {
+        self.render(log, seq, |lines| lines.extend_from_slice(line))
+    }
+
+    /// Takes a line that `render` appends.
+    ///
+    /// # Errors
+    /// The failure that stopped the writer.
+    pub(super) fn render(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
         // A failure of the one file is not the other's: the error log outlives a standard output that is gone.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         self.log = log;
         self.up_to = seq;
-        self.lines.extend_from_slice(line);
+        render(&mut self.lines);
         let own = if self.holds && self.lines.len() < MOST_BYTES { Ok(()) } else { self.flush() };
         earlier.and(own)
     }

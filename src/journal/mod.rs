@@ -116,14 +116,22 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
     pub fn append_outcome(&mut self, outcome: &Outcome, cost: Option<Money>, seq: u64) -> Result<Log, JournalError> {
-        self.line.clear();
-        let log = sink::outcome_line(outcome, cost, &self.context, &mut self.line);
+        let Self { writer, context, line, .. } = self;
         match &outcome.ended {
-            Ended::Succeeded(_) => self.unresolved.settle(outcome.job.row),
-            Ended::Failed { class, .. } => self.note_failure(outcome.job.row, *class, IsSent::Yes),
+            Ended::Succeeded(_) => {
+                // Most lines are of this kind: they are made where they wait for the writer.
+                writer.render(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, cost, context, lines))?;
+                self.unresolved.settle(outcome.job.row);
+                Ok(Log::Results)
+            }
+            Ended::Failed { class, .. } => {
+                line.clear();
+                sink::outcome_line(outcome, cost, context, line);
+                self.note_failure(outcome.job.row, *class, IsSent::Yes);
+                self.append(Log::Errors, seq)?;
+                Ok(Log::Errors)
+            }
         }
-        self.append(log, seq)?;
-        Ok(log)
     }
 
     /// Takes a row that could not be read. `now` is when it was.

@@ -18,7 +18,7 @@ use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
 use crate::domain::json::{json_str_len, write_json_str};
 use crate::domain::{
-    Cost, Identity, Job, JobId, JobKey, ModelClass, Origin, Params, Planned, PoolId, Request, RowId, Terms,
+    Cost, Identity, Job, JobId, JobKey, Origin, Params, Planned, PoolId, Request, RowId, Speed, Terms,
 };
 use crate::source::Row;
 
@@ -50,16 +50,25 @@ pub struct Planner {
 #[derive(Clone, Debug)]
 struct KnownModel {
     name: Arc<str>,
-    class: ModelClass,
+    /// Its pools at standard and at fast speed.
+    pools: [Arc<PoolId>; 2],
     family: TokenizerFamily,
     tool_prompt: ToolPrompt,
     told_of_sampling: bool,
 }
 
+/// The model that a row means. Shared by all rows that mean it: to copy names for each costs more than to count them.
+struct Meant {
+    name: Arc<str>,
+    pool: Arc<PoolId>,
+    family: TokenizerFamily,
+    tool_prompt: ToolPrompt,
+}
+
 /// What a row comes to when nothing is wrong with it.
 struct Measured {
     model: Arc<str>,
-    pool: PoolId,
+    pool: Arc<PoolId>,
     input_tokens: u32,
     max_tokens: u32,
     template: u64,
@@ -219,21 +228,16 @@ impl Planner {
     }
 
     fn measure(&mut self, params: &Params) -> Result<Measured, Fault> {
-        let known = self.known_model(params)?;
+        let terms = Terms::of(params);
+        let known = self.known_model(params, terms.speed)?;
         let model = self.catalog.model(&known.name);
         let max_tokens = checks::max_tokens(params, model, self.raises_output_cap())?;
         let estimate = estimate(params, known.family, known.tool_prompt);
         checks::messages(params, &estimate)?;
         checks::body(object_len(params))?;
         checks::window(params, &estimate, model)?;
-        let terms = Terms::of(params);
         Ok(Measured {
-            pool: PoolId {
-                provider: self.provider.clone(),
-                account: self.account.clone(),
-                class: known.class,
-                speed: terms.speed,
-            },
+            pool: known.pool,
             model: known.name,
             input_tokens: estimate.tokens,
             max_tokens,
@@ -247,7 +251,7 @@ impl Planner {
         self.dialect.betas.iter().any(|beta| beta.starts_with("output-"))
     }
 
-    fn known_model(&mut self, params: &Params) -> Result<KnownModel, Fault> {
+    fn known_model(&mut self, params: &Params, speed: Speed) -> Result<Meant, Fault> {
         let written = params.get("model").unwrap_or_default();
         if !self.models.contains_key(written) {
             let name = checks::model_name(params)?;
@@ -262,7 +266,12 @@ impl Planner {
             known.told_of_sampling = true;
             self.notices.push(Notice::Sampling { model: known.name.clone(), param });
         }
-        Ok(known.clone())
+        let [standard, fast] = &known.pools;
+        let pool = match speed {
+            Speed::Standard => standard.clone(),
+            Speed::Fast => fast.clone(),
+        };
+        Ok(Meant { name: known.name.clone(), pool, family: known.family, tool_prompt: known.tool_prompt })
     }
 
     /// Takes up a model that comes for the first time.
@@ -270,8 +279,11 @@ impl Planner {
         let name: Arc<str> = name.into();
         let model = self.catalog.model(&name);
         self.notices.extend(self.notice_of(model, &name));
+        let class = self.catalog.class_of(&name);
+        let (provider, account) = (&self.provider, &self.account);
+        let pool = |speed| PoolId { provider: provider.clone(), account: account.clone(), class: class.clone(), speed };
         let known = KnownModel {
-            class: self.catalog.class_of(&name),
+            pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             // Of a model not in the catalog, the figures that give the higher estimate.
             family: model.map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),

@@ -207,6 +207,8 @@ pub struct Scheduler {
     config: Config,
     pools: Vec<PoolState>,
     index: HashMap<PoolId, usize>,
+    /// The pool of the row that was offered last.
+    last_offered: Option<(Arc<PoolId>, usize)>,
     next_pool: usize,
     flights: Vec<Option<Flight>>,
     free: Vec<u32>,
@@ -248,6 +250,7 @@ impl Scheduler {
             config,
             pools: Vec::new(),
             index: HashMap::new(),
+            last_offered: None,
             next_pool: 0,
             flights: Vec::new(),
             free: Vec::new(),
@@ -573,10 +576,19 @@ impl Scheduler {
         self.later.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
     }
 
-    fn pool_of(&mut self, id: &PoolId, now: Instant) -> usize {
-        if let Some(&at) = self.index.get(id) {
-            return at;
+    fn pool_of(&mut self, id: &Arc<PoolId>, now: Instant) -> usize {
+        // Rows of one model share their pool's name: nearly always it is the one that came last.
+        if let Some((last, at)) = &self.last_offered
+            && Arc::ptr_eq(last, id)
+        {
+            return *at;
         }
+        let at = self.index.get(&**id).copied().unwrap_or_else(|| self.open_pool(id, now));
+        self.last_offered = Some((id.clone(), at));
+        at
+    }
+
+    fn open_pool(&mut self, id: &PoolId, now: Instant) -> usize {
         let preset = (self.config.limits_of)(id);
         let pool = Pool::new(id.clone(), preset, self.config.by_hand, self.config.headroom, now);
         let (ready, prediction) = (VecDeque::new(), Prediction::default());

@@ -26,12 +26,12 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: 1 },
         }),
-        pool: PoolId {
+        pool: Arc::new(PoolId {
             provider: "anthropic".into(),
             account: "".into(),
             class: ModelClass("haiku-4.5".into()),
             speed: Speed::Standard,
-        },
+        }),
         cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
         max_tokens,
         template: 0,

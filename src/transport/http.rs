@@ -25,6 +25,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 
+use super::timers::Timers;
 use super::{BaseUrl, Exchange, Transport, WireError, WireErrorKind};
 use crate::provider::{ReplyHead, WireRequest};
 
@@ -114,6 +115,7 @@ pub struct HttpTransport {
     first_url: OnceLock<(&'static str, Url)>,
     authorization: Option<(HeaderName, HeaderValue)>,
     credential: Credential,
+    timers: Timers,
     timeout: Duration,
     idle_timeout: Duration,
     max_response_bytes: usize,
@@ -141,6 +143,7 @@ impl HttpTransport {
             first_url: OnceLock::new(),
             authorization,
             credential: config.credential,
+            timers: Timers::default(),
             timeout: config.timeout,
             idle_timeout: config.idle_timeout,
             max_response_bytes: config.max_response_bytes,
@@ -181,10 +184,16 @@ impl Transport for HttpTransport {
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
         let request = self.request(request)?;
-        let mut response = match tokio::time::timeout_at(deadline, self.client().execute(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(before_head(error, self.base_url.origin())),
-            Err(_) => return Err(timed_out(self.timeout, "no answer began")),
+        let mut timer = self.timers.until(deadline);
+        let mut sent = pin!(self.client().execute(request));
+        let answer = poll_fn(|context| match sent.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => timer.poll(context).map(|()| None),
+        });
+        let mut response = match answer.await {
+            Some(Ok(response)) => response,
+            Some(Err(error)) => return Err(before_head(error, self.base_url.origin())),
+            None => return Err(timed_out(self.timeout, "no answer began")),
         };
         let status = response.status().as_u16();
         let head = ReplyHead { status, headers: std::mem::take(response.headers_mut()) };

@@ -6,6 +6,7 @@
 mod base_url;
 mod credential;
 pub mod http;
+mod timers;
 
 pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
 pub use credential::Credential;

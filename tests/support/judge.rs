@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Dimension, EventBody, HaltReason, Planned, PoolId, Reason, RunEvent};
+use claude_batch::domain::{Dimension, EventBody, HaltReason, Planned, Reason, RunEvent};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Fed, Finish, Parts, drive};
@@ -180,7 +180,7 @@ fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
         let system = format!(r#"[{{"type":"text","text":{prefix:?},"cache_control":{{"type":"ephemeral"}}}}]"#);
         super::ask(&mut planned, "system", system);
     }
-    planned.pool = PoolId { class: claude_batch::domain::ModelClass(model.into()), ..planned.pool };
+    planned.pool = super::pool_id(model).into();
     planned.template = (kind.words * 7 + kind.cached_words) as u64 ^ u64::from(kind.max_tokens) << 32;
     planned
 }

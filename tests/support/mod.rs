@@ -38,7 +38,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: number + 1 },
         }),
-        pool: pool_id(class),
+        pool: pool_id(class).into(),
         cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
         max_tokens,
         template: 0,

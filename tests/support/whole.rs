@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Cost, Planned, PoolId, Reason};
+use claude_batch::domain::{Cost, Planned, Reason};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Fed, Finish, Interrupt, Parts, drive};
 use claude_batch::scheduler::{Config, Scheduler};
@@ -55,7 +55,7 @@ impl WholeRow {
         let messages = format!(r#"[{{"role":"user","content":{prompt:?}}}]"#);
         super::ask(&mut planned, "model", format!("{:?}", self.model));
         super::ask(&mut planned, "messages", messages);
-        planned.pool = PoolId { class: claude_batch::domain::ModelClass(self.model.into()), ..planned.pool };
+        planned.pool = super::pool_id(self.model).into();
         planned.cost = Cost { requests: 1, input_tokens: self.estimate, output_tokens: self.max_tokens };
         planned
     }

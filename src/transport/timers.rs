@@ -1,0 +1,87 @@
+//! Timers that are used again.
+//!
+//! A timer for each request is put into the runtime's wheel and taken out of it again, nearly always without having gone
+//! off. One that stands there already and is told a later moment stays where it is: that is one exchange of a number.
+
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Timers that nobody uses at the moment: as many as were ever used at once.
+#[derive(Default)]
+pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
+
+impl Timers {
+    /// Returns a timer that goes off at `deadline`.
+    pub(super) fn until(&self, deadline: Instant) -> Timer<'_> {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let sleep = match idle {
+            Some(mut sleep) => {
+                sleep.as_mut().reset(deadline);
+                sleep
+            }
+            None => Box::pin(sleep_until(deadline)),
+        };
+        Timer { of: self, sleep: Some(sleep) }
+    }
+}
+
+/// A timer; given back when it is dropped.
+pub(super) struct Timer<'t> {
+    of: &'t Timers,
+    /// There until it is dropped.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer<'_> {
+    /// Is ready when the moment has come.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(context))
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        let mut idle = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.extend(self.sleep.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_is_used_again_goes_off_at_its_new_moment() {
+        let timers = Timers::default();
+        let start = Instant::now();
+        for secs in [5, 60, 7] {
+            let mut unused = timers.until(start + Duration::from_secs(secs));
+            assert!(poll_fn(|context| Poll::Ready(unused.poll(context))).await.is_pending());
+        }
+
+        let mut timer = timers.until(start + Duration::from_secs(9));
+        poll_fn(|context| timer.poll(context)).await;
+
+        assert_eq!(start.elapsed(), Duration::from_secs(9));
+        drop(timer);
+        assert_eq!(timers.0.lock().map(|idle| idle.len()).ok(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_went_off_can_be_used_again() {
+        let timers = Timers::default();
+        let start = Instant::now();
+        for secs in [5, 11] {
+            let mut timer = timers.until(start + Duration::from_secs(secs));
+            poll_fn(|context| timer.poll(context)).await;
+        }
+
+        assert_eq!(start.elapsed(), Duration::from_secs(11));
+    }
+}
