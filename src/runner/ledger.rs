@@ -44,8 +44,8 @@ pub trait Ledger {
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
 
-    /// Lets marks and lines that wait reach the system. Called once in each turn of the loop, before anything that was
-    /// marked in it is sent.
+    /// Lets lines and marks that wait reach the system, lines first. Called once in each turn of the loop, before anything
+    /// that was marked in it is sent.
     ///
     /// # Errors
     /// Why marks can't be noted; what was marked since the last call must then not be sent.

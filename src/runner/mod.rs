@@ -8,6 +8,8 @@
 //! - durable before visible: a row is shown as done when its line is on disk, not before;
 //! - a row is marked in the ledger before its request is sent, so a death can be told from a row that never was sent
 //!   (rows of one turn of the loop together, in one write);
+//! - what has come is handed to the system before anything else is sent, so a death takes no more answers than requests
+//!   were in flight;
 //! - while lines wait for a slow disk nothing new is sent.
 
 mod attempt;

@@ -74,6 +74,7 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         |name: &str| Dimension::ALL.map(|dimension| model.level(name, dimension, clock.now()).unwrap_or(0.0));
     let levels = scenario.models().into_iter().map(|name| (name, levels(name))).collect();
     let seen = log.lock();
+    assert_eq!(seen.most_unwritten, 0, "what has come is written before anything else is sent");
     Judge { scenario, seen: &seen, books: model.books(), levels, rows, kinds: &kinds, finish: &finish }.measure()
 }
 

@@ -69,6 +69,10 @@ pub struct Seen {
     pub elapsed: f64,
     /// Attempts of all finished rows.
     pub attempts: usize,
+    /// Lines that wait to be handed to the system.
+    pub unwritten: usize,
+    /// Most of them while a request was sent.
+    pub most_unwritten: usize,
 }
 
 /// What several parts of a run write into.
@@ -113,6 +117,10 @@ impl Transport for Watched {
     async fn send(&self, request: WireRequest) -> Result<SimExchange, WireError> {
         let sent_at = self.log.now();
         let taken = (self.taken_by_others)();
+        {
+            let mut seen = self.log.lock();
+            seen.most_unwritten = seen.most_unwritten.max(seen.unwritten);
+        }
         if self.repeats {
             // What the proxy took for a fault: paid, and nobody reads it.
             let further = 1 + self.log.lock().requests.len() % 2;
@@ -179,6 +187,7 @@ impl Ledger for WatchedLedger {
         {
             let mut seen = self.1.lock();
             seen.attempts += outcome.attempts.len();
+            seen.unwritten += 1;
             let last = outcome.attempts.last().expect("a finished row was tried");
             let latency = last.ended_at.since(last.started_at).as_secs_f64();
             seen.answers.push(Answer { row: outcome.job.id.0, at, latency, usage: outcome.usage() });
@@ -203,6 +212,7 @@ impl Ledger for WatchedLedger {
     }
 
     fn flush(&mut self) -> Result<(), String> {
+        self.1.lock().unwritten = 0;
         self.0.flush()
     }
 }
