@@ -6,8 +6,13 @@
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;
+#[path = "../tests/exchange/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod exchange;
 #[path = "../tests/durability/loops/mod.rs"]
 mod loops;
+#[path = "../tests/exchange/policy.rs"]
+mod policy;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -30,6 +35,7 @@ const LOOPS: &[Loop] = &[
     ("resume", resume_cases::page),
     ("money", money::page),
     ("answers", answers::page),
+    ("policy", rows_of_policy),
     ("waits", waits::page),
     ("soak", soak::page),
     ("million", million::page),
@@ -80,6 +86,13 @@ fn run(name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
         write_page(name, lines);
     }
     seen.is_ok()
+}
+
+fn rows_of_policy(_size: Size) -> Vec<Seen> {
+    let rows = policy::all();
+    policy::hold(&rows);
+    let seen = format!("{} kinds of response and of failure on the wire, each as written", rows.len());
+    vec![Seen::new("error policy rows", "at least 40, each as written", seen)]
 }
 
 fn fuzz(size: Size) -> Vec<Seen> {
