@@ -43,7 +43,7 @@ use attempt::{Head, Report};
 use lanes::Lanes;
 
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
-/// second, hours' worth at the limits of an account. They are held twice, while they are written and while they queue.
+/// second, hours' worth at the limits of an account. A loss of power can take them; for standard output they lie in memory.
 const BACKLOG_BYTES: usize = 8 << 20;
 /// How often watchers are told where things stand.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
