@@ -121,12 +121,6 @@ impl Params {
     /// object stays on one line.
     pub fn write_object(&self, out: &mut Vec<u8>) {
         out.push(b'{');
-        self.write_members(out);
-        out.push(b'}');
-    }
-
-    /// Writes `"name":value,…` without the braces; nothing when there are no parameters.
-    pub fn write_members(&self, out: &mut Vec<u8>) {
         for (at, (name, value)) in self.0.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
@@ -137,6 +131,7 @@ impl Params {
             out.extend_from_slice(value.get().as_bytes());
             flatten_lines(&mut out[start..]);
         }
+        out.push(b'}');
     }
 }
 

@@ -18,16 +18,6 @@ pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string can always be written to memory");
 }
 
-/// Returns the length of what [`write_json_str`] writes.
-pub fn json_str_len(text: &str) -> usize {
-    if special(text.as_bytes(), 0).is_none() {
-        return text.len() + 2;
-    }
-    let mut json = Vec::new();
-    write_json_str(text, &mut json);
-    json.len()
-}
-
 /// Replaces line breaks in JSON text by blanks, so that it fits on one line; its value stays the same.
 pub fn flatten_lines(json: &mut [u8]) {
     // Every byte is written, changed or not: without a branch the compiler takes many at a time.
@@ -234,7 +224,6 @@ mod tests {
 
                 write_json_str(&text, &mut out);
 
-                assert_eq!(json_str_len(&text), out.len());
                 assert_eq!(String::from_utf8(out).ok(), serde_json::to_string(&text).ok());
                 let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
                 assert_eq!(special(text.as_bytes(), 0), text.bytes().position(is_special), "{text:?}");

@@ -64,13 +64,13 @@ impl Syncer {
     /// # Errors
     /// When no thread can be started.
     pub(super) fn start(
-        [results, errors]: [Synced; 2],
+        files: [Synced; 2],
         fsync: Fsync,
         on_commit: OnCommit,
     ) -> Result<(Arc<Self>, JoinHandle<()>), DiskFailure> {
         let syncer = Arc::new(Self::default());
         let own = Arc::clone(&syncer);
-        let thread = spawn("sync", move || own.run([results, errors], fsync, &on_commit))?;
+        let thread = spawn("sync", move || own.run(files, fsync, &on_commit))?;
         Ok((syncer, thread))
     }
 

@@ -48,7 +48,9 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
 
 /// Sets a member of what a row asks, to a JSON value.
 pub fn ask(planned: &mut Planned, name: &str, value: String) {
-    let mut params = planned.job.request.params();
+    let members: std::collections::BTreeMap<Box<str>, Box<RawValue>> =
+        serde_json::from_slice(planned.job.request.json()).expect("a request is JSON");
+    let mut params = Params(members.into_iter().collect());
     params.set(name, RawValue::from_string(value).expect("the test writes valid JSON"));
     planned.job.request = Request::of(&params);
 }

@@ -103,8 +103,10 @@ fn a_file_that_changed_since_it_was_looked_at_ends_the_reading_before_a_row_is_t
         "{:?}",
         arrived.last()
     );
-    let own_text =
-        |planned: &Planned| planned.job.request.params().get("messages").is_some_and(|text| text.contains("word"));
+    let own_text = |planned: &Planned| {
+        let request: serde_json::Value = serde_json::from_slice(planned.job.request.json()).expect("it is JSON");
+        request["messages"].to_string().contains("word")
+    };
     assert!(arrived.iter().all(|fed| !matches!(fed, Fed::Planned(planned) if !own_text(planned))));
 }
 
