@@ -25,6 +25,10 @@ use claude_batch::source::{self, Input, Item, Options};
 use measure::{Seen, in_child, median, watched};
 use server::Server;
 
+/// The program's, for the bare loop as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Repetitions of what is compared.
 const TIMES: usize = 5;
 /// Requests at once.
