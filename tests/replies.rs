@@ -27,13 +27,9 @@ fn cut(exchange: &Exchange, length: usize) -> Exchange {
 /// What a recorded reply is, in words.
 fn shown(reply: &Reply) -> String {
     match reply {
-        Reply::Message(message) => format!(
-            "message {} {:?} {:?} {}",
-            message.quality.name(),
-            message.stop_reason,
-            message.usage,
-            String::from_utf8_lossy(&message.json)
-        ),
+        Reply::Message(message) => {
+            format!("message {} {:?} {}", message.quality.name(), message.usage, String::from_utf8_lossy(&message.json))
+        }
         Reply::Error { failure, is_in_stream, retry_after } => {
             format!("error in_stream={is_in_stream} after={retry_after:?} {failure:?}")
         }

@@ -118,12 +118,12 @@ fn script() -> Vec<RunEvent> {
     events.insert(20, at(9, held));
     events.push(at(24, retried));
     events.push(at(24, EventBody::Failed { class: ErrorClass::Server, usage: Usage::default(), cost: None }));
-    events.push(at(25, EventBody::Draining { in_flight: 3, reason: Some(HaltReason::Signal(2)) }));
+    events.push(at(25, EventBody::Draining { in_flight: 3, reason: Some(Box::new(HaltReason::Signal(2))) }));
     events.push(at(
         26,
         EventBody::Ended {
             pending: 15,
-            reason: Some(HaltReason::Signal(2)),
+            reason: Some(Box::new(HaltReason::Signal(2))),
             reasons: vec![(Reason::Limit(Dimension::OutputTokens), 0.8312), (Reason::Window, 0.1688)],
             elapsed: Duration::from_secs(26),
             max_in_flight: 3,

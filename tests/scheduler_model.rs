@@ -183,7 +183,7 @@ impl Sim {
                 ..Usage::default()
             };
             let json = Bytes::from_static(b"{}");
-            return Verdict::Answered(Message { json, usage, stop_reason: None, quality: Quality::Ok });
+            return Verdict::Answered(Message { json, usage, quality: Quality::Ok });
         }
         self.tries[row as usize] += 1;
         match self.rng.u8(0..7) {

@@ -67,7 +67,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         usage,
         request_id: Some(format!("req_{row:024}")),
     };
-    let message = Message { json: json.into(), usage, stop_reason: None, quality: Quality::Ok };
+    let message = Message { json: json.into(), usage, quality: Quality::Ok };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 

@@ -120,14 +120,15 @@ pub enum EventBody {
         /// How many are in flight.
         in_flight: usize,
         /// Why; `None` when the input is simply at its end.
-        reason: Option<HaltReason>,
+        reason: Option<Box<HaltReason>>,
     },
     /// The run is over.
     Ended {
         /// Rows that were read and are still pending.
         pending: u64,
-        /// Why, when it was not the end of the input.
-        reason: Option<HaltReason>,
+        /// Why, when it was not the end of the input. In a box: thousands of the small events wait for a disk, and each takes
+        /// as much room as the largest.
+        reason: Option<Box<HaltReason>>,
         /// The share of the run's time that each reason bound it, largest first.
         reasons: Vec<(Reason, f64)>,
         /// How long it took.

@@ -125,8 +125,6 @@ pub struct Message {
     pub json: Bytes,
     /// What it used.
     pub usage: Usage,
-    /// Why it ended, as the API says; open.
-    pub stop_reason: Option<String>,
     /// How good it is.
     pub quality: Quality,
 }

@@ -185,7 +185,7 @@ mod tests {
         let outcome = Outcome {
             job: Box::new(job),
             attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },
-            ended: Ended::Succeeded(Message { json, usage, stop_reason: None, quality }),
+            ended: Ended::Succeeded(Message { json, usage, quality }),
         };
         let most = 10_u128.pow(random.u32(1..30));
         let cost = random.bool().then(|| Money(random.u128(0..most)));

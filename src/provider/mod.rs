@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{Failure, Job, Message, RateSignals};
+use crate::domain::{Failure, Message, RateSignals, Request};
 
 /// A request as it goes out, relative to the base URL.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ pub trait Decoder: Send {
 
 /// An API that answers messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request for a job; `stream` asks for events.
-    fn encode(&self, job: &Job, stream: bool) -> WireRequest;
+    /// Returns the request as it goes out; `stream` asks for events.
+    fn encode(&self, request: &Request, stream: bool) -> WireRequest;
 
     /// Returns what a head says about limits. `now` is wall-clock time, for dates in headers.
     fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals;

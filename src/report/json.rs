@@ -117,11 +117,11 @@ impl<'a> Body<'a> {
             EventBody::Warned(message) => Self::Warning { message },
             EventBody::Noted(message) => Self::Note { message },
             EventBody::Draining { in_flight, reason } => {
-                Self::Draining { in_flight: *in_flight, reason: reason.as_ref().map(halt_words) }
+                Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }
             }
             EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => Self::Ended {
                 pending: *pending,
-                reason: reason.as_ref().map(halt_words),
+                reason: reason.as_deref().map(halt_words),
                 elapsed_s: seconds(*elapsed),
                 max_in_flight: *max_in_flight,
                 bound_by: reasons

@@ -201,7 +201,8 @@ mod tests {
         let mut notes = Notes::new(Verbosity::Normal);
 
         let end = notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: None }));
-        let interrupt = notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: Some(HaltReason::Signal(2)) }));
+        let interrupt =
+            notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: Some(Box::new(HaltReason::Signal(2))) }));
 
         assert_eq!(end, None);
         assert_eq!(

@@ -166,7 +166,7 @@ impl Stats {
             EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => {
                 self.ending = Some(Ending {
                     pending: *pending,
-                    halt: reason.clone(),
+                    halt: reason.as_deref().cloned(),
                     reasons: reasons.clone(),
                     elapsed: *elapsed,
                     max_in_flight: *max_in_flight,

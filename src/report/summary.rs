@@ -355,6 +355,7 @@ mod tests {
 
     fn ended(pending: u64, reason: Option<HaltReason>) -> EventBody {
         let reasons = vec![(Reason::Limit(Dimension::OutputTokens), 0.83), (Reason::Window, 0.17)];
+        let reason = reason.map(Box::new);
         EventBody::Ended { pending, reason, reasons, elapsed: Duration::from_secs(92), max_in_flight: 64 }
     }
 

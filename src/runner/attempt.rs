@@ -12,8 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::classify::classify;
 use crate::clock::RunClock;
-use crate::domain::{ErrorClass, Failure, RateSignals, Verdict};
-use crate::provider::{Provider, Reply, WireRequest};
+use crate::domain::{ErrorClass, Failure, RateSignals, Request, Verdict};
+use crate::provider::{Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
@@ -38,20 +38,21 @@ pub(super) struct Head {
 pub(super) async fn exchange<T: Transport>(
     transport: &T,
     provider: &dyn Provider,
-    request: WireRequest,
+    request: &Request,
+    stream: bool,
     clock: RunClock,
-    mut end: EndOnce,
+    end: EndOnce,
 ) {
-    let mut exchange = match transport.send(request).await {
+    let mut exchange = match transport.send(provider.encode(request, stream)).await {
         Ok(exchange) => exchange,
-        Err(error) => return end.report(classify(Err(error), &RateSignals::default())),
+        Err(error) => return end.report(None, classify(Err(error), &RateSignals::default())),
     };
     let signals = provider.rate_signals(exchange.head(), clock.wall(clock.now()));
     let request_id = provider.request_id(exchange.head());
-    end.head = Some(Head { status: exchange.head().status, signals, request_id });
+    let mut head = Some(Head { status: exchange.head().status, signals, request_id });
     let mut decoder = provider.decoder(exchange.head());
     let fault = loop {
-        match chunk(&mut exchange, &mut end).await {
+        match chunk(&mut exchange, &mut head, &end).await {
             Ok(Some(chunk)) => {
                 if decoder.push_bytes(chunk) {
                     exchange.drain().await;
@@ -63,21 +64,28 @@ pub(super) async fn exchange<T: Transport>(
         }
     };
     let reply = decoder.finish();
-    end.report(match fault {
+    let verdict = match fault {
         // An error whose body broke off is still that error.
         Some(_) if !(200..300).contains(&exchange.head().status) => classify(Ok((exchange.head(), reply)), &signals),
         Some(error) => with_usage(classify(Err(error), &signals), &reply),
         None => classify(Ok((exchange.head(), reply)), &signals),
-    });
+    };
+    end.report(head, verdict);
 }
 
 /// Returns the next piece of the body; a head that is not reported yet is, before anybody waits.
-async fn chunk<E: Exchange>(exchange: &mut E, end: &mut EndOnce) -> Result<Option<Bytes>, WireError> {
+async fn chunk<E: Exchange>(
+    exchange: &mut E,
+    head: &mut Option<Head>,
+    end: &EndOnce,
+) -> Result<Option<Bytes>, WireError> {
     let mut chunk = pin!(exchange.chunk());
     poll_fn(|context| {
         let piece = chunk.as_mut().poll(context);
-        if piece.is_pending() {
-            end.report_head();
+        if piece.is_pending()
+            && let Some(head) = head.take()
+        {
+            end.report_head(head);
         }
         piece
     })
@@ -99,28 +107,28 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
 /// Reports one end, whatever happens to the task: also when it is cut off before it ever ran.
 pub(super) struct EndOnce {
     ticket: Ticket,
-    /// A head that is not reported yet.
-    head: Option<Head>,
     reports: Option<UnboundedSender<Report>>,
 }
 
 impl EndOnce {
     pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>) -> Self {
-        Self { ticket, head: None, reports: Some(reports) }
+        Self { ticket, reports: Some(reports) }
     }
 
-    fn report_head(&mut self) {
-        if let Some(head) = self.head.take()
-            && let Some(reports) = &self.reports
-        {
+    fn report_head(&self, head: Head) {
+        if let Some(reports) = &self.reports {
             // A closed channel means that the run is over and nobody asks any more.
             let _ = reports.send(Report::Head { ticket: self.ticket, head });
         }
     }
 
-    fn report(&mut self, verdict: Verdict) {
+    fn report(mut self, head: Option<Head>, verdict: Verdict) {
+        self.tell(head, verdict);
+    }
+
+    fn tell(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let _ = reports.send(Report::End { ticket: self.ticket, head: self.head.take(), verdict });
+            let _ = reports.send(Report::End { ticket: self.ticket, head, verdict });
         }
     }
 }
@@ -133,7 +141,7 @@ impl Drop for EndOnce {
         } else {
             Verdict::Aborted
         };
-        self.report(verdict);
+        self.tell(None, verdict);
     }
 }
 
@@ -145,7 +153,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::provider::ReplyHead;
+    use crate::provider::{ReplyHead, WireRequest};
 
     const ANSWER: &[u8] = br#"{"type":"message","content":[],"usage":{"output_tokens":2}}"#;
 
@@ -177,15 +185,14 @@ mod tests {
 
     async fn told(pieces: &[Piece]) -> UnboundedReceiver<Report> {
         let (reports_in, reports) = unbounded_channel();
-        let request =
-            WireRequest { path: "/v1/messages", headers: http::HeaderMap::new(), body: Bytes::new(), is_stream: false };
         let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
         let script = Script {
             head: ReplyHead { status: 200, headers: http::HeaderMap::new() },
             pieces: pieces.iter().copied().collect(),
         };
         let end = EndOnce::new(Ticket(7), reports_in);
-        exchange(&Played(script), &provider.expect("a provider"), request, RunClock::start(), end).await;
+        exchange(&Played(script), &provider.expect("a provider"), &Request::default(), false, RunClock::start(), end)
+            .await;
         reports
     }
 

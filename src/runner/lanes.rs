@@ -15,8 +15,8 @@ use tokio::task::AbortHandle;
 
 use super::attempt::{EndOnce, Report, exchange};
 use crate::clock::RunClock;
-use crate::domain::Job;
-use crate::provider::{Provider, WireRequest};
+use crate::domain::{Job, Request};
+use crate::provider::Provider;
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
 
@@ -50,8 +50,8 @@ impl<T: Transport> Lanes<T> {
 
     /// Sends the request of a job. Its end is reported from here on, whatever happens to the lane.
     pub(super) fn send(&mut self, ticket: Ticket, job: &Job, stream: bool) {
-        let request = self.provider.encode(job, stream);
-        let work = Work { request, end: EndOnce::new(ticket, self.reports.clone()) };
+        let end = EndOnce::new(ticket, self.reports.clone());
+        let work = Work { request: job.request.clone(), stream, end };
         let lane = self.put(work);
         let at = ticket.0 as usize;
         if self.lane_of.len() <= at {
@@ -100,14 +100,15 @@ impl<T> Drop for Lanes<T> {
 /// Sends what is put on the desk, for ever.
 async fn go<T: Transport>(transport: Arc<T>, provider: Arc<dyn Provider>, clock: RunClock, seat: Seat) {
     loop {
-        let Work { request, end } = seat.0.next().await;
-        exchange(&*transport, &*provider, request, clock, end).await;
+        let Work { request, stream, end } = seat.0.next().await;
+        exchange(&*transport, &*provider, &request, stream, clock, end).await;
     }
 }
 
-/// A request to be sent.
+/// A request to be sent. It gets its wire form where it is sent: that is large, and each hand it goes through would copy it.
 struct Work {
-    request: WireRequest,
+    request: Request,
+    stream: bool,
     end: EndOnce,
 }
 
@@ -176,8 +177,8 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::domain::{Identity, JobId, JobKey, Origin, Params, Request, RowId, Terms, Verdict};
-    use crate::provider::ReplyHead;
+    use crate::domain::{Identity, JobId, JobKey, Origin, Params, RowId, Terms, Verdict};
+    use crate::provider::{ReplyHead, WireRequest};
     use crate::transport::{Exchange, WireError, WireErrorKind};
 
     #[tokio::test]

@@ -346,7 +346,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn on_fed(&mut self, fed: Option<Fed>) {
         let failed = |class| EventBody::Failed { class, usage: Usage::default(), cost: Some(Money::ZERO) };
         match fed {
-            Some(Fed::Planned(planned)) => self.scheduler.offer(*planned, self.clock.now()),
+            Some(Fed::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
             Some(Fed::Rejected(rejected)) => {
                 let line = self.number_line(failed(rejected.class));
                 self.ledger.write_rejected(line, &rejected);
@@ -429,7 +429,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
         self.is_draining = true;
         self.is_input_open = false;
-        let reason = self.scheduler.halted().cloned();
+        let reason = self.scheduler.halted().cloned().map(Box::new);
         self.show(EventBody::Draining { in_flight: self.scheduler.in_flight(), reason });
     }
 
@@ -481,7 +481,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.set_aside();
         while let Ok(fed) = channels.feed.try_recv() {
             match fed {
-                Fed::Planned(planned) => self.keep(*planned),
+                Fed::Planned(planned) => self.keep(planned),
                 fed => self.on_fed(Some(fed)),
             }
         }
@@ -498,7 +498,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.finish.spent = self.scheduler.spent();
         self.show(EventBody::Ended {
             pending: self.finish.pending,
-            reason: self.finish.halted.clone(),
+            reason: self.finish.halted.clone().map(Box::new),
             reasons: self.scheduler.reasons(),
             elapsed: self.clock.now().since(Instant::ZERO),
             max_in_flight: self.scheduler.max_in_flight(),

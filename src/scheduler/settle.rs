@@ -57,13 +57,13 @@ impl Scheduler {
         let flight = self.flights[ticket.0 as usize].take().expect("an attempt ends once, while it is in flight");
         self.free.push(ticket.0);
         self.in_flight -= 1;
-        let Flight { mut entry, pool, reservation, money, sent_at, head } = flight;
+        let Flight { mut entry, pool, reservation, money, sent_at, mut head } = flight;
 
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
         self.config.budget.settle(money, self.spent_on(&entry.planned, &verdict, money));
-        remember(&mut entry, &verdict, head.as_ref(), sent_at, now);
+        remember(&mut entry, &verdict, head.as_mut(), sent_at, now);
 
         let end = End { pool, reserved, sent_at, head, now };
         match verdict {
@@ -383,7 +383,7 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-fn remember(entry: &mut Entry, verdict: &Verdict, head: Option<&Head>, started_at: Instant, ended_at: Instant) {
+fn remember(entry: &mut Entry, verdict: &Verdict, head: Option<&mut Head>, started_at: Instant, ended_at: Instant) {
     let (failed, request_id, usage) = match verdict {
         Verdict::Answered(message) => (None, None, message.usage),
         Verdict::Limited { failure, .. } => of(ErrorClass::RateLimit, failure),
@@ -394,10 +394,12 @@ fn remember(entry: &mut Entry, verdict: &Verdict, head: Option<&Head>, started_a
         Verdict::Halt(_) | Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
     };
     let maybe_paid = verdict.is_maybe_paid();
-    let request_id = request_id.or_else(|| head?.request_id.clone());
+    let request_id = request_id.or_else(|| head?.request_id.take());
     if entry.attempts.len() >= REMEMBERED {
         entry.attempts.pop();
     }
+    // Nearly every row has one, and a list that grows begins with room for four.
+    entry.attempts.reserve_exact(1);
     entry.attempts.push(AttemptRecord { started_at, ended_at, failed, maybe_paid, usage, request_id });
 }
 

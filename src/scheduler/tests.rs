@@ -74,7 +74,7 @@ pub(crate) fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket>
 
 pub(crate) fn answer() -> Verdict {
     let usage = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
-    Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, stop_reason: None, quality: Quality::Ok })
+    Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, quality: Quality::Ok })
 }
 
 fn fault() -> Verdict {
@@ -375,7 +375,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
             };
             sent.push((label, tenth / 10));
             let usage = Usage { input_tokens, output_tokens: 10, ..Usage::default() };
-            let message = Message { json: Bytes::from_static(b"{}"), usage, stop_reason: None, quality: Quality::Ok };
+            let message = Message { json: Bytes::from_static(b"{}"), usage, quality: Quality::Ok };
             scheduler.on_end(ticket, Verdict::Answered(message), now);
         }
     }

@@ -333,12 +333,7 @@ mod tests {
     }
 
     fn answered(message: &str) -> Ended {
-        Ended::Succeeded(Message {
-            json: message.to_owned().into(),
-            usage: Usage::default(),
-            stop_reason: None,
-            quality: Quality::Ok,
-        })
+        Ended::Succeeded(Message { json: message.to_owned().into(), usage: Usage::default(), quality: Quality::Ok })
     }
 
     fn failed(message: &str) -> Ended {

@@ -217,7 +217,8 @@ fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
+        // Without the number a copy of each request is made and kept, in case it were to be retried.
+        .retry(reqwest::retry::never().max_retries_per_request(0))
         .gzip(true)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)

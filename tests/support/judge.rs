@@ -148,7 +148,7 @@ fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender
     tokio::spawn(async move {
         for (number, kind, factor) in rows {
             let planned = planned(number, kind.model.as_deref().unwrap_or(&model), &kind, factor);
-            if feed.send(Fed::Planned(Box::new(planned))).await.is_err() {
+            if feed.send(Fed::Planned(planned)).await.is_err() {
                 break;
             }
             let now = log.now();

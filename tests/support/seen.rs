@@ -144,8 +144,8 @@ impl Transport for Watched {
 pub struct Hidden(pub Anthropic);
 
 impl Provider for Hidden {
-    fn encode(&self, job: &Job, stream: bool) -> WireRequest {
-        self.0.encode(job, stream)
+    fn encode(&self, request: &claude_batch::domain::Request, stream: bool) -> WireRequest {
+        self.0.encode(request, stream)
     }
 
     fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {
@@ -245,7 +245,7 @@ impl Reporter for Watcher {
             }
             EventBody::Ended { elapsed, reason, .. } => {
                 seen.elapsed = elapsed.as_secs_f64();
-                seen.halted = reason.clone();
+                seen.halted = reason.as_deref().cloned();
             }
             _ => {}
         }

@@ -80,7 +80,7 @@ pub fn whole_run(
         let counts = Counts::default();
         tokio::spawn(async move {
             for (number, row) in rows.into_iter().enumerate() {
-                if feed_in.send(Fed::Planned(Box::new(row.planned(number as u64)))).await.is_err() {
+                if feed_in.send(Fed::Planned(row.planned(number as u64))).await.is_err() {
                     break;
                 }
             }

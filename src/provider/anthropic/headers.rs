@@ -35,9 +35,31 @@ pub fn rate_signals(headers: &HeaderMap, now: Timestamp) -> RateSignals {
 
 /// Returns the id the API gave the request, at most 128 visible ASCII characters.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = single(headers, &REQUEST_ID).or_else(|| single(headers, &X_REQUEST_ID))?;
-    let is_id = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
-    is_id.then(|| id.to_owned())
+    HeadId::of(headers).text()
+}
+
+/// The id of a request as its head gives it: read when somebody asks, since of a whole answer nobody does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HeadId(Option<HeaderValue>);
+
+impl HeadId {
+    /// Takes it from a head.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self(single(headers, &REQUEST_ID).or_else(|| single(headers, &X_REQUEST_ID)).cloned())
+    }
+
+    /// Returns it, when it is one: at most 128 visible ASCII characters.
+    pub(super) fn text(&self) -> Option<String> {
+        let id = Single::Once(self.0.as_ref()?).text()?;
+        let is_id = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
+        is_id.then(|| id.to_owned())
+    }
+
+    /// Returns one of a test's own.
+    #[cfg(test)]
+    pub(super) fn fixed(id: &'static str) -> Self {
+        Self(Some(HeaderValue::from_static(id)))
+    }
 }
 
 /// Returns whether the body is a stream of events.
@@ -199,10 +221,10 @@ fn is_digits(text: &str) -> bool {
 }
 
 /// Returns the value of a header that is there once; several are as good as none, since one can't tell which holds.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
-    if values.next().is_some() { None } else { Single::Once(value).text() }
+    values.next().is_none().then_some(value)
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
 use super::{Decoder, Provider, ReplyHead, WireRequest};
-use crate::domain::{Job, RateSignals};
+use crate::domain::{RateSignals, Request};
+
+/// Room for the headers of a request, with those that the transport and its client add: a map that grows is copied.
+const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +49,7 @@ impl Anthropic {
     /// # Errors
     /// [`DialectError`] when a value can't stand in a header.
     pub fn new(api_version: &str, betas: &[String], extra: HeaderMap) -> Result<Self, DialectError> {
-        let mut whole = HeaderMap::new();
+        let mut whole = HeaderMap::with_capacity(HEADERS);
         whole.insert("anthropic-version", header("anthropic-version", api_version)?);
         if !betas.is_empty() {
             whole.insert("anthropic-beta", header("anthropic-beta", &betas.join(","))?);
@@ -66,9 +69,9 @@ fn header(header: &'static str, value: &str) -> Result<HeaderValue, DialectError
 }
 
 impl Provider for Anthropic {
-    fn encode(&self, job: &Job, stream: bool) -> WireRequest {
+    fn encode(&self, request: &Request, stream: bool) -> WireRequest {
         let headers = if stream { self.stream.clone() } else { self.whole.clone() };
-        WireRequest { path: "/v1/messages", headers, body: request::body(&job.request, stream), is_stream: stream }
+        WireRequest { path: "/v1/messages", headers, body: request::body(request, stream), is_stream: stream }
     }
 
     fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {
@@ -80,7 +83,7 @@ impl Provider for Anthropic {
     }
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
-        let request_id = headers::request_id(&head.headers);
+        let request_id = headers::HeadId::of(&head.headers);
         if is_success(head.status) && headers::is_event_stream(&head.headers) {
             return Box::new(sse::SseDecoder::new(head.status, request_id));
         }

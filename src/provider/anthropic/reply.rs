@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::headers::HeadId;
 use super::{is_success, scan, text, usage};
 use crate::domain::json::flatten_lines;
 use crate::domain::{Failure, Message, Quality, Usage};
@@ -23,7 +24,7 @@ const LONGEST_ERROR_BYTES: usize = 1024 * 1024;
 /// Decodes a response that is not a stream of events.
 pub(super) struct WholeDecoder {
     status: u16,
-    request_id: Option<String>,
+    request_id: HeadId,
     /// The one piece that most bodies come in.
     first: Bytes,
     /// All of them, when there are more.
@@ -31,7 +32,7 @@ pub(super) struct WholeDecoder {
 }
 
 impl WholeDecoder {
-    pub(super) fn new(status: u16, request_id: Option<String>) -> Self {
+    pub(super) fn new(status: u16, request_id: HeadId) -> Self {
         Self { status, request_id, first: Bytes::new(), body: Vec::new() }
     }
 }
@@ -62,7 +63,7 @@ impl Decoder for WholeDecoder {
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub(super) status: u16,
-    pub(super) request_id: Option<String>,
+    pub(super) request_id: HeadId,
 }
 
 impl Source {
@@ -73,7 +74,7 @@ impl Source {
             failure: Failure {
                 status: Some(self.status),
                 message,
-                request_id: self.request_id,
+                request_id: self.request_id.text(),
                 usage,
                 ..Failure::default()
             },
@@ -104,7 +105,6 @@ pub(super) fn answer(body: Bytes, from: Source) -> Reply {
         None => Reply::Message(Message {
             usage: usage.unwrap_or_default(),
             quality: quality(shape.stop_reason.as_deref()),
-            stop_reason: shape.stop_reason,
             json: body,
         }),
     }
@@ -116,12 +116,7 @@ fn scanned(json: &str, body: &Bytes) -> Option<Message> {
     if !scanned.is_message || (scanned.has_escapes && has_lone_surrogate(json)) {
         return None;
     }
-    Some(Message {
-        usage: scanned.usage?,
-        quality: quality(scanned.stop_reason),
-        stop_reason: scanned.stop_reason.map(str::to_owned),
-        json: body.clone(),
-    })
+    Some(Message { usage: scanned.usage?, quality: quality(scanned.stop_reason), json: body.clone() })
 }
 
 /// Returns JSON with line breaks as blanks: the very bytes when there are none.
@@ -234,7 +229,8 @@ pub(super) fn error(body: &[u8], from: Source) -> Reply {
     let Some(json) = json.filter(Value::is_object) else {
         let excerpt = text::excerpt(body);
         let message = if excerpt.is_empty() { "the response has no body".to_owned() } else { excerpt };
-        let failure = Failure { status: Some(from.status), message, request_id: from.request_id, ..Failure::default() };
+        let failure =
+            Failure { status: Some(from.status), message, request_id: from.request_id.text(), ..Failure::default() };
         return Reply::Error { failure, is_in_stream: false, retry_after: None };
     };
     Reply::Error { failure: failure(&json, from, body), is_in_stream: false, retry_after: retry_after(&json) }
@@ -250,7 +246,7 @@ pub(super) fn failure(json: &Value, from: Source, body: &[u8]) -> Failure {
         kind: string("/error/type").and_then(text::name),
         code: string("/error/details/error_code").and_then(text::name),
         message: message.map(text::clean).filter(|message| !message.is_empty()).unwrap_or_else(|| text::excerpt(body)),
-        request_id: from.request_id.or_else(|| string("/request_id").and_then(text::name)),
+        request_id: from.request_id.text().or_else(|| string("/request_id").and_then(text::name)),
         usage: Usage::default(),
     }
 }
@@ -268,7 +264,7 @@ mod tests {
     const WHOLE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
 
     fn decode(status: u16, body: &[u8]) -> Reply {
-        let mut decoder = Box::new(WholeDecoder::new(status, Some("req_1".to_owned())));
+        let mut decoder = Box::new(WholeDecoder::new(status, HeadId::fixed("req_1")));
         decoder.push(body);
         decoder.finish()
     }
@@ -299,7 +295,6 @@ mod tests {
         let message = message(WHOLE);
 
         assert_eq!(message.json, WHOLE.as_bytes());
-        assert_eq!(message.stop_reason.as_deref(), Some("end_turn"));
         assert_eq!((message.usage.input_tokens, message.usage.output_tokens), (1, 2));
         assert_eq!(message.quality, Quality::Ok);
     }
@@ -308,7 +303,7 @@ mod tests {
     fn a_body_is_the_same_in_one_piece_and_in_many() {
         for pieces in [&[WHOLE][..], &[&WHOLE[..5], &WHOLE[5..]], &["", &WHOLE[..40], "", &WHOLE[40..90], &WHOLE[90..]]]
         {
-            let mut decoder = Box::new(WholeDecoder::new(200, None));
+            let mut decoder = Box::new(WholeDecoder::new(200, HeadId::default()));
             for piece in pieces {
                 assert!(!decoder.push_bytes(Bytes::copy_from_slice(piece.as_bytes())));
             }
@@ -336,7 +331,6 @@ mod tests {
         let message = message(odd);
 
         assert_eq!(message.json, odd.as_bytes());
-        assert_eq!(message.stop_reason.as_deref(), Some("bored"));
         assert_eq!(message.quality, Quality::Ok);
     }
 

@@ -5,6 +5,7 @@
 //! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
 
 use super::fold::{End, Fold};
+use super::headers::HeadId;
 use super::reply::{self, Source};
 use crate::domain::Usage;
 use crate::provider::{Decoder, Reply};
@@ -18,7 +19,7 @@ pub(super) struct SseDecoder {
 }
 
 impl SseDecoder {
-    pub(super) fn new(status: u16, request_id: Option<String>) -> Self {
+    pub(super) fn new(status: u16, request_id: HeadId) -> Self {
         let from = Source { status, request_id };
         Self { from, lines: Lines::default(), fold: Fold::default(), end: None }
     }

@@ -19,7 +19,7 @@ use super::{Earlier, InputPlan, Places, is_seekable};
 #[derive(Debug)]
 pub enum Fed {
     /// A row to be answered.
-    Planned(Box<Planned>),
+    Planned(Planned),
     /// A row that is not sent.
     Rejected(Box<Rejected>),
     /// A row that can't be used.
@@ -102,7 +102,7 @@ impl Feeder<'_> {
                     None
                 }
                 Walked::Planned(_, planned) if self.is_repeated(planned.job.row, &planned.job.identity) => {
-                    Some(repeated(*planned))
+                    Some(repeated(planned))
                 }
                 Walked::Planned(_, planned) => by_state(planned, self.earlier),
                 Walked::Rejected(rejected) => Some(Fed::Rejected(rejected)),
@@ -207,9 +207,9 @@ fn wait_for<F: Future>(future: F) -> F::Output {
 }
 
 /// Returns what becomes of a row; `None` when it is skipped.
-fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Option<Fed> {
+fn by_state(planned: Planned, earlier: &Earlier) -> Option<Fed> {
     if let Some(message) = (earlier.refuse)(&planned) {
-        return Some(rejected(*planned, message));
+        return Some(rejected(planned, message));
     }
     match (earlier.known)(planned.job.row, &planned.job.identity) {
         RowState::New => Some(Fed::Planned(planned)),
@@ -218,7 +218,7 @@ fn by_state(planned: Box<Planned>, earlier: &Earlier) -> Option<Fed> {
         RowState::Changed { .. } if earlier.reruns_changed => Some(Fed::Planned(planned)),
         RowState::Changed { .. } => {
             let message = "this row has an answer to another request; to run it again add --rerun-changed".to_owned();
-            Some(rejected(*planned, message))
+            Some(rejected(planned, message))
         }
     }
 }

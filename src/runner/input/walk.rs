@@ -13,7 +13,7 @@ use super::reading::{Mark, Read};
 pub(super) enum Walked {
     /// An earlier run has finished it, so it was not measured.
     Done(Box<Named>),
-    Planned(Mark, Box<Planned>),
+    Planned(Mark, Planned),
     Rejected(Box<Rejected>),
     Broken(Box<BrokenRow>),
     Warning(String),
@@ -69,7 +69,7 @@ fn step_of(planner: &mut Planner, row: Row, mark: Mark, earlier: &Earlier) -> Wa
         return Walked::Done(Box::new(named));
     }
     match planner.measured(named) {
-        Ok(planned) => Walked::Planned(mark, Box::new(planned)),
+        Ok(planned) => Walked::Planned(mark, planned),
         Err(rejected) => Walked::Rejected(rejected),
     }
 }

@@ -91,12 +91,7 @@ fn answered(json: String) -> RowOutcome {
         usage: Usage::default(),
         request_id: None,
     };
-    let message = Message {
-        json: json.into_bytes().into(),
-        usage: Usage::default(),
-        stop_reason: Some("end_turn".to_owned()),
-        quality: Quality::Ok,
-    };
+    let message = Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok };
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 

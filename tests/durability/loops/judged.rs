@@ -134,7 +134,7 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
         for number in 0..rows {
-            if feed_in.send(Fed::Planned(Box::new(row(number)))).await.is_err() {
+            if feed_in.send(Fed::Planned(row(number))).await.is_err() {
                 break;
             }
         }

@@ -108,7 +108,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
         for planned in rows {
-            if feed_in.send(Fed::Planned(Box::new(planned))).await.is_err() {
+            if feed_in.send(Fed::Planned(planned)).await.is_err() {
                 break;
             }
         }
