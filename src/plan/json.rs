@@ -3,6 +3,8 @@
 //! The text is known to be valid (it was read as raw values). Still nothing here panics or loops on text that is not:
 //! iteration just ends. Depth costs no stack.
 
+use crate::domain::json::special;
+
 /// Returns the first byte of a value; `None` for empty text.
 pub(super) fn first_byte(value: &[u8]) -> Option<u8> {
     value.iter().copied().find(|byte| !byte.is_ascii_whitespace())
@@ -29,25 +31,16 @@ pub(super) fn members(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Returns how many bytes stand before the next quote or backslash; all of them when there is none.
-///
-/// The folded comparison over fixed chunks is what the compiler turns into vector instructions. Escapes often come in
-/// rows, so the nearest bytes are looked at one by one first.
 pub(super) fn find_quote_or_escape(bytes: &[u8]) -> usize {
-    const NEAR: usize = 8;
-    const CHUNK: usize = 32;
-    let is_stop = |byte: u8| (byte == b'"') | (byte == b'\\');
-    let near = &bytes[..bytes.len().min(NEAR)];
-    if let Some(at) = near.iter().position(|&byte| is_stop(byte)) {
-        return at;
-    }
-    let mut at = near.len();
-    for chunk in bytes[at..].chunks_exact(CHUNK) {
-        if chunk.iter().fold(false, |hit, &byte| hit | is_stop(byte)) {
-            break;
+    let mut at = 0;
+    while let Some(found) = special(bytes, at) {
+        if matches!(bytes[found], b'"' | b'\\') {
+            return found;
         }
-        at += CHUNK;
+        // A control character: valid text has none.
+        at = found + 1;
     }
-    at + bytes[at..].iter().position(|&byte| is_stop(byte)).unwrap_or(bytes.len() - at)
+    bytes.len()
 }
 
 /// Takes the next value off a list of values and separators; `None` at the list's end.
