@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use wide::u8x16;
+
 /// Writes `text` as a JSON string with its quotes.
 pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
     if special(text.as_bytes(), 0).is_none() {
@@ -135,41 +137,33 @@ fn escape(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Returns the position of the first quote, backslash or control character from `at` on.
-///
-/// Names and short texts end within a word or two; long ones are stepped over in wider pieces.
 pub fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    const WIDE: usize = 32;
-    let rest = |at| bytes.get(at..);
     loop {
-        for _ in 0..2 {
-            let Some(word) = rest(at)?.first_chunk::<8>() else {
-                return rest(at)?.iter().position(|&byte| is_special(byte)).map(|more| at + more);
-            };
-            match specials_in(u64::from_le_bytes(*word)) {
-                0 => at += 8,
-                marks => return Some(at + marks.trailing_zeros() as usize / 8),
-            }
-        }
-        // Without a way out of the middle the compiler takes many at a time.
-        while let Some(chunk) = rest(at)?.first_chunk::<WIDE>()
-            && !chunk.iter().fold(false, |any, &byte| any | is_special(byte))
-        {
-            at += WIDE;
+        let rest = bytes.get(at..)?;
+        let Some(piece) = rest.first_chunk() else {
+            let mut last = [b'x'; PIECE];
+            last[..rest.len()].copy_from_slice(rest);
+            let more = first_special(&last);
+            return (more < PIECE).then_some(at + more);
+        };
+        match first_special(piece) {
+            PIECE => at += PIECE,
+            more => return Some(at + more),
         }
     }
 }
 
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < b' ')
-}
+/// Bytes that processors compare at once.
+const PIECE: usize = 16;
 
-/// Marks the special bytes of a word with their highest bit. The lowest mark is right; behind it others may be wrong.
-fn specials_in(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    let controls = word.wrapping_sub(ONES * u64::from(b' ')) & !word;
-    let (quotes, backslashes) = (word ^ (ONES * u64::from(b'"')), word ^ (ONES * u64::from(b'\\')));
-    (controls | zeros(quotes) | zeros(backslashes)) & (ONES << 7)
+/// Returns the position of the first special byte in a piece, or the piece's length.
+#[inline]
+fn first_special(piece: &[u8; PIECE]) -> usize {
+    let piece = u8x16::new(*piece);
+    let is = |byte| piece.simd_eq(u8x16::splat(byte));
+    let is_control = piece.min(u8x16::splat(b' ' - 1)).simd_eq(piece);
+    let marks = (is(b'"') | is(b'\\') | is_control).to_bitmask();
+    (marks | (1 << PIECE)).trailing_zeros() as usize
 }
 
 /// Returns the position behind the number that begins at `at`.
@@ -207,6 +201,10 @@ mod tests {
 
     use super::*;
 
+    fn is_special(byte: u8) -> bool {
+        byte < b' ' || byte == b'"' || byte == b'\\'
+    }
+
     fn is_accepted(text: &[u8]) -> bool {
         value(text, 0, DEEPEST).is_some_and(|at| blanks(text, at) == text.len())
     }
@@ -225,7 +223,6 @@ mod tests {
                 write_json_str(&text, &mut out);
 
                 assert_eq!(String::from_utf8(out).ok(), serde_json::to_string(&text).ok());
-                let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
                 assert_eq!(special(text.as_bytes(), 0), text.bytes().position(is_special), "{text:?}");
             }
         }
