@@ -75,8 +75,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the request as it goes out; `stream` asks for events.
     fn encode(&self, request: &Request, stream: bool) -> WireRequest;
 
-    /// Returns what a head says about limits. `now` is wall-clock time, for dates in headers.
-    fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals;
+    /// Returns what a head says about limits. `now` tells wall-clock time, for dates in headers.
+    fn rate_signals(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> RateSignals;
 
     /// Returns the id under which the provider knows the request, for those who ask its support.
     fn request_id(&self, head: &ReplyHead) -> Option<String>;

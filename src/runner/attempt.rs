@@ -47,7 +47,7 @@ pub(super) async fn exchange<T: Transport>(
         Ok(exchange) => exchange,
         Err(error) => return end.report(None, classify(Err(error), &RateSignals::default())),
     };
-    let signals = provider.rate_signals(exchange.head(), clock.wall(clock.now()));
+    let signals = provider.rate_signals(exchange.head(), &|| clock.wall(clock.now()));
     let request_id = provider.request_id(exchange.head());
     let mut head = Some(Head { status: exchange.head().status, signals, request_id });
     let mut decoder = provider.decoder(exchange.head());

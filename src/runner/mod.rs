@@ -120,6 +120,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         keep_pending: parts.keep_pending,
         grace: parts.grace,
         marked: Vec::new(),
+        last_shown: (Instant::ZERO, parts.clock.wall(Instant::ZERO)),
         unsynced: VecDeque::new(),
         is_broken: false,
         next_line: 0,
@@ -152,6 +153,8 @@ struct Run<T, L, R> {
     grace: Option<Duration>,
     /// Attempts of this turn that wait for their marks, and whether each asks for a stream.
     marked: Vec<(Ticket, bool)>,
+    /// The moment of the last event, also in wall time: events come by the dozen.
+    last_shown: (Instant, jiff::Timestamp),
     /// Events that wait for their lines to be on disk.
     unsynced: VecDeque<Unsynced>,
     /// Whether lines can't be written any more.
@@ -471,7 +474,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn show_at(&mut self, body: EventBody, now: Instant) {
-        let at = self.clock.wall(now);
+        if self.last_shown.0 != now {
+            self.last_shown = (now, self.clock.wall(now));
+        }
+        let (_, at) = self.last_shown;
         self.reporter.on_event(&RunEvent { at, run: self.name.clone(), body });
     }
 

@@ -148,7 +148,7 @@ impl Provider for Hidden {
         self.0.encode(request, stream)
     }
 
-    fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {
+    fn rate_signals(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> RateSignals {
         let RateSignals { retry_after, should_retry, .. } = self.0.rate_signals(head, now);
         RateSignals { retry_after, should_retry, ..RateSignals::default() }
     }

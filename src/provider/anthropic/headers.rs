@@ -20,9 +20,9 @@ const LARGEST_LIMIT: u64 = 4_000_000_000;
 
 /// Returns what a head says about limits and waiting.
 ///
-/// `now` is wall-clock time, for a date in `retry-after` when the head has no `date` of its own. With one, the two are
+/// `now` tells wall-clock time, for a date in `retry-after` when the head has no `date` of its own. With one, the two are
 /// compared with each other, so that a server whose clock is off is still waited for exactly as long as it asks.
-pub fn rate_signals(headers: &HeaderMap, now: Timestamp) -> RateSignals {
+pub fn rate_signals(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> RateSignals {
     let values = Values::of(headers);
     RateSignals {
         requests: values.requests.signal(),
@@ -152,11 +152,11 @@ impl<'a> Values<'a> {
     }
 
     /// The longer of the two forms: waiting less than one of them asks for would break a promise.
-    fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+    fn retry_after(&self, now: &dyn Fn() -> Timestamp) -> Option<Duration> {
         let in_millis = self.retry_after_ms.text().and_then(|text| positive(text, 1_000));
         let server_time = || self.date.text().and_then(date);
         let plain = self.retry_after.text();
-        let plain = plain.and_then(|text| positive(text, 1).or_else(|| until(text, server_time().unwrap_or(now))));
+        let plain = plain.and_then(|text| positive(text, 1).or_else(|| until(text, server_time().unwrap_or_else(now))));
         in_millis.max(plain)
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn wait(pairs: &[(&'static str, &str)]) -> Option<Duration> {
-        rate_signals(&head(pairs), now()).retry_after
+        rate_signals(&head(pairs), &now).retry_after
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             ("anthropic-ratelimit-output-tokens-remaining", "0"),
         ]);
 
-        let signals = rate_signals(&headers, now());
+        let signals = rate_signals(&headers, &now);
 
         assert_eq!(signals.requests, LimitSignal { limit: Some(50), remaining: Some(49) });
         assert_eq!(signals.input_tokens, LimitSignal { limit: Some(30_000), remaining: Some(28_000) });
@@ -274,11 +274,11 @@ mod tests {
     #[test]
     fn limits_that_make_no_sense_are_no_limits() {
         for nonsense in ["4000000001", "4294967296", "9223372036854775807", "0", "-5", "1e6", "50.0", "", "unlimited"] {
-            let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]), now());
+            let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]), &now);
 
             assert_eq!(signals.requests.limit, None, "{nonsense:?}");
         }
-        let largest = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", "4000000000")]), now());
+        let largest = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", "4000000000")]), &now);
         assert_eq!(largest.requests.limit, Some(4_000_000_000));
     }
 
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn should_retry_is_one_of_two_words() {
-        let read = |text| rate_signals(&head(&[("x-should-retry", text)]), now()).should_retry;
+        let read = |text| rate_signals(&head(&[("x-should-retry", text)]), &now).should_retry;
 
         assert_eq!(read("true"), Some(true));
         assert_eq!(read("false"), Some(false));

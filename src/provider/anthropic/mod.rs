@@ -74,7 +74,7 @@ impl Provider for Anthropic {
         WireRequest { path: "/v1/messages", headers, body: request::body(request, stream), is_stream: stream }
     }
 
-    fn rate_signals(&self, head: &ReplyHead, now: jiff::Timestamp) -> RateSignals {
+    fn rate_signals(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> RateSignals {
         headers::rate_signals(&head.headers, now)
     }
 
