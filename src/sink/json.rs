@@ -59,6 +59,16 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Writes a string of ours: letters, digits and signs that need no escape.
+    #[inline]
+    pub(super) fn plain(&mut self, name: &'static str, text: &str) {
+        debug_assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'));
+        let out = self.member(name);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    }
+
     /// Writes a number, or `null`.
     #[inline]
     pub(super) fn number(&mut self, name: &'static str, number: impl Into<Option<u64>>) {

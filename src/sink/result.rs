@@ -23,7 +23,7 @@ pub(super) fn result_line(
     let mut line = Object::new(out);
     line.text("custom_id", &*outcome.job.custom_id);
     let mut result = Object::new(line.member("result"));
-    result.text("type", "succeeded");
+    result.plain("type", "succeeded");
     result.raw("message", &message.json);
     result.end();
     let mut meta = Object::new(line.member("meta"));
@@ -46,18 +46,18 @@ fn members_of_meta(
     meta.number("v", u64::from(LINE_VERSION));
     meta.text("run", &*context.run);
     meta.number("index", job.id.0);
-    meta.text("key", str::from_utf8(&job.key.text()).expect("a key's form is ASCII"));
+    meta.plain("key", str::from_utf8(&job.key.text()).expect("a key's form is ASCII"));
     match job.identity {
         Identity::Named => {}
         Identity::Nth(occurrence) => meta.number("occurrence", u64::from(occurrence)),
     }
     meta.text("model", &*job.model);
-    meta.text("lane", context.lane);
+    meta.plain("lane", context.lane);
     meta.text("provider", &*context.provider);
     meta.number("attempts", outcome.attempts.len() as u64);
     meta.usage("usage", &outcome.usage());
     meta.number("maybe_paid", u64::from(outcome.maybe_paid()));
-    meta.text("quality", message.quality.name());
+    meta.plain("quality", message.quality.name());
     meta.number("latency_ms", first.zip(last).map(|(first, last)| millis(last.ended_at.since(first.started_at))));
     meta.money("cost_usd", cost);
     meta.text("price_date", context.price_date.as_deref());

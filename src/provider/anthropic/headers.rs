@@ -51,7 +51,9 @@ impl HeadId {
     /// Returns it, when it is one: at most 128 visible ASCII characters.
     pub(super) fn text(&self) -> Option<String> {
         let id = Single::Once(self.0.as_ref()?).text()?;
-        let is_id = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
+        // Without a way out of the middle the compiler takes many bytes at a time.
+        let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
+        let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
     }
 
