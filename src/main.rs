@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Rows are made by one thread and thrown away by another, which costs the system's allocator of most machines a tenth of the
-/// rate that a run can reach. Huge pages are left out (`no_thp`): with them the program holds 18 MB more.
+/// Rows are made by one thread and thrown away by another: with the C library's allocator that took a tenth of the rate
+/// that a run can reach. Huge pages are left out (`no_thp`): with them the program held 18 MB more.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

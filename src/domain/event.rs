@@ -126,8 +126,8 @@ pub enum EventBody {
     Ended {
         /// Rows that were read and are still pending.
         pending: u64,
-        /// Why, when it was not the end of the input. In a box: thousands of the small events wait for a disk, and each takes
-        /// as much room as the largest.
+        /// Why, when it was not the end of the input. In a box: thousands of the small events wait for a disk, and each
+        /// takes as much room as the largest.
         reason: Option<Box<HaltReason>>,
         /// The share of the run's time that each reason bound it, largest first.
         reasons: Vec<(Reason, f64)>,

@@ -105,7 +105,8 @@ async fn go<T: Transport>(transport: Arc<T>, provider: Arc<dyn Provider>, clock:
     }
 }
 
-/// A request to be sent. It gets its wire form where it is sent: that is large, and each hand it goes through would copy it.
+/// A request to be sent. It gets its wire form where it is sent: that is large, and each hand it goes through would
+/// copy it.
 struct Work {
     request: Request,
     stream: bool,
