@@ -38,7 +38,7 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
     HeadId::of(headers).text()
 }
 
-/// The id of a request as its head gives it: read when somebody asks, since of a whole answer nobody does.
+/// The id of a request as its head gives it: a decoder keeps it, and reads it only where there is a failure to tell of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadId(Option<HeaderValue>);
 
