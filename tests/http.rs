@@ -639,7 +639,9 @@ async fn send(transport: &HttpTransport, request: WireRequest) -> Result<(ReplyH
             break;
         }
     }
-    Ok((exchange.head().clone(), decoder.finish()))
+    let head = exchange.head().clone();
+    let reply = decoder.finish(&head);
+    Ok((head, reply))
 }
 
 async fn verdict(transport: &HttpTransport, request: WireRequest) -> Verdict {

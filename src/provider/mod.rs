@@ -66,8 +66,8 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
-    /// Ends the body and returns the reply. A body that was cut is a [`Reply::Broken`].
-    fn finish(self: Box<Self>) -> Reply;
+    /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
+    fn finish(self: Box<Self>, head: &ReplyHead) -> Reply;
 }
 
 /// An API that answers messages.

@@ -63,7 +63,7 @@ pub(super) async fn exchange<T: Transport>(
             Err(error) => break Some(error),
         }
     };
-    let reply = decoder.finish();
+    let reply = decoder.finish(exchange.head());
     let verdict = match fault {
         // An error whose body broke off is still that error.
         Some(_) if !(200..300).contains(&exchange.head().status) => classify(Ok((exchange.head(), reply)), &signals),

@@ -41,7 +41,7 @@ impl Exchange {
             is_complete = decoder.push(&rest[..size]);
             rest = &rest[size..];
         }
-        (decoder.finish(), is_complete)
+        (decoder.finish(&self.head), is_complete)
     }
 
     pub fn decode(&self) -> Reply {

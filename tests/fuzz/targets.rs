@@ -164,7 +164,7 @@ pub fn headers(data: &[u8]) {
     let signals = provider.rate_signals(&head, &|| jiff::Timestamp::UNIX_EPOCH);
     assert!(signals.retry_after.is_none_or(|wait| !wait.is_zero() && wait.as_secs() <= 400 * 86_400));
     provider.request_id(&head);
-    drop(provider.decoder(&head).finish());
+    drop(provider.decoder(&head).finish(&head));
 }
 
 /// Bodies, streamed and plain: what comes of one does not depend on how it is cut.
@@ -187,7 +187,7 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
             break;
         }
     }
-    let reply = decoder.finish();
+    let reply = decoder.finish(head);
     if let Reply::Message(message) = &reply {
         // By its grammar: a number that no machine can hold is JSON too, and passed on as it came.
         serde_json::from_slice::<&serde_json::value::RawValue>(&message.json).expect("a message is JSON");

@@ -35,33 +35,12 @@ pub fn rate_signals(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> RateSig
 
 /// Returns the id the API gave the request, at most 128 visible ASCII characters.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    HeadId::of(headers).text()
-}
-
-/// The id of a request as its head gives it: a decoder keeps it, and reads it only where there is a failure to tell of.
-#[derive(Clone, Debug, Default)]
-pub(super) struct HeadId(Option<HeaderValue>);
-
-impl HeadId {
-    /// Takes it from a head.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self(single(headers, &REQUEST_ID).or_else(|| single(headers, &X_REQUEST_ID)).cloned())
-    }
-
-    /// Returns it, when it is one: at most 128 visible ASCII characters.
-    pub(super) fn text(&self) -> Option<String> {
-        let id = Single::Once(self.0.as_ref()?).text()?;
-        // Without a way out of the middle the compiler takes many bytes at a time.
-        let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
-        let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
-        is_id.then(|| id.to_owned())
-    }
-
-    /// Returns one of a test's own.
-    #[cfg(test)]
-    pub(super) fn fixed(id: &'static str) -> Self {
-        Self(Some(HeaderValue::from_static(id)))
-    }
+    let id = single(headers, &REQUEST_ID).or_else(|| single(headers, &X_REQUEST_ID))?;
+    let id = Single::Once(id).text()?;
+    // Without a way out of the middle the compiler takes many bytes at a time.
+    let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
+    let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
+    is_id.then(|| id.to_owned())
 }
 
 /// Returns whether the body is a stream of events.

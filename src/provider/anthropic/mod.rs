@@ -83,11 +83,10 @@ impl Provider for Anthropic {
     }
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
-        let request_id = headers::HeadId::of(&head.headers);
         if is_success(head.status) && headers::is_event_stream(&head.headers) {
-            return Box::new(sse::SseDecoder::new(head.status, request_id));
+            return Box::new(sse::SseDecoder::default());
         }
-        Box::new(reply::WholeDecoder::new(head.status, request_id))
+        Box::new(reply::WholeDecoder::default())
     }
 }
 

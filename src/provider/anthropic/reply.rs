@@ -12,29 +12,22 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::headers::HeadId;
+use super::headers::request_id;
 use super::{is_success, scan, text, usage};
 use crate::domain::json::flatten_lines;
 use crate::domain::{Failure, Message, Quality, Usage};
-use crate::provider::{Decoder, Reply};
+use crate::provider::{Decoder, Reply, ReplyHead};
 
 /// Error bodies above this are not read as JSON: none is that long, and a tree of a large one costs memory.
 const LONGEST_ERROR_BYTES: usize = 1024 * 1024;
 
 /// Decodes a response that is not a stream of events.
+#[derive(Default)]
 pub(super) struct WholeDecoder {
-    status: u16,
-    request_id: HeadId,
     /// The one piece that most bodies come in.
     first: Bytes,
     /// All of them, when there are more.
     body: Vec<u8>,
-}
-
-impl WholeDecoder {
-    pub(super) fn new(status: u16, request_id: HeadId) -> Self {
-        Self { status, request_id, first: Bytes::new(), body: Vec::new() }
-    }
 }
 
 impl Decoder for WholeDecoder {
@@ -52,56 +45,43 @@ impl Decoder for WholeDecoder {
         false
     }
 
-    fn finish(self: Box<Self>) -> Reply {
-        let from = Source { status: self.status, request_id: self.request_id };
+    fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
         let body = if self.body.is_empty() { self.first } else { self.body.into() };
-        if is_success(from.status) { answer(body, from) } else { error(&body, from) }
+        if is_success(head.status) { answer(body, head) } else { error(&body, head) }
     }
 }
 
-/// Where a reply came from: what its head told.
-#[derive(Clone, Debug)]
-pub(super) struct Source {
-    pub(super) status: u16,
-    pub(super) request_id: HeadId,
+/// Returns the reply for an answer that is none.
+pub(super) fn broken(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage) -> Reply {
+    let message = text::clean(&format!("the answer is no whole message: {why}"));
+    Reply::Broken { failure: Failure { message, usage, ..failure_of(head) } }
 }
 
-impl Source {
-    /// Returns the reply for an answer that is none.
-    pub(super) fn broken(self, why: impl std::fmt::Display, usage: Usage) -> Reply {
-        let message = text::clean(&format!("the answer is no whole message: {why}"));
-        Reply::Broken {
-            failure: Failure {
-                status: Some(self.status),
-                message,
-                request_id: self.request_id.text(),
-                usage,
-                ..Failure::default()
-            },
-        }
-    }
+/// Returns a failure of which only the head is known.
+fn failure_of(head: &ReplyHead) -> Failure {
+    Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
 /// Reads a message, or the error that came in its place.
-pub(super) fn answer(body: Bytes, from: Source) -> Reply {
+pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
     let body = on_one_line(trimmed(body));
     if body.is_empty() {
-        return from.broken("the body is empty", Usage::default());
+        return broken(head, "the body is empty", Usage::default());
     }
-    let Ok(json) = str::from_utf8(&body) else { return from.broken("the body is not UTF-8", Usage::default()) };
+    let Ok(json) = str::from_utf8(&body) else { return broken(head, "the body is not UTF-8", Usage::default()) };
     if let Some(message) = scanned(json, &body) {
         return Reply::Message(message);
     }
     let shape: Shape<'_> = match serde_json::from_str(json) {
         Ok(shape) => shape,
-        Err(error) => return from.broken(unreadable(&body, &error), Usage::default()),
+        Err(error) => return broken(head, unreadable(&body, &error), Usage::default()),
     };
     if shape.kind.as_deref() == Some("error") {
-        return error(&body, from);
+        return error(&body, head);
     }
     let usage = shape.usage.and_then(|raw| usage::read(raw.get()));
     match shape.fault(json, usage) {
-        Some(fault) => from.broken(fault, usage.unwrap_or_default()),
+        Some(fault) => broken(head, fault, usage.unwrap_or_default()),
         None => Reply::Message(Message {
             usage: usage.unwrap_or_default(),
             quality: quality(shape.stop_reason.as_deref()),
@@ -224,29 +204,28 @@ fn unit(escape: &[u8]) -> Option<u16> {
 }
 
 /// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
-pub(super) fn error(body: &[u8], from: Source) -> Reply {
+pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
     let Some(json) = json.filter(Value::is_object) else {
         let excerpt = text::excerpt(body);
         let message = if excerpt.is_empty() { "the response has no body".to_owned() } else { excerpt };
-        let failure =
-            Failure { status: Some(from.status), message, request_id: from.request_id.text(), ..Failure::default() };
+        let failure = Failure { message, ..failure_of(head) };
         return Reply::Error { failure, is_in_stream: false, retry_after: None };
     };
-    Reply::Error { failure: failure(&json, from, body), is_in_stream: false, retry_after: retry_after(&json) }
+    Reply::Error { failure: failure(&json, head, body), is_in_stream: false, retry_after: retry_after(&json) }
 }
 
 /// Reads an error object: `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}`, or what
 /// comes near it.
-pub(super) fn failure(json: &Value, from: Source, body: &[u8]) -> Failure {
+pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let message = ["/error/message", "/message", "/error", "/detail", "/title"].into_iter().find_map(string);
     Failure {
-        status: Some(from.status),
+        status: Some(head.status),
         kind: string("/error/type").and_then(text::name),
         code: string("/error/details/error_code").and_then(text::name),
         message: message.map(text::clean).filter(|message| !message.is_empty()).unwrap_or_else(|| text::excerpt(body)),
-        request_id: from.request_id.text().or_else(|| string("/request_id").and_then(text::name)),
+        request_id: request_id(&head.headers).or_else(|| string("/request_id").and_then(text::name)),
         usage: Usage::default(),
     }
 }
@@ -259,14 +238,21 @@ fn retry_after(json: &Value) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
     use super::*;
 
     const WHOLE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
 
     fn decode(status: u16, body: &[u8]) -> Reply {
-        let mut decoder = Box::new(WholeDecoder::new(status, HeadId::fixed("req_1")));
+        let mut decoder = Box::new(WholeDecoder::default());
         decoder.push(body);
-        decoder.finish()
+        decoder.finish(&head(status))
+    }
+
+    fn head(status: u16) -> ReplyHead {
+        let id = (HeaderName::from_static("request-id"), HeaderValue::from_static("req_1"));
+        ReplyHead { status, headers: HeaderMap::from_iter([id]) }
     }
 
     fn message(body: &str) -> Message {
@@ -303,12 +289,12 @@ mod tests {
     fn a_body_is_the_same_in_one_piece_and_in_many() {
         for pieces in [&[WHOLE][..], &[&WHOLE[..5], &WHOLE[5..]], &["", &WHOLE[..40], "", &WHOLE[40..90], &WHOLE[90..]]]
         {
-            let mut decoder = Box::new(WholeDecoder::new(200, HeadId::default()));
+            let mut decoder = Box::new(WholeDecoder::default());
             for piece in pieces {
                 assert!(!decoder.push_bytes(Bytes::copy_from_slice(piece.as_bytes())));
             }
 
-            let reply = decoder.finish();
+            let reply = decoder.finish(&head(200));
 
             assert!(matches!(&reply, Reply::Message(message) if message.json == WHOLE.as_bytes()), "{reply:?}");
         }

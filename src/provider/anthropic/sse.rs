@@ -5,24 +5,16 @@
 //! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
 
 use super::fold::{End, Fold};
-use super::headers::HeadId;
-use super::reply::{self, Source};
+use super::reply::{self, broken};
 use crate::domain::Usage;
-use crate::provider::{Decoder, Reply};
+use crate::provider::{Decoder, Reply, ReplyHead};
 
 /// Decodes a stream of events.
+#[derive(Default)]
 pub(super) struct SseDecoder {
-    from: Source,
     lines: Lines,
     fold: Fold,
     end: Option<End>,
-}
-
-impl SseDecoder {
-    pub(super) fn new(status: u16, request_id: HeadId) -> Self {
-        let from = Source { status, request_id };
-        Self { from, lines: Lines::default(), fold: Fold::default(), end: None }
-    }
 }
 
 impl Decoder for SseDecoder {
@@ -38,17 +30,17 @@ impl Decoder for SseDecoder {
         self.end.is_some()
     }
 
-    fn finish(self: Box<Self>) -> Reply {
-        let Self { from, fold, end, .. } = *self;
+    fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
+        let Self { fold, end, .. } = *self;
         let usage = fold.usage();
         match end {
             Some(End::Stop) => match fold.into_message() {
-                Ok(message) => reply::answer(message.into(), from),
-                Err(why) => from.broken(why, usage),
+                Ok(message) => reply::answer(message.into(), head),
+                Err(why) => broken(head, why, usage),
             },
-            Some(End::Error(event)) => in_stream(reply::error(&event, from), usage),
-            Some(End::Broken(why)) => from.broken(why, usage),
-            None => from.broken("the stream ended without message_stop", usage),
+            Some(End::Error(event)) => in_stream(reply::error(&event, head), usage),
+            Some(End::Broken(why)) => broken(head, why, usage),
+            None => broken(head, "the stream ended without message_stop", usage),
         }
     }
 }
