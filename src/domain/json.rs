@@ -153,6 +153,41 @@ pub fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
+/// What some text has in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// Nothing but ASCII.
+    pub is_ascii: bool,
+    /// A line feed or carriage return.
+    pub has_line_breaks: bool,
+    /// A backslash.
+    pub has_backslashes: bool,
+}
+
+impl Traits {
+    /// Looks at all of a text, in one pass.
+    pub fn of(text: &[u8]) -> Self {
+        let (pieces, rest) = text.as_chunks();
+        let mut last = [b'x'; PIECE];
+        last[..rest.len()].copy_from_slice(rest);
+        let none = u8x16::splat(0);
+        let (mut bits, mut breaks, mut backslashes) = (none, none, none);
+        for piece in pieces.iter().chain([&last]) {
+            let piece = u8x16::new(*piece);
+            let is = |byte| piece.simd_eq(u8x16::splat(byte));
+            bits |= piece;
+            breaks |= is(b'\n') | is(b'\r');
+            backslashes |= is(b'\\');
+        }
+        let has = |bytes: u8x16| bytes.simd_eq(none).to_bitmask() != (1 << PIECE) - 1;
+        Self {
+            is_ascii: !has(bits & u8x16::splat(0x80)),
+            has_line_breaks: has(breaks),
+            has_backslashes: has(backslashes),
+        }
+    }
+}
+
 /// Bytes that processors compare at once.
 const PIECE: usize = 16;
 
@@ -307,6 +342,26 @@ mod tests {
             }
         }
         assert_eq!((special(b"", 0), special(b"abcdefghijk", 0), special(b"a", 5)), (None, None, None));
+    }
+
+    #[test]
+    fn traits_are_seen_wherever_they_stand() {
+        let plain = Traits { is_ascii: true, has_line_breaks: false, has_backslashes: false };
+        for length in 0..70 {
+            for at in 0..length {
+                let with = |byte| {
+                    let mut text = vec![b' '; length];
+                    text[at] = byte;
+                    Traits::of(&text)
+                };
+
+                assert_eq!([b'\t', 0x7f, b'"'].map(with), [plain; 3]);
+                assert_eq!([b'\n', b'\r'].map(with), [Traits { has_line_breaks: true, ..plain }; 2]);
+                assert_eq!(with(b'\\'), Traits { has_backslashes: true, ..plain });
+                assert_eq!([0x80, 0xff].map(with), [Traits { is_ascii: false, ..plain }; 2]);
+            }
+        }
+        assert_eq!(Traits::of(b""), plain);
     }
 
     #[test]

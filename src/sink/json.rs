@@ -6,7 +6,7 @@ use crate::domain::json::{flatten_lines, write_json_str};
 use crate::domain::{Money, Usage};
 
 /// Pico-dollars in a dollar.
-const PICO: u128 = 1_000_000_000_000;
+const PICO: u64 = 1_000_000_000_000;
 
 /// One JSON object being written. [`Object::end`] closes it.
 pub(super) struct Object<'a> {
@@ -61,11 +61,12 @@ impl<'a> Object<'a> {
 
     /// Writes a string of ours: letters, digits and signs that need no escape.
     #[inline]
-    pub(super) fn plain(&mut self, name: &'static str, text: &str) {
-        debug_assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'));
+    pub(super) fn plain(&mut self, name: &'static str, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        debug_assert!(text.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'));
         let out = self.member(name);
         out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text);
         out.push(b'"');
     }
 
@@ -130,12 +131,15 @@ impl<'a> Object<'a> {
         object.end();
     }
 
-    /// Writes a value that is JSON already; its line breaks become blanks. The name may be any.
+    /// Writes a value that is JSON already; its line breaks become blanks.
+    #[inline]
+    pub(super) fn json(&mut self, name: &'static str, json: &[u8]) {
+        push_json(self.member(name), json);
+    }
+
+    /// Writes a value that is JSON already, as [`Object::json`] does, under a name that may be any.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
-        let out = self.foreign_member(name);
-        let start = out.len();
-        out.extend_from_slice(json);
-        flatten_lines(&mut out[start..]);
+        push_json(self.foreign_member(name), json);
     }
 
     /// Closes the object.
@@ -144,14 +148,26 @@ impl<'a> Object<'a> {
     }
 }
 
+fn push_json(out: &mut Vec<u8>, json: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(json);
+    flatten_lines(&mut out[start..]);
+}
+
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
 pub fn write_usd(money: Money, out: &mut Vec<u8>) {
-    let (dollars, pico) = (money.0 / PICO, money.0 % PICO);
-    match u64::try_from(dollars) {
-        Ok(dollars) => push_number(out, dollars),
-        Err(_) => push(out, format_args!("{dollars}")),
-    }
-    let mut pico = u64::try_from(pico).expect("a remainder is below its divisor");
+    // Amounts of one row nearly always fit: wide division takes several times as long.
+    let mut pico = match u64::try_from(money.0) {
+        Ok(amount) => {
+            push_number(out, amount / PICO);
+            amount % PICO
+        }
+        Err(_) => {
+            let pico = u128::from(PICO);
+            push(out, format_args!("{}", money.0 / pico));
+            u64::try_from(money.0 % pico).expect("a remainder is below its divisor")
+        }
+    };
     if pico == 0 {
         return;
     }
@@ -184,11 +200,14 @@ pub fn parse_usd(text: &str) -> Option<Money> {
     let kept = &fraction[..fraction.len().min(12)];
     let digits: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
     let pico = digits * 10_u64.pow(12 - kept.len() as u32);
-    Some(Money(dollars.checked_mul(PICO)?.checked_add(pico.into())?))
+    Some(Money(dollars.checked_mul(PICO.into())?.checked_add(pico.into())?))
 }
 
 /// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten.
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -207,19 +226,22 @@ fn push_time(out: &mut Vec<u8>, time: jiff::Timestamp) {
     let civil = jiff::tz::Offset::UTC.to_datetime(time);
     let Ok(year) = u16::try_from(civil.year()) else { return push(out, format_args!("{time:.3}")) };
     let mut text = *b"0000-00-00T00:00:00.000Z";
-    let mut put = |at: std::ops::Range<usize>, mut number: u16| {
-        for digit in text[at].iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-    };
-    put(0..4, year);
-    for (at, part) in
-        [(5, civil.month()), (8, civil.day()), (11, civil.hour()), (14, civil.minute()), (17, civil.second())]
-    {
-        put(at..at + 2, part.unsigned_abs().into());
+    let millis = civil.millisecond().unsigned_abs();
+    let (hundreds, tens) = ((year / 100) as u8, (millis / 10) as u8);
+    let of = i8::unsigned_abs;
+    for (at, part) in [
+        (0, hundreds),
+        (2, (year % 100) as u8),
+        (5, of(civil.month())),
+        (8, of(civil.day())),
+        (11, of(civil.hour())),
+        (14, of(civil.minute())),
+        (17, of(civil.second())),
+        (20, tens),
+    ] {
+        text[at..at + 2].copy_from_slice(&[b'0' + part / 10, b'0' + part % 10]);
     }
-    put(20..23, civil.millisecond().unsigned_abs());
+    text[22] = b'0' + (millis % 10) as u8;
     out.extend_from_slice(&text);
 }
 
@@ -230,6 +252,8 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PICO: u128 = super::PICO as u128;
 
     fn shown(pico: u128) -> String {
         let mut out = Vec::new();

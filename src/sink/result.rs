@@ -24,7 +24,7 @@ pub(super) fn result_line(
     line.text("custom_id", &*outcome.job.custom_id);
     let mut result = Object::new(line.member("result"));
     result.plain("type", "succeeded");
-    result.raw("message", &message.json);
+    result.json("message", &message.json);
     result.end();
     let mut meta = Object::new(line.member("meta"));
     members_of_meta(&mut meta, outcome, message, cost, context);
@@ -46,7 +46,7 @@ fn members_of_meta(
     meta.number("v", u64::from(LINE_VERSION));
     meta.text("run", &*context.run);
     meta.number("index", job.id.0);
-    meta.plain("key", str::from_utf8(&job.key.text()).expect("a key's form is ASCII"));
+    meta.plain("key", job.key.text());
     match job.identity {
         Identity::Named => {}
         Identity::Nth(occurrence) => meta.number("occurrence", u64::from(occurrence)),

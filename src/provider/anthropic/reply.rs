@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::headers::request_id;
 use super::{is_success, scan, text, usage};
-use crate::domain::json::flatten_lines;
+use crate::domain::json::{Traits, flatten_lines};
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
@@ -64,14 +64,16 @@ fn failure_of(head: &ReplyHead) -> Failure {
 
 /// Reads a message, or the error that came in its place.
 pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
-    let body = on_one_line(trimmed(body));
+    let body = trimmed(body);
     if body.is_empty() {
         return broken(head, "the body is empty", Usage::default());
     }
-    let Ok(json) = str::from_utf8(&body) else { return broken(head, "the body is not UTF-8", Usage::default()) };
-    if let Some(message) = scanned(json, &body) {
+    let traits = Traits::of(&body);
+    let body = if traits.has_line_breaks { on_one_line(&body) } else { body };
+    if let Some(message) = scanned(&body, traits) {
         return Reply::Message(message);
     }
+    let Ok(json) = str::from_utf8(&body) else { return broken(head, "the body is not UTF-8", Usage::default()) };
     let shape: Shape<'_> = match serde_json::from_str(json) {
         Ok(shape) => shape,
         Err(error) => return broken(head, unreadable(&body, &error), Usage::default()),
@@ -84,37 +86,27 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
         Some(fault) => broken(head, fault, usage.unwrap_or_default()),
         None => Reply::Message(Message {
             usage: usage.unwrap_or_default(),
-            quality: quality(shape.stop_reason.as_deref()),
+            quality: quality(shape.stop_reason.as_deref().map(str::as_bytes)),
             json: body,
         }),
     }
 }
 
 /// Reads a message that has the usual form.
-fn scanned(json: &str, body: &Bytes) -> Option<Message> {
-    let scanned = scan::message(json)?;
-    if !scanned.is_message || (scanned.has_escapes && has_lone_surrogate(json)) {
+fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
+    let scanned = scan::message(body)?;
+    let needs_look = !traits.is_ascii || traits.has_backslashes;
+    if !scanned.is_message || (needs_look && has_lone_surrogate(str::from_utf8(body).ok()?)) {
         return None;
     }
     Some(Message { usage: scanned.usage?, quality: quality(scanned.stop_reason), json: body.clone() })
 }
 
-/// Returns JSON with line breaks as blanks: the very bytes when there are none.
-fn on_one_line(body: Bytes) -> Bytes {
-    if !has_line_breaks(&body) {
-        return body;
-    }
+/// Returns JSON with line breaks as blanks.
+fn on_one_line(body: &[u8]) -> Bytes {
     let mut body = body.to_vec();
     flatten_lines(&mut body);
     body.into()
-}
-
-fn has_line_breaks(bytes: &[u8]) -> bool {
-    let is_break = |byte: u8| (byte == b'\n') | (byte == b'\r');
-    // Chunks of a fixed length without a way out within them: the compiler takes each as a whole.
-    let (chunks, rest) = bytes.as_chunks::<32>();
-    let is_broken = |chunk: &[u8; 32]| chunk.iter().fold(false, |has, &byte| has | is_break(byte));
-    chunks.iter().any(is_broken) || rest.iter().any(|&byte| is_break(byte))
 }
 
 fn trimmed(body: Bytes) -> Bytes {
@@ -168,10 +160,10 @@ impl Shape<'_> {
     }
 }
 
-fn quality(stop_reason: Option<&str>) -> Quality {
+fn quality(stop_reason: Option<&[u8]>) -> Quality {
     match stop_reason {
-        Some("refusal") => Quality::Refused,
-        Some("max_tokens" | "model_context_window_exceeded") => Quality::Truncated,
+        Some(b"refusal") => Quality::Refused,
+        Some(b"max_tokens" | b"model_context_window_exceeded") => Quality::Truncated,
         _ => Quality::Ok,
     }
 }
