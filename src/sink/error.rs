@@ -6,7 +6,7 @@ use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
 use super::RecordContext;
-use super::json::Object;
+use super::json::{Object, name};
 
 /// Longest raw text of a broken row that is kept, in bytes.
 const RAW_BYTES: usize = 4096;
@@ -38,24 +38,24 @@ pub(super) fn error_line(
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
     extra_members(&mut line, &job.extra);
-    let mut error = Object::new(line.member("error"));
+    let mut error = Object::new(line.member(name!("error")));
     members_of_failure(&mut error, &fault);
-    error.number("attempts", outcome.attempts.len() as u64);
-    error.time("first_at", outcome.attempts.first().map(|attempt| context.clock.wall(attempt.started_at)));
-    error.time("last_at", outcome.attempts.last().map(|attempt| context.clock.wall(attempt.ended_at)));
+    error.number(name!("attempts"), outcome.attempts.len() as u64);
+    error.time(name!("first_at"), outcome.attempts.first().map(|attempt| context.clock.wall(attempt.started_at)));
+    error.time(name!("last_at"), outcome.attempts.last().map(|attempt| context.clock.wall(attempt.ended_at)));
     let last_id = outcome.attempts.last().and_then(|attempt| attempt.request_id.as_deref());
-    error.text("request_id", fault.failure.request_id.as_deref().or(last_id));
-    error.text("hint", hint(fault.class));
-    error.text("key", &*job.key.to_string());
+    error.text(name!("request_id"), fault.failure.request_id.as_deref().or(last_id));
+    error.text(name!("hint"), hint(fault.class));
+    error.text(name!("key"), &*job.key.to_string());
     match job.identity {
         Identity::Named => {}
-        Identity::Nth(occurrence) => error.number("occurrence", u64::from(occurrence)),
+        Identity::Nth(occurrence) => error.number(name!("occurrence"), u64::from(occurrence)),
     }
-    error.number("index", job.id.0);
-    error.number("maybe_paid", u64::from(outcome.maybe_paid()));
+    error.number(name!("index"), job.id.0);
+    error.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
     if outcome.usage() != Usage::default() {
-        error.usage("usage", &outcome.usage());
-        error.money("cost_usd", cost);
+        error.usage(name!("usage"), &outcome.usage());
+        error.money(name!("cost_usd"), cost);
     }
     members_of_run(&mut error, context);
     error.end();
@@ -70,18 +70,18 @@ pub(super) fn error_line(
 /// it was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
-    line.text("custom_id", None);
-    line.text("raw", &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(RAW_BYTES)]));
-    let mut error = Object::new(line.member("error"));
-    error.text("class", ErrorClass::InvalidInput.name());
+    line.text(name!("custom_id"), None);
+    line.text(name!("raw"), &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(RAW_BYTES)]));
+    let mut error = Object::new(line.member(name!("error")));
+    error.text(name!("class"), ErrorClass::InvalidInput.name());
     if let Some(label) = row.custom_id.as_deref() {
-        error.text("custom_id", label);
+        error.text(name!("custom_id"), label);
     }
-    error.text("source", &*row.origin.source);
-    error.number("line", row.origin.line);
-    error.number("column", row.column);
-    error.number("byte_offset", row.byte_offset);
-    error.text("message", &*row.message);
+    error.text(name!("source"), &*row.origin.source);
+    error.number(name!("line"), row.origin.line);
+    error.number(name!("column"), row.column);
+    error.number(name!("byte_offset"), row.byte_offset);
+    error.text(name!("message"), &*row.message);
     members_of_unsent(&mut error, context, now);
     error.end();
     line.end();
@@ -94,14 +94,14 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
-    let mut error = Object::new(line.member("error"));
-    error.text("class", rejected.class.name());
+    let mut error = Object::new(line.member(name!("error")));
+    error.text(name!("class"), rejected.class.name());
     if let Identity::Nth(occurrence) = rejected.identity {
-        error.number("occurrence", u64::from(occurrence));
+        error.number(name!("occurrence"), u64::from(occurrence));
     }
-    error.text("source", &*rejected.origin.source);
-    error.number("line", rejected.origin.line);
-    error.text("message", &*rejected.message);
+    error.text(name!("source"), &*rejected.origin.source);
+    error.number(name!("line"), rejected.origin.line);
+    error.text(name!("message"), &*rejected.message);
     members_of_unsent(&mut error, context, now);
     error.end();
     line.end();
@@ -110,7 +110,7 @@ pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant,
 
 fn row<'a>(custom_id: &str, request: &Request, out: &'a mut Vec<u8>) -> Object<'a> {
     let mut line = Object::new(out);
-    line.text("custom_id", custom_id);
+    line.text(name!("custom_id"), custom_id);
     line.raw("params", request.json());
     line
 }
@@ -134,30 +134,30 @@ fn free_name(name: &str, extra: &Params) -> String {
 }
 
 fn members_of_failure(error: &mut Object<'_>, fault: &Fault<'_>) {
-    error.text("class", fault.class.name());
-    error.number("status", fault.failure.status.map(u64::from));
-    error.text("type", fault.failure.kind.as_deref());
+    error.text(name!("class"), fault.class.name());
+    error.number(name!("status"), fault.failure.status.map(u64::from));
+    error.text(name!("type"), fault.failure.kind.as_deref());
     if let Some(code) = fault.failure.code.as_deref() {
-        error.text("code", code);
+        error.text(name!("code"), code);
     }
-    error.text("message", &*fault.failure.message);
-    error.truth("retryable", fault.is_retryable);
+    error.text(name!("message"), &*fault.failure.message);
+    error.truth(name!("retryable"), fault.is_retryable);
 }
 
 fn members_of_unsent(error: &mut Object<'_>, context: &RecordContext, now: Instant) {
-    error.truth("retryable", false);
-    error.number("attempts", 0);
+    error.truth(name!("retryable"), false);
+    error.number(name!("attempts"), 0);
     let now = context.clock.wall(now);
-    error.time("first_at", Some(now));
-    error.time("last_at", Some(now));
-    error.text("hint", hint(ErrorClass::InvalidInput));
-    error.number("maybe_paid", 0);
+    error.time(name!("first_at"), Some(now));
+    error.time(name!("last_at"), Some(now));
+    error.text(name!("hint"), hint(ErrorClass::InvalidInput));
+    error.number(name!("maybe_paid"), 0);
     members_of_run(error, context);
 }
 
 fn members_of_run(error: &mut Object<'_>, context: &RecordContext) {
-    error.text("run", &*context.run);
-    error.text("results", context.results.as_deref());
+    error.text(name!("run"), &*context.run);
+    error.text(name!("results"), context.results.as_deref());
 }
 
 /// Returns what a person can do about a class of failure.

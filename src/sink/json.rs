@@ -8,50 +8,53 @@ use crate::domain::{Money, Usage};
 /// Pico-dollars in a dollar.
 const PICO: u64 = 1_000_000_000_000;
 
+/// A member's name as it is written: behind a comma, in quotes, before a colon. Put together when compiled: a line has
+/// twenty-five names, and each is one copy of constant length.
+#[derive(Clone, Copy)]
+pub(super) struct Name(pub(super) &'static str);
+
+/// Makes a [`Name`] of a literal of ours: letters and underscores.
+macro_rules! name {
+    ($name:literal) => {
+        $crate::sink::json::Name(concat!(",\"", $name, "\":"))
+    };
+}
+pub(super) use name;
+
 /// One JSON object being written. [`Object::end`] closes it.
+///
+/// Every member begins with a comma; in the end the first of them becomes the opening brace.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
-    is_first: bool,
+    start: usize,
 }
 
 impl<'a> Object<'a> {
     /// Opens an object.
+    #[inline]
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, is_first: true }
+        let start = out.len();
+        Self { out, start }
     }
 
-    /// Writes a member's name and returns where its value goes. The name is one of ours: letters and underscores.
-    // A line has twenty-five names, each known here: in place, each is a copy of constant length.
-    #[inline]
-    pub(super) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
-        debug_assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
-        self.separate();
-        self.out.extend_from_slice(b"\"");
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    /// Writes a member's name and returns where its value goes.
+    #[inline(always)]
+    pub(super) fn member(&mut self, name: Name) -> &mut Vec<u8> {
+        self.out.extend_from_slice(name.0.as_bytes());
         self.out
     }
 
     /// Writes the name of a member that is not ours, and returns where its value goes.
     fn foreign_member(&mut self, name: &str) -> &mut Vec<u8> {
-        self.separate();
+        self.out.push(b',');
         write_json_str(name, self.out);
         self.out.push(b':');
         self.out
     }
 
-    #[inline]
-    fn separate(&mut self) {
-        if !self.is_first {
-            self.out.push(b',');
-        }
-        self.is_first = false;
-    }
-
     /// Writes a string, or `null`.
     #[inline]
-    pub(super) fn text<'t>(&mut self, name: &'static str, text: impl Into<Option<&'t str>>) {
+    pub(super) fn text<'t>(&mut self, name: Name, text: impl Into<Option<&'t str>>) {
         let out = self.member(name);
         match text.into() {
             Some(text) => write_json_str(text, out),
@@ -61,7 +64,7 @@ impl<'a> Object<'a> {
 
     /// Writes a string of ours: letters, digits and signs that need no escape.
     #[inline]
-    pub(super) fn plain(&mut self, name: &'static str, text: impl AsRef<[u8]>) {
+    pub(super) fn plain(&mut self, name: Name, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
         debug_assert!(text.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'));
         let out = self.member(name);
@@ -72,7 +75,7 @@ impl<'a> Object<'a> {
 
     /// Writes a number, or `null`.
     #[inline]
-    pub(super) fn number(&mut self, name: &'static str, number: impl Into<Option<u64>>) {
+    pub(super) fn number(&mut self, name: Name, number: impl Into<Option<u64>>) {
         let out = self.member(name);
         match number.into() {
             Some(number) => push_number(out, number),
@@ -82,13 +85,13 @@ impl<'a> Object<'a> {
 
     /// Writes a truth value.
     #[inline]
-    pub(super) fn truth(&mut self, name: &'static str, truth: bool) {
+    pub(super) fn truth(&mut self, name: Name, truth: bool) {
         self.member(name).extend_from_slice(if truth { b"true" } else { b"false" });
     }
 
     /// Writes a wall time in RFC 3339 with milliseconds, or `null`. All have the same length, so they sort as text.
     #[inline]
-    pub(super) fn time(&mut self, name: &'static str, time: Option<jiff::Timestamp>) {
+    pub(super) fn time(&mut self, name: Name, time: Option<jiff::Timestamp>) {
         let out = self.member(name);
         match time {
             Some(time) => {
@@ -102,7 +105,7 @@ impl<'a> Object<'a> {
 
     /// Writes an amount of money as a decimal number of dollars, or `null`.
     #[inline]
-    pub(super) fn money(&mut self, name: &'static str, money: Option<Money>) {
+    pub(super) fn money(&mut self, name: Name, money: Option<Money>) {
         let out = self.member(name);
         match money {
             Some(money) => write_usd(money, out),
@@ -112,7 +115,7 @@ impl<'a> Object<'a> {
 
     /// Writes what was used, as one object.
     #[inline]
-    pub(super) fn usage(&mut self, name: &'static str, usage: &Usage) {
+    pub(super) fn usage(&mut self, name: Name, usage: &Usage) {
         let Usage {
             input_tokens,
             cache_write_5m_tokens,
@@ -122,18 +125,18 @@ impl<'a> Object<'a> {
             web_searches,
         } = *usage;
         let mut object = Object::new(self.member(name));
-        object.number("input_tokens", input_tokens);
-        object.number("cache_write_5m_tokens", cache_write_5m_tokens);
-        object.number("cache_write_1h_tokens", cache_write_1h_tokens);
-        object.number("cache_read_tokens", cache_read_tokens);
-        object.number("output_tokens", output_tokens);
-        object.number("web_searches", web_searches);
+        object.number(name!("input_tokens"), input_tokens);
+        object.number(name!("cache_write_5m_tokens"), cache_write_5m_tokens);
+        object.number(name!("cache_write_1h_tokens"), cache_write_1h_tokens);
+        object.number(name!("cache_read_tokens"), cache_read_tokens);
+        object.number(name!("output_tokens"), output_tokens);
+        object.number(name!("web_searches"), web_searches);
         object.end();
     }
 
     /// Writes a value that is JSON already; its line breaks become blanks.
     #[inline]
-    pub(super) fn json(&mut self, name: &'static str, json: &[u8]) {
+    pub(super) fn json(&mut self, name: Name, json: &[u8]) {
         push_json(self.member(name), json);
     }
 
@@ -143,7 +146,12 @@ impl<'a> Object<'a> {
     }
 
     /// Closes the object.
+    #[inline]
     pub(super) fn end(self) {
+        match self.out.get_mut(self.start) {
+            Some(first) => *first = b'{',
+            None => self.out.push(b'{'),
+        }
         self.out.push(b'}');
     }
 }
@@ -297,7 +305,7 @@ mod tests {
         let mut out = Vec::new();
 
         let mut object = Object::new(&mut out);
-        object.usage("usage", &usage);
+        object.usage(name!("usage"), &usage);
         object.end();
 
         assert_eq!(

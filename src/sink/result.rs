@@ -2,7 +2,7 @@
 
 use crate::domain::{Identity, Message, Money, Outcome};
 
-use super::json::Object;
+use super::json::{Object, name};
 use super::{LINE_VERSION, RecordContext};
 
 /// Bytes of a line beside its message, mostly: asked for at once, so that the line does not move while it grows.
@@ -21,12 +21,12 @@ pub(super) fn result_line(
 ) {
     out.reserve(message.json.len() + ROOM);
     let mut line = Object::new(out);
-    line.text("custom_id", &*outcome.job.custom_id);
-    let mut result = Object::new(line.member("result"));
-    result.plain("type", "succeeded");
-    result.json("message", &message.json);
+    line.text(name!("custom_id"), &*outcome.job.custom_id);
+    let mut result = Object::new(line.member(name!("result")));
+    result.plain(name!("type"), "succeeded");
+    result.json(name!("message"), &message.json);
     result.end();
-    let mut meta = Object::new(line.member("meta"));
+    let mut meta = Object::new(line.member(name!("meta")));
     members_of_meta(&mut meta, outcome, message, cost, context);
     meta.end();
     line.end();
@@ -43,27 +43,30 @@ fn members_of_meta(
     let job = &outcome.job;
     let first = outcome.attempts.first();
     let last = outcome.attempts.last();
-    meta.number("v", u64::from(LINE_VERSION));
-    meta.text("run", &*context.run);
-    meta.number("index", job.id.0);
-    meta.plain("key", job.key.text());
+    meta.number(name!("v"), u64::from(LINE_VERSION));
+    meta.text(name!("run"), &*context.run);
+    meta.number(name!("index"), job.id.0);
+    meta.plain(name!("key"), job.key.text());
     match job.identity {
         Identity::Named => {}
-        Identity::Nth(occurrence) => meta.number("occurrence", u64::from(occurrence)),
+        Identity::Nth(occurrence) => meta.number(name!("occurrence"), u64::from(occurrence)),
     }
-    meta.text("model", &*job.model);
-    meta.plain("lane", context.lane);
-    meta.text("provider", &*context.provider);
-    meta.number("attempts", outcome.attempts.len() as u64);
-    meta.usage("usage", &outcome.usage());
-    meta.number("maybe_paid", u64::from(outcome.maybe_paid()));
-    meta.plain("quality", message.quality.name());
-    meta.number("latency_ms", first.zip(last).map(|(first, last)| millis(last.ended_at.since(first.started_at))));
-    meta.money("cost_usd", cost);
-    meta.text("price_date", context.price_date.as_deref());
-    meta.text("request_id", last.and_then(|attempt| attempt.request_id.as_deref()));
-    meta.time("started_at", first.map(|attempt| context.clock.wall(attempt.started_at)));
-    meta.time("ended_at", last.map(|attempt| context.clock.wall(attempt.ended_at)));
+    meta.text(name!("model"), &*job.model);
+    meta.plain(name!("lane"), context.lane);
+    meta.text(name!("provider"), &*context.provider);
+    meta.number(name!("attempts"), outcome.attempts.len() as u64);
+    meta.usage(name!("usage"), &outcome.usage());
+    meta.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
+    meta.plain(name!("quality"), message.quality.name());
+    meta.number(
+        name!("latency_ms"),
+        first.zip(last).map(|(first, last)| millis(last.ended_at.since(first.started_at))),
+    );
+    meta.money(name!("cost_usd"), cost);
+    meta.text(name!("price_date"), context.price_date.as_deref());
+    meta.text(name!("request_id"), last.and_then(|attempt| attempt.request_id.as_deref()));
+    meta.time(name!("started_at"), first.map(|attempt| context.clock.wall(attempt.started_at)));
+    meta.time(name!("ended_at"), last.map(|attempt| context.clock.wall(attempt.ended_at)));
 }
 
 fn millis(duration: std::time::Duration) -> u64 {
