@@ -5,11 +5,14 @@
 //! would, which parses; a test holds the two together. Everything it accepts is valid JSON to the letter, since it
 //! becomes part of a line of results; whether its strings are UTF-8 is for others to see.
 
-use super::usage::Counts;
+use super::usage::{self, Counts};
 use crate::domain::{Usage, json};
 
 /// Nesting of a value that is followed; deeper answers take the slow way.
 const DEEPEST: u32 = 64;
+
+/// Digits of a count that is read in passing: no answer has used more tokens than nine can tell.
+const SHORT_COUNT: usize = 10;
 
 /// What is looked at in a message. Strings are without escapes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -97,28 +100,46 @@ impl<'a> Scan<'a> {
             match (name, scan.peek()?) {
                 (b"cache_creation", b'{') => {
                     counts.begin_split();
-                    return scan.each(|name, value| counts.note_split(name, value));
+                    return scan.counts(|name, count| counts.note_split(name, count));
                 }
                 (b"cache_creation", _) => counts.begin_split(),
                 (b"server_tool_use", b'{') => {
                     counts.begin_tools();
-                    return scan.each(|name, value| counts.note_tool(name, value));
+                    return scan.counts(|name, count| counts.note_tool(name, count));
                 }
                 (b"server_tool_use", _) => counts.begin_tools(),
                 _ => {}
             }
-            counts.note(name, scan.raw()?);
+            counts.note(name, scan.count()?);
             Some(())
         })?;
         Some(counts.usage())
     }
 
-    /// Reads an object and shows each member with its text.
-    fn each(&mut self, mut show: impl FnMut(&[u8], &[u8])) -> Option<()> {
+    /// Reads an object and shows each member with what it counts.
+    fn counts(&mut self, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
         self.object(|scan, name| {
-            show(name, scan.raw()?);
+            show(name, scan.count()?);
             Some(())
         })
+    }
+
+    /// Reads a value as a count.
+    fn count(&mut self) -> Option<u64> {
+        let (mut number, mut end) = (0_u64, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.json.get(end) {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            end += 1;
+        }
+        let is_plain = match self.json.get(self.at..end)? {
+            [b'0', _, ..] => false,
+            digits => (1..SHORT_COUNT).contains(&digits.len()),
+        };
+        if is_plain && matches!(self.json.get(end), Some(b',' | b'}')) {
+            self.at = end;
+            return Some(number);
+        }
+        Some(usage::count(self.raw()?))
     }
 
     fn value(&mut self) -> Option<()> {
@@ -227,6 +248,19 @@ mod tests {
 
             prop_assert!(is_json || message(json.as_bytes()).is_none(), "{}", json);
             prop_assert_eq!(is_value(&json), is_json, "{}", json);
+        }
+    }
+
+    #[test]
+    fn a_count_in_passing_is_what_the_parser_counts() {
+        for value in ["0", "7", "00", "07", "123456789", "1234567890", "99999999999999999999", "1.5", "1e3", "-4"] {
+            for (before, after) in [("", ""), (" ", "\t")] {
+                let json = format!(r#"{{"output_tokens":{before}{value}{after}}}"#);
+
+                let counted = Scan { json: json.as_bytes(), at: 0 }.usage();
+
+                assert_eq!(counted, usage::read(&json), "{json}");
+            }
         }
     }
 

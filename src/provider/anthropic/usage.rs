@@ -17,7 +17,7 @@ pub(super) fn read(json: &str) -> Option<Usage> {
     visit(json, &mut |name, value| match name {
         "cache_creation" => counts.read_split(value),
         "server_tool_use" => counts.read_tools(value),
-        _ => counts.note(name.as_bytes(), value.as_bytes()),
+        _ => counts.note(name.as_bytes(), count(value.as_bytes())),
     })?;
     Some(counts.usage())
 }
@@ -36,12 +36,12 @@ pub(super) struct Counts {
 
 impl Counts {
     /// Takes a member of the object itself, but for those that are objects.
-    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
+    pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
-            b"input_tokens" => self.input = count(value),
-            b"cache_creation_input_tokens" => self.cache_write = count(value),
-            b"cache_read_input_tokens" => self.cache_read = count(value),
-            b"output_tokens" => self.output = count(value),
+            b"input_tokens" => self.input = count,
+            b"cache_creation_input_tokens" => self.cache_write = count,
+            b"cache_read_input_tokens" => self.cache_read = count,
+            b"output_tokens" => self.output = count,
             _ => {}
         }
     }
@@ -52,10 +52,10 @@ impl Counts {
     }
 
     /// Takes a member of `cache_creation`.
-    pub(super) fn note_split(&mut self, name: &[u8], value: &[u8]) {
+    pub(super) fn note_split(&mut self, name: &[u8], count: u64) {
         match name {
-            b"ephemeral_5m_input_tokens" => self.split_5m = count(value),
-            b"ephemeral_1h_input_tokens" => self.split_1h = count(value),
+            b"ephemeral_5m_input_tokens" => self.split_5m = count,
+            b"ephemeral_1h_input_tokens" => self.split_1h = count,
             _ => {}
         }
     }
@@ -66,9 +66,9 @@ impl Counts {
     }
 
     /// Takes a member of `server_tool_use`.
-    pub(super) fn note_tool(&mut self, name: &[u8], value: &[u8]) {
+    pub(super) fn note_tool(&mut self, name: &[u8], count: u64) {
         if name == b"web_search_requests" {
-            self.web_searches = count(value);
+            self.web_searches = count;
         }
     }
 
@@ -88,22 +88,17 @@ impl Counts {
     fn read_split(&mut self, json: &str) {
         self.begin_split();
         // Anything but an object says nothing.
-        let _ = visit(json, &mut |name, value| self.note_split(name.as_bytes(), value.as_bytes()));
+        let _ = visit(json, &mut |name, value| self.note_split(name.as_bytes(), count(value.as_bytes())));
     }
 
     fn read_tools(&mut self, json: &str) {
         self.begin_tools();
-        let _ = visit(json, &mut |name, value| self.note_tool(name.as_bytes(), value.as_bytes()));
+        let _ = visit(json, &mut |name, value| self.note_tool(name.as_bytes(), count(value.as_bytes())));
     }
 }
 
-fn count(json: &[u8]) -> u64 {
-    /// Digits that always fit.
-    const SHORT: usize = 19;
-    if !json.is_empty() && json.len() <= SHORT && json.iter().all(u8::is_ascii_digit) {
-        let number = json.iter().fold(0, |number, digit| 10 * number + u64::from(digit - b'0'));
-        return number.min(u64::from(u32::MAX));
-    }
+/// Returns what a value counts: nothing unless it is a whole number.
+pub(super) fn count(json: &[u8]) -> u64 {
     let number = str::from_utf8(json).ok().and_then(|text| text.parse::<u64>().ok());
     number.unwrap_or(0).min(u64::from(u32::MAX))
 }
