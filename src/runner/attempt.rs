@@ -17,13 +17,22 @@ use crate::provider::{Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
-/// What an attempt reports.
+/// What an attempt reports. Boxed: a report goes through a dozen hands, each of which would copy it.
 #[derive(Debug)]
 pub(super) enum Report {
     /// The head of its response has come, and its body is yet to come.
-    Head { ticket: Ticket, head: Head },
-    /// It is over. Comes exactly once, also when the task is cut off or panics; with the head unless that came before.
-    End { ticket: Ticket, head: Option<Head>, verdict: Verdict },
+    Head { ticket: Ticket, head: Box<Head> },
+    /// It is over. Comes exactly once, also when the task is cut off or panics.
+    End(Box<End>),
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) ticket: Ticket,
+    /// The head of its response, unless there was none or it was reported before.
+    pub(super) head: Option<Head>,
+    pub(super) verdict: Verdict,
 }
 
 /// What a head says to the scheduler.
@@ -118,7 +127,7 @@ impl EndOnce {
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
             // A closed channel means that the run is over and nobody asks any more.
-            let _ = reports.send(Report::Head { ticket: self.ticket, head });
+            let _ = reports.send(Report::Head { ticket: self.ticket, head: Box::new(head) });
         }
     }
 
@@ -128,7 +137,7 @@ impl EndOnce {
 
     fn tell(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let _ = reports.send(Report::End { ticket: self.ticket, head, verdict });
+            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict })));
         }
     }
 }
@@ -161,14 +170,9 @@ mod tests {
     async fn a_head_that_comes_with_its_body_is_reported_with_the_end() {
         let mut reports = told(&[Piece::Now(ANSWER)]).await;
 
-        let only = reports.recv().await.expect("its end");
-        assert!(
-            matches!(
-                &only,
-                Report::End { ticket: Ticket(7), head: Some(Head { status: 200, .. }), verdict: Verdict::Answered(_) }
-            ),
-            "{only:?}"
-        );
+        let only = ended(&mut reports).await;
+        assert!(matches!(only.head, Some(Head { status: 200, .. })) && only.ticket == Ticket(7), "{only:?}");
+        assert!(matches!(only.verdict, Verdict::Answered(_)), "{only:?}");
         assert!(reports.recv().await.is_none());
     }
 
@@ -177,10 +181,17 @@ mod tests {
         let mut reports = told(&[Piece::Later, Piece::Now(&ANSWER[..9]), Piece::Later, Piece::Now(&ANSWER[9..])]).await;
 
         let first = reports.recv().await.expect("its head");
-        let last = reports.recv().await.expect("its end");
-        assert!(matches!(first, Report::Head { ticket: Ticket(7), head: Head { status: 200, .. } }), "{first:?}");
-        assert!(matches!(last, Report::End { head: None, verdict: Verdict::Answered(_), .. }), "{last:?}");
+        let last = ended(&mut reports).await;
+        assert!(matches!(&first, Report::Head { ticket: Ticket(7), head } if head.status == 200), "{first:?}");
+        assert!(last.head.is_none() && matches!(last.verdict, Verdict::Answered(_)), "{last:?}");
         assert!(reports.recv().await.is_none());
+    }
+
+    async fn ended(reports: &mut UnboundedReceiver<Report>) -> End {
+        match reports.recv().await.expect("its end") {
+            Report::End(end) => *end,
+            head @ Report::Head { .. } => panic!("{head:?}"),
+        }
     }
 
     async fn told(pieces: &[Piece]) -> UnboundedReceiver<Report> {

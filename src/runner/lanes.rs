@@ -234,7 +234,7 @@ mod tests {
 
     async fn ended(reports: &mut UnboundedReceiver<Report>) -> (u32, Verdict) {
         match reports.recv().await.expect("a report") {
-            Report::End { ticket, head: None, verdict } => (ticket.0, verdict),
+            Report::End(end) if end.head.is_none() => (end.ticket.0, end.verdict),
             other => panic!("{other:?}"),
         }
     }

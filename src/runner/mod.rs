@@ -39,7 +39,7 @@ use crate::report::Reporter;
 use crate::scheduler::{Next, Scheduler, Step, Ticket};
 use crate::transport::Transport;
 
-use attempt::{Head, Report};
+use attempt::{End, Head, Report};
 use lanes::Lanes;
 
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
@@ -277,8 +277,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn on_report(&mut self, report: Report, now: Instant) {
         match report {
-            Report::Head { ticket, head } => self.on_head(ticket, head, now),
-            Report::End { ticket, head, verdict } => {
+            Report::Head { ticket, head } => self.on_head(ticket, *head, now),
+            Report::End(end) => {
+                let End { ticket, head, verdict } = *end;
                 if let Some(head) = head {
                     self.on_head(ticket, head, now);
                 }
