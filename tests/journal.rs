@@ -834,6 +834,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         failed: None,
         maybe_paid: true,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
+        cost: Some(Money(1_500_000)),
         request_id: Some(format!("req_{id}")),
     };
     Outcome { job: Box::new(job(id)), attempts: vec![attempt], ended }

@@ -251,7 +251,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(move |planned, usage| {
             let job = &planned.job;
-            costs.cost_on(job.terms, &job.model, usage).unwrap_or(Money::ZERO)
+            costs.cost_on(job.terms, &job.model, usage)
         }),
         seed: 1,
     }

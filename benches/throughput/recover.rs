@@ -65,6 +65,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         failed: None,
         maybe_paid: false,
         usage,
+        cost: Some(Money(300_000_000)),
         request_id: Some(format!("req_{row:024}")),
     };
     let message = Message { json: json.into(), usage, quality: Quality::Ok };

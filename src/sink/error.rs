@@ -314,6 +314,7 @@ mod tests {
             failed,
             maybe_paid: failed.is_some(),
             usage,
+            cost: Some(Money(150_000_000)),
             request_id: Some("req_1".to_owned()),
         };
         let job = Job {

@@ -74,7 +74,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         halt: HaltRule::AllAlike,
         budget: Budget::default(),
         worst_cost: Box::new(|_| Money::ZERO),
-        real_cost: Box::new(|_, _| Money::ZERO),
+        real_cost: Box::new(|_, _| None),
         seed,
     }
 }

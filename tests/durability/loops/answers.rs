@@ -89,6 +89,7 @@ fn answered(json: String) -> RowOutcome {
         failed: None,
         maybe_paid: false,
         usage: Usage::default(),
+        cost: None,
         request_id: None,
     };
     let message = Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok };

@@ -92,6 +92,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         failed: None,
         maybe_paid: false,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
+        cost: None,
         request_id: None,
     };
     // Lines of several sectors, and of less than one.
