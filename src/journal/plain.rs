@@ -191,7 +191,7 @@ mod tests {
             ended: Ended::Succeeded(Message { json, usage, quality }),
         };
         let mut out = Vec::new();
-        outcome_line(&outcome, cost, &context(random), &mut out);
+        outcome_line(&outcome, &context(random), &mut out);
         out.pop();
         (out, !label.contains(['"', '\\', '\t']))
     }

@@ -284,7 +284,7 @@ mod tests {
 
     fn rendered(outcome: &Outcome) -> Value {
         let mut out = Vec::new();
-        outcome_line(outcome, Some(Money(300_000_000)), &context(), &mut out);
+        outcome_line(outcome, &context(), &mut out);
         one_line(&out)
     }
 

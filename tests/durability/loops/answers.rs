@@ -35,7 +35,7 @@ pub fn every_line(cases: u64, seed: u64) {
         let json = format!(r#"{{"id":"m","content":[{{"type":"text","text":"{text}"}}]}}"#);
         let mut line = Vec::new();
 
-        outcome_line(&answered(json.clone()), None, &context, &mut line);
+        outcome_line(&answered(json.clone()), &context, &mut line);
 
         let body = line.strip_suffix(b"\n").unwrap_or_else(|| panic!("case {case} ends in a line break"));
         assert!(!body.contains(&b'\n') && !body.contains(&b'\r'), "case {case} is one line");

@@ -72,7 +72,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
         }
         let Ok(slot) = journal.mark(&job) else { break };
         labels.push(label(number));
-        if journal.append_outcome(&outcome(*job, number), None, labels.len() as u64).is_err() {
+        if journal.append_outcome(&outcome(*job, number), labels.len() as u64).is_err() {
             break;
         }
         if journal.clear(slot).is_err() {
