@@ -122,7 +122,7 @@ fn what_a_start_found_done_is_durable_from_there_on() {
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
     for id in 0..ROWS {
-        journal.append_outcome(&answered(id), None, id).expect("the disk works");
+        journal.append_outcome(&answered(id), id).expect("the disk works");
     }
     let disk = disk.after_death();
     let (_, found) = open(&disk, "r2", Start::Continue).expect("the disk works");
@@ -141,7 +141,7 @@ fn a_loss_of_power_while_groups_are_in_flight_leaves_holes_that_cost_only_themse
         let disk = MemDisk::new();
         let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
         for id in 0..ROWS {
-            journal.append_outcome(&answered(id), None, id).expect("the disk works");
+            journal.append_outcome(&answered(id), id).expect("the disk works");
         }
 
         let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed));
@@ -203,12 +203,12 @@ fn a_long_file_of_results_recovers_as_a_short_one_does() {
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
     for id in 0..rows {
-        journal.append_outcome(&answered(id), None, id + 1).expect("the disk works");
+        journal.append_outcome(&answered(id), id + 1).expect("the disk works");
     }
     let mut again = answered(2);
     again.job.key = key(rows);
     again.job.row = known(&again.job);
-    journal.append_outcome(&again, None, rows + 1).expect("the disk works");
+    journal.append_outcome(&again, rows + 1).expect("the disk works");
     journal.close(InputRead::Whole, false).expect("the disk works");
     let whole = disk.content(RESULTS).expect("it is there");
     disk.put(RESULTS, &[&whole[..], &whole[..200]].concat());
@@ -239,7 +239,7 @@ fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
     let input = journal.write_resume_input(&[]).expect("there is a folder");
     let again = ids(&disk, input);
     for &id in FAILS {
-        journal.append_outcome(&answered(id), Some(Money(1_500_000)), id).expect("the disk works");
+        journal.append_outcome(&answered(id), id).expect("the disk works");
     }
     let closed = journal.close(InputRead::Part, false).expect("the disk works");
 
@@ -256,8 +256,8 @@ fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
 fn resume_takes_only_the_classes_asked_for_and_no_broken_rows() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    journal.append_outcome(&failed(0, ErrorClass::Server), None, 0).expect("the disk works");
-    journal.append_outcome(&failed(1, ErrorClass::Timeout), None, 1).expect("the disk works");
+    journal.append_outcome(&failed(0, ErrorClass::Server), 0).expect("the disk works");
+    journal.append_outcome(&failed(1, ErrorClass::Timeout), 1).expect("the disk works");
     journal.append_broken(&broken(3), Instant::ZERO, 2).expect("the disk works");
     journal.close(InputRead::Whole, false).expect("the disk works");
 
@@ -296,7 +296,7 @@ fn broken_rows_stand_in_the_log_once_and_leave_it_when_they_are_mended() {
 fn canceled_rows_are_pending() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    journal.append_outcome(&failed(0, ErrorClass::Canceled), None, 0).expect("the disk works");
+    journal.append_outcome(&failed(0, ErrorClass::Canceled), 0).expect("the disk works");
     journal.close(InputRead::Part, false).expect("the disk works");
 
     let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
@@ -325,8 +325,8 @@ fn rows_in_flight_at_a_death_are_counted_once_and_no_row_with_a_line_is() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id)).expect("the disk works")).collect();
-    journal.append_outcome(&answered(0), None, 0).expect("the disk works");
-    journal.append_outcome(&failed(1, ErrorClass::Server), None, 1).expect("the disk works");
+    journal.append_outcome(&answered(0), 0).expect("the disk works");
+    journal.append_outcome(&failed(1, ErrorClass::Server), 1).expect("the disk works");
     for slot in slots.into_iter().skip(5) {
         journal.clear(slot).expect("the disk works");
     }
@@ -366,8 +366,8 @@ fn a_run_whose_disk_failed_does_not_close_and_keeps_its_slots() {
     let _slot = journal.mark(&job(0)).expect("the disk works");
     disk.fail_at(disk.changes(), io::ErrorKind::StorageFull);
 
-    let appended = journal.append_outcome(&answered(0), None, 0);
-    let after = journal.append_outcome(&answered(1), None, 1);
+    let appended = journal.append_outcome(&answered(0), 0);
+    let after = journal.append_outcome(&answered(1), 1);
     let closed = journal.close(InputRead::Part, false);
 
     assert!(matches!(appended, Err(JournalError::Disk(failure)) if failure.is_full()));
@@ -513,7 +513,7 @@ fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
         let options = JournalOptions { paths, stdout: Some(Box::new(pipe.clone())), ..options(&disk, "r1") };
         let (mut journal, _) = Journal::open(options, Box::new(|_| {})).expect("the disk works");
         for id in 0..ROWS {
-            journal.append_outcome(&outcome(id, fails), None, id).expect("the pipe works");
+            journal.append_outcome(&outcome(id, fails), id).expect("the pipe works");
         }
 
         let closed = journal.close(InputRead::Whole, false).expect("the pipe works");
@@ -548,7 +548,7 @@ fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
         assert_eq!(recovered.done.len() as u64 + recovered.failed.values().sum::<u64>(), from);
 
         for id in from..to {
-            journal.append_outcome(&outcome(id, FAILS), None, id).expect("the disk works");
+            journal.append_outcome(&outcome(id, FAILS), id).expect("the disk works");
         }
         journal.close(InputRead::Whole, false).expect("the disk works");
 
@@ -624,7 +624,7 @@ proptest! {
                     continue;
                 }
                 let outcome = Outcome { job: Box::new(step.job()), attempts: Vec::new(), ended };
-                journal.append_outcome(&outcome, None, seq as u64).expect("the disk works");
+                journal.append_outcome(&outcome, seq as u64).expect("the disk works");
                 match step.fails {
                     true => { failures.insert(step.row(), step.key); }
                     false => {
@@ -689,7 +689,7 @@ fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
             is_whole = false;
             break;
         };
-        let done = journal.append_outcome(&outcome(id, fails), Some(Money(1_500_000)), id);
+        let done = journal.append_outcome(&outcome(id, fails), id);
         if done.is_err() || journal.clear(slot).is_err() {
             is_whole = false;
             break;
@@ -834,6 +834,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         failed: None,
         maybe_paid: true,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
+        cost: Some(Money(1_500_000)),
         request_id: Some(format!("req_{id}")),
     };
     Outcome { job: Box::new(job(id)), attempts: vec![attempt], ended }

@@ -66,7 +66,7 @@ fn run(seed: u64) {
     config.halt = HaltRule::Never;
     if rng.u8(0..4) == 0 {
         config.worst_cost = Box::new(|planned| Money(u128::from(planned.max_tokens)));
-        config.real_cost = Box::new(|_, usage| Money(u128::from(usage.output_tokens.min(1))));
+        config.real_cost = Box::new(|_, usage| Some(Money(u128::from(usage.output_tokens.min(1)))));
         config.budget = Budget::new(Some(Money(BUDGET)), None, None, Money::ZERO);
     }
     let mut sim = Sim {

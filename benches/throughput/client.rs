@@ -170,7 +170,6 @@ impl<'a> Run<'a> {
         let (rows_in, rows) = mpsc::channel(FEED);
         let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &Earlier::none(), &rows_in));
         let (_stay_open, interrupts) = mpsc::channel(1);
-        let prices = catalog.clone();
         let parts = Parts {
             transport: Arc::new(transport),
             provider: Arc::new(Anthropic::new("2023-06-01", &[], Default::default()).map_err(io::Error::other)?),
@@ -182,7 +181,6 @@ impl<'a> Run<'a> {
             reporter,
             clock,
             run: "bench".into(),
-            price: Box::new(move |job, usage| prices.cost_on(job.terms, &job.model, usage)),
             grace: None,
             keep_pending: false,
         };
@@ -251,7 +249,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(move |planned, usage| {
             let job = &planned.job;
-            costs.cost_on(job.terms, &job.model, usage).unwrap_or(Money::ZERO)
+            costs.cost_on(job.terms, &job.model, usage)
         }),
         seed: 1,
     }

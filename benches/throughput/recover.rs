@@ -33,7 +33,7 @@ pub fn write_results(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut line = Vec::new();
     for row in 0..rows {
         line.clear();
-        outcome_line(&answered(row, chars), Some(Money(300_000_000)), &context, &mut line);
+        outcome_line(&answered(row, chars), &context, &mut line);
         file.write_all(&line)?;
     }
     file.flush()
@@ -65,6 +65,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         failed: None,
         maybe_paid: false,
         usage,
+        cost: Some(Money(300_000_000)),
         request_id: Some(format!("req_{row:024}")),
     };
     let message = Message { json: json.into(), usage, quality: Quality::Ok };

@@ -197,7 +197,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
         worst_cost: Box::new(move |planned| worst_cost(&prices, planned)),
         real_cost: Box::new(move |planned, usage| {
             let job = &planned.job;
-            costs.cost_on(job.terms, &job.model, usage).unwrap_or(Money::ZERO)
+            costs.cost_on(job.terms, &job.model, usage)
         }),
         seed: fastrand::u64(..),
     }

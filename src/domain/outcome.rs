@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Dimension, Job, Usage};
+use super::{Dimension, Job, Money, Usage};
 use crate::clock::Instant;
 
 /// Classes of failure, as written in the error log.
@@ -288,6 +288,8 @@ pub struct AttemptRecord {
     pub maybe_paid: bool,
     /// What it used, as far as known.
     pub usage: Usage,
+    /// What that cost; `None` for a model without a price.
+    pub cost: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
 }
@@ -330,6 +332,11 @@ impl Outcome {
         let mut sum = Usage::default();
         self.attempts.iter().for_each(|attempt| sum += attempt.usage);
         sum
+    }
+
+    /// Returns what that cost, each attempt at the price of its own prompt; `None` for a model without a price.
+    pub fn cost(&self) -> Option<Money> {
+        self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }
 }
 

@@ -63,7 +63,7 @@ pub use reading::Totals;
 pub use writer::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
-use crate::domain::{Ended, ErrorClass, Job, Money, Outcome, RowId};
+use crate::domain::{Ended, ErrorClass, Job, Outcome, RowId};
 use crate::plan::Rejected;
 use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
@@ -110,23 +110,22 @@ pub struct Closed {
 impl Journal {
     /// Takes a finished job: renders its line, queues it, and returns the file it goes to.
     ///
-    /// `cost` is what all attempts cost together, where there is a price. The row is done when a commit of `seq` or
-    /// more is reported; numbers must not fall.
+    /// The row is done when a commit of `seq` or more is reported; numbers must not fall.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
-    pub fn append_outcome(&mut self, outcome: &Outcome, cost: Option<Money>, seq: u64) -> Result<Log, JournalError> {
+    pub fn append_outcome(&mut self, outcome: &Outcome, seq: u64) -> Result<Log, JournalError> {
         let Self { writer, context, line, .. } = self;
         match &outcome.ended {
             Ended::Succeeded(_) => {
                 // Most lines are of this kind: they are made where they wait for the writer.
-                writer.render(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, cost, context, lines))?;
+                writer.render(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, context, lines))?;
                 self.unresolved.settle(outcome.job.row);
                 Ok(Log::Results)
             }
             Ended::Failed { class, .. } => {
                 line.clear();
-                sink::outcome_line(outcome, cost, context, line);
+                sink::outcome_line(outcome, context, line);
                 self.note_failure(outcome.job.row, *class, IsSent::Yes);
                 self.append(Log::Errors, seq)?;
                 Ok(Log::Errors)

@@ -172,12 +172,15 @@ mod tests {
             origin: Origin { source: "in.jsonl".into(), line: 7 },
         };
         let started_at = Instant::from_millis(random.u64(0..9_000_000));
+        let most = 10_u128.pow(random.u32(1..30));
+        let cost = random.bool().then(|| Money(random.u128(0..most)));
         let attempt = AttemptRecord {
             started_at,
             ended_at: started_at,
             failed: None,
             maybe_paid: random.bool(),
             usage,
+            cost,
             request_id: random.bool().then(|| pick(random)),
         };
         let quality = [Quality::Ok, Quality::Truncated, Quality::Refused][random.usize(0..3)];
@@ -187,10 +190,8 @@ mod tests {
             attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },
             ended: Ended::Succeeded(Message { json, usage, quality }),
         };
-        let most = 10_u128.pow(random.u32(1..30));
-        let cost = random.bool().then(|| Money(random.u128(0..most)));
         let mut out = Vec::new();
-        outcome_line(&outcome, cost, &context(random), &mut out);
+        outcome_line(&outcome, &context(random), &mut out);
         out.pop();
         (out, !label.contains(['"', '\\', '\t']))
     }

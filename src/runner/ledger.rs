@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, Money, Outcome};
+use crate::domain::{Ended, ErrorClass, Failure, Job, Outcome};
 use crate::journal::{self, InputRead, Journal, JournalError, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
@@ -30,7 +30,7 @@ pub trait Ledger {
     fn clear(&mut self, ticket: Ticket);
 
     /// Takes the line of a finished row. The mark of its ticket stands until the line is on disk.
-    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome, cost: Option<Money>);
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome);
 
     /// Takes the line of a row that is not sent.
     fn write_rejected(&mut self, line: u64, rejected: &Rejected);
@@ -93,7 +93,7 @@ impl JournalLedger {
             let ended = Ended::Failed { class: ErrorClass::Canceled, failure, is_retryable: true };
             let outcome = Outcome { job: Box::new(job), attempts: Vec::new(), ended };
             self.last_line += 1;
-            reported_elsewhere(self.journal.append_outcome(&outcome, None, self.last_line));
+            reported_elsewhere(self.journal.append_outcome(&outcome, self.last_line));
         }
     }
 
@@ -119,12 +119,12 @@ impl Ledger for JournalLedger {
         }
     }
 
-    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome, cost: Option<Money>) {
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome) {
         if let Some(slot) = self.take_slot(ticket) {
             self.unsynced.push_back((line, slot));
         }
         self.last_line = line;
-        reported_elsewhere(self.journal.append_outcome(outcome, cost, line));
+        reported_elsewhere(self.journal.append_outcome(outcome, line));
     }
 
     fn write_rejected(&mut self, line: u64, rejected: &Rejected) {

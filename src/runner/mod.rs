@@ -50,9 +50,6 @@ const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Ends of attempts that are taken in before the scheduler is asked again.
 const BATCH: usize = 256;
 
-/// Computes what the attempts of a job cost; `None` for a model without a price.
-pub type Price = Box<dyn Fn(&Job, &Usage) -> Option<Money> + Send>;
-
 /// What a run is made of.
 pub struct Parts<T, L, R> {
     /// How requests reach the server.
@@ -75,8 +72,6 @@ pub struct Parts<T, L, R> {
     pub clock: RunClock,
     /// The run's name.
     pub run: Arc<str>,
-    /// What answers cost.
-    pub price: Price,
     /// How long requests in flight may go on after an interrupt that asks for an end; `None` as long as they take.
     pub grace: Option<Duration>,
     /// Whether rows that this run does not answer are kept for the caller (else only counted).
@@ -116,7 +111,6 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         reporter: parts.reporter,
         clock: parts.clock,
         name: parts.run,
-        price: parts.price,
         keep_pending: parts.keep_pending,
         grace: parts.grace,
         marked: Vec::new(),
@@ -148,7 +142,6 @@ struct Run<T, L, R> {
     reporter: R,
     clock: RunClock,
     name: Arc<str>,
-    price: Price,
     keep_pending: bool,
     grace: Option<Duration>,
     /// Attempts of this turn that wait for their marks, and whether each asks for a stream.
@@ -323,8 +316,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn write(&mut self, ticket: Ticket, outcome: &Outcome) {
-        let usage = outcome.usage();
-        let cost = (self.price)(&outcome.job, &usage);
+        let (usage, cost) = (outcome.usage(), outcome.cost());
         let event = match &outcome.ended {
             Ended::Succeeded(message) => {
                 let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
@@ -338,7 +330,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.finish.maybe_paid += u64::from(last_was_ambiguous);
         }
         let line = self.number_line(event);
-        self.ledger.write_outcome(line, ticket, outcome, cost);
+        self.ledger.write_outcome(line, ticket, outcome);
     }
 
     fn number_line(&mut self, event: EventBody) -> u64 {

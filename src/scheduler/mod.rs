@@ -83,8 +83,8 @@ pub enum StreamMode {
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
 /// Computes what a row costs at worst; nothing for a model without a price.
 pub type WorstCost = Box<dyn Fn(&Planned) -> Money + Send>;
-/// Computes what an answer cost; nothing for a model without a price.
-pub type RealCost = Box<dyn Fn(&Planned, &Usage) -> Money + Send>;
+/// Computes what an attempt cost that used so much; `None` for a model without a price.
+pub type RealCost = Box<dyn Fn(&Planned, &Usage) -> Option<Money> + Send>;
 
 /// What a scheduler is made of.
 pub struct Config {
@@ -110,7 +110,7 @@ pub struct Config {
     pub budget: Budget,
     /// What a row costs at worst.
     pub worst_cost: WorstCost,
-    /// What an answer cost.
+    /// What an attempt cost; asked once for each, where it ends.
     pub real_cost: RealCost,
     /// Seed of all jitter.
     pub seed: u64,

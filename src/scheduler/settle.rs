@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{
     AttemptRecord, Cost, Ended, ErrorClass, EventBody, Failure, HaltReason, LimitKind, Message, Money, Outcome,
-    Planned, RateSignals, Usage, Verdict,
+    RateSignals, Usage, Verdict,
 };
 
 use super::backoff::{Backoff, jittered_hold};
@@ -22,7 +22,7 @@ const FORBIDDEN: u32 = 3;
 /// Between two faults of a row that are called its own, at most so many others may meet a fault for each one answered:
 /// an endpoint that answers less than a quarter is in trouble itself.
 const FAULTS_PER_ANSWER: u64 = 3;
-/// Attempts that a row remembers; further ones replace the last.
+/// Attempts that a row remembers; further ones replace the last, with what it used and cost.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
@@ -62,8 +62,9 @@ impl Scheduler {
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
-        self.config.budget.settle(money, self.spent_on(&entry.planned, &verdict, money));
-        remember(&mut entry, &verdict, head.as_mut(), sent_at, now);
+        let cost = (self.config.real_cost)(&entry.planned, &verdict.usage());
+        self.config.budget.settle(money, charged(&verdict, cost, money));
+        remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
 
         let end = End { pool, reserved, sent_at, head, now };
         match verdict {
@@ -339,15 +340,6 @@ impl Scheduler {
         }
         finished(entry, Ended::Failed { class, failure, is_retryable })
     }
-
-    /// Returns what an attempt is charged to the budget: what it used, or all that was reserved when it may have run.
-    fn spent_on(&self, planned: &Planned, verdict: &Verdict, reserved: Money) -> Money {
-        match verdict {
-            Verdict::Answered(message) => (self.config.real_cost)(planned, &message.usage),
-            _ if verdict.is_maybe_paid() => reserved,
-            _ => Money::ZERO,
-        }
-    }
 }
 
 /// The end of an attempt, beside its row.
@@ -383,7 +375,23 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-fn remember(entry: &mut Entry, verdict: &Verdict, head: Option<&mut Head>, started_at: Instant, ended_at: Instant) {
+/// Returns what an attempt is charged to the budget: what it cost, or all that was reserved when it may have run.
+fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
+    match verdict {
+        Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
+        _ if verdict.is_maybe_paid() => reserved,
+        _ => Money::ZERO,
+    }
+}
+
+fn remember(
+    entry: &mut Entry,
+    verdict: &Verdict,
+    cost: Option<Money>,
+    head: Option<&mut Head>,
+    started_at: Instant,
+    ended_at: Instant,
+) {
     let (failed, request_id, usage) = match verdict {
         Verdict::Answered(message) => (None, None, message.usage),
         Verdict::Limited { failure, .. } => of(ErrorClass::RateLimit, failure),
@@ -400,7 +408,7 @@ fn remember(entry: &mut Entry, verdict: &Verdict, head: Option<&mut Head>, start
     }
     // Nearly every row has one, and a list that grows begins with room for four.
     entry.attempts.reserve_exact(1);
-    entry.attempts.push(AttemptRecord { started_at, ended_at, failed, maybe_paid, usage, request_id });
+    entry.attempts.push(AttemptRecord { started_at, ended_at, failed, maybe_paid, usage, cost, request_id });
 }
 
 fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::catalog::Catalog;
 use crate::domain::{
     Ended, Identity, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Quality, Request, RowId, Speed,
     Terms, Verdict,
@@ -52,7 +53,7 @@ pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
         halt: HaltRule::AllAlike,
         budget: Budget::default(),
         worst_cost: Box::new(|_| Money(1000)),
-        real_cost: Box::new(|_, _| Money(10)),
+        real_cost: Box::new(|_, _| Some(Money(10))),
         seed: 1,
     }
 }
@@ -73,8 +74,17 @@ pub(crate) fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket>
 }
 
 pub(crate) fn answer() -> Verdict {
-    let usage = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
+    answered(Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() })
+}
+
+fn answered(usage: Usage) -> Verdict {
     Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, quality: Quality::Ok })
+}
+
+/// An answer that broke off after it had said what it used.
+fn broken_off(usage: Usage) -> Verdict {
+    let failure = Failure { status: Some(200), usage, ..Failure::default() };
+    Verdict::Transient { class: ErrorClass::Network, retry_after: None, maybe_paid: true, failure }
 }
 
 fn fault() -> Verdict {
@@ -313,6 +323,61 @@ fn a_budget_waits_for_what_is_in_flight_before_it_stops_the_run() {
 }
 
 #[test]
+fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
+    let mut scheduler = scheduler_with(1, config_with_step());
+    let half = Usage { input_tokens: 60_000, ..Usage::default() };
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+    scheduler.on_end(tickets[0], broken_off(half), Instant::ZERO);
+
+    let now = Instant::from_secs(3);
+    let tickets = dispatched(&mut scheduler, now);
+    let next = scheduler.on_end(tickets[0], answered(half), now);
+
+    let Next::Finished(outcome) = next else { panic!("it was answered") };
+    assert_eq!(outcome.usage().prompt_tokens(), 120_000, "together they lie above the step of 100,000");
+    // Twice 60,000 at $0.10 a million.
+    assert_eq!(outcome.cost(), Some(Money::from_dollars(0.012)));
+}
+
+#[test]
+fn an_answer_that_broke_off_costs_what_it_used_and_takes_what_was_reserved_of_the_budget() {
+    let mut config = config_with_step();
+    config.budget = Budget::new(Some(Money::from_dollars(1.0)), None, None, Money::ZERO);
+    config.retry_ambiguous = false;
+    let mut scheduler = scheduler_with(1, config);
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let usage = Usage { input_tokens: 60_000, ..Usage::default() };
+    let next = scheduler.on_end(tickets[0], broken_off(usage), Instant::ZERO);
+
+    let Next::Finished(outcome) = next else { panic!("it is not tried again") };
+    assert!(matches!(outcome.ended, Ended::Failed { .. }));
+    assert_eq!(outcome.cost(), Some(Money::from_dollars(0.006)));
+    assert_eq!(scheduler.spent(), Money(1_000));
+}
+
+#[test]
+fn a_row_without_a_price_has_no_cost_and_takes_nothing_of_the_budget() {
+    let mut config = config(RateLimits::NONE, 1);
+    config.real_cost = Box::new(|_, _| None);
+    let mut scheduler = scheduler_with(1, config);
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let next = scheduler.on_end(tickets[0], answer(), Instant::ZERO);
+
+    let Next::Finished(outcome) = next else { panic!("it was answered") };
+    assert_eq!(outcome.cost(), None);
+    assert_eq!(scheduler.spent(), Money::ZERO);
+}
+
+/// Settings with the prices of a model whose prompts above 100,000 tokens are dearer.
+fn config_with_step() -> Config {
+    let mut config = config(RateLimits::NONE, 1);
+    config.real_cost = Box::new(|_, usage| Catalog::builtin().cost("claude-haiku-5-5", usage));
+    config
+}
+
+#[test]
 fn a_head_raises_a_level_towards_what_the_server_has_left() {
     let mut scheduler = scheduler_with(1000, config(RateLimits::new(1000, 450_000, 90_000), 500));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
@@ -375,8 +440,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
             };
             sent.push((label, tenth / 10));
             let usage = Usage { input_tokens, output_tokens: 10, ..Usage::default() };
-            let message = Message { json: Bytes::from_static(b"{}"), usage, quality: Quality::Ok };
-            scheduler.on_end(ticket, Verdict::Answered(message), now);
+            scheduler.on_end(ticket, answered(usage), now);
         }
     }
     sent

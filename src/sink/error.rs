@@ -284,7 +284,7 @@ mod tests {
 
     fn rendered(outcome: &Outcome) -> Value {
         let mut out = Vec::new();
-        outcome_line(outcome, Some(Money(300_000_000)), &context(), &mut out);
+        outcome_line(outcome, &context(), &mut out);
         one_line(&out)
     }
 
@@ -314,6 +314,7 @@ mod tests {
             failed,
             maybe_paid: failed.is_some(),
             usage,
+            cost: Some(Money(150_000_000)),
             request_id: Some("req_1".to_owned()),
         };
         let job = Job {

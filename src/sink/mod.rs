@@ -18,7 +18,7 @@ mod result;
 use std::sync::Arc;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, Money, Outcome};
+use crate::domain::{Ended, Outcome};
 
 pub use error::{broken_line, rejected_line};
 pub use json::{parse_usd, write_usd};
@@ -53,9 +53,8 @@ pub struct RecordContext {
 }
 
 /// Appends the line of a finished row and returns the file it belongs to.
-///
-/// `cost` is what all its attempts cost together; `None` when the model has no price.
-pub fn outcome_line(outcome: &Outcome, cost: Option<Money>, context: &RecordContext, out: &mut Vec<u8>) -> Log {
+pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8>) -> Log {
+    let cost = outcome.cost();
     match &outcome.ended {
         Ended::Succeeded(message) => {
             result::result_line(outcome, message, cost, context, out);

@@ -64,7 +64,6 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         reporter: Box::new(Watcher(log.clone(), rows as u64)),
         clock,
         run: "judged".into(),
-        price: Box::new(|_, _| None),
         grace: None,
         keep_pending: true,
     };

@@ -74,7 +74,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         halt: HaltRule::AllAlike,
         budget: Budget::default(),
         worst_cost: Box::new(|_| Money::ZERO),
-        real_cost: Box::new(|_, _| Money::ZERO),
+        real_cost: Box::new(|_, _| None),
         seed,
     }
 }
@@ -130,7 +130,6 @@ impl claude_batch::runner::Ledger for MemLedger {
         line: u64,
         ticket: claude_batch::scheduler::Ticket,
         outcome: &claude_batch::domain::Outcome,
-        _cost: Option<Money>,
     ) {
         let marked = self.marks.remove(&ticket);
         assert_eq!(marked.as_deref(), Some(&*outcome.job.custom_id), "a row is marked before it is sent");

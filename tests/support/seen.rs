@@ -176,13 +176,7 @@ impl Ledger for WatchedLedger {
         self.0.clear(ticket);
     }
 
-    fn write_outcome(
-        &mut self,
-        line: u64,
-        ticket: Ticket,
-        outcome: &Outcome,
-        cost: Option<claude_batch::domain::Money>,
-    ) {
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome) {
         let at = self.1.now();
         {
             let mut seen = self.1.lock();
@@ -192,7 +186,7 @@ impl Ledger for WatchedLedger {
             let latency = last.ended_at.since(last.started_at).as_secs_f64();
             seen.answers.push(Answer { row: outcome.job.id.0, at, latency, usage: outcome.usage() });
         }
-        self.0.write_outcome(line, ticket, outcome, cost);
+        self.0.write_outcome(line, ticket, outcome);
     }
 
     fn write_rejected(&mut self, line: u64, rejected: &claude_batch::plan::Rejected) {

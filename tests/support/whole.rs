@@ -98,7 +98,6 @@ pub fn whole_run(
             reporter: Box::new(counts.clone()),
             clock,
             run: "test".into(),
-            price: Box::new(|_, _| None),
             grace: None,
             keep_pending: true,
         };

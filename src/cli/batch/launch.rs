@@ -72,7 +72,6 @@ impl Batch<'_> {
         report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         let reread = self.reread_settings(&catalog, looked.as_ref(), files_of_call);
         let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
-        let prices = catalog.clone();
         let interrupts = {
             let _entered = thread.enter();
             signals::listen(Some(reread))?
@@ -88,7 +87,6 @@ impl Batch<'_> {
             reporter: report,
             clock,
             run: self.name.as_str().into(),
-            price: Box::new(move |job, usage| prices.cost_on(job.terms, &job.model, usage)),
             grace: self.config.grace,
             keep_pending: self.paths.results.is_none(),
         }));

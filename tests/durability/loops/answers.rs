@@ -35,7 +35,7 @@ pub fn every_line(cases: u64, seed: u64) {
         let json = format!(r#"{{"id":"m","content":[{{"type":"text","text":"{text}"}}]}}"#);
         let mut line = Vec::new();
 
-        outcome_line(&answered(json.clone()), None, &context, &mut line);
+        outcome_line(&answered(json.clone()), &context, &mut line);
 
         let body = line.strip_suffix(b"\n").unwrap_or_else(|| panic!("case {case} ends in a line break"));
         assert!(!body.contains(&b'\n') && !body.contains(&b'\r'), "case {case} is one line");
@@ -89,6 +89,7 @@ fn answered(json: String) -> RowOutcome {
         failed: None,
         maybe_paid: false,
         usage: Usage::default(),
+        cost: None,
         request_id: None,
     };
     let message = Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok };

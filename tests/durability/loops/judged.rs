@@ -152,7 +152,6 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
         reporter: Box::new(watch.clone()),
         clock,
         run: "judged".into(),
-        price: Box::new(|_, _| None),
         grace: None,
         keep_pending: false,
     };

@@ -177,7 +177,6 @@ fn run(input: &Path, folder: &Path) {
         reporter: Box::new(support::Counts::default()),
         clock,
         run: "long".into(),
-        price: Box::new(|_, _| None),
         grace: None,
         keep_pending: false,
     };

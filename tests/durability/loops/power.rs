@@ -72,7 +72,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
         }
         let Ok(slot) = journal.mark(&job) else { break };
         labels.push(label(number));
-        if journal.append_outcome(&outcome(*job, number), None, labels.len() as u64).is_err() {
+        if journal.append_outcome(&outcome(*job, number), labels.len() as u64).is_err() {
             break;
         }
         if journal.clear(slot).is_err() {
@@ -92,6 +92,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         failed: None,
         maybe_paid: false,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
+        cost: None,
         request_id: None,
     };
     // Lines of several sectors, and of less than one.

@@ -14,7 +14,7 @@ use claude_batch::journal::{
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Commit, Fed, Finish, JournalLedger, Ledger, Parts, drive};
-use claude_batch::scheduler::{Scheduler, Ticket, Window};
+use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::model::Model;
@@ -115,10 +115,11 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     });
     let model = Arc::new(Mutex::new(Model::new(sim(load.faults))));
     let (_interrupts_in, interrupts) = mpsc::channel(1);
+    let config = support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1);
     let parts = Parts {
         transport: Arc::new(SimTransport::new(model.clone(), clock)),
         provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
-        scheduler: Scheduler::new(support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1)),
+        scheduler: Scheduler::new(Config { real_cost: Box::new(|_, _| Some(Money(1_000))), ..config }),
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,
         feed,
@@ -126,7 +127,6 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         reporter: Box::new(support::Counts::default()),
         clock,
         run: name.into(),
-        price: Box::new(|_, _| Some(Money(1_000))),
         grace: None,
         keep_pending: false,
     };
@@ -205,10 +205,10 @@ impl Ledger for Recorder {
     fn clear(&mut self, ticket: Ticket) {
         self.inside.clear(ticket);
     }
-    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome, cost: Option<Money>) {
+    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome) {
         assert!(matches!(outcome.ended, Ended::Succeeded(_) | Ended::Failed { .. }));
         self.labels.insert(line, outcome.job.custom_id.clone());
-        self.inside.write_outcome(line, ticket, outcome, cost);
+        self.inside.write_outcome(line, ticket, outcome);
     }
     fn write_rejected(&mut self, line: u64, rejected: &Rejected) {
         self.inside.write_rejected(line, rejected);
