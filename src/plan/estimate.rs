@@ -6,7 +6,7 @@
 //! An estimate adds up: text appended to a message never lowers it.
 
 use super::image::Vision;
-use super::json::{elements, first_byte, members, string_body};
+use super::json::{Found, elements, first_byte, members, members_of_elements, string_body};
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::catalog::{Model, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Request};
@@ -130,7 +130,7 @@ impl<'s> Walk<'s> {
         let mut walk = Self { scale, text: 0, other: 0, messages: 0 };
         for (name, value) in members {
             match name {
-                b"messages" => elements(value).for_each(|message| walk.message(message)),
+                b"messages" => walk.messages(value),
                 b"system" => walk.content(value, MOST_DEPTH),
                 b"tools" | b"output_config" => walk.verbatim(value),
                 _ => {}
@@ -143,12 +143,15 @@ impl<'s> Walk<'s> {
         self.text.div_ceil(1000) + self.other
     }
 
-    fn message(&mut self, message: &[u8]) {
-        self.messages = self.messages.saturating_add(1);
-        self.other += self.scale.message_tokens;
-        for (name, value) in members(message) {
-            if name == b"content" {
-                self.content(value, MOST_DEPTH);
+    fn messages(&mut self, messages: &[u8]) {
+        for found in members_of_elements(messages) {
+            match found {
+                Found::Element => {
+                    self.messages = self.messages.saturating_add(1);
+                    self.other += self.scale.message_tokens;
+                }
+                Found::Member(b"content", content) => self.content(content, MOST_DEPTH),
+                Found::Member(..) => {}
             }
         }
     }
@@ -252,7 +255,7 @@ fn hidden_prompt(params: Merged<'_>, tool_prompt: ToolPrompt) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::image::tests::{encode, png};
@@ -415,7 +418,7 @@ mod tests {
         assert!(of_content(&deep) > 50_000);
     }
 
-    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    pub fn any_json() -> impl Strategy<Value = serde_json::Value> {
         use serde_json::Value;
         let leaf = prop_oneof![
             Just(Value::Null),
