@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::json::{flatten_lines, write_json_str};
-use super::{Cost, PoolId, Request, RowId, Terms};
+use super::{Cost, Merged, PoolId, Request, RowId, Terms};
 
 /// Number of a job in its run: the row's position over all inputs, from 0, blank lines not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,16 +89,6 @@ impl Params {
         self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
     }
 
-    /// Returns a string parameter, unescaped; `None` when it is missing or no string.
-    pub fn get_str(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.get(name)?).ok()
-    }
-
-    /// Returns an unsigned integer parameter; `None` when it is missing or no such number.
-    pub fn get_u64(&self, name: &str) -> Option<u64> {
-        self.get(name)?.parse().ok()
-    }
-
     /// Sets a parameter, in place when it is there, else at the end.
     pub fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(own, _)| &**own == name) {
@@ -120,18 +109,7 @@ impl Params {
     /// Line breaks inside the raw values become blanks: JSON has none inside strings, so the value is the same and the
     /// object stays on one line.
     pub fn write_object(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for (at, (name, value)) in self.0.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            write_json_str(name, out);
-            out.push(b':');
-            let start = out.len();
-            out.extend_from_slice(value.get().as_bytes());
-            flatten_lines(&mut out[start..]);
-        }
-        out.push(b'}');
+        Merged::from(self).write_object(out);
     }
 }
 

@@ -8,6 +8,7 @@ pub mod event;
 pub mod job;
 pub mod json;
 pub mod limits;
+pub mod merged;
 pub mod outcome;
 pub mod request;
 pub mod row;
@@ -16,6 +17,7 @@ pub use cost::{Cost, Dimension, Money, Usage};
 pub use event::{EventBody, PoolStatus, RunEvent};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
+pub use merged::Merged;
 pub use outcome::{
     AttemptRecord, Ended, ErrorClass, Failure, HaltReason, LimitKind, Message, Outcome, Quality, Reason, Verdict,
 };

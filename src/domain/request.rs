@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Params, Speed};
+use super::{Merged, Speed};
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
@@ -13,8 +13,9 @@ pub struct Request(Bytes);
 
 impl Request {
     /// Writes down what is asked.
-    pub fn of(params: &Params) -> Self {
-        let members: usize = params.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum();
+    pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
+        let params = params.into();
+        let members: usize = params.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut json = Vec::with_capacity(members + 2);
         params.write_object(&mut json);
         Self(json.into())
@@ -44,7 +45,8 @@ pub struct Terms {
 
 impl Terms {
     /// Reads the terms from a request's parameters: `speed` and `inference_geo`.
-    pub fn of(params: &Params) -> Self {
+    pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
+        let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
         Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#) }
     }
@@ -54,6 +56,7 @@ impl Terms {
 mod tests {
     use serde_json::value::RawValue;
 
+    use super::super::Params;
     use super::*;
 
     #[test]

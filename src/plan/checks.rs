@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::estimate::{Estimate, least_input_tokens};
 use super::json::first_byte;
 use crate::catalog::Model;
-use crate::domain::{ErrorClass, Params};
+use crate::domain::{ErrorClass, Merged};
 
 /// The largest body that the API takes, in bytes: 32 MB, read generously.
 ///
@@ -33,7 +33,7 @@ fn too_large(message: String) -> Fault {
 }
 
 /// Reads the model's name.
-pub(super) fn model_name(params: &Params) -> Result<String, Fault> {
+pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     params.get_str("model").filter(|name| !name.is_empty()).ok_or_else(|| {
         invalid(format!("model is {}, not the name of a model; write it as a string", excerpt(params.get("model"))))
     })
@@ -42,7 +42,7 @@ pub(super) fn model_name(params: &Params) -> Result<String, Fault> {
 /// Reads `max_tokens`. Zero is let through: it warms a prompt cache.
 ///
 /// `may_exceed` tells that a beta raises the model's cap.
-pub(super) fn max_tokens(params: &Params, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
+pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
     let given = params.get_u64("max_tokens").ok_or_else(|| {
         let found = excerpt(params.get("max_tokens"));
         invalid(format!("max_tokens is {found}, not a whole number; write one from 1 up"))
@@ -60,7 +60,7 @@ pub(super) fn max_tokens(params: &Params, model: Option<&Model>, may_exceed: boo
 }
 
 /// Checks that there are messages, and not too many.
-pub(super) fn messages(params: &Params, estimate: &Estimate) -> Result<(), Fault> {
+pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fault> {
     let Some(value) = params.get("messages") else {
         return Err(invalid("the row has no messages; give it a prompt or messages".to_owned()));
     };
@@ -87,7 +87,7 @@ pub(super) fn body(body_bytes: u64) -> Result<(), Fault> {
 }
 
 /// Checks that the input fits the model's window even by the lowest estimate.
-pub(super) fn window(params: &Params, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
+pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
     let Some(model) = model.filter(|model| estimate.tokens > model.context_tokens) else {
         return Ok(());
     };
@@ -125,7 +125,7 @@ mod tests {
 
     fn max_tokens_of(json: &str, may_exceed: bool) -> Result<u32, String> {
         let catalog = Catalog::builtin();
-        max_tokens(&params(json), catalog.model(HAIKU), may_exceed).map_err(|fault| fault.message)
+        max_tokens(Merged::from(&params(json)), catalog.model(HAIKU), may_exceed).map_err(|fault| fault.message)
     }
 
     #[test]
@@ -151,15 +151,16 @@ mod tests {
                 "{value}"
             );
         }
-        assert!(max_tokens(&params(r#"{"max_tokens":4294967296}"#), None, false).is_err());
-        assert_eq!(max_tokens(&params(r#"{"max_tokens":4294967295}"#), None, false), Ok(u32::MAX));
+        assert!(max_tokens(Merged::from(&params(r#"{"max_tokens":4294967296}"#)), None, false).is_err());
+        assert_eq!(max_tokens(Merged::from(&params(r#"{"max_tokens":4294967295}"#)), None, false), Ok(u32::MAX));
     }
 
     #[test]
     fn a_model_is_named_by_a_string() {
-        assert_eq!(model_name(&params(r#"{"model":"a\u002db"}"#)), Ok("a-b".to_owned()));
+        assert_eq!(model_name(Merged::from(&params(r#"{"model":"a\u002db"}"#))), Ok("a-b".to_owned()));
         for value in ["5", "\"\"", "null", r#"["claude-haiku-4-5"]"#] {
-            let fault = model_name(&params(&format!(r#"{{"model":{value}}}"#))).expect_err("it is no name");
+            let fault =
+                model_name(Merged::from(&params(&format!(r#"{{"model":{value}}}"#)))).expect_err("it is no name");
             assert_eq!(fault.class, ErrorClass::InvalidInput);
             assert!(fault.message.starts_with(&format!("model is {value}, ")), "{}", fault.message);
         }
@@ -170,7 +171,7 @@ mod tests {
         let fault = |json: &str| {
             let params = params(json);
             let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
-            messages(&params, &estimate).err().map(|fault| fault.message)
+            messages(Merged::from(&params), &estimate).err().map(|fault| fault.message)
         };
 
         assert_eq!(fault(r#"{"messages":[{"role":"user","content":""}]}"#), None);
@@ -197,7 +198,7 @@ mod tests {
         let outcome = |name: &str, text: &str| {
             let params = params(&format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#));
             let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
-            window(&params, &estimate, catalog.model(name)).map_err(|fault| fault.message)
+            window(Merged::from(&params), &estimate, catalog.model(name)).map_err(|fault| fault.message)
         };
         // About 290,000 tokens by the estimate, 167,000 at the very least.
         let doubtful = "some words of a prompt ".repeat(43_500);
@@ -219,7 +220,7 @@ mod tests {
         let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
 
         assert!(estimate.tokens > 200_000);
-        assert_eq!(window(&params, &estimate, catalog.model(HAIKU)), Ok(()));
+        assert_eq!(window(Merged::from(&params), &estimate, catalog.model(HAIKU)), Ok(()));
     }
 
     #[test]

@@ -6,10 +6,10 @@
 //! An estimate adds up: text appended to a message never lowers it.
 
 use super::image::Vision;
-use super::json::{elements, first_byte, members, string_body};
+use super::json::{Found, elements, first_byte, members, members_of_elements, string_body};
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::catalog::{Model, TokenizerFamily, ToolPrompt};
-use crate::domain::{Params, Request};
+use crate::domain::{Merged, Request};
 
 /// What a request takes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub struct Estimate {
 }
 
 /// Estimates a request's input.
-pub fn estimate(params: &Params, family: TokenizerFamily, tool_prompt: ToolPrompt) -> Estimate {
+pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool_prompt: ToolPrompt) -> Estimate {
+    let params = params.into();
     let scale = match family {
         TokenizerFamily::Old => &Scale::OLD,
         TokenizerFamily::New => &Scale::NEW,
@@ -58,7 +59,7 @@ pub fn worst_input_tokens(request: &Request, model: Option<&Model>) -> u64 {
 }
 
 /// Returns fewer tokens than the request's text can possibly take; pictures and documents count nothing.
-pub(super) fn least_input_tokens(params: &Params) -> u64 {
+pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR).tokens()
 }
 
@@ -129,7 +130,7 @@ impl<'s> Walk<'s> {
         let mut walk = Self { scale, text: 0, other: 0, messages: 0 };
         for (name, value) in members {
             match name {
-                b"messages" => elements(value).for_each(|message| walk.message(message)),
+                b"messages" => walk.messages(value),
                 b"system" => walk.content(value, MOST_DEPTH),
                 b"tools" | b"output_config" => walk.verbatim(value),
                 _ => {}
@@ -142,12 +143,15 @@ impl<'s> Walk<'s> {
         self.text.div_ceil(1000) + self.other
     }
 
-    fn message(&mut self, message: &[u8]) {
-        self.messages = self.messages.saturating_add(1);
-        self.other += self.scale.message_tokens;
-        for (name, value) in members(message) {
-            if name == b"content" {
-                self.content(value, MOST_DEPTH);
+    fn messages(&mut self, messages: &[u8]) {
+        for found in members_of_elements(messages) {
+            match found {
+                Found::Element => {
+                    self.messages = self.messages.saturating_add(1);
+                    self.other += self.scale.message_tokens;
+                }
+                Found::Member(b"content", content) => self.content(content, MOST_DEPTH),
+                Found::Member(..) => {}
             }
         }
     }
@@ -231,8 +235,8 @@ impl<'s> Walk<'s> {
     }
 }
 
-fn named(params: &Params) -> impl Iterator<Item = (&[u8], &[u8])> {
-    params.0.iter().map(|(name, value)| (name.as_bytes(), value.get().as_bytes()))
+fn named(params: Merged<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
+    params.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
 fn has_tools(tools: &[u8]) -> bool {
@@ -244,14 +248,14 @@ fn has_server_tools(tools: &[u8]) -> bool {
     elements(tools).any(is_served)
 }
 
-fn hidden_prompt(params: &Params, tool_prompt: ToolPrompt) -> u32 {
+fn hidden_prompt(params: Merged<'_>, tool_prompt: ToolPrompt) -> u32 {
     let choice = params.get("tool_choice").unwrap_or_default().as_bytes();
     let is_forced = members(choice).any(|(name, value)| name == b"type" && matches!(value, br#""any""# | br#""tool""#));
     if is_forced { tool_prompt.forced } else { tool_prompt.auto }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::image::tests::{encode, png};
@@ -414,7 +418,7 @@ mod tests {
         assert!(of_content(&deep) > 50_000);
     }
 
-    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    pub fn any_json() -> impl Strategy<Value = serde_json::Value> {
         use serde_json::Value;
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -449,8 +453,8 @@ mod tests {
             let estimate = estimate(&request, TokenizerFamily::New, PROMPT).tokens;
 
             prop_assert!(worst_input_tokens(&Request::of(&request), None) <= 1_000_000);
-            prop_assert!(least_input_tokens(&request) <= worst_input_tokens(&Request::of(&request), None));
-            prop_assert!(u64::from(estimate) >= least_input_tokens(&request) / 2);
+            prop_assert!(least_input_tokens((&request).into()) <= worst_input_tokens(&Request::of(&request), None));
+            prop_assert!(u64::from(estimate) >= least_input_tokens((&request).into()) / 2);
         }
 
         #[test]
@@ -469,7 +473,7 @@ mod tests {
 
             let old = estimate(&request, TokenizerFamily::Old, PROMPT).tokens;
 
-            prop_assert!(least_input_tokens(&request) <= u64::from(old) + text.len() as u64 / 20);
+            prop_assert!(least_input_tokens((&request).into()) <= u64::from(old) + text.len() as u64 / 20);
         }
     }
 }

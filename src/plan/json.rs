@@ -30,6 +30,38 @@ pub(super) fn members(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// What [`members_of_elements`] comes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    /// An element begins.
+    Element,
+    /// A member of the element: its name, still escaped and without quotes, and its raw value.
+    Member(&'a [u8], &'a [u8]),
+}
+
+/// Returns the elements of an array, each followed by its members if it is an object; nothing for another value.
+///
+/// The same as [`elements`] and the [`members`] of each, but the end of an element is not looked for before it is walked.
+pub(super) fn members_of_elements(value: &[u8]) -> impl Iterator<Item = Found<'_>> {
+    let mut rest = value.trim_ascii().strip_prefix(b"[").unwrap_or_default();
+    let mut is_inside = false;
+    std::iter::from_fn(move || {
+        if is_inside {
+            if let Some(name) = next_value(&mut rest) {
+                return Some(Found::Member(string_body(name)?, next_value(&mut rest)?));
+            }
+            rest = rest.strip_prefix(b"}")?;
+        }
+        skip_separators(&mut rest);
+        is_inside = rest.first() == Some(&b'{');
+        if is_inside {
+            rest = &rest[1..];
+            return Some(Found::Element);
+        }
+        next_value(&mut rest).map(|_| Found::Element)
+    })
+}
+
 /// Returns how many bytes stand before the next quote or backslash; all of them when there is none.
 pub(super) fn find_quote_or_escape(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -45,11 +77,16 @@ pub(super) fn find_quote_or_escape(bytes: &[u8]) -> usize {
 
 /// Takes the next value off a list of values and separators; `None` at the list's end.
 fn next_value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let separators = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b':')).count();
-    let text = &rest[separators..];
+    skip_separators(rest);
+    let text = *rest;
     let len = value_len(text);
     *rest = &text[len..];
     (len > 0).then(|| &text[..len])
+}
+
+fn skip_separators(rest: &mut &[u8]) {
+    let separators = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b':')).count();
+    *rest = &rest[separators..];
 }
 
 /// Returns the length of the value at the start of `text`; zero at a closing bracket or the end.
@@ -101,6 +138,9 @@ fn nested_len(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::estimate::tests::any_json;
     use super::*;
 
     #[test]
@@ -119,6 +159,28 @@ mod tests {
         let found: Vec<(&[u8], &[u8])> = members(object).collect();
 
         assert_eq!(found, [(&b"a"[..], &br#""x\\""#[..]), (b"b", br#"{"c":[1]}"#), (b"d", b"-1.5e3")]);
+    }
+
+    proptest! {
+        #[test]
+        fn elements_and_their_members_are_found_in_one_walk(
+            values in prop::collection::vec(any_json(), 0..4),
+            is_pretty in any::<bool>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let text = if is_pretty { serde_json::to_string_pretty(&values) } else { serde_json::to_string(&values) };
+            let text = text.expect("values become JSON").into_bytes();
+            let of_element = |element| {
+                let members = members(element).map(|(name, value)| Found::Member(name, value));
+                std::iter::once(Found::Element).chain(members).collect::<Vec<_>>()
+            };
+
+            let whole: Vec<Found<'_>> = members_of_elements(&text).collect();
+            let cut = members_of_elements(&text[..cut.index(text.len())]).count();
+
+            prop_assert_eq!(&whole, &elements(&text).flat_map(of_element).collect::<Vec<_>>());
+            prop_assert!(cut <= whole.len());
+        }
     }
 
     #[test]

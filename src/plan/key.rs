@@ -21,7 +21,7 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
-/// Bytes that are gathered before they are hashed. Of a longer piece the rest of the memory stays, as that of one row.
+/// Bytes that are gathered before they are hashed; a longer piece is hashed where it stands.
 const GATHERED: usize = 4096;
 
 /// Makes keys for one dialect: what all have in common is hashed once, and memory is used again.
@@ -54,10 +54,14 @@ impl KeyMaker {
             write_json_str(name, &mut self.text);
             self.text.push(b':');
             without_white_space(value.as_bytes(), |run| {
-                self.text.extend_from_slice(run);
-                if self.text.len() >= GATHERED {
+                if self.text.len() + run.len() > GATHERED {
                     context.update(&self.text);
                     self.text.clear();
+                }
+                if run.len() > GATHERED {
+                    context.update(run);
+                } else {
+                    self.text.extend_from_slice(run);
                 }
             });
             self.text.push(b'\n');
@@ -83,16 +87,21 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes JSON text on in runs, leaving out white space outside strings.
+/// Passes JSON text on in runs as long as can be, leaving out white space outside strings.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
-    let mut rest = json;
-    while !rest.is_empty() {
-        let run = rest.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'"').unwrap_or(rest.len());
-        let end = if rest.get(run) == Some(&b'"') { string_end(rest, run + 1) } else { run };
-        pass(&rest[..end]);
-        let blank = rest[end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        rest = &rest[end + blank..];
+    let (mut start, mut at) = (0, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at = string_end(json, at + 1),
+            byte if byte.is_ascii_whitespace() => {
+                pass(&json[start..at]);
+                at += json[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                start = at;
+            }
+            _ => at += 1,
+        }
     }
+    pass(&json[start..]);
 }
 
 /// Returns the position after the quote that ends the string whose first byte is at `from`.
@@ -143,6 +152,20 @@ mod tests {
                       \"messages\": [ { \"role\" :\r\n\t\"user\", \"content\":\"Hi\" } ] }";
 
         assert_eq!(key_of(spaced), key_of(ROW));
+    }
+
+    #[test]
+    fn long_values_are_hashed_like_short_ones() {
+        for len in (0..12).chain(GATHERED - 60..GATHERED + 60).chain([3 * GATHERED]) {
+            let text = "a \\\" b ".repeat(len / 7 + 1);
+            let spaced = format!(r#"{{"a": [ "{text}" , 1, "x"] ,"b":"{}"}}"#, &"c ".repeat(len)[..len]);
+            let written = format!("\"a\":[\"{text}\",1,\"x\"]\n\"b\":\"{}\"\n", &"c ".repeat(len)[..len]);
+
+            let whole = [&prelude(&dialect()), written.as_bytes()].concat();
+            let expected = ring::digest::digest(&SHA256, &whole);
+
+            assert_eq!(key_of(&spaced).0, expected.as_ref()[..16], "{len}");
+        }
     }
 
     #[test]

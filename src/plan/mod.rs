@@ -19,9 +19,11 @@ mod estimate;
 mod image;
 mod json;
 mod key;
+mod models;
 mod notice;
 mod planner;
 mod seen;
+mod template;
 mod weights;
 
 pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};

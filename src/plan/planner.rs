@@ -1,7 +1,6 @@
 //! The planner: from rows to jobs.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -12,13 +11,15 @@ use super::census::{Repeats, half};
 use super::checks::{self, Fault};
 use super::estimate::estimate;
 use super::key::KeyMaker;
+use super::models::Models;
 use super::notice::Notice;
 use super::seen::Seen;
+use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
-use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
+use crate::catalog::Catalog;
 use crate::domain::json::write_json_str;
 use crate::domain::{
-    Cost, Identity, Job, JobId, JobKey, Origin, Params, Planned, PoolId, Request, RowId, Speed, Terms,
+    Cost, Identity, Job, JobId, JobKey, Merged, Origin, Params, Planned, PoolId, Request, RowId, Terms,
 };
 use crate::source::Row;
 
@@ -32,37 +33,13 @@ pub struct Planner {
     defaults: Params,
     dialect: Dialect,
     keys: KeyMaker,
-    catalog: Arc<Catalog>,
-    provider: Arc<str>,
-    account: Arc<str>,
-    /// What is known of each model, by the JSON text of its name, so that a row costs no allocation for it.
-    models: HashMap<Box<str>, KnownModel>,
+    models: Models,
+    templates: Templates,
     repeats: Option<Repeats>,
     /// Keys of unnamed rows that have come.
     seen: Seen,
     /// How often each of those has come again.
     again: HashMap<u64, u32>,
-    today: Option<Date>,
-    notices: Vec<Notice>,
-}
-
-/// What the planner keeps of a model.
-#[derive(Clone, Debug)]
-struct KnownModel {
-    name: Arc<str>,
-    /// Its pools at standard and at fast speed.
-    pools: [Arc<PoolId>; 2],
-    family: TokenizerFamily,
-    tool_prompt: ToolPrompt,
-    told_of_sampling: bool,
-}
-
-/// The model that a row means. Shared by all rows that mean it: to copy names for each costs more than to count them.
-struct Meant {
-    name: Arc<str>,
-    pool: Arc<PoolId>,
-    family: TokenizerFamily,
-    tool_prompt: ToolPrompt,
 }
 
 /// What a row comes to when nothing is wrong with it.
@@ -115,15 +92,11 @@ impl Planner {
             defaults: in_order(defaults, &catalog),
             keys: KeyMaker::new(&dialect),
             dialect,
-            catalog,
-            provider,
-            account,
-            models: HashMap::new(),
+            models: Models::new(catalog, provider, account),
+            templates: Templates::default(),
             repeats: None,
             seen: Seen::default(),
             again: HashMap::new(),
-            today: None,
-            notices: Vec::new(),
         }
     }
 
@@ -135,7 +108,7 @@ impl Planner {
 
     /// Tells the date, so that retirements since the catalog was made are noticed.
     pub fn with_today(mut self, today: Date) -> Self {
-        self.today = Some(today);
+        self.models.tell_date(today);
         self
     }
 
@@ -169,11 +142,13 @@ impl Planner {
     /// # Errors
     /// As for [`Planner::plan`].
     pub fn measured(&mut self, named: Named) -> Result<Planned, Box<Rejected>> {
-        let Named { id, custom_id, key, identity, row, params, extra, origin } = named;
-        let params = self.merge(params);
-        let request = Request::of(&params);
+        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin } = named;
+        own.0.retain(|(name, _)| &**name != "stream");
+        let params = Merged::new(&self.defaults, &own);
+        let request = Request::of(params);
         let body_bytes = request.json().len() as u64;
-        let measured = match self.measure(&params, body_bytes) {
+        let may_exceed = raises_output_cap(&self.dialect);
+        let measured = match measure(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
                 return Err(Box::new(Rejected { custom_id, origin, key, identity, request, extra, class, message }));
@@ -188,22 +163,12 @@ impl Planner {
 
     /// Returns the key that a row will have, for a first pass over the input.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
-        let own = row.params.0.iter();
-        let defaults = self.defaults.0.iter().filter(|(name, _)| row.params.get(name).is_none());
-        self.keys.key(own.chain(defaults).map(|(name, value)| (&**name, value.get())))
+        self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }
 
     /// Returns what is worth telling that has not been told: each thing once.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
-    }
-
-    fn merge(&self, own: Params) -> Params {
-        let missing = self.defaults.0.iter().filter(|(name, _)| own.get(name).is_none()).cloned();
-        let mut merged: Vec<_> = Vec::with_capacity(self.defaults.0.len() + own.0.len());
-        merged.extend(missing);
-        merged.extend(own.0.into_iter().filter(|(name, _)| &**name != "stream"));
-        Params(merged)
+        self.models.take_notices()
     }
 
     fn identify(&mut self, row: &Row, key: JobKey) -> Identity {
@@ -226,84 +191,36 @@ impl Planner {
         *again += 1;
         *again
     }
+}
 
-    fn measure(&mut self, params: &Params, body_bytes: u64) -> Result<Measured, Fault> {
-        let terms = Terms::of(params);
-        let known = self.known_model(params, terms.speed)?;
-        let model = self.catalog.model(&known.name);
-        let max_tokens = checks::max_tokens(params, model, self.raises_output_cap())?;
-        let estimate = estimate(params, known.family, known.tool_prompt);
-        checks::messages(params, &estimate)?;
-        checks::body(body_bytes)?;
-        checks::window(params, &estimate, model)?;
-        Ok(Measured {
-            pool: known.pool,
-            model: known.name,
-            input_tokens: estimate.tokens,
-            max_tokens,
-            template: template(params),
-            terms,
-        })
-    }
+/// Reads off what a row costs and on which limits it counts, and checks that it can work.
+fn measure(
+    params: Merged<'_>,
+    body_bytes: u64,
+    may_exceed: bool,
+    models: &mut Models,
+    templates: &mut Templates,
+) -> Result<Measured, Fault> {
+    let terms = Terms::of(params);
+    let known = models.meant(params)?;
+    let max_tokens = checks::max_tokens(params, known.model.as_ref(), may_exceed)?;
+    let estimate = estimate(params, known.family, known.tool_prompt);
+    checks::messages(params, &estimate)?;
+    checks::body(body_bytes)?;
+    checks::window(params, &estimate, known.model.as_ref())?;
+    Ok(Measured {
+        pool: known.pool(terms.speed),
+        model: known.name.clone(),
+        input_tokens: estimate.tokens,
+        max_tokens,
+        template: templates.mark(params),
+        terms,
+    })
+}
 
-    /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
-    fn raises_output_cap(&self) -> bool {
-        self.dialect.betas.iter().any(|beta| beta.starts_with("output-"))
-    }
-
-    fn known_model(&mut self, params: &Params, speed: Speed) -> Result<Meant, Fault> {
-        let written = params.get("model").unwrap_or_default();
-        if !self.models.contains_key(written) {
-            let name = checks::model_name(params)?;
-            self.meet(written, name);
-        }
-        let known = self.models.get_mut(written).expect("the model was met just above");
-        let refused = match self.catalog.model(&known.name) {
-            Some(model) if model.rejects_sampling && !known.told_of_sampling => refused_sampling(params),
-            _ => None,
-        };
-        if let Some(param) = refused {
-            known.told_of_sampling = true;
-            self.notices.push(Notice::Sampling { model: known.name.clone(), param });
-        }
-        let [standard, fast] = &known.pools;
-        let pool = match speed {
-            Speed::Standard => standard.clone(),
-            Speed::Fast => fast.clone(),
-        };
-        Ok(Meant { name: known.name.clone(), pool, family: known.family, tool_prompt: known.tool_prompt })
-    }
-
-    /// Takes up a model that comes for the first time.
-    fn meet(&mut self, written: &str, name: String) {
-        let name: Arc<str> = name.into();
-        let model = self.catalog.model(&name);
-        self.notices.extend(self.notice_of(model, &name));
-        let class = self.catalog.class_of(&name);
-        let (provider, account) = (&self.provider, &self.account);
-        let pool = |speed| PoolId { provider: provider.clone(), account: account.clone(), class: class.clone(), speed };
-        let known = KnownModel {
-            pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
-            // Of a model not in the catalog, the figures that give the higher estimate.
-            family: model.map_or(TokenizerFamily::New, |model| model.family),
-            tool_prompt: model.map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
-            told_of_sampling: false,
-            name,
-        };
-        self.models.insert(written.into(), known);
-    }
-
-    fn notice_of(&self, model: Option<&Model>, name: &Arc<str>) -> Option<Notice> {
-        let Some(model) = model else {
-            return Some(Notice::Unknown { model: name.clone() });
-        };
-        let is_retired = self.today.map_or(model.is_retired(), |today| model.is_retired_on(today));
-        match model.retires {
-            since if is_retired => Some(Notice::Retired { model: name.clone(), since }),
-            Some(on) => Some(Notice::Retiring { model: name.clone(), on }),
-            None => None,
-        }
-    }
+/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
+fn raises_output_cap(dialect: &Dialect) -> bool {
+    dialect.betas.iter().any(|beta| beta.starts_with("output-"))
 }
 
 /// Puts defaults into the order in which they are sent: model, max_tokens, system, then `--param` as given.
@@ -339,23 +256,6 @@ fn json_string(text: &str) -> Box<RawValue> {
 
 fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("numbers, quoted strings and raw values are JSON")
-}
-
-/// Returns the sampling parameter that a model without sampling will refuse; one at its default passes.
-fn refused_sampling(params: &Params) -> Option<&'static str> {
-    ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
-        Some("null") | None => false,
-        Some(value) => *name == "top_k" || value.parse::<f64>() != Ok(1.0),
-    })
-}
-
-/// Returns a mark of what rows share that answer alike; good within one run only.
-fn template(params: &Params) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    ["model", "max_tokens", "system", "tools", "tool_choice", "output_config", "thinking"]
-        .map(|name| params.get(name))
-        .hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

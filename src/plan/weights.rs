@@ -10,32 +10,57 @@
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
 
+/// Thousandths of a token, by the byte before and this one.
+pub(super) struct Weights {
+    by_class: &'static Table,
+    /// The row of the table that holds after each byte: found without its class, which shows in the speed.
+    after: [&'static [u16; 256]; 256],
+}
+
 /// Thousandths of a token, by class of the previous byte and value of this one.
-pub(super) type Weights = [[u16; 256]; CLASSES];
+type Table = [[u16; 256]; CLASSES];
 
 /// The old tokenizer.
-pub(super) static OLD: Weights = build(Kind::Old);
+pub(super) static OLD: Weights = Weights::by(&OLD_TABLE);
+static OLD_TABLE: Table = build(Kind::Old);
 /// The new one: ASCII about 1.28 times as many, other scripts 1.04 times.
-pub(super) static NEW: Weights = build(Kind::New);
+pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
+static NEW_TABLE: Table = build(Kind::New);
 /// A floor: no real text takes fewer tokens. Six bytes a token, repeated blanks and signs for nothing.
-pub(super) static FLOOR: Weights = build(Kind::Floor);
+pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
+static FLOOR_TABLE: Table = build(Kind::Floor);
 /// A ceiling: a token for every byte of text.
-pub(super) static CEILING: Weights = build(Kind::Ceiling);
+pub(super) static CEILING: Weights = Weights::by(&CEILING_TABLE);
+static CEILING_TABLE: Table = build(Kind::Ceiling);
+
+impl Weights {
+    const fn by(by_class: &'static Table) -> Self {
+        let mut after = [&by_class[0]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            after[byte] = &by_class[class_of(byte as u8) as usize];
+            byte += 1;
+        }
+        Self { by_class, after }
+    }
+}
 
 /// Adds up the weight of UTF-8 text. `previous` is the class of the byte before it, and after it on return.
 pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64 {
     let mut sum = 0_u64;
-    let mut class = *previous;
+    let mut row = &weights.by_class[*previous as usize];
     // In pieces, so that the inner sum fits a short integer: 65,535 × 65,536 is below 2³².
     for piece in text.chunks(1 << 16) {
         let mut part = 0_u32;
         for &byte in piece {
-            part += u32::from(weights[class as usize][usize::from(byte)]);
-            class = CLASS_OF[usize::from(byte)];
+            part += u32::from(row[usize::from(byte)]);
+            row = weights.after[usize::from(byte)];
         }
         sum += u64::from(part);
     }
-    *previous = class;
+    if let Some(&last) = text.last() {
+        *previous = CLASS_OF[usize::from(last)];
+    }
     sum
 }
 
@@ -46,7 +71,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     while !rest.is_empty() {
         if rest[0] == b'\\' {
             let (lead, taken) = decode_escape(rest);
-            sum += u64::from(weights[*previous as usize][usize::from(lead)]);
+            sum += u64::from(weights.by_class[*previous as usize][usize::from(lead)]);
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
@@ -136,7 +161,7 @@ enum Kind {
     Ceiling,
 }
 
-const fn build(kind: Kind) -> Weights {
+const fn build(kind: Kind) -> Table {
     const PREVIOUS: [Class; CLASSES] =
         [Class::Blank, Class::Break, Class::Lower, Class::Upper, Class::Digit, Class::Sign, Class::Lead, Class::Inner];
     let mut table = [[0; 256]; CLASSES];
@@ -253,7 +278,7 @@ mod tests {
     fn the_floor_is_below_and_the_ceiling_above_every_other_weight() {
         for row in 0..CLASSES {
             for byte in 0..256 {
-                let at = |weights: &Weights| weights[row][byte];
+                let at = |weights: &Weights| weights.by_class[row][byte];
                 assert!(at(&FLOOR) <= at(&OLD).max(170), "{byte:#x} after class {row}");
                 assert!(at(&OLD) <= at(&NEW), "{byte:#x} after class {row}");
                 assert!(at(&NEW) <= at(&CEILING).max(1200), "{byte:#x} after class {row}");

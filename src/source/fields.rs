@@ -128,12 +128,36 @@ pub(super) enum Within {
 /// Names that were looked at, and what is to be said about them: once per name.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
-    judged: [HashSet<Box<str>>; 3],
+    judged: [Judged; 3],
     pending: Vec<String>,
 }
 
 /// How many names are judged in each place: an input with more has names that are data.
 const MAX_JUDGED: usize = 1000;
+
+/// Names that were judged in one place.
+#[derive(Debug, Default)]
+struct Judged {
+    all: HashSet<Box<str>>,
+    /// The first of them, which are mostly all: so few are looked through sooner than a hash is made.
+    first: Vec<Box<str>>,
+}
+
+impl Judged {
+    const FIRST: usize = 8;
+
+    /// Takes a name up if there is room; returns whether it comes for the first time.
+    fn insert(&mut self, name: &str) -> bool {
+        // Looked up first, so that a name seen before costs no memory of its own.
+        if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_JUDGED || self.all.contains(name) {
+            return false;
+        }
+        if self.first.len() < Self::FIRST {
+            self.first.push(name.into());
+        }
+        self.all.insert(name.into())
+    }
+}
 
 impl Warnings {
     /// Judges a name that is about to be sent or carried along.
@@ -178,9 +202,7 @@ impl Warnings {
     }
 
     fn is_fresh(&mut self, name: &str, within: Within) -> bool {
-        let judged = &mut self.judged[within as usize];
-        // Looked up first, so that a name seen before costs no memory of its own.
-        judged.len() < MAX_JUDGED && !judged.contains(name) && judged.insert(name.into())
+        self.judged[within as usize].insert(name)
     }
 }
 
@@ -255,7 +277,7 @@ mod tests {
 
         (0..10_000).for_each(|n| warnings.judge(&format!("max_token{n}"), Within::Row, n));
 
-        assert!(warnings.judged[0].len() <= MAX_JUDGED);
+        assert!(warnings.judged[0].all.len() <= MAX_JUDGED);
         assert!(warnings.take().len() <= MAX_JUDGED);
     }
 }

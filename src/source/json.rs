@@ -319,26 +319,38 @@ fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
 }
 
 /// Finds in valid JSON what parsers and the API refuse all the same.
+///
+/// Most rows have too few brackets to be deep at all, and many have no escapes: to count those is much faster than to
+/// follow strings.
 fn check_text(text: &str) -> Result<(), Fault> {
-    if let Some(at) = too_deep(text.as_bytes()) {
+    let (openings, escapes) = openings_and_escapes(text.as_bytes());
+    if openings > MAX_DEPTH
+        && let Some(at) = too_deep(text.as_bytes())
+    {
         return Err(Fault::at(at, format!("is nested more than {MAX_DEPTH} levels deep")));
     }
-    if let Some(at) = lone_surrogate(text) {
+    if escapes > 0
+        && let Some(at) = lone_surrogate(text)
+    {
         let escape = text.get(at..at + 6).unwrap_or_default();
         return Err(Fault::at(at, format!("holds {escape}, half of a character, which the API refuses")));
     }
     Ok(())
 }
 
+/// Returns how many opening brackets and how many backslashes there are, in strings or out of them.
+fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
+    // Counted in bytes, which the compiler takes sixteen at a time; a chunk can't overflow one.
+    let of_chunk = |chunk: &[u8]| {
+        let openings = chunk.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
+        let escapes = chunk.iter().map(|&byte| u8::from(byte == b'\\')).sum::<u8>();
+        (usize::from(openings), usize::from(escapes))
+    };
+    text.chunks(255).map(of_chunk).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
+}
+
 /// Returns where nesting exceeds [`MAX_DEPTH`].
 fn too_deep(text: &[u8]) -> Option<usize> {
-    // Most rows have too few brackets to be deep at all, and counting is much faster than following strings.
-    // Counted in bytes, which the compiler takes sixteen at a time; a chunk can't overflow one.
-    let in_chunk = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
-    let openings: usize = text.chunks(255).map(|chunk| usize::from(in_chunk(chunk))).sum();
-    if openings <= MAX_DEPTH {
-        return None;
-    }
     let (mut depth, mut is_in_string, mut at) = (0_usize, false, 0);
     while let Some(&byte) = text.get(at) {
         match (is_in_string, byte) {

@@ -112,7 +112,7 @@ impl Reading {
                 prompt::templated_message(template, &[("line", cell), ("prompt", cell)])?
             }
             None if prompt.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
-            None => prompt::user_message(text.trim_ascii()),
+            None => prompt::user_message(json::read_value(text)?),
         };
         let params = Params(vec![("messages".into(), messages)]);
         prompt::check_size(&params)?;

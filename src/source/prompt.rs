@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::json::{self, is_filled_array, kind, place_in};
 use super::raw::Fault;
@@ -18,9 +19,14 @@ use crate::domain::Params;
 const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
-pub(super) fn user_message(content: &str) -> Box<RawValue> {
-    // Put together in one piece of memory: each row has one.
-    json::raw_value([r#"[{"role":"user","content":"#, content, "}]"].concat())
+pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        role: &'static str,
+        content: &'a RawValue,
+    }
+    // Written from a value: text put together would be parsed once more, and each row has one.
+    to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
 /// Returns one user message that says `text`; blank text is a fault.
@@ -28,7 +34,7 @@ pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new("has an empty prompt"));
     }
-    Ok(user_message(json::string_value(text).get()))
+    Ok(user_message(&json::string_value(text)))
 }
 
 /// Returns the messages for a template filled with a row.
@@ -37,7 +43,7 @@ pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)
     if prompt.trim().is_empty() {
         return Err(Fault::new("gives an empty prompt when filled into the template"));
     }
-    Ok(user_message(json::string_value(&prompt).get()))
+    Ok(user_message(&json::string_value(&prompt)))
 }
 
 /// Returns the messages for a `prompt` member of the line `text`: a string, or a list of content blocks.
@@ -46,7 +52,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     let json = prompt.get();
     match kind(json) {
         "a string" if is_blank_string(json) => Err(Fault::at(at, "has an empty `prompt`")),
-        "a string" => Ok(user_message(json)),
+        "a string" => Ok(user_message(prompt)),
         "an array" if !is_filled_array(json) => Err(Fault::at(at, "has an empty `prompt`")),
         "an array" => {
             let blocks: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
@@ -58,7 +64,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
                         format!("has {kind} in `prompt`; a list there holds content blocks, which are objects"),
                     ))
                 }
-                None => Ok(user_message(json)),
+                None => Ok(user_message(prompt)),
             }
         }
         kind => Err(Fault::at(at, format!("has {kind} as `prompt`; it must be a string or a list of content blocks"))),

@@ -10,6 +10,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
+use memchr::memchr;
+
 use super::{BrokenRow, Position, SourceError};
 use crate::domain::Origin;
 
@@ -174,15 +176,14 @@ impl Splitter {
     /// [`SourceError::Read`].
     pub fn next_line(&mut self) -> Result<Option<RawRow<'_>>, SourceError> {
         let (line, byte_offset) = self.begin();
-        let most = self.max_bytes as u64 + 2;
+        let most = self.max_bytes.saturating_add(2);
 
-        let taken = (&mut self.input).take(most).read_until(b'\n', &mut self.buffer);
-        let mut read = taken.map_err(|source| read_error(&self.name, line, source))?;
+        let mut read = self.read_line(most).map_err(|source| read_error(&self.name, line, source))?;
         if read == 0 {
             return Ok(None);
         }
 
-        let is_cut = read as u64 == most && self.buffer.last() != Some(&b'\n');
+        let is_cut = read == most && self.buffer.last() != Some(&b'\n');
         if is_cut {
             read += self.input.skip_until(b'\n').map_err(|source| read_error(&self.name, line, source))?;
         }
@@ -234,6 +235,27 @@ impl Splitter {
         Ok(Some(self.finish(line, byte_offset, end)))
     }
 
+    /// Reads up to and with the next line end, at most `most` bytes; returns how many.
+    fn read_line(&mut self, most: usize) -> io::Result<usize> {
+        let mut read = 0;
+        loop {
+            let chunk = match self.input.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(source),
+            };
+            let chunk = &chunk[..chunk.len().min(most - read)];
+            let found = memchr(b'\n', chunk);
+            let taken = found.map_or(chunk.len(), |at| at + 1);
+            self.buffer.extend_from_slice(&chunk[..taken]);
+            self.input.consume(taken);
+            read += taken;
+            if found.is_some() || taken == 0 {
+                return Ok(read);
+            }
+        }
+    }
+
     fn begin(&mut self) -> (u64, u64) {
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_ROOM);
@@ -279,7 +301,7 @@ impl Quoting {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {
             if *self == Self::Quoted && byte != b'"' {
-                at += chunk[at..].iter().position(|&byte| byte == b'"').unwrap_or(chunk.len() - at);
+                at += memchr(b'"', &chunk[at..]).unwrap_or(chunk.len() - at);
                 continue;
             }
             at += 1;

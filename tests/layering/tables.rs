@@ -89,6 +89,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("indicatif", &["report/progress.rs"]),
+    ("memchr", &["source/raw.rs"]),
     ("minijinja", &["source/template.rs"]),
     ("reqwest", &["transport/http.rs"]),
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),

@@ -1,0 +1,147 @@
+//! The models that rows have named: what planning needs of each, found without a hash as long as rows name the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::checks::{self, Fault};
+use super::notice::Notice;
+use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
+use crate::domain::{Merged, PoolId, Speed};
+
+/// What is known of each model, by the JSON text of its name, so that a row costs no allocation for it.
+#[derive(Debug)]
+pub(super) struct Models {
+    catalog: Arc<Catalog>,
+    provider: Arc<str>,
+    account: Arc<str>,
+    known: Vec<Known>,
+    by_text: HashMap<Box<str>, usize>,
+    /// The one that the row before meant.
+    last: usize,
+    today: Option<Date>,
+    notices: Vec<Notice>,
+}
+
+/// A model that a row has named.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its name as JSON text.
+    written: Box<str>,
+    /// Its name, shared by all rows that mean it: to copy it for each costs more than to count them.
+    pub name: Arc<str>,
+    /// Its entry in the catalog, if it has one.
+    pub model: Option<Model>,
+    /// How it cuts text.
+    pub family: TokenizerFamily,
+    /// The hidden prompt that tools add.
+    pub tool_prompt: ToolPrompt,
+    /// Its pools at standard and at fast speed.
+    pools: [Arc<PoolId>; 2],
+    told_of_sampling: bool,
+}
+
+impl Known {
+    /// Returns its pool at a speed.
+    pub fn pool(&self, speed: Speed) -> Arc<PoolId> {
+        let [standard, fast] = &self.pools;
+        match speed {
+            Speed::Standard => standard.clone(),
+            Speed::Fast => fast.clone(),
+        }
+    }
+}
+
+impl Models {
+    /// Begins without any. `provider` and `account` go into the pools' ids.
+    pub fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
+        Self {
+            catalog,
+            provider,
+            account,
+            known: Vec::new(),
+            by_text: HashMap::new(),
+            last: 0,
+            today: None,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Tells the date, so that retirements since the catalog was made are noticed.
+    pub fn tell_date(&mut self, today: Date) {
+        self.today = Some(today);
+    }
+
+    /// Returns what is worth telling that has not been told: each thing once.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Returns the model that a row means.
+    ///
+    /// # Errors
+    /// A [`Fault`] when it is named by no string.
+    pub fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
+        let written = params.get("model").unwrap_or_default();
+        if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
+            self.last = match self.by_text.get(written) {
+                Some(&at) => at,
+                None => self.meet(written, checks::model_name(params)?),
+            };
+        }
+        let known = &mut self.known[self.last];
+        let rejects_sampling = known.model.as_ref().is_some_and(|model| model.rejects_sampling);
+        if rejects_sampling
+            && !known.told_of_sampling
+            && let Some(param) = refused_sampling(params)
+        {
+            known.told_of_sampling = true;
+            self.notices.push(Notice::Sampling { model: known.name.clone(), param });
+        }
+        Ok(known)
+    }
+
+    /// Takes up a model that comes for the first time; returns its place.
+    fn meet(&mut self, written: &str, name: String) -> usize {
+        let name: Arc<str> = name.into();
+        let model = self.catalog.model(&name).cloned();
+        self.notices.extend(self.notice_of(model.as_ref(), &name));
+        let class = self.catalog.class_of(&name);
+        let (provider, account) = (&self.provider, &self.account);
+        let pool = |speed| PoolId { provider: provider.clone(), account: account.clone(), class: class.clone(), speed };
+        let at = self.known.len();
+        self.by_text.insert(written.into(), at);
+        self.known.push(Known {
+            written: written.into(),
+            pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
+            // Of a model not in the catalog, the figures that give the higher estimate.
+            family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
+            tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
+            told_of_sampling: false,
+            model,
+            name,
+        });
+        at
+    }
+
+    fn notice_of(&self, model: Option<&Model>, name: &Arc<str>) -> Option<Notice> {
+        let Some(model) = model else {
+            return Some(Notice::Unknown { model: name.clone() });
+        };
+        let is_retired = self.today.map_or(model.is_retired(), |today| model.is_retired_on(today));
+        match model.retires {
+            since if is_retired => Some(Notice::Retired { model: name.clone(), since }),
+            Some(on) => Some(Notice::Retiring { model: name.clone(), on }),
+            None => None,
+        }
+    }
+}
+
+/// Returns the sampling parameter that a model without sampling will refuse; one at its default passes.
+fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
+    ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
+        Some("null") | None => false,
+        Some(value) => *name == "top_k" || value.parse::<f64>() != Ok(1.0),
+    })
+}
