@@ -33,6 +33,15 @@ pub struct ReplyHead {
     pub headers: http::HeaderMap,
 }
 
+/// What a head says beside its status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeadNews {
+    /// About limits.
+    pub signals: RateSignals,
+    /// The id under which the provider knows the request, for those who ask its support.
+    pub request_id: Option<String>,
+}
+
 /// A whole response, understood as far as its form goes.
 #[derive(Clone, Debug)]
 pub enum Reply {
@@ -75,11 +84,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the request as it goes out; `stream` asks for events.
     fn encode(&self, request: &Request, stream: bool) -> WireRequest;
 
-    /// Returns what a head says about limits. `now` tells wall-clock time, for dates in headers.
-    fn rate_signals(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> RateSignals;
-
-    /// Returns the id under which the provider knows the request, for those who ask its support.
-    fn request_id(&self, head: &ReplyHead) -> Option<String>;
+    /// Returns what a head says. `now` tells wall-clock time, for dates in headers.
+    fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
     /// Returns the decoder for a response with this head, whatever was asked for: a server may answer a stream request
     /// with plain JSON.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::classify::classify;
 use crate::clock::RunClock;
 use crate::domain::{ErrorClass, Failure, RateSignals, Request, Verdict};
-use crate::provider::{Provider, Reply};
+use crate::provider::{HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
@@ -56,8 +56,7 @@ pub(super) async fn exchange<T: Transport>(
         Ok(exchange) => exchange,
         Err(error) => return end.report(None, classify(Err(error), &RateSignals::default())),
     };
-    let signals = provider.rate_signals(exchange.head(), &|| clock.wall(clock.now()));
-    let request_id = provider.request_id(exchange.head());
+    let HeadNews { signals, request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
     let mut head = Some(Head { status: exchange.head().status, signals, request_id });
     let mut decoder = provider.decoder(exchange.head());
     let fault = loop {

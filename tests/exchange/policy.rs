@@ -299,7 +299,7 @@ fn in_stream(kind: &str) -> String {
 /// What is made of a response.
 pub fn verdict(exchange: &Exchange) -> Verdict {
     let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
-    let signals = exchange::provider().rate_signals(&exchange.head, &|| now);
+    let signals = exchange::provider().read_head(&exchange.head, &|| now).signals;
     classify(Ok((&exchange.head, exchange.decode())), &signals)
 }
 

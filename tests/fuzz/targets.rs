@@ -161,9 +161,8 @@ pub fn headers(data: &[u8]) {
     }
     let head = ReplyHead { status: 429, headers };
     let provider = provider();
-    let signals = provider.rate_signals(&head, &|| jiff::Timestamp::UNIX_EPOCH);
+    let signals = provider.read_head(&head, &|| jiff::Timestamp::UNIX_EPOCH).signals;
     assert!(signals.retry_after.is_none_or(|wait| !wait.is_zero() && wait.as_secs() <= 400 * 86_400));
-    provider.request_id(&head);
     drop(provider.decoder(&head).finish(&head));
 }
 

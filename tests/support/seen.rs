@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{Dimension, EventBody, HaltReason, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::provider::{Decoder, Provider, ReplyHead, WireRequest};
+use claude_batch::provider::{Decoder, HeadNews, Provider, ReplyHead, WireRequest};
 use claude_batch::report::Reporter;
 use claude_batch::report::stats::Stats;
 use claude_batch::runner::Ledger;
@@ -148,13 +148,10 @@ impl Provider for Hidden {
         self.0.encode(request, stream)
     }
 
-    fn rate_signals(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> RateSignals {
-        let RateSignals { retry_after, should_retry, .. } = self.0.rate_signals(head, now);
-        RateSignals { retry_after, should_retry, ..RateSignals::default() }
-    }
-
-    fn request_id(&self, head: &ReplyHead) -> Option<String> {
-        self.0.request_id(head)
+    fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews {
+        let HeadNews { signals, request_id } = self.0.read_head(head, now);
+        let RateSignals { retry_after, should_retry, .. } = signals;
+        HeadNews { signals: RateSignals { retry_after, should_retry, ..RateSignals::default() }, request_id }
     }
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {

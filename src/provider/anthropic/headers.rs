@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use crate::domain::{LimitSignal, RateSignals};
+use crate::provider::HeadNews;
 
 /// The longest wait that is believed. Values of several days occur (302,539 s has been seen); a spend cap is lifted
 /// within a month; more than a year is a mistake.
@@ -18,29 +19,25 @@ const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 /// Above this a limit is no limit: proxies send 2³² and 2⁶³ for "none".
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// Returns what a head says about limits and waiting.
+/// Returns what a head says about limits and waiting, and the id of the request.
 ///
 /// `now` tells wall-clock time, for a date in `retry-after` when the head has no `date` of its own. With one, the two are
 /// compared with each other, so that a server whose clock is off is still waited for exactly as long as it asks.
-pub fn rate_signals(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> RateSignals {
+pub fn read(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
     let values = Values::of(headers);
-    RateSignals {
+    let signals = RateSignals {
         requests: values.requests.signal(),
         input_tokens: values.input_tokens.signal(),
         output_tokens: values.output_tokens.signal(),
         retry_after: values.retry_after(now),
         should_retry: values.should_retry(),
-    }
+    };
+    HeadNews { signals, request_id: values.request_id() }
 }
 
 /// Returns the id the API gave the request, at most 128 visible ASCII characters.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = single(headers, &REQUEST_ID).or_else(|| single(headers, &X_REQUEST_ID))?;
-    let id = Single::Once(id).text()?;
-    // Without a way out of the middle the compiler takes many bytes at a time.
-    let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
-    let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
-    is_id.then(|| id.to_owned())
+    Values::of(headers).request_id()
 }
 
 /// Returns whether the body is a stream of events.
@@ -49,10 +46,6 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("text/event-stream")
 }
-
-// Names that are checked once and for all: a look-up by text would read each anew for every response.
-static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The headers that are looked at, found in one walk: eleven look-ups would each hash a long name for every response.
 #[derive(Default)]
@@ -64,6 +57,8 @@ struct Values<'a> {
     retry_after: Single<'a>,
     date: Single<'a>,
     x_should_retry: Single<'a>,
+    request_id: Single<'a>,
+    x_request_id: Single<'a>,
 }
 
 /// A limit and what is left of it.
@@ -120,8 +115,23 @@ impl<'a> Values<'a> {
             "retry-after" => Some(&mut self.retry_after),
             "date" => Some(&mut self.date),
             "x-should-retry" => Some(&mut self.x_should_retry),
+            "request-id" => Some(&mut self.request_id),
+            "x-request-id" => Some(&mut self.x_request_id),
             _ => None,
         }
+    }
+
+    fn request_id(&self) -> Option<String> {
+        let id = match self.request_id {
+            Single::Once(_) => self.request_id,
+            // One that stands there twice is none either.
+            Single::Missing | Single::Repeated => self.x_request_id,
+        };
+        let id = id.text()?;
+        // Without a way out of the middle the compiler takes many bytes at a time.
+        let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
+        let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
+        is_id.then(|| id.to_owned())
     }
 
     fn should_retry(&self) -> Option<bool> {
@@ -201,13 +211,6 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns the value of a header that is there once; several are as good as none, since one can't tell which holds.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
@@ -228,8 +231,12 @@ mod tests {
         headers
     }
 
+    fn rate_signals(headers: &HeaderMap) -> RateSignals {
+        read(headers, &now).signals
+    }
+
     fn wait(pairs: &[(&'static str, &str)]) -> Option<Duration> {
-        rate_signals(&head(pairs), &now).retry_after
+        rate_signals(&head(pairs)).retry_after
     }
 
     #[test]
@@ -244,7 +251,7 @@ mod tests {
             ("anthropic-ratelimit-output-tokens-remaining", "0"),
         ]);
 
-        let signals = rate_signals(&headers, &now);
+        let signals = rate_signals(&headers);
 
         assert_eq!(signals.requests, LimitSignal { limit: Some(50), remaining: Some(49) });
         assert_eq!(signals.input_tokens, LimitSignal { limit: Some(30_000), remaining: Some(28_000) });
@@ -255,11 +262,11 @@ mod tests {
     #[test]
     fn limits_that_make_no_sense_are_no_limits() {
         for nonsense in ["4000000001", "4294967296", "9223372036854775807", "0", "-5", "1e6", "50.0", "", "unlimited"] {
-            let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]), &now);
+            let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]));
 
             assert_eq!(signals.requests.limit, None, "{nonsense:?}");
         }
-        let largest = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", "4000000000")]), &now);
+        let largest = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", "4000000000")]));
         assert_eq!(largest.requests.limit, Some(4_000_000_000));
     }
 
@@ -327,7 +334,7 @@ mod tests {
 
     #[test]
     fn should_retry_is_one_of_two_words() {
-        let read = |text| rate_signals(&head(&[("x-should-retry", text)]), &now).should_retry;
+        let read = |text| rate_signals(&head(&[("x-should-retry", text)])).should_retry;
 
         assert_eq!(read("true"), Some(true));
         assert_eq!(read("false"), Some(false));

@@ -18,8 +18,8 @@ mod usage;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-use super::{Decoder, Provider, ReplyHead, WireRequest};
-use crate::domain::{RateSignals, Request};
+use super::{Decoder, HeadNews, Provider, ReplyHead, WireRequest};
+use crate::domain::Request;
 
 /// Room for the headers of a request, with those that the transport and its client add: a map that grows is copied.
 const HEADERS: usize = 12;
@@ -74,12 +74,8 @@ impl Provider for Anthropic {
         WireRequest { path: "/v1/messages", headers, body: request::body(request, stream), is_stream: stream }
     }
 
-    fn rate_signals(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> RateSignals {
-        headers::rate_signals(&head.headers, now)
-    }
-
-    fn request_id(&self, head: &ReplyHead) -> Option<String> {
-        headers::request_id(&head.headers)
+    fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews {
+        headers::read(&head.headers, now)
     }
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {

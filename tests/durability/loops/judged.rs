@@ -66,7 +66,7 @@ impl Transport for Judge {
         let now = self.clock.now();
         let head = exchange.head();
         if head.status == 429
-            && let Some(wait) = self.provider.rate_signals(head, &|| self.clock.wall(now)).retry_after
+            && let Some(wait) = self.provider.read_head(head, &|| self.clock.wall(now)).signals.retry_after
         {
             self.on_told(wait, now);
         }
