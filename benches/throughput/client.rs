@@ -38,17 +38,45 @@ use super::in_process::InProcess;
 use super::measure::Seen;
 
 /// Rows that may wait between reader and loop: as in the program.
-const FEED: usize = 256;
+pub const FEED: usize = 256;
 /// A million.
 const MILLION: u64 = 1_000_000;
 
+/// The client without anything around it.
+#[derive(Clone)]
+pub struct Plain {
+    client: reqwest::Client,
+    url: reqwest::Url,
+}
+
+impl Plain {
+    /// Makes one that keeps as many connections as said.
+    pub fn new(url: &str, at_once: usize) -> io::Result<Self> {
+        // The transport installs the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
+        let url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;
+        Ok(Self { client: client.map_err(io::Error::other)?, url })
+    }
+
+    /// Sends a body and returns what comes.
+    pub async fn answer(&self, body: Bytes) -> Bytes {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .header("anthropic-version", "2023-06-01")
+            .header("x-api-key", "bench")
+            .body(body);
+        let response = request.send().await.expect("the server answers");
+        response.bytes().await.expect("the answer is whole")
+    }
+}
+
 /// Sends `requests` with as many at once as said, over a plain client.
 pub fn bare(url: &str, requests: usize, at_once: usize) -> io::Result<Seen> {
-    // The transport installs the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
-    let client = client.map_err(io::Error::other)?;
-    let url: reqwest::Url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;
+    let client = Plain::new(url, at_once)?;
     let bodies: Arc<[Bytes]> = (0..1024).map(|row| Bytes::from(files::body(&prompt_of(row, 200)))).collect();
     let left = Arc::new(AtomicUsize::new(requests));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -56,20 +84,12 @@ pub fn bare(url: &str, requests: usize, at_once: usize) -> io::Result<Seen> {
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for at in 0..at_once {
-            let (client, url, bodies, left) = (client.clone(), url.clone(), bodies.clone(), left.clone());
+            let (client, bodies, left) = (client.clone(), bodies.clone(), left.clone());
             tasks.spawn(async move {
                 let mut row = at;
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                     row += 1;
-                    let request = client
-                        .post(url.clone())
-                        .header("content-type", "application/json")
-                        .header("accept", "application/json")
-                        .header("anthropic-version", "2023-06-01")
-                        .header("x-api-key", "bench")
-                        .body(bodies[row % bodies.len()].clone());
-                    let response = request.send().await.expect("the server answers");
-                    assert!(response.bytes().await.expect("the answer is whole").len() > 100);
+                    assert!(client.answer(bodies[row % bodies.len()].clone()).await.len() > 100);
                 }
             });
         }

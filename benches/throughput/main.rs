@@ -8,6 +8,7 @@ mod client;
 mod files;
 mod in_process;
 mod measure;
+mod owed;
 mod recover;
 mod server;
 
@@ -83,6 +84,7 @@ fn child(part: &[&str]) -> io::Result<()> {
     let number = |text: &str| text.parse::<usize>().expect("a number");
     let seen = match *part {
         ["bare", url, requests, at_once] => client::bare(url, number(requests), number(at_once))?,
+        ["owed", url, input, folder, at_once] => owed::owed(url, Path::new(input), Path::new(folder), number(at_once))?,
         ["runner", url, input, folder, at_once] => {
             client::runner(url, Path::new(input), Path::new(folder), number(at_once))?
         }
@@ -129,58 +131,47 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
 
-/// Runs bare loop and runner alternately; returns what was seen of each.
-fn side_by_side(folder: &Path, latency: Duration, rows: u64) -> io::Result<(Vec<Seen>, Vec<Seen>)> {
+/// Runs bare loop, what is owed and runner in turn, and says how they went.
+fn side_by_side(folder: &Path, what: &str, latency: Duration, rows: u64) -> io::Result<()> {
     let input = folder.join("side.jsonl");
     files::write_rows(&input, rows, 200)?;
     let server = Server::start(latency)?;
-    let (mut bare, mut runner) = (Vec::new(), Vec::new());
+    let [mut bare, mut owed, mut runner] = [const { Vec::new() }; 3];
     for _ in 0..TIMES {
         bare.push(in_child(&["child", "bare", &server.url, &rows.to_string(), AT_ONCE], Stdio::null())?.0);
-        let out = fresh(folder, "side")?;
-        let args = ["child", "runner", &server.url, text(&input), text(&out), AT_ONCE];
-        runner.push(in_child(&args, Stdio::null())?.0);
+        for (part, seen) in [("owed", &mut owed), ("runner", &mut runner)] {
+            let out = fresh(folder, "side")?;
+            let args = ["child", part, &server.url, text(&input), text(&out), AT_ONCE];
+            seen.push(in_child(&args, Stdio::null())?.0);
+        }
     }
-    Ok((bare, runner))
+    for (name, seen) in [("bare", &bare), ("owed", &owed), ("runner", &runner)] {
+        println!(
+            "{what}: {name} {:.0} requests/s, ratio {:.2}; CPU s per 1,000 {:.4}, ratio {:.2}; peak {:.0} MB",
+            of(seen, Seen::rate),
+            ratio(seen, &bare, Seen::rate),
+            of(seen, Seen::cpu_per_thousand),
+            ratio(seen, &bare, Seen::cpu_per_thousand),
+            of(seen, |seen| seen.peak_kb as f64 / 1024.0)
+        );
+    }
+    Ok(())
 }
 
 fn of(seen: &[Seen], what: fn(&Seen) -> f64) -> f64 {
     median(seen.iter().map(what).collect())
 }
 
-fn ratio(of_runner: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
-    median(of_runner.iter().zip(of_bare).map(|(runner, bare)| what(runner) / what(bare)).collect())
+fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
+    median(seen.iter().zip(of_bare).map(|(seen, bare)| what(seen) / what(bare)).collect())
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    let (bare, runner) = side_by_side(folder, Duration::ZERO, 100_000)?;
-    println!(
-        "loop: {:.0} requests/s bare, {:.0} by the runner, ratio {:.2}",
-        of(&bare, Seen::rate),
-        of(&runner, Seen::rate),
-        ratio(&runner, &bare, Seen::rate)
-    );
-    println!(
-        "loop: CPU s per 1,000 {:.4} bare, {:.4} by the runner, ratio {:.2}; peak {:.0} and {:.0} MB",
-        of(&bare, Seen::cpu_per_thousand),
-        of(&runner, Seen::cpu_per_thousand),
-        ratio(&runner, &bare, Seen::cpu_per_thousand),
-        of(&bare, |seen| seen.peak_kb as f64 / 1024.0),
-        of(&runner, |seen| seen.peak_kb as f64 / 1024.0)
-    );
-    Ok(())
+    side_by_side(folder, "loop", Duration::ZERO, 200_000)
 }
 
 fn at_latency(folder: &Path) -> io::Result<()> {
-    let (bare, runner) = side_by_side(folder, Duration::from_millis(200), 10_000)?;
-    println!(
-        "cpu at 200 ms: CPU s per 1,000 {:.4} bare, {:.4} by the runner, ratio {:.2}; rate ratio {:.2}",
-        of(&bare, Seen::cpu_per_thousand),
-        of(&runner, Seen::cpu_per_thousand),
-        ratio(&runner, &bare, Seen::cpu_per_thousand),
-        ratio(&runner, &bare, Seen::rate)
-    );
-    Ok(())
+    side_by_side(folder, "cpu at 200 ms", Duration::from_millis(200), 10_000)
 }
 
 fn simulator(folder: &Path) -> io::Result<()> {

@@ -1,0 +1,157 @@
+//! What no runner can leave out, over a plain client and with nothing on top.
+//!
+//! Rows are read and planned by a thread; what has come is written, and a mark for each row that goes next, before more is
+//! sent; a thread syncs. There is no scheduler, answers are not looked at, and a line is the answer's bytes as they came.
+//! So what lies between the bare loop and this is the price of the promises, and what lies between this and the runner is
+//! the price of its code.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use claude_batch::catalog::Catalog;
+use claude_batch::domain::Planned;
+use claude_batch::runner::Fed;
+use claude_batch::runner::input::{Earlier, feed};
+use claude_batch::source::Input;
+use tokio::sync::{Notify, mpsc};
+
+use super::client::{FEED, Plain, input_plan, planner};
+use super::measure::Seen;
+
+/// As in the program.
+const SYNC_EVERY: Duration = Duration::from_millis(200);
+/// Bytes of a mark: as in the program.
+const MARK: [u8; 24] = [1; 24];
+
+/// Sends the rows of `input` with as many at once as said.
+pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
+    let client = Plain::new(url, at_once)?;
+    let plan = input_plan(Input::File(input.to_owned()));
+    let mut planner = planner(&Arc::new(Catalog::builtin()));
+    let started = Instant::now();
+    let (rows_in, rows) = mpsc::channel(FEED);
+    let reader = std::thread::spawn(move || feed(&plan, None, &mut planner, &Earlier::none(), &rows_in));
+    let lines = Arc::new(File::create(folder.join("out.jsonl"))?);
+    let (sync, synced) = Syncer::over(lines.clone());
+    let files = Files { lines, written: 0, marks: File::create(folder.join("marks"))? };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A task, as the runner's loop is one: the future that is blocked on would be woken through the system.
+    let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
+    let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
+    drop(sync);
+    synced.join().expect("the syncs do not panic")?;
+    let seen = Seen::here(answered, started.elapsed());
+    reader.join().expect("the reader does not panic");
+    Ok(seen)
+}
+
+struct Files {
+    lines: Arc<File>,
+    written: u64,
+    marks: File,
+}
+
+/// Where a task finds its next body.
+#[derive(Default)]
+struct Desk {
+    body: Mutex<Option<Bytes>>,
+    is_there: Notify,
+}
+
+impl Desk {
+    fn put(&self, body: Bytes) {
+        *self.body.lock().expect("nobody panics with it") = Some(body);
+        self.is_there.notify_one();
+    }
+
+    async fn take(&self) -> Bytes {
+        loop {
+            if let Some(body) = self.body.lock().expect("nobody panics with it").take() {
+                return body;
+            }
+            self.is_there.notified().await;
+        }
+    }
+}
+
+async fn answer_all(client: Plain, at_once: usize, mut rows: mpsc::Receiver<Fed>, mut files: Files) -> io::Result<u64> {
+    let (answers_in, mut answers) = mpsc::unbounded_channel();
+    let desks: Arc<[Desk]> = (0..at_once).map(|_| Desk::default()).collect();
+    for at in 0..at_once {
+        let (client, desks, answers) = (client.clone(), desks.clone(), answers_in.clone());
+        tokio::spawn(async move {
+            loop {
+                let answer = client.answer(desks[at].take().await).await;
+                // Nobody listens after the last one.
+                let _ = answers.send((at, answer));
+            }
+        });
+    }
+    let mut free: Vec<usize> = (0..at_once).collect();
+    let mut came: Vec<(usize, Bytes)> = Vec::new();
+    let (mut lines, mut marks) = (Vec::new(), Vec::new());
+    // A row lives until it is answered, as it does in the runner.
+    let mut in_flight: Vec<Option<Planned>> = vec![None; at_once];
+    let mut next = Vec::new();
+    let mut answered = 0;
+    loop {
+        for (at, answer) in came.drain(..) {
+            lines.extend_from_slice(&answer);
+            lines.push(b'\n');
+            in_flight[at] = None;
+            free.push(at);
+            answered += 1;
+        }
+        files.lines.write_all_at(&lines, files.written)?;
+        files.written += lines.len() as u64;
+        lines.clear();
+        while let Some(&at) = free.last() {
+            let Some(fed) = rows.recv().await else { break };
+            let Fed::Planned(planned) = fed else { unreachable!("the rows are right") };
+            marks.extend_from_slice(&MARK);
+            in_flight[at] = Some(planned);
+            next.push(at);
+            free.pop();
+        }
+        files.marks.write_all_at(&marks, 0)?;
+        marks.clear();
+        for at in next.drain(..) {
+            let planned = in_flight[at].as_ref().expect("it was put there");
+            desks[at].put(planned.job.request.json().clone());
+        }
+        if free.len() == at_once {
+            return Ok(answered);
+        }
+        answers.recv_many(&mut came, at_once).await;
+    }
+}
+
+/// Asks for syncs until it is dropped.
+struct Syncer(Arc<AtomicBool>);
+
+impl Syncer {
+    fn over(file: Arc<File>) -> (Self, std::thread::JoinHandle<io::Result<()>>) {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let thread = std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                std::thread::park_timeout(SYNC_EVERY);
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        (Self(is_over), thread)
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
