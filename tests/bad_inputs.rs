@@ -1,6 +1,7 @@
 //! Bad inputs through the program: each costs a clear message, never a request for another row, never a hang.
 //!
 //! What each broken row's message says, and CSV's corners, are tried closer to the code, in `tests/inputs.rs`.
+#![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]
 #[allow(dead_code, reason = "these tests use their part")]

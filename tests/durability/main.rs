@@ -1,6 +1,7 @@
 //! Nothing lost, nothing written paid twice: a bounded share of each loop, with the real program and without.
 //!
 //! `cargo bench --bench durability -- full` runs the loops in full and writes the page `benches/DURABILITY.md`.
+#![cfg(feature = "sim")]
 
 mod corpora;
 mod loops;
