@@ -113,13 +113,17 @@ mod tests {
         held.hold();
 
         let rows = [(Log::Results, 1), (Log::Results, 2), (Log::Errors, 3), (Log::Results, 4)];
+        let mut before_the_first_goes = 0;
         let groups = rows.map(|(log, seq)| {
             held.append(log, format!("{seq}\n").as_bytes(), seq).expect("the disk works");
+            if seq == 2 {
+                before_the_first_goes = held.backlog_bytes();
+            }
             String::from_utf8_lossy(&held.lines).into_owned()
         });
         held.close().expect("the disk works");
 
-        assert_eq!(groups, ["1\n", "1\n2\n", "3\n", "4\n"]);
+        assert_eq!((groups, before_the_first_goes), (["1\n", "1\n2\n", "3\n", "4\n"].map(str::to_owned), 4));
         assert_eq!(commits.try_iter().last(), Some(4));
         assert_eq!(disk.content("results").as_deref(), Some(&b"1\n2\n4\n"[..]));
         assert_eq!(disk.content("errors").as_deref(), Some(&b"3\n"[..]));
