@@ -20,10 +20,37 @@ pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string can always be written to memory");
 }
 
-/// Replaces line breaks in JSON text by blanks, so that it fits on one line; its value stays the same.
-pub fn flatten_lines(json: &mut [u8]) {
+/// Appends JSON text with its line breaks as blanks, so that it fits on one line; its value stays the same.
+pub fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(json);
     // Every byte is written, changed or not: without a branch the compiler takes many at a time.
-    json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
+    out[start..].iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
+}
+
+/// Returns where valid JSON escapes half of a character without its other half.
+///
+/// Such text is JSON by the letter, but the API and most readers refuse it.
+pub fn lone_surrogate(text: &str) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = text.get(at..)?.find('\\') {
+        let escape = at + found;
+        at = match unit_at(text, escape) {
+            Some(0xd800..=0xdbff) => match unit_at(text, escape + 6) {
+                Some(0xdc00..=0xdfff) => escape + 12,
+                _ => return Some(escape),
+            },
+            Some(0xdc00..=0xdfff) => return Some(escape),
+            Some(_) => escape + 6,
+            None => escape + 2,
+        };
+    }
+    None
+}
+
+/// Returns the UTF-16 unit that `\uXXXX` at `at` stands for.
+fn unit_at(text: &str, at: usize) -> Option<u16> {
+    u16::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok()
 }
 
 /// Deepest nesting that is followed.

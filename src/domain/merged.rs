@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::Params;
-use super::json::{flatten_lines, write_json_str};
+use super::json::{write_json_str, write_on_one_line};
 
 /// The parameters of a request: the defaults that the row leaves out, in their order, then the row's own in theirs.
 ///
@@ -58,9 +58,7 @@ impl<'p> Merged<'p> {
             }
             write_json_str(name, out);
             out.push(b':');
-            let start = out.len();
-            out.extend_from_slice(value.as_bytes());
-            flatten_lines(&mut out[start..]);
+            write_on_one_line(value.as_bytes(), out);
         }
         out.push(b'}');
     }

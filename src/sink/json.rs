@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::domain::json::{flatten_lines, write_json_str};
+use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// Pico-dollars in a dollar.
@@ -137,12 +137,12 @@ impl<'a> Object<'a> {
     /// Writes a value that is JSON already; its line breaks become blanks.
     #[inline]
     pub(super) fn json(&mut self, name: Name, json: &[u8]) {
-        push_json(self.member(name), json);
+        write_on_one_line(json, self.member(name));
     }
 
     /// Writes a value that is JSON already, as [`Object::json`] does, under a name that may be any.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
-        push_json(self.foreign_member(name), json);
+        write_on_one_line(json, self.foreign_member(name));
     }
 
     /// Closes the object.
@@ -154,12 +154,6 @@ impl<'a> Object<'a> {
         }
         self.out.push(b'}');
     }
-}
-
-fn push_json(out: &mut Vec<u8>, json: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(json);
-    flatten_lines(&mut out[start..]);
 }
 
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.

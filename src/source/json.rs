@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::error::short;
 use super::raw::Fault;
 use crate::domain::Params;
+use crate::domain::json::lone_surrogate;
 
 /// Deepest nesting of a row; the usual bound of JSON parsers.
 const MAX_DEPTH: usize = 128;
@@ -368,29 +369,6 @@ fn too_deep(text: &[u8]) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-/// Returns where valid JSON escapes half of a surrogate pair.
-fn lone_surrogate(text: &str) -> Option<usize> {
-    let mut at = 0;
-    while let Some(found) = text.get(at..)?.find('\\') {
-        let escape = at + found;
-        at = match unit_at(text, escape) {
-            Some(0xd800..=0xdbff) => match unit_at(text, escape + 6) {
-                Some(0xdc00..=0xdfff) => escape + 12,
-                _ => return Some(escape),
-            },
-            Some(0xdc00..=0xdfff) => return Some(escape),
-            Some(_) => escape + 6,
-            None => escape + 2,
-        };
-    }
-    None
-}
-
-/// Returns the UTF-16 unit that `\uXXXX` at `at` stands for.
-fn unit_at(text: &str, at: usize) -> Option<u16> {
-    u16::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok()
 }
 
 /// Refuses a name that is used twice; `place` says where.

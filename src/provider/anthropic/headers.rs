@@ -47,7 +47,7 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that are looked at, found in one walk: eleven look-ups would each hash a long name for every response.
+/// The headers that are looked at, found in one walk: a look-up for each would hash a long name for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,

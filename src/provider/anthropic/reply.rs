@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::headers::request_id;
 use super::{is_success, scan, text, usage};
-use crate::domain::json::{Traits, flatten_lines};
+use crate::domain::json::{Traits, lone_surrogate, write_on_one_line};
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
@@ -96,7 +96,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
 fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
     let scanned = scan::message(body)?;
     let needs_look = !traits.is_ascii || traits.has_backslashes;
-    if !scanned.is_message || (needs_look && has_lone_surrogate(str::from_utf8(body).ok()?)) {
+    if !scanned.is_message || (needs_look && lone_surrogate(str::from_utf8(body).ok()?).is_some()) {
         return None;
     }
     Some(Message { usage: scanned.usage?, quality: quality(scanned.stop_reason), json: body.clone() })
@@ -104,9 +104,9 @@ fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
 
 /// Returns JSON with line breaks as blanks.
 fn on_one_line(body: &[u8]) -> Bytes {
-    let mut body = body.to_vec();
-    flatten_lines(&mut body);
-    body.into()
+    let mut line = Vec::with_capacity(body.len());
+    write_on_one_line(body, &mut line);
+    line.into()
 }
 
 fn trimmed(body: Bytes) -> Bytes {
@@ -156,7 +156,7 @@ impl Shape<'_> {
         if usage.is_none() {
             return Some("it has no usage");
         }
-        has_lone_surrogate(json).then_some("it holds half a character (a lone surrogate), which no reader takes")
+        lone_surrogate(json).is_some().then_some("it holds half a character (a lone surrogate), which no reader takes")
     }
 }
 
@@ -166,33 +166,6 @@ fn quality(stop_reason: Option<&[u8]>) -> Quality {
         Some(b"max_tokens" | b"model_context_window_exceeded") => Quality::Truncated,
         _ => Quality::Ok,
     }
-}
-
-/// Returns whether valid JSON holds an escaped half of a character without its other half.
-///
-/// Such text is JSON by the letter, but most readers refuse it; a line of results must be readable by all.
-fn has_lone_surrogate(json: &str) -> bool {
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let escape = &rest.as_bytes()[at..];
-        let length = match unit(escape) {
-            None => 2,
-            Some(0xd800..=0xdbff) => match unit(&escape[6..]) {
-                Some(0xdc00..=0xdfff) => 12,
-                _ => return true,
-            },
-            Some(0xdc00..=0xdfff) => return true,
-            Some(_) => 6,
-        };
-        rest = &rest[at + length..];
-    }
-    false
-}
-
-/// Reads `\uXXXX`.
-fn unit(escape: &[u8]) -> Option<u16> {
-    let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
-    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
