@@ -1,7 +1,7 @@
 //! The lines of rows that failed: each a valid input row (but for broken ones) with an `error` beside it.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};
+use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usage};
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
@@ -28,13 +28,7 @@ pub(super) struct Fault<'a> {
 /// Appends the error line of a job: its label, merged parameters and extra members, then `error`.
 ///
 /// `error.key`, and for rows without a name `error.occurrence`, tell a later run which row it was.
-pub(super) fn error_line(
-    outcome: &Outcome,
-    fault: Fault<'_>,
-    cost: Option<Money>,
-    context: &RecordContext,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
     extra_members(&mut line, &job.extra);
@@ -55,7 +49,7 @@ pub(super) fn error_line(
     error.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
     if outcome.usage() != Usage::default() {
         error.usage(name!("usage"), &outcome.usage());
-        error.money(name!("cost_usd"), cost);
+        error.money(name!("cost_usd"), outcome.cost());
     }
     members_of_run(&mut error, context);
     error.end();
@@ -191,7 +185,7 @@ mod tests {
     use super::super::outcome_line;
     use super::*;
     use crate::clock::RunClock;
-    use crate::domain::{AttemptRecord, Ended, Job, JobId, JobKey, Message, Origin, Quality, RowId, Terms};
+    use crate::domain::{AttemptRecord, Ended, Job, JobId, JobKey, Message, Money, Origin, Quality, RowId, Terms};
 
     const NASTY: [&str; 6] = [
         "plain",

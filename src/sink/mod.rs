@@ -54,17 +54,15 @@ pub struct RecordContext {
 
 /// Appends the line of a finished row and returns the file it belongs to.
 pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8>) -> Log {
-    let cost = outcome.cost();
     match &outcome.ended {
         Ended::Succeeded(message) => {
-            result::result_line(outcome, message, cost, context, out);
+            result::result_line(outcome, message, context, out);
             Log::Results
         }
         Ended::Failed { class, failure, is_retryable } => {
             error::error_line(
                 outcome,
                 error::Fault { class: *class, failure, is_retryable: *is_retryable },
-                cost,
                 context,
                 out,
             );

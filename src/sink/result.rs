@@ -1,6 +1,6 @@
 //! The line of a row that was answered.
 
-use crate::domain::{Identity, Message, Money, Outcome};
+use crate::domain::{Identity, Message, Outcome};
 
 use super::json::{Object, name};
 use super::{LINE_VERSION, RecordContext};
@@ -12,13 +12,7 @@ const ROOM: usize = 1024;
 ///
 /// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. `meta.occurrence` stands only in
 /// lines of rows without a name of their own.
-pub(super) fn result_line(
-    outcome: &Outcome,
-    message: &Message,
-    cost: Option<Money>,
-    context: &RecordContext,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
     let mut line = Object::new(out);
     line.text(name!("custom_id"), &*outcome.job.custom_id);
@@ -27,19 +21,13 @@ pub(super) fn result_line(
     result.json(name!("message"), &message.json);
     result.end();
     let mut meta = Object::new(line.member(name!("meta")));
-    members_of_meta(&mut meta, outcome, message, cost, context);
+    members_of_meta(&mut meta, outcome, message, context);
     meta.end();
     line.end();
     out.push(b'\n');
 }
 
-fn members_of_meta(
-    meta: &mut Object<'_>,
-    outcome: &Outcome,
-    message: &Message,
-    cost: Option<Money>,
-    context: &RecordContext,
-) {
+fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, context: &RecordContext) {
     let job = &outcome.job;
     let first = outcome.attempts.first();
     let last = outcome.attempts.last();
@@ -62,7 +50,7 @@ fn members_of_meta(
         name!("latency_ms"),
         first.zip(last).map(|(first, last)| millis(last.ended_at.since(first.started_at))),
     );
-    meta.money(name!("cost_usd"), cost);
+    meta.money(name!("cost_usd"), outcome.cost());
     meta.text(name!("price_date"), context.price_date.as_deref());
     meta.text(name!("request_id"), last.and_then(|attempt| attempt.request_id.as_deref()));
     meta.time(name!("started_at"), first.map(|attempt| context.clock.wall(attempt.started_at)));
