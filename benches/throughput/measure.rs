@@ -22,10 +22,8 @@ pub struct Seen {
 impl Seen {
     /// Returns what this process has used, for work that took `elapsed`.
     pub fn here(rows: u64, elapsed: Duration) -> Self {
-        let (_, peak_kb) = usage(Path::new("/proc/self"));
-        // To the nanosecond: what stands in `/proc` goes by the hundredth of a second.
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let cpu_secs = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        let (cpu_secs, peak_kb) = usage(Path::new("/proc/self"));
+        let cpu_secs = own_cpu_secs().unwrap_or(cpu_secs);
         Self { rows, secs: elapsed.as_secs_f64(), cpu_secs, peak_kb }
     }
 
@@ -110,6 +108,17 @@ fn usage(folder: &Path) -> (f64, u64) {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak_kb = peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
     (cpu_secs, peak_kb)
+}
+
+/// Returns the CPU time of this process to the nanosecond: what stands in `/proc` goes by the hundredth of a second.
+fn own_cpu_secs() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Some(cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// Returns the middle one.

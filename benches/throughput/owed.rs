@@ -5,17 +5,16 @@
 //! So what lies between the bare loop and this is the price of the promises, and what lies between this and the runner is
 //! the price of its code.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use claude_batch::catalog::Catalog;
 use claude_batch::domain::Planned;
+use claude_batch::journal::{Disk, DiskFile, OpenMode, RealDisk};
 use claude_batch::runner::Fed;
 use claude_batch::runner::input::{Earlier, feed};
 use claude_batch::source::Input;
@@ -37,24 +36,26 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let started = Instant::now();
     let (rows_in, rows) = mpsc::channel(FEED);
     let reader = std::thread::spawn(move || feed(&plan, None, &mut planner, &Earlier::none(), &rows_in));
-    let lines = Arc::new(File::create(folder.join("out.jsonl"))?);
-    let (sync, synced) = Syncer::over(lines.clone());
-    let files = Files { lines, written: 0, marks: File::create(folder.join("marks"))? };
+    let open = |name: &str| RealDisk.open(&folder.join(name), OpenMode::Edit).map(Arc::from);
+    let files = Files { lines: open("out.jsonl")?, written: 0, marks: open("marks")? };
+    let lines = files.lines.clone();
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    let syncer = std::thread::spawn(move || sync_until(&is_over, &*lines));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A task, as the runner's loop is one: the future that is blocked on would be woken through the system.
     let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
     let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
-    drop(sync);
-    synced.join().expect("the syncs do not panic")?;
+    drop(over);
+    syncer.join().expect("the syncs do not panic")?;
     let seen = Seen::here(answered, started.elapsed());
     reader.join().expect("the reader does not panic");
     Ok(seen)
 }
 
 struct Files {
-    lines: Arc<File>,
+    lines: Arc<dyn DiskFile>,
     written: u64,
-    marks: File,
+    marks: Arc<dyn DiskFile>,
 }
 
 /// Where a task finds its next body.
@@ -108,7 +109,7 @@ async fn answer_all(client: Plain, at_once: usize, mut rows: mpsc::Receiver<Fed>
             free.push(at);
             answered += 1;
         }
-        files.lines.write_all_at(&lines, files.written)?;
+        files.lines.write_at(&lines, files.written)?;
         files.written += lines.len() as u64;
         lines.clear();
         while let Some(&at) = free.last() {
@@ -119,7 +120,7 @@ async fn answer_all(client: Plain, at_once: usize, mut rows: mpsc::Receiver<Fed>
             next.push(at);
             free.pop();
         }
-        files.marks.write_all_at(&marks, 0)?;
+        files.marks.write_at(&marks, 0)?;
         marks.clear();
         for at in next.drain(..) {
             let planned = in_flight[at].as_ref().expect("it was put there");
@@ -132,26 +133,13 @@ async fn answer_all(client: Plain, at_once: usize, mut rows: mpsc::Receiver<Fed>
     }
 }
 
-/// Asks for syncs until it is dropped.
-struct Syncer(Arc<AtomicBool>);
-
-impl Syncer {
-    fn over(file: Arc<File>) -> (Self, std::thread::JoinHandle<io::Result<()>>) {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = is_over.clone();
-        let thread = std::thread::spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                std::thread::park_timeout(SYNC_EVERY);
-                file.sync_data()?;
-            }
-            Ok(())
-        });
-        (Self(is_over), thread)
-    }
-}
-
-impl Drop for Syncer {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+/// Syncs over and over, for the last time when the other end of the channel is gone.
+fn sync_until(is_over: &std::sync::mpsc::Receiver<()>, file: &dyn DiskFile) -> io::Result<()> {
+    loop {
+        let waited = is_over.recv_timeout(SYNC_EVERY);
+        file.sync()?;
+        if waited == Err(RecvTimeoutError::Disconnected) {
+            return Ok(());
+        }
     }
 }
