@@ -11,21 +11,21 @@ mod corpora;
 mod exchange;
 #[path = "../tests/durability/loops/mod.rs"]
 mod loops;
+#[path = "../tests/support/page.rs"]
+mod page;
 #[path = "../tests/exchange/policy.rs"]
 mod policy;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::fs;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use loops::{Seen, Size, answers, changes, disk_faults, kills, million, money, power, resume_cases, soak, waits};
+use page::{Loop, Page};
 
-/// A loop: its name, and what makes its lines of the page.
-type Loop = (&'static str, fn(Size) -> Vec<Seen>);
+const PAGE: Page = Page { file: "benches/DURABILITY.md", beginning: BEGINNING, loops: LOOPS, ending: cases };
 
 const LOOPS: &[Loop] = &[
     ("kills", kills::page),
@@ -51,41 +51,7 @@ fn main() -> ExitCode {
         million::child(rows.parse().expect("a number of rows"));
         return ExitCode::SUCCESS;
     }
-    let (size, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| *arg == "full");
-    let size = if size.is_empty() { Size::Share } else { Size::Full };
-    if let Some(unknown) = names.iter().find(|name| LOOPS.iter().all(|(known, _)| known != *name)) {
-        let known: Vec<&str> = LOOPS.iter().map(|(name, _)| *name).collect();
-        eprintln!("there is no loop {unknown}; there are {}", known.join(", "));
-        return ExitCode::FAILURE;
-    }
-    let begun = Instant::now();
-    let wanted = LOOPS.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
-    let violated: Vec<&str> = wanted.filter(|(name, page)| !run(name, *page, size)).map(|(name, _)| *name).collect();
-    eprintln!("all: {:.0?}", begun.elapsed());
-    if violated.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("VIOLATED: {}", violated.join(", "));
-    ExitCode::FAILURE
-}
-
-/// Runs a loop, shows its lines and, in full, puts them into the page; returns whether everything held.
-fn run(name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
-    eprintln!("{name}: begins");
-    let begun = Instant::now();
-    let seen = catch_unwind(|| page(size));
-    let lines: Vec<String> = match &seen {
-        Ok(seen) => {
-            seen.iter().map(|Seen { what, goal, seen }| format!("| {name} | {what} | {goal} | {seen} |")).collect()
-        }
-        Err(_) => vec![format!("| {name} | | | **VIOLATED**: the command says how |")],
-    };
-    lines.iter().for_each(|line| println!("{line}"));
-    eprintln!("{name}: {:.0?}", begun.elapsed());
-    if size == Size::Full {
-        write_page(name, lines);
-    }
-    seen.is_ok()
+    PAGE.make()
 }
 
 fn rows_of_policy(_size: Size) -> Vec<Seen> {
@@ -141,30 +107,13 @@ and a full file system needs root; without them the line says so.
 minutes, or for as many seconds as it is told (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`); it needs nightly
 Rust and `cargo-fuzz`. The loop `fuzzed` then reads what it said.
 
-| loop | what | to reach | seen |
-|---|---|---|---|
 ";
 
-/// Puts the lines of a loop into the page, in the place of those it had.
-fn write_page(name: &str, lines: Vec<String>) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/DURABILITY.md");
-    let old = fs::read_to_string(&path).unwrap_or_default();
-    let table = old.split("|---|---|---|---|\n").nth(1).unwrap_or_default();
-    let old: Vec<&str> = table.lines().take_while(|line| line.starts_with("| ")).collect();
-    let mut table = String::new();
-    for (known, _) in LOOPS {
-        let beginning = format!("| {known} |");
-        let own: Vec<&str> = match *known == name {
-            true => lines.iter().map(String::as_str).collect(),
-            false => old.iter().filter(|line| line.starts_with(&beginning)).copied().collect(),
-        };
-        own.iter().for_each(|line| table.extend([line, "\n"]));
-    }
+/// The answer of a second run to each change.
+fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
-    let page = format!(
-        "{BEGINNING}{table}\n## Resume: what a second run makes of what changed\n\n| what changed since the first run | \
-         answer |\n|---|---|\n{}",
+    format!(
+        "\n## Resume: what a second run makes of what changed\n\n| what changed since the first run | answer |\n|---|---|\n{}",
         cases.collect::<String>()
-    );
-    fs::write(&path, page).expect("the page can be written");
+    )
 }

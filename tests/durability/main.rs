@@ -5,6 +5,8 @@
 
 mod corpora;
 mod loops;
+#[path = "../support/page.rs"]
+mod page;
 #[path = "../support/mod.rs"]
 mod support;
 

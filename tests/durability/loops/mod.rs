@@ -19,39 +19,4 @@ pub mod soak;
 pub mod virtual_run;
 pub mod waits;
 
-/// How much of a loop is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// A share that fits among the other tests.
-    Share,
-    /// All of it.
-    Full,
-}
-
-impl Size {
-    /// Returns one of two numbers.
-    pub fn pick<T>(self, share: T, full: T) -> T {
-        match self {
-            Self::Share => share,
-            Self::Full => full,
-        }
-    }
-}
-
-/// A line of the page: what was tried, what is to be reached, what was seen.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// What.
-    pub what: &'static str,
-    /// To reach.
-    pub goal: &'static str,
-    /// Seen.
-    pub seen: String,
-}
-
-impl Seen {
-    /// Returns a line.
-    pub fn new(what: &'static str, goal: &'static str, seen: String) -> Self {
-        Self { what, goal, seen }
-    }
-}
+pub use super::page::{Seen, Size};

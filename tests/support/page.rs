@@ -1,0 +1,128 @@
+//! Loops that hold a promise, each in a bounded and a full size, and the page that is made of what they saw.
+//!
+//! A loop asserts what must hold and returns what it saw. A test runs a share of each; a bench runs all of them in full
+//! and writes their lines into a page of `benches/`.
+
+#![allow(dead_code, reason = "tests and benches each use their part")]
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// How much of a loop is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// A share that fits among the other tests.
+    Share,
+    /// All of it.
+    Full,
+}
+
+impl Size {
+    /// Returns one of two numbers.
+    pub fn pick<T>(self, share: T, full: T) -> T {
+        match self {
+            Self::Share => share,
+            Self::Full => full,
+        }
+    }
+}
+
+/// A line of the page: what was tried, what is to be reached, what was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What.
+    pub what: &'static str,
+    /// To reach.
+    pub goal: &'static str,
+    /// Seen.
+    pub seen: String,
+}
+
+impl Seen {
+    /// Returns a line.
+    pub fn new(what: &'static str, goal: &'static str, seen: String) -> Self {
+        Self { what, goal, seen }
+    }
+}
+
+/// A loop: its name, and what makes its lines of the page.
+pub type Loop = (&'static str, fn(Size) -> Vec<Seen>);
+
+/// A page of `benches/` and the loops that make it.
+pub struct Page {
+    /// Its file, from the project's folder.
+    pub file: &'static str,
+    /// What stands before the lines.
+    pub beginning: &'static str,
+    /// The loops, in the order of their lines.
+    pub loops: &'static [Loop],
+    /// What stands behind the lines.
+    pub ending: fn() -> String,
+}
+
+const HEAD: &str = "| loop | what | to reach | seen |\n|---|---|---|---|\n";
+
+impl Page {
+    /// Runs the loops named on the command line, or all; with `full` in full, and then writes the page.
+    pub fn make(&self) -> ExitCode {
+        let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+        let (size, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| *arg == "full");
+        let size = if size.is_empty() { Size::Share } else { Size::Full };
+        if let Some(unknown) = names.iter().find(|name| self.loops.iter().all(|(known, _)| known != *name)) {
+            let known: Vec<&str> = self.loops.iter().map(|(name, _)| *name).collect();
+            eprintln!("there is no loop {unknown}; there are {}", known.join(", "));
+            return ExitCode::FAILURE;
+        }
+        let begun = Instant::now();
+        let wanted = self.loops.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
+        let violated: Vec<&str> =
+            wanted.filter(|(name, page)| !self.run(name, *page, size)).map(|(name, _)| *name).collect();
+        eprintln!("all: {:.0?}", begun.elapsed());
+        if violated.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("VIOLATED: {}", violated.join(", "));
+        ExitCode::FAILURE
+    }
+
+    /// Runs a loop, shows its lines and, in full, puts them into the page; returns whether everything held.
+    fn run(&self, name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
+        eprintln!("{name}: begins");
+        let begun = Instant::now();
+        let seen = catch_unwind(|| page(size));
+        let lines: Vec<String> = match &seen {
+            Ok(seen) => {
+                seen.iter().map(|Seen { what, goal, seen }| format!("| {name} | {what} | {goal} | {seen} |")).collect()
+            }
+            Err(_) => vec![format!("| {name} | | | **VIOLATED**: the command says how |")],
+        };
+        lines.iter().for_each(|line| println!("{line}"));
+        eprintln!("{name}: {:.0?}", begun.elapsed());
+        if size == Size::Full {
+            self.write(name, lines);
+        }
+        seen.is_ok()
+    }
+
+    /// Puts the lines of a loop into the page, in the place of those it had.
+    fn write(&self, name: &str, lines: Vec<String>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
+        let old = fs::read_to_string(&path).unwrap_or_default();
+        let table = old.split(HEAD).nth(1).unwrap_or_default();
+        let old: Vec<&str> = table.lines().take_while(|line| line.starts_with("| ")).collect();
+        let mut table = String::new();
+        for (known, _) in self.loops {
+            let beginning = format!("| {known} |");
+            let own: Vec<&str> = match *known == name {
+                true => lines.iter().map(String::as_str).collect(),
+                false => old.iter().filter(|line| line.starts_with(&beginning)).copied().collect(),
+            };
+            own.iter().for_each(|line| table.extend([line, "\n"]));
+        }
+        let page = format!("{}{HEAD}{table}{}", self.beginning, (self.ending)());
+        fs::write(&path, page).expect("the page can be written");
+    }
+}
