@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params,
-    Quality, Request, RowId, Terms, Usage,
+    AttemptRecord, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, Lane, Message, Money, Origin, Outcome,
+    Params, Purpose, Quality, Request, RowId, Usage,
 };
 use claude_batch::journal::{
     Closed, Commit, Disk, Fsync, InputRead, Journal, JournalError, JournalOptions, Manifest, MemDisk, RealDisk,
@@ -739,8 +739,6 @@ fn options(disk: &MemDisk, run: &str) -> JournalOptions {
         paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
         inputs: vec!["d/in.jsonl".into()],
         run: run.into(),
-        provider: "anthropic".into(),
-        lane: "online",
         clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
@@ -788,8 +786,6 @@ fn job(id: u64) -> Job {
         key: key(id),
         row: RowId::of(&label(id), key(id), &identity),
         identity,
-        model: "m".into(),
-        terms: Terms::default(),
         request: Request::of(&Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))])),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: id + 1 },
@@ -836,6 +832,10 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: Some(Money(1_500_000)),
         request_id: Some(format!("req_{id}")),
+        purpose: Purpose::First,
+        lane: Lane::Online,
+        provider: "anthropic".into(),
+        model: "claude-haiku-4-5".into(),
     };
     Outcome { job: Box::new(job(id)), attempts: vec![attempt], ended }
 }

@@ -65,7 +65,7 @@ fn run(seed: u64) {
     let mut config = support::config(limits, Window::fixed(window), seed);
     config.halt = HaltRule::Never;
     if rng.u8(0..4) == 0 {
-        config.worst_cost = Box::new(|planned| Money(u128::from(planned.max_tokens)));
+        config.worst_cost = Box::new(|ask| Money(u128::from(ask.max_tokens)));
         config.real_cost = Box::new(|_, usage| Some(Money(u128::from(usage.output_tokens.min(1)))));
         config.budget = Budget::new(Some(Money(BUDGET)), None, None, Money::ZERO);
     }
@@ -141,7 +141,7 @@ impl Sim {
     fn dispatch(&mut self, ticket: Ticket) {
         assert!(!self.is_halted && self.scheduler.halted().is_none(), "nothing starts after a halt");
         assert!(self.scheduler.in_flight() <= self.window, "the window is exceeded");
-        let row = self.scheduler.job(ticket).id.0;
+        let row = self.scheduler.sent(ticket).job.id.0;
         assert!(!self.ended.contains_key(&row), "row {row} has ended and is sent again");
         let pool = self.pool_of_row[row as usize];
         let held = self.held_until.get(pool).copied().unwrap_or_default();

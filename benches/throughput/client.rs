@@ -227,8 +227,6 @@ impl<'a> Run<'a> {
             },
             inputs: Vec::new(),
             run: "bench".into(),
-            provider: "anthropic".into(),
-            lane: "online",
             clock,
             price_date: Some(catalog.price_date().into()),
             manifest: Manifest { origin: self.origin.to_owned(), shape: dialect, ..Manifest::default() },
@@ -267,10 +265,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         halt: HaltRule::AllAlike,
         budget: Budget::new(None, None, None, Money::ZERO),
         worst_cost: Box::new(|_| Money::ZERO),
-        real_cost: Box::new(move |planned, usage| {
-            let job = &planned.job;
-            costs.cost_on(job.terms, &job.model, usage)
-        }),
+        real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         seed: 1,
     }
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use claude_batch::clock::{self, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params, Quality, Request,
-    RowId, Terms, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Money, Origin, Outcome, Params, Purpose,
+    Quality, Request, RowId, Usage,
 };
 use claude_batch::journal::{
     Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, RunPaths, Start, Threading,
@@ -23,8 +23,6 @@ use crate::measure::Seen;
 pub fn write_results(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let context = RecordContext {
         run: "20260822T101112-abcdef".into(),
-        lane: "online",
-        provider: "anthropic".into(),
         clock: RunClock::start(),
         price_date: Some("2026-08-22".into()),
         results: None,
@@ -53,8 +51,6 @@ fn answered(row: u64, chars: usize) -> Outcome {
         key: JobKey(key),
         identity: Identity::Named,
         row: RowId::named(&format!("row-{row}"), Some(JobKey(key))),
-        model: "claude-haiku-4-5".into(),
-        terms: Terms::default(),
         request: Request::default(),
         extra: Params::default(),
         origin: Origin { source: "rows.jsonl".into(), line: row + 1 },
@@ -67,6 +63,10 @@ fn answered(row: u64, chars: usize) -> Outcome {
         usage,
         cost: Some(Money(300_000_000)),
         request_id: Some(format!("req_{row:024}")),
+        purpose: Purpose::First,
+        lane: Lane::Online,
+        provider: "anthropic".into(),
+        model: "claude-haiku-4-5".into(),
     };
     let message = Message { json: json.into(), usage, quality: Quality::Ok };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
@@ -80,8 +80,6 @@ pub fn recover(folder: &Path) -> io::Result<Seen> {
         paths: RunPaths { results: Some(folder.join("out.jsonl")), errors: folder.join("out.errors.jsonl") },
         inputs: Vec::new(),
         run: "bench".into(),
-        provider: "anthropic".into(),
-        lane: "online",
         clock: RunClock::start(),
         price_date: None,
         manifest: Manifest::default(),

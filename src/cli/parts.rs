@@ -10,7 +10,7 @@ use super::args::values;
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::Catalog;
-use crate::domain::{Money, Planned, RateLimits};
+use crate::domain::{Ask, Money, RateLimits};
 use crate::journal::{InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
@@ -194,20 +194,16 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
             values::HaltRule::Share(share) => HaltRule::Share(share),
         },
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, spent),
-        worst_cost: Box::new(move |planned| worst_cost(&prices, planned)),
-        real_cost: Box::new(move |planned, usage| {
-            let job = &planned.job;
-            costs.cost_on(job.terms, &job.model, usage)
-        }),
+        worst_cost: Box::new(move |ask| worst_cost(&prices, ask)),
+        real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         seed: fastrand::u64(..),
     }
 }
 
-/// Returns the most that a row can cost; nothing without a price, which a budget has refused before.
-pub fn worst_cost(catalog: &Catalog, planned: &Planned) -> Money {
-    let job = &planned.job;
-    let input = worst_input_tokens(&job.request, catalog.model(&job.model));
-    catalog.worst_cost_on(job.terms, &job.model, input, planned.max_tokens.into()).unwrap_or(Money::ZERO)
+/// Returns the most that a request can cost; nothing without a price, which a budget has refused before.
+pub fn worst_cost(catalog: &Catalog, ask: &Ask) -> Money {
+    let input = worst_input_tokens(&ask.request, catalog.model(&ask.model));
+    catalog.worst_cost_on(ask.terms, &ask.model, input, ask.max_tokens.into()).unwrap_or(Money::ZERO)
 }
 
 /// Returns what the run is, as its folder keeps it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{Cost, Merged, PoolId, Request, RowId, Terms};
+use super::{Ask, Merged, Request, RowId};
 
 /// Number of a job in its run: the row's position over all inputs, from 0, blank lines not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,7 +113,7 @@ impl Params {
     }
 }
 
-/// One prompt to be answered, ready to be sent but for its wire form.
+/// One row to be answered: what it is, and what it asks. Never changes; what is sent for it is its [`Ask`].
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its number in this run.
@@ -126,12 +126,8 @@ pub struct Job {
     pub identity: Identity,
     /// The same in 16 bytes.
     pub row: RowId,
-    /// The model it goes to, as written in `request`.
-    pub model: Arc<str>,
-    /// On which terms.
-    pub terms: Terms,
-    /// The merged parameters: the row's own over those of the flags. `model` and `max_tokens` are always there, `stream`
-    /// never is: how an answer travels is not the row's to say.
+    /// What the row asks: its own parameters over those of the flags. `model` and `max_tokens` are always there, `stream`
+    /// never is: how an answer travels is not the row's to say. The key covers this, and an error entry holds it.
     pub request: Request,
     /// Fields that ride along and are not sent: one JSON object's members, as raw values.
     pub extra: Params,
@@ -139,21 +135,13 @@ pub struct Job {
     pub origin: Origin,
 }
 
-/// A job with what it will cost, as the scheduler takes it.
+/// A job with what is to be sent for it next, as the scheduler takes it.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.
     pub job: Box<Job>,
-    /// Whose limits it counts against.
-    pub pool: Arc<PoolId>,
-    /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
-    pub cost: Cost,
-    /// The most it may produce: its `max_tokens`.
-    pub max_tokens: u32,
-    /// Which predictions it shares: rows of one template, system prompt and `max_tokens` answer alike.
-    pub template: u64,
-    /// Length of the request body in bytes, without streaming fields.
-    pub body_bytes: u32,
+    /// What is sent for it.
+    pub ask: Ask,
 }
 
 #[cfg(test)]

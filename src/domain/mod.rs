@@ -3,6 +3,7 @@
 //! Plain data and the rules that hold for it. Knows no file, socket, clock or foreign protocol; every other module may
 //! use it and it uses none of them (beside [`crate::clock::Instant`]).
 
+pub mod ask;
 pub mod cost;
 pub mod event;
 pub mod job;
@@ -13,6 +14,7 @@ pub mod outcome;
 pub mod request;
 pub mod row;
 
+pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Cost, Dimension, Money, Usage};
 pub use event::{EventBody, PoolStatus, RunEvent};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};

@@ -1,11 +1,12 @@
 //! What came of a job: verdicts on attempts, the outcome, and why a run stops.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Dimension, Job, Money, Usage};
+use super::{Dimension, Job, Lane, Money, Purpose, Usage};
 use crate::clock::Instant;
 
 /// Classes of failure, as written in the error log.
@@ -292,6 +293,14 @@ pub struct AttemptRecord {
     pub cost: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
+    /// Why it was sent.
+    pub purpose: Purpose,
+    /// How it travelled.
+    pub lane: Lane,
+    /// Who was asked.
+    pub provider: Arc<str>,
+    /// Which model.
+    pub model: Arc<str>,
 }
 
 /// How a job ended.

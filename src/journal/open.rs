@@ -45,10 +45,6 @@ pub struct JournalOptions {
     pub inputs: Vec<PathBuf>,
     /// Id of this run: unique, ASCII, at most 48 bytes, fit for a file name.
     pub run: Arc<str>,
-    /// Who answers: `anthropic`.
-    pub provider: Arc<str>,
-    /// How rows are sent: `online`.
-    pub lane: &'static str,
     /// Makes wall times.
     pub clock: RunClock,
     /// Date of the price table.
@@ -115,8 +111,6 @@ impl Journal {
         let (targets, errors_end) = open_targets(&*disk, &paths, options.fsync, options.stdout)?;
         let context = RecordContext {
             run,
-            lane: options.lane,
-            provider: options.provider,
             clock: options.clock,
             price_date: options.price_date,
             results: paths.results_beside_errors().map(Arc::from),

@@ -133,7 +133,8 @@ mod tests {
     use super::*;
     use crate::clock::{Instant, RunClock};
     use crate::domain::{
-        AttemptRecord, Ended, Identity, Job, JobId, Message, Origin, Outcome, Params, Quality, Request, RowId, Terms,
+        AttemptRecord, Ended, Identity, Job, JobId, Lane, Message, Origin, Outcome, Params, Purpose, Quality, Request,
+        RowId,
     };
     use crate::sink::{RecordContext, outcome_line};
 
@@ -164,9 +165,7 @@ mod tests {
             custom_id: label.to_owned(),
             key: JobKey(random.u128(..).to_be_bytes()),
             identity: if random.bool() { Identity::Named } else { Identity::Nth(random.u32(..)) },
-            model: pick(random).into(),
             row: RowId { label: 0, key: 0 },
-            terms: Terms::default(),
             request: Request::default(),
             extra: Params::default(),
             origin: Origin { source: "in.jsonl".into(), line: 7 },
@@ -182,6 +181,10 @@ mod tests {
             usage,
             cost,
             request_id: random.bool().then(|| pick(random)),
+            purpose: Purpose::First,
+            lane: Lane::Online,
+            provider: "anthropic".into(),
+            model: pick(random).into(),
         };
         let quality = [Quality::Ok, Quality::Truncated, Quality::Refused][random.usize(0..3)];
         let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();
@@ -199,8 +202,6 @@ mod tests {
     fn context(random: &mut fastrand::Rng) -> RecordContext {
         RecordContext {
             run: Arc::from("20260822T101112-abcdef"),
-            lane: "online",
-            provider: "anthropic".into(),
             clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
             price_date: random.bool().then(|| "2026-08-22".into()),
             results: None,

@@ -19,7 +19,7 @@ use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::json::write_json_str;
 use crate::domain::{
-    Cost, Identity, Job, JobId, JobKey, Merged, Origin, Params, Planned, PoolId, Request, RowId, Terms,
+    Ask, Cost, Identity, Job, JobId, JobKey, Merged, Origin, Params, Planned, PoolId, Purpose, Request, RowId, Terms,
 };
 use crate::source::Row;
 
@@ -157,8 +157,10 @@ impl Planner {
         let Measured { model, terms, pool, input_tokens, max_tokens, template } = measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
-        let job = Box::new(Job { id, custom_id, key, identity, row, model, terms, request, extra, origin });
-        Ok(Planned { job, pool, cost, max_tokens, template, body_bytes })
+        let purpose = Purpose::First;
+        let ask = Ask { request: request.clone(), model, terms, pool, cost, max_tokens, template, body_bytes, purpose };
+        let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin });
+        Ok(Planned { job, ask })
     }
 
     /// Returns the key that a row will have, for a first pass over the input.
@@ -339,7 +341,7 @@ mod tests {
 
         let expected = own.replace(r#""stream":true,"#, "").replacen('{', r#"{"max_tokens":5,"#, 1);
         assert_eq!(asked(&planned.job.request), expected);
-        assert_eq!(&*planned.job.model, "claude-sonnet-5");
+        assert_eq!(&*planned.ask.model, "claude-sonnet-5");
     }
 
     #[test]
@@ -354,7 +356,7 @@ mod tests {
 
         let start = r#"{"model":"claude-opus-5","max_tokens":7,"system":"p","messages""#;
         assert!(asked(&only_params.job.request).starts_with(start), "{}", asked(&only_params.job.request));
-        assert_eq!(both.max_tokens, 9);
+        assert_eq!(both.ask.max_tokens, 9);
     }
 
     #[test]
@@ -437,16 +439,16 @@ mod tests {
     fn the_cost_is_one_request_the_estimate_and_max_tokens() {
         let planned = plan(&mut planner(), row(&HI.replacen('{', r#"{"max_tokens":300,"#, 1)));
 
-        assert_eq!(planned.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
-        assert_eq!(planned.max_tokens, 300);
-        assert_eq!(planned.body_bytes as usize, asked(&planned.job.request).len());
+        assert_eq!(planned.ask.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
+        assert_eq!(planned.ask.max_tokens, 300);
+        assert_eq!(planned.ask.body_bytes as usize, asked(&planned.job.request).len());
     }
 
     #[test]
     fn pools_are_told_apart_by_class_and_speed() {
         let mut planner = planner();
         let mut pool = |model: &str, rest: &str| {
-            plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"model":"{model}"{rest},"#), 1))).pool
+            plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"model":"{model}"{rest},"#), 1))).ask.pool
         };
 
         let opus = pool("claude-opus-4-8", "");
@@ -461,7 +463,7 @@ mod tests {
     fn rows_of_one_template_share_its_mark() {
         let mut planner = planner();
         let mut mark = |rest: &str, text: &str| {
-            plan(&mut planner, row(&HI.replacen('{', &format!("{{{rest}"), 1).replace("Hi", text))).template
+            plan(&mut planner, row(&HI.replacen('{', &format!("{{{rest}"), 1).replace("Hi", text))).ask.template
         };
 
         let plain = mark("", "Hi");
@@ -511,7 +513,7 @@ mod tests {
         let mut planner = planner();
         planner.dialect.betas.push("output-300k-2026-03-24".to_owned());
 
-        assert_eq!(plan(&mut planner, row(&json)).max_tokens, 300_000);
+        assert_eq!(plan(&mut planner, row(&json)).ask.max_tokens, 300_000);
     }
 
     #[test]

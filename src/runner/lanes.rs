@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::attempt::{EndOnce, Report, exchange};
 use crate::clock::RunClock;
-use crate::domain::{Job, Request};
+use crate::domain::{Ask, Request};
 use crate::provider::Provider;
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
@@ -48,10 +48,10 @@ impl<T: Transport> Lanes<T> {
         Self { transport, provider, clock, reports, lanes: Vec::new(), idle: Vec::new(), lane_of: Vec::new() }
     }
 
-    /// Sends the request of a job. Its end is reported from here on, whatever happens to the lane.
-    pub(super) fn send(&mut self, ticket: Ticket, job: &Job, stream: bool) {
+    /// Sends what is asked for a row. Its end is reported from here on, whatever happens to the lane.
+    pub(super) fn send(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
         let end = EndOnce::new(ticket, self.reports.clone());
-        let work = Work { request: job.request.clone(), stream, end };
+        let work = Work { request: ask.request.clone(), stream, end };
         let lane = self.put(work);
         let at = ticket.0 as usize;
         if self.lane_of.len() <= at {
@@ -178,7 +178,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::domain::{Identity, JobId, JobKey, Origin, Params, RowId, Terms, Verdict};
+    use crate::domain::Verdict;
     use crate::provider::{ReplyHead, WireRequest};
     use crate::transport::{Exchange, WireError, WireErrorKind};
 
@@ -187,7 +187,7 @@ mod tests {
         let (mut lanes, mut reports) = lanes(Play::Fail);
 
         for ticket in [3, 5, 3] {
-            lanes.send(Ticket(ticket), &job(), false);
+            lanes.send(Ticket(ticket), &ask(), false);
             assert!(matches!(ended(&mut reports).await, (at, Verdict::Transient { .. }) if at == ticket));
             lanes.ended(Ticket(ticket));
         }
@@ -199,8 +199,8 @@ mod tests {
     async fn requests_at_once_have_a_lane_each() {
         let (mut lanes, _reports) = lanes(Play::Hang);
 
-        lanes.send(Ticket(0), &job(), false);
-        lanes.send(Ticket(1), &job(), false);
+        lanes.send(Ticket(0), &ask(), false);
+        lanes.send(Ticket(1), &ask(), false);
 
         assert_eq!(lanes.lanes.len(), 2);
     }
@@ -210,7 +210,7 @@ mod tests {
         let (mut lanes, mut reports) = lanes(Play::Panic);
 
         for _ in 0..2 {
-            lanes.send(Ticket(0), &job(), false);
+            lanes.send(Ticket(0), &ask(), false);
             assert!(matches!(ended(&mut reports).await, (0, Verdict::Rejected { .. })));
             lanes.ended(Ticket(0));
         }
@@ -221,9 +221,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_cut_off_ends_whether_it_was_begun_or_not() {
         let (mut lanes, mut reports) = lanes(Play::Hang);
-        lanes.send(Ticket(0), &job(), false);
+        lanes.send(Ticket(0), &ask(), false);
         tokio::task::yield_now().await;
-        lanes.send(Ticket(1), &job(), false);
+        lanes.send(Ticket(1), &ask(), false);
 
         lanes.cut_off();
 
@@ -247,19 +247,8 @@ mod tests {
         (Lanes::new(stage, provider, RunClock::start(), reports_in), reports)
     }
 
-    fn job() -> Job {
-        Job {
-            id: JobId(0),
-            custom_id: "a".to_owned(),
-            key: JobKey([0; 16]),
-            identity: Identity::Named,
-            model: "m".into(),
-            row: RowId { label: 0, key: 0 },
-            terms: Terms::default(),
-            request: Request::default(),
-            extra: Params::default(),
-            origin: Origin { source: "in".into(), line: 1 },
-        }
+    fn ask() -> Ask {
+        crate::scheduler::tests::planned("a", 1, 1).ask
     }
 
     #[derive(Clone, Copy)]

@@ -233,7 +233,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 return Some(Instant::NEVER);
             }
             match self.scheduler.poll(now) {
-                Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, self.scheduler.job(ticket)) {
+                Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, &self.scheduler.sent(ticket).job) {
                     Ok(()) => self.marked.push((ticket, stream)),
                     Err(message) => self.refuse(ticket, message, now),
                 },
@@ -264,7 +264,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
-        self.lanes.send(ticket, self.scheduler.job(ticket), stream);
+        self.lanes.send(ticket, &self.scheduler.sent(ticket).ask, stream);
         self.show_at(EventBody::Sent, now);
     }
 

@@ -45,7 +45,7 @@ pub use window::Window;
 
 use crate::clock::Instant;
 use crate::domain::{
-    AttemptRecord, Cost, ErrorClass, EventBody, Failure, HaltReason, Job, LimitKind, Money, Outcome, Planned, PoolId,
+    Ask, AttemptRecord, Cost, ErrorClass, EventBody, Failure, HaltReason, LimitKind, Money, Outcome, Planned, PoolId,
     PoolStatus, RateLimits, RateSignals, Reason, Usage,
 };
 use crate::limiter::pool::Headroom;
@@ -81,10 +81,10 @@ pub enum StreamMode {
 
 /// Computes the limits a pool begins with.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
-/// Computes what a row costs at worst; nothing for a model without a price.
-pub type WorstCost = Box<dyn Fn(&Planned) -> Money + Send>;
+/// Computes what a request costs at worst; nothing for a model without a price.
+pub type WorstCost = Box<dyn Fn(&Ask) -> Money + Send>;
 /// Computes what an attempt cost that used so much; `None` for a model without a price.
-pub type RealCost = Box<dyn Fn(&Planned, &Usage) -> Option<Money> + Send>;
+pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 
 /// What a scheduler is made of.
 pub struct Config {
@@ -293,11 +293,11 @@ impl Scheduler {
 
     /// Takes a row. A row that this run can't answer any more is set aside at once.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
-        if self.halted.is_some() || self.parked.contains(&planned.job.model) {
+        if self.halted.is_some() || self.parked.contains(&planned.ask.model) {
             self.set_aside.push(planned);
             return;
         }
-        let pool = self.pool_of(&planned.pool, now);
+        let pool = self.pool_of(&planned.ask.pool, now);
         let entry = Entry {
             planned,
             attempts: Vec::new(),
@@ -352,13 +352,13 @@ impl Scheduler {
         self.halted.as_ref()
     }
 
-    /// Returns the row of an attempt in flight.
+    /// Returns an attempt's row, and what is sent for it.
     ///
     /// # Panics
     /// When the ticket is not in flight.
-    pub fn job(&self, ticket: Ticket) -> &Job {
+    pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights[ticket.0 as usize].as_ref();
-        &flight.expect("a ticket is asked for while its attempt is in flight").entry.planned.job
+        &flight.expect("a ticket is asked for while its attempt is in flight").entry.planned
     }
 
     /// Returns the rows that this run will not answer, so far.
@@ -494,7 +494,7 @@ impl Scheduler {
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         let Some(entry) = state.ready.front() else { return Err((Instant::NEVER, Reason::Input)) };
-        let cost = state.prediction.cost(&entry.planned);
+        let cost = state.prediction.cost(&entry.planned.ask);
         match state.pool.reserve(cost, now) {
             Admission::Granted(reservation) => {
                 let step = self.send(pool, 0, reservation, now)?;
@@ -522,7 +522,7 @@ impl Scheduler {
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         let is_bounded = self.config.budget.max_cost.is_some();
-        let money = if is_bounded { (self.config.worst_cost)(&state.ready[at].planned) } else { Money::ZERO };
+        let money = if is_bounded { (self.config.worst_cost)(&state.ready[at].planned.ask) } else { Money::ZERO };
         match self.config.budget.reserve(money) {
             Room::Yes => {}
             refused => {
@@ -539,7 +539,7 @@ impl Scheduler {
             }
         }
         let entry = state.ready.remove(at).expect("the queue was just looked at");
-        let stream = wants_stream(self.config.stream, state, &entry.planned);
+        let stream = wants_stream(self.config.stream, state, &entry.planned.ask);
         self.ready -= 1;
         let flight = Flight { entry, pool, reservation, money, sent_at: now, head: None };
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
@@ -598,13 +598,13 @@ impl Scheduler {
     }
 }
 
-fn wants_stream(mode: StreamMode, state: &mut PoolState, planned: &Planned) -> bool {
+fn wants_stream(mode: StreamMode, state: &mut PoolState, ask: &Ask) -> bool {
     match mode {
         StreamMode::On => true,
         StreamMode::Off => false,
-        StreamMode::Auto if planned.max_tokens > STREAM_ABOVE => true,
+        StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
         // `max_tokens` 0 warms a cache; the API refuses to stream that.
-        StreamMode::Auto if planned.max_tokens == 0 => false,
+        StreamMode::Auto if ask.max_tokens == 0 => false,
         StreamMode::Auto => {
             let learns = state.pool.heads_seen().max(state.streamed) < STREAM_FIRST;
             state.streamed += u32::from(learns);

@@ -62,7 +62,7 @@ impl PoolState {
             return (None, until);
         }
         let behind = self.ready.iter().enumerate().take(REACH).skip(1);
-        let mut costs = behind.map(|(at, entry)| (at, self.prediction.cost(&entry.planned)));
+        let mut costs = behind.map(|(at, entry)| (at, self.prediction.cost(&entry.planned.ask)));
         let small = costs.find(|(_, cost)| cost.of(dimension) <= need / SMALL_PART);
         let fresh = Passing { since: now, dimension, taken: 0 };
         let passing = self.passing.get_or_insert(fresh);

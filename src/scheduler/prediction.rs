@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use crate::domain::{Cost, Planned, Usage};
+use crate::domain::{Ask, Cost, Usage};
 
 /// Templates told apart; rows of further ones share the pool's prediction.
 const TEMPLATES: usize = 1024;
@@ -59,9 +59,9 @@ impl Ratio {
 }
 
 impl Prediction {
-    /// Returns the cost to reserve for a row.
-    pub fn cost(&self, planned: &Planned) -> Cost {
-        let known = self.templates.get(&planned.template);
+    /// Returns the cost to reserve for a request.
+    pub fn cost(&self, ask: &Ask) -> Cost {
+        let known = self.templates.get(&ask.template);
         let output = match known {
             Some((lengths, _)) if lengths.count >= ENOUGH => lengths.quantile,
             _ if self.pool.count > 0 => self.pool.quantile,
@@ -70,20 +70,20 @@ impl Prediction {
         let pool_ratio = self.pool_input.value(1.0);
         let ratio = known.map_or(pool_ratio, |(_, ratio)| ratio.value(pool_ratio));
         Cost {
-            requests: planned.cost.requests,
-            input_tokens: (f64::from(planned.cost.input_tokens) * ratio).ceil() as u32,
-            output_tokens: output.min(planned.max_tokens).max(1),
+            requests: ask.cost.requests,
+            input_tokens: (f64::from(ask.cost.input_tokens) * ratio).ceil() as u32,
+            output_tokens: output.min(ask.max_tokens).max(1),
         }
     }
 
-    /// Takes in what an answer to `planned` used.
-    pub fn learn(&mut self, planned: &Planned, usage: &Usage) {
+    /// Takes in what an answer to `ask` used.
+    pub fn learn(&mut self, ask: &Ask, usage: &Usage) {
         let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
-        let (real, estimated) = (usage.limited_input_tokens() as f64, f64::from(planned.cost.input_tokens));
+        let (real, estimated) = (usage.limited_input_tokens() as f64, f64::from(ask.cost.input_tokens));
         self.pool.add(output);
         self.pool_input.add(real, estimated, self.pool.count.is_multiple_of(FADE));
-        if self.templates.len() < TEMPLATES || self.templates.contains_key(&planned.template) {
-            let (lengths, ratio) = self.templates.entry(planned.template).or_default();
+        if self.templates.len() < TEMPLATES || self.templates.contains_key(&ask.template) {
+            let (lengths, ratio) = self.templates.entry(ask.template).or_default();
             lengths.add(output);
             ratio.add(real, estimated, lengths.count.is_multiple_of(FADE));
         }
@@ -135,6 +135,10 @@ mod tests {
     use super::*;
     use crate::scheduler::tests::planned;
 
+    fn ask(input_tokens: u32, max_tokens: u32) -> Ask {
+        planned("row", input_tokens, max_tokens).ask
+    }
+
     fn used(input_tokens: u64, output_tokens: u64) -> Usage {
         Usage { input_tokens, output_tokens, ..Usage::default() }
     }
@@ -142,19 +146,19 @@ mod tests {
     #[test]
     fn output_is_predicted_from_answers_and_capped_by_max_tokens() {
         let mut prediction = Prediction::default();
-        let row = planned("row", 100, 4096);
+        let row = ask(100, 4096);
         assert_eq!(prediction.cost(&row).output_tokens, 256);
 
         (0..50).for_each(|_| prediction.learn(&row, &used(100, 40)));
 
         assert!((37..=44).contains(&prediction.cost(&row).output_tokens));
-        assert_eq!(prediction.cost(&planned("row", 100, 16)).output_tokens, 16);
+        assert_eq!(prediction.cost(&ask(100, 16)).output_tokens, 16);
     }
 
     #[test]
     fn the_input_ratio_converges_within_tens_of_answers() {
         let mut prediction = Prediction::default();
-        let row = planned("row", 500, 100);
+        let row = ask(500, 100);
 
         (0..30).for_each(|_| prediction.learn(&row, &used(1000, 10)));
 
@@ -164,8 +168,8 @@ mod tests {
     #[test]
     fn templates_are_learned_apart() {
         let mut prediction = Prediction::default();
-        let plain = planned("plain", 1000, 4096);
-        let cached = Planned { template: 1, ..planned("cached", 1000, 4096) };
+        let plain = ask(1000, 4096);
+        let cached = Ask { template: 1, ..ask(1000, 4096) };
 
         for _ in 0..40 {
             prediction.learn(&plain, &used(1000, 400));
@@ -180,7 +184,7 @@ mod tests {
     #[test]
     fn cache_reads_are_learned_as_input_that_does_not_count() {
         let mut prediction = Prediction::default();
-        let row = planned("row", 1000, 100);
+        let row = ask(1000, 100);
         let cached = Usage { input_tokens: 50, cache_read_tokens: 950, output_tokens: 5, ..Usage::default() };
 
         (0..40).for_each(|_| prediction.learn(&row, &cached));

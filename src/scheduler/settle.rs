@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{
-    AttemptRecord, Cost, Ended, ErrorClass, EventBody, Failure, HaltReason, LimitKind, Message, Money, Outcome,
-    RateSignals, Usage, Verdict,
+    Ask, AttemptRecord, Cost, Ended, ErrorClass, EventBody, Failure, HaltReason, Lane, LimitKind, Message, Money,
+    Outcome, RateSignals, Usage, Verdict,
 };
 
 use super::backoff::{Backoff, jittered_hold};
@@ -62,7 +62,7 @@ impl Scheduler {
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
-        let cost = (self.config.real_cost)(&entry.planned, &verdict.usage());
+        let cost = (self.config.real_cost)(&entry.planned.ask, &verdict.usage());
         self.config.budget.settle(money, charged(&verdict, cost, money));
         remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
 
@@ -116,9 +116,9 @@ impl Scheduler {
         self.forbidden_in_a_row = 0;
         self.retry_quota = (self.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
         self.halt_watch.on_answer();
-        self.pools[end.pool].prediction.learn(&entry.planned, &message.usage);
-        if !self.answered_models.contains(&entry.planned.job.model) {
-            self.answered_models.insert(entry.planned.job.model.clone());
+        self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
+        if !self.answered_models.contains(&entry.planned.ask.model) {
+            self.answered_models.insert(entry.planned.ask.model.clone());
         }
         finished(entry, Ended::Succeeded(message))
     }
@@ -311,7 +311,7 @@ impl Scheduler {
     /// Parks a model; its queued rows are set aside. A run with nothing else to do halts.
     fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(end);
-        let model = entry.planned.job.model.clone();
+        let model = entry.planned.ask.model.clone();
         if self.answered_models.contains(&model) {
             // It answered before, so this 404 is not about the model.
             return self.fail(entry, ErrorClass::InvalidRequest, failure, false);
@@ -323,7 +323,7 @@ impl Scheduler {
         for state in &mut self.pools {
             let (parked, kept) = std::mem::take(&mut state.ready)
                 .into_iter()
-                .partition::<Vec<_>, _>(|entry| entry.planned.job.model == model);
+                .partition::<Vec<_>, _>(|entry| entry.planned.ask.model == model);
             state.ready = kept.into();
             self.ready -= parked.len();
             self.set_aside.extend(parked.into_iter().map(|entry| entry.planned));
@@ -408,7 +408,20 @@ fn remember(
     }
     // Nearly every row has one, and a list that grows begins with room for four.
     entry.attempts.reserve_exact(1);
-    entry.attempts.push(AttemptRecord { started_at, ended_at, failed, maybe_paid, usage, cost, request_id });
+    let Ask { purpose, model, pool, .. } = &entry.planned.ask;
+    entry.attempts.push(AttemptRecord {
+        started_at,
+        ended_at,
+        failed,
+        maybe_paid,
+        usage,
+        cost,
+        request_id,
+        purpose: *purpose,
+        lane: Lane::Online,
+        provider: pool.provider.clone(),
+        model: model.clone(),
+    });
 }
 
 fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {

@@ -6,14 +6,15 @@ use serde_json::value::RawValue;
 use super::*;
 use crate::catalog::Catalog;
 use crate::domain::{
-    Ended, Identity, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Quality, Request, RowId, Speed,
-    Terms, Verdict,
+    Ended, Identity, Job, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Purpose, Quality, Request,
+    RowId, Speed, Terms, Verdict,
 };
 
 /// Returns a planned row of the pool `haiku-4.5`.
 pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planned {
     let mut params = Params::default();
     params.set("model", RawValue::from_string("\"claude-haiku-4-5\"".into()).expect("valid JSON"));
+    let request = Request::of(&params);
     Planned {
         job: Box::new(Job {
             id: JobId(0),
@@ -21,22 +22,26 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             key: JobKey([0; 16]),
             identity: Identity::Named,
             row: RowId { label: 0, key: 0 },
-            model: "claude-haiku-4-5".into(),
-            terms: Terms::default(),
-            request: Request::of(&params),
+            request: request.clone(),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: 1 },
         }),
-        pool: Arc::new(PoolId {
-            provider: "anthropic".into(),
-            account: "".into(),
-            class: ModelClass("haiku-4.5".into()),
-            speed: Speed::Standard,
-        }),
-        cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
-        max_tokens,
-        template: 0,
-        body_bytes: 100,
+        ask: Ask {
+            request,
+            model: "claude-haiku-4-5".into(),
+            terms: Terms::default(),
+            pool: Arc::new(PoolId {
+                provider: "anthropic".into(),
+                account: "".into(),
+                class: ModelClass("haiku-4.5".into()),
+                speed: Speed::Standard,
+            }),
+            cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
+            max_tokens,
+            template: 0,
+            body_bytes: 100,
+            purpose: Purpose::First,
+        },
     }
 }
 
@@ -191,8 +196,8 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     while ended < 60 {
         now = now + Duration::from_millis(100);
         for ticket in dispatched(&mut scheduler, now) {
-            let is_bad =
-                scheduler.job(ticket).custom_id.ends_with('3') || scheduler.job(ticket).custom_id.ends_with('7');
+            let is_bad = scheduler.sent(ticket).job.custom_id.ends_with('3')
+                || scheduler.sent(ticket).job.custom_id.ends_with('7');
             let next = scheduler.on_end(ticket, if is_bad { fault() } else { answer() }, now);
             if let Next::Finished(outcome) = next {
                 ended += 1;
@@ -267,7 +272,7 @@ fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
     for row in 0..6 {
         let mut row = planned(&row.to_string(), 10, 10);
         if row.job.custom_id != "5" {
-            row.job.model = "claude-gone".into();
+            row.ask.model = "claude-gone".into();
         }
         scheduler.offer(row, Instant::ZERO);
     }
@@ -431,7 +436,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
     for tenth in 0..seconds * 10 {
         let now = Instant::from_millis(tenth * 100);
         for ticket in dispatched(scheduler, now) {
-            let label = scheduler.job(ticket).custom_id.clone();
+            let label = scheduler.sent(ticket).job.custom_id.clone();
             let input_tokens = match &*label {
                 "first" => 1_000,
                 "big" => 50_000,

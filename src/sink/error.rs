@@ -177,15 +177,15 @@ fn hint(class: ErrorClass) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::Value;
     use serde_json::value::RawValue;
 
     use super::super::outcome_line;
     use super::*;
     use crate::clock::RunClock;
-    use crate::domain::{AttemptRecord, Ended, Job, JobId, JobKey, Message, Money, Origin, Quality, RowId, Terms};
+    use crate::domain::{
+        AttemptRecord, Ended, Job, JobId, JobKey, Lane, Message, Money, Origin, Purpose, Quality, RowId,
+    };
 
     const NASTY: [&str; 6] = [
         "plain",
@@ -292,8 +292,6 @@ mod tests {
     fn context() -> RecordContext {
         RecordContext {
             run: "r1".into(),
-            lane: "online",
-            provider: "anthropic".into(),
             clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
             price_date: Some("2026-08-22".into()),
             results: Some("out.jsonl".into()),
@@ -310,6 +308,10 @@ mod tests {
             usage,
             cost: Some(Money(150_000_000)),
             request_id: Some("req_1".to_owned()),
+            purpose: Purpose::First,
+            lane: Lane::Online,
+            provider: "anthropic".into(),
+            model: "m".into(),
         };
         let job = Job {
             id: JobId(4),
@@ -317,8 +319,6 @@ mod tests {
             key: JobKey([7; 16]),
             identity,
             row: RowId { label: 0, key: 0 },
-            model: Arc::from("m"),
-            terms: Terms::default(),
             request: Request::of(&params()),
             extra: Params::default(),
             origin: origin(),

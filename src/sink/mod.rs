@@ -40,10 +40,6 @@ pub enum Log {
 pub struct RecordContext {
     /// Id of the run.
     pub run: Arc<str>,
-    /// How rows are sent: `online`.
-    pub lane: &'static str,
-    /// Who answers: `anthropic`.
-    pub provider: Arc<str>,
     /// Makes wall times of the attempts' instants.
     pub clock: RunClock,
     /// Date of the price table behind the costs; `None` when there is none.

@@ -1,6 +1,6 @@
 //! The line of a row that was answered.
 
-use crate::domain::{Identity, Message, Outcome};
+use crate::domain::{Identity, Lane, Message, Outcome};
 
 use super::json::{Object, name};
 use super::{LINE_VERSION, RecordContext};
@@ -39,9 +39,9 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
         Identity::Named => {}
         Identity::Nth(occurrence) => meta.number(name!("occurrence"), u64::from(occurrence)),
     }
-    meta.text(name!("model"), &*job.model);
-    meta.plain(name!("lane"), context.lane);
-    meta.text(name!("provider"), &*context.provider);
+    meta.text(name!("model"), last.map(|attempt| &*attempt.model));
+    meta.plain(name!("lane"), last.map_or_else(Lane::default, |attempt| attempt.lane).name());
+    meta.text(name!("provider"), last.map(|attempt| &*attempt.provider));
     meta.number(name!("attempts"), outcome.attempts.len() as u64);
     meta.usage(name!("usage"), &outcome.usage());
     meta.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));

@@ -87,14 +87,7 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
 }
 
 fn context() -> RecordContext {
-    RecordContext {
-        run: "r".into(),
-        lane: "online",
-        provider: "anthropic".into(),
-        clock: clock(),
-        price_date: None,
-        results: Some("out.jsonl".into()),
-    }
+    RecordContext { run: "r".into(), clock: clock(), price_date: None, results: Some("out.jsonl".into()) }
 }
 
 /// A clock outside of any runtime.
@@ -136,8 +129,6 @@ fn options(disk: &MemDisk) -> JournalOptions {
         paths: RunPaths::given(Some("d/out.jsonl".into()), "d/out.errors.jsonl".into()),
         inputs: Vec::new(),
         run: "r".into(),
-        provider: "anthropic".into(),
-        lane: "online",
         clock: clock(),
         price_date: None,
         manifest: Manifest { origin: "o".to_owned(), ..Manifest::default() },

@@ -164,7 +164,7 @@ fn reading_order(scenario: &Scenario, kinds: &[usize]) -> Vec<usize> {
     let mut sizes = Sizes::default();
     for &kind in kinds {
         let planned = planned(0, &scenario.load.model, &scenario.load.kinds[kind], 1.0);
-        sizes.add(&planned.pool, planned.cost);
+        sizes.add(&planned.ask.pool, planned.ask.cost);
     }
     sizes.advise(&|_| scenario.preset()).0.rows(rows).map(|row| row as usize).collect()
 }
@@ -180,8 +180,8 @@ fn planned(number: u64, model: &str, kind: &Kind, factor: f64) -> Planned {
         let system = format!(r#"[{{"type":"text","text":{prefix:?},"cache_control":{{"type":"ephemeral"}}}}]"#);
         super::ask(&mut planned, "system", system);
     }
-    planned.pool = super::pool_id(model).into();
-    planned.template = (kind.words * 7 + kind.cached_words) as u64 ^ u64::from(kind.max_tokens) << 32;
+    planned.ask.pool = super::pool_id(model).into();
+    planned.ask.template = (kind.words * 7 + kind.cached_words) as u64 ^ u64::from(kind.max_tokens) << 32;
     planned
 }
 

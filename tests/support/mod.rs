@@ -4,8 +4,8 @@
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Cost, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, RateLimits, Request, RowId,
-    Speed, Terms,
+    Ask, Cost, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, RateLimits,
+    Request, RowId, Speed, Terms,
 };
 use claude_batch::limiter::pool::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
@@ -25,6 +25,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
     params.set("max_tokens", raw(max_tokens.to_string()));
     let mut key = [0; 16];
     key[..8].copy_from_slice(&number.to_le_bytes());
+    let request = Request::of(&params);
     Planned {
         job: Box::new(Job {
             id: JobId(number),
@@ -32,17 +33,21 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             key: JobKey(key),
             identity: Identity::Named,
             row: RowId::named(&format!("row-{number}"), Some(JobKey(key))),
-            model: class.into(),
-            terms: Terms::default(),
-            request: Request::of(&params),
+            request: request.clone(),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: number + 1 },
         }),
-        pool: pool_id(class).into(),
-        cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
-        max_tokens,
-        template: 0,
-        body_bytes: 4 * input_tokens,
+        ask: Ask {
+            request,
+            model: class.into(),
+            terms: Terms::default(),
+            pool: pool_id(class).into(),
+            cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
+            max_tokens,
+            template: 0,
+            body_bytes: 4 * input_tokens,
+            purpose: Purpose::First,
+        },
     }
 }
 
@@ -53,6 +58,7 @@ pub fn ask(planned: &mut Planned, name: &str, value: String) {
     let mut params = Params(members.into_iter().collect());
     params.set(name, RawValue::from_string(value).expect("the test writes valid JSON"));
     planned.job.request = Request::of(&params);
+    planned.ask.request = planned.job.request.clone();
 }
 
 /// The pool of `class`.

@@ -55,8 +55,8 @@ impl WholeRow {
         let messages = format!(r#"[{{"role":"user","content":{prompt:?}}}]"#);
         super::ask(&mut planned, "model", format!("{:?}", self.model));
         super::ask(&mut planned, "messages", messages);
-        planned.pool = super::pool_id(self.model).into();
-        planned.cost = Cost { requests: 1, input_tokens: self.estimate, output_tokens: self.max_tokens };
+        planned.ask.pool = super::pool_id(self.model).into();
+        planned.ask.cost = Cost { requests: 1, input_tokens: self.estimate, output_tokens: self.max_tokens };
         planned
     }
 }

@@ -339,8 +339,8 @@ impl Batch<'_> {
         }
         let catalog = catalog.clone();
         Box::new(move |planned| {
-            let model = &planned.job.model;
-            let is_priced = catalog.worst_cost_on(planned.job.terms, model, 1, 1).is_some();
+            let model = &planned.ask.model;
+            let is_priced = catalog.worst_cost_on(planned.ask.terms, model, 1, 1).is_some();
             (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
         })
     }
@@ -358,8 +358,6 @@ impl Batch<'_> {
             paths: self.paths.clone(),
             inputs: parts::input_files(&self.config),
             run: self.name.as_str().into(),
-            provider: parts::PROVIDER.into(),
-            lane: "online",
             clock,
             price_date: Some(catalog.price_date().into()),
             manifest: parts::manifest(&self.config, dialect, origin),

@@ -181,11 +181,11 @@ impl Survey {
         };
         if is_sent {
             self.to_send += 1;
-            self.layout.add(mark, &planned.pool, planned.cost);
-            let sum = self.models.entry(planned.job.model.clone()).or_default();
+            self.layout.add(mark, &planned.ask.pool, planned.ask.cost);
+            let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;
-            sum.input_tokens += u64::from(planned.cost.input_tokens);
-            sum.max_output_tokens += u64::from(planned.max_tokens);
+            sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
+            sum.max_output_tokens += u64::from(planned.ask.max_tokens);
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Origin, Outcome as RowOutcome, Params, Quality,
-    Request, RowId, Terms, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Origin, Outcome as RowOutcome, Params, Purpose,
+    Quality, Request, RowId, Usage,
 };
 use claude_batch::sink::{RecordContext, outcome_line};
 
@@ -20,8 +20,6 @@ use super::{Seen, Size};
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
-        lane: "online",
-        provider: "anthropic".into(),
         clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
         price_date: None,
         results: None,
@@ -77,8 +75,6 @@ fn answered(json: String) -> RowOutcome {
         key: JobKey([7; 16]),
         identity: Identity::Named,
         row: RowId::named("row", Some(JobKey([7; 16]))),
-        model: "m".into(),
-        terms: Terms::default(),
         request: Request::default(),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: 1 },
@@ -91,6 +87,10 @@ fn answered(json: String) -> RowOutcome {
         usage: Usage::default(),
         cost: None,
         request_id: None,
+        purpose: Purpose::First,
+        lane: Lane::Online,
+        provider: "anthropic".into(),
+        model: "claude-haiku-4-5".into(),
     };
     let message = Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok };
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }

@@ -145,8 +145,6 @@ fn run(input: &Path, folder: &Path) {
         paths: RunPaths::given(Some(folder.join("out.jsonl")), folder.join("out.errors.jsonl")),
         inputs: vec![input.to_owned()],
         run: "long".into(),
-        provider: "anthropic".into(),
-        lane: "online",
         clock,
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::Instant;
-use claude_batch::domain::{AttemptRecord, Ended, ErrorClass, Failure, Job, Message, Outcome, Planned, Quality, Usage};
+use claude_batch::domain::{
+    AttemptRecord, Ended, ErrorClass, Failure, Job, Lane, Message, Outcome, Planned, Purpose, Quality, Usage,
+};
 use claude_batch::journal::{Commit, Fsync, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, Threading};
 
 use super::virtual_run::{Load, NO_FAULTS, assert_ends, assert_kept, label, options, row};
@@ -94,6 +96,10 @@ fn outcome(job: Job, number: u64) -> Outcome {
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: None,
         request_id: None,
+        purpose: Purpose::First,
+        lane: Lane::Online,
+        provider: "anthropic".into(),
+        model: "claude-haiku-4-5".into(),
     };
     // Lines of several sectors, and of less than one.
     let text = "word ".repeat(number as usize * 37 % 400);

@@ -150,8 +150,6 @@ pub fn options(disk: &MemDisk, name: &str) -> JournalOptions {
         paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
         inputs: vec!["d/in.jsonl".into()],
         run: name.into(),
-        provider: "anthropic".into(),
-        lane: "online",
         clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
