@@ -13,10 +13,11 @@
 //! The core (`domain, plan, limiter, scheduler, provider, classify`) is pure: it is given `now`, never reads a clock, a
 //! file or a socket, and returns what to do. One task owns all scheduling state; attempts answer over one channel.
 //!
-//! Layers, each using only those to its left: `clock, domain, catalog` < `source, sink, plan, limiter, provider` <
+//! Layers, each using only those to its left: `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` <
 //! `scheduler, classify, transport, journal, report` < `runner, sim` < `cli`. `sim` never uses `limiter` or
 //! `scheduler`: it is their judge.
 
+pub mod answer;
 pub mod catalog;
 pub mod classify;
 pub mod cli;

@@ -166,6 +166,7 @@ impl Sim {
                 assert!(!outcome.attempts.is_empty());
                 self.end(row, Ended::Finished);
             }
+            Next::More { .. } => panic!("no policy asks for more"),
             Next::Again { .. } => assert!(self.scheduler.halted().is_none(), "no row is queued after a halt"),
             Next::Pending(planned) => {
                 assert_eq!(planned.job.id.0, row);

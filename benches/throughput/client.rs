@@ -257,6 +257,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         limits_of: Box::new(move |pool| limits.limits(Tier::None, &pool.class).limits),
         by_hand: RateLimits::NONE,
         headroom: Headroom::Auto,
+        endpoints: Vec::new(),
         window,
         max_retries: 8,
         retry_for: Duration::from_secs(1800),
@@ -266,6 +267,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         budget: Budget::new(None, None, None, Money::ZERO),
         worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
+        policy: None,
         seed: 1,
     }
 }

@@ -182,6 +182,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
             values::Headroom::Auto => Headroom::Auto,
             values::Headroom::Percent(percent) => Headroom::Fixed(percent / 100.0),
         },
+        endpoints: Vec::new(),
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
@@ -196,6 +197,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, spent),
         worst_cost: Box::new(move |ask| worst_cost(&prices, ask)),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
+        policy: None,
         seed: fastrand::u64(..),
     }
 }

@@ -197,6 +197,22 @@ pub enum HaltReason {
     Budget(String),
 }
 
+impl HaltReason {
+    /// Returns whether it is about the place that was asked, so that others may go on.
+    pub fn is_of_endpoint(&self) -> bool {
+        match self {
+            Self::Key(_)
+            | Self::Forbidden(_)
+            | Self::Account(_)
+            | Self::Models(_)
+            | Self::RetryAfter { .. }
+            | Self::Tls(_)
+            | Self::Endpoint(_) => true,
+            Self::AllFail { .. } | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => false,
+        }
+    }
+}
+
 /// What one attempt meant.
 #[derive(Clone, Debug)]
 pub enum Verdict {
@@ -362,6 +378,8 @@ pub enum Reason {
     Ramp,
     /// A failing endpoint is being probed.
     Probe,
+    /// All that is left waits for another row to begin to be answered.
+    Gate,
     /// All that is left waits for its next try.
     Backoff,
     /// The budget has no room until something in flight settles.
@@ -385,6 +403,7 @@ impl Reason {
             Self::Hold => "retry-after",
             Self::Ramp => "ramp-up",
             Self::Probe => "failing endpoint",
+            Self::Gate => "rows that lead others",
             Self::Backoff => "retry backoff",
             Self::Budget => "budget",
             Self::Input => "input",

@@ -39,6 +39,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
+        Reason::Gate => "quicker answers to the rows that others wait for".to_owned(),
         Reason::Backoff => "fewer faults of the endpoint: what was left waited for its next try".to_owned(),
         Reason::Budget => {
             "a higher --max-cost: rows waited until others had settled for less than they might".to_owned()

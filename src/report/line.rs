@@ -125,6 +125,7 @@ fn short_reason(reason: Reason) -> &'static str {
         Reason::Hold => "held",
         Reason::Ramp => "ramp",
         Reason::Probe => "probe",
+        Reason::Gate => "lead",
         Reason::Backoff => "backoff",
         Reason::Budget => "budget",
         Reason::Input => "input",

@@ -1,9 +1,9 @@
 //! Where lines go: what the loop needs of a journal, and the journal that gives it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, Outcome};
+use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, Outcome};
 use crate::journal::{self, InputRead, Journal, JournalError, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
@@ -28,6 +28,10 @@ pub trait Ledger {
 
     /// Notes that a request has ended without a line: its row waits for another try.
     fn clear(&mut self, ticket: Ticket);
+
+    /// Notes that a request has ended without a line and that more will be sent for its row. The mark stays with the row: its
+    /// next one is the same.
+    fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Takes the line of a finished row. The mark of its ticket stands until the line is on disk.
     fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome);
@@ -64,6 +68,8 @@ pub struct JournalLedger {
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
+    /// Slots of rows for which more will be sent.
+    kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by line.
     unsynced: VecDeque<(u64, Slot)>,
     last_line: u64,
@@ -73,7 +79,7 @@ impl JournalLedger {
     /// Returns a ledger over an open journal.
     pub fn new(mut journal: Journal, clock: RunClock) -> Self {
         journal.hold();
-        Self { journal, clock, slots: Vec::new(), unsynced: VecDeque::new(), last_line: 0 }
+        Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_line: 0 }
     }
 
     /// Ends it: see [`Journal::close`]. `keeps_marks` leaves the marks of requests that were cut off for the next run
@@ -104,13 +110,20 @@ impl JournalLedger {
 
 impl Ledger for JournalLedger {
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
-        let slot = self.journal.mark_later(job);
+        let kept = if self.kept.is_empty() { None } else { self.kept.remove(&job.id) };
+        let slot = kept.unwrap_or_else(|| self.journal.mark_later(job));
         let at = ticket.0 as usize;
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
         }
         self.slots[at] = Some(slot);
         Ok(())
+    }
+
+    fn keep(&mut self, ticket: Ticket, job: JobId) {
+        if let Some(slot) = self.take_slot(ticket) {
+            self.kept.insert(job, slot);
+        }
     }
 
     fn clear(&mut self, ticket: Ticket) {

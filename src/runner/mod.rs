@@ -303,6 +303,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.finish.maybe_paid += u64::from(maybe_paid);
                 self.show(EventBody::Retried { class, limit, maybe_paid });
             }
+            // What came was paid for, and no line keeps it: the mark stays, so that a death now is counted.
+            Next::More { job } => self.ledger.keep(ticket, job),
             Next::Pending(planned) => {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_abort);
@@ -493,6 +495,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.on_commit(commit);
         }
         self.keep_unsynced();
+        let unkept = self.scheduler.unkept();
+        self.finish.aborted += unkept;
+        self.finish.maybe_paid += unkept;
         self.finish.halted = self.scheduler.halted().cloned();
         self.finish.spent = self.scheduler.spent();
         self.show(EventBody::Ended {

@@ -1,4 +1,4 @@
-//! What an event means for the run: heads, ends of attempts, overdue halts.
+//! What an event means for the run: heads, ends of attempts, what follows from them, overdue halts.
 
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use crate::domain::{
 };
 
 use super::backoff::{Backoff, jittered_hold};
-use super::{Entry, Flight, Head, Next, Scheduler, Ticket};
+use super::entry::{Entry, Flight, Head};
+use super::{Next, Scheduler, Ticket};
+use crate::answer::{Came, Then};
 
-/// Retries that may run ahead of successes, over the whole run.
+/// Retries that may run ahead of successes, at each endpoint.
 pub(super) const RETRY_QUOTA: f64 = 100.0;
 /// What a success adds to that quota: up to three retries for ten successes go on for ever.
 const QUOTA_PER_SUCCESS: f64 = 0.3;
@@ -43,9 +45,13 @@ impl Scheduler {
         let was_admitted = status != 429;
         let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
         flight.head = Some(Head { signals: *signals, limit_changed, request_id });
+        let leads = flight.entry.leads.filter(|_| (200..300).contains(&status));
         if limit_changed {
             let (pool, limits) = (pool.id().clone(), pool.limits());
             self.events.push(EventBody::LimitsChanged { pool, limits });
+        }
+        if let Some(gate) = leads {
+            self.open_gate(gate, now);
         }
     }
 
@@ -56,8 +62,9 @@ impl Scheduler {
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights[ticket.0 as usize].take().expect("an attempt ends once, while it is in flight");
         self.free.push(ticket.0);
-        self.in_flight -= 1;
         let Flight { mut entry, pool, reservation, money, sent_at, mut head } = flight;
+        let endpoint = self.pools[pool].endpoint;
+        self.endpoints[endpoint].in_flight -= 1;
 
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
@@ -66,76 +73,105 @@ impl Scheduler {
         self.config.budget.settle(money, charged(&verdict, cost, money));
         remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
 
-        let end = End { pool, reserved, sent_at, head, now };
+        let end = End { pool, endpoint, reserved, sent_at, head, now };
+        let leads = entry.leads;
+        let next = self.on_verdict(entry, verdict, &end);
+        if let Some(gate) = leads.filter(|_| matches!(next, Next::Finished(_) | Next::Pending(_))) {
+            self.open_gate(gate, now);
+        }
+        next
+    }
+
+    fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
         match verdict {
-            Verdict::Answered(message) => self.on_answer(entry, message, &end),
-            Verdict::Limited { kind, retry_after, failure } => self.on_limit(entry, kind, retry_after, failure, &end),
+            Verdict::Answered(message) => self.on_answer(entry, message, end),
+            Verdict::Limited { kind, retry_after, failure } => self.on_limit(entry, kind, retry_after, failure, end),
             Verdict::Overloaded { retry_after, maybe_paid, failure } => {
-                self.on_overload(entry, retry_after, maybe_paid, failure, &end)
+                self.on_overload(entry, retry_after, maybe_paid, failure, end)
             }
             Verdict::Transient { class, retry_after, maybe_paid, failure } => {
-                self.on_transient(entry, class, retry_after, maybe_paid, failure, &end)
+                self.on_transient(entry, class, retry_after, maybe_paid, failure, end)
             }
             Verdict::Rejected { class, failure } => {
-                self.on_works(&end);
-                self.fail(entry, class, failure, false)
+                self.on_works(end);
+                self.fail(entry, class, failure, false, end)
             }
-            Verdict::Forbidden(failure) => self.on_forbidden(entry, failure, &end),
-            Verdict::NoModel(failure) => self.on_no_model(entry, failure, &end),
+            Verdict::Forbidden(failure) => self.on_forbidden(entry, failure, end),
+            Verdict::NoModel(failure) => self.on_no_model(entry, failure, end),
+            Verdict::Halt(reason) if reason.is_of_endpoint() => self.halt_with(entry, reason, end),
             Verdict::Halt(reason) => {
                 self.halt(reason);
-                Next::Pending(Box::new(entry.planned))
+                self.pending(entry)
             }
-            Verdict::Aborted => Next::Pending(Box::new(entry.planned)),
+            Verdict::Aborted => self.pending(entry),
         }
     }
 
-    /// Halts when the run's time is over or the endpoint has been dead for too long.
+    /// Halts when the run's time is over, or an endpoint has been dead for too long.
     pub(super) fn halt_if_overdue(&mut self, now: Instant) {
         if self.halted.is_some() {
             return;
         }
         if let Some(why) = self.config.budget.time_is_up(now) {
-            self.halt(HaltReason::Budget(why));
-        } else if let Some(dead_for) = self.health.is_dead(self.config.retry_for, now) {
-            let last = std::mem::take(&mut self.last_fault);
-            let message = format!("nothing has worked for {} s: {}", dead_for.as_secs(), last.message);
-            self.halt(HaltReason::Endpoint(Failure { message, ..last }));
+            return self.halt(HaltReason::Budget(why));
+        }
+        for at in 0..self.endpoints.len() {
+            let endpoint = &mut self.endpoints[at];
+            if let Some(dead_for) = endpoint.health.is_dead(self.config.retry_for, now)
+                && endpoint.halted.is_none()
+            {
+                let last = std::mem::take(&mut endpoint.last_fault);
+                let message = format!("nothing has worked for {} s: {}", dead_for.as_secs(), last.message);
+                self.halt_endpoint(at, HaltReason::Endpoint(Failure { message, ..last }), now);
+            }
         }
     }
 
     pub(super) fn halt_for_parked(&mut self) {
-        let models: Vec<_> = self.parked.iter().map(|model| &**model).collect();
+        let parked = self.endpoints.iter().flat_map(|endpoint| &endpoint.parked);
+        let models: Vec<_> = parked.map(|model| &**model).collect();
         let message = format!("not found: {}", models.join(", "));
         self.halt(HaltReason::Models(Failure { status: Some(404), message, ..Failure::default() }));
     }
 
     fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
         self.on_works(end);
-        self.successes += 1;
-        self.forbidden_in_a_row = 0;
-        self.retry_quota = (self.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
-        self.halt_watch.on_answer();
-        self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
-        if !self.answered_models.contains(&entry.planned.ask.model) {
-            self.answered_models.insert(entry.planned.ask.model.clone());
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.successes += 1;
+        endpoint.forbidden_in_a_row = 0;
+        endpoint.retry_quota = (endpoint.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
+        if !endpoint.answered_models.contains(&entry.planned.ask.model) {
+            endpoint.answered_models.insert(entry.planned.ask.model.clone());
         }
-        finished(entry, Ended::Succeeded(message))
+        self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
+        match self.then(&entry, Came::Answer(&message)) {
+            Then::Keep => {
+                self.halt_watch.on_answer();
+                finished(entry, Ended::Succeeded(message))
+            }
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
+            Then::Ask(ask) => self.more(entry, *ask, end),
+        }
     }
 
     /// Notes that the endpoint answers, whatever it says.
     fn on_works(&mut self, end: &End) {
-        self.answers += 1;
-        if self.health.on_answer(end.now) {
-            self.config.window.restart(end.now);
-            self.calm_down(end.now);
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.answers += 1;
+        let was_failing = endpoint.health.on_answer(end.now);
+        if was_failing {
+            endpoint.window.restart(end.now);
         }
-        self.config.window.on_answer(end.now);
+        endpoint.window.on_answer(end.now);
+        if was_failing {
+            self.calm_down(end);
+        }
     }
 
-    /// Lets every pool start over slowly: while the endpoint was in trouble its buckets filled up.
-    fn calm_down(&mut self, now: Instant) {
-        self.pools.iter_mut().for_each(|state| state.pool.calm_down(now));
+    /// Lets every pool of an endpoint start over slowly: while it was in trouble their buckets filled up.
+    fn calm_down(&mut self, end: &End) {
+        let its = self.pools.iter_mut().filter(|state| state.endpoint == end.endpoint);
+        its.for_each(|state| state.pool.calm_down(end.now));
     }
 
     fn on_limit(
@@ -147,28 +183,27 @@ impl Scheduler {
         end: &End,
     ) -> Next {
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
-            return Next::Pending(Box::new(entry.planned));
+            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
         }
         self.on_works(end);
         let since = *entry.limited_since.get_or_insert(end.sent_at);
-        if self.halted.is_some() {
-            return Next::Pending(Box::new(entry.planned));
+        if self.is_halted(end) {
+            return self.stranded(entry, end);
         }
         if end.now.since(since) > self.config.retry_for {
-            return self.fail(entry, ErrorClass::RateLimit, failure, true);
+            return self.fail(entry, ErrorClass::RateLimit, failure, true, end);
         }
         let kind = self.refine(kind, end.pool);
         match kind {
             LimitKind::Concurrency => {
-                self.config.window.on_concurrency_refusal(self.in_flight, end.sent_at, end.now);
+                let endpoint = &mut self.endpoints[end.endpoint];
+                endpoint.window.on_concurrency_refusal(endpoint.in_flight, end.sent_at, end.now);
                 let delay = Backoff::OVERLOADED.delay(1, retry_after, &mut self.rng);
-                self.queue_later(end.pool, entry, end.now + delay);
+                self.queue_later(entry, end.now + delay);
             }
             LimitKind::Rate | LimitKind::Acceleration => {
                 self.hold(kind, retry_after, end);
-                self.pools[end.pool].ready.push_front(entry);
-                self.ready += 1;
+                self.queue_first(entry, end.now);
             }
         }
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
@@ -211,20 +246,20 @@ impl Scheduler {
         failure: Failure,
         end: &End,
     ) -> Next {
-        if self.config.window.on_overload(end.sent_at, end.now) {
-            self.calm_down(end.now);
+        if self.endpoints[end.endpoint].window.on_overload(end.sent_at, end.now) {
+            self.calm_down(end);
         }
         self.on_fault(&mut entry, &failure, end);
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
+            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
         }
-        if self.halted.is_some() {
-            return Next::Pending(Box::new(entry.planned));
+        if self.is_halted(end) {
+            return self.stranded(entry, end);
         }
         let since = *entry.limited_since.get_or_insert(end.sent_at);
         let is_over = end.now.since(since) > self.config.retry_for;
         if is_over || (maybe_paid && !self.config.retry_ambiguous) {
-            return self.fail(entry, ErrorClass::Overloaded, failure, true);
+            return self.fail(entry, ErrorClass::Overloaded, failure, true, end);
         }
         entry.overloads += 1;
         let delay = Backoff::OVERLOADED.delay(entry.overloads, retry_after, &mut self.rng);
@@ -241,18 +276,18 @@ impl Scheduler {
         failure: Failure,
         end: &End,
     ) -> Next {
-        let was_failing = self.health.is_failing();
+        let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let is_own = self.on_fault(&mut entry, &failure, end);
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            self.halt(HaltReason::RetryAfter { wait, allowed: self.config.retry_for });
+            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
         }
-        if self.halted.is_some() {
-            return Next::Pending(Box::new(entry.planned));
+        if self.is_halted(end) {
+            return self.stranded(entry, end);
         }
         // While the endpoint fails, a row is not blamed for it.
         entry.tries += u32::from(!was_failing || is_own);
         if entry.tries > self.config.max_retries || (maybe_paid && !self.config.retry_ambiguous) {
-            return self.fail(entry, class, failure, true);
+            return self.fail(entry, class, failure, true, end);
         }
         let delay = Backoff::TRANSIENT.delay(entry.tries, retry_after, &mut self.rng);
         self.retry(entry, delay, end);
@@ -266,85 +301,145 @@ impl Scheduler {
     /// do not look like an outage. An outage that is known is not the row's doing: its faults go on to tell of it, and are
     /// not counted against the row while nothing is answered.
     fn on_fault(&mut self, entry: &mut Entry, failure: &Failure, end: &End) -> bool {
-        let before = entry.at_fault.replace((self.answers, self.faults + 1));
-        let is_own = before
-            .is_some_and(|(answers, faults)| FAULTS_PER_ANSWER * (self.answers - answers) > self.faults + 1 - faults);
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.faults += 1;
+        let before = entry.at_fault.replace((endpoint.answers, endpoint.faults));
+        let is_own = before.is_some_and(|(answers, faults)| {
+            FAULTS_PER_ANSWER * (endpoint.answers - answers) > endpoint.faults - faults
+        });
         entry.is_suspect |= is_own;
-        self.faults += 1;
-        if !entry.is_suspect || self.health.is_failing() {
-            self.health.on_fault(end.now);
+        if !entry.is_suspect || endpoint.health.is_failing() {
+            endpoint.health.on_fault(end.now);
         }
-        self.last_fault = failure.clone();
+        endpoint.last_fault = failure.clone();
         self.halt_if_overdue(end.now);
         is_own
     }
 
     /// Queues a row for another try, later still when retries have run far ahead of successes.
     fn retry(&mut self, entry: Entry, delay: Duration, end: &End) {
-        let delay = if self.retry_quota >= 1.0 {
-            self.retry_quota -= 1.0;
+        let endpoint = &mut self.endpoints[end.endpoint];
+        let delay = if endpoint.retry_quota >= 1.0 {
+            endpoint.retry_quota -= 1.0;
             delay
         } else {
             delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
         };
-        self.queue_later(end.pool, entry, end.now + delay);
-    }
-
-    fn queue_later(&mut self, pool: usize, entry: Entry, at: Instant) {
-        self.later_serial += 1;
-        self.later.insert((at, self.later_serial), (pool, entry));
+        self.queue_later(entry, end.now + delay);
     }
 
     fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(end);
-        self.forbidden_in_a_row += 1;
-        if self.successes == 0 {
-            self.halt(HaltReason::Key(failure));
-        } else if self.forbidden_in_a_row >= FORBIDDEN {
-            self.halt(HaltReason::Forbidden(failure));
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.forbidden_in_a_row += 1;
+        if endpoint.successes == 0 {
+            self.halt_with(entry, HaltReason::Key(failure), end)
+        } else if endpoint.forbidden_in_a_row >= FORBIDDEN {
+            self.halt_with(entry, HaltReason::Forbidden(failure), end)
         } else {
-            return self.fail(entry, ErrorClass::Auth, failure, false);
+            self.fail(entry, ErrorClass::Auth, failure, false, end)
         }
-        Next::Pending(Box::new(entry.planned))
     }
 
-    /// Parks a model; its queued rows are set aside. A run with nothing else to do halts.
+    /// Parks a model; its queued rows are set aside. An endpoint with nothing else to do halts.
     fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(end);
         let model = entry.planned.ask.model.clone();
-        if self.answered_models.contains(&model) {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        if endpoint.answered_models.contains(&model) {
             // It answered before, so this 404 is not about the model.
-            return self.fail(entry, ErrorClass::InvalidRequest, failure, false);
+            return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
         }
-        if self.parked.insert(model.clone()) {
+        if endpoint.parked.insert(model.clone()) {
             let (model, message) = (model.to_string(), failure.message.clone());
             self.events.push(EventBody::Parked { model, message });
         }
-        for state in &mut self.pools {
-            let (parked, kept) = std::mem::take(&mut state.ready)
-                .into_iter()
-                .partition::<Vec<_>, _>(|entry| entry.planned.ask.model == model);
-            state.ready = kept.into();
-            self.ready -= parked.len();
-            self.set_aside.extend(parked.into_iter().map(|entry| entry.planned));
+        self.set_model_aside(&model, end);
+        let endpoint = &self.endpoints[end.endpoint];
+        if endpoint.answered_models.is_empty() && endpoint.ready == 0 {
+            return self.halt_with(entry, HaltReason::Models(failure), end);
         }
-        if self.answered_models.is_empty() && self.ready == 0 {
-            self.halt(HaltReason::Models(failure));
-        }
-        Next::Pending(Box::new(entry.planned))
+        self.pending(entry)
     }
 
-    fn fail(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool) -> Next {
+    fn set_model_aside(&mut self, model: &str, end: &End) {
+        let mut parked: Vec<Entry> = Vec::new();
+        for state in self.pools.iter_mut().filter(|state| state.endpoint == end.endpoint) {
+            let (its, kept): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut state.ready).into_iter().partition(|entry| &*entry.planned.ask.model == model);
+            state.ready = kept.into();
+            self.endpoints[end.endpoint].ready -= its.len();
+            parked.extend(its);
+        }
+        for entry in parked {
+            let leads = entry.leads;
+            self.put_aside(entry);
+            leads.into_iter().for_each(|gate| self.open_gate(gate, end.now));
+        }
+    }
+
+    /// Fails a row for which nothing more can be tried, unless a policy asks for something else.
+    fn fail(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool, end: &End) -> Next {
+        match self.then(&entry, Came::Failure { class, failure: &failure }) {
+            Then::Keep => self.give_up(entry, class, failure, is_retryable),
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, is_retryable),
+            Then::Ask(ask) => self.more(entry, *ask, end),
+        }
+    }
+
+    fn give_up(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool) -> Next {
         if let Some(reason) = self.halt_watch.on_failure(class, &failure) {
             self.halt(reason);
         }
         finished(entry, Ended::Failed { class, failure, is_retryable })
+    }
+
+    /// Returns what follows from what came for a row.
+    pub(super) fn then(&self, entry: &Entry, came: Came<'_>) -> Then {
+        match &self.config.policy {
+            Some(policy) => policy(&entry.planned.job, &entry.planned.ask, came, &entry.attempts),
+            None => Then::Keep,
+        }
+    }
+
+    fn more(&mut self, entry: Entry, ask: Ask, end: &End) -> Next {
+        if self.halted.is_some() {
+            return self.pending(entry);
+        }
+        let job = entry.planned.job.id;
+        self.ask_again(entry, ask, end.now);
+        Next::More { job }
+    }
+
+    /// Stops the endpoint of a row, and the row with it unless a policy sends it elsewhere.
+    fn halt_with(&mut self, entry: Entry, reason: HaltReason, end: &End) -> Next {
+        self.halt_endpoint(end.endpoint, reason, end.now);
+        self.stranded(entry, end)
+    }
+
+    /// Returns what becomes of a row whose endpoint has halted.
+    fn stranded(&mut self, entry: Entry, end: &End) -> Next {
+        let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
+        match self.then(&entry, Came::Halt(&reason)) {
+            Then::Ask(ask) => self.more(entry, *ask, end),
+            Then::Keep | Then::Fail { .. } => self.pending(entry),
+        }
+    }
+
+    fn is_halted(&self, end: &End) -> bool {
+        self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
+    }
+
+    fn pending(&mut self, entry: Entry) -> Next {
+        self.unkept += u64::from(entry.holds_answer());
+        Next::Pending(Box::new(entry.planned))
     }
 }
 
 /// The end of an attempt, beside its row.
 struct End {
     pool: usize,
+    endpoint: usize,
     reserved: Cost,
     sent_at: Instant,
     head: Option<Head>,

@@ -61,6 +61,7 @@ impl Scheduler {
     /// With a smaller window nothing is cut off: nothing more is sent until enough has ended.
     fn set_window(&mut self, window: &Window) {
         self.config.window.adopt(window);
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.window.adopt(window));
     }
 
     /// Replaces the limits of money, requests and time; what is spent and reserved stays.

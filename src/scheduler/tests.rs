@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 use super::*;
 use crate::catalog::Catalog;
 use crate::domain::{
-    Ended, Identity, Job, JobId, JobKey, LimitSignal, Message, ModelClass, Origin, Params, Purpose, Quality, Request,
-    RowId, Speed, Terms, Verdict,
+    Ask, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, LimitKind, LimitSignal, Message, ModelClass, Origin,
+    Params, Purpose, Quality, RateLimits, RateSignals, Request, RowId, Speed, Terms, Usage, Verdict,
 };
+use crate::limiter::pool::Headroom;
 
 /// Returns a planned row of the pool `haiku-4.5`.
 pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planned {
@@ -50,6 +51,7 @@ pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
         limits_of: Box::new(move |_| limits),
         by_hand: RateLimits::NONE,
         headroom: Headroom::Fixed(0.0),
+        endpoints: Vec::new(),
         window: Window::fixed(window),
         max_retries: 3,
         retry_for: Duration::from_secs(1800),
@@ -59,6 +61,7 @@ pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
         budget: Budget::default(),
         worst_cost: Box::new(|_| Money(1000)),
         real_cost: Box::new(|_, _| Some(Money(10))),
+        policy: None,
         seed: 1,
     }
 }

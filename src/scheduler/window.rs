@@ -99,6 +99,11 @@ impl Window {
         }
     }
 
+    /// Returns a window with the same bounds, of which nothing is known.
+    pub fn anew(&self) -> Self {
+        if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
+    }
+
     /// Takes the bounds of `other`, keeping what was learned as far as they allow.
     pub fn adopt(&mut self, other: &Self) {
         self.most = other.most;

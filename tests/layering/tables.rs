@@ -32,7 +32,8 @@ pub const MODULES: &[Module] = &[
     module("sink", 1, "clock domain catalog source plan"),
     module("limiter", 1, "clock domain catalog"),
     module("provider", 1, "clock domain catalog"),
-    module("scheduler", 2, "clock domain catalog plan limiter provider"),
+    module("answer", 1, "clock domain catalog"),
+    module("scheduler", 2, "clock domain catalog plan limiter provider answer"),
     module("transport", 2, "clock domain catalog provider"),
     module("classify", 2, "clock domain catalog provider transport"),
     module("journal", 2, "clock domain catalog source plan sink"),
@@ -41,7 +42,7 @@ pub const MODULES: &[Module] = &[
         "runner",
         3,
         "clock domain catalog source plan sink limiter provider \
-         scheduler transport classify journal report",
+         scheduler transport classify journal report answer",
     ),
     module("sim", 3, "clock domain catalog provider transport"),
     module(
@@ -54,7 +55,7 @@ pub const MODULES: &[Module] = &[
         "cli",
         5,
         "clock domain catalog source plan sink limiter provider \
-         scheduler transport classify journal report runner sim forecast",
+         scheduler transport classify journal report answer runner sim forecast",
     ),
 ];
 
@@ -72,7 +73,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
 /// The modules that are given everything: the time, the bytes, the chance.
-pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "classify", "catalog"];
+pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "answer", "classify", "catalog"];
 
 /// Paths that the core names nowhere, by their first segments.
 pub const NOT_IN_CORE: &[&str] =

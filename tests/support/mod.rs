@@ -72,6 +72,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         limits_of: Box::new(move |_| limits),
         by_hand: RateLimits::NONE,
         headroom: Headroom::Auto,
+        endpoints: Vec::new(),
         window,
         max_retries: 8,
         retry_for: std::time::Duration::from_secs(1800),
@@ -81,6 +82,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         budget: Budget::default(),
         worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(|_, _| None),
+        policy: None,
         seed,
     }
 }
@@ -129,6 +131,10 @@ impl claude_batch::runner::Ledger for MemLedger {
 
     fn clear(&mut self, ticket: claude_batch::scheduler::Ticket) {
         assert!(self.marks.remove(&ticket).is_some(), "a mark is cleared once, while it stands");
+    }
+
+    fn keep(&mut self, ticket: claude_batch::scheduler::Ticket, _job: JobId) {
+        self.clear(ticket);
     }
 
     fn write_outcome(

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Dimension, EventBody, HaltReason, Job, Outcome, RateSignals, Reason, RunEvent, Usage};
+use claude_batch::domain::{
+    Dimension, EventBody, HaltReason, Job, JobId, Outcome, RateSignals, Reason, RunEvent, Usage,
+};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Decoder, HeadNews, Provider, ReplyHead, WireRequest};
 use claude_batch::report::Reporter;
@@ -171,6 +173,10 @@ impl Ledger for WatchedLedger {
 
     fn clear(&mut self, ticket: Ticket) {
         self.0.clear(ticket);
+    }
+
+    fn keep(&mut self, ticket: Ticket, job: JobId) {
+        self.0.keep(ticket, job);
     }
 
     fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Ended, Identity, Job, JobKey, Money, Outcome, Planned, RateLimits, RowId};
+use claude_batch::domain::{Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId};
 use claude_batch::journal::{
     Closed, Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start,
     Threading,
@@ -202,6 +202,9 @@ impl Ledger for Recorder {
     }
     fn clear(&mut self, ticket: Ticket) {
         self.inside.clear(ticket);
+    }
+    fn keep(&mut self, ticket: Ticket, job: JobId) {
+        self.inside.keep(ticket, job);
     }
     fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome) {
         assert!(matches!(outcome.ended, Ended::Succeeded(_) | Ended::Failed { .. }));

@@ -1,0 +1,86 @@
+//! What a scheduler is made of.
+
+use std::time::Duration;
+
+use crate::answer::Policy;
+use crate::domain::{Ask, Money, PoolId, RateLimits, Usage};
+use crate::limiter::pool::Headroom;
+
+use super::{Budget, EndpointId, HaltRule, PoolState, Window};
+
+/// Output above this is always streamed: an unstreamed call would be silent for more than ten minutes.
+///
+/// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
+const STREAM_ABOVE: u32 = 21_333;
+/// The first rows of a pool are streamed until this many heads have come, so that limits are learned early.
+const STREAM_FIRST: u32 = 48;
+
+/// When requests are streamed inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamMode {
+    /// The first rows of each pool, and rows with a large `max_tokens`.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// Computes the limits a pool begins with.
+pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
+/// Computes what a request costs at worst; nothing for a model without a price.
+pub type WorstCost = Box<dyn Fn(&Ask) -> Money + Send>;
+/// Computes what an attempt cost that used so much; `None` for a model without a price.
+pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
+
+/// What a scheduler is made of.
+pub struct Config {
+    /// Limits by preset.
+    pub limits_of: LimitsOf,
+    /// Limits given by hand: beat presets, and are never raised by what responses say.
+    pub by_hand: RateLimits,
+    /// What is left unused of each limit.
+    pub headroom: Headroom,
+    /// The endpoints that rows may go to. Others are added as rows for them come; these count as places to go from the
+    /// start, so that a run does not end because the only one that had rows so far has halted.
+    pub endpoints: Vec<EndpointId>,
+    /// The concurrency window that each endpoint begins with.
+    pub window: Window,
+    /// Tries after the first, for faults of the server and the connection.
+    pub max_retries: u32,
+    /// The longest a row waits for limits, and a run for an endpoint that worked before.
+    pub retry_for: Duration,
+    /// Whether a request that may have been billed is tried again.
+    pub retry_ambiguous: bool,
+    /// When to stream.
+    pub stream: StreamMode,
+    /// When failing rows stop the run.
+    pub halt: HaltRule,
+    /// The user's limits on the run.
+    pub budget: Budget,
+    /// What a row costs at worst.
+    pub worst_cost: WorstCost,
+    /// What an attempt cost; asked once for each, where it ends.
+    pub real_cost: RealCost,
+    /// What follows an answer or a failure, beside keeping it; `None` when nothing ever does.
+    pub policy: Option<Policy>,
+    /// Seed of all jitter.
+    pub seed: u64,
+}
+
+/// Returns whether a request asks for a stream.
+pub(super) fn wants_stream(mode: StreamMode, state: &mut PoolState, ask: &Ask) -> bool {
+    match mode {
+        StreamMode::On => true,
+        StreamMode::Off => false,
+        StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
+        // `max_tokens` 0 warms a cache; the API refuses to stream that.
+        StreamMode::Auto if ask.max_tokens == 0 => false,
+        StreamMode::Auto => {
+            let learns = state.pool.heads_seen().max(state.streamed) < STREAM_FIRST;
+            state.streamed += u32::from(learns);
+            learns
+        }
+    }
+}

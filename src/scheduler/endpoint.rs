@@ -1,0 +1,101 @@
+//! Endpoints: what is known of each place that answers.
+//!
+//! An endpoint is one account at one provider. Whether it works, how many requests it takes at once, which models it
+//! has, and whether it may be asked at all are its own, and so are the pools of limits behind it. A run has one or several:
+//! when one halts, the rows of the others go on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::clock::Instant;
+use crate::domain::{Failure, HaltReason, PoolId, Reason};
+
+use super::health::Health;
+use super::settle::RETRY_QUOTA;
+use super::window::Window;
+
+/// By what an endpoint is known: its part of the id of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointId {
+    /// Who answers.
+    pub provider: Arc<str>,
+    /// For which account.
+    pub account: Arc<str>,
+}
+
+impl EndpointId {
+    /// Returns the endpoint that a pool belongs to.
+    pub fn of(pool: &PoolId) -> Self {
+        Self { provider: pool.provider.clone(), account: pool.account.clone() }
+    }
+}
+
+/// What is known of an endpoint.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) id: EndpointId,
+    pub(super) window: Window,
+    pub(super) health: Health,
+    pub(super) in_flight: usize,
+    /// Rows in the ready queues of its pools.
+    pub(super) ready: usize,
+    /// Why it is asked nothing more.
+    pub(super) halted: Option<HaltReason>,
+    /// Models that it does not have.
+    pub(super) parked: BTreeSet<Arc<str>>,
+    pub(super) answered_models: BTreeSet<Arc<str>>,
+    pub(super) successes: u64,
+    /// Attempts that it answered, whatever it said.
+    pub(super) answers: u64,
+    /// Attempts that met a fault of it.
+    pub(super) faults: u64,
+    pub(super) forbidden_in_a_row: u32,
+    pub(super) retry_quota: f64,
+    pub(super) last_fault: Failure,
+    /// Whether it may be sent to at this moment, as far as it is not for its pools to say.
+    pub(super) is_open: bool,
+}
+
+impl Endpoint {
+    /// Returns an endpoint of which nothing is known.
+    pub(super) fn new(id: EndpointId, window: Window) -> Self {
+        Self {
+            id,
+            window,
+            health: Health::default(),
+            in_flight: 0,
+            ready: 0,
+            halted: None,
+            parked: BTreeSet::new(),
+            answered_models: BTreeSet::new(),
+            successes: 0,
+            answers: 0,
+            faults: 0,
+            forbidden_in_a_row: 0,
+            retry_quota: RETRY_QUOTA,
+            last_fault: Failure::default(),
+            is_open: true,
+        }
+    }
+
+    /// Notes whether it may be sent to; if not, returns until when and why. `next_wake` is when a row that waits for its
+    /// next try comes back.
+    pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
+        let closed = self.closed(next_wake, now);
+        self.is_open = closed.is_none();
+        closed
+    }
+
+    fn closed(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
+        if self.health.is_failing() {
+            let probe_at = self.health.probe_at();
+            let until = if self.in_flight > 0 { Instant::NEVER } else { probe_at };
+            return (self.in_flight > 0 || now < probe_at).then_some((until, Reason::Probe));
+        }
+        if self.in_flight >= self.window.size() {
+            self.window.on_full();
+            return Some((next_wake, Reason::Window));
+        }
+        None
+    }
+}

@@ -1,0 +1,64 @@
+//! A row in the scheduler: what is sent for it at this moment, and what was tried.
+
+use crate::clock::Instant;
+use crate::domain::{AttemptRecord, Money, Planned, RateSignals};
+use crate::limiter::Reservation;
+
+use super::gate::GateId;
+
+/// A row with its history in this run.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) planned: Planned,
+    pub(super) attempts: Vec<AttemptRecord>,
+    /// Tries of the present ask that counted.
+    pub(super) tries: u32,
+    pub(super) overloads: u32,
+    pub(super) limited_since: Option<Instant>,
+    /// How many answers and faults its endpoint had had when this row last met a fault.
+    pub(super) at_fault: Option<(u64, u64)>,
+    /// It met a fault, others were answered, and it met another: the fault is its own, not the endpoint's.
+    pub(super) is_suspect: bool,
+    /// The gate behind which others wait for this row.
+    pub(super) leads: Option<GateId>,
+}
+
+impl Entry {
+    /// Returns a row for which nothing was tried yet.
+    pub(super) fn new(planned: Planned) -> Self {
+        Self {
+            planned,
+            attempts: Vec::new(),
+            tries: 0,
+            overloads: 0,
+            limited_since: None,
+            at_fault: None,
+            is_suspect: false,
+            leads: None,
+        }
+    }
+
+    /// Returns whether an answer to it was paid for that no line keeps.
+    pub(super) fn holds_answer(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.failed.is_none())
+    }
+}
+
+/// An attempt in flight.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) entry: Entry,
+    pub(super) pool: usize,
+    pub(super) reservation: Reservation,
+    pub(super) money: Money,
+    pub(super) sent_at: Instant,
+    pub(super) head: Option<Head>,
+}
+
+/// What a head said, kept for the end of its attempt.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head {
+    pub(super) signals: RateSignals,
+    pub(super) limit_changed: bool,
+    pub(super) request_id: Option<String>,
+}

@@ -1,0 +1,52 @@
+//! What the scheduler says: what to do next, and what became of a row.
+
+use crate::clock::Instant;
+use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
+
+/// A request in flight. The number is small and reused: it can index a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u32);
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this row; report its head and its end.
+    Dispatch {
+        /// Names the attempt.
+        ticket: Ticket,
+        /// Whether to ask for a stream.
+        stream: bool,
+    },
+    /// Ask again at `until` (never: only after an event).
+    Wait {
+        /// When.
+        until: Instant,
+        /// Why nothing more is being sent.
+        reason: Reason,
+    },
+    /// Everything offered has ended and no more comes.
+    Drained,
+}
+
+/// What became of a row whose attempt ended.
+#[derive(Debug)]
+pub enum Next {
+    /// It is finished.
+    Finished(Box<Outcome>),
+    /// It will be tried again.
+    Again {
+        /// Why.
+        class: ErrorClass,
+        /// The kind of limit, when that was the reason.
+        limit: Option<LimitKind>,
+        /// Whether the attempt may have been billed.
+        maybe_paid: bool,
+    },
+    /// An answer came and more is asked for the row: what it has so far was paid for, and no line keeps it yet.
+    More {
+        /// The row.
+        job: JobId,
+    },
+    /// This run will not answer it; a later one can.
+    Pending(Box<Planned>),
+}

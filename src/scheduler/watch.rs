@@ -1,0 +1,44 @@
+//! Where a run stands and what held it back, for those who watch.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{EventBody, PoolStatus, Reason};
+
+use super::{PoolState, Scheduler};
+
+impl Scheduler {
+    /// Notes why nothing is sent when the cause lies outside: the disk.
+    pub fn bind(&mut self, reason: Reason, now: Instant) {
+        if let Some((last, since)) = self.bound_by.replace((reason, now)) {
+            *self.bound_for.entry(last).or_default() += now.since(since);
+        }
+    }
+
+    /// Returns where things stand, for those who watch.
+    pub fn status(&self, now: Instant) -> EventBody {
+        let in_flight = self.in_flight();
+        let is_busy = |state: &&PoolState| !state.ready.is_empty() || self.pools.len() == 1 || in_flight > 0;
+        let status = |state: &PoolState| PoolStatus {
+            pool: state.pool.id().clone(),
+            limits: state.pool.limits(),
+            level: state.pool.levels(now),
+            held_for: Some(state.pool.held_until().since(now)).filter(|held| !held.is_zero()),
+        };
+        EventBody::Status {
+            in_flight,
+            window: self.window_size(),
+            reason: self.bound_by.map_or(Reason::Input, |(reason, _)| reason),
+            pools: self.pools.iter().filter(is_busy).map(status).collect(),
+        }
+    }
+
+    /// Returns the share of the time that each reason bound the run, largest first.
+    pub fn reasons(&self) -> Vec<(Reason, f64)> {
+        let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
+        let share = |(&reason, time): (&Reason, &Duration)| (reason, time.as_secs_f64() / total.max(1e-9));
+        let mut shares: Vec<_> = self.bound_for.iter().map(share).filter(|(_, share)| *share > 0.0).collect();
+        shares.sort_by(|(_, left), (_, right)| right.total_cmp(left));
+        shares
+    }
+}
