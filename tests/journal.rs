@@ -17,6 +17,8 @@ use claude_batch::journal::{
     Closed, Commit, Disk, Fsync, InputRead, Journal, JournalError, JournalOptions, Manifest, MemDisk, RealDisk,
     Recovered, RowState, RunPaths, Slot, Start, Threading, read_error_log,
 };
+use claude_batch::runner::{JournalLedger, Ledger};
+use claude_batch::scheduler::Ticket;
 use claude_batch::source::BrokenRow;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -565,6 +567,54 @@ fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
     assert_eq!(names, ["out.errors.jsonl", "out.jsonl", "out.jsonl.run"]);
 }
 
+#[test]
+fn a_death_while_more_is_asked_for_a_row_counts_the_answer_that_no_line_keeps() {
+    let disk = MemDisk::new();
+    let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    let mut ledger = JournalLedger::new(journal, clock());
+    ledger.mark(Ticket(3), &job(0)).expect("the disk works");
+    ledger.flush().expect("the disk works");
+
+    ledger.keep(Ticket(3), job(0).id);
+    ledger.flush().expect("the disk works");
+
+    let (_, recovered) = open(&disk.after_death(), "r2", Start::Continue).expect("the disk works");
+    assert_eq!((recovered.dead_in_flight, recovered.totals.maybe_paid), (1, 1));
+}
+
+#[test]
+fn a_row_that_was_asked_twice_has_one_line_with_what_both_asks_cost() {
+    let disk = MemDisk::new();
+    let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    let mut ledger = JournalLedger::new(journal, clock());
+    ledger.mark(Ticket(3), &job(0)).expect("the disk works");
+    ledger.keep(Ticket(3), job(0).id);
+    ledger.mark(Ticket(5), &job(0)).expect("the disk works");
+    let mut outcome = answered(0);
+    let repair =
+        AttemptRecord { purpose: Purpose::Repair, model: "claude-opus-4-8".into(), ..outcome.attempts[0].clone() };
+    outcome.attempts.push(repair);
+
+    ledger.write_outcome(1, Ticket(5), &outcome);
+    ledger.flush().expect("the disk works");
+    ledger.on_committed(1);
+    ledger.close(InputRead::Whole, false).expect("the disk works");
+
+    let lines = lines(&disk.content(RESULTS).expect("it has results"));
+    let meta = &lines[0]["meta"];
+    assert_eq!((lines.len(), &meta["attempts"], &meta["cost_usd"]), (1, &2.into(), &0.000003.into()));
+    assert_eq!(
+        (&meta["model"], &meta["lane"], &meta["provider"]),
+        (&"claude-opus-4-8".into(), &"online".into(), &"anthropic".into())
+    );
+    let (_, recovered) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    assert_eq!((recovered.dead_in_flight, recovered.done.len()), (0, 1));
+}
+
+fn clock() -> RunClock {
+    RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
+}
+
 // ---- the done-set against a plain map -----------------------------------------------------------------------------
 
 #[derive(Clone, Debug)]
@@ -739,7 +789,7 @@ fn options(disk: &MemDisk, run: &str) -> JournalOptions {
         paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
         inputs: vec!["d/in.jsonl".into()],
         run: run.into(),
-        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+        clock: clock(),
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
         start: Start::Continue,
