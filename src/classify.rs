@@ -1,220 +1,27 @@
-//! What a reply or a failure on the wire means for its row, its pool and the run.
+//! What a failure on the wire means for its row and the run.
 //!
-//! Pure and total: every reply has exactly one verdict, by status, `error.type` and `details.error_code`. Message text
-//! decides in one case only, the dated table [`ACCOUNT_MESSAGES`]. What follows from a verdict (how long to wait, when to
-//! give up, what a 403 before any success means) is decided in the scheduler, which knows the history.
+//! Pure and total, and the same for every provider: no reply came whose form could matter. What a reply means is its
+//! provider's to say ([`crate::provider::Provider::judge`]).
 //!
-//! After a body that broke off behind a head that is no success, finish the decoder and classify its error: the status
+//! After a body that broke off behind a head that is no success, finish the decoder and have its error judged: the status
 //! tells more than the cut. Behind a 200 head the failure on the wire is what counts.
-//!
-//! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table that
-//! `tests/policy.rs` spells out row by row.
 
-use std::time::Duration;
-
-use http::header::LOCATION;
-
-use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict};
-use crate::provider::{Reply, ReplyHead};
+use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};
 
-/// How messages begin with which the API, under status 400, says that money is the trouble; of 2026-08-22.
-///
-/// The one place where text decides: these errors share status and type with ordinary bad requests.
-pub const ACCOUNT_MESSAGES: [&str; 3] = [
-    "Your credit balance is too low",
-    "You have reached your specified API usage limits",
-    "You have reached your specified workspace API usage limits",
-];
-
-/// Values of `details.error_code` after which no request of the account can work.
-const ACCOUNT_CODES: [&str; 5] = [
-    "enforced_spend_limit_reached",
-    "contract_spend_limit_reached",
-    "linked_organization_spend_limit_reached",
-    "linked_organization_billing_unavailable",
-    "organization_on_hold",
-];
-
-const RAMP_CODE: &str = "ramp_limit_exceeded";
-
-/// Returns what came of one attempt.
-///
-/// `signals` are those of the reply's head; all empty for a failure on the wire.
-pub fn classify(result: Result<(&ReplyHead, Reply), WireError>, signals: &RateSignals) -> Verdict {
-    match result {
-        Ok((_, Reply::Message(message))) => Verdict::Answered(message),
-        Ok((_, Reply::Broken { failure })) => lost(ErrorClass::InvalidOutput, failure),
-        Ok((head, Reply::Error { failure, is_in_stream, retry_after })) => {
-            let waits = signals.retry_after.max(retry_after);
-            if is_in_stream || is_success(head.status) {
-                return after_success(failure, waits, signals);
-            }
-            let verdict = by_status(head.status, with_location(failure, head), waits, signals);
-            obey_should_retry(verdict, head.status, signals.should_retry)
-        }
-        Err(error) => on_wire(error),
-    }
-}
-
-/// An error that came behind a 200 head: its type stands for the status it would have had.
-///
-/// The answer had begun, so it may have been paid for. What the head says about trying again was written before.
-fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
-    let status = status_of(failure.kind.as_deref());
-    match by_status(status, failure, waits, signals) {
-        Verdict::Overloaded { retry_after, failure, .. } => {
-            Verdict::Overloaded { retry_after, maybe_paid: true, failure }
-        }
-        Verdict::Transient { class, retry_after, failure, .. } => {
-            Verdict::Transient { class, retry_after, maybe_paid: true, failure }
-        }
-        other => other,
-    }
-}
-
-/// Returns the status under which errors of a type come.
-fn status_of(kind: Option<&str>) -> u16 {
-    match kind {
-        Some("invalid_request_error") => 400,
-        Some("authentication_error") => 401,
-        Some("billing_error") => 402,
-        Some("permission_error") => 403,
-        Some("not_found_error") => 404,
-        Some("conflict_error") => 409,
-        Some("request_too_large") => 413,
-        Some("rate_limit_error") => 429,
-        Some("timeout_error") => 504,
-        Some("overloaded_error") => 529,
-        _ => 500,
-    }
-}
-
-fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
-    if is_account_fault(status, &failure, retry_after) {
-        return Verdict::Halt(HaltReason::Account(failure));
-    }
-    match status {
-        401 => Verdict::Halt(HaltReason::Key(failure)),
-        402 => Verdict::Halt(HaltReason::Account(failure)),
-        403 => Verdict::Forbidden(failure),
-        404 => Verdict::NoModel(failure),
-        408 => transient(ErrorClass::Timeout, retry_after, false, failure),
-        409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
-        413 => Verdict::Rejected { class: ErrorClass::TooLarge, failure },
-        429 => limited(failure, retry_after, signals),
-        500.. if is_overload(status, &failure) => Verdict::Overloaded { retry_after, maybe_paid: false, failure },
-        500.. => {
-            let maybe_paid = is_lost_behind_a_gateway(status, &failure);
-            transient(class_of_fault(status), retry_after, maybe_paid, failure)
-        }
-        _ => Verdict::Rejected { class: ErrorClass::InvalidRequest, failure },
-    }
-}
-
-/// Returns whether no request of this account can work.
-fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration>) -> bool {
-    let code = failure.code.as_deref().unwrap_or_default();
-    if ACCOUNT_CODES.contains(&code) {
-        return true;
-    }
-    let is_other_spend_limit = status == 429 && retry_after.is_none() && code.contains("spend");
-    let says_so = status == 400 && ACCOUNT_MESSAGES.iter().any(|start| failure.message.starts_with(start));
-    is_other_spend_limit || says_so
-}
-
-/// Tells the kinds of 429 apart as far as one response can: the scheduler, which knows whether its own buckets had
-/// room, refines a `Concurrency`.
-fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
-    let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
-        LimitKind::Acceleration
-    } else if signals.has_limits() || retry_after.is_some() {
-        LimitKind::Rate
-    } else {
-        LimitKind::Concurrency
-    };
-    Verdict::Limited { kind, retry_after, failure }
-}
-
-fn is_overload(status: u16, failure: &Failure) -> bool {
-    status == 529 || failure.kind.as_deref() == Some("overloaded_error")
-}
-
-fn class_of_fault(status: u16) -> ErrorClass {
-    match status {
-        504 | 522 | 524 => ErrorClass::Timeout,
-        _ => ErrorClass::Server,
-    }
-}
-
-/// Returns whether the request may run on behind a gateway that gave up on it.
-///
-/// The API's own errors have a type, and failed requests are not billed. A gateway's page says nothing about what became
-/// of the request; 503, 521, 522 and 523 say that it was never passed on.
-fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
-    matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
-}
-
-/// Obeys `x-should-retry` for failures of a single row. Stops of the run, limits and overload have rules of their own,
-/// and a redirect is never followed.
-fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
-    match (verdict, should_retry) {
-        (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
-            transient(class, None, false, failure)
-        }
-        (Verdict::Transient { class, failure, .. }, Some(false)) => Verdict::Rejected { class, failure },
-        (verdict, _) => verdict,
-    }
-}
-
-/// Says where a redirect leads, by its origin only: path and query may hold what nobody should see.
-fn with_location(mut failure: Failure, head: &ReplyHead) -> Failure {
-    if !(300..400).contains(&head.status) {
-        return failure;
-    }
-    let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-    failure.message = match location.and_then(origin) {
-        Some(origin) => format!(
-            "the server redirects to {origin}, and redirects are not followed since the key would go along; \
-             set --base-url if that is the right place"
-        ),
-        None => "the server redirects, and redirects are not followed; check --base-url".to_owned(),
-    };
-    failure
-}
-
-/// Returns scheme, host and port of an absolute URL.
-fn origin(location: &str) -> Option<String> {
-    let uri: http::Uri = location.parse().ok()?;
-    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
-    Some(match uri.port_u16() {
-        Some(port) => format!("{scheme}://{host}:{port}"),
-        None => format!("{scheme}://{host}"),
-    })
-}
-
-fn on_wire(error: WireError) -> Verdict {
+/// Returns what came of an attempt to which no whole reply came.
+pub fn on_wire(error: WireError) -> Verdict {
     let failure = Failure { message: error.message, ..Failure::default() };
     match error.kind {
-        WireErrorKind::Connect | WireErrorKind::Broken => {
-            transient(ErrorClass::Network, None, error.maybe_sent, failure)
-        }
-        WireErrorKind::Timeout | WireErrorKind::Idle => transient(ErrorClass::Timeout, None, error.maybe_sent, failure),
+        WireErrorKind::Connect | WireErrorKind::Broken => transient(ErrorClass::Network, error.maybe_sent, failure),
+        WireErrorKind::Timeout | WireErrorKind::Idle => transient(ErrorClass::Timeout, error.maybe_sent, failure),
         WireErrorKind::Tls => Verdict::Halt(HaltReason::Tls(failure)),
         WireErrorKind::TooLarge => Verdict::Rejected { class: ErrorClass::InvalidOutput, failure },
     }
 }
 
-fn lost(class: ErrorClass, failure: Failure) -> Verdict {
-    transient(class, None, true, failure)
-}
-
-fn transient(class: ErrorClass, retry_after: Option<Duration>, maybe_paid: bool, failure: Failure) -> Verdict {
-    Verdict::Transient { class, retry_after, maybe_paid, failure }
-}
-
-fn is_success(status: u16) -> bool {
-    (200..300).contains(&status)
+fn transient(class: ErrorClass, maybe_paid: bool, failure: Failure) -> Verdict {
+    Verdict::Transient { class, retry_after: None, maybe_paid, failure }
 }
 
 /// Returns what a person can do about a failed row, for the error log.
@@ -255,14 +62,6 @@ fn invalid_request_hint(failure: &Failure) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_redirect_is_named_by_its_origin_only() {
-        assert_eq!(origin("https://other.example:8443/p?key=1").as_deref(), Some("https://other.example:8443"));
-        assert_eq!(origin("https://user:pass@other.example/p").as_deref(), Some("https://other.example"));
-        assert_eq!(origin("/relative"), None);
-        assert_eq!(origin("::"), None);
-    }
 
     #[test]
     fn every_class_has_a_hint_that_fits_after_a_colon() {

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use claude_batch::classify::classify;
-use claude_batch::domain::{RateSignals, Verdict};
-use claude_batch::provider::{Provider, Reply, ReplyHead, WireRequest};
+use claude_batch::domain::{ModelClass, PoolId, RateSignals, Speed, Verdict};
+use claude_batch::provider::{Body, Provider, Reply, ReplyHead, Splice, WireRequest};
 use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
 use claude_batch::transport::{Exchange as _, Transport, WireError, WireErrorKind, parse_base_url};
 use exchange::Exchange;
+use http::Method;
 
 const KEY: &str = "sk-ant-canary-0123456789abcdef";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -62,6 +62,43 @@ async fn without_a_credential_none_is_sent() {
 
     let request = server.requests().remove(0);
     assert!(!request.contains("x-api-key") && !request.contains("authorization"), "{request}");
+}
+
+#[tokio::test]
+async fn a_request_may_be_a_get_of_another_path() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let listing = || WireRequest {
+        method: Method::GET,
+        path: "/v1/messages/batches?limit=100".into(),
+        body: Body::default(),
+        ..request()
+    };
+    let transport = server.transport();
+
+    for sent in [listing(), request(), listing()] {
+        send(&transport, sent).await.expect("an answer");
+    }
+
+    let requests = server.requests();
+    for at in [0, 2] {
+        assert!(requests[at].starts_with("GET /v1/messages/batches?limit=100 HTTP/1.1\r\n"), "{}", requests[at]);
+        assert!(requests[at].contains(&format!("x-api-key: {KEY}\r\n")), "{}", requests[at]);
+        assert!(!requests[at].contains("content-length") && requests[at].ends_with("\r\n\r\n"), "{}", requests[at]);
+    }
+    assert!(requests[1].starts_with("POST /v1/messages HTTP/1.1\r\n"), "{}", requests[1]);
+}
+
+#[tokio::test]
+async fn what_is_put_into_a_body_goes_out_with_its_length() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let mut sent = request();
+    sent.body = sent.body.with(Splice { at: 12, text: Bytes::from_static(b",\"stream\":true") });
+
+    send(&server.transport(), sent).await.expect("an answer");
+
+    let request = server.requests().remove(0);
+    assert!(request.contains("content-length: 27\r\n"), "{request}");
+    assert!(request.ends_with("\r\n\r\n{\"model\":\"m\",\"stream\":true}"), "{request}");
 }
 
 #[tokio::test]
@@ -609,14 +646,21 @@ fn transport(config: HttpConfig) -> HttpTransport {
     HttpTransport::new(config).expect("a transport")
 }
 
+fn route() -> Arc<PoolId> {
+    let class = ModelClass("haiku-4.5".into());
+    Arc::new(PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard })
+}
+
 fn request() -> WireRequest {
     let headers = [("anthropic-version", "2023-06-01"), ("content-type", "application/json")];
     let headers =
         headers.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
     WireRequest {
-        path: "/v1/messages",
+        route: route(),
+        method: Method::POST,
+        path: "/v1/messages".into(),
         headers: headers.collect(),
-        body: Bytes::from_static(b"{\"model\":\"m\"}"),
+        body: Body::plain(Bytes::from_static(b"{\"model\":\"m\"}")),
         is_stream: false,
     }
 }
@@ -646,7 +690,7 @@ async fn send(transport: &HttpTransport, request: WireRequest) -> Result<(ReplyH
 
 async fn verdict(transport: &HttpTransport, request: WireRequest) -> Verdict {
     let (head, reply) = send(transport, request).await.expect("a reply");
-    classify(Ok((&head, reply)), &RateSignals::default())
+    exchange::provider().judge(&head, reply, &RateSignals::default())
 }
 
 async fn failure(transport: &HttpTransport) -> WireError {

@@ -1,37 +1,19 @@
 //! Providers: how a job becomes a request and a response becomes a reply.
 //!
-//! Pure: bytes in, values out. Owns the wire form of each API; knows nothing of sockets, limits or files. One folder
-//! per provider. What a reply *means* for the job is decided in [`crate::classify`].
+//! Pure: bytes in, values out. Owns the wire form of each API and what its replies mean; knows nothing of sockets, limits
+//! or files. One folder per provider: its names of headers, types and codes of errors stand there and nowhere else.
 
 pub mod anthropic;
+mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{Failure, Message, RateSignals, Request};
+use crate::domain::{Failure, Message, PoolId, RateSignals, Request, Verdict};
 
-/// A request as it goes out, relative to the base URL.
-#[derive(Clone, Debug)]
-pub struct WireRequest {
-    /// Path from the base URL's root: `/v1/messages`.
-    pub path: &'static str,
-    /// Headers but those the transport adds by itself (credentials, `content-length`, `user-agent`).
-    pub headers: http::HeaderMap,
-    /// The body; shared, so that a retry costs nothing.
-    pub body: Bytes,
-    /// Whether a stream of events was asked for.
-    pub is_stream: bool,
-}
-
-/// The head of a response.
-#[derive(Clone, Debug)]
-pub struct ReplyHead {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers.
-    pub headers: http::HeaderMap,
-}
+pub use wire::{Body, ReplyHead, Splice, WireRequest};
 
 /// What a head says beside its status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,8 +63,8 @@ pub trait Decoder: Send {
 
 /// An API that answers messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request as it goes out; `stream` asks for events.
-    fn encode(&self, request: &Request, stream: bool) -> WireRequest;
+    /// Returns the request as it goes out over `route`; `stream` asks for events.
+    fn encode(&self, request: &Request, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
     /// Returns what a head says. `now` tells wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
@@ -90,4 +72,9 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the decoder for a response with this head, whatever was asked for: a server may answer a stream request
     /// with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
+
+    /// Returns what a reply means for its row, its pool and the run. `signals` are those of its head.
+    ///
+    /// Total: every reply has one verdict.
+    fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;
 }

@@ -5,14 +5,15 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::classify::classify;
+use crate::classify::on_wire;
 use crate::clock::RunClock;
-use crate::domain::{ErrorClass, Failure, RateSignals, Request, Verdict};
+use crate::domain::{ErrorClass, Failure, PoolId, RateSignals, Request, Verdict};
 use crate::provider::{HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
@@ -43,18 +44,25 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) request: &'a Request,
+    pub(super) route: &'a Arc<PoolId>,
+    pub(super) stream: bool,
+}
+
 /// Sends a request and reports what comes.
 pub(super) async fn exchange<T: Transport>(
     transport: &T,
     provider: &dyn Provider,
-    request: &Request,
-    stream: bool,
+    Sent { request, route, stream }: Sent<'_>,
     clock: RunClock,
     end: EndOnce,
 ) {
-    let mut exchange = match transport.send(provider.encode(request, stream)).await {
+    let mut exchange = match transport.send(provider.encode(request, route, stream)).await {
         Ok(exchange) => exchange,
-        Err(error) => return end.report(None, classify(Err(error), &RateSignals::default())),
+        Err(error) => return end.report(None, on_wire(error)),
     };
     let HeadNews { signals, request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
     let mut head = Some(Head { status: exchange.head().status, signals, request_id });
@@ -74,9 +82,8 @@ pub(super) async fn exchange<T: Transport>(
     let reply = decoder.finish(exchange.head());
     let verdict = match fault {
         // An error whose body broke off is still that error.
-        Some(_) if !(200..300).contains(&exchange.head().status) => classify(Ok((exchange.head(), reply)), &signals),
-        Some(error) => with_usage(classify(Err(error), &signals), &reply),
-        None => classify(Ok((exchange.head(), reply)), &signals),
+        Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
+        Some(_) | None => provider.judge(exchange.head(), reply, &signals),
     };
     end.report(head, verdict);
 }
@@ -201,8 +208,9 @@ mod tests {
             pieces: pieces.iter().copied().collect(),
         };
         let end = EndOnce::new(Ticket(7), reports_in);
-        exchange(&Played(script), &provider.expect("a provider"), &Request::default(), false, RunClock::start(), end)
-            .await;
+        let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
+        let sent = Sent { request: &Request::default(), route: &route, stream: false };
+        exchange(&Played(script), &provider.expect("a provider"), sent, RunClock::start(), end).await;
         reports
     }
 

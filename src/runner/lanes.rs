@@ -13,9 +13,9 @@ use std::task::{Poll, Waker};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use super::attempt::{EndOnce, Report, exchange};
+use super::attempt::{EndOnce, Report, Sent, exchange};
 use crate::clock::RunClock;
-use crate::domain::{Ask, Request};
+use crate::domain::{Ask, PoolId, Request};
 use crate::provider::Provider;
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
@@ -51,7 +51,7 @@ impl<T: Transport> Lanes<T> {
     /// Sends what is asked for a row. Its end is reported from here on, whatever happens to the lane.
     pub(super) fn send(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
         let end = EndOnce::new(ticket, self.reports.clone());
-        let work = Work { request: ask.request.clone(), stream, end };
+        let work = Work { request: ask.request.clone(), route: ask.pool.clone(), stream, end };
         let lane = self.put(work);
         let at = ticket.0 as usize;
         if self.lane_of.len() <= at {
@@ -100,8 +100,9 @@ impl<T> Drop for Lanes<T> {
 /// Sends what is put on the desk, for ever.
 async fn go<T: Transport>(transport: Arc<T>, provider: Arc<dyn Provider>, clock: RunClock, seat: Seat) {
     loop {
-        let Work { request, stream, end } = seat.0.next().await;
-        exchange(&*transport, &*provider, &request, stream, clock, end).await;
+        let Work { request, route, stream, end } = seat.0.next().await;
+        let sent = Sent { request: &request, route: &route, stream };
+        exchange(&*transport, &*provider, sent, clock, end).await;
     }
 }
 
@@ -109,6 +110,7 @@ async fn go<T: Transport>(transport: Arc<T>, provider: Arc<dyn Provider>, clock:
 /// copy it.
 struct Work {
     request: Request,
+    route: Arc<PoolId>,
     stream: bool,
     end: EndOnce,
 }

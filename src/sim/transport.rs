@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 
 use crate::clock::{Instant, RunClock};
 use crate::provider::{ReplyHead, WireRequest};
@@ -69,8 +69,9 @@ impl SimTransport {
         if !headers.contains_key("x-api-key") && !headers.contains_key("authorization") {
             headers.insert("x-api-key", self.key.clone());
         }
+        let body = request.body.clone().into_bytes();
         let request =
-            Request { method: &Method::POST, path: request.path, query: None, headers: &headers, body: &request.body };
+            Request { method: &request.method, path: &request.path, query: None, headers: &headers, body: &body };
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
@@ -215,6 +216,7 @@ impl Drop for OpenCall {
 mod tests {
     use super::*;
     use crate::domain::RateLimits;
+    use crate::provider::Body;
     use crate::sim::config::{Latency, OutputLengths, SimConfig};
     use crate::sim::faults::{Fault, FaultPlan, FaultRule};
     use crate::sim::presets;
@@ -327,6 +329,8 @@ mod tests {
         let body = format!(
             r#"{{"model":"claude-haiku-4-5","max_tokens":256,"messages":[{{"role":"user","content":"Capital of France?"}}],"stream":{is_stream}}}"#
         );
-        WireRequest { path: "/v1/messages", headers, body: body.into(), is_stream }
+        let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
+        let (method, path, body) = (http::Method::POST, "/v1/messages".into(), Body::plain(body.into()));
+        WireRequest { route, method, path, headers, body, is_stream }
     }
 }

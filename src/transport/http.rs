@@ -12,6 +12,7 @@
 //!
 //! Rejected: reqwest's own `read_timeout`, which runs from the send and would kill long silent calls.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
@@ -22,7 +23,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::timers::Timers;
@@ -112,7 +113,7 @@ pub struct HttpTransport {
     next_client: AtomicUsize,
     base_url: BaseUrl,
     /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
-    first_url: OnceLock<(&'static str, Url)>,
+    first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorization: Option<(HeaderName, HeaderValue)>,
     credential: Credential,
     timers: Timers,
@@ -155,25 +156,27 @@ impl HttpTransport {
         &self.clients[turn % self.clients.len()]
     }
 
-    fn url(&self, path: &'static str) -> Result<Url, WireError> {
+    fn url(&self, path: Cow<'static, str>) -> Result<Url, WireError> {
         if let Some((first, url)) = self.first_url.get()
             && *first == path
         {
             return Ok(url.clone());
         }
-        let url = Url::parse(&self.base_url.join(path)).map_err(|error| not_a_url(path, &error.to_string()))?;
+        let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
         // Another path came first: this one is read each time.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)
     }
 
     fn request(&self, request: WireRequest) -> Result<reqwest::Request, WireError> {
-        let mut sent = reqwest::Request::new(Method::POST, self.url(request.path)?);
+        let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;
         if let Some((name, value)) = &self.authorization {
             sent.headers_mut().insert(name.clone(), value.clone());
         }
-        *sent.body_mut() = Some(request.body.into());
+        if !request.body.is_empty() {
+            *sent.body_mut() = Some(request.body.into_bytes().into());
+        }
         Ok(sent)
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of the error policy: what came, what is made of it, what should be.
 
-use claude_batch::classify::classify;
-use claude_batch::domain::{HaltReason, LimitKind, RateSignals, Verdict};
+use claude_batch::classify;
+use claude_batch::domain::{HaltReason, LimitKind, Verdict};
 use claude_batch::provider::Provider;
 use claude_batch::transport::{WireError, WireErrorKind};
 
@@ -300,7 +300,7 @@ fn in_stream(kind: &str) -> String {
 pub fn verdict(exchange: &Exchange) -> Verdict {
     let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
     let signals = exchange::provider().read_head(&exchange.head, &|| now).signals;
-    classify(Ok((&exchange.head, exchange.decode())), &signals)
+    exchange::provider().judge(&exchange.head, exchange.decode(), &signals)
 }
 
 fn recorded(name: &str) -> String {
@@ -309,5 +309,5 @@ fn recorded(name: &str) -> String {
 
 fn on_wire(kind: WireErrorKind, maybe_sent: bool) -> String {
     let error = WireError { kind, maybe_sent, message: "it broke".to_owned() };
-    shown(&classify(Err(error), &RateSignals::default()))
+    shown(&classify::on_wire(error))
 }

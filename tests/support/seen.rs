@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{
-    Dimension, EventBody, HaltReason, Job, JobId, Outcome, RateSignals, Reason, RunEvent, Usage,
+    Dimension, EventBody, HaltReason, Job, JobId, Outcome, PoolId, RateSignals, Reason, RunEvent, Usage, Verdict,
 };
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::provider::{Decoder, HeadNews, Provider, ReplyHead, WireRequest};
+use claude_batch::provider::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
 use claude_batch::report::Reporter;
 use claude_batch::report::stats::Stats;
 use claude_batch::runner::Ledger;
@@ -146,8 +146,8 @@ impl Transport for Watched {
 pub struct Hidden(pub Anthropic);
 
 impl Provider for Hidden {
-    fn encode(&self, request: &claude_batch::domain::Request, stream: bool) -> WireRequest {
-        self.0.encode(request, stream)
+    fn encode(&self, request: &claude_batch::domain::Request, route: &Arc<PoolId>, stream: bool) -> WireRequest {
+        self.0.encode(request, route, stream)
     }
 
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews {
@@ -158,6 +158,10 @@ impl Provider for Hidden {
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
         self.0.decoder(head)
+    }
+
+    fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
+        self.0.judge(head, reply, signals)
     }
 }
 

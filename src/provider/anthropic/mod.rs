@@ -1,12 +1,13 @@
 //! The Claude Messages API.
 //!
-//! Owns its wire form: requests, heads, whole answers, streams. Knows nothing of credentials (the transport adds them)
-//! and nothing of what an error means for a run ([`crate::classify`]). An answer's bytes are never written again by
+//! Owns its wire form (requests, heads, whole answers, streams) and what its replies mean. Knows nothing of credentials: the
+//! transport adds them. An answer's bytes are never written again by
 //! us, except where a stream has to be folded into the one message it stands for; then every value in it is still the
 //! server's own text.
 
 mod fold;
 pub mod headers;
+mod judge;
 mod members;
 mod reply;
 mod request;
@@ -15,11 +16,13 @@ mod sse;
 mod text;
 mod usage;
 
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use std::sync::Arc;
 
-use super::{Decoder, HeadNews, Provider, ReplyHead, WireRequest};
-use crate::domain::Request;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
+use crate::domain::{PoolId, RateSignals, Request, Verdict};
 
 /// Room for the headers of a request, with those that the transport and its client add: a map that grows is copied.
 const HEADERS: usize = 12;
@@ -69,9 +72,16 @@ fn header(header: &'static str, value: &str) -> Result<HeaderValue, DialectError
 }
 
 impl Provider for Anthropic {
-    fn encode(&self, request: &Request, stream: bool) -> WireRequest {
+    fn encode(&self, request: &Request, route: &Arc<PoolId>, stream: bool) -> WireRequest {
         let headers = if stream { self.stream.clone() } else { self.whole.clone() };
-        WireRequest { path: "/v1/messages", headers, body: request::body(request, stream), is_stream: stream }
+        WireRequest {
+            route: route.clone(),
+            method: Method::POST,
+            path: "/v1/messages".into(),
+            headers,
+            body: request::body(request, stream),
+            is_stream: stream,
+        }
     }
 
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews {
@@ -83,6 +93,10 @@ impl Provider for Anthropic {
             return Box::new(sse::SseDecoder::default());
         }
         Box::new(reply::WholeDecoder::default())
+    }
+
+    fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
+        judge::judge(head, reply, signals)
     }
 }
 

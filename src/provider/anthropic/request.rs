@@ -6,15 +6,19 @@
 use bytes::Bytes;
 
 use crate::domain::Request;
+use crate::provider::{Body, Splice};
 
-const ASKS_FOR_STREAM: &[u8] = b"\"stream\":true}";
+/// What asks for a stream: behind other members, and as the only one.
+const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
+const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
 
 /// Returns the body, which asks for a stream where one is wanted.
-pub(super) fn body(request: &Request, stream: bool) -> Bytes {
+pub(super) fn body(request: &Request, stream: bool) -> Body {
     let json = request.json();
-    let Some(members) = json.strip_suffix(b"}").filter(|_| stream) else { return json.clone() };
-    let comma: &[u8] = if members.len() > 1 { b"," } else { b"" };
-    [members, comma, ASKS_FOR_STREAM].concat().into()
+    let body = Body::plain(json.clone());
+    let Some(members) = json.strip_suffix(b"}").filter(|_| stream) else { return body };
+    let text = if members.len() > 1 { ASKS_FOR_STREAM } else { ASKS_ONLY_FOR_STREAM };
+    body.with(Splice { at: members.len(), text: Bytes::from_static(text) })
 }
 
 #[cfg(test)]
@@ -27,7 +31,7 @@ mod tests {
     fn text(members: &[(&str, &str)], stream: bool) -> String {
         let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
         let params = Params(members.iter().map(|(name, json)| ((*name).into(), raw(json))).collect());
-        String::from_utf8(body(&Request::of(&params), stream).to_vec()).expect("a body is UTF-8")
+        String::from_utf8(body(&Request::of(&params), stream).into_bytes().to_vec()).expect("a body is UTF-8")
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! Requests as they go out, and the heads that come back.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::domain::PoolId;
+
+/// A request as it goes out, relative to the address of its endpoint.
+#[derive(Clone, Debug)]
+pub struct WireRequest {
+    /// The route: its provider and account name the endpoint.
+    pub route: Arc<PoolId>,
+    /// The method.
+    pub method: Method,
+    /// Path from the endpoint's root: `/v1/messages`.
+    pub path: Cow<'static, str>,
+    /// Headers but those the transport adds by itself (credentials, `content-length`, `user-agent`).
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
+    /// Whether a stream of events was asked for.
+    pub is_stream: bool,
+}
+
+/// A body: what a row asks, byte for byte, and what is put in on the way.
+///
+/// The row's bytes are shared and never changed, so that a retry costs nothing and equal prefixes stay equal; what a
+/// capability adds (that a stream is wanted, a mark for the cache) is a splice. They are put together where the request is
+/// sent.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    bytes: Bytes,
+    splices: Vec<Splice>,
+}
+
+/// Text that is put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splice {
+    /// Before which of the body's own bytes.
+    pub at: usize,
+    /// What.
+    pub text: Bytes,
+}
+
+impl Body {
+    /// Returns a body that goes out as it is.
+    pub fn plain(bytes: Bytes) -> Self {
+        Self { bytes, splices: Vec::new() }
+    }
+
+    /// Returns a body with something put in, behind what was put in at that place before.
+    ///
+    /// # Panics
+    /// When the place lies beyond the body's own bytes.
+    #[must_use]
+    pub fn with(mut self, splice: Splice) -> Self {
+        assert!(splice.at <= self.bytes.len(), "a splice lies within its body");
+        let place = self.splices.partition_point(|earlier| earlier.at <= splice.at);
+        self.splices.insert(place, splice);
+        self
+    }
+
+    /// Returns whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.splices.is_empty()
+    }
+
+    /// Returns the body in one piece; without splices no byte is copied.
+    pub fn into_bytes(self) -> Bytes {
+        let Self { bytes, splices } = self;
+        if splices.is_empty() {
+            return bytes;
+        }
+        let added: usize = splices.iter().map(|splice| splice.text.len()).sum();
+        let mut whole = Vec::with_capacity(bytes.len() + added);
+        let mut from = 0;
+        for Splice { at, text } in &splices {
+            whole.extend_from_slice(&bytes[from..*at]);
+            whole.extend_from_slice(text);
+            from = *at;
+        }
+        whole.extend_from_slice(&bytes[from..]);
+        whole.into()
+    }
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ReplyHead {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn splice(at: usize, text: &'static str) -> Splice {
+        Splice { at, text: Bytes::from_static(text.as_bytes()) }
+    }
+
+    #[test]
+    fn splices_are_put_in_at_their_places_in_any_order() {
+        let body =
+            Body::plain(Bytes::from_static(b"abcd")).with(splice(4, "5")).with(splice(0, "1")).with(splice(2, "3"));
+
+        assert_eq!(body.clone().with(splice(2, "4")).into_bytes(), "1ab34cd5");
+        assert_eq!(body.into_bytes(), "1ab3cd5");
+    }
+
+    #[test]
+    fn a_body_without_splices_is_not_copied() {
+        let bytes = Bytes::from(vec![b'x'; 100]);
+
+        let sent = Body::plain(bytes.clone()).into_bytes();
+
+        assert_eq!(sent.as_ptr(), bytes.as_ptr());
+    }
+}
