@@ -146,15 +146,15 @@ pub struct LimitSignal {
 /// Source: API documentation, "Rate limits", response headers (2026-08-22).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateSignals {
-    /// `anthropic-ratelimit-requests-*`.
+    /// Requests.
     pub requests: LimitSignal,
-    /// `anthropic-ratelimit-input-tokens-*`.
+    /// Input tokens.
     pub input_tokens: LimitSignal,
-    /// `anthropic-ratelimit-output-tokens-*`.
+    /// Output tokens.
     pub output_tokens: LimitSignal,
     /// `retry-after-ms` or `retry-after`, the longer when both make sense; `None` when absent or senseless.
     pub retry_after: Option<Duration>,
-    /// `x-should-retry`.
+    /// What the server itself says of trying again.
     pub should_retry: Option<bool>,
 }
 

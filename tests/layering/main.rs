@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use paths::Source;
-use rules::{core_faults, hold, home_faults, module_faults, printing_faults, text_faults};
+use rules::{core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, text_faults};
 use tables::{MODULES, SAME_LAYER, TEXTS, row};
 
 #[test]
@@ -74,6 +74,13 @@ fn every_foreign_crate_stays_at_home() {
 #[test]
 fn only_the_command_line_and_the_reports_print() {
     hold(project().iter().flat_map(printing_faults).collect());
+}
+
+#[test]
+fn tables_of_a_provider_stay_with_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+
+    hold(files_below(&root).iter().flat_map(|(name, text)| provider_faults(name, text)).collect());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::paths::{Source, SourcePath};
-use crate::tables::{CORE, HOMES, MAIN_MAY_USE, NAMES_NOT_IN_CORE, NOT_IN_CORE, NOT_IN_TEXT, PRINTING, row};
+use crate::tables::{
+    CORE, HOMES, MAIN_MAY_USE, NAMES_NOT_IN_CORE, NOT_IN_CORE, NOT_IN_TEXT, OF_A_PROVIDER, PRINTING, row,
+};
 
 /// A breach of a rule.
 #[derive(Debug)]
@@ -89,6 +91,22 @@ pub fn printing_faults(source: &Source) -> Vec<Fault> {
     let is_printing = |path: &&SourcePath| path.is_macro && macros.contains(&path.last());
     let found = source.paths.iter().filter(is_printing);
     found.map(|path| source.fault(path, format!("{path}! is called outside {}", homes.join(", ")))).collect()
+}
+
+pub fn provider_faults(file: &str, text: &str) -> Vec<Fault> {
+    let (names, homes) = OF_A_PROVIDER;
+    if is_at(file, homes) {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.to_lowercase();
+        for name in names.iter().filter(|name| line.contains(**name)) {
+            let message = format!("{name:?} is a provider's own; it is named in {} only", homes.join(", "));
+            faults.push(Fault { file: format!("src/{file}"), line: at + 1, message });
+        }
+    }
+    faults
 }
 
 pub fn text_faults(name: &str, text: &str) -> Vec<Fault> {
@@ -251,6 +269,16 @@ mod tests {
             printing_faults(&Source::new("journal/mod.rs", "fn f(print: bool) -> bool { print != true }")).len(),
             0
         );
+    }
+
+    #[test]
+    fn a_providers_own_names_elsewhere_are_found() {
+        let text = "fn f(kind: &str) -> bool {\n    kind == \"overloaded_error\"\n}\n// Anthropic-RateLimit-Requests\n";
+
+        let lines: Vec<usize> = provider_faults("scheduler/mod.rs", text).iter().map(|fault| fault.line).collect();
+
+        assert_eq!(lines, [2, 4]);
+        assert_eq!(provider_faults("provider/anthropic/judge.rs", text).len(), 0);
     }
 
     #[test]

@@ -101,6 +101,28 @@ pub const HOMES: &[(&str, &[&str])] = &[
 pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/", "report/", "main.rs"]);
 
+/// Types and codes of errors, and names of headers, of the Messages API, and who may name them: what a reply means is its
+/// provider's to say. Any case, also within longer words, comments and tests included.
+pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
+    &[
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "request_too_large",
+        "rate_limit_error",
+        "overloaded_error",
+        "timeout_error",
+        "spend_limit",
+        "ramp_limit",
+        "credit balance",
+        "anthropic-ratelimit",
+        "x-should-retry",
+    ],
+    &["provider/anthropic/", "catalog/", "sim/"],
+);
+
 /// What no text of the project holds: paths of some machine, vague names, notes to oneself. Any case, whole words.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
