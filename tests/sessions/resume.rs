@@ -1,5 +1,7 @@
 //! Going on: the same command, `--retry-failed`, `resume`, and inputs that changed in between.
 
+use std::path::Path;
+
 use crate::support::*;
 
 /// A tenth of the rows are refused each time.
@@ -199,4 +201,33 @@ fn a_run_with_nothing_left_needs_no_key() {
     finished.ends_with(0).tells(&["nothing to do", "all 3 rows are answered"]);
     unfinished.ends_with(2).tells(&["ANTHROPIC_API_KEY"]);
     assert_eq!(api.books().requests, 3);
+}
+
+/// A run of version 0.1.0 that was killed with seven answers and three failures on the disk and four requests in flight.
+#[test]
+fn a_run_that_an_earlier_version_left_behind_is_resumed() {
+    let folder = Folder::new();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/killed-run");
+    let copy = |from: &str, to: &str| {
+        std::fs::copy(kept.join(from), folder.path(to)).expect("a fixture can be copied");
+    };
+    std::fs::create_dir(folder.path("out.jsonl.run")).expect("a folder can be made");
+    for (from, to) in [("rows.jsonl", "prompts.jsonl"), ("results", "out.jsonl"), ("errors", "out.errors.jsonl")] {
+        copy(from, to);
+    }
+    for name in ["holder", "inflight", "lock", "manifest.json"] {
+        copy(&format!("folder/{name}"), &format!("out.jsonl.run/{name}"));
+    }
+    let before = folder.read("out.jsonl");
+
+    let went_on = folder.run(&["run", "prompts.jsonl", "--tier", "2", "--simulate", "-o", "out.jsonl"]);
+    let resumed = folder.run(&["resume", "out.errors.jsonl", "--simulate"]);
+
+    went_on.ends_with(3).tells(&["7 done by earlier runs", "4 of them by an earlier run"]);
+    resumed.ends_with(0);
+    let results = folder.read("out.jsonl");
+    assert!(results.starts_with(&before), "what was answered stays as it was");
+    let (found, asked) = (ids(&results), ids(&folder.read("prompts.jsonl")).len());
+    let once: std::collections::BTreeSet<&String> = found.iter().collect();
+    assert_eq!((found.len(), once.len(), folder.read("out.errors.jsonl").len()), (asked, asked, 0));
 }
