@@ -271,7 +271,7 @@ fn typing_mistakes_say_what_to_type() {
         (vec!["run", "--fresh", "--retry-failed"], "cannot be used with"),
         (vec!["resume"], "ERRORS"),
         (vec!["resume", "e.jsonl", "--only", "slow"], "rate_limit"),
-        (vec!["resume", "e.jsonl", "-o", "x"], "-o"),
+        (vec!["resume", "e.jsonl", "-s", "x"], "-s"),
     ] {
         let error = Cli::try_parse_from(["claude-batch"].iter().chain(&args)).expect_err("it is a mistake");
 

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod credential;
 pub mod layers;
+pub mod recorded;
 pub mod world;
 
 use std::path::{Path, PathBuf};

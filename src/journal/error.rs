@@ -47,7 +47,11 @@ pub enum JournalError {
         folder: PathBuf,
     },
     /// A file at an output's path was not written by this program.
-    #[error("{} holds something else than results of claude-batch, and was left alone: name another file", path.display())]
+    #[error(
+        "{} holds something else than results of claude-batch (its first line is none of theirs), and was left alone: \
+         name another file",
+        path.display()
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -73,7 +77,8 @@ pub enum JournalError {
     },
     /// The results came from elsewhere.
     #[error(
-        "the results in {} come from {theirs}, this run would ask {ours}: name another output with -o, or start over \
+        "the results in {} come from {theirs} (origin in the manifest of their run folder), this run would ask {ours}: \
+         name another output with -o, or start over \
          with --fresh (the old file is kept)",
         path.display()
     )]
@@ -86,12 +91,47 @@ pub enum JournalError {
         ours: String,
     },
     /// The error log belongs to other results.
-    #[error("{} holds failures of {results}: name another error log with --errors", path.display())]
+    #[error(
+        "line {line} of {} is a failure of other results ({}): name another error log with --errors",
+        path.display(),
+        quoted(results)
+    )]
     OtherResults {
         /// The error log.
         path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
         /// The results file it names.
         results: String,
+    },
+    /// An error log does not say which results it belongs to in a way that can be followed.
+    #[error(
+        "line {line} of {} names the results file {} (error.results), which is {what}: only a results file beside the \
+         log is taken from there; name it with -o RESULTS",
+        path.display(),
+        quoted(found)
+    )]
+    ResultsElsewhere {
+        /// The error log.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+        /// What it names.
+        found: String,
+        /// What that is, with its article.
+        what: &'static str,
+    },
+    /// A manifest can't be read.
+    #[error(
+        "{} can't be read ({fault}): put it right, or remove it to go on without the settings and the sums of money it \
+         holds",
+        path.display()
+    )]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        fault: String,
     },
     /// Another run uses the output.
     #[error(
@@ -111,4 +151,16 @@ pub enum JournalError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskFailure),
+}
+
+/// Characters of a text from a file that a message shows.
+const SHOWN_CHARS: usize = 100;
+
+/// Returns a text from a file in quotes, escaped, and cut when it is long.
+pub fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
 }

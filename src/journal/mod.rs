@@ -52,7 +52,7 @@ use std::sync::Arc;
 
 pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, OpenMode, RealDisk};
 pub use done::{DoneSet, RowState};
-pub use error::JournalError;
+pub use error::{JournalError, quoted};
 pub use error_log::{ErrorLog, read_error_log};
 pub use inflight::Slot;
 pub use manifest::{Carried, FORMAT_VERSION, InputIdentity, Manifest, RequestShape};
@@ -305,9 +305,14 @@ enum IsSent {
 /// Reads the manifest of a run folder; `None` when there is none.
 ///
 /// # Errors
-/// [`JournalError::NewerFormat`], [`JournalError::Disk`].
+/// [`JournalError::NewerFormat`]; [`JournalError::Manifest`] when it can't be read; [`JournalError::Disk`].
 pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
-    manifest::read(&RealDisk, folder, &mut Vec::new())
+    manifest::read(&RealDisk, folder)
+}
+
+/// Returns where the manifest of a run folder lies.
+pub fn manifest_path(folder: &Path) -> PathBuf {
+    manifest::path_in(folder)
 }
 
 /// Removes an empty log of a run whose results went to standard output: nobody expects that file.

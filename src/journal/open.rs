@@ -172,7 +172,8 @@ impl Opening<'_> {
         let manifest = match start {
             // The old folder's form does not matter when it is set aside.
             Start::Fresh => None,
-            Start::Continue | Start::Resume => manifest::read(self.disk, &folder, &mut self.recovered.notes)?,
+            Start::Resume => manifest::read(self.disk, &folder)?,
+            Start::Continue => self.read_or_note(&folder)?,
         };
         if let Some(manifest) = &manifest {
             check_origin(self.paths, &manifest.origin, origin)?;
@@ -183,6 +184,22 @@ impl Opening<'_> {
         }
         self.recovered.manifest = manifest;
         Ok(dead)
+    }
+
+    /// Reads the manifest of a run that is given all its settings again; without it only checks and sums are lost, and
+    /// a note says so.
+    fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
+        match manifest::read(self.disk, folder) {
+            Err(JournalError::Manifest { path, fault }) => {
+                self.recovered.notes.push(format!(
+                    "{} can't be read ({fault}) and is written anew: whether the results come from another server is \
+                     not checked, and money that stands in no line any more is not counted",
+                    path.display()
+                ));
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Renames what earlier runs left. The results go last but for the manifest: a death in between leaves either all
@@ -215,7 +232,7 @@ impl Opening<'_> {
         pass.totals.add(Account {
             usage: carried.usage,
             spend: carried.spend(),
-            maybe_paid: carried.maybe_paid + dead_in_flight,
+            maybe_paid: carried.maybe_paid.saturating_add(dead_in_flight),
         });
         self.recovered.totals = pass.totals;
         self.recovered.dead_in_flight = dead_in_flight;
@@ -267,14 +284,14 @@ fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), Journa
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun) -> Manifest {
     let before = recovered.manifest.as_ref();
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
-    carried.maybe_paid += recovered.dead_in_flight;
+    carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);
     let last = before.map_or(0, |before| before.opening).max(dead.opening);
     Manifest {
         format: FORMAT_VERSION,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         run: run.to_owned(),
         carried,
-        opening: last + 1,
+        opening: last.saturating_add(1),
         counted_opening: last,
         ..given
     }

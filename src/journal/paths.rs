@@ -84,7 +84,8 @@ impl RunPaths {
     /// Returns the results file as seen from the error log's folder: a name when they lie together, else a whole path.
     pub fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
-        if folder_of(results) == folder_of(&self.errors) {
+        let whole_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
+        if folder_of(results) == folder_of(&self.errors) || whole_folder(results) == whole_folder(&self.errors) {
             return Some(results.file_name()?.to_string_lossy().into_owned());
         }
         let whole = std::path::absolute(results).unwrap_or_else(|_| results.to_owned());
@@ -93,9 +94,36 @@ impl RunPaths {
 
     /// Returns whether an error log's entry, naming its results file as `theirs`, belongs to these results.
     pub(super) fn are_results(&self, theirs: &str) -> bool {
-        let Some(results) = &self.results else { return true };
-        let theirs = self.errors.with_file_name(theirs);
-        theirs == *results || std::path::absolute(theirs).ok() == std::path::absolute(results).ok()
+        let Some(results) = &self.results else { return false };
+        // Never looked up: a name in a file may stand for another machine.
+        let named = self.errors.with_file_name(theirs);
+        self.results_beside_errors().as_deref() == Some(theirs)
+            || named == *results
+            || std::path::absolute(named).ok() == std::path::absolute(results).ok()
+    }
+
+    /// Returns [`Self::are_results`] for one entry after the other: most name the same as the one before.
+    pub(super) fn belonging(&self) -> impl FnMut(&str) -> bool {
+        let mut ours: Option<String> = None;
+        move |theirs| {
+            if ours.as_deref() != Some(theirs) && self.are_results(theirs) {
+                ours = Some(theirs.to_owned());
+            }
+            ours.as_deref() == Some(theirs)
+        }
+    }
+
+    /// Returns whether the error log says where its results are in a way that `resume` follows: by the name of a file
+    /// beside it. Else they have to be named.
+    pub fn log_finds_results(&self) -> bool {
+        match (&self.results, self.results_beside_errors()) {
+            (Some(results), Some(name)) => {
+                let is_whole = results.file_name().is_some_and(|whole| whole == name.as_str());
+                is_whole && fault_of_name(&name).is_none()
+            }
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
     }
 
     /// Checks that the outputs can be what they should be, without touching anything.
@@ -159,6 +187,45 @@ fn check_place(output: &Path, disk: &dyn Disk) -> Result<(), JournalError> {
 fn named_after(input: &Path, is_simulated: bool) -> PathBuf {
     let stem = without_suffix(input, ".jsonl");
     if is_simulated { with_suffix(&stem, ".simulated") } else { stem }
+}
+
+/// Names that stand for devices on some systems, whatever their ending.
+const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
+/// Devices that have a digit behind these letters.
+const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
+/// Longest name that file systems take.
+const NAME_BYTES: usize = 255;
+
+/// Returns what a name in an error log is when it is not the name of a file beside the log, with its article.
+///
+/// The rule is the same on all systems, as far as it can be: a log may have been made on another one.
+pub(super) fn fault_of_name(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("no name"),
+        "." | ".." => Some("a folder"),
+        name if name.chars().any(char::is_control) => Some("a name with control characters"),
+        name if name.contains(['/', '\\']) => Some("a path and not a name"),
+        name if name.len() > NAME_BYTES => Some("longer than a name can be"),
+        name if is_device(name) => Some("the name of a device"),
+        name if cfg!(windows) && (name.contains([':', '*', '?', '"', '<', '>', '|']) || name.ends_with(['.', ' '])) => {
+            Some("no name of a file here")
+        }
+        _ => None,
+    }
+}
+
+fn is_device(name: &str) -> bool {
+    let stem = name.split(['.', ':']).next().unwrap_or_default().trim_end_matches(' ').to_uppercase();
+    let is_numbered = |letters: &&str| {
+        let digits = stem.strip_prefix(*letters).unwrap_or_default();
+        matches!(digits, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
+    };
+    DEVICES.contains(&&*stem) || NUMBERED_DEVICES.iter().any(is_numbered)
+}
+
+/// Returns whether `errors` has the name that the error log of these results is given by itself.
+pub(super) fn is_own_log(results: &Path, errors: &Path) -> bool {
+    errors_beside(results).file_name() == errors.file_name()
 }
 
 fn errors_beside(results: &Path) -> PathBuf {
@@ -242,6 +309,70 @@ mod tests {
 
         assert_eq!(beside.results_beside_errors().as_deref(), Some("out.jsonl"));
         assert!(Path::new(&apart.results_beside_errors().expect("it has results")).is_absolute());
+    }
+
+    #[test]
+    fn a_name_in_a_log_is_a_file_beside_it_or_refused() {
+        let fine = ["out.jsonl", "a b", "..jsonl", ".hidden", "日本.jsonl", "com.jsonl", "nullable", "com10", "$(x)"];
+        let wrong = [
+            "",
+            ".",
+            "..",
+            "/",
+            "/o",
+            "a/b",
+            "a/",
+            "./o",
+            "../o",
+            "..\\o",
+            "\\o",
+            "\\\\h\\s\\o",
+            "C:\\o",
+            "C:/o",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            "a\u{7f}",
+            "a\u{85}",
+            "nul",
+            "NUL.jsonl",
+            "Con .x",
+            "aux:s",
+            "COM1",
+            "lpt9.txt",
+            "COM¹",
+            "CONIN$",
+        ];
+
+        assert_eq!(fine.map(fault_of_name), [None; 9]);
+        for name in wrong {
+            assert!(fault_of_name(name).is_some(), "{name:?}");
+        }
+        assert!(fault_of_name(&"a".repeat(256)).is_some());
+    }
+
+    #[test]
+    fn a_log_finds_results_that_lie_beside_it() {
+        let paths = |results: &str, errors: &str| RunPaths::given(Some(results.into()), errors.into());
+
+        let found = [("o", "e"), ("./o", "e"), ("d/o", "./d/e"), ("d/o.jsonl", "d/o.errors.jsonl")];
+        let not_found = [("o", "d/e"), ("d/o", "e"), ("a\\b", "e"), ("a\nb", "e"), ("nul.jsonl", "e")];
+
+        assert!(found.iter().all(|(results, errors)| paths(results, errors).log_finds_results()));
+        assert!(not_found.iter().all(|(results, errors)| !paths(results, errors).log_finds_results()));
+        assert!(RunPaths::given(None, "e".into()).log_finds_results());
+    }
+
+    #[test]
+    fn what_a_run_records_belongs_to_its_results_and_other_names_do_not() {
+        for (results, errors) in [("o", "e"), ("d/o", "e"), ("../o", "d/e"), ("a\nb", "e")] {
+            let paths = RunPaths::given(Some(results.into()), errors.into());
+            let recorded = paths.results_beside_errors().expect("it has results");
+
+            assert!(paths.are_results(&recorded), "{recorded}");
+            assert!(["", ".", "..", "e", "x/o", "/o", "../../o"].iter().all(|other| !paths.are_results(other)));
+        }
+        assert!(!RunPaths::given(None, "e".into()).are_results("o"));
     }
 
     #[test]

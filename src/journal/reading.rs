@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::disk::{DiskFailure, DiskFile};
 use super::done::Answered;
-use super::lines::Line;
+use super::lines::{Line, line_number};
 use super::record::{Account, ErrorRecord, parse_error, parse_result};
 use super::scan::{self, Scan};
 use super::unresolved::Unresolved;
@@ -33,7 +33,7 @@ impl Totals {
     pub(super) fn add(&mut self, account: Account) {
         self.usage += account.usage;
         self.spend += account.spend;
-        self.maybe_paid += account.maybe_paid;
+        self.maybe_paid = self.maybe_paid.saturating_add(account.maybe_paid);
     }
 
     fn add_result(&mut self, quality: Quality, account: Account) {
@@ -76,6 +76,7 @@ impl Pass {
         dead_run: &str,
     ) -> Result<(), JournalError> {
         let mut other = None;
+        let mut belongs = paths.belonging();
         let read = |line: &Line<'_>, noted: &mut Vec<_>| {
             parse_error(line.bytes).handed_to(|record| noted.push((line.offset, record)))
         };
@@ -87,12 +88,13 @@ impl Pass {
                 if inflight::cut(&record.run) == dead_run {
                     self.dead.remove(&record.row);
                 }
-                other = other.take().or_else(|| record.results.filter(|theirs| !paths.are_results(theirs)));
+                let theirs = record.results.filter(|theirs| !belongs(theirs));
+                other = other.take().or(theirs.map(|theirs| (offset, theirs)));
             }
         };
         let scan = scan::scan(file, &paths.errors, is_known, read, take)?;
-        if let Some(results) = other {
-            return Err(JournalError::OtherResults { path: paths.errors.clone(), results });
+        if let Some((offset, results)) = other {
+            return Err(other_results(file, &paths.errors, offset, results));
         }
         self.errors = Some(scan);
         Ok(())
@@ -138,6 +140,14 @@ impl Pass {
         self.unresolved.settle_noted();
         self.results = Some(scan);
         Ok(())
+    }
+}
+
+/// Returns the refusal of a log in which the line at `offset` names other results.
+pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
+    match line_number(file, offset) {
+        Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },
+        Err(error) => DiskFailure::of("read", path)(error).into(),
     }
 }
 

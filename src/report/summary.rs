@@ -148,14 +148,14 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         let causes = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name()));
         rows.push(ListRow::text("retries", format!("{}: {}", count(stats.retried_total()), by_size(causes))));
     }
-    let maybe = stats.maybe_paid + context.maybe_paid_before + context.maybe_paid_at_end;
+    let maybe = stats.maybe_paid.saturating_add(context.maybe_paid_before).saturating_add(context.maybe_paid_at_end);
     if maybe > 0 {
         let mut text = format!("{} may have been paid besides", plural(maybe, "answer", "answers"));
         if context.maybe_paid_before > 0 {
             text.push_str(&format!(", {} of them by an earlier run that was killed", count(context.maybe_paid_before)));
         }
         if context.maybe_paid_earlier > 0 {
-            text.push_str(&format!("; {} over all runs", count(maybe + context.maybe_paid_earlier)));
+            text.push_str(&format!("; {} over all runs", count(maybe.saturating_add(context.maybe_paid_earlier))));
         }
         rows.push(ListRow::text("unsure", text));
     }

@@ -205,7 +205,7 @@ impl Batch<'_> {
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
-            resume_command: errors.as_ref().map(|log| format!("claude-batch resume {log}")),
+            resume_command: errors.is_some().then(|| self.resume_command()),
             rerun_command: (has_more && !is_pipe).then(|| self.rerun.clone()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),

@@ -5,18 +5,20 @@
 
 mod announce;
 mod launch;
+mod resume;
 mod steer;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use tokio::sync::mpsc;
 
 use super::args::{ResumeArgs, RunArgs};
 use super::config::Config;
-use super::config::layers::recorded_settings;
+use super::config::recorded::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
@@ -24,8 +26,8 @@ use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
 use crate::journal::{
-    Commit as Synced, InputRead, Journal, JournalError, JournalOptions, Manifest, OnCommit, RealDisk, Recovered,
-    RequestShape, RunPaths, Start, Threading, read_error_log,
+    Commit as Synced, InputRead, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape,
+    RunPaths, Start, Threading,
 };
 use crate::plan::{Dialect, Planner};
 use crate::report::progress::terminal_width;
@@ -37,6 +39,7 @@ use crate::source::{self, Input};
 use crate::transport::http::Credential;
 
 use launch::Ready;
+use resume::{check_logs, read_log, resume_args};
 
 /// Answers every prompt of the inputs, or goes on where an earlier run stopped.
 pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
@@ -44,7 +47,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let name = parts::run_id();
     let paths = parts::paths(&config, &name)?;
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
-    let rerun = format!("claude-batch {}", args_as_typed());
+    let rerun = typed();
     let plan = parts::input_plan(&config)?;
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
@@ -53,6 +56,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
 
 /// Runs failed rows again.
 pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
+    check_logs(args)?;
     let mut exit = Exit::Done;
     for log in &args.errors {
         let one = resume_one(args, log, world)?;
@@ -67,13 +71,7 @@ pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
 }
 
 fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
-    source::identity(log)?;
-    let known = read_error_log(log, &RealDisk).map_err(|error| match error {
-        JournalError::Foreign { path } => {
-            anyhow!("{} is no error log of claude-batch: name the .errors.jsonl file of a run", path.display())
-        }
-        error => error.into(),
-    })?;
+    let known = read_log(args, log)?;
     if known.rows.is_empty() && known.broken == 0 {
         if args.settings().display.quiet != Some(true) {
             eprintln!("nothing to do: no rows in {}", escape(&log.display().to_string()));
@@ -91,18 +89,24 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
-    let rerun = format!("claude-batch {}", args_as_typed());
+    let rerun = typed();
     let only = args.only.clone();
     Batch { config, reread, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
 }
 
-/// Returns the command line after the program's name, quoted where a shell needs it.
-fn args_as_typed() -> String {
+/// Returns the command line as it was typed.
+fn typed() -> String {
+    command(std::env::args_os().skip(1))
+}
+
+/// Returns the command that runs this program with these arguments, quoted where a shell needs it.
+fn command(args: impl IntoIterator<Item = OsString>) -> String {
     let quote = |arg: String| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
         if !arg.is_empty() && arg.bytes().all(is_plain) { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
     };
-    std::env::args_os().skip(1).map(|arg| quote(arg.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+    let args = args.into_iter().map(|arg| quote(arg.to_string_lossy().into_owned()));
+    std::iter::once("claude-batch".to_owned()).chain(args).collect::<Vec<_>>().join(" ")
 }
 
 /// A run that is about to begin.
@@ -228,6 +232,11 @@ impl Batch<'_> {
         }
     }
 
+    /// Returns the command that runs failed rows again.
+    fn resume_command(&self) -> String {
+        command(resume_args(&self.paths))
+    }
+
     fn origin(&self) -> Result<String> {
         if self.config.simulate {
             return Ok("simulator".to_owned());
@@ -263,7 +272,8 @@ impl Batch<'_> {
                 plural(self.broken, "row", "rows")
             )),
             Start::Continue | Start::Fresh if failed > 0 => {
-                self.say(&format!("the failures are in {errors}; to try them again: claude-batch resume {errors}"));
+                let again = self.resume_command();
+                self.say(&format!("the failures are in {errors}; to try them again: {again}"));
             }
             _ => {}
         }

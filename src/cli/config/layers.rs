@@ -15,7 +15,6 @@ use toml::de::{DeTable, DeValue};
 use super::World;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
-use crate::journal::read_manifest;
 use crate::report::text::escape;
 
 /// Name of a configuration file.
@@ -68,30 +67,6 @@ impl Layers {
     }
 }
 
-/// Returns the settings that a run recorded in its folder, as a layer. A folder without any gives none.
-///
-/// # Errors
-/// When what is recorded is no setting of this version.
-pub fn recorded_settings(folder: &Path) -> Result<Settings> {
-    let Some(manifest) = read_manifest(folder)? else { return Ok(Settings::default()) };
-    let mut reader = Reader::new();
-    let mut settings = Settings::default();
-    for (name, value) in &manifest.settings {
-        let texts = match value {
-            serde_json::Value::Array(values) => values.iter().map(plain_text).collect(),
-            value => vec![plain_text(value)],
-        };
-        let parsed = reader.parse(name, &texts);
-        let parsed = parsed.map_err(|message| anyhow!("{}: {name}: {message}", folder.display()))?;
-        settings = parsed.over(settings);
-    }
-    Ok(settings)
-}
-
-fn plain_text(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 /// Whose word a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
@@ -130,18 +105,18 @@ struct FileLayer {
 }
 
 /// Parses single settings by the table of flags.
-struct Reader {
+pub(super) struct Reader {
     command: Command,
 }
 
 impl Reader {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let command = Settings::augment_args(Command::new("settings").no_binary_name(true).disable_help_flag(true));
         Self { command }
     }
 
     /// Returns the names that a setting may have, aliases included.
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let of = |arg: &clap::Arg| {
             let aliases = arg.get_all_aliases().unwrap_or_default();
             arg.get_long().into_iter().chain(aliases).map(str::to_owned).collect::<Vec<_>>()
@@ -238,7 +213,7 @@ impl Reader {
     }
 
     /// Parses one setting as its flag would be.
-    fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
+    pub(super) fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
         let arguments = match name {
             "verbose" => {
                 let times = values.iter().map(|value| times(value)).sum::<Option<usize>>();
