@@ -2,5 +2,7 @@
 
 use super::page::Loop;
 
+mod terminal;
+
 /// Every loop, in the order of the page.
-pub const LOOPS: &[Loop] = &[];
+pub const LOOPS: &[Loop] = &[("terminal", terminal::page)];
