@@ -1,7 +1,7 @@
 //! The command line as clap reads it, and what clap says: help, the version, mistakes.
 //!
-//! clap repeats arguments in its messages as they were typed: here they are escaped first. clap's advice to type an argument behind `--` is left out for
-//! arguments that a shell would not take as they are.
+//! clap repeats arguments in its messages as they were typed: here they are escaped first. Its advice to type an argument
+//! behind `--` is left out for arguments that a shell would not take as they are.
 
 use std::ffi::OsString;
 

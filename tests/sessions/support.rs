@@ -58,12 +58,6 @@ impl Folder {
         names
     }
 
-    /// Returns the names of what lies in it, which need not be text.
-    pub fn names_os(&self) -> Vec<std::ffi::OsString> {
-        let entries = fs::read_dir(self.folder.path()).expect("the folder can be read");
-        entries.map(|entry| entry.expect("an entry").file_name()).collect()
-    }
-
     /// Returns the content of every file in it and below.
     pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();

@@ -19,74 +19,15 @@ const CANARY: &str = "PWN";
 /// A header's value, which no printed command may hold.
 const SECRET: &str = "s3cret-of-a-header";
 
+#[rustfmt::skip]
 const PIECES: &[&[u8]] = &[
-    b"$(touch PWN)",
-    b"`touch PWN`",
-    b";touch PWN;",
-    b"|touch PWN",
-    b"&touch PWN&",
-    b"\ntouch PWN\n",
-    b"\r\ntouch PWN\n",
-    b"'",
-    b"\"",
-    b"';touch PWN;'",
-    b"\";touch PWN;\"",
-    b"'\\''",
-    b"$'",
-    b"\\",
-    b"\\'",
-    b"\\n",
-    b"$HOME",
-    b"${IFS}",
-    b"$((1))",
-    b"!",
-    b"!!",
-    b"!1",
-    b"!touch",
-    b"~",
-    b"*",
-    b"?",
-    b"[a-z]",
-    b"{a,b}",
-    b"#",
-    b"%s",
-    b"=",
-    b"(",
-    b")",
-    b"<(touch PWN)",
-    b">PWN",
-    b"<PWN",
-    b" ",
-    b"  ",
-    b"\t",
-    b"-",
-    b"--",
-    b"--header=x",
-    b"-rf",
-    b"a",
-    b"0",
-    b"7",
-    b"x",
-    b"\x1b[2J",
-    b"\x07",
-    b"\x7f",
-    b"\x01",
-    b"\x80",
-    b"\x9b",
-    b"\xff",
-    b"\xc2",
-    b"\xe2\x80",
-    "é".as_bytes(),
-    "你".as_bytes(),
-    "\u{9b}".as_bytes(),
-    "\u{202e}".as_bytes(),
-    "\u{200d}".as_bytes(),
-    "\u{a0}".as_bytes(),
-    "\u{2028}".as_bytes(),
-    "\u{3000}".as_bytes(),
-    "\u{2060}".as_bytes(),
-    "\u{e0041}".as_bytes(),
-    "e\u{301}".as_bytes(),
+    b"$(touch PWN)", b"`touch PWN`", b";touch PWN;", b"|touch PWN", b"&touch PWN&", b"\ntouch PWN\n", b"\r\ntouch PWN\n",
+    b"'", b"\"", b"';touch PWN;'", b"\";touch PWN;\"", b"'\\''", b"$'", b"\\", b"\\'", b"\\n", b"$HOME", b"${IFS}", b"$((1))",
+    b"!", b"!!", b"!1", b"!touch", b"~", b"*", b"?", b"[a-z]", b"{a,b}", b"#", b"%s", b"=", b"(", b")", b"<(touch PWN)",
+    b">PWN", b"<PWN", b" ", b"  ", b"\t", b"-", b"--", b"--header=x", b"-rf", b"a", b"0", b"7", b"x", b"\x1b[2J", b"\x07",
+    b"\x7f", b"\x01", b"\x80", b"\x9b", b"\xff", b"\xc2", b"\xe2\x80", "é".as_bytes(), "你".as_bytes(),
+    "\u{9b}".as_bytes(), "\u{202e}".as_bytes(), "\u{200d}".as_bytes(), "\u{a0}".as_bytes(), "\u{2028}".as_bytes(),
+    "\u{3000}".as_bytes(), "\u{2060}".as_bytes(), "\u{e0041}".as_bytes(), "e\u{301}".as_bytes(),
 ];
 
 #[derive(Default)]
@@ -98,9 +39,10 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    let api = Api::quick();
+    // Made before there are threads: a program that another thread's child still holds open can't be started.
+    let (api, programs) = (Api::quick(), programs());
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
-    let counted = side_by_side(&seeds, |(number, seed)| one_name(&api, *number, *seed));
+    let counted = side_by_side(&seeds, |(number, seed)| one_name(&api, &programs.path(""), *number, *seed));
     let sum = |of: fn(&Counts) -> u64| counted.iter().map(of).sum::<u64>();
     let seen = format!(
         "{} names, {} commands: the same arguments {} times in bash, {} in bash with history, {} in sh; 0 other programs \
@@ -115,7 +57,7 @@ pub fn page(size: Size) -> Vec<Seen> {
 }
 
 /// Has commands with one name printed, and pastes them.
-fn one_name(api: &Api, number: u64, seed: u64) -> Counts {
+fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (name, text) = (name(&mut rng, number), text(&mut rng));
     let at = format!("seed {seed} of name {number}, {}", name.as_bytes().escape_ascii());
@@ -123,7 +65,7 @@ fn one_name(api: &Api, number: u64, seed: u64) -> Counts {
     for (command, expected) in
         [rerun_and_resume(api, &name, &text, number, &at), of_a_pipe(api, &name, &at), key_file(&name)].concat()
     {
-        pasted(&command, &expected, &at, &mut counts);
+        pasted(programs, &command, &expected, &at, &mut counts);
     }
     counts
 }
@@ -153,7 +95,7 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
         command.args(typed(more));
         let said = said(command, kind == "none", at);
         assert!(!said.contains(SECRET), "{at}: {said}");
-        let log = folder.names_os().into_iter().find(|name| name.as_bytes().ends_with(b".errors.jsonl"));
+        let log = names(&folder).find(|name| name.as_bytes().ends_with(b".errors.jsonl"));
         let log = log.unwrap_or_else(|| panic!("{at}: there is no error log\n{said}"));
         for subcommand in *wanted {
             let command = command_in(&said, &format!("claude-batch {subcommand} "), at);
@@ -164,6 +106,11 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
         }
     }
     printed
+}
+
+fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
+    let entries = fs::read_dir(folder.path("")).expect("the folder can be read");
+    entries.map(|entry| entry.expect("an entry").file_name())
 }
 
 /// Stops a run over a pipe, whose rows go on from their log.
@@ -224,19 +171,22 @@ fn as_file(name: &OsString) -> OsString {
     if is_flag { [OsString::from("./"), name.clone()].into_iter().collect() } else { name.clone() }
 }
 
-/// Pastes a command into shells, in a folder of its own where the programs it names write down their arguments.
-fn pasted(command: &str, expected: &[OsString], at: &str, counts: &mut Counts) {
+/// Returns a folder with the programs that printed commands name: each writes down its arguments.
+fn programs() -> Folder {
+    let folder = Folder::new();
+    for program in ["claude-batch", "chmod"] {
+        folder.write(program, "#!/bin/sh\nprintf '%s\\0' \"$@\" > \"$WRITTEN\"\n");
+        fs::set_permissions(folder.path(program), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    folder
+}
+
+/// Pastes a command into shells, in a folder of its own.
+fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, counts: &mut Counts) {
     counts.commands += 1;
     let folder = Folder::new();
-    let programs = folder.path("bin");
-    fs::create_dir(&programs).expect("a folder can be made");
-    for program in ["claude-batch", "chmod"] {
-        let path = programs.join(program);
-        fs::write(&path, "#!/bin/sh\nprintf '%s\\0' \"$@\" > \"$WRITTEN\"\n").expect("a file can be written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    }
     let passes = |shell: &str, history: bool| {
-        let found = arguments(shell, history, command, &folder, &programs)?;
+        let found = arguments(shell, history, command, &folder, programs)?;
         assert!(!folder.path(CANARY).exists(), "{at}: pasting it into {shell} ran more than it: {command}");
         Some(found == expected)
     };

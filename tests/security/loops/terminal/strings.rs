@@ -22,123 +22,39 @@ impl Nasty {
 }
 
 /// Sequences that a terminal obeys; none of them is one that the program sends itself.
+#[rustfmt::skip]
 const SEQUENCES: &[&str] = &[
-    "\u{1b}[2J",
-    "\u{1b}[H",
-    "\u{1b}[7A",
-    "\u{1b}[35;41m",
-    "\u{1b}[5n",
-    "\u{1b}[6n",
-    "\u{1b}[c",
-    "\u{1b}c",
-    "\u{1b}[?1049h",
-    "\u{1b}]0;title\u{7}",
-    "\u{1b}]52;c;cm0gLXJm\u{7}",
-    "\u{1b}]8;;http://x.example.invalid\u{1b}\\link\u{1b}]8;;\u{1b}\\",
-    "\u{1b}P$q\"p\u{1b}\\",
-    "\u{1b}_apc\u{1b}\\",
-    "\u{1b}^pm\u{1b}\\",
-    "\u{1b}Xsos\u{1b}\\",
-    "\u{1b}#8",
-    "\u{1b}(0",
-    "\u{1b}%@",
-    "\u{9b}2J",
-    "\u{9d}0;title\u{9c}",
-    "\u{90}q\u{9c}",
-    "\u{84}",
-    "\u{85}",
-    "\u{8d}",
-    "\u{98}",
-    "\u{1b}",
-    "\u{1b}[",
-    "\u{1b}]",
-    "\u{1b}[>4;2m",
-    "\u{1b}[200~",
-    "\u{1b}[201~",
-    "\u{1b}[3;J",
-    "\u{1b}[9999999999999999999A",
-    "\u{1b}[31;5m",
+    "\u{1b}[2J", "\u{1b}[H", "\u{1b}[7A", "\u{1b}[35;41m", "\u{1b}[5n", "\u{1b}[6n", "\u{1b}[c", "\u{1b}c",
+    "\u{1b}[?1049h", "\u{1b}]0;title\u{7}", "\u{1b}]52;c;cm0gLXJm\u{7}",
+    "\u{1b}]8;;http://x.example.invalid\u{1b}\\link\u{1b}]8;;\u{1b}\\", "\u{1b}P$q\"p\u{1b}\\", "\u{1b}_apc\u{1b}\\",
+    "\u{1b}^pm\u{1b}\\", "\u{1b}Xsos\u{1b}\\", "\u{1b}#8", "\u{1b}(0", "\u{1b}%@", "\u{9b}2J", "\u{9d}0;title\u{9c}",
+    "\u{90}q\u{9c}", "\u{84}", "\u{85}", "\u{8d}", "\u{98}", "\u{1b}", "\u{1b}[", "\u{1b}]", "\u{1b}[>4;2m",
+    "\u{1b}[200~", "\u{1b}[201~", "\u{1b}[3;J", "\u{1b}[9999999999999999999A", "\u{1b}[31;5m",
 ];
 
 /// Bytes that are no UTF-8, some of which decoders take for control characters.
+#[rustfmt::skip]
 const NO_TEXT: &[&[u8]] = &[
-    b"\x9b2J",
-    b"\x9d0;t\x9c",
-    b"\x90",
-    b"\x80",
-    b"\xff",
-    b"\xfe\xff",
-    b"\xc0\x9b",
-    b"\xc1\x9b",
-    b"\xe0\x80\x9b",
-    b"\xf0\x80\x80\x9b",
-    b"\xed\xa0\x80",
-    b"\xf4\x90\x80\x80",
-    b"\xf8\x88\x80\x80\x9b",
-    b"\xc2",
-    b"\xe2\x80",
+    b"\x9b2J", b"\x9d0;t\x9c", b"\x90", b"\x80", b"\xff", b"\xfe\xff", b"\xc0\x9b", b"\xc1\x9b", b"\xe0\x80\x9b",
+    b"\xf0\x80\x80\x9b", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x9b", b"\xc2", b"\xe2\x80",
     b"\xc2\x1b[2J",
 ];
 
 /// Characters that turn, hide or break text.
+#[rustfmt::skip]
 const CHARACTERS: &[char] = &[
-    '\u{ad}',
-    '\u{61c}',
-    '\u{180e}',
-    '\u{200b}',
-    '\u{200e}',
-    '\u{200f}',
-    '\u{2028}',
-    '\u{2029}',
-    '\u{202a}',
-    '\u{202b}',
-    '\u{202c}',
-    '\u{202d}',
-    '\u{202e}',
-    '\u{2060}',
-    '\u{2061}',
-    '\u{2064}',
-    '\u{2066}',
-    '\u{2067}',
-    '\u{2068}',
-    '\u{2069}',
-    '\u{206a}',
-    '\u{206f}',
-    '\u{feff}',
-    '\u{fff9}',
-    '\u{fffa}',
-    '\u{fffb}',
-    '\u{e0001}',
-    '\u{e0020}',
-    '\u{e007f}',
+    '\u{ad}', '\u{61c}', '\u{180e}', '\u{200b}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}',
+    '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2060}', '\u{2061}', '\u{2064}', '\u{2066}', '\u{2067}',
+    '\u{2068}', '\u{2069}', '\u{206a}', '\u{206f}', '\u{feff}', '\u{fff9}', '\u{fffa}', '\u{fffb}', '\u{e0001}',
+    '\u{e0020}', '\u{e007f}',
 ];
 
 /// Harmless text that widths and breaks are computed of.
+#[rustfmt::skip]
 const HARMLESS: &[&str] = &[
-    "x",
-    " ",
-    "Grüße",
-    "你好",
-    "שלום",
-    "👩\u{200d}👩\u{200d}👧",
-    "e\u{301}\u{301}\u{301}\u{301}",
-    "\u{300}",
-    "❤\u{fe0f}",
-    "葛\u{e0100}",
-    "%s%n",
-    "{}",
-    "{{",
-    "\\",
-    "\"",
-    "'",
-    "&",
-    "<b>",
-    "\u{a0}",
-    "\u{3000}",
-    "\u{1160}",
-    "\u{200d}",
-    "\u{10ffff}",
-    "\u{e000}",
+    "x", " ", "Grüße", "你好", "שלום", "👩\u{200d}👩\u{200d}👧", "e\u{301}\u{301}\u{301}\u{301}", "\u{300}", "❤\u{fe0f}",
+    "葛\u{e0100}", "%s%n", "{}", "{{", "\\", "\"", "'", "&", "<b>", "\u{a0}", "\u{3000}", "\u{1160}", "\u{200d}",
+    "\u{10ffff}", "\u{e000}",
 ];
 
 /// Returns so many strings of at most `longest` bytes behind their marks; each kind of piece comes first in its turn.
@@ -149,8 +65,9 @@ pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty
 fn one(rng: &mut fastrand::Rng, number: usize, longest: usize) -> Nasty {
     let mark = format!("n{number}z");
     let mut bytes = mark.clone().into_bytes();
-    let wanted = if rng.u32(..200) == 0 { longest } else { bytes.len() + rng.usize(1..40) }.min(longest);
     let mut piece = first(number);
+    let usual = bytes.len() + piece.len() + rng.usize(..30);
+    let wanted = if rng.u32(..200) == 0 { longest } else { usual.min(longest) };
     while bytes.len() + piece.len() <= wanted {
         bytes.extend(piece);
         piece = any(rng);
