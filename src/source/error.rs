@@ -55,7 +55,7 @@ pub enum SourceError {
     },
     /// One JSON document over several lines, or one array of rows.
     #[error(
-        "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} {name}"
+        "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} FILE"
     )]
     JsonDocument {
         /// The input as given.

@@ -112,7 +112,8 @@ impl Template {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),
-            _ => format!("row[{}]", serde_json::Value::from(column)),
+            // It is shown within single quotes of a shell, which the name must not end.
+            _ => format!("row[{}]", serde_json::Value::from(column).to_string().replace('\'', "\\u0027")),
         }
     }
 
@@ -293,6 +294,17 @@ mod tests {
         assert_eq!(Template::expression("body"), "body");
         assert_eq!(Template::expression("first name"), r#"row["first name"]"#);
         assert_eq!(Template::expression("2nd"), r#"row["2nd"]"#);
+    }
+
+    #[test]
+    fn an_expression_stays_within_the_quotes_of_a_shell() {
+        let column = "a'; touch PWN; 'b";
+
+        let expression = Template::expression(column);
+
+        assert!(!expression.contains('\''), "{expression}");
+        let template = parse(&format!("{{{{{expression}}}}}"));
+        assert_eq!(template.render(&[(column, Cell::Text("found"))]).expect("it names the column"), "found");
     }
 
     fn parse(text: &str) -> Template {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::paths::{Source, SourcePath};
-use crate::tables::{CORE, HOMES, MAIN_MAY_USE, NAMES_NOT_IN_CORE, NOT_IN_CORE, NOT_IN_TEXT, PRINTING, row};
+use crate::tables::{CORE, HOMES, MAIN_MAY_USE, NAMES_NOT_IN_CORE, NOT_IN_CORE, NOT_IN_TEXT, PRINTING, STREAMS, row};
 
 /// A breach of a rule.
 #[derive(Debug)]
@@ -89,6 +89,15 @@ pub fn printing_faults(source: &Source) -> Vec<Fault> {
     let is_printing = |path: &&SourcePath| path.is_macro && macros.contains(&path.last());
     let found = source.paths.iter().filter(is_printing);
     found.map(|path| source.fault(path, format!("{path}! is called outside {}", homes.join(", ")))).collect()
+}
+
+pub fn stream_faults(source: &Source) -> Vec<Fault> {
+    let (streams, homes) = STREAMS;
+    if is_at(&source.file, homes) {
+        return Vec::new();
+    }
+    let found = source.paths.iter().filter(|path| streams.iter().any(|stream| path.contains(stream)));
+    found.map(|path| source.fault(path, format!("{path} is used outside {}", homes.join(", ")))).collect()
 }
 
 pub fn text_faults(name: &str, text: &str) -> Vec<Fault> {
@@ -251,6 +260,16 @@ mod tests {
             printing_faults(&Source::new("journal/mod.rs", "fn f(print: bool) -> bool { print != true }")).len(),
             0
         );
+    }
+
+    #[test]
+    fn a_stream_away_from_the_door_is_found() {
+        for text in ["fn f() { std::io::stderr(); }", "use std::io::{self, stdout};", "fn f() { io::stdout().lock(); }"]
+        {
+            assert_eq!(stream_faults(&Source::new("cli/tables.rs", text)).len(), 1, "{text}");
+            assert_eq!(stream_faults(&Source::new("cli/say.rs", text)).len(), 0, "{text}");
+        }
+        assert_eq!(stream_faults(&Source::new("cli/tables.rs", "fn f() { io::stdin(); }")).len(), 0);
     }
 
     #[test]

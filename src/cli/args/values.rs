@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
+use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{ErrorClass, Money, Tier};
 use crate::report::ProgressKind;
 
@@ -263,8 +264,9 @@ pub fn param(text: &str) -> Result<Param, String> {
         "messages" => return Err("messages come from the rows, or from --template".to_owned()),
         _ => {}
     }
-    let value = serde_json::from_str::<Box<RawValue>>(value.trim())
-        .map_err(|error| format!("the value is not JSON ({error}); text needs quotes, as '{name}=\"text\"'"))?;
+    let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
+        format!("the value is not JSON ({error}); text needs quotes, as {}", quoted(format!("{name}=\"text\"")))
+    })?;
     Ok(Param { name: name.to_owned(), value })
 }
 
@@ -325,6 +327,9 @@ fn header(text: &str) -> Result<Header, String> {
             return Err(format!("{name} is set by the program"));
         }
         _ => {}
+    }
+    if value.trim() == HIDDEN {
+        return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
     }
     let mut value =
         HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of {name} is not ASCII text"))?;
@@ -415,6 +420,13 @@ mod tests {
 
         assert_eq!((header.name.as_str(), header.value.as_bytes()), ("x-team", b"s3cret".as_slice()));
         assert!(!format!("{header:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_value_that_was_hidden_in_print_is_refused() {
+        let message = header("X-Team: [hidden]").expect_err("it is not the real value");
+
+        assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::super::say;
 use super::Batch;
 use crate::catalog::Catalog;
 use crate::domain::{Money, PoolId, RateLimits, Usage};
@@ -101,7 +102,7 @@ impl Batch<'_> {
     pub(super) fn ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<()> {
         let about = survey.and_then(|survey| estimate(&survey.models, catalog));
         let Some((about, _)) = about.filter(|_| self.must_ask(survey, catalog)) else { return Ok(()) };
-        eprint!("This run may cost about {about}. Go on? [y/N] ");
+        say::ask(&format!("This run may cost about {about}. Go on? [y/N] "));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
         match answer.trim().to_ascii_lowercase().as_str() {

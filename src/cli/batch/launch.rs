@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::super::args::values::Concurrency;
 use super::super::exit::{Exit, explain};
 use super::super::parts;
+use super::super::say;
 use super::Batch;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
@@ -64,7 +65,7 @@ impl Batch<'_> {
             verbosity: self.config.verbosity,
             is_terminal: self.config.is_terminal,
             is_colored: self.config.is_colored,
-            writer: Box::new(std::io::stderr()),
+            writer: say::progress(),
         });
         let total = looked.as_ref().map(|survey| survey.rows);
         let already_done = looked.as_ref().map_or(0, |survey| survey.done + survey.failed_before);
@@ -178,7 +179,8 @@ impl Batch<'_> {
         self.say(report::summary(report.stats(), &context, columns).trim_end());
         if let Some(reason) = &finish.halted {
             let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
-            self.tell(&explain(reason, resume));
+            let explained = explain(reason, resume);
+            if resume.is_some() { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
             self.tell(&format!("claude-batch: {}; put it right and run the same command to go on", escape(message)));

@@ -8,8 +8,6 @@ mod launch;
 mod resume;
 mod steer;
 
-use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +20,7 @@ use super::config::recorded::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
+use super::{say, shell};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
@@ -47,7 +46,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let name = parts::run_id();
     let paths = parts::paths(&config, &name)?;
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
-    let rerun = typed();
+    let rerun = shell::ours_as_typed();
     let plan = parts::input_plan(&config)?;
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
@@ -74,7 +73,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let known = read_log(args, log)?;
     if known.rows.is_empty() && known.broken == 0 {
         if args.settings().display.quiet != Some(true) {
-            eprintln!("nothing to do: no rows in {}", escape(&log.display().to_string()));
+            say::err(&format!("nothing to do: no rows in {}", escape(&log.display().to_string())));
         }
         return Ok(Exit::Done);
     }
@@ -89,24 +88,9 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
-    let rerun = typed();
+    let rerun = shell::ours_as_typed();
     let only = args.only.clone();
     Batch { config, reread, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
-}
-
-/// Returns the command line as it was typed.
-fn typed() -> String {
-    command(std::env::args_os().skip(1))
-}
-
-/// Returns the command that runs this program with these arguments, quoted where a shell needs it.
-fn command(args: impl IntoIterator<Item = OsString>) -> String {
-    let quote = |arg: String| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-        if !arg.is_empty() && arg.bytes().all(is_plain) { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
-    };
-    let args = args.into_iter().map(|arg| quote(arg.to_string_lossy().into_owned()));
-    std::iter::once("claude-batch".to_owned()).chain(args).collect::<Vec<_>>().join(" ")
 }
 
 /// A run that is about to begin.
@@ -208,7 +192,7 @@ impl Batch<'_> {
             return Ok(None);
         }
         let (credential, warnings) = parts::key(&self.config, self.world)?;
-        warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
         Ok(Some(credential))
     }
 
@@ -219,22 +203,34 @@ impl Batch<'_> {
         }
     }
 
-    /// Says something that must be said. Where JSON was asked for, that is what it is.
-    fn tell(&self, text: &str) {
-        if self.config.progress == ProgressKind::Json {
-            eprintln!("{}", report::json::note(&self.name, text, jiff::Timestamp::now()));
-            return;
+    /// Says something with a command in it, as [`Batch::tell_whole`] does.
+    fn say_whole(&self, text: &str) {
+        if self.config.verbosity != Verbosity::Quiet {
+            self.tell_whole(text);
         }
-        match terminal_width().filter(|_| self.config.is_terminal) {
+    }
+
+    /// Says something that must be said.
+    fn tell(&self, text: &str) {
+        match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
             // A summary has its own line breaks, made for the same width.
-            Some(columns) if !text.contains('\n') => eprintln!("{}", wrap(text, columns).join("\n")),
-            _ => eprintln!("{text}"),
+            Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
+            _ => self.tell_whole(text),
+        }
+    }
+
+    /// Says something without line breaks of its own: one within a command would change what is pasted. Where JSON was
+    /// asked for, that is what it is.
+    fn tell_whole(&self, text: &str) {
+        match self.config.progress {
+            ProgressKind::Json => say::err(&report::json::note(&self.name, text, jiff::Timestamp::now())),
+            _ => say::err(text),
         }
     }
 
     /// Returns the command that runs failed rows again.
     fn resume_command(&self) -> String {
-        command(resume_args(&self.paths))
+        shell::ours(resume_args(&self.paths))
     }
 
     fn origin(&self) -> Result<String> {
@@ -273,7 +269,7 @@ impl Batch<'_> {
             )),
             Start::Continue | Start::Fresh if failed > 0 => {
                 let again = self.resume_command();
-                self.say(&format!("the failures are in {errors}; to try them again: {again}"));
+                self.say_whole(&format!("the failures are in {errors}; to try them again: {again}"));
             }
             _ => {}
         }
@@ -376,7 +372,7 @@ impl Batch<'_> {
             start: self.start,
             fsync: self.config.fsync,
             threading: Threading::Thread,
-            stdout: self.paths.results.is_none().then(|| Box::new(std::io::stdout()) as Box<dyn Write + Send>),
+            stdout: self.paths.results.is_none().then(say::results),
         };
         let on_commit: OnCommit = Box::new(move |synced| {
             let commit = match synced {

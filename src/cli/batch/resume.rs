@@ -4,10 +4,11 @@
 //! says where requests go, which key is used or what is run.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
+use super::super::shell;
 use crate::cli::args::ResumeArgs;
 use crate::journal::{ErrorLog, JournalError, RealDisk, RunPaths, quoted, read_error_log};
 use crate::source;
@@ -52,21 +53,17 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path) -> Result<ErrorLog> {
 
 /// Returns the arguments that run the failed rows of these files again.
 pub(super) fn resume_args(paths: &RunPaths) -> Vec<OsString> {
-    let mut args = vec!["resume".into(), as_argument(&paths.errors)];
+    let mut args = vec!["resume".into(), shell::file(&paths.errors)];
     if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
-        args.extend(["-o".into(), as_argument(results)]);
+        args.extend(["-o".into(), shell::file(results)]);
     }
     args
 }
 
-/// Returns a path as an argument: one that begins with a dash would be a flag.
-fn as_argument(path: &Path) -> OsString {
-    let is_flag = path.as_os_str().as_encoded_bytes().starts_with(b"-");
-    if is_flag { PathBuf::from(".").join(path).into() } else { path.into() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

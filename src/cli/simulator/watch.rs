@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use super::super::say;
 use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
@@ -42,7 +43,7 @@ impl Watch {
     /// Takes a line. A journal that fails is given up, and said so once.
     pub fn line(&mut self, line: &Line) {
         if self.is_verbose {
-            eprintln!("{}", shown(line));
+            say::err(&shown(line));
         }
         let Some(journal) = &mut self.journal else { return };
         // One write for each line, so that whoever follows the file sees whole lines.
@@ -51,7 +52,7 @@ impl Watch {
             journal.write_all(&bytes)
         });
         if let Err(error) = written {
-            eprintln!("claude-batch: --journal: can't write ({error}); it ends here");
+            say::err(&format!("claude-batch: --journal: can't write ({error}); it ends here"));
             self.has_failed.store(true, Ordering::Relaxed);
             self.journal = None;
         }
@@ -72,7 +73,7 @@ fn shown(line: &Line) -> String {
     }
     line.reason.iter().for_each(|reason| add(format!("refused: {reason}")));
     line.fault.iter().for_each(|rule| add(format!("fault of rule {}", rule + 1)));
-    add(line.request_id.clone());
+    add(escape(&line.request_id).into_owned());
     text
 }
 

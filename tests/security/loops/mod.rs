@@ -1,8 +1,9 @@
 //! A file for each class of attack. A loop asserts what must hold and returns what it saw.
 
+mod terminal;
 mod trust;
 
 use super::page::Loop;
 
 /// Every loop, in the order of the page.
-pub const LOOPS: &[Loop] = &[("trust", trust::page)];
+pub const LOOPS: &[Loop] = &[("trust", trust::page), ("terminal", terminal::page)];
