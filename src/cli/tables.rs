@@ -19,6 +19,7 @@ const SHOWN: usize = 20;
 pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
     config.warnings.iter().for_each(|warning| eprintln!("warning: {}", escape(warning)));
+    config.notes.iter().for_each(|note| eprintln!("note: {}", escape(note)));
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
