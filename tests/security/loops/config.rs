@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use claude_batch::cli::args::{Cli, Command, RunArgs};
@@ -193,7 +192,6 @@ fn furnish(place: &Place) -> Vec<String> {
     let mut large = fs::File::create(work.join("large")).expect("a file");
     large.write_all(SECRET.as_bytes()).expect("it is written");
     large.set_len((16 << 20) + 1).expect("it is sparse");
-    fs::hard_link(&secret, work.join("hard")).expect("a hard link");
     #[cfg(unix)]
     special(work, &secret);
     let names = [
@@ -227,6 +225,10 @@ fn furnish(place: &Place) -> Vec<String> {
         "\0",
         "plain.txt\n",
         "proc",
+        "sub/deep/plain.txt",
+        "ünï/plain.txt",
+        "./a b/./plain.txt",
+        "sub//plain.txt",
     ];
     let absolute = [secret, work.join("plain.txt"), "/proc/self/environ".into(), "/dev/stdin".into()];
     names.iter().map(ToString::to_string).chain(absolute.map(|path| path.display().to_string())).collect()
@@ -235,6 +237,7 @@ fn furnish(place: &Place) -> Vec<String> {
 #[cfg(unix)]
 fn special(work: &Path, secret: &Path) {
     use std::os::unix::fs::symlink;
+    fs::hard_link(secret, work.join("hard")).expect("a hard link");
     for (name, target) in [
         ("link", "../secret.txt"),
         ("up", ".."),
@@ -440,6 +443,7 @@ fn caps() -> String {
 }
 
 /// Files of other programs with a secret in them, to which the folder's file is a link.
+#[cfg(unix)]
 const SYNTAXES: [&str; 24] = [
     "S",
     "root:S:0:0::/:/bin/sh\n",
@@ -536,8 +540,8 @@ fn odd_files() -> String {
         let mut child = child.current_dir(&place.world.working_folder).spawn().expect("it starts");
         let begun = std::time::Instant::now();
         while child.try_wait().expect("it can be asked").is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it hangs: {expected}");
-            std::thread::sleep(Duration::from_millis(2));
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it hangs: {expected}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
         }
 
         Said::of(child.wait_with_output().expect("it ended")).ends_with(2).tells(&["claude-batch.toml", expected]);
