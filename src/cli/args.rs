@@ -63,8 +63,8 @@ Examples:
   claude-batch run prompts.jsonl --simulate        (a rehearsal, without a key)
 
 Every flag is also an environment variable (CLAUDE_BATCH_MAX_RETRIES for
---max-retries) and a key of claude-batch.toml (max-retries), in your
-configuration folder or the working folder.
+--max-retries) and a key of claude-batch.toml (max-retries) in your
+configuration folder; one in the working folder may set a part of them.
 The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or from
 --api-key-file or --api-key-cmd.
 

@@ -20,6 +20,7 @@ const SHOWN: usize = 20;
 pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let mut planner = parts::planner(&config.request, &config.dialect, &catalog);

@@ -5,11 +5,15 @@
 
 mod base_url;
 mod credential;
+mod destination;
 pub mod http;
+mod proxy;
 mod timers;
 
 pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
 pub use credential::Credential;
+pub use destination::Unfit;
+pub use proxy::{Proxy, ProxyError, ignored_for_cgi, proxy_for};
 
 use std::future::Future;
 
@@ -22,7 +26,7 @@ use crate::provider::{ReplyHead, WireRequest};
 pub enum WireErrorKind {
     /// The name can't be resolved, or nobody listens there, or the way is closed.
     Connect,
-    /// Certificates or the TLS handshake fail.
+    /// The way is not safe: certificates or the TLS handshake fail, or a name leads to an address at which no API is.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,

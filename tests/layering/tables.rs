@@ -87,11 +87,12 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["sim/server.rs", "sim/server/"]),
     ("clap", &["cli/"]),
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
+    ("hyper_util", &["transport/proxy.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("indicatif", &["report/progress.rs"]),
     ("memchr", &["source/raw.rs"]),
     ("minijinja", &["source/template.rs"]),
-    ("reqwest", &["transport/http.rs"]),
+    ("reqwest", &["transport/http.rs", "transport/http/"]),
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
 ];

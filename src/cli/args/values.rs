@@ -3,6 +3,7 @@
 //! A value that passed here needs no second check.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -50,6 +51,22 @@ pub enum HaltRule {
     Rows(u64),
     /// When this share of the finished rows has failed, above 0 and up to 1.
     Share(f64),
+}
+
+/// A text, or the file that holds it: `--template`, `--system`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As it was given.
+    Given(String),
+    /// In a file.
+    File(PathBuf),
+    /// In a file that must lie inside the working folder, since a file that lies there names it.
+    Inside {
+        /// The path, from the working folder.
+        path: PathBuf,
+        /// Where it is named, as `file:line`.
+        named_at: String,
+    },
 }
 
 /// A parameter: `--param KEY=JSON`.
@@ -250,6 +267,15 @@ pub fn halt(text: &str) -> Result<HaltRule, String> {
 pub fn token(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
+}
+
+/// Parses a text given as such, or `@` and the file that holds it; `@@` stands for a text that begins with `@`.
+pub fn text(text: &str) -> Result<Text, String> {
+    Ok(match text.strip_prefix('@') {
+        Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
+        Some(path) => Text::File(path.into()),
+        None => Text::Given(text.to_owned()),
+    })
 }
 
 /// Parses `KEY=JSON`.

@@ -21,7 +21,7 @@ use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
-use crate::transport::http::{Credential, HttpTransport};
+use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::parse_base_url;
 
 /// Rows between the reader and the loop.
@@ -55,7 +55,8 @@ impl Batch<'_> {
             Some(key) => key,
             None => Credential::ApiKey("simulated".to_owned().into()),
         };
-        let http = parts::http(&self.config, base_url, credential, window.most());
+        let proxy = self.way.proxy.clone();
+        let http = HttpConfig { proxy, ..parts::http(&self.config, base_url, credential, window.most()) };
         let transport = HttpTransport::new(http)?;
         let thread = LoopThread::new()?;
         let spent = recovered.totals.spend;

@@ -7,6 +7,7 @@ mod announce;
 mod launch;
 mod resume;
 mod steer;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::transport::http::Credential;
 
 use launch::Ready;
 use resume::{check_logs, read_log, resume_args};
+use way::Way;
 
 /// Answers every prompt of the inputs, or goes on where an earlier run stopped.
 pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
@@ -50,7 +52,21 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let plan = parts::input_plan(&config)?;
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
-    Batch { config, reread, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
+    Batch {
+        config,
+        reread,
+        world,
+        name,
+        paths,
+        start,
+        plan,
+        only: Vec::new(),
+        broken: 0,
+        rerun,
+        copy: None,
+        way: Way::default(),
+    }
+    .go()
 }
 
 /// Runs failed rows again.
@@ -90,7 +106,21 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
     let rerun = shell::ours_as_typed();
     let only = args.only.clone();
-    Batch { config, reread, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
+    Batch {
+        config,
+        reread,
+        world,
+        name,
+        paths,
+        start: Start::Resume,
+        plan,
+        only,
+        broken,
+        rerun,
+        copy: None,
+        way: Way::default(),
+    }
+    .go()
 }
 
 /// A run that is about to begin.
@@ -110,16 +140,21 @@ struct Batch<'a> {
     rerun: String,
     /// The copy of a log that has no run folder to keep it in.
     copy: Option<tempfile::TempPath>,
+    /// How requests get to the server.
+    way: Way,
 }
 
 impl Batch<'_> {
     fn go(mut self) -> Result<Exit> {
         self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        self.config.notes.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
         let catalog = parts::catalog(&self.config)?;
         let dialect = self.config.dialect.clone();
         parts::provider(&self.config, &dialect)?;
         self.check_faults(&catalog)?;
         let origin = self.origin()?;
+        self.way = Way::find(&self.config, self.world)?;
+        self.way.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         let goes_on = self.goes_on();
         let first = if goes_on { None } else { self.first_look(&catalog, &dialect)? };
         if let Some(first) = &first {
