@@ -24,8 +24,9 @@ pub const FILE_NAME: &str = "claude-batch.toml";
 const PREFIX: &str = "CLAUDE_BATCH_";
 
 /// Keys that a file in the working folder may not set: it may come with somebody else's repository, and these decide
-/// where the key goes, whom to trust on the way, and where the key comes from.
-const USERS_OWN: [&str; 6] = ["base-url", "header", "api-key-file", "api-key-cmd", "allow-http", "ca-file"];
+/// where the key goes, whom to trust on the way and on this machine, and where the key comes from.
+const USERS_OWN: [&str; 7] =
+    ["base-url", "header", "api-key-file", "api-key-cmd", "allow-http", "ca-file", "trust-owner"];
 
 /// Keys whose values are paths, which are relative to the file that names them.
 const PATHS: [&str; 4] = ["prices", "simulate-faults", "ca-file", "api-key-file"];
