@@ -14,6 +14,7 @@ use claude_batch::cli::config::credential::{Credential, KeySource, credential};
 use claude_batch::cli::config::world::World;
 use claude_batch::cli::config::{Config, InputArg, OutputArg, folder, inputs};
 use claude_batch::domain::{ErrorClass, Money, RateLimits, Tier};
+use claude_batch::journal::Owners;
 use claude_batch::report::{ProgressKind, Verbosity};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -85,6 +86,7 @@ fn a_file_sets_everything_it_names() {
         (Fsync::Always, ProgressKind::Plain, Verbosity::Verbose)
     );
     assert_eq!(config.key, KeySource::File(place.user_folder().join("key.txt")));
+    assert_eq!(config.owners, Owners::Any);
     assert!(config.fresh && !config.retry_failed && config.dry_run && config.yes && config.http2);
 }
 

@@ -533,7 +533,7 @@ fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
 fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let paths = RunPaths::given(Some(folder.path().join("out.jsonl")), folder.path().join("out.errors.jsonl"));
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
     for (run, from, to) in [("r1", 0, 300), ("r2", 300, 600)] {
         let options = JournalOptions {
             disk: Arc::clone(&disk),

@@ -25,10 +25,11 @@ use self::address::BaseUrl;
 use self::credential::KeySource;
 use self::layers::Layers;
 use self::world::{MAX_FILE_BYTES, World};
-use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs};
+use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs, StorageArgs};
 use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode, Text};
 use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
+use crate::journal::Owners;
 use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
@@ -165,6 +166,8 @@ pub struct Config {
     pub is_colored: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
+    /// Whose files are used.
+    pub owners: Owners,
     /// What should be said before the run, once each.
     pub warnings: Vec<String>,
     /// What a file in the working folder sets, to be said before the run.
@@ -214,6 +217,14 @@ impl Config {
     /// As [`Config::of_run`].
     pub fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
+    }
+
+    /// Returns whose files are used, which is to be known before a run folder is read for what it recorded.
+    ///
+    /// # Errors
+    /// As [`Config::of_run`].
+    pub fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
+        Ok(owners(&Layers::read(args.settings(), Settings::default(), world)?.merged.storage))
     }
 
     fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
@@ -279,6 +290,7 @@ impl Config {
             is_terminal: world.stderr_is_terminal,
             is_colored: world.is_colored(),
             fsync: merged.storage.fsync.unwrap_or_default(),
+            owners: owners(&merged.storage),
             inputs,
             warnings,
             notes,
@@ -336,6 +348,13 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
     }
     let system = text_of("system", request.system, world)?;
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params })
+}
+
+fn owners(storage: &StorageArgs) -> Owners {
+    match storage.trust_owner {
+        Some(true) => Owners::Any,
+        Some(false) | None => Owners::Own,
+    }
 }
 
 /// A pipe goes on as a pipe.

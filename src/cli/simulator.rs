@@ -21,6 +21,7 @@ use super::{say, shell};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
+use crate::journal::Owners;
 use crate::runner::signals::{self, Interrupt};
 use crate::sim::config::SimConfig;
 use crate::sim::faults::FaultPlan;
@@ -109,7 +110,8 @@ pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
     let config = typed::config(args, tier, &Catalog::builtin(), world)?;
     let journal = args.journal.as_deref().map(|path| world.resolve(path));
-    let watch = Watch::open(journal.as_deref(), args.verbose)?;
+    let owners = if args.trust_owner { Owners::Any } else { Owners::Own };
+    let watch = Watch::open(journal.as_deref(), owners, args.verbose)?;
     let journal_failed = watch.as_ref().map(Watch::failure).unwrap_or_default();
     let mut model = Model::new(config);
     if let Some(mut watch) = watch {

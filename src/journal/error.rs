@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::disk::DiskFailure;
+use super::judge::Refusal;
 
 /// Why a journal can't be opened or written. Nothing of somebody else's is ever changed before one of these.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,35 @@ pub enum JournalError {
         path: PathBuf,
         /// What is there, with its article.
         what: &'static str,
+    },
+    /// A file or folder that the run would use may not be used.
+    #[error("{} {refusal}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An output was made by somebody while the run was starting.
+    #[error(
+        "{} was made by another run or user while this run was starting, and was left alone: run the same command again",
+        path.display()
+    )]
+    Appeared {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An output goes by a name that leads to another file each time it is looked at.
+    #[error("{} is replaced again and again: find out by whom, or name another file", path.display())]
+    Unsteady {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Standard output goes to a file that the run reads, or writes otherwise.
+    #[error("standard output goes to {what}, which would mix what is written there: send it to another file")]
+    StandardOutput {
+        /// To what.
+        what: String,
     },
     /// An output's folder is missing.
     #[error("the folder {} of the output {} does not exist: create it or name another", folder.display(), path.display())]
@@ -145,12 +175,28 @@ pub enum JournalError {
         /// The other run's process, where known.
         holder: Option<u32>,
     },
+    /// Another run uses the error log.
+    #[error("another run is using the error log {}: wait for it, or name another with --errors", path.display())]
+    LogLocked {
+        /// The error log.
+        path: PathBuf,
+    },
     /// Results go to standard output, so there is no run folder.
     #[error("a run that writes to standard output can't be continued: name a results file with -o")]
     NoFolder,
     /// The disk failed.
     #[error(transparent)]
-    Disk(#[from] DiskFailure),
+    Disk(DiskFailure),
+}
+
+impl From<DiskFailure> for JournalError {
+    /// A file that may not be used is no fault of the disk.
+    fn from(failure: DiskFailure) -> Self {
+        match failure.refusal().cloned() {
+            Some(refusal) => Self::Refused { path: failure.path, refusal },
+            None => Self::Disk(failure),
+        }
+    }
 }
 
 /// Characters of a text from a file that a message shows.

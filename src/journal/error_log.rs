@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, DiskFailure, DiskFile, FileKind, OpenMode};
+use super::disk::{Disk, DiskFailure, DiskFile, FileKind, OpenMode, folder_of};
 use super::lines::{Line, line_number};
 use super::paths::{fault_of_name, is_own_log};
 use super::reading::other_results;
@@ -35,8 +35,9 @@ type Named = (u64, Option<String>);
 /// # Errors
 /// [`JournalError::Foreign`] or [`JournalError::ForeignLine`] when it is none; [`JournalError::OtherResults`] when an
 /// entry belongs to other results than `output`, or than the entry before; [`JournalError::ResultsElsewhere`] when the
-/// log does not name a file beside it; [`JournalError::Disk`].
+/// log does not name a file beside it; [`JournalError::Refused`]; [`JournalError::Disk`].
 pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
+    disk.is_folder(folder_of(path)).map_err(DiskFailure::of("look at", path))?;
     let file = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
     let given = output.map(|output| RunPaths::given(Some(output.to_owned()), path.to_owned()));
     let mut belongs = given.as_ref().map(RunPaths::belonging);
@@ -109,7 +110,7 @@ fn are_there(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFa
             file.size().map_err(DiskFailure::of("look at", results))? > 0
         }
         // Refused with its own words when the journal is opened.
-        Some(FileKind::Folder | FileKind::Symlink | FileKind::Special | FileKind::Planted) => true,
+        Some(FileKind::Folder | FileKind::Symlink | FileKind::Special) => true,
     };
     Ok(holds_something || is_own_log(results, log) || is_run())
 }

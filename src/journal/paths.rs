@@ -17,10 +17,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFailure, FileKind, folder_of};
+use super::judge::Refusal;
 use super::{JournalError, Start};
-
-/// What somebody else may have put in our way.
-const PLANTED: &str = "in a folder where everybody may write, and another user may have put it there";
 
 /// What names are made from.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +131,7 @@ impl RunPaths {
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
-    /// [`JournalError::MissingFolder`], [`JournalError::Disk`].
+    /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::StandardOutput`], [`JournalError::Disk`].
     pub fn check(&self, inputs: &[PathBuf], start: Start, disk: &dyn Disk) -> Result<(), JournalError> {
         for output in self.outputs() {
             let is_log_resumed = start == Start::Resume && output == self.errors;
@@ -146,21 +144,39 @@ impl RunPaths {
             check_place(output, disk)?;
         }
         if let Some(folder) = self.folder() {
-            let what = match disk.kind(&folder).map_err(DiskFailure::of("look at", &folder))? {
-                None | Some(FileKind::Folder) => None,
-                Some(FileKind::Planted) => Some(PLANTED),
-                Some(FileKind::File | FileKind::Symlink | FileKind::Special) => Some("not the folder of a run"),
-            };
-            if let Some(what) = what {
-                return Err(JournalError::NotAFile { path: folder, what });
+            match disk.kind(&folder).map_err(DiskFailure::of("look at", &folder))? {
+                None | Some(FileKind::Folder) => {}
+                Some(FileKind::Symlink) => {
+                    return Err(JournalError::Refused { path: folder, refusal: Refusal::Symlink });
+                }
+                Some(FileKind::File | FileKind::Special) => {
+                    return Err(JournalError::Refused { path: folder, refusal: Refusal::NotAFolder });
+                }
             }
         }
         if let Some(results) = &self.results
-            && (*results == self.errors || disk.is_same_file(results, &self.errors))
+            && is_one_file(results, &self.errors, disk)
         {
             return Err(JournalError::SameFile { path: results.clone() });
         }
+        if self.results.is_none() {
+            self.check_standard_output(inputs, disk)?;
+        }
         Ok(())
+    }
+
+    /// Checks where a shell sent the results: `>` and `>>` ask nobody.
+    fn check_standard_output(&self, inputs: &[PathBuf], disk: &dyn Disk) -> Result<(), JournalError> {
+        let what = if disk.is_standard_output(Some(&self.errors)) {
+            format!("the error log {}", self.errors.display())
+        } else if let Some(input) = inputs.iter().find(|input| disk.is_standard_output(Some(input))) {
+            format!("the input {}", input.display())
+        } else if disk.is_standard_output(None) {
+            "the file that standard input is read from".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(JournalError::StandardOutput { what })
     }
 
     fn outputs(&self) -> impl Iterator<Item = &Path> {
@@ -168,9 +184,15 @@ impl RunPaths {
     }
 }
 
+/// Returns whether two paths lead to one file, which need not be there.
+fn is_one_file(one: &Path, other: &Path, disk: &dyn Disk) -> bool {
+    let is_beside = || one.file_name() == other.file_name() && disk.is_same_file(folder_of(one), folder_of(other));
+    one == other || disk.is_same_file(one, other) || is_beside()
+}
+
 fn check_place(output: &Path, disk: &dyn Disk) -> Result<(), JournalError> {
     let folder = folder_of(output);
-    if !disk.is_folder(folder) {
+    if !disk.is_folder(folder).map_err(DiskFailure::of("look at", output))? {
         return Err(JournalError::MissingFolder { path: output.to_owned(), folder: folder.to_owned() });
     }
     let what = match disk.kind(output).map_err(DiskFailure::of("look at", output))? {
@@ -178,7 +200,6 @@ fn check_place(output: &Path, disk: &dyn Disk) -> Result<(), JournalError> {
         Some(FileKind::Folder) => "a folder",
         Some(FileKind::Symlink) => "a symbolic link",
         Some(FileKind::Special) => "a pipe or device",
-        Some(FileKind::Planted) => PLANTED,
     };
     Err(JournalError::NotAFile { path: output.to_owned(), what })
 }
@@ -251,7 +272,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::disk::RealDisk;
+    use super::super::real_disk::RealDisk;
     use super::*;
 
     /// Inputs, output, whether simulated; results, error log.
@@ -383,7 +404,7 @@ mod tests {
         std::fs::hard_link(at("in.jsonl"), at("linked.jsonl")).expect("it can be linked");
         std::fs::create_dir(at("folder")).expect("it can be made");
         let check = |results: PathBuf, errors: PathBuf, start| {
-            RunPaths::given(Some(results), errors).check(&[at("in.jsonl")], start, &RealDisk)
+            RunPaths::given(Some(results), errors).check(&[at("in.jsonl")], start, &RealDisk::default())
         };
 
         let same = check(at("in.jsonl"), at("e"), Start::Continue);
@@ -397,6 +418,7 @@ mod tests {
         assert!(matches!(twice, Err(JournalError::SameFile { .. })));
         assert!(matches!(is_folder, Err(JournalError::NotAFile { what: "a folder", .. })));
         assert!(matches!(missing, Err(JournalError::MissingFolder { .. })));
+        std::fs::remove_file(at("linked.jsonl")).expect("it is ours");
         assert!(check(at("o"), at("in.jsonl"), Start::Resume).is_ok());
         assert!(check(at("o"), at("in.jsonl"), Start::Continue).is_err());
     }
@@ -415,12 +437,14 @@ mod tests {
         std::fs::write(shared.join("theirs"), "").expect("it can be written");
         std::fs::hard_link(shared.join("theirs"), shared.join("o")).expect("it can be linked");
 
-        let cases =
-            [(link, "a symbolic link"), (PathBuf::from("/dev/null"), "a pipe or device"), (shared.join("o"), PLANTED)];
-        for (path, is) in cases {
+        let check = |path: PathBuf| {
             let paths = RunPaths::given(Some(path), folder.path().join("e"));
-            let refused = paths.check(&[], Start::Continue, &RealDisk);
-            assert!(matches!(refused, Err(JournalError::NotAFile { what, .. }) if what == is));
+            paths.check(&[], Start::Continue, &RealDisk::default())
+        };
+        for (path, is) in [(link, "a symbolic link"), (PathBuf::from("/dev/null"), "a pipe or device")] {
+            assert!(matches!(check(path), Err(JournalError::NotAFile { what, .. }) if what == is));
         }
+        let linked = check(shared.join("o"));
+        assert!(matches!(linked, Err(JournalError::Refused { refusal: Refusal::Linked { names: 2 }, .. })));
     }
 }

@@ -147,6 +147,9 @@ mod tests {
         fn try_lock(&self) -> io::Result<LockAttempt> {
             Ok(LockAttempt::Unsupported)
         }
+        fn is_at(&self, _path: &Path) -> io::Result<bool> {
+            Ok(true)
+        }
     }
 
     /// A standard output whose reader takes one write, when it is let, and goes away.

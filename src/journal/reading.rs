@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::disk::{DiskFailure, DiskFile};
 use super::done::Answered;
-use super::lines::{Line, line_number};
-use super::record::{Account, ErrorRecord, parse_error, parse_result};
+use super::lines::{Line, Lines, line_number};
+use super::record::{Account, ErrorRecord, Parsed, parse_error, parse_result};
 use super::scan::{self, Scan};
 use super::unresolved::Unresolved;
-use super::{JournalError, RunPaths, inflight};
+use super::{JournalError, RunPaths, Start, inflight};
 use crate::domain::{Money, Quality, RowId, Usage};
 
 /// Sums over the life of the results: lines, and what stands in no line any more.
@@ -74,6 +74,7 @@ impl Pass {
         paths: &RunPaths,
         is_known: bool,
         dead_run: &str,
+        start: Start,
     ) -> Result<(), JournalError> {
         let mut other = None;
         let mut belongs = paths.belonging();
@@ -88,7 +89,7 @@ impl Pass {
                 if inflight::cut(&record.run) == dead_run {
                     self.dead.remove(&record.row);
                 }
-                let theirs = record.results.filter(|theirs| !belongs(theirs));
+                let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
                 other = other.take().or(theirs.map(|theirs| (offset, theirs)));
             }
         };
@@ -140,6 +141,36 @@ impl Pass {
         self.unresolved.settle_noted();
         self.results = Some(scan);
         Ok(())
+    }
+}
+
+/// Checks that an error log holds failures of these results only, whatever else is wrong with it.
+///
+/// # Errors
+/// [`JournalError::OtherResults`], [`JournalError::Disk`].
+pub(super) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), JournalError> {
+    let mut lines = Lines::new(file);
+    let mut belongs = paths.belonging();
+    while let Some(line) = lines.next().map_err(DiskFailure::of("read", &paths.errors))? {
+        let Parsed::Record(record) = parse_error(line.bytes) else { continue };
+        if let Some(results) = named_by_other(&record, &mut belongs, paths, Start::Fresh) {
+            return Err(other_results(file, &paths.errors, line.offset, results.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the results that an entry belongs to, when those are not the run's. `resume` gives rows of standard output
+/// the results that it is told.
+fn named_by_other<'r>(
+    record: &'r ErrorRecord,
+    belongs: &mut impl FnMut(&str) -> bool,
+    paths: &RunPaths,
+    start: Start,
+) -> Option<&'r str> {
+    match record.results.as_deref() {
+        Some(theirs) => (!belongs(theirs)).then_some(theirs),
+        None => (paths.results.is_some() && start != Start::Resume).then_some("standard output"),
     }
 }
 

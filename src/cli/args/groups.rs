@@ -252,6 +252,10 @@ pub struct StorageArgs {
     /// When results are forced to disk [default: batch, at least once a second]
     #[arg(long, value_parser = values::one_of(&values::FSYNCS))]
     pub fsync: Option<Fsync>,
+    /// Use files of other users and folders open to all, as volumes of a container are
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub trust_owner: Option<bool>,
 }
 
 /// Where further settings are.
@@ -294,7 +298,7 @@ layered! {
     SimulationArgs { simulate, simulate_faults }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }
-    StorageArgs { fsync }
+    StorageArgs { fsync, trust_owner }
     PlaceArgs { config, profile }
 }
 

@@ -39,7 +39,7 @@ use crate::source::{self, Input};
 use crate::transport::http::Credential;
 
 use launch::Ready;
-use resume::{check_logs, read_log, resume_args};
+use resume::{check_logs, disk, read_log, resume_args};
 use way::Way;
 
 /// Answers every prompt of the inputs, or goes on where an earlier run stopped.
@@ -71,7 +71,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
 
 /// Runs failed rows again.
 pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
-    check_logs(args)?;
+    check_logs(args, world)?;
     let mut exit = Exit::Done;
     for log in &args.errors {
         let one = resume_one(args, log, world)?;
@@ -86,7 +86,8 @@ pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
 }
 
 fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
-    let known = read_log(args, log)?;
+    let disk = disk(args, world)?;
+    let known = read_log(args, log, &disk)?;
     if known.rows.is_empty() && known.broken == 0 {
         if args.settings().display.quiet != Some(true) {
             say::err(&format!("nothing to do: no rows in {}", escape(&log.display().to_string())));
@@ -96,7 +97,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let broken = known.broken;
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
-        Some(folder) => recorded_settings(&folder)?,
+        Some(folder) => recorded_settings(&folder, &disk)?,
         None => Default::default(),
     };
     let config = Config::of_resume(args, settings.clone(), world)?;
@@ -395,7 +396,7 @@ impl Batch<'_> {
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Result<(Journal, Recovered)> {
         let options = JournalOptions {
-            disk: Arc::new(RealDisk),
+            disk: Arc::new(RealDisk::new(self.config.owners)),
             paths: self.paths.clone(),
             inputs: parts::input_files(&self.config),
             run: self.name.as_str().into(),

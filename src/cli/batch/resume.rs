@@ -4,17 +4,19 @@
 //! says where requests go, which key is used or what is run.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
 use super::super::shell;
 use crate::cli::args::ResumeArgs;
+use crate::cli::config::Config;
+use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, RunPaths, quoted, read_error_log};
-use crate::source;
 
 /// Reads every log before any is run, so that a refused one leaves the others as they are. One log is read when it is run.
-pub(super) fn check_logs(args: &ResumeArgs) -> Result<()> {
+pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
             "-o of resume names the results file of the logs, found -; without -o the rows of a pipe go to standard output"
@@ -22,15 +24,25 @@ pub(super) fn check_logs(args: &ResumeArgs) -> Result<()> {
     }
     match args.errors.as_slice() {
         [_] => Ok(()),
-        logs => logs.iter().try_for_each(|log| read_log(args, log).map(drop)),
+        logs => {
+            let disk = disk(args, world)?;
+            logs.iter().try_for_each(|log| read_log(args, log, &disk).map(drop))
+        }
     }
 }
 
+/// Returns the disk as `resume` may use it.
+pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
+    Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
+}
+
 /// Reads an error log.
-pub(super) fn read_log(args: &ResumeArgs, log: &Path) -> Result<ErrorLog> {
-    source::identity(log)?;
+pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result<ErrorLog> {
     let output = args.output.as_deref();
-    read_error_log(log, output, &RealDisk).map_err(|error| match error {
+    read_error_log(log, output, disk).map_err(|error| match error {
+        JournalError::Disk(failure) if failure.source.kind() == ErrorKind::NotFound && failure.path == log => {
+            anyhow!("{}: no such file", log.display())
+        }
         JournalError::Foreign { path } => anyhow!(
             "{} is no error log of claude-batch (its first line is no failed row): name the .errors.jsonl file of a run",
             path.display()

@@ -30,7 +30,7 @@ pub const FREE: [&str; 13] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// What it may not set.
-pub const REFUSED: [&str; 37] = [
+pub const REFUSED: [&str; 38] = [
     "limit",
     "skip",
     "strict",
@@ -64,6 +64,7 @@ pub const REFUSED: [&str; 37] = [
     "quiet",
     "verbose",
     "fsync",
+    "trust-owner",
     "api-key-file",
     "api-key-cmd",
     "config",

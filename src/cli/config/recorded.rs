@@ -14,7 +14,7 @@ use super::Config;
 use super::layers::Reader;
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{ResumeArgs, Settings};
-use crate::journal::{manifest_path, quoted, read_manifest};
+use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 
 /// A setting that is recorded.
 struct Recorded {
@@ -70,8 +70,8 @@ pub fn recorded(config: &Config) -> Map<String, Value> {
 /// # Errors
 /// The manifest can't be read, or holds a setting that no run records, or a value that its flag does not take; names
 /// the manifest and the setting.
-pub fn recorded_settings(folder: &Path) -> Result<Settings> {
-    let Some(manifest) = read_manifest(folder)? else { return Ok(Settings::default()) };
+pub fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
+    let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 

@@ -1,6 +1,6 @@
 //! A line for each request: for a person on standard error, for programs in a journal.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 
 use super::super::say;
+use crate::journal::{Owners, open_to_append};
 use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
@@ -21,14 +22,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal, which is appended to; `None` when nobody watches.
+    /// Opens the journal, which is appended to and private, since it tells what was asked; `None` when nobody watches.
     ///
     /// # Errors
-    /// What the system says when the journal can't be opened.
-    pub fn open(journal: Option<&Path>, is_verbose: bool) -> Result<Option<Self>> {
+    /// What the system says when the journal can't be opened, or why it may not be used.
+    pub fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            file.with_context(|| format!("--journal: can't write {}", path.display()))
+            let (file, notes) = open_to_append(path, owners).context("--journal")?;
+            notes.iter().for_each(|note| eprintln!("note: {}", escape(note)));
+            Ok::<_, anyhow::Error>(file)
         };
         let journal = journal.map(open).transpose()?;
         let is_watching = journal.is_some() || is_verbose;

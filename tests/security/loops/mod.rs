@@ -1,6 +1,10 @@
 //! A file for each class of attack. A loop asserts what must hold and returns what it saw.
 
 mod config;
+#[cfg(unix)]
+mod files;
+#[cfg(unix)]
+mod locks;
 mod plain_http;
 mod terminal;
 mod trust;
@@ -8,5 +12,13 @@ mod trust;
 use super::page::Loop;
 
 /// Every loop, in the order of the page.
-pub const LOOPS: &[Loop] =
-    &[("trust", trust::page), ("terminal", terminal::page), ("config", config::page), ("plain-http", plain_http::page)];
+pub const LOOPS: &[Loop] = &[
+    ("trust", trust::page),
+    #[cfg(unix)]
+    ("locks", locks::page),
+    #[cfg(unix)]
+    ("files", files::page),
+    ("terminal", terminal::page),
+    ("config", config::page),
+    ("plain-http", plain_http::page),
+];
