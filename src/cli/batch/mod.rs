@@ -7,6 +7,7 @@ mod announce;
 mod launch;
 mod resume;
 mod steer;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -131,6 +132,9 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn go(mut self) -> Result<Exit> {
         self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        if let Some(template) = &self.plan.options.template {
+            watchdog::watch(template.clone(), self.input_names())?;
+        }
         let catalog = parts::catalog(&self.config)?;
         let dialect = self.config.dialect.clone();
         parts::provider(&self.config, &dialect)?;
