@@ -13,8 +13,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::headers::request_id;
-use super::{is_success, scan, text, usage};
-use crate::domain::json::{self, DEEPEST, Traits, lone_surrogate, write_on_one_line};
+use super::{growth, is_success, scan, text, usage};
+use crate::domain::json::{self, DEEPEST, Traits, lone_surrogate, put_on_one_line};
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
@@ -23,7 +23,7 @@ use crate::provider::{Decoder, Reply, ReplyHead};
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// Error bodies above this are not read as JSON: none is that long, and a tree of a large one costs memory.
-const LONGEST_ERROR_BYTES: usize = 1024 * 1024;
+const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
 /// Decodes a response that is not a stream of events.
 #[derive(Default)]
@@ -36,8 +36,8 @@ pub(super) struct WholeDecoder {
 
 impl Decoder for WholeDecoder {
     fn push(&mut self, chunk: &[u8]) -> bool {
-        self.body.extend_from_slice(&std::mem::take(&mut self.first));
-        self.body.extend_from_slice(chunk);
+        growth::extend(&mut self.body, &std::mem::take(&mut self.first));
+        growth::extend(&mut self.body, chunk);
         false
     }
 
@@ -73,7 +73,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
         return broken(head, "the body is empty", Usage::default());
     }
     let traits = Traits::of(&body);
-    let body = if traits.has_line_breaks { on_one_line(&body) } else { body };
+    let body = if traits.has_line_breaks { on_one_line(body) } else { body };
     if let Some(message) = scanned(&body, traits) {
         return Reply::Message(message);
     }
@@ -106,11 +106,19 @@ fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
     Some(Message { usage: scanned.usage?, quality: quality(scanned.stop_reason), json: body.clone() })
 }
 
-/// Returns JSON with line breaks as blanks.
-fn on_one_line(body: &[u8]) -> Bytes {
-    let mut line = Vec::with_capacity(body.len());
-    write_on_one_line(body, &mut line);
-    line.into()
+/// Returns JSON with line breaks as blanks; changes it in place where nobody else holds it.
+fn on_one_line(body: Bytes) -> Bytes {
+    match body.try_into_mut() {
+        Ok(mut body) => {
+            put_on_one_line(&mut body);
+            body.freeze()
+        }
+        Err(body) => {
+            let mut line = body.to_vec();
+            put_on_one_line(&mut line);
+            line.into()
+        }
+    }
 }
 
 fn trimmed(body: Bytes) -> Bytes {
