@@ -12,6 +12,7 @@ pub mod merged;
 pub mod outcome;
 pub mod request;
 pub mod row;
+pub mod shown;
 
 pub use cost::{Cost, Dimension, Money, Usage};
 pub use event::{EventBody, PoolStatus, RunEvent};
@@ -23,3 +24,4 @@ pub use outcome::{
 };
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
+pub use shown::{quoted, shortened};

@@ -127,6 +127,13 @@ impl Journal {
     pub fn append_outcome(&mut self, outcome: &Outcome, seq: u64) -> Result<Log, JournalError> {
         let Self { writer, context, line, .. } = self;
         match &outcome.ended {
+            Ended::Succeeded(message) if message.json.len() >= sink::LONG_BYTES => {
+                line.clear();
+                let at = sink::line_around(outcome, message, context, line);
+                writer.append_parts(Log::Results, &[&line[..at], &message.json, &line[at..]], seq)?;
+                self.unresolved.settle(outcome.job.row);
+                Ok(Log::Results)
+            }
             Ended::Succeeded(_) => {
                 // Most lines are of this kind: they are made where they wait for the writer.
                 writer.render(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, context, lines))?;

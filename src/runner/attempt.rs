@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -16,6 +17,8 @@ use crate::domain::{ErrorClass, Failure, RateSignals, Request, Verdict};
 use crate::provider::{HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
+
+use super::room::{Held, Room};
 
 /// What an attempt reports. Boxed: a report goes through a dozen hands, each of which would copy it.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct End {
     /// The head of its response, unless there was none or it was reported before.
     pub(super) head: Option<Head>,
     pub(super) verdict: Verdict,
+    /// What the answer holds of the room for all.
+    pub(super) held: Held,
 }
 
 /// What a head says to the scheduler.
@@ -50,7 +55,7 @@ pub(super) async fn exchange<T: Transport>(
     request: &Request,
     stream: bool,
     clock: RunClock,
-    end: EndOnce,
+    mut end: EndOnce,
 ) {
     let mut exchange = match transport.send(provider.encode(request, stream)).await {
         Ok(exchange) => exchange,
@@ -62,9 +67,13 @@ pub(super) async fn exchange<T: Transport>(
     let fault = loop {
         match chunk(&mut exchange, &mut head, &end).await {
             Ok(Some(chunk)) => {
+                let may_go_on = end.held.add(chunk.len());
                 if decoder.push_bytes(chunk) {
                     exchange.drain().await;
                     break None;
+                }
+                if !may_go_on && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await {
+                    break Some(error);
                 }
             }
             Ok(None) => break None,
@@ -100,6 +109,18 @@ async fn chunk<E: Exchange>(
     .await
 }
 
+/// Waits without reading until there is room for more of the body; a head that is not reported yet is before.
+async fn wait_for_room<E: Exchange>(
+    exchange: &mut E,
+    head: &mut Option<Head>,
+    end: &mut EndOnce,
+) -> Result<(), WireError> {
+    if let Some(head) = head.take() {
+        end.report_head(head);
+    }
+    exchange.pause(end.held.wait()).await
+}
+
 /// Keeps what a broken answer is known to have used.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
@@ -116,11 +137,12 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,
+    held: Held,
 }
 
 impl EndOnce {
-    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>) -> Self {
-        Self { ticket, reports: Some(reports) }
+    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>, room: Arc<Room>) -> Self {
+        Self { ticket, reports: Some(reports), held: Held::new(room) }
     }
 
     fn report_head(&self, head: Head) {
@@ -136,7 +158,8 @@ impl EndOnce {
 
     fn tell(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict })));
+            let held = self.held.take_over();
+            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict, held })));
         }
     }
 }
@@ -200,7 +223,7 @@ mod tests {
             head: ReplyHead { status: 200, headers: http::HeaderMap::new() },
             pieces: pieces.iter().copied().collect(),
         };
-        let end = EndOnce::new(Ticket(7), reports_in);
+        let end = EndOnce::new(Ticket(7), reports_in, Arc::default());
         exchange(&Played(script), &provider.expect("a provider"), &Request::default(), false, RunClock::start(), end)
             .await;
         reports

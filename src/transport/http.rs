@@ -49,7 +49,7 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// time runs.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// Of an error body no more than this is read: no error needs it.
-const MAX_ERROR_BYTES: usize = 1024 * 1024;
+const MAX_ERROR_BYTES: usize = 128 * 1024;
 /// What follows the last event of a stream is a few bytes that are on their way already; a new connection costs two or
 /// three round trips, so waiting much longer than those would gain nothing.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
@@ -313,6 +313,11 @@ impl Exchange for HttpExchange {
             Reading::Ended(Some(error)) => Err(error),
             Reading::Ended(None) => Ok(None),
         }
+    }
+
+    async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {
+        let waited = tokio::time::timeout_at(self.deadline, room).await;
+        waited.map_err(|_| timed_out(self.timeout, "there was no room for the rest of the answer"))
     }
 
     async fn drain(&mut self) {

@@ -61,6 +61,18 @@ pub trait Exchange: Send {
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
+    /// Waits for `room` without reading. The silence that comes of it is ours and not the server's; the time of the
+    /// whole request runs.
+    ///
+    /// # Errors
+    /// [`WireErrorKind::Timeout`].
+    fn pause(&mut self, room: impl Future<Output = ()> + Send) -> impl Future<Output = Result<(), WireError>> + Send {
+        async {
+            room.await;
+            Ok(())
+        }
+    }
+
     /// Takes what is left of a body that was read as far as it matters, so that its connection can be used again.
     ///
     /// Call it once a decoder has said that it needs no more: the last event of a stream is not the end of its body.

@@ -91,7 +91,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("governor", &["limiter/bucket.rs"]),
     ("indicatif", &["report/progress.rs"]),
     ("memchr", &["source/raw.rs"]),
-    ("minijinja", &["source/template.rs"]),
+    ("minijinja", &["source/template.rs", "source/template/"]),
     ("reqwest", &["transport/http.rs", "transport/http/"]),
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
 use crate::cli::shell::{HIDDEN, quoted};
-use crate::domain::{ErrorClass, Money, Tier};
+use crate::domain::{ErrorClass, Money, Tier, json};
 use crate::report::ProgressKind;
 
 pub use crate::journal::Fsync;
@@ -269,6 +269,9 @@ pub fn token(text: &str) -> Result<String, String> {
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
+/// Deepest nesting of a parameter: with the levels of a line around it, still what JSON parsers take.
+const DEEPEST_PARAM: u32 = 120;
+
 /// Parses a text given as such, or `@` and the file that holds it; `@@` stands for a text that begins with `@`.
 pub fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
@@ -293,6 +296,9 @@ pub fn param(text: &str) -> Result<Param, String> {
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
         format!("the value is not JSON ({error}); text needs quotes, as {}", quoted(format!("{name}=\"text\"")))
     })?;
+    if json::value(value.get().as_bytes(), 0, DEEPEST_PARAM).is_none() {
+        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep"));
+    }
     Ok(Param { name: name.to_owned(), value })
 }
 

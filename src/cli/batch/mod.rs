@@ -7,6 +7,7 @@ mod announce;
 mod launch;
 mod resume;
 mod steer;
+mod watchdog;
 mod way;
 
 use std::path::{Path, PathBuf};
@@ -149,6 +150,9 @@ impl Batch<'_> {
     fn go(mut self) -> Result<Exit> {
         self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         self.config.notes.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
+        if let Some(template) = &self.plan.options.template {
+            watchdog::watch(template.clone(), self.input_names())?;
+        }
         let catalog = parts::catalog(&self.config)?;
         let dialect = self.config.dialect.clone();
         parts::provider(&self.config, &dialect)?;
