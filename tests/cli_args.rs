@@ -12,8 +12,9 @@ use claude_batch::cli::args::{Cli, Command, Settings};
 use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
 use claude_batch::cli::config::world::World;
-use claude_batch::cli::config::{Config, InputArg, OutputArg, inputs};
+use claude_batch::cli::config::{Config, InputArg, OutputArg, folder, inputs};
 use claude_batch::domain::{ErrorClass, Money, RateLimits, Tier};
+use claude_batch::journal::Owners;
 use claude_batch::report::{ProgressKind, Verbosity};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -74,6 +75,7 @@ fn a_file_sets_everything_it_names() {
     assert_eq!((config.max_requests, config.max_time), (Some(10_000), Some(Duration::from_secs(28_800))));
     assert_eq!(config.prices.map(|file| file.text).as_deref(), Some("p"));
     assert_eq!((config.simulate, config.simulate_faults, config.ca_pem), (false, None, Some(b"PEM".to_vec())));
+    assert_eq!((config.no_proxy, config.ca_file), (true, Some(place.user_folder().join("ca.pem"))));
     let base_url = config.base_url.expect("the user's file may set it");
     assert_eq!(
         (base_url.url.join("").as_str(), base_url.source),
@@ -84,6 +86,7 @@ fn a_file_sets_everything_it_names() {
         (Fsync::Always, ProgressKind::Plain, Verbosity::Verbose)
     );
     assert_eq!(config.key, KeySource::File(place.user_folder().join("key.txt")));
+    assert_eq!(config.owners, Owners::Any);
     assert!(config.fresh && !config.retry_failed && config.dry_run && config.yes && config.http2);
 }
 
@@ -131,7 +134,7 @@ fn mistakes_in_a_file_name_file_line_and_remedy() {
         ("param = { messages = [] }\n", ["claude-batch.toml:1: param: ", "from the rows"]),
     ] {
         let place = Place::new();
-        place.folder_file(text);
+        place.user_file(text);
 
         let message = place.error(&["a.jsonl"]);
 
@@ -161,12 +164,61 @@ fn a_file_in_the_working_folder_can_not_say_where_the_key_goes_or_comes_from() {
 
 #[test]
 fn a_file_in_the_working_folder_can_not_reach_out_of_it() {
-    for line in ["system = '@/etc/hostname'", "template = '@../secret'", "prices = 'a/../../b'"] {
+    for line in ["system = '@/etc/hostname'", "template = '@../secret'"] {
         let place = Place::new();
         place.folder_file(line);
 
         assert!(place.error(&["a.jsonl"]).contains("only files below it"), "{line}");
     }
+}
+
+#[test]
+fn every_flag_is_decided_for_a_file_in_the_working_folder() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").expect("there is run");
+    let flags = run.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
+    let flags: Vec<_> = flags.filter(|flag| *flag != "help").collect();
+    let lists = [&folder::FREE[..], &folder::CAPS, &folder::REFUSED];
+
+    for flag in &flags {
+        let found = lists.iter().filter(|list| list.contains(flag)).count();
+
+        assert_eq!(found, 1, "{flag}: put it in one of the lists of src/cli/config/folder.rs");
+    }
+    let unknown: Vec<_> = lists.concat().into_iter().filter(|name| !flags.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?} are no flags");
+}
+
+#[test]
+fn a_file_in_the_working_folder_sets_what_it_may_and_says_so() {
+    let place = Place::new();
+    fs::write(place.path("prompt.txt"), "Translate: {{text}}").expect("the folder is there");
+    place.folder_file("model = 'm'\ntier = 2\ntemplate = '@./prompt.txt'\nsystem = '@@handle'\n[profile.x]\nrpm = 5\n");
+
+    let config = place.run(&["a.csv"]).expect("the file is good");
+
+    assert_eq!((config.request.model.as_deref(), config.tier), (Some("m"), Tier::Two));
+    assert_eq!(config.source.template_text.as_deref(), Some("Translate: {{text}}"));
+    assert_eq!(config.request.system.as_deref(), Some("@handle"));
+    assert_eq!(config.notes, ["claude-batch.toml in the working folder sets model, system, template, tier"]);
+    let config = place.run(&["a.csv", "--profile", "x"]).expect("the file is good");
+    assert!(config.notes[0].contains("sets model, rpm, system"), "{:?}", config.notes);
+}
+
+#[test]
+fn a_cap_of_the_working_folder_is_no_word_of_the_user() {
+    let place = Place::new();
+    place.folder_file("max-cost = 1_000_000\nmax-requests = 5\n");
+
+    let config = place.run(&["a.jsonl", "--max-requests", "3"]).expect("the file is good");
+
+    assert_eq!((config.max_cost, config.max_requests), (Some(Money::from_dollars(1e6)), Some(3)));
+    assert!(!config.has_own_max_cost, "an expensive run asks first");
+    assert!(
+        config.notes[0].ends_with("; its max-requests is not used, since yours is lower (3)"),
+        "{:?}",
+        config.notes
+    );
 }
 
 #[test]
@@ -271,7 +323,7 @@ fn typing_mistakes_say_what_to_type() {
         (vec!["run", "--fresh", "--retry-failed"], "cannot be used with"),
         (vec!["resume"], "ERRORS"),
         (vec!["resume", "e.jsonl", "--only", "slow"], "rate_limit"),
-        (vec!["resume", "e.jsonl", "-o", "x"], "-o"),
+        (vec!["resume", "e.jsonl", "-s", "x"], "-s"),
     ] {
         let error = Cli::try_parse_from(["claude-batch"].iter().chain(&args)).expect_err("it is a mistake");
 

@@ -32,9 +32,9 @@ fn inputs_that_are_no_text_are_named_by_what_they_look_like() {
 #[cfg(unix)]
 #[test]
 fn a_device_that_never_ends_is_refused_at_once() {
-    let error = open(&Input::File("/dev/zero".into()), &Options::default()).expect_err("no text");
+    let error = open(&Input::File("/dev/zero".into()), &Options::default()).expect_err("no rows");
 
-    assert!(matches!(error, SourceError::Binary { .. }), "{error}");
+    assert!(matches!(error, SourceError::Device { .. }), "{error}");
 }
 
 #[test]

@@ -263,7 +263,7 @@ fn resume_takes_only_the_classes_asked_for_and_no_broken_rows() {
     journal.append_broken(&broken(3), Instant::ZERO, 2).expect("the disk works");
     journal.close(InputRead::Whole, false).expect("the disk works");
 
-    let log = read_error_log(Path::new(ERRORS), &disk).expect("it is a log");
+    let log = read_error_log(Path::new(ERRORS), None, &disk).expect("it is a log");
     let (journal, recovered) = open(&disk, "r2", Start::Resume).expect("the disk works");
     let input = journal.write_resume_input(&[ErrorClass::Timeout]).expect("there is a folder");
 
@@ -525,7 +525,7 @@ fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
         assert_eq!(disk.paths().len(), usize::from(!fails.is_empty()));
         assert_eq!(closed.errors.is_some(), !fails.is_empty());
         if let Some(path) = closed.errors {
-            let log = read_error_log(&path, &disk).expect("it is a log");
+            let log = read_error_log(&path, None, &disk).expect("it is a log");
             assert_eq!((log.results, log.rows[&ErrorClass::Server]), (None, fails.len() as u64));
         }
     }
@@ -535,7 +535,7 @@ fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
 fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let paths = RunPaths::given(Some(folder.path().join("out.jsonl")), folder.path().join("out.errors.jsonl"));
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
     for (run, from, to) in [("r1", 0, 300), ("r2", 300, 600)] {
         let options = JournalOptions {
             disk: Arc::clone(&disk),

@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
     ) -> io::Result<(Journal, Recovered)> {
         let dialect = planner_shape();
         let options = JournalOptions {
-            disk: Arc::new(RealDisk),
+            disk: Arc::new(RealDisk::default()),
             paths: RunPaths {
                 results: self.is_kept.then(|| self.folder.join("out.jsonl")),
                 errors: self.folder.join("out.errors.jsonl"),

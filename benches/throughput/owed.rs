@@ -36,7 +36,7 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let started = Instant::now();
     let (rows_in, rows) = mpsc::channel(FEED);
     let reader = std::thread::spawn(move || feed(&plan, None, &mut planner, &Earlier::none(), &rows_in));
-    let open = |name: &str| RealDisk.open(&folder.join(name), OpenMode::Edit).map(Arc::from);
+    let open = |name: &str| RealDisk::default().open(&folder.join(name), OpenMode::Edit).map(Arc::from);
     let files = Files { lines: open("out.jsonl")?, written: 0, marks: open("marks")? };
     let lines = files.lines.clone();
     let (over, is_over) = std::sync::mpsc::channel::<()>();

@@ -76,7 +76,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
 pub fn recover(folder: &Path) -> io::Result<Seen> {
     let started = Instant::now();
     let options = JournalOptions {
-        disk: Arc::new(RealDisk),
+        disk: Arc::new(RealDisk::default()),
         paths: RunPaths { results: Some(folder.join("out.jsonl")), errors: folder.join("out.errors.jsonl") },
         inputs: Vec::new(),
         run: "bench".into(),

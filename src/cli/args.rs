@@ -63,8 +63,8 @@ Examples:
   claude-batch run prompts.jsonl --simulate        (a rehearsal, without a key)
 
 Every flag is also an environment variable (CLAUDE_BATCH_MAX_RETRIES for
---max-retries) and a key of claude-batch.toml (max-retries), in your
-configuration folder or the working folder.
+--max-retries) and a key of claude-batch.toml (max-retries) in your
+configuration folder; one in the working folder may set a part of them.
 The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or from
 --api-key-file or --api-key-cmd.
 
@@ -74,7 +74,12 @@ Exit codes:
 const RESUME_HELP: &str = "\
 Examples:
   claude-batch resume prompts.errors.jsonl
-  claude-batch resume prompts.errors.jsonl --only timeout,network";
+  claude-batch resume prompts.errors.jsonl --only timeout,network
+  claude-batch resume logs/fails.jsonl -o prompts.results.jsonl
+
+A log names its results file, which must lie beside it. For a log that lies
+elsewhere, as one made with --errors, name the results with -o. Nothing in a
+log or run folder can choose another server, key, command or file.";
 
 #[cfg(feature = "sim")]
 const SIMULATE_HELP: &str = "\
@@ -106,6 +111,10 @@ pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
+    /// Results file of the logs, for a log that lies elsewhere; all logs named must be of it [default: the one beside
+    /// each log that it names]
+    #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
     /// Only rows that failed in these classes
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = values::one_of(&values::CLASSES))]
     pub only: Vec<ErrorClass>,

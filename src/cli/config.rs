@@ -5,11 +5,14 @@
 //!
 //! Whom a setting is believed depends on where it stands. Flags, the environment, the user's own file and a file given
 //! by `--config` are the user's word. A `claude-batch.toml` in the working folder may have come with a clone of
-//! somebody's repository: it can't choose where the key goes or where it comes from.
+//! somebody's repository: what it may set is a list (`folder.rs`), and what it sets is told before the run.
 
 pub mod address;
 pub mod credential;
+pub mod folder;
 pub mod layers;
+mod opened;
+pub mod recorded;
 pub mod world;
 
 use std::path::{Path, PathBuf};
@@ -21,11 +24,12 @@ use http::{HeaderName, HeaderValue};
 use self::address::BaseUrl;
 use self::credential::KeySource;
 use self::layers::Layers;
-use self::world::World;
-use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs};
-use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
+use self::world::{MAX_FILE_BYTES, World};
+use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs, StorageArgs};
+use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode, Text};
 use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
+use crate::journal::Owners;
 use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
@@ -118,6 +122,8 @@ pub struct Config {
     pub grace: Option<Duration>,
     /// The most money over the life of the results.
     pub max_cost: Option<Money>,
+    /// Whether the user set a bound on the money; a file in the working folder may have.
+    pub has_own_max_cost: bool,
     /// The most requests.
     pub max_requests: Option<u64>,
     /// The longest run.
@@ -142,7 +148,11 @@ pub struct Config {
     pub base_url: Option<BaseUrl>,
     /// Whether `http://` may go to other machines.
     pub allow_http: bool,
-    /// Certificates to trust besides the system's, as PEM.
+    /// Whether proxies are left out.
+    pub no_proxy: bool,
+    /// The file of certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What it holds, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Where the key comes from.
     pub key: KeySource,
@@ -156,8 +166,12 @@ pub struct Config {
     pub is_colored: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
+    /// Whose files are used.
+    pub owners: Owners,
     /// What should be said before the run, once each.
     pub warnings: Vec<String>,
+    /// What a file in the working folder sets, to be said before the run.
+    pub notes: Vec<String>,
 }
 
 /// `--max-retries`: at 13 % random faults over ten million rows, 5 would lose 371 rows, 8 less than one.
@@ -205,20 +219,29 @@ impl Config {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
+    /// Returns whose files are used, which is to be known before a run folder is read for what it recorded.
+    ///
+    /// # Errors
+    /// As [`Config::of_run`].
+    pub fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
+        Ok(owners(&Layers::read(args.settings(), Settings::default(), world)?.merged.storage))
+    }
+
     fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
-        let Layers { named, merged, mut warnings } = Layers::read(flags, recorded, world)?;
+        let Layers { named, merged, mut warnings, notes, has_own_max_cost } = Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
         warnings.extend(warning);
         let Settings { source, request, wire, output, speed, faults, money, prices, rows, simulation, .. } = merged;
-        let ConnectionArgs { base_url: _, allow_http, ca_file } = merged.connection;
+        let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
+        let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
         Ok(Self {
             source: SourceConfig {
                 format: source.format.unwrap_or_default(),
                 id_column: source.id,
-                template_text: text_or_file("--template", source.template, world)?,
+                template_text: text_of("template", source.template, world)?,
                 limit: source.limit,
                 skip: source.skip.unwrap_or(0),
                 strict: source.strict.unwrap_or(false),
@@ -245,6 +268,7 @@ impl Config {
             halt: faults.halt.unwrap_or_default(),
             grace: faults.grace,
             max_cost: money.max_cost,
+            has_own_max_cost,
             max_requests: money.max_requests,
             max_time: money.max_time,
             prices: named_file("--prices", prices.prices, world)?,
@@ -257,15 +281,19 @@ impl Config {
             simulate_faults: faults_file(simulation, simulate, world)?,
             base_url,
             allow_http: allow_http.unwrap_or(false),
-            ca_pem: ca_file.map(|path| world.read(&path).with_context(|| about("--ca-file", &path))).transpose()?,
+            no_proxy: no_proxy.unwrap_or(false),
+            ca_pem: ca_pem.transpose()?,
+            ca_file,
             key: KeySource::find(&named.key, &merged.key, world),
             progress: merged.display.progress.unwrap_or_default(),
             verbosity: verbosity(merged.display.quiet, merged.display.verbose),
             is_terminal: world.stderr_is_terminal,
             is_colored: world.is_colored(),
             fsync: merged.storage.fsync.unwrap_or_default(),
+            owners: owners(&merged.storage),
             inputs,
             warnings,
+            notes,
         })
     }
 }
@@ -318,8 +346,15 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
         }
         params.set(&param.name, param.value);
     }
-    let system = text_or_file("--system", request.system, world)?;
+    let system = text_of("system", request.system, world)?;
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params })
+}
+
+fn owners(storage: &StorageArgs) -> Owners {
+    match storage.trust_owner {
+        Some(true) => Owners::Any,
+        Some(false) | None => Owners::Own,
+    }
 }
 
 /// A pipe goes on as a pipe.
@@ -345,14 +380,17 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// Returns a text given as such, or that of the file named after `@`; `@@` stands for a text that begins with `@`.
-fn text_or_file(flag: &str, given: Option<String>, world: &World) -> Result<Option<String>> {
-    let Some(given) = given else { return Ok(None) };
-    match given.strip_prefix('@') {
-        Some(literal) if literal.starts_with('@') => Ok(Some(literal.to_owned())),
-        Some(path) => Ok(Some(read_text(flag, Path::new(path), world)?)),
-        None => Ok(Some(given)),
-    }
+/// Returns a text, read from its file where one is named.
+fn text_of(setting: &str, given: Option<Text>, world: &World) -> Result<Option<String>> {
+    Ok(match given {
+        None => None,
+        Some(Text::Given(text)) => Some(text),
+        Some(Text::File(path)) => Some(read_text(&format!("--{setting}"), &path, world)?),
+        Some(Text::Inside { path, named_at }) => {
+            let text = opened::inside(&world.working_folder, &path, MAX_FILE_BYTES);
+            Some(text.with_context(|| about(&format!("{named_at}: {setting}"), &path))?)
+        }
+    })
 }
 
 fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {

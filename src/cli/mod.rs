@@ -7,41 +7,54 @@ mod batch;
 pub mod config;
 pub mod exit;
 mod parts;
+mod say;
+mod shell;
 #[cfg(feature = "sim")]
 mod simulator;
 mod tables;
+mod usage;
 
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::Result;
 
 use self::args::{Cli, Command};
 use self::config::world::World;
 use self::exit::Exit;
+use self::say::OutputFailure;
 use crate::journal::{DiskFailure, JournalError};
 use crate::report::text::escape;
 
 /// Runs the program that was typed.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    say::panics();
+    let exit = catch_unwind(|| {
+        let ended = usage::typed().map_or_else(|ended| ended.map_err(anyhow::Error::from), |cli| obey(&cli));
+        ended.unwrap_or_else(|error| fail(&error))
+    });
+    exit.unwrap_or(Exit::Internal).into()
+}
+
+fn obey(cli: &Cli) -> Result<Exit> {
     let world = World::here();
-    let result = match &cli.command {
+    match &cli.command {
         Command::Run(args) => batch::run(args, &world),
         Command::Resume(args) => batch::resume(args, &world),
         Command::Check(args) => tables::check(args, &world),
         Command::Limits(args) => tables::limits(args),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),
-    };
-    result.unwrap_or_else(|error| fail(&error)).into()
+    }
 }
 
 /// Says what went wrong before anything was sent, on one line.
 fn fail(error: &anyhow::Error) -> Exit {
-    eprintln!("claude-batch: {}", escape(&format!("{error:#}")));
-    let is_disk = error.chain().any(|cause| {
+    say::err(&format!("claude-batch: {}", escape(&format!("{error:#}"))));
+    let is_output = error.chain().any(|cause| {
         cause.downcast_ref::<DiskFailure>().is_some()
+            || cause.downcast_ref::<OutputFailure>().is_some()
             || matches!(cause.downcast_ref::<JournalError>(), Some(JournalError::Disk(_)))
     });
-    if is_disk { Exit::Output } else { Exit::Usage }
+    if is_output { Exit::Output } else { Exit::Usage }
 }

@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail};
 use http::HeaderMap;
 
 use super::args::values;
+use super::config::recorded::recorded;
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::Catalog;
-use crate::domain::{Ask, Money, RateLimits};
+use crate::domain::{Ask, Money};
 use crate::journal::{InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
@@ -248,26 +249,6 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
         api_version: dialect.api_version.clone(),
         betas: dialect.betas.clone(),
     }
-}
-
-/// Returns the settings that `resume` takes over, by the names of their flags.
-fn recorded(config: &Config) -> serde_json::Map<String, serde_json::Value> {
-    let mut settings = serde_json::Map::new();
-    settings.insert("tier".into(), config.tier.name().into());
-    settings.insert("api-version".into(), config.dialect.api_version.clone().into());
-    if !config.dialect.betas.is_empty() {
-        settings.insert("beta".into(), config.dialect.betas.clone().into());
-    }
-    if config.simulate {
-        settings.insert("simulate".into(), true.into());
-    }
-    let RateLimits { rpm, itpm, otpm } = config.limits;
-    for (name, limit) in [("rpm", rpm), ("itpm", itpm), ("otpm", otpm)] {
-        if let Some(limit) = limit {
-            settings.insert(name.into(), limit.into());
-        }
-    }
-    settings
 }
 
 /// Returns a name for a run: the moment it began and a random part.

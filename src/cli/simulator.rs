@@ -3,7 +3,6 @@
 mod typed;
 mod watch;
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -18,9 +17,11 @@ use super::args::SimulateArgs;
 use super::config::TextFile;
 use super::config::world::World;
 use super::exit::Exit;
+use super::{say, shell};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
+use crate::journal::Owners;
 use crate::runner::signals::{self, Interrupt};
 use crate::sim::config::SimConfig;
 use crate::sim::faults::FaultPlan;
@@ -109,7 +110,8 @@ pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
     let config = typed::config(args, tier, &Catalog::builtin(), world)?;
     let journal = args.journal.as_deref().map(|path| world.resolve(path));
-    let watch = Watch::open(journal.as_deref(), args.verbose)?;
+    let owners = if args.trust_owner { Owners::Any } else { Owners::Own };
+    let watch = Watch::open(journal.as_deref(), owners, args.verbose)?;
     let journal_failed = watch.as_ref().map(Watch::failure).unwrap_or_default();
     let mut model = Model::new(config);
     if let Some(mut watch) = watch {
@@ -130,7 +132,7 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> R
         .await
         .with_context(|| format!("can't listen on {address}; choose another --port, or 0 for a free one"))?;
     announce(server.url(), tier);
-    let told = || eprintln!("simulated API: {}", watch::summary(&lock(&model).stats(clock.now()).books));
+    let told = || say::err(&format!("simulated API: {}", watch::summary(&lock(&model).stats(clock.now()).books)));
     while let Some(Interrupt::Status) = interrupts.recv().await {
         told();
     }
@@ -141,13 +143,14 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> R
 /// Says where it is and how to get there, in one piece: whoever starts it from a script waits for the first line.
 fn announce(url: &str, tier: Tier) {
     let tier = tier.name();
+    let run = shell::ours(["run", "prompts.jsonl", "--tier", tier, "--base-url", url]);
+    let [variable, stats] = [url.to_owned(), format!("{url}/__sim/stats")].map(shell::quoted);
     let text = format!(
         "simulated API on {url} (tier {tier}); Ctrl-C stops it\n  \
-         claude-batch   ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier {tier} --base-url {url}\n  \
-         official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={url}\n  \
-         what it saw    curl {url}/__sim/stats\n"
+         claude-batch   ANTHROPIC_API_KEY=test {run}\n  \
+         official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n  \
+         what it saw    curl {stats}"
     );
-    let mut out = std::io::stdout().lock();
     // It serves whether or not somebody reads this.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = say::out(&text);
 }

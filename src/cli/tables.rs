@@ -7,6 +7,7 @@ use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
+use super::say;
 use crate::catalog::Catalog;
 use crate::domain::{ModelClass, RateLimits, Tier};
 use crate::report::text::{count, escape, plural};
@@ -18,33 +19,34 @@ const SHOWN: usize = 20;
 /// Reads and checks everything.
 pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
-    config.warnings.iter().for_each(|warning| eprintln!("warning: {}", escape(warning)));
+    config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
     let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN)?;
-    found.warnings.iter().for_each(|warning| eprintln!("warning: {}", escape(warning)));
-    found.unusable_shown.iter().for_each(|problem| println!("{}", escape(problem)));
+    found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    found.unusable_shown.iter().try_for_each(|problem| say::out(&escape(problem)))?;
     let more = found.unusable.saturating_sub(found.unusable_shown.len() as u64);
     if more > 0 {
-        println!("and {} more", count(more));
+        say::out(&format!("and {} more", count(more)))?;
     }
     if let Some(duplicate) = &found.duplicate {
-        println!("{}", escape(&duplicate.to_string()));
+        say::out(&escape(&duplicate.to_string()))?;
     }
-    println!(
+    say::out(&format!(
         "{}: {} can be sent, {} can't",
         plural(found.rows, "row", "rows"),
         count(found.rows - found.unusable),
         count(found.unusable)
-    );
+    ))?;
     for (model, sum) in &found.models {
-        println!(
+        say::out(&format!(
             "  {}: {}, about {} input tokens",
             escape(model),
             plural(sum.rows, "row", "rows"),
             count(sum.input_tokens)
-        );
+        ))?;
     }
     Ok(if found.unusable > 0 || found.duplicate.is_some() { Exit::Usage } else { Exit::Done })
 }
@@ -56,21 +58,21 @@ pub fn limits(args: &LimitsArgs) -> Result<Exit> {
     let tiers = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
     for tier in tiers.filter(|tier| args.tier.is_none_or(|only| only == *tier)) {
         let Some(table) = catalog.tier_table(tier) else { continue };
-        println!("tier {} ({}; {})", tier.name(), table.date, table.source);
-        println!("  spend limit ${} a month", count(table.monthly_cap_usd.into()));
-        let rows = table.rows().filter(|(row, _)| class.as_ref().is_none_or(|only| only == *row));
-        rows.for_each(|(row, limits)| print_limits(row, limits));
-        println!();
+        say::out(&format!("tier {} ({}; {})", tier.name(), table.date, table.source))?;
+        say::out(&format!("  spend limit ${} a month", count(table.monthly_cap_usd.into())))?;
+        let mut rows = table.rows().filter(|(row, _)| class.as_ref().is_none_or(|only| only == *row));
+        rows.try_for_each(|(row, limits)| say::out(&limits_row(row, limits)))?;
+        say::out("")?;
     }
-    println!("The limits of your organization come with every answer and win over these.");
+    say::out("The limits of your organization come with every answer and win over these.")?;
     Ok(Exit::Done)
 }
 
-fn print_limits(class: &ModelClass, limits: RateLimits) {
+fn limits_row(class: &ModelClass, limits: RateLimits) -> String {
     let [rpm, itpm, otpm] =
         [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
-    println!(
+    format!(
         "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute",
         class = class.to_string()
-    );
+    )
 }

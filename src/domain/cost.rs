@@ -87,23 +87,25 @@ pub struct Usage {
 impl Usage {
     /// Returns the whole prompt's length.
     pub fn prompt_tokens(&self) -> u64 {
-        self.limited_input_tokens() + self.cache_read_tokens
+        self.limited_input_tokens().saturating_add(self.cache_read_tokens)
     }
 
     /// Returns the input that counts against the input limit: all but cache reads.
     pub fn limited_input_tokens(&self) -> u64 {
-        self.input_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+        self.input_tokens.saturating_add(self.cache_write_5m_tokens).saturating_add(self.cache_write_1h_tokens)
     }
 }
 
 impl AddAssign for Usage {
+    /// Adds member by member. What is read back from files can be any number, so each stops at its largest.
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.cache_write_5m_tokens += other.cache_write_5m_tokens;
-        self.cache_write_1h_tokens += other.cache_write_1h_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.output_tokens += other.output_tokens;
-        self.web_searches += other.web_searches;
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.input_tokens, other.input_tokens);
+        add(&mut self.cache_write_5m_tokens, other.cache_write_5m_tokens);
+        add(&mut self.cache_write_1h_tokens, other.cache_write_1h_tokens);
+        add(&mut self.cache_read_tokens, other.cache_read_tokens);
+        add(&mut self.output_tokens, other.output_tokens);
+        add(&mut self.web_searches, other.web_searches);
     }
 }
 

@@ -24,8 +24,13 @@ pub fn write_json_str(text: &str, out: &mut Vec<u8>) {
 pub fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(json);
+    put_on_one_line(&mut out[start..]);
+}
+
+/// Makes blanks of the line breaks of JSON text.
+pub fn put_on_one_line(json: &mut [u8]) {
     // Every byte is written, changed or not: without a branch the compiler takes many at a time.
-    out[start..].iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
+    json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
 }
 
 /// Returns where valid JSON escapes half of a character without its other half.

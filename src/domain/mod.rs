@@ -13,6 +13,7 @@ pub mod merged;
 pub mod outcome;
 pub mod request;
 pub mod row;
+pub mod shown;
 
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Cost, Dimension, Money, Usage};
@@ -25,3 +26,4 @@ pub use outcome::{
 };
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
+pub use shown::{quoted, shortened};

@@ -6,18 +6,20 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::disk::{Disk, DiskFailure, DiskFile, OpenMode};
+use super::disk::{Disk, DiskFailure, DiskFile};
 use super::lines::Lines;
 use super::manifest::Carried;
+use super::output::Output;
 use super::record::{Parsed, parse_error};
-use super::replace::replace;
+use super::replace::{replace, replace_output};
 use super::unresolved::{Entry, Unresolved};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Compacts the log at `path` to the entries of `unresolved`, whose offsets are moved along.
+/// Compacts the log to the entries of `unresolved`, whose offsets are moved along.
 ///
 /// Does nothing when every line counts.
 ///
@@ -25,15 +27,15 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// What failed; the log is then the old one or the compacted one.
 pub(super) fn compact(
     disk: &dyn Disk,
-    path: &Path,
+    output: &mut Output,
     unresolved: &mut Unresolved,
     carry: impl FnOnce(Carried) -> Result<(), DiskFailure>,
 ) -> Result<(), DiskFailure> {
     let kept = unresolved.offsets();
-    let log = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
+    let (log, path) = (Arc::clone(&output.file), output.path.clone());
     let mut removed = Carried::default();
     let mut removed_lines = 0_u64;
-    each_line(&*log, path, |offset, line| {
+    each_line(&*log, &path, |offset, line| {
         if !kept.contains(&offset) {
             removed_lines += 1;
             if let Parsed::Record(record) = parse_error(line) {
@@ -46,9 +48,9 @@ pub(super) fn compact(
         return Ok(());
     }
     let mut moved = HashMap::new();
-    replace(disk, path, |copy, copy_path| {
-        let mut out = Output { copy, path: copy_path, buffer: Vec::new(), written: 0 };
-        each_line(&*log, path, |offset, line| {
+    replace_output(disk, output, |copy, copy_path| {
+        let mut out = Copy { copy, path: copy_path, buffer: Vec::new(), written: 0 };
+        each_line(&*log, &path, |offset, line| {
             if kept.contains(&offset) {
                 moved.insert(offset, out.end());
                 out.push(line)?;
@@ -68,15 +70,15 @@ pub(super) fn compact(
 /// What failed.
 pub(super) fn copy_rows<'e>(
     disk: &dyn Disk,
-    path: &Path,
+    output: &Output,
     entries: impl Iterator<Item = &'e Entry>,
     to: &Path,
 ) -> Result<(), DiskFailure> {
-    let log = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
+    let Output { path, file } = output;
     let kept: std::collections::HashSet<u64> = entries.filter(|entry| entry.is_row).map(|entry| entry.offset).collect();
     replace(disk, to, |copy, copy_path| {
-        let mut out = Output { copy, path: copy_path, buffer: Vec::new(), written: 0 };
-        each_line(&*log, path, |offset, line| if kept.contains(&offset) { out.push(line) } else { Ok(()) })?;
+        let mut out = Copy { copy, path: copy_path, buffer: Vec::new(), written: 0 };
+        each_line(&**file, path, |offset, line| if kept.contains(&offset) { out.push(line) } else { Ok(()) })?;
         out.flush()
     })
 }
@@ -93,14 +95,14 @@ fn each_line(
     Ok(())
 }
 
-struct Output<'a> {
+struct Copy<'a> {
     copy: &'a dyn DiskFile,
     path: &'a Path,
     buffer: Vec<u8>,
     written: u64,
 }
 
-impl Output<'_> {
+impl Copy<'_> {
     fn end(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }

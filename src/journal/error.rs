@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::disk::DiskFailure;
+use super::judge::Refusal;
 
 /// Why a journal can't be opened or written. Nothing of somebody else's is ever changed before one of these.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,35 @@ pub enum JournalError {
         /// What is there, with its article.
         what: &'static str,
     },
+    /// A file or folder that the run would use may not be used.
+    #[error("{} {refusal}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An output was made by somebody while the run was starting.
+    #[error(
+        "{} was made by another run or user while this run was starting, and was left alone: run the same command again",
+        path.display()
+    )]
+    Appeared {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An output goes by a name that leads to another file each time it is looked at.
+    #[error("{} is replaced again and again: find out by whom, or name another file", path.display())]
+    Unsteady {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Standard output goes to a file that the run reads, or writes otherwise.
+    #[error("standard output goes to {what}, which would mix what is written there: send it to another file")]
+    StandardOutput {
+        /// To what.
+        what: String,
+    },
     /// An output's folder is missing.
     #[error("the folder {} of the output {} does not exist: create it or name another", folder.display(), path.display())]
     MissingFolder {
@@ -47,7 +77,11 @@ pub enum JournalError {
         folder: PathBuf,
     },
     /// A file at an output's path was not written by this program.
-    #[error("{} holds something else than results of claude-batch, and was left alone: name another file", path.display())]
+    #[error(
+        "{} holds something else than results of claude-batch (its first line is none of theirs), and was left alone: \
+         name another file",
+        path.display()
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -73,7 +107,8 @@ pub enum JournalError {
     },
     /// The results came from elsewhere.
     #[error(
-        "the results in {} come from {theirs}, this run would ask {ours}: name another output with -o, or start over \
+        "the results in {} come from {theirs} (origin in the manifest of their run folder), this run would ask {ours}: \
+         name another output with -o, or start over \
          with --fresh (the old file is kept)",
         path.display()
     )]
@@ -86,12 +121,47 @@ pub enum JournalError {
         ours: String,
     },
     /// The error log belongs to other results.
-    #[error("{} holds failures of {results}: name another error log with --errors", path.display())]
+    #[error(
+        "line {line} of {} is a failure of other results ({}): name another error log with --errors",
+        path.display(),
+        quoted(results)
+    )]
     OtherResults {
         /// The error log.
         path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
         /// The results file it names.
         results: String,
+    },
+    /// An error log does not say which results it belongs to in a way that can be followed.
+    #[error(
+        "line {line} of {} names the results file {} (error.results), which is {what}: only a results file beside the \
+         log is taken from there; name it with -o RESULTS",
+        path.display(),
+        quoted(found)
+    )]
+    ResultsElsewhere {
+        /// The error log.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+        /// What it names.
+        found: String,
+        /// What that is, with its article.
+        what: &'static str,
+    },
+    /// A manifest can't be read.
+    #[error(
+        "{} can't be read ({fault}): put it right, or remove it to go on without the settings and the sums of money it \
+         holds",
+        path.display()
+    )]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        fault: String,
     },
     /// Another run uses the output.
     #[error(
@@ -105,10 +175,38 @@ pub enum JournalError {
         /// The other run's process, where known.
         holder: Option<u32>,
     },
+    /// Another run uses the error log.
+    #[error("another run is using the error log {}: wait for it, or name another with --errors", path.display())]
+    LogLocked {
+        /// The error log.
+        path: PathBuf,
+    },
     /// Results go to standard output, so there is no run folder.
     #[error("a run that writes to standard output can't be continued: name a results file with -o")]
     NoFolder,
     /// The disk failed.
     #[error(transparent)]
-    Disk(#[from] DiskFailure),
+    Disk(DiskFailure),
+}
+
+impl From<DiskFailure> for JournalError {
+    /// A file that may not be used is no fault of the disk.
+    fn from(failure: DiskFailure) -> Self {
+        match failure.refusal().cloned() {
+            Some(refusal) => Self::Refused { path: failure.path, refusal },
+            None => Self::Disk(failure),
+        }
+    }
+}
+
+/// Characters of a text from a file that a message shows.
+const SHOWN_CHARS: usize = 100;
+
+/// Returns a text from a file in quotes, escaped, and cut when it is long.
+pub fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
 }

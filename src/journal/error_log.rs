@@ -1,13 +1,18 @@
 //! An error log as `resume` first sees it: where its results lie and what is in it.
+//!
+//! A log may come from anybody. Its rows are data. The results file that it names is a file beside it and nothing else,
+//! and one that a run has made: an entry must not make a file of any name that the folder of the log lacks. Every other
+//! name is refused, and never looked up. What the person names goes before what the log says.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::JournalError;
-use super::disk::{Disk, DiskFailure, OpenMode};
-use super::lines::Line;
+use super::disk::{Disk, DiskFailure, DiskFile, FileKind, OpenMode, folder_of};
+use super::lines::{Line, line_number};
+use super::paths::{fault_of_name, is_own_log};
+use super::reading::other_results;
 use super::record::{ErrorRecord, parse_error};
-use super::scan;
+use super::{JournalError, RunPaths, scan};
 use crate::domain::ErrorClass;
 
 /// What an error log holds. Entries count as written: those voided by a result since are among them.
@@ -21,34 +26,174 @@ pub struct ErrorLog {
     pub broken: u64,
 }
 
-/// Reads an error log without changing it.
+/// What an entry says of its results, and where the entry begins.
+type Named = (u64, Option<String>);
+
+/// Reads an error log without changing it. `output` is the results file that the person named; without one it is what
+/// the log says.
 ///
 /// # Errors
-/// [`JournalError::Foreign`] or [`JournalError::ForeignLine`] when it is none; [`JournalError::OtherResults`] when its
-/// entries belong to several results files; [`JournalError::Disk`].
-pub fn read_error_log(path: &Path, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
+/// [`JournalError::Foreign`] or [`JournalError::ForeignLine`] when it is none; [`JournalError::OtherResults`] when an
+/// entry belongs to other results than `output`, or than the entry before; [`JournalError::ResultsElsewhere`] when the
+/// log does not name a file beside it; [`JournalError::Refused`]; [`JournalError::Disk`].
+pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
+    disk.is_folder(folder_of(path)).map_err(DiskFailure::of("look at", path))?;
     let file = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
+    let given = output.map(|output| RunPaths::given(Some(output.to_owned()), path.to_owned()));
+    let mut belongs = given.as_ref().map(RunPaths::belonging);
     let mut log = ErrorLog::default();
-    let mut results: Option<Option<String>> = None;
-    let mut other = None;
-    let read = |line: &Line<'_>, noted: &mut Vec<_>| parse_error(line.bytes).handed_to(|record| noted.push(record));
-    let take = |noted: Vec<ErrorRecord>| {
-        for record in noted {
+    let mut first: Option<Named> = None;
+    let mut other: Option<Named> = None;
+    let read = |line: &Line<'_>, noted: &mut Vec<_>| {
+        parse_error(line.bytes).handed_to(|record| noted.push((line.offset, record)))
+    };
+    let take = |noted: Vec<(u64, ErrorRecord)>| {
+        for (offset, record) in noted {
             match record.is_row {
                 true => *log.rows.entry(record.class).or_default() += 1,
                 false => log.broken += 1,
             }
-            let first = results.get_or_insert_with(|| record.results.clone());
-            if *first != record.results {
-                other = other.take().or(record.results);
+            let is_other = match (&mut belongs, &first) {
+                (Some(belongs), _) => record.results.as_deref().is_some_and(|theirs| !belongs(theirs)),
+                (None, Some((_, first))) => *first != record.results,
+                (None, None) => false,
+            };
+            if is_other {
+                other.get_or_insert((offset, record.results));
+            } else if first.is_none() {
+                first = Some((offset, record.results));
             }
         }
     };
     // A torn end is no reason to refuse; it is cut when the journal is opened.
     scan::scan(&*file, path, true, read, take)?;
-    if let Some(other) = other {
-        return Err(JournalError::OtherResults { path: path.to_owned(), results: other });
+    if let Some((offset, results)) = other {
+        return Err(other_results(&*file, path, offset, results.unwrap_or_else(|| "standard output".to_owned())));
     }
-    log.results = results.flatten().map(|results| path.with_file_name(results));
+    log.results = match (output, first) {
+        (Some(output), _) => Some(output.to_owned()),
+        (None, Some((offset, Some(name)))) => Some(beside(&*file, path, offset, name, disk)?),
+        (None, Some((_, None)) | None) => None,
+    };
     Ok(log)
+}
+
+/// Returns the results file that the entry at `offset` names, which lies beside its log.
+fn beside(
+    file: &dyn DiskFile,
+    path: &Path,
+    offset: u64,
+    name: String,
+    disk: &dyn Disk,
+) -> Result<PathBuf, JournalError> {
+    let results = path.with_file_name(&name);
+    let what = match fault_of_name(&name) {
+        Some(what) => what,
+        None if are_there(&results, path, disk)? => return Ok(results),
+        None => "not there",
+    };
+    let line = line_number(file, offset).map_err(DiskFailure::of("read", path))?;
+    Err(JournalError::ResultsElsewhere { path: path.to_owned(), line, found: name, what })
+}
+
+/// Returns whether results of a run are there, or would be made under a name that the log itself stands for: an empty
+/// or missing file may be anything.
+fn are_there(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFailure> {
+    let is_run = || {
+        let folder = RunPaths::given(Some(results.to_owned()), log.to_owned()).folder();
+        folder.is_some_and(|folder| matches!(disk.kind(&folder), Ok(Some(_))))
+    };
+    let holds_something = match disk.kind(results).map_err(DiskFailure::of("look at", results))? {
+        None => false,
+        Some(FileKind::File) => {
+            let file = disk.open(results, OpenMode::Read).map_err(DiskFailure::of("open", results))?;
+            file.size().map_err(DiskFailure::of("look at", results))? > 0
+        }
+        // Refused with its own words when the journal is opened.
+        Some(FileKind::Folder | FileKind::Symlink | FileKind::Special) => true,
+    };
+    Ok(holds_something || is_own_log(results, log) || is_run())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mem_disk::MemDisk;
+    use super::*;
+
+    const LOG: &str = "d/o.errors.jsonl";
+
+    /// An entry of `id` that names these results, as JSON.
+    fn entry(id: &str, results: &str) -> String {
+        format!("{{\"custom_id\":\"{id}\",\"params\":{{}},\"error\":{{\"class\":\"server\",\"results\":{results}}}}}\n")
+    }
+
+    fn read(log: &str, output: Option<&str>, others: &[(&str, &str)]) -> Result<Option<PathBuf>, JournalError> {
+        let disk = MemDisk::new();
+        disk.put(LOG, log.as_bytes());
+        others.iter().for_each(|(name, text)| disk.put(name, text.as_bytes()));
+        read_error_log(Path::new(LOG), output.map(Path::new), &disk).map(|log| log.results)
+    }
+
+    #[test]
+    fn a_log_names_a_file_beside_it_and_nothing_else() {
+        let names = [
+            "/o.jsonl",
+            "../o.jsonl",
+            "x/o.jsonl",
+            "./o.jsonl",
+            "..",
+            ".",
+            "",
+            "..\\\\o",
+            "C:\\\\o",
+            "a\\u0000b",
+            "a\\u001bb",
+            "a\\nb",
+            "nul",
+            "COM1.jsonl",
+            "\\\\\\\\host\\\\share\\\\o",
+        ];
+        for name in names {
+            let log = entry("a", "\"o.jsonl\"").replace("\"o.jsonl\"", &format!("\"{name}\""));
+            let refused = read(&format!("\n{log}"), None, &[]);
+
+            let Err(JournalError::ResultsElsewhere { path, line: 2, .. }) = &refused else {
+                panic!("{name}: {refused:?}")
+            };
+            assert_eq!(path, Path::new(LOG));
+        }
+        assert_eq!(read(&entry("a", "\"o.jsonl\""), None, &[]).expect("it is beside"), Some("d/o.jsonl".into()));
+        assert_eq!(read(&entry("a", "null"), None, &[]).expect("it went to standard output"), None);
+    }
+
+    #[test]
+    fn results_that_no_run_has_made_are_not_made_under_a_name_of_the_logs_choice() {
+        let log = entry("a", "\".bashrc\"");
+
+        let missing = read(&log, None, &[]);
+        let empty = read(&log, None, &[("d/.bashrc", "")]);
+
+        let is_refused = |read| matches!(read, Err(JournalError::ResultsElsewhere { what: "not there", .. }));
+        assert!(is_refused(missing) && is_refused(empty));
+        assert!(read(&log, None, &[("d/.bashrc", "x")]).is_ok(), "the journal judges what is in it");
+        assert!(read(&log, Some("d/.bashrc"), &[]).is_ok());
+    }
+
+    #[test]
+    fn results_that_are_named_must_be_those_of_every_entry() {
+        let log = [entry("a", "\"o.jsonl\""), entry("b", "null"), entry("c", "\"p.jsonl\"")];
+        let elsewhere = entry("a", "\"/data/o.jsonl\"");
+
+        let mixed = read(&log.concat(), None, &[]);
+        let named = read(&log.concat(), Some("d/o.jsonl"), &[]);
+
+        assert!(matches!(mixed, Err(JournalError::OtherResults { line: 2, .. })), "{mixed:?}");
+        assert!(matches!(named, Err(JournalError::OtherResults { line: 3, ref results, .. }) if results == "p.jsonl"));
+        assert_eq!(
+            read(&log[..2].concat(), Some("d/o.jsonl"), &[]).expect("they are its own"),
+            Some("d/o.jsonl".into())
+        );
+        assert_eq!(read(&elsewhere, Some("/data/o.jsonl"), &[]).expect("it is its own"), Some("/data/o.jsonl".into()));
+        assert!(read(&elsewhere, Some("/other/o.jsonl"), &[]).is_err());
+    }
 }

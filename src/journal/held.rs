@@ -55,13 +55,24 @@ impl Held {
         earlier.and(own)
     }
 
+    /// Takes a line in parts, too long to be copied; see [`Writer::append`].
+    ///
+    /// # Errors
+    /// The failure that stopped the writer.
+    pub(super) fn append_parts(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
+        let earlier = self.flush();
+        (self.log, self.up_to) = (log, seq);
+        let own = self.writer.as_mut().map_or(Ok(()), |writer| writer.append(log, parts, seq));
+        earlier.and(own)
+    }
+
     /// Hands over what is held.
     ///
     /// # Errors
     /// The failure that stopped the writer.
     pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
         let Some(writer) = self.writer.as_mut().filter(|_| !self.lines.is_empty()) else { return Ok(()) };
-        let done = writer.append(self.log, &self.lines, self.up_to);
+        let done = writer.append(self.log, &[&self.lines], self.up_to);
         // Lines that the writer refuses are lost to it either way: it has failed for good.
         self.lines.clear();
         self.lines.shrink_to(2 * MOST_BYTES);

@@ -20,10 +20,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode};
-use super::lines::read_all;
+use super::lines::read_up_to;
 use crate::domain::RowId;
 
 const SLOT_BYTES: usize = 64;
+/// Bytes that are read of a file left behind: a hundred thousand slots, ten times what can be in flight.
+const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// Bytes of the head that hold the run's id, behind magic and opening.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
@@ -142,8 +144,7 @@ pub(super) fn read_dead(disk: &dyn Disk, folder: &Path) -> Result<DeadRun, DiskF
         return Ok(DeadRun::default());
     }
     let file = disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?;
-    let mut bytes = Vec::new();
-    read_all(&*file, &mut bytes).map_err(DiskFailure::of("read", &path))?;
+    let bytes = read_up_to(&*file, MOST_BYTES).map_err(DiskFailure::of("read", &path))?;
     Ok(parse(&bytes))
 }
 

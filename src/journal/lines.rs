@@ -55,9 +55,26 @@ impl<'f> Lines<'f> {
     }
 }
 
-/// Reads a whole small file.
-pub(super) fn read_all(file: &dyn DiskFile, out: &mut Vec<u8>) -> io::Result<usize> {
-    Cursor { file, offset: 0 }.read_to_end(out)
+/// Reads a small file whole, or what of it fits `most` bytes: a file that was put there may have any size.
+pub(super) fn read_up_to(file: &dyn DiskFile, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Cursor { file, offset: 0 }.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Returns the number, from 1, of the line that begins at `offset`.
+pub(super) fn line_number(file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, Cursor { file, offset: 0 }.take(offset));
+    let mut number = 1;
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(number);
+        }
+        number += chunk.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let read = chunk.len();
+        reader.consume(read);
+    }
 }
 
 struct Cursor<'f> {

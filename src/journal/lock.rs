@@ -1,14 +1,16 @@
-//! The lock: one run at a time on one output.
+//! The lock of the run folder: one run at a time on one results file, and who that is.
 //!
-//! A file of its own in the run folder, because locks are mandatory on some systems and would keep people from reading
-//! their results. The system frees it at the death of its owner, so there is no stale lock. The file is never removed:
-//! removing it would let two runs lock two files of the same name. Who holds it stands in a file beside it, since a
-//! locked file can't be read everywhere.
+//! A file of its own, which is there before the results are and tells who holds it, in a file beside it. The results and
+//! the error log are locked by themselves besides ([`super::output`]), since other names can lead to them. The system
+//! frees a lock at the death of its owner, so there is no stale one. The file is never removed: removing it would let two
+//! runs lock two files of the same name. Where a person removed it with the whole folder, the locks on the outputs hold.
 
+use std::io;
 use std::path::Path;
 
 use super::JournalError;
 use super::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
+use super::output::lacks_locks;
 
 /// A held lock; dropping it frees it.
 pub(super) struct Lock {
@@ -23,16 +25,15 @@ pub(super) struct Lock {
 /// [`JournalError::Locked`] with the holder's process id where known; [`JournalError::Disk`].
 pub(super) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lock, Option<String>), JournalError> {
     let path = folder.join("lock");
-    let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
+    let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
+    let file = match disk.open(&path, OpenMode::Edit) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(held()),
+        opened => opened.map_err(DiskFailure::of("open", &path))?,
+    };
     let warning = match file.try_lock().map_err(DiskFailure::of("lock", &path))? {
         LockAttempt::Locked => None,
-        LockAttempt::Held => {
-            return Err(JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) });
-        }
-        LockAttempt::Unsupported => Some(format!(
-            "the file system of {} has no locks: make sure that no other run uses the same output",
-            folder.display()
-        )),
+        LockAttempt::Held => return Err(held()),
+        LockAttempt::Unsupported => Some(lacks_locks(results)),
     };
     write_holder(disk, folder)?;
     Ok((Lock { _file: file }, warning))

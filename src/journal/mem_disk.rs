@@ -4,7 +4,7 @@
 //! what a loss of power leaves (everything synced, and any part of the rest: whole, dropped, torn at 512 bytes, or
 //! zeroed, in any order; names only as far as their folder was synced, in order).
 //!
-//! Paths are plain keys: no links, no `.` or `..`; every folder exists.
+//! Paths are plain keys: no links, no `.` or `..`; every folder exists, and everything belongs to who asks.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -133,8 +133,8 @@ impl Disk for MemDisk {
         let mut state = self.state();
         let inode = match (state.names.get(path).copied(), mode) {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (Some(at), OpenMode::Read | OpenMode::Edit) => at,
-            (None, OpenMode::Read) => return Err(io::ErrorKind::NotFound.into()),
+            (Some(at), OpenMode::Read | OpenMode::Existing | OpenMode::Edit) => at,
+            (None, OpenMode::Read | OpenMode::Existing) => return Err(io::ErrorKind::NotFound.into()),
             (None, OpenMode::Edit | OpenMode::CreateNew) => state.create(path)?,
         };
         let handle = fastrand::u64(..);
@@ -146,12 +146,16 @@ impl Disk for MemDisk {
         Ok(self.state().names.contains_key(path).then_some(FileKind::File))
     }
 
-    fn is_folder(&self, _path: &Path) -> bool {
-        true
+    fn is_folder(&self, _path: &Path) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn is_same_file(&self, one: &Path, other: &Path) -> bool {
         one == other && self.state().names.contains_key(one)
+    }
+
+    fn is_standard_output(&self, _path: Option<&Path>) -> bool {
+        false
     }
 
     fn create_folder(&self, _path: &Path) -> io::Result<()> {
@@ -187,6 +191,10 @@ impl Disk for MemDisk {
             }
         }
         Ok(())
+    }
+
+    fn take_notes(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -323,6 +331,10 @@ impl DiskFile for MemFile {
                 Ok(LockAttempt::Locked)
             }
         }
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.disk.state().names.get(path) == Some(&self.inode))
     }
 }
 

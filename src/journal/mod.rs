@@ -5,7 +5,7 @@
 //! made in [`crate::sink`].
 //!
 //! ```text
-//! open:    check paths → lock → manifest → scan both files → mend → [compact] → manifest → slots → writer
+//! open:    check paths → lock folder and files → manifest → scan both files → mend → [compact] → manifest → slots → writer
 //! run:     mark a slot ─► send … append the outcome ─► commit ─► clear the slot, show the row as done
 //! close:   drain and sync → carried sums → compact the error log → empty the slots → unlock
 //! ```
@@ -14,6 +14,8 @@
 //! - A row is done when its line is synced, and is reported done only then ([`Commit::Durable`]).
 //! - Files are only appended to, but for what recovery cuts and compaction replaces as a whole. Nothing that somebody
 //!   else wrote is changed; what is taken off a file that is not plainly the torn end of a line of ours is kept aside.
+//! - What is used is ours: each file is judged by what was opened ([`judge`]), and each run holds its files by what they
+//!   are, from before they are read until it ends ([`output`]).
 //! - Recovery, compaction and closing may die at any step and be begun again.
 //! - Where files differ, lines win over the manifest, results over the error log.
 //!
@@ -28,21 +30,25 @@ mod error;
 mod error_log;
 mod held;
 mod inflight;
+mod judge;
 mod lines;
 mod lock;
 mod manifest;
 mod mem_disk;
 mod open;
+mod output;
 mod paths;
 mod pipeline;
 mod plain;
 mod reading;
+mod real_disk;
 mod record;
 mod recover;
 mod replace;
 mod scan;
 mod stream;
 mod syncer;
+mod system;
 mod unresolved;
 mod writer;
 
@@ -50,16 +56,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, OpenMode, RealDisk};
+pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, OpenMode};
 pub use done::{DoneSet, RowState};
-pub use error::JournalError;
+pub use error::{JournalError, quoted};
 pub use error_log::{ErrorLog, read_error_log};
 pub use inflight::Slot;
+pub use judge::{Owners, Refusal};
 pub use manifest::{Carried, FORMAT_VERSION, InputIdentity, Manifest, RequestShape};
 pub use mem_disk::MemDisk;
 pub use open::{JournalOptions, Recovered, Start};
 pub use paths::{PathRequest, RunPaths};
 pub use reading::Totals;
+pub use real_disk::{RealDisk, open_to_append};
 pub use writer::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
@@ -71,6 +79,7 @@ use crate::source::BrokenRow;
 use held::Held;
 use inflight::Inflight;
 use lock::Lock;
+use output::Outputs;
 use record::{Parsed, parse_error};
 use unresolved::{Entry, Unresolved};
 
@@ -86,6 +95,7 @@ pub struct Journal {
     errors_end: u64,
     line: Vec<u8>,
     writer: Held,
+    outputs: Outputs,
     _lock: Option<Lock>,
 }
 
@@ -117,6 +127,13 @@ impl Journal {
     pub fn append_outcome(&mut self, outcome: &Outcome, seq: u64) -> Result<Log, JournalError> {
         let Self { writer, context, line, .. } = self;
         match &outcome.ended {
+            Ended::Succeeded(message) if message.json.len() >= sink::LONG_BYTES => {
+                line.clear();
+                let at = sink::line_around(outcome, message, context, line);
+                writer.append_parts(Log::Results, &[&line[..at], &message.json, &line[at..]], seq)?;
+                self.unresolved.settle(outcome.job.row);
+                Ok(Log::Results)
+            }
             Ended::Succeeded(_) => {
                 // Most lines are of this kind: they are made where they wait for the writer.
                 writer.render(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, context, lines))?;
@@ -240,7 +257,7 @@ impl Journal {
     pub fn write_resume_input_to(&self, path: &Path, only: &[ErrorClass]) -> Result<(), JournalError> {
         let wanted = |entry: &&Entry| only.is_empty() || only.contains(&entry.class);
         let entries = self.unresolved.in_order();
-        compact::copy_rows(&*self.disk, &self.paths.errors, entries.into_iter().filter(wanted), path)?;
+        compact::copy_rows(&*self.disk, &self.outputs.errors, entries.into_iter().filter(wanted), path)?;
         Ok(())
     }
 
@@ -253,13 +270,13 @@ impl Journal {
     /// With `keeps_slots` the slots stay as they are after a death: requests that were cut off may have been paid for,
     /// and the next run counts them.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
-        let Self { disk, paths, mut manifest, mut inflight, mut unresolved, writer, _lock, .. } = self;
+        let Self { disk, paths, mut manifest, mut inflight, mut unresolved, writer, mut outputs, _lock, .. } = self;
         writer.close()?;
         match input {
             InputRead::Whole => unresolved.drop_stale_unsent(),
             InputRead::Part => {}
         }
-        open::compact_log(&*disk, &paths, &mut unresolved, &mut manifest)?;
+        open::compact_log(&*disk, &paths, &mut outputs.errors, &mut unresolved, &mut manifest)?;
         if let Some(folder) = paths.folder() {
             let resumed = folder.join("resume.jsonl");
             disk.remove(&resumed).map_err(DiskFailure::of("remove", &resumed))?;
@@ -305,9 +322,15 @@ enum IsSent {
 /// Reads the manifest of a run folder; `None` when there is none.
 ///
 /// # Errors
-/// [`JournalError::NewerFormat`], [`JournalError::Disk`].
-pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
-    manifest::read(&RealDisk, folder, &mut Vec::new())
+/// [`JournalError::NewerFormat`]; [`JournalError::Manifest`] when it can't be read; [`JournalError::Refused`];
+/// [`JournalError::Disk`].
+pub fn read_manifest(folder: &Path, disk: &dyn Disk) -> Result<Option<Manifest>, JournalError> {
+    manifest::read(disk, folder)
+}
+
+/// Returns where the manifest of a run folder lies.
+pub fn manifest_path(folder: &Path) -> PathBuf {
+    manifest::path_in(folder)
 }
 
 /// Removes an empty log of a run whose results went to standard output: nobody expects that file.

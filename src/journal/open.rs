@@ -10,8 +10,9 @@ use super::done::DoneSet;
 use super::held::Held;
 use super::inflight::{self, DeadRun, Inflight};
 use super::manifest::{self, Carried, FORMAT_VERSION, Manifest};
+use super::output::{Found, Output, Outputs};
 use super::paths::with_suffix;
-use super::reading::{Pass, Totals};
+use super::reading::{self, Pass, Totals};
 use super::record::{Account, parse_error, parse_result};
 use super::recover;
 use super::scan::Scan;
@@ -94,21 +95,24 @@ impl Journal {
         let is_known = opening.is_known()?;
         opening.check_beginnings(is_known)?;
         let lock = opening.lock()?;
+        let mut found = Found::find(&*disk, &paths, &inputs, start, &mut opening.recovered.notes)?;
         let dead = opening.read_folder(&options.manifest.origin, start)?;
         if start == Start::Fresh {
-            opening.set_aside()?;
+            opening.set_aside(std::mem::take(&mut found))?;
         }
-        let mut unresolved = opening.recover(is_known, &dead)?;
-        let recovered = opening.recovered;
+        let mut unresolved = opening.recover(&mut found, is_known, &dead, start)?;
+        let mut recovered = opening.recovered;
         let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead);
         if let Some(folder) = paths.folder() {
             manifest::write(&*disk, &folder, &manifest)?;
         }
-        if start == Start::Resume {
-            compact_log(&*disk, &paths, &mut unresolved, &mut manifest)?;
+        if let Some(log) = found.errors.as_mut().filter(|_| start == Start::Resume) {
+            compact_log(&*disk, &paths, log, &mut unresolved, &mut manifest)?;
         }
         let inflight = Inflight::create(&*disk, paths.folder().as_deref(), manifest.opening, &run)?;
-        let (targets, errors_end) = open_targets(&*disk, &paths, options.fsync, options.stdout)?;
+        let outputs = found.complete(&*disk, &paths, &mut recovered.notes)?;
+        recovered.notes.extend(disk.take_notes());
+        let (targets, errors_end) = targets(&outputs, options.fsync, options.stdout)?;
         let context = RecordContext {
             run,
             clock: options.clock,
@@ -117,8 +121,19 @@ impl Journal {
         };
         let writer = Held::new(Writer::start(targets, options.threading, on_commit)?);
         let line = Vec::new();
-        let journal =
-            Self { disk, paths, context, manifest, inflight, unresolved, errors_end, line, writer, _lock: lock };
+        let journal = Self {
+            disk,
+            paths,
+            context,
+            manifest,
+            inflight,
+            unresolved,
+            errors_end,
+            line,
+            writer,
+            outputs,
+            _lock: lock,
+        };
         Ok((journal, recovered))
     }
 }
@@ -166,7 +181,8 @@ impl Opening<'_> {
         let manifest = match start {
             // The old folder's form does not matter when it is set aside.
             Start::Fresh => None,
-            Start::Continue | Start::Resume => manifest::read(self.disk, &folder, &mut self.recovered.notes)?,
+            Start::Resume => manifest::read(self.disk, &folder)?,
+            Start::Continue => self.read_or_note(&folder)?,
         };
         if let Some(manifest) = &manifest {
             check_origin(self.paths, &manifest.origin, origin)?;
@@ -179,16 +195,35 @@ impl Opening<'_> {
         Ok(dead)
     }
 
+    /// Reads the manifest of a run that is given all its settings again; without it only checks and sums are lost, and
+    /// a note says so.
+    fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
+        match manifest::read(self.disk, folder) {
+            Err(JournalError::Manifest { path, fault }) => {
+                self.recovered.notes.push(format!(
+                    "{} can't be read ({fault}) and is written anew: whether the results come from another server is \
+                     not checked, and money that stands in no line any more is not counted",
+                    path.display()
+                ));
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
     /// Renames what earlier runs left. The results go last but for the manifest: a death in between leaves either all
     /// answers in place or none.
-    fn set_aside(&self) -> Result<(), JournalError> {
+    ///
+    /// Only what this run holds is renamed, and no log of other results.
+    fn set_aside(&self, found: Found) -> Result<(), JournalError> {
+        if let Some(Output { path: _, file }) = &found.errors {
+            reading::check_owner(&**file, self.paths)?;
+        }
         let suffix = format!(".old-{}", self.run);
-        for path in [Some(&self.paths.errors), self.paths.results.as_ref()].into_iter().flatten() {
-            if self.disk.kind(path).map_err(DiskFailure::of("look at", path))?.is_some() {
-                self.disk.rename(path, &with_suffix(path, &suffix)).map_err(DiskFailure::of("rename", path))?;
-                let folder = folder_of(path);
-                self.disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))?;
-            }
+        for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
+            self.disk.rename(path, &with_suffix(path, &suffix)).map_err(DiskFailure::of("rename", path))?;
+            let folder = folder_of(path);
+            self.disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))?;
         }
         if let Some(folder) = self.paths.folder() {
             manifest::set_aside(self.disk, &folder, &suffix)?;
@@ -197,19 +232,25 @@ impl Opening<'_> {
     }
 
     /// Reads both files, mends them, and returns the failures that count.
-    fn recover(&mut self, is_known: bool, dead: &DeadRun) -> Result<Unresolved, JournalError> {
-        let mut pass = self.read_both(is_known, dead)?;
+    fn recover(
+        &mut self,
+        found: &mut Found,
+        is_known: bool,
+        dead: &DeadRun,
+        start: Start,
+    ) -> Result<Unresolved, JournalError> {
+        let mut pass = self.read_both(found, is_known, dead, start)?;
         let moves_lines = [&pass.errors, &pass.results].into_iter().flatten().any(Scan::moves_lines);
-        self.mend(&pass)?;
+        self.mend(found, &pass)?;
         if moves_lines {
-            pass = self.read_both(is_known, dead)?;
+            pass = self.read_both(found, is_known, dead, start)?;
         }
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
         let dead_in_flight = pass.dead.len() as u64;
         pass.totals.add(Account {
             usage: carried.usage,
             spend: carried.spend(),
-            maybe_paid: carried.maybe_paid + dead_in_flight,
+            maybe_paid: carried.maybe_paid.saturating_add(dead_in_flight),
         });
         self.recovered.totals = pass.totals;
         self.recovered.dead_in_flight = dead_in_flight;
@@ -218,25 +259,23 @@ impl Opening<'_> {
         Ok(pass.unresolved)
     }
 
-    fn read_both(&self, is_known: bool, dead: &DeadRun) -> Result<Pass, JournalError> {
+    fn read_both(&self, found: &Found, is_known: bool, dead: &DeadRun, start: Start) -> Result<Pass, JournalError> {
         let mut pass = Pass { dead: dead.rows.iter().copied().collect(), ..Pass::default() };
-        if let Some(file) = self.existing(&self.paths.errors)? {
-            pass.read_errors(&*file, self.paths, is_known, &dead.run)?;
+        if let Some(Output { file, .. }) = &found.errors {
+            pass.read_errors(&**file, self.paths, is_known, &dead.run, start)?;
         }
-        if let Some(results) = &self.paths.results
-            && let Some(file) = self.existing(results)?
-        {
-            pass.read_results(&*file, results, is_known)?;
+        if let Some(Output { path, file }) = &found.results {
+            pass.read_results(&**file, path, is_known)?;
         }
         Ok(pass)
     }
 
-    fn mend(&mut self, pass: &Pass) -> Result<(), DiskFailure> {
-        let results = self.paths.results.as_ref().zip(pass.results.as_ref());
-        let errors = pass.errors.as_ref().map(|scan| (&self.paths.errors, scan));
-        for (path, scan) in [results, errors].into_iter().flatten() {
-            let spare = with_suffix(path, &format!(".cut-{}", self.run));
-            recover::mend(self.disk, path, scan, &spare, &mut self.recovered.notes)?;
+    fn mend(&mut self, found: &mut Found, pass: &Pass) -> Result<(), DiskFailure> {
+        let results = found.results.as_mut().zip(pass.results.as_ref());
+        let errors = found.errors.as_mut().zip(pass.errors.as_ref());
+        for (output, scan) in [results, errors].into_iter().flatten() {
+            let spare = with_suffix(&output.path, &format!(".cut-{}", self.run));
+            recover::mend(self.disk, output, scan, &spare, &mut self.recovered.notes)?;
         }
         Ok(())
     }
@@ -261,14 +300,14 @@ fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), Journa
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun) -> Manifest {
     let before = recovered.manifest.as_ref();
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
-    carried.maybe_paid += recovered.dead_in_flight;
+    carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);
     let last = before.map_or(0, |before| before.opening).max(dead.opening);
     Manifest {
         format: FORMAT_VERSION,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         run: run.to_owned(),
         carried,
-        opening: last + 1,
+        opening: last.saturating_add(1),
         counted_opening: last,
         ..given
     }
@@ -278,14 +317,11 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadR
 pub(super) fn compact_log(
     disk: &dyn Disk,
     paths: &RunPaths,
+    log: &mut Output,
     unresolved: &mut Unresolved,
     manifest: &mut Manifest,
 ) -> Result<(), DiskFailure> {
-    let path = &paths.errors;
-    if disk.kind(path).map_err(DiskFailure::of("look at", path))?.is_none() {
-        return Ok(());
-    }
-    compact::compact(disk, path, unresolved, |removed: Carried| {
+    compact::compact(disk, log, unresolved, |removed: Carried| {
         if removed == Carried::default() {
             return Ok(());
         }
@@ -294,23 +330,22 @@ pub(super) fn compact_log(
     })
 }
 
-fn open_targets(
-    disk: &dyn Disk,
-    paths: &RunPaths,
+/// Returns where lines go, and where the error log ends.
+fn targets(
+    outputs: &Outputs,
     fsync: Fsync,
     stdout: Option<Box<dyn Write + Send>>,
 ) -> Result<(Targets, u64), DiskFailure> {
-    let (results, _) = match &paths.results {
-        Some(path) => open_file(disk, path)?,
-        None => (Target::Stream(stdout.unwrap_or_else(|| Box::new(std::io::stdout()))), 0),
+    let results = match &outputs.results {
+        Some(output) => target(output)?.0,
+        None => Target::Stream(stdout.unwrap_or_else(|| Box::new(std::io::stdout()))),
     };
-    let (errors, errors_end) = open_file(disk, &paths.errors)?;
+    let (errors, errors_end) = target(&outputs.errors)?;
     Ok((Targets { results, errors, fsync }, errors_end))
 }
 
-fn open_file(disk: &dyn Disk, path: &Path) -> Result<(Target, u64), DiskFailure> {
-    let file = disk.open(path, OpenMode::Edit).map_err(DiskFailure::of("open", path))?;
+fn target(output: &Output) -> Result<(Target, u64), DiskFailure> {
+    let Output { path, file } = output;
     let end = file.size().map_err(DiskFailure::of("look at", path))?;
-    disk.sync_folder(folder_of(path)).map_err(DiskFailure::of("sync", folder_of(path)))?;
-    Ok((Target::File { file: file.into(), path: path.to_owned(), end }, end))
+    Ok((Target::File { file: Arc::clone(file), path: path.clone(), end }, end))
 }

@@ -53,21 +53,22 @@ impl Pipeline {
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append(&mut self, log: Log, lines: &[u8], seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         let targets = match &mut self.hands {
             Hands::Own(targets) => targets,
-            Hands::Stream(stream) => return stream.append(log, lines, seq),
+            Hands::Stream(stream) => return stream.append(log, parts, seq),
         };
         if let Some(failure) = self.syncer.failure() {
             return Err(failure);
         }
-        self.syncer.note_taken(lines.len());
-        if let Err(failure) = targets.write_to(log, lines) {
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        self.syncer.note_taken(bytes);
+        if let Err(failure) = targets.write_to(log, parts) {
             self.syncer.fail(failure.clone());
             self.syncer.end();
             return Err(failure);
         }
-        self.syncer.note_written(&[(log, lines.len())], seq);
+        self.syncer.note_written(&[(log, bytes)], seq);
         Ok(())
     }
 
@@ -147,6 +148,9 @@ mod tests {
         fn try_lock(&self) -> io::Result<LockAttempt> {
             Ok(LockAttempt::Unsupported)
         }
+        fn is_at(&self, _path: &Path) -> io::Result<bool> {
+            Ok(true)
+        }
     }
 
     /// A standard output whose reader takes one write, when it is let, and goes away.
@@ -177,10 +181,10 @@ mod tests {
         };
         let mut pipeline = Pipeline::start(targets, Box::new(|_| {})).expect("threads can be started");
 
-        pipeline.append(Log::Results, b"1\n", 1).expect("it is queued");
+        pipeline.append(Log::Results, &[b"1\n"], 1).expect("it is queued");
         begun.recv().expect("it is written");
-        pipeline.append(Log::Errors, b"2\n", 2).expect("it is queued");
-        pipeline.append(Log::Results, b"3\n", 3).expect("it is queued");
+        pipeline.append(Log::Errors, &[b"2\n"], 2).expect("it is queued");
+        pipeline.append(Log::Results, &[b"3\n"], 3).expect("it is queued");
         go_on.send(()).expect("the stream waits");
         pipeline.close().expect_err("its reader is gone");
 
@@ -200,7 +204,7 @@ mod tests {
         let mut pipeline = Pipeline::start(targets, on_commit).expect("threads can be started");
 
         for seq in 1..=3 {
-            pipeline.append(Log::Results, b"line\n", seq).expect("the disk works");
+            pipeline.append(Log::Results, &[b"line\n"], seq).expect("the disk works");
             assert_eq!(bytes.try_recv(), Ok(5), "the system has it, whatever the sync does");
         }
         assert!(commits.try_recv().is_err() && pipeline.backlog_bytes() == 15);

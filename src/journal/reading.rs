@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::disk::{DiskFailure, DiskFile};
 use super::done::Answered;
-use super::lines::Line;
-use super::record::{Account, ErrorRecord, parse_error, parse_result};
+use super::lines::{Line, Lines, line_number};
+use super::record::{Account, ErrorRecord, Parsed, parse_error, parse_result};
 use super::scan::{self, Scan};
 use super::unresolved::Unresolved;
-use super::{JournalError, RunPaths, inflight};
+use super::{JournalError, RunPaths, Start, inflight};
 use crate::domain::{Money, Quality, RowId, Usage};
 
 /// Sums over the life of the results: lines, and what stands in no line any more.
@@ -33,7 +33,7 @@ impl Totals {
     pub(super) fn add(&mut self, account: Account) {
         self.usage += account.usage;
         self.spend += account.spend;
-        self.maybe_paid += account.maybe_paid;
+        self.maybe_paid = self.maybe_paid.saturating_add(account.maybe_paid);
     }
 
     fn add_result(&mut self, quality: Quality, account: Account) {
@@ -74,8 +74,10 @@ impl Pass {
         paths: &RunPaths,
         is_known: bool,
         dead_run: &str,
+        start: Start,
     ) -> Result<(), JournalError> {
         let mut other = None;
+        let mut belongs = paths.belonging();
         let read = |line: &Line<'_>, noted: &mut Vec<_>| {
             parse_error(line.bytes).handed_to(|record| noted.push((line.offset, record)))
         };
@@ -87,12 +89,13 @@ impl Pass {
                 if inflight::cut(&record.run) == dead_run {
                     self.dead.remove(&record.row);
                 }
-                other = other.take().or_else(|| record.results.filter(|theirs| !paths.are_results(theirs)));
+                let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
+                other = other.take().or(theirs.map(|theirs| (offset, theirs)));
             }
         };
         let scan = scan::scan(file, &paths.errors, is_known, read, take)?;
-        if let Some(results) = other {
-            return Err(JournalError::OtherResults { path: paths.errors.clone(), results });
+        if let Some((offset, results)) = other {
+            return Err(other_results(file, &paths.errors, offset, results));
         }
         self.errors = Some(scan);
         Ok(())
@@ -138,6 +141,44 @@ impl Pass {
         self.unresolved.settle_noted();
         self.results = Some(scan);
         Ok(())
+    }
+}
+
+/// Checks that an error log holds failures of these results only, whatever else is wrong with it.
+///
+/// # Errors
+/// [`JournalError::OtherResults`], [`JournalError::Disk`].
+pub(super) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), JournalError> {
+    let mut lines = Lines::new(file);
+    let mut belongs = paths.belonging();
+    while let Some(line) = lines.next().map_err(DiskFailure::of("read", &paths.errors))? {
+        let Parsed::Record(record) = parse_error(line.bytes) else { continue };
+        if let Some(results) = named_by_other(&record, &mut belongs, paths, Start::Fresh) {
+            return Err(other_results(file, &paths.errors, line.offset, results.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the results that an entry belongs to, when those are not the run's. `resume` gives rows of standard output
+/// the results that it is told.
+fn named_by_other<'r>(
+    record: &'r ErrorRecord,
+    belongs: &mut impl FnMut(&str) -> bool,
+    paths: &RunPaths,
+    start: Start,
+) -> Option<&'r str> {
+    match record.results.as_deref() {
+        Some(theirs) => (!belongs(theirs)).then_some(theirs),
+        None => (paths.results.is_some() && start != Start::Resume).then_some("standard output"),
+    }
+}
+
+/// Returns the refusal of a log in which the line at `offset` names other results.
+pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
+    match line_number(file, offset) {
+        Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },
+        Err(error) => DiskFailure::of("read", path)(error).into(),
     }
 }
 

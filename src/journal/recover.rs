@@ -17,12 +17,14 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::JournalError;
-use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, folder_of};
+use super::disk::{Disk, DiskFailure, DiskFile, folder_of};
 use super::lines::{Line, Lines};
+use super::output::Output;
 use super::record::Parsed;
-use super::replace::replace;
+use super::replace::{replace, replace_output};
 use super::scan::{Scan, Tail, is_torn_line};
 
 /// Bytes copied at a time.
@@ -36,21 +38,21 @@ const COPY_BYTES: u64 = 1 << 20;
 /// What failed; mending can be begun again after any failure.
 pub(super) fn mend(
     disk: &dyn Disk,
-    path: &Path,
+    output: &mut Output,
     scan: &Scan,
     spare: &Path,
     notes: &mut Vec<String>,
 ) -> Result<(), DiskFailure> {
-    let file = disk.open(path, OpenMode::Edit).map_err(DiskFailure::of("open", path))?;
     let kept = scan.size.min(scan.good_end);
     if scan.tail == Some(Tail::Foreign) {
-        replace(disk, spare, |copy, _| copy_range(&*file, path, kept..scan.size, copy, 0).map(|_| ()))?;
+        let Output { path, file } = &*output;
+        replace(disk, spare, |copy, _| copy_range(&**file, path, kept..scan.size, copy, 0).map(|_| ()))?;
     }
     if scan.moves_lines() {
-        notes.push(hole_note(path, scan));
-        fill_holes(disk, &*file, path, scan)?;
+        notes.push(hole_note(&output.path, scan));
+        fill_holes(disk, output, scan)?;
     }
-    let file = disk.open(path, OpenMode::Edit).map_err(DiskFailure::of("open", path))?;
+    let Output { path, file } = &*output;
     let lost: u64 = scan.holes.iter().map(|hole| hole.end - hole.start).sum();
     let end = kept - lost;
     if let Some(tail) = scan.tail {
@@ -66,16 +68,17 @@ pub(super) fn mend(
     disk.sync_folder(folder_of(path)).map_err(DiskFailure::of("sync", folder_of(path)))
 }
 
-fn fill_holes(disk: &dyn Disk, file: &dyn DiskFile, path: &Path, scan: &Scan) -> Result<(), DiskFailure> {
-    replace(disk, path, |copy, _| {
+fn fill_holes(disk: &dyn Disk, output: &mut Output, scan: &Scan) -> Result<(), DiskFailure> {
+    let (file, path) = (Arc::clone(&output.file), output.path.clone());
+    replace_output(disk, output, |copy, _| {
         let mut from = 0;
         let mut to = 0;
         for hole in &scan.holes {
-            to = copy_range(file, path, from..hole.start, copy, to)?;
+            to = copy_range(&*file, &path, from..hole.start, copy, to)?;
             from = hole.end;
         }
         // The tail is copied too and cut like any other, so that there is one place that cuts.
-        copy_range(file, path, from..scan.size, copy, to).map(|_| ())
+        copy_range(&*file, &path, from..scan.size, copy, to).map(|_| ())
     })
 }
 
@@ -147,9 +150,11 @@ pub(super) fn check_beginning(
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::OpenMode;
     use super::super::mem_disk::MemDisk;
     use super::super::scan::scan;
     use super::*;
+    use crate::sink::Log;
 
     const GOOD: &str = "{\"custom_id\":1}\n";
 
@@ -169,10 +174,15 @@ mod tests {
         }
     }
 
+    fn output(disk: &MemDisk) -> Output {
+        let found = Output::find(disk, Path::new("f"), Log::Results, &mut Vec::new());
+        found.expect("nobody holds it").expect("it is there")
+    }
+
     fn mended(content: &[u8]) -> (String, Vec<String>) {
         let (disk, scan) = scanned(content, true).expect("it can be mended");
         let mut notes = Vec::new();
-        mend(&disk, Path::new("f"), &scan, Path::new("spare"), &mut notes).expect("it can be mended");
+        mend(&disk, &mut output(&disk), &scan, Path::new("spare"), &mut notes).expect("it can be mended");
         let text = String::from_utf8(disk.content("f").expect("it is there")).expect("what is left is text");
         (text, notes)
     }
@@ -198,7 +208,7 @@ mod tests {
     fn foreign_ends_are_kept_aside() {
         let (disk, scan) = scanned(format!("{GOOD}hello\n").as_bytes(), false).expect("it can be mended");
 
-        mend(&disk, Path::new("f"), &scan, Path::new("spare"), &mut Vec::new()).expect("it can be mended");
+        mend(&disk, &mut output(&disk), &scan, Path::new("spare"), &mut Vec::new()).expect("it can be mended");
 
         assert_eq!(disk.content("spare").as_deref(), Some(&b"hello\n"[..]));
     }

@@ -1,8 +1,12 @@
 //! Replacing a file as a whole, so that a death or a loss of power leaves the old one or the new one.
+//!
+//! A file that is locked is replaced by one that is locked before it gets the name, so that no other run gets in.
 
+use std::io;
 use std::path::Path;
 
-use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, folder_of};
+use super::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, folder_of};
+use super::output::Output;
 use super::paths::with_suffix;
 
 /// Ending of temporary files: long enough that nobody else's file has it.
@@ -19,13 +23,43 @@ pub(super) fn replace(
     path: &Path,
     fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
 ) -> Result<(), DiskFailure> {
+    put(disk, path, |_, _| Ok(()), fill).map(drop)
+}
+
+/// Replaces an output as [`replace`] does. The new file is locked, and is the output from then on.
+///
+/// # Errors
+/// As [`replace`].
+pub(super) fn replace_output(
+    disk: &dyn Disk,
+    output: &mut Output,
+    fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+) -> Result<(), DiskFailure> {
+    output.file = put(disk, &output.path, lock, fill)?.into();
+    Ok(())
+}
+
+fn lock(file: &dyn DiskFile, path: &Path) -> Result<(), DiskFailure> {
+    match file.try_lock().map_err(DiskFailure::of("lock", path))? {
+        LockAttempt::Locked | LockAttempt::Unsupported => Ok(()),
+        LockAttempt::Held => Err(DiskFailure::of("lock", path)(io::ErrorKind::ResourceBusy.into())),
+    }
+}
+
+fn put(
+    disk: &dyn Disk,
+    path: &Path,
+    lock: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+    fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+) -> Result<Box<dyn DiskFile>, DiskFailure> {
     let temporary = with_suffix(path, TEMPORARY);
     disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))?;
     let file = disk.open(&temporary, OpenMode::CreateNew).map_err(DiskFailure::of("create", &temporary))?;
+    lock(&*file, &temporary)?;
     fill(&*file, &temporary)?;
     file.sync().map_err(DiskFailure::of("sync", &temporary))?;
-    drop(file);
     disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary))?;
     let folder = folder_of(path);
-    disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))
+    disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))?;
+    Ok(file)
 }

@@ -60,7 +60,7 @@ impl Stream {
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append(&self, log: Log, lines: &[u8], seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append(&self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         let mut queue = self.shared.queue();
         if let Some(failure) = self.shared.syncer.failure()
             && (log == Log::Results || !queue.takes_errors)
@@ -68,8 +68,8 @@ impl Stream {
             return Err(failure);
         }
         let rested = queue.lets_rest();
-        queue.group.push(log, lines, seq);
-        self.shared.syncer.note_taken(lines.len());
+        queue.group.push(log, parts, seq);
+        self.shared.syncer.note_taken(parts.iter().map(|part| part.len()).sum());
         let is_much = rested && !queue.lets_rest();
         let waits = std::mem::take(&mut queue.waits);
         drop(queue);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn lines_that_somebody_waits_for_keep_no_pace() {
         let shared = Shared::new(Arc::default());
-        shared.queue().group.push(Log::Results, b"line\n", 1);
+        shared.queue().group.push(Log::Results, &[b"line\n"], 1);
         assert!(shared.queue().lets_rest());
 
         shared.queue().is_hurried = true;
@@ -203,7 +203,7 @@ mod tests {
     fn much_to_write_keeps_no_pace() {
         let shared = Shared::new(Arc::default());
 
-        shared.queue().group.push(Log::Results, &vec![b' '; WRITE_BYTES], 1);
+        shared.queue().group.push(Log::Results, &[&vec![b' '; WRITE_BYTES]], 1);
 
         assert!(shared.next_group(Group::default(), never()).is_some_and(|group| group.bytes() == WRITE_BYTES));
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn nothing_is_written_after_a_failure() {
         let shared = Shared::new(Arc::default());
-        shared.queue().group.push(Log::Results, b"line\n", 1);
+        shared.queue().group.push(Log::Results, &[b"line\n"], 1);
 
         shared.syncer.fail(DiskFailure::of("sync", "errors".as_ref())(std::io::ErrorKind::StorageFull.into()));
 

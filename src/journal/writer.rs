@@ -119,18 +119,21 @@ impl Targets {
         self.errors.sync()
     }
 
-    /// Hands lines of one kind to the system.
-    pub(super) fn write_to(&mut self, log: Log, lines: &[u8]) -> Result<(), DiskFailure> {
-        match log {
-            Log::Results => self.results.write(lines),
-            Log::Errors => self.errors.write(lines),
-        }
+    /// Hands lines of one kind to the system, which may be in parts.
+    pub(super) fn write_to(&mut self, log: Log, parts: &[&[u8]]) -> Result<(), DiskFailure> {
+        let target = match log {
+            Log::Results => &mut self.results,
+            Log::Errors => &mut self.errors,
+        };
+        parts.iter().try_for_each(|part| target.write(part))
     }
 
     /// Hands a group to the system.
     pub(super) fn write(&mut self, group: &Group) -> Result<(), DiskFailure> {
         let both = [(Log::Results, &group.results), (Log::Errors, &group.errors)];
-        both.into_iter().filter(|(_, lines)| !lines.is_empty()).try_for_each(|(log, lines)| self.write_to(log, lines))
+        both.into_iter()
+            .filter(|(_, lines)| !lines.is_empty())
+            .try_for_each(|(log, lines)| self.write_to(log, &[lines]))
     }
 
     fn commit(&mut self, group: &Group) -> Result<(), DiskFailure> {
@@ -155,12 +158,13 @@ pub(super) struct Group {
 
 impl Group {
     /// Takes whole lines, the last of them with the number `seq`.
-    pub(super) fn push(&mut self, log: Log, lines: &[u8], seq: u64) {
+    pub(super) fn push(&mut self, log: Log, parts: &[&[u8]], seq: u64) {
         let own = match log {
             Log::Results => &mut self.results,
             Log::Errors => &mut self.errors,
         };
-        own.extend_from_slice(lines);
+        own.reserve(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| own.extend_from_slice(part));
         self.up_to = seq;
     }
 
@@ -199,24 +203,24 @@ impl Writer {
         }))
     }
 
-    /// Takes whole lines, the last of them with the number `seq`. They are durable when a commit of `seq` or more is
-    /// reported; numbers must not fall.
+    /// Takes whole lines, the last of them with the number `seq`; a line may come in parts. They are durable when a commit
+    /// of `seq` or more is reported; numbers must not fall.
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append(&mut self, log: Log, lines: &[u8], seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         match &mut self.0 {
             Mode::Inline { targets, failed: Some(failure), .. } => match log {
                 Log::Errors if targets.log_outlives(failure) => {
                     let mut group = Group::default();
-                    group.push(log, lines, seq);
+                    group.push(log, parts, seq);
                     targets.commit_errors(&group)
                 }
                 Log::Errors | Log::Results => Err(failure.clone()),
             },
             Mode::Inline { targets, on_commit, failed } => {
                 let mut group = Group::default();
-                group.push(log, lines, seq);
+                group.push(log, parts, seq);
                 let done = targets.commit(&group);
                 *failed = done.as_ref().err().cloned();
                 on_commit(match &done {
@@ -225,7 +229,7 @@ impl Writer {
                 });
                 done
             }
-            Mode::Threaded(pipeline) => pipeline.append(log, lines, seq),
+            Mode::Threaded(pipeline) => pipeline.append(log, parts, seq),
         }
     }
 
@@ -277,7 +281,7 @@ mod tests {
             let (mut writer, commits) = started(&disk, Fsync::Batch, threading);
             for seq in 1..=200 {
                 let log = if seq % 3 == 0 { Log::Errors } else { Log::Results };
-                writer.append(log, format!("{seq}\n").as_bytes(), seq).expect("the disk works");
+                writer.append(log, &[format!("{seq}\n").as_bytes()], seq).expect("the disk works");
             }
             writer.close().expect("the disk works");
 
@@ -292,8 +296,8 @@ mod tests {
         let disk = MemDisk::new();
         let (mut writer, commits) = started(&disk, Fsync::Batch, Threading::Inline);
         disk.sync_folder(Path::new(".")).expect("the disk works");
-        writer.append(Log::Results, b"1\n", 1).expect("the disk works");
-        writer.append(Log::Errors, b"2\n", 2).expect("the disk works");
+        writer.append(Log::Results, &[b"1\n"], 1).expect("the disk works");
+        writer.append(Log::Errors, &[b"2\n"], 2).expect("the disk works");
 
         let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(1));
 
@@ -308,10 +312,10 @@ mod tests {
             let (mut writer, commits) = started(&disk, Fsync::Batch, threading);
             disk.fail_at(disk.changes() + 1, std::io::ErrorKind::StorageFull);
 
-            let first = writer.append(Log::Results, b"1\n", 1);
+            let first = writer.append(Log::Results, &[b"1\n"], 1);
             let failure = commits.recv().expect("the failure is reported");
             let changes = disk.changes();
-            let second = writer.append(Log::Results, b"2\n", 2);
+            let second = writer.append(Log::Results, &[b"2\n"], 2);
 
             assert!(matches!(&failure, Commit::Failed(failure) if failure.is_full() && failure.operation == "sync"));
             assert_eq!(first.is_err(), threading == Threading::Inline);
@@ -340,11 +344,11 @@ mod tests {
         let on_commit: OnCommit = Box::new(move |commit| sender.send(commit).expect("the test listens"));
         let mut writer = Writer::start(targets, Threading::Thread, on_commit).expect("a thread can be started");
 
-        writer.append(Log::Results, b"1\n", 1).expect("it is queued");
+        writer.append(Log::Results, &[b"1\n"], 1).expect("it is queued");
 
         assert!(matches!(commits.recv(), Ok(Commit::Failed(failure)) if failure.is_closed_pipe()));
-        assert!(writer.append(Log::Results, b"2\n", 2).is_err());
-        writer.append(Log::Errors, b"3\n", 3).expect("the error log outlives standard output");
+        assert!(writer.append(Log::Results, &[b"2\n"], 2).is_err());
+        writer.append(Log::Errors, &[b"3\n"], 3).expect("the error log outlives standard output");
         assert!(writer.close().is_err());
         assert_eq!(lines(&disk, "errors"), 1);
     }
@@ -354,7 +358,7 @@ mod tests {
         let disk = MemDisk::new();
         let (mut writer, commits) = started(&disk, Fsync::Always, Threading::Thread);
 
-        writer.append(Log::Results, b"1\n", 1).expect("the disk works");
+        writer.append(Log::Results, &[b"1\n"], 1).expect("the disk works");
 
         assert_eq!(commits.try_iter().map(durable).collect::<Vec<_>>(), [1]);
     }
@@ -365,7 +369,7 @@ mod tests {
         let (mut writer, _commits) = started(&disk, Fsync::Off, Threading::Inline);
         let before = disk.changes();
 
-        writer.append(Log::Results, b"1\n", 1).expect("the disk works");
+        writer.append(Log::Results, &[b"1\n"], 1).expect("the disk works");
 
         assert_eq!(disk.changes(), before + 1);
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::domain::{JobKey, Origin};
+use crate::domain::{JobKey, Origin, quoted};
 
 /// Collects the keys of unnamed rows.
 #[derive(Debug, Default)]
@@ -83,8 +83,12 @@ impl std::fmt::Display for DuplicateLabel {
         let Self { label, first, second } = self;
         write!(
             f,
-            "{}:{} repeats the id {label:?}, first used at {}:{}; ids must differ",
-            second.source, second.line, first.source, first.line
+            "{}:{} repeats the id {}, first used at {}:{}; ids must differ",
+            second.source,
+            second.line,
+            quoted(label),
+            first.source,
+            first.line
         )
     }
 }

@@ -17,6 +17,9 @@ pub const MAX_BODY_BYTES: u64 = 32 << 20;
 /// The most messages the API takes in one request. Source: as for [`MAX_BODY_BYTES`].
 const MAX_MESSAGES: u32 = 100_000;
 
+/// The longest name of a model: several times as long as any there is.
+const MAX_MODEL_BYTES: usize = 256;
+
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -34,9 +37,15 @@ fn too_large(message: String) -> Fault {
 
 /// Reads the model's name.
 pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
-    params.get_str("model").filter(|name| !name.is_empty()).ok_or_else(|| {
+    let is_name = |name: &String| (1..=MAX_MODEL_BYTES).contains(&name.len());
+    params.get_str("model").filter(is_name).ok_or_else(|| {
         invalid(format!("model is {}, not the name of a model; write it as a string", excerpt(params.get("model"))))
     })
+}
+
+/// Returns what is wrong with a row that names one model more than a run may have.
+pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
+    invalid(format!("model is {}, one more than the {most} different models of a run", excerpt(Some(name))))
 }
 
 /// Reads `max_tokens`. Zero is let through: it warms a prompt cache.

@@ -10,6 +10,9 @@ use super::notice::Notice;
 use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, PoolId, Speed};
 
+/// The most models of a run. Each has limits, statistics and warnings of its own; more of them are data in the wrong place.
+const MAX_MODELS: usize = 1_000;
+
 /// What is known of each model, by the JSON text of its name, so that a row costs no allocation for it.
 #[derive(Debug)]
 pub(super) struct Models {
@@ -87,7 +90,7 @@ impl Models {
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
             self.last = match self.by_text.get(written) {
                 Some(&at) => at,
-                None => self.meet(written, checks::model_name(params)?),
+                None => self.meet(written, self.fresh_name(params)?),
             };
         }
         let known = &mut self.known[self.last];
@@ -100,6 +103,15 @@ impl Models {
             self.notices.push(Notice::Sampling { model: known.name.clone(), param });
         }
         Ok(known)
+    }
+
+    /// Returns the name of a model that comes for the first time.
+    fn fresh_name(&self, params: Merged<'_>) -> Result<String, Fault> {
+        let name = checks::model_name(params)?;
+        match self.known.len() < MAX_MODELS {
+            true => Ok(name),
+            false => Err(checks::too_many_models(&name, MAX_MODELS)),
+        }
     }
 
     /// Takes up a model that comes for the first time; returns its place.

@@ -14,6 +14,8 @@
 //! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
 //! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}] |
 //!
+//! Characters that steer a terminal are written as `\uXXXX`, since people look at these lines too.
+//!
 //! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
 //! version.
 
@@ -25,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::notes::{halt_words, limit_name};
-use super::{Stats, View};
+use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
 use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
@@ -45,7 +47,7 @@ impl Json {
 
     fn write(&mut self, event: &RunEvent, body: Body<'_>) {
         let line = Line { v: EVENT_VERSION, at: event.at, run: &event.run, body };
-        if let Ok(mut bytes) = serde_json::to_vec(&line) {
+        if let Ok(mut bytes) = harmless::to_vec(&line) {
             bytes.push(b'\n');
             let _ = self.writer.write_all(&bytes);
         }
@@ -74,7 +76,7 @@ impl View for Json {
 /// Returns what people are told beside the run's events as a line of its own, without its line break.
 pub fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
-    serde_json::to_string(&line).unwrap_or_default()
+    harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
 #[derive(Serialize)]

@@ -8,10 +8,11 @@
 //! view reads no clock: it goes by the times of the events, of which the scheduler's status comes several times a
 //! second. So a run on virtual time shows what a real one would.
 //!
-//! Text from outside (model names, messages of servers, paths) reaches a terminal only through [`text::escape`]. A
-//! write to standard error that fails is dropped: a closed terminal must not end a run.
+//! Text from outside (model names, messages of servers, paths) reaches a terminal only through [`text::escape`], JSON only
+//! through [`harmless`]. A write to standard error that fails is dropped: a closed terminal must not end a run.
 
 mod advice;
+pub mod harmless;
 pub mod json;
 pub mod line;
 pub mod notes;

@@ -135,11 +135,21 @@ fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let dated = context.price_date.as_ref().map(|date| format!(" (prices of {date})")).unwrap_or_default();
     let mut cost = format!("{}{dated}", stats.cost);
     if stats.unpriced > 0 {
-        let models = context.unpriced_models.iter().map(|model| escape(model)).collect::<Vec<_>>().join(", ");
+        let models = some_of(&context.unpriced_models);
         let named = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
         cost.push_str(&format!(", without {} ({named})", plural(stats.unpriced, "row", "rows")));
     }
     vec![ListRow::text("tokens", tokens), ListRow::text("cost", cost)]
+}
+
+/// Returns the first names of a list, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("and {} more", names.len() - SHOWN).into());
+    }
+    shown.join(", ")
 }
 
 fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
@@ -148,14 +158,14 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         let causes = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name()));
         rows.push(ListRow::text("retries", format!("{}: {}", count(stats.retried_total()), by_size(causes))));
     }
-    let maybe = stats.maybe_paid + context.maybe_paid_before + context.maybe_paid_at_end;
+    let maybe = stats.maybe_paid.saturating_add(context.maybe_paid_before).saturating_add(context.maybe_paid_at_end);
     if maybe > 0 {
         let mut text = format!("{} may have been paid besides", plural(maybe, "answer", "answers"));
         if context.maybe_paid_before > 0 {
             text.push_str(&format!(", {} of them by an earlier run that was killed", count(context.maybe_paid_before)));
         }
         if context.maybe_paid_earlier > 0 {
-            text.push_str(&format!("; {} over all runs", count(maybe + context.maybe_paid_earlier)));
+            text.push_str(&format!("; {} over all runs", count(maybe.saturating_add(context.maybe_paid_earlier))));
         }
         rows.push(ListRow::text("unsure", text));
     }

@@ -1,6 +1,12 @@
 //! Text for people: escapes, numbers, durations, columns.
 //!
 //! Widths are terminal columns, not bytes or characters.
+//!
+//! What steers a terminal, and so is never shown as it is: control characters (C0, DEL, C1), line and paragraph
+//! separators, everything that turns the direction of text, and characters that are invisible in every language and so
+//! can only hide something (soft hyphen, zero width space, word joiner, byte order mark, tags, annotations, deprecated
+//! format characters). Variation selectors and the zero width joiner and non-joiner stay: emoji, Persian and the
+//! languages of India are written with them, and no terminal obeys them. Combining marks stay too.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,29 +15,38 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns `text` with everything that could steer a terminal shown as an escape.
 ///
-/// Shape: control characters (C0, DEL, C1, so also line breaks), line and paragraph separators, direction marks and
-/// tag characters become `\n` or `\u{1b}`; everything else stays as it is.
+/// Shape: characters that steer, line breaks among them, become `\n` or `\u{1b}`; everything else stays as it is.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_steering) {
+    escape_where(text, is_steering)
+}
+
+/// Returns `text` escaped as [`escape`] does it, but for its line breaks.
+pub fn escape_lines(text: &str) -> Cow<'_, str> {
+    escape_where(text, |char| char != '\n' && is_steering(char))
+}
+
+fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for char in text.chars() {
         match char {
+            char if !is_escaped(char) => shown.push(char),
             '\n' | '\r' | '\t' => shown.extend(char.escape_default()),
-            char if is_steering(char) => shown.extend(char.escape_unicode()),
-            char => shown.push(char),
+            char => shown.extend(char.escape_unicode()),
         }
     }
     Cow::Owned(shown)
 }
 
-/// Returns whether a character could move the cursor, start a command or turn the direction of what follows.
-fn is_steering(char: char) -> bool {
+/// Returns whether a character could move the cursor, start a command, turn the direction of what follows, or is
+/// invisible in every language.
+pub fn is_steering(char: char) -> bool {
     char.is_control()
         || matches!(char,
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Returns the columns that `text` takes; colour codes must not be in it.
@@ -199,8 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_or_hides_text_is_shown_as_escapes() {
+        let hiding = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{2060}\u{2064}\u{206a}\u{206f}\u{feff}\u{fff9}\u{fffb}\u{e0001}\u{e007f}";
+
+        assert!(hiding.chars().all(|char| escape(&char.to_string()).starts_with("\\u{")));
+    }
+
+    #[test]
+    fn line_breaks_may_be_kept_and_nothing_else() {
+        assert_eq!(escape_lines("a\nb\r\nc\u{1b}"), "a\nb\\r\nc\\u{1b}");
+    }
+
+    #[test]
     fn ordinary_text_of_any_language_is_left_alone() {
-        for text in ["Grüße", "你好", "שלום", "👩‍👩‍👧", "a \"quoted\" \\ path"] {
+        for text in ["Grüße", "你好", "שלום", "👩‍👩‍👧", "می‌خواهم", "❤\u{fe0f}", "葛\u{e0100}", "a \"quoted\" \\ path"]
+        {
             assert!(matches!(escape(text), Cow::Borrowed(same) if same == text));
         }
     }
@@ -260,6 +288,15 @@ mod tests {
         #[test]
         fn shortened_text_is_never_wider_than_asked(text in "\\PC{0,40}", columns in 0usize..50) {
             prop_assert!(width(&shorten(&text, columns)) <= columns);
+        }
+
+        #[test]
+        fn text_of_any_width_is_measured_wrapped_and_shortened(text in any::<String>(), columns in 0usize..30) {
+            let shown = escape(&text);
+
+            prop_assert!(width(&shorten(&shown, columns)) <= columns);
+            let lines = wrap(&shown, columns).join(" ");
+            prop_assert!(lines.split(' ').filter(|word| !word.is_empty()).eq(shown.split(' ').filter(|word| !word.is_empty())));
         }
 
         #[test]

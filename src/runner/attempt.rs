@@ -18,6 +18,8 @@ use crate::provider::{HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
+use super::room::{Held, Room};
+
 /// What an attempt reports. Boxed: a report goes through a dozen hands, each of which would copy it.
 #[derive(Debug)]
 pub(super) enum Report {
@@ -34,6 +36,8 @@ pub(super) struct End {
     /// The head of its response, unless there was none or it was reported before.
     pub(super) head: Option<Head>,
     pub(super) verdict: Verdict,
+    /// What the answer holds of the room for all.
+    pub(super) held: Held,
 }
 
 /// What a head says to the scheduler.
@@ -58,7 +62,7 @@ pub(super) async fn exchange<T: Transport>(
     provider: &dyn Provider,
     Sent { request, route, stream }: Sent<'_>,
     clock: RunClock,
-    end: EndOnce,
+    mut end: EndOnce,
 ) {
     let mut exchange = match transport.send(provider.encode(request, route, stream)).await {
         Ok(exchange) => exchange,
@@ -70,9 +74,13 @@ pub(super) async fn exchange<T: Transport>(
     let fault = loop {
         match chunk(&mut exchange, &mut head, &end).await {
             Ok(Some(chunk)) => {
+                let may_go_on = end.held.add(chunk.len());
                 if decoder.push_bytes(chunk) {
                     exchange.drain().await;
                     break None;
+                }
+                if !may_go_on && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await {
+                    break Some(error);
                 }
             }
             Ok(None) => break None,
@@ -107,6 +115,18 @@ async fn chunk<E: Exchange>(
     .await
 }
 
+/// Waits without reading until there is room for more of the body; a head that is not reported yet is before.
+async fn wait_for_room<E: Exchange>(
+    exchange: &mut E,
+    head: &mut Option<Head>,
+    end: &mut EndOnce,
+) -> Result<(), WireError> {
+    if let Some(head) = head.take() {
+        end.report_head(head);
+    }
+    exchange.pause(end.held.wait()).await
+}
+
 /// Keeps what a broken answer is known to have used.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
@@ -123,11 +143,12 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,
+    held: Held,
 }
 
 impl EndOnce {
-    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>) -> Self {
-        Self { ticket, reports: Some(reports) }
+    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>, room: Arc<Room>) -> Self {
+        Self { ticket, reports: Some(reports), held: Held::new(room) }
     }
 
     fn report_head(&self, head: Head) {
@@ -143,7 +164,8 @@ impl EndOnce {
 
     fn tell(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict })));
+            let held = self.held.take_over();
+            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict, held })));
         }
     }
 }
@@ -207,7 +229,7 @@ mod tests {
             head: ReplyHead { status: 200, headers: http::HeaderMap::new() },
             pieces: pieces.iter().copied().collect(),
         };
-        let end = EndOnce::new(Ticket(7), reports_in);
+        let end = EndOnce::new(Ticket(7), reports_in, Arc::default());
         let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
         let sent = Sent { request: &Request::default(), route: &route, stream: false };
         exchange(&Played(script), &provider.expect("a provider"), sent, RunClock::start(), end).await;

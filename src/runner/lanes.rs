@@ -14,6 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use super::attempt::{EndOnce, Report, Sent, exchange};
+use super::room::Room;
 use crate::clock::RunClock;
 use crate::domain::{Ask, PoolId, Request};
 use crate::provider::Provider;
@@ -26,6 +27,7 @@ pub(super) struct Lanes<T> {
     provider: Arc<dyn Provider>,
     clock: RunClock,
     reports: UnboundedSender<Report>,
+    room: Arc<Room>,
     lanes: Vec<Lane>,
     idle: Vec<usize>,
     /// The lane of each ticket, by its number.
@@ -45,12 +47,21 @@ impl<T: Transport> Lanes<T> {
         clock: RunClock,
         reports: UnboundedSender<Report>,
     ) -> Self {
-        Self { transport, provider, clock, reports, lanes: Vec::new(), idle: Vec::new(), lane_of: Vec::new() }
+        Self {
+            transport,
+            provider,
+            clock,
+            reports,
+            room: Arc::default(),
+            lanes: Vec::new(),
+            idle: Vec::new(),
+            lane_of: Vec::new(),
+        }
     }
 
     /// Sends what is asked for a row. Its end is reported from here on, whatever happens to the lane.
     pub(super) fn send(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
-        let end = EndOnce::new(ticket, self.reports.clone());
+        let end = EndOnce::new(ticket, self.reports.clone(), Arc::clone(&self.room));
         let work = Work { request: ask.request.clone(), route: ask.pool.clone(), stream, end };
         let lane = self.put(work);
         let at = ticket.0 as usize;

@@ -16,6 +16,7 @@ mod attempt;
 pub mod input;
 mod lanes;
 mod ledger;
+mod room;
 pub mod signals;
 mod thread;
 
@@ -41,6 +42,7 @@ use crate::transport::Transport;
 
 use attempt::{End, Head, Report};
 use lanes::Lanes;
+use room::Held;
 
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
 /// second, hours' worth at the limits of an account. A loss of power can take them; for standard output they lie in memory.
@@ -166,6 +168,8 @@ struct Unsynced {
     event: EventBody,
     /// The row, where pending rows are kept: it is one of them when its line can't be written.
     job: Option<Box<Job>>,
+    /// What a large answer holds of the room for all, until its line is on disk.
+    held: Option<Box<Held>>,
 }
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
@@ -260,7 +264,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     /// Ends an attempt that can't be marked: nobody would know of the request after a death, so it is not sent.
     fn refuse(&mut self, ticket: Ticket, message: String, now: Instant) {
-        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), now);
+        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), None, now);
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
@@ -272,12 +276,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match report {
             Report::Head { ticket, head } => self.on_head(ticket, *head, now),
             Report::End(end) => {
-                let End { ticket, head, verdict } = *end;
+                let End { ticket, head, verdict, held } = *end;
                 if let Some(head) = head {
                     self.on_head(ticket, head, now);
                 }
                 self.lanes.ended(ticket);
-                self.on_end(ticket, verdict, now);
+                self.on_end(ticket, verdict, held.is_counted().then(|| Box::new(held)), now);
             }
         }
     }
@@ -287,15 +291,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.scheduler.on_head(ticket, status, &signals, request_id, now);
     }
 
-    fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+    fn on_end(&mut self, ticket: Ticket, verdict: Verdict, held: Option<Box<Held>>, now: Instant) {
         let is_abort = matches!(verdict, Verdict::Aborted);
         match self.scheduler.on_end(ticket, verdict, now) {
             Next::Finished(outcome) => {
                 self.write(ticket, &outcome);
-                if self.keep_pending
-                    && let Some(last) = self.unsynced.back_mut()
-                {
-                    last.job = Some(outcome.job);
+                if let Some(last) = self.unsynced.back_mut() {
+                    last.held = held;
+                    last.job = self.keep_pending.then_some(outcome.job);
                 }
             }
             Next::Again { class, limit, maybe_paid } => {
@@ -337,7 +340,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn number_line(&mut self, event: EventBody) -> u64 {
         self.next_line += 1;
-        self.unsynced.push_back(Unsynced { line: self.next_line, event, job: None });
+        self.unsynced.push_back(Unsynced { line: self.next_line, event, job: None, held: None });
         self.next_line
     }
 

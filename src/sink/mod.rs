@@ -18,7 +18,7 @@ mod result;
 use std::sync::Arc;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, Outcome};
+use crate::domain::{Ended, Message, Outcome};
 
 pub use error::{broken_line, rejected_line};
 pub use json::{parse_usd, write_usd};
@@ -46,6 +46,16 @@ pub struct RecordContext {
     pub price_date: Option<Arc<str>>,
     /// The results file as seen from the error log's folder; `None` when results go to standard output.
     pub results: Option<Arc<str>>,
+}
+
+/// From this length on an answer is not copied into its line, but written in its place by itself.
+pub const LONG_BYTES: usize = 1 << 20;
+
+/// Appends the line of an answer without its message; returns where in `out` that belongs.
+///
+/// Shape: with the message put there it is the line of [`outcome_line`], since a message is on one line already.
+pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
+    result::line_around(outcome, message, context, out)
 }
 
 /// Appends the line of a finished row and returns the file it belongs to.

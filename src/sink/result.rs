@@ -14,11 +14,29 @@ const ROOM: usize = 1024;
 /// lines of rows without a name of their own.
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
+    line_with(outcome, message, context, |result| result.json(name!("message"), &message.json), out);
+}
+
+/// Appends a result line without its message, and returns where that belongs.
+pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
+    let mut at = 0;
+    line_with(outcome, message, context, |result| at = result.member(name!("message")).len(), out);
+    at
+}
+
+#[inline]
+fn line_with(
+    outcome: &Outcome,
+    message: &Message,
+    context: &RecordContext,
+    write: impl FnOnce(&mut Object<'_>),
+    out: &mut Vec<u8>,
+) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), &*outcome.job.custom_id);
     let mut result = Object::new(line.member(name!("result")));
     result.plain(name!("type"), "succeeded");
-    result.json(name!("message"), &message.json);
+    write(&mut result);
     result.end();
     let mut meta = Object::new(line.member(name!("meta")));
     members_of_meta(&mut meta, outcome, message, context);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::error::{name_list, short};
 use super::fields::Warnings;
 use super::raw::{Fault, Place, RawRow, Splitter, row_text};
+use super::shape::{MAX_LABEL_BYTES, label_too_long};
 use super::template::{Cell, Template, missing_columns};
 use super::text::refuse_nul;
 use super::{Item, Options, Row, Rows, SourceError, json, prompt};
@@ -59,9 +60,13 @@ impl Rows for Csv {
             }
             let record = record(&raw, max_bytes, &mut self.parser, header);
             let label = record.as_ref().ok().and_then(|record| header.label(record));
-            let parts = record.and_then(|record| match &self.template {
-                Some(template) => header.templated(record, template),
-                None => header.named(record),
+            let label = label.filter(|label| label.len() <= MAX_LABEL_BYTES).map(str::to_owned);
+            let parts = record.and_then(|record| {
+                header.check_label(record)?;
+                match &self.template {
+                    Some(template) => header.templated(record, template),
+                    None => header.named(record),
+                }
             });
             return Ok(Some(match parts {
                 Ok((params, extra)) => Item::Row(Box::new(Row {
@@ -168,8 +173,15 @@ impl Header {
         }
     }
 
-    fn label(&self, record: &csv::StringRecord) -> Option<String> {
-        self.cell(record, self.label).map(str::to_owned)
+    fn label<'r>(&self, record: &'r csv::StringRecord) -> Option<&'r str> {
+        self.cell(record, self.label)
+    }
+
+    fn check_label(&self, record: &csv::StringRecord) -> Result<(), Fault> {
+        match (self.label, self.label(record)) {
+            (Some(at), Some(label)) if label.len() > MAX_LABEL_BYTES => Err(label_too_long(&self.columns[at])),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the parameters by the columns' names, and what rides along.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::domain::quoted;
+
 /// A fault that concerns a whole input. What concerns one row is an [`Item::Broken`](super::Item::Broken).
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -14,6 +16,12 @@ pub enum SourceError {
     /// It is a folder.
     #[error("{name}: is a folder; name a file in it")]
     Directory {
+        /// The input as given.
+        name: String,
+    },
+    /// It is a device, which has no end or no rows.
+    #[error("{name}: is a device, not a file of rows; name a file, or use - to read standard input")]
+    Device {
         /// The input as given.
         name: String,
     },
@@ -53,9 +61,33 @@ pub enum SourceError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A line or a CSV record does not end.
+    #[error("{name}: what begins on line {line} is longer than {} GiB; {remedy}", bytes >> 30)]
+    Endless {
+        /// The input as given.
+        name: String,
+        /// The line on which it begins, from 1.
+        line: u64,
+        /// How much of it was read, in bytes.
+        bytes: u64,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Its rows are all unusable, as far as it was read.
+    #[error("{name}: none of its first {rows} rows can be used; the first: line {line} {message}")]
+    NoRows {
+        /// The input as given.
+        name: String,
+        /// How many rows were read.
+        rows: u64,
+        /// The line of the first, from 1.
+        line: u64,
+        /// What is wrong with it.
+        message: String,
+    },
     /// One JSON document over several lines, or one array of rows.
     #[error(
-        "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} {name}"
+        "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} FILE"
     )]
     JsonDocument {
         /// The input as given.
@@ -103,7 +135,7 @@ pub enum SourceError {
         example: String,
     },
     /// `--id` names a column that is not there.
-    #[error("{name}: --id names the column {column:?}, which is not there (columns: {columns})")]
+    #[error("{name}: --id names the column {}, which is not there (columns: {columns})", quoted(column))]
     NoIdColumn {
         /// The input as given.
         name: String,

@@ -19,13 +19,28 @@ pub struct InputIdentity {
 /// Returns a file's identity at this moment.
 ///
 /// # Errors
-/// [`SourceError::NotFound`], [`SourceError::Directory`] and [`SourceError::Open`].
+/// [`SourceError::NotFound`], [`SourceError::Directory`], [`SourceError::Device`] and [`SourceError::Open`].
 pub fn identity(path: &Path) -> Result<InputIdentity, SourceError> {
     let metadata = fs::metadata(path).map_err(|source| open_error(path, source))?;
     if metadata.is_dir() {
         return Err(SourceError::Directory { name: path.display().to_string() });
     }
+    if is_device(&metadata) {
+        return Err(SourceError::Device { name: path.display().to_string() });
+    }
     Ok(of(&metadata))
+}
+
+#[cfg(unix)]
+fn is_device(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+
+    metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// Returns whether an input can be read a second time: a regular file, no pipe and no device.
@@ -105,6 +120,16 @@ mod tests {
         assert_eq!(reader.by_ref().count(), 1);
 
         assert!(reader.take_warnings().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_refused_by_name() {
+        for device in ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/full", "/dev/tty"] {
+            let opened = open(&Input::File(device.into()), &Options::default());
+
+            assert!(matches!(opened, Err(SourceError::Device { name }) if name == device), "{device}");
+        }
     }
 
     fn file_with(text: &str) -> tempfile::NamedTempFile {

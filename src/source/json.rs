@@ -14,11 +14,14 @@ use serde_json::value::RawValue;
 
 use super::error::short;
 use super::raw::Fault;
-use crate::domain::Params;
-use crate::domain::json::lone_surrogate;
+use crate::domain::json::{self, DEEPEST, lone_surrogate, write_json_str};
+use crate::domain::{Params, shortened};
 
-/// Deepest nesting of a row; the usual bound of JSON parsers.
-const MAX_DEPTH: usize = 128;
+/// Deepest nesting of a row, and of its line in the error log: the usual bound of JSON parsers.
+const MAX_DEPTH: usize = DEEPEST as usize;
+
+/// Levels that a row can gain on its way into `params`, where the short shapes and those of others stand less deep.
+const GAINED: usize = 4;
 
 /// The most members of a row or of its `params`: far above any real row, and a bound on memory.
 const MAX_MEMBERS: usize = 10_000;
@@ -33,6 +36,8 @@ pub(super) struct Object<'a> {
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
+    /// Whether it has enough brackets to be too deep as an entry of the error log.
+    pub may_be_deep: bool,
 }
 
 /// A value that should be an object.
@@ -70,7 +75,8 @@ impl<'a> Object<'a> {
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
         json.end().map_err(|error| after_end_fault(text, &error))?;
-        check_text(text)?;
+        let openings = check_text(text)?;
+        self.may_be_deep = openings + GAINED > MAX_DEPTH;
         refuse_repeats(self.members.iter().map(|(name, _)| &**name), "")?;
         if self.params.is_some() && self.get("params").is_some() {
             return Err(repeated("params", ""));
@@ -87,7 +93,7 @@ pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde::Deserialize::deserialize(&mut json).map_err(|error| syntax_fault(text, &error))?;
     json.end().map_err(|error| after_end_fault(text, &error))?;
-    check_text(text)?;
+    let _ = check_text(text)?;
     Ok(value)
 }
 
@@ -132,7 +138,7 @@ pub(super) fn is_filled_array(json: &str) -> bool {
 /// Returns text as a JSON string.
 pub(super) fn string_value(text: &str) -> Box<RawValue> {
     let mut json = Vec::with_capacity(text.len() + 2);
-    crate::domain::json::write_json_str(text, &mut json);
+    write_json_str(text, &mut json);
     raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
 }
 
@@ -287,7 +293,7 @@ impl<'a> Visitor<'a> for Name {
 
 fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
     let told = error.to_string();
-    let what = told.rsplit_once(" at line ").map_or(&*told, |(what, _)| what);
+    let what = &*shortened(told.rsplit_once(" at line ").map_or(&*told, |(what, _)| what));
     let mut column = error.column().max(1);
     if error.is_data() {
         return Fault { column: Some(column as u64), message: what.to_owned() };
@@ -319,11 +325,20 @@ fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault { column: Some(column as u64), message: message.to_owned() }
 }
 
-/// Finds in valid JSON what parsers and the API refuse all the same.
+/// Refuses parameters that would make a line of the error log too deep, in which they stand two levels down.
+pub(super) fn check_depth(params: &Params) -> Result<(), Fault> {
+    let is_deep = |value: &RawValue| json::value(value.get().as_bytes(), 0, DEEPEST - 2).is_none();
+    match params.0.iter().find(|(_, value)| is_deep(value)) {
+        Some((name, _)) => Err(Fault::new(format!("nests {} more than {} levels deep", short(name), DEEPEST - 2))),
+        None => Ok(()),
+    }
+}
+
+/// Finds in valid JSON what parsers and the API refuse all the same; returns how many brackets open in it, at least.
 ///
 /// Most rows have too few brackets to be deep at all, and many have no escapes: to count those is much faster than to
 /// follow strings.
-fn check_text(text: &str) -> Result<(), Fault> {
+fn check_text(text: &str) -> Result<usize, Fault> {
     let (openings, escapes) = openings_and_escapes(text.as_bytes());
     if openings > MAX_DEPTH
         && let Some(at) = too_deep(text.as_bytes())
@@ -336,7 +351,7 @@ fn check_text(text: &str) -> Result<(), Fault> {
         let escape = text.get(at..at + 6).unwrap_or_default();
         return Err(Fault::at(at, format!("holds {escape}, half of a character, which the API refuses")));
     }
-    Ok(())
+    Ok(openings)
 }
 
 /// Returns how many opening brackets and how many backslashes there are, in strings or out of them.

@@ -11,7 +11,7 @@ use super::raw::{Fault, Place, RawRow, Splitter, row_text};
 use super::shape::{Label, Line, Parts};
 use super::template::{Cell, Template};
 use super::{BrokenRow, Item, Options, Row, Rows, SourceError};
-use crate::domain::Params;
+use crate::domain::{Params, shortened};
 
 /// An input of JSON lines.
 pub(super) struct Jsonl {
@@ -98,6 +98,9 @@ impl Reading {
             None => line.shaped(),
         }?;
         prompt::check_size(&parts.params)?;
+        if object.may_be_deep {
+            json::check_depth(&parts.params)?;
+        }
         Ok(Seen::Parts(parts))
     }
 
@@ -127,7 +130,7 @@ impl Reading {
         }
         let detail = |wanted: &str| error.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
         let message = match detail("message").and_then(json::as_string) {
-            Some(told) => format!("was broken in an earlier run already: {told}"),
+            Some(told) => format!("was broken in an earlier run already: {}", shortened(&told)),
             None => "was broken in an earlier run already".to_owned(),
         };
         let column = detail("column").and_then(|value| value.get().parse().ok());

@@ -251,7 +251,12 @@ pub struct Reader {
     name: Arc<str>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
+    /// Until there is a row that can be used: how many can't, and the first of them.
+    unusable: Option<(u64, Option<(u64, String)>)>,
 }
+
+/// So many rows that can't be used, and no other one before them, are no rows: data of another kind, or a wrong format.
+const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -294,7 +299,14 @@ impl Reader {
             InputFormat::Csv | InputFormat::Tsv => Box::new(csv::Csv::new(splitter, place, delimiter, options)?),
             InputFormat::Lines | InputFormat::Auto => Box::new(text::Text::new(splitter, place, options)?),
         };
-        Ok(Self { rows: Some(rows), format, name, warnings: Warnings::default(), watched: None })
+        Ok(Self {
+            rows: Some(rows),
+            format,
+            name,
+            warnings: Warnings::default(),
+            watched: None,
+            unusable: Some((0, None)),
+        })
     }
 
     /// Returns the name shown in messages.
@@ -324,6 +336,26 @@ impl Reader {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }
 
+    /// Gives up an input of which nothing can be used.
+    fn judged(&mut self, item: Item) -> Result<Item, SourceError> {
+        let Some((count, first)) = &mut self.unusable else { return Ok(item) };
+        match &item {
+            Item::Row(_) => self.unusable = None,
+            Item::Unusable(_) => {}
+            Item::Broken(row) => {
+                *count += 1;
+                let (line, message) = first.get_or_insert_with(|| (row.origin.line, row.message.clone()));
+                if *count > MAX_UNUSABLE {
+                    let (name, message) = (self.name.to_string(), std::mem::take(message));
+                    let error = SourceError::NoRows { name, rows: MAX_UNUSABLE, line: *line, message };
+                    self.rows = None;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(item)
+    }
+
     /// Compares a file that was read with what it was when it was opened.
     fn check_unchanged(&mut self) {
         let Some((path, before)) = self.watched.take() else {
@@ -345,7 +377,7 @@ impl Iterator for Reader {
     /// Returns the next row. After an error or the end there is nothing more.
     fn next(&mut self) -> Option<Self::Item> {
         match self.rows.as_mut()?.next_item(&mut self.warnings) {
-            Ok(Some(item)) => Some(Ok(item)),
+            Ok(Some(item)) => Some(self.judged(item)),
             Ok(None) => {
                 self.end();
                 None

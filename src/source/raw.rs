@@ -21,6 +21,10 @@ pub(super) const RAW_BYTES: usize = 4096;
 /// How much room the row buffer keeps between rows.
 const KEPT_ROOM: usize = 1 << 20;
 
+/// How long a row may be that is skipped, before the whole input is refused. A file of rows has none a hundredth as long;
+/// an endless line would be read for ever.
+const MAX_SKIPPED: u64 = 1 << 30;
+
 /// Size of the read buffer: large enough that system calls do not show.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -173,7 +177,7 @@ impl Splitter {
     /// Returns the next line, blank ones too; `None` at the end of the input.
     ///
     /// # Errors
-    /// [`SourceError::Read`].
+    /// [`SourceError::Read`] and [`SourceError::Endless`].
     pub fn next_line(&mut self) -> Result<Option<RawRow<'_>>, SourceError> {
         let (line, byte_offset) = self.begin();
         let most = self.max_bytes.saturating_add(2);
@@ -185,7 +189,14 @@ impl Splitter {
 
         let is_cut = read == most && self.buffer.last() != Some(&b'\n');
         if is_cut {
-            read += self.input.skip_until(b'\n').map_err(|source| read_error(&self.name, line, source))?;
+            let room = MAX_SKIPPED.saturating_sub(read as u64);
+            let skipped = self.input.by_ref().take(room).skip_until(b'\n');
+            let skipped = skipped.map_err(|source| read_error(&self.name, line, source))? as u64;
+            if skipped == room {
+                let (name, remedy) = (self.name.to_string(), "this is no file of rows");
+                return Err(SourceError::Endless { name, line, bytes: MAX_SKIPPED, remedy });
+            }
+            read += skipped as usize;
         }
         self.line += 1;
         self.offset += read as u64;
@@ -195,7 +206,7 @@ impl Splitter {
     /// Returns the next CSV record, blank lines as records of their own; `None` at the end of the input.
     ///
     /// # Errors
-    /// [`SourceError::Read`].
+    /// [`SourceError::Read`] and [`SourceError::Endless`].
     pub fn next_record(&mut self, delimiter: u8) -> Result<Option<RawRow<'_>>, SourceError> {
         let (line, byte_offset) = self.begin();
         let mut state = Quoting::FieldStart;
@@ -230,6 +241,10 @@ impl Splitter {
             self.input.consume(taken);
             if found.is_some() {
                 break;
+            }
+            if self.offset - byte_offset > MAX_SKIPPED {
+                let (name, remedy) = (self.name.to_string(), "close the quote that stays open in it");
+                return Err(SourceError::Endless { name, line, bytes: MAX_SKIPPED, remedy });
             }
         }
         Ok(Some(self.finish(line, byte_offset, end)))

@@ -35,6 +35,16 @@ pub(super) struct Parts {
     pub error: Option<Box<RawValue>>,
 }
 
+/// The longest label, as it is written. Message Batches take 64 characters; what is longer than this is no label but data
+/// under a wrong name, and it would stand in every line about its row.
+pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
+
+/// Returns what is wrong with a label that is too long.
+pub(super) fn label_too_long(name: &str) -> Fault {
+    let most = MAX_LABEL_BYTES >> 10;
+    Fault::new(format!("has a {} of more than {most} KiB, too long for an id; name another with --id", short(name)))
+}
+
 /// Which member is the label.
 #[derive(Debug)]
 pub(super) struct Label {
@@ -69,6 +79,7 @@ impl Label {
         };
         match json::kind(value.get()) {
             "null" if self.asked.is_none() => Ok(None),
+            _ if value.get().len() > MAX_LABEL_BYTES => Err(label_too_long(name)),
             "a number" => Ok(Some(value.get().to_owned())),
             "a string" if value.get() == r#""""# => {
                 Err(Fault::new(format!("has an empty {}; fill it or leave it out", short(name))))

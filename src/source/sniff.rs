@@ -38,7 +38,7 @@ impl Peeked {
                 Err(source) => return Err(SourceError::Read { name: name.to_owned(), line: 1, source }),
             }
         }
-        if let Some((what, remedy)) = binary_kind(&head) {
+        if let Some((what, remedy)) = binary_kind(&head).or_else(|| full_of_control(&head)) {
             return Err(SourceError::Binary { name: name.to_owned(), what, remedy });
         }
         let skipped = if head.starts_with(BOM) { BOM.len() } else { 0 };
@@ -96,6 +96,18 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
         _ => {}
     }
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
+}
+
+/// So much must be seen before it is judged by its control characters.
+const JUDGED_BYTES: usize = 64;
+
+/// Finds binary data of any other kind: one byte in twenty is a control character that text has no use for. Random bytes
+/// have twice as many; text in any encoding of single bytes has next to none.
+fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
+    let found = head.iter().filter(is_control).count();
+    let what = "binary data (it is full of control characters)";
+    (head.len() >= JUDGED_BYTES && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
 /// Chooses the format: the one asked for, else by the name's extension, else by the first line.
@@ -175,6 +187,27 @@ mod tests {
         for (bytes, expected) in cases {
             let Err(SourceError::Binary { what, .. }) = peek(bytes) else { panic!("{bytes:?} was taken for text") };
             assert!(what.contains(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_refused_and_text_with_odd_characters_is_not() {
+        let seed = 5;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for length in [1_000, 9_000] {
+            for case in 0..200 {
+                let mut bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
+                bytes[0] = b'x';
+                assert!(matches!(peek(&bytes), Err(SourceError::Binary { .. })), "seed {seed}, case {case}");
+            }
+        }
+        for text in [
+            "caf\u{e9} \u{1b}[31mred\u{1b}[0m\t\u{c}\n".repeat(40).into_bytes(),
+            b"\xd4\xe5\xea\xf1\xf2 \xe2 CP1251\n".repeat(40),
+            b"one \0 NUL byte in a row of some length, as damage looks like\n".repeat(3),
+            b"\x01\x02\x03".to_vec(),
+        ] {
+            assert!(peek(&text).is_ok(), "{text:?}");
         }
     }
 

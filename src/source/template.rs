@@ -4,17 +4,31 @@
 //! without escaping; nothing but the row can be reached, no file and no environment. JSON's null is empty, as an empty
 //! CSV cell is; other JSON values keep their types, so that `{% if %}` and `{% for %}` work on them, and are written as
 //! JSON.
+//!
+//! A template may come from somebody else, in the configuration of a folder. So what it can cost is bounded:
+//! - the size and depth of its source ([`shape`]);
+//! - fuel for each row: every step, byte and item costs some ([`FUEL`]), so loops and doubled strings end;
+//! - no macros, includes, blocks and recursive loops, and no `namespace`: nothing is kept from one turn of a loop to the
+//!   next, so values nest no deeper than the source does. One prompt needs none of them.
+//!
+//! What the fuel does not see is a value that holds the same list many times over, made by a chain of assignments; that
+//! is for [`Template::pulse`].
+
+mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
+use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::error::{name_list, short};
+use crate::domain::shortened;
 
 /// The template's name inside the environment. Without an extension, since that would choose an escaping.
 const NAME: &str = "template";
@@ -24,6 +38,16 @@ const ROW: &str = "row";
 
 /// The longest prompt a template makes: more than the API takes, and a bound for loops that run away.
 const MAX_PROMPT_BYTES: usize = 33 << 20;
+
+/// Fuel for one row: so many steps, or 64 bytes for each of them. It fills a prompt of the largest size three times
+/// over, or goes some ten times through a list of ten thousand; what it can hold in memory at once is 128 MB.
+const FUEL: u64 = 2_000_000;
+
+/// Bytes that one unit of fuel pays for.
+const BYTES_OF_FUEL: u64 = 64;
+
+/// Bytes of JSON that one unit of fuel pays for: they take longer to write than to copy.
+const JSON_BYTES_OF_FUEL: u64 = 8;
 
 /// What is wrong with a template, or with filling it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +71,12 @@ pub enum TemplateError {
     /// A prompt would be longer than any request may be.
     #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
     TooLong,
+    /// It takes more steps or memory than one prompt may.
+    #[error(
+        "takes more than {FUEL} steps, or {} MB of text, when filled into the template; make its loops shorter",
+        (FUEL * BYTES_OF_FUEL) >> 20
+    )]
+    TooMuch,
     /// Something else fails while it is filled.
     #[error("can't be filled into the template, line {line}: {message}")]
     Fill {
@@ -75,6 +105,8 @@ pub struct Template {
 struct Inner {
     environment: Environment<'static>,
     names: BTreeSet<String>,
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 impl fmt::Debug for Template {
@@ -84,22 +116,33 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a template, `{{column}}` in plain text or anything else minijinja knows.
+    /// Parses a template, `{{column}}` in plain text or anything else minijinja knows but what the module names.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`].
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(syntax)?);
-        environment.set_formatter(show);
-        environment.add_template_owned(NAME, text.to_owned()).map_err(syntax)?;
+        let config = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| syntax(&error))?;
+        shape::check(text, &config)?;
+        let parsing = || environment_of(text, config);
+        let (environment, names) = thread::scope(|scope| {
+            let thread = thread::Builder::new().stack_size(shape::PARSER_STACK_BYTES).spawn_scoped(scope, parsing);
+            match thread.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(parsed)) => parsed,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => Err(TemplateError::Syntax { line: 1, message: format!("no thread to read it: {error}") }),
+            }
+        })?;
+        let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { inner: Arc::new(Inner { environment, names, begun, ended }) })
+    }
 
-        let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
-        let named = environment.get_template(NAME).map_err(syntax)?.undeclared_variables(false);
-        let names = named.into_iter().filter(|name| !globals.contains(&**name)).collect();
-        Ok(Self { inner: Arc::new(Inner { environment, names }) })
+    /// Returns a number for the row that is being filled in, another one for each; `None` while there is none.
+    ///
+    /// A row takes a second at the most by its fuel. One that takes much longer will not end in any useful time.
+    pub fn pulse(&self) -> Option<u64> {
+        let ended = self.inner.ended.load(Ordering::Acquire);
+        let begun = self.inner.begun.load(Ordering::Acquire);
+        (begun > ended).then_some(begun)
     }
 
     /// Returns the columns the template names, sorted; those named through `row["…"]` can't be told.
@@ -112,7 +155,8 @@ impl Template {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),
-            _ => format!("row[{}]", serde_json::Value::from(column)),
+            // It is shown within single quotes of a shell, which the name must not end.
+            _ => format!("row[{}]", serde_json::Value::from(column).to_string().replace('\'', "\\u0027")),
         }
     }
 
@@ -121,14 +165,22 @@ impl Template {
     /// # Errors
     /// Any [`TemplateError`] but `Syntax`.
     pub(super) fn render(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
+        self.inner.begun.fetch_add(1, Ordering::AcqRel);
+        let filled = self.filled(columns);
+        self.inner.ended.fetch_add(1, Ordering::AcqRel);
+        filled
+    }
+
+    fn filled(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
         let template = self.inner.environment.get_template(NAME).map_err(|error| fill(&error))?;
-        let mut prompt = Bounded(Vec::new());
+        let mut prompt = Bounded::new(MAX_PROMPT_BYTES);
         match template.render_captured_to(self.context(columns), &mut prompt) {
             Ok(_) => {}
-            Err(_) if prompt.0.len() >= MAX_PROMPT_BYTES => return Err(TemplateError::TooLong),
+            Err(_) if prompt.is_over => return Err(TemplateError::TooLong),
+            Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
             Err(error) => return Err(self.explain(&error, columns)),
         }
-        Ok(String::from_utf8(prompt.0).expect("a template writes text"))
+        Ok(String::from_utf8(prompt.bytes).expect("a template writes text"))
     }
 
     fn context(&self, columns: &[(&str, Cell<'_>)]) -> Value {
@@ -165,21 +217,56 @@ impl Cell<'_> {
     }
 }
 
+/// Returns the environment of a template, and the names it uses.
+fn environment_of(text: &str, config: SyntaxConfig) -> Result<(Environment<'static>, BTreeSet<String>), TemplateError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_syntax(config);
+    environment.set_formatter(show);
+    environment.set_fuel(Some(FUEL));
+    environment.add_function("namespace", no_namespace);
+    environment.add_template_owned(NAME, text.to_owned()).map_err(|error| syntax(&error))?;
+
+    let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
+    let named = environment.get_template(NAME).map_err(|error| syntax(&error))?.undeclared_variables(false);
+    let names = named.into_iter().filter(|name| !globals.contains(&**name)).collect();
+    Ok((environment, names))
+}
+
+fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
+    let message = "namespace is not offered: nothing is kept from one turn of a loop to the next";
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
 /// Writes a value into the prompt: null as nothing; true, false, lists and objects as JSON, as the row had them.
 fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
-    let json = match value.kind() {
-        ValueKind::None => return Ok(()),
-        ValueKind::Bool | ValueKind::Seq | ValueKind::Map => serde_json::to_string(value).ok(),
-        _ => None,
-    };
-    match json {
-        Some(json) => out.write_str(&json).map_err(|_| ErrorKind::WriteFailure.into()),
-        None => minijinja::escape_formatter(out, state, value),
+    match value.kind() {
+        ValueKind::None => Ok(()),
+        ValueKind::Bool | ValueKind::Seq | ValueKind::Map => {
+            let json = json_of(value, state)?;
+            out.write_str(&json).map_err(|_| ErrorKind::WriteFailure.into())
+        }
+        _ => minijinja::escape_formatter(out, state, value),
     }
 }
 
-fn syntax(error: minijinja::Error) -> TemplateError {
-    TemplateError::Syntax { line: error.line().unwrap_or(1), message: told(&error) }
+/// Returns a value as JSON, no longer than the fuel that is left pays for: a short list may hold the same long one many
+/// times over.
+fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
+    let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
+    let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));
+    let written = serde_json::to_writer(&mut json, value);
+    state.consume_fuel(json.bytes.len() as u64 / JSON_BYTES_OF_FUEL)?;
+    match written {
+        Ok(()) => Ok(String::from_utf8(json.bytes).expect("JSON is UTF-8")),
+        Err(_) if json.is_over => Err(ErrorKind::OutOfFuel.into()),
+        Err(error) => Err(minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())),
+    }
+}
+
+fn syntax(error: &minijinja::Error) -> TemplateError {
+    TemplateError::Syntax { line: error.line().unwrap_or(1), message: told(error) }
 }
 
 fn fill(error: &minijinja::Error) -> TemplateError {
@@ -188,20 +275,31 @@ fn fill(error: &minijinja::Error) -> TemplateError {
 
 fn told(error: &minijinja::Error) -> String {
     match error.detail() {
-        Some(detail) => format!("{}: {}", error.kind(), detail),
+        Some(detail) => format!("{}: {}", error.kind(), shortened(detail)),
         None if error.kind() == ErrorKind::UndefinedError => "a value is not there".to_owned(),
         None => error.kind().to_string(),
     }
 }
 
-/// Memory that refuses more than a prompt's worth.
-struct Bounded(Vec<u8>);
+/// Memory that refuses more than so many bytes.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+    is_over: bool,
+}
+
+impl Bounded {
+    fn new(most: usize) -> Self {
+        Self { bytes: Vec::new(), most, is_over: false }
+    }
+}
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = MAX_PROMPT_BYTES - self.0.len();
-        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() > room { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
+        let room = self.most - self.bytes.len();
+        self.is_over |= bytes.len() > room;
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if self.is_over { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -274,9 +372,9 @@ mod tests {
 
     #[test]
     fn a_template_reaches_no_file() {
-        let error = parse("{% include '/etc/passwd' %}").render(&[]);
-
-        assert!(error.is_err());
+        for text in ["{% include '/etc/passwd' %}", "{% import 'template' as t %}", "{% extends '/etc/passwd' %}"] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -289,10 +387,79 @@ mod tests {
     }
 
     #[test]
+    fn whatever_multiplies_ends_with_words() {
+        let doubled = format!("{{% set s = 'ab' %}}{}{{{{ s|length }}}}", "{% set s = s ~ s %}".repeat(60));
+        let shared = format!("{{% set s = [x] %}}{}{{{{ s }}}}", "{% set s = [s, s] %}".repeat(60));
+        for text in [
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "{% for a in range(99999) %}{% if a in range(99999) %}{% endif %}{% endfor %}",
+            "{{ ('x' * 1000000000)|length }}",
+            "{{ [1] * 1000000000 }}",
+            "{{ range(1000000000) }}",
+            "{{ 'x\ny'|indent(1000000000) }}",
+            "{{ '%1000000000d'|format(1) }}",
+            "{{ [1]|batch(1000000000, 0)|list }}",
+            "{{ [1]|slice(1000000000, 0)|list }}",
+            "{{ ('x' * 1000)|replace('x', 'y' * 1000000) }}",
+            "{{ range(99999)|join('y' * 100000) }}",
+            "{{ x|center(1000000000) }}",
+            "{{ namespace(a=1) }}",
+            &doubled,
+            &shared,
+        ] {
+            let begun = std::time::Instant::now();
+
+            let error = parse(text).render(&[("x", Cell::Text("x"))]).expect_err(text);
+
+            let message = error.to_string();
+            assert!(
+                message.contains("when filled into the template") || message.contains("can't be filled"),
+                "{message}"
+            );
+            assert!(begun.elapsed().as_secs() < 30, "{text}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn honest_templates_over_large_rows_are_filled() {
+        let list = format!("[{}]", vec![r#"{"name":"a name","n":17}"#; 10_000].join(","));
+        let (cell, document) = ("word ".repeat(20_000), format!("[{}]", vec!["\"word\""; 400_000].join(",")));
+        let columns = [
+            ("items", Cell::Json(&list)),
+            ("cell", Cell::Text(&cell)),
+            ("document", Cell::Json(&document)),
+            ("huge", Cell::Text(&"x".repeat(8 << 20))),
+        ];
+        for text in [
+            "{% for i in items %}{{ loop.index }}. {{ i.name|upper|trim }}: {{ i.n * 2 }}{% if not loop.last %}, {% endif %}\n{% endfor %}",
+            "{{ items|map(attribute='name')|unique|join(', ') }}{{ items|groupby('n')|length }}{{ items|sort(attribute='name')|length }}",
+            "{{ cell }}{{ cell|upper }}{{ cell|replace('word', 'term') }}{% set c = cell ~ cell %}{{ c|length }}{{ c|indent(4) }}",
+            "{{ document }}",
+            "{{ huge }}{{ huge|upper }}{{ huge|trim }}",
+            "{% for w in cell|split(' ') %}{{ w }};{% endfor %}",
+        ] {
+            let filled = parse(text).render(&columns);
+
+            assert!(filled.is_ok(), "{text}: {}", filled.expect_err("it is not filled"));
+        }
+    }
+
+    #[test]
     fn expressions_name_any_column() {
         assert_eq!(Template::expression("body"), "body");
         assert_eq!(Template::expression("first name"), r#"row["first name"]"#);
         assert_eq!(Template::expression("2nd"), r#"row["2nd"]"#);
+    }
+
+    #[test]
+    fn an_expression_stays_within_the_quotes_of_a_shell() {
+        let column = "a'; touch PWN; 'b";
+
+        let expression = Template::expression(column);
+
+        assert!(!expression.contains('\''), "{expression}");
+        let template = parse(&format!("{{{{{expression}}}}}"));
+        assert_eq!(template.render(&[(column, Cell::Text("found"))]).expect("it names the column"), "found");
     }
 
     fn parse(text: &str) -> Template {

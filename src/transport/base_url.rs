@@ -1,11 +1,12 @@
 //! Where requests go, checked before anything is sent there.
 //!
 //! The key goes wherever this points, so whatever could lead it astray is refused: other schemes, plain text over a
-//! network, a password in the address, the link-local range in which clouds keep their metadata services.
+//! network, a password in the address, the addresses at which clouds keep their metadata services.
 
 use std::fmt;
 use std::net::IpAddr;
 
+use super::destination::{Unfit, is_local_name, unfit};
 use super::http::Url;
 
 /// The root under which the API's paths are: scheme, host, port, and the path of a proxy if there is one.
@@ -81,6 +82,14 @@ pub enum BaseUrlError {
         /// Which.
         host: String,
     },
+    /// Another address that no single machine has, or that is a cloud's own.
+    #[error("the base URL points at {host}, {why}, where no API is: check it")]
+    Unfit {
+        /// Which.
+        host: String,
+        /// What it is.
+        why: Unfit,
+    },
 }
 
 /// Reads a base URL: the API's root, with or without a slash or `/v1` at its end.
@@ -111,7 +120,8 @@ fn checked(url: &Url, allow_http: bool) -> Result<BaseUrl, BaseUrlError> {
     let host = url.host_str().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     let address = address.map(|address| address.to_canonical());
-    if address.is_some_and(is_link_local) {
+    let why = address.and_then(unfit);
+    if why == Some(Unfit::LinkLocal) {
         return Err(BaseUrlError::LinkLocal { host: host.to_owned() });
     }
     let is_loopback = address.map_or_else(|| is_local_name(host), |address| address.is_loopback());
@@ -120,21 +130,12 @@ fn checked(url: &Url, allow_http: bool) -> Result<BaseUrl, BaseUrlError> {
     if !is_https && !is_loopback && !allow_http {
         return Err(BaseUrlError::PlainHttp { origin });
     }
+    if let Some(why) = why {
+        return Err(BaseUrlError::Unfit { host: host.to_owned(), why });
+    }
     let path = url.path().trim_end_matches('/');
     let root = format!("{origin}{}", path.strip_suffix("/v1").unwrap_or(path).trim_end_matches('/'));
     Ok(BaseUrl { root, origin, is_loopback, is_https })
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
-}
-
-fn is_local_name(host: &str) -> bool {
-    let host = host.trim_end_matches('.');
-    host == "localhost" || host.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -199,8 +200,85 @@ mod tests {
             "https://0xa9fea9fe",
             "https://[fe80::1]",
             "https://[::ffff:169.254.169.254]",
+            "https://0251.0376.0251.0376",
+            "https://0xa9.0xfe.0xa9.0xfe",
+            "https://0xA9.16689662",
+            "https://169.254.43518",
+            "https://169.16689662",
+            "https://025177524776",
+            "https://169.254.169.254.",
+            "https://169。254｡169．254",
+            "https://１６９.２５４.１６９.２５４",
+            "https://%31%36%39.254.169.254",
+            "https://[::ffff:a9fe:a9fe]",
+            "https://[::169.254.169.254]",
+            "https://[::ffff:0:169.254.169.254]",
+            "https://[64:ff9b::a9fe:a9fe]",
+            "https://[2002:a9fe:a9fe::]",
+            "https://[FE80:0:0:0:0:0:0:1]:8443",
         ] {
-            assert!(matches!(refused(text), BaseUrlError::LinkLocal { .. }), "{text}");
+            assert!(matches!(refused(text), BaseUrlError::LinkLocal { .. }), "{text}: {:?}", refused(text));
+        }
+        for text in [
+            "https://0.0.0.0",
+            "https://0",
+            "https://0x0",
+            "https://[::]",
+            "https://[::ffff:0.0.0.0]",
+            "https://224.0.0.1",
+            "https://[ff02::1]",
+            "https://255.255.255.255",
+            "https://4294967295",
+            "https://100.100.100.200",
+            "https://[fd00:ec2::254]",
+        ] {
+            for allow_http in [false, true] {
+                let error = parse_base_url(text, allow_http).expect_err(text);
+                let plain = parse_base_url(&text.replacen("https", "http", 1), true).expect_err(text);
+
+                assert!(matches!(error, BaseUrlError::Unfit { .. }), "{text}: {error:?}");
+                assert!(matches!(plain, BaseUrlError::Unfit { .. }), "{text}: {plain:?}");
+            }
+        }
+        for text in
+            ["https://[fe80::1%25eth0]", "https://[fe80::1%eth0]", "https://256.254.169.254", "https://1.2.3.4.5"]
+        {
+            assert!(matches!(refused(text), BaseUrlError::NotAUrl { .. }), "{text}: {:?}", refused(text));
+        }
+    }
+
+    #[test]
+    fn odd_spellings_of_this_machine_are_this_machine_and_what_only_looks_like_it_is_not() {
+        for text in [
+            "http://127.1",
+            "http://0x7f000001",
+            "http://0177.0.0.1",
+            "http://017700000001",
+            "http://127.0.0.1.",
+            "http://127.255.255.254",
+            "http://１２７.0.0.1",
+            "http://[::ffff:127.0.0.1]",
+            "http://[0:0:0:0:0:0:0:1]",
+            "http://LOCALHOST:9",
+            "http://localhost.",
+            "http://a.b.localhost.",
+            "http://ⓛocalhost",
+            "http://%6cocalhost",
+        ] {
+            assert!(parse_base_url(text, false).is_ok_and(|url| url.is_loopback()), "{text}");
+        }
+        for text in [
+            "http://127.0.0.1.example",
+            "http://localhost.localdomain",
+            "http://localhost.evil.example",
+            "http://notlocalhost",
+            "http://[64:ff9b::127.0.0.1]",
+            "http://[::127.0.0.1]",
+            "http://[2002:7f00:1::]",
+            "http://128.0.0.1",
+            "http://lоcalhost",
+        ] {
+            assert!(matches!(refused(text), BaseUrlError::PlainHttp { .. }), "{text}: {:?}", refused(text));
         }
     }
 

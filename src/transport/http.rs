@@ -8,9 +8,13 @@
 //!   body only, after the head: a call without streaming is silent for as long as the model works, and its head comes
 //!   when the whole answer is there. A stream's head comes at once, and its pings keep it alive.
 //! - Only a failure to connect surely sent nothing. Everything later may have reached the server and been paid for.
+//! - Where a connection goes is settled outside: the proxy by [`super::proxy_for`], and names by `names.rs`, which looks
+//!   at each address that it hands out. Neither is left to the client's own ways.
 //! - Error bodies (any status but 2xx) have the key taken out before anybody sees them, since servers echo it.
 //!
 //! Rejected: reqwest's own `read_timeout`, which runs from the send and would kill long silent calls.
+
+mod names;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -26,8 +30,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use self::names::{Names, NoServerThere};
 use super::timers::Timers;
-use super::{BaseUrl, Exchange, Transport, WireError, WireErrorKind};
+use super::{BaseUrl, Exchange, Proxy, Transport, WireError, WireErrorKind};
 use crate::provider::{ReplyHead, WireRequest};
 
 pub use super::credential::Credential;
@@ -45,7 +50,7 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// time runs.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// Of an error body no more than this is read: no error needs it.
-const MAX_ERROR_BYTES: usize = 1024 * 1024;
+const MAX_ERROR_BYTES: usize = 128 * 1024;
 /// What follows the last event of a stream is a few bytes that are on their way already; a new connection costs two or
 /// three round trips, so waiting much longer than those would gain nothing.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
@@ -55,6 +60,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 pub struct HttpConfig {
     /// Where.
     pub base_url: BaseUrl,
+    /// Through which proxy; `None` for directly. Its password is a secret as the key is.
+    pub proxy: Option<Proxy>,
     /// With which key.
     pub credential: Credential,
     /// The longest a request may take, from its start to the last byte of the answer.
@@ -76,6 +83,7 @@ impl HttpConfig {
     pub fn new(base_url: BaseUrl, credential: Credential) -> Self {
         Self {
             base_url,
+            proxy: None,
             credential,
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
@@ -112,6 +120,8 @@ pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
+    /// The origin and the proxy, for messages.
+    way: String,
     /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorization: Option<(HeaderName, HeaderValue)>,
@@ -140,6 +150,7 @@ impl HttpTransport {
         Ok(Self {
             clients,
             next_client: AtomicUsize::new(0),
+            way: way(&config.base_url, config.proxy.as_ref()),
             base_url: config.base_url,
             first_url: OnceLock::new(),
             authorization,
@@ -195,7 +206,7 @@ impl Transport for HttpTransport {
         });
         let mut response = match answer.await {
             Some(Ok(response)) => response,
-            Some(Err(error)) => return Err(before_head(error, self.base_url.origin())),
+            Some(Err(error)) => return Err(before_head(error, &self.way)),
             None => return Err(timed_out(self.timeout, "no answer began")),
         };
         let status = response.status().as_u16();
@@ -232,11 +243,18 @@ fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
         (true, true) => builder,
         (true, false) => builder.http2_prior_knowledge(),
     };
-    if config.base_url.is_loopback() {
-        builder = builder.no_proxy();
+    // The client reads no variable of its own.
+    builder = builder.dns_resolver(Names).no_proxy();
+    if let Some(proxy) = &config.proxy {
+        let proxy = reqwest::Proxy::all(proxy.url());
+        builder = builder.proxy(proxy.map_err(|error| TransportError::Client { reason: described(&error) })?);
     }
     if let Some(pem) = &config.ca_pem {
         builder = builder.tls_certs_merge(authorities(pem)?);
+    }
+    if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
+        // The system's certificates take a while to read, and a machine may have none.
+        builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })
 }
@@ -300,6 +318,11 @@ impl Exchange for HttpExchange {
         }
     }
 
+    async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {
+        let waited = tokio::time::timeout_at(self.deadline, room).await;
+        waited.map_err(|_| timed_out(self.timeout, "there was no room for the rest of the answer"))
+    }
+
     async fn drain(&mut self) {
         let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
         // Late or not, the answer is whole: what comes of this does not matter.
@@ -345,14 +368,22 @@ impl HttpExchange {
     }
 }
 
-fn before_head(error: reqwest::Error, origin: &str) -> WireError {
+/// Returns where requests go and what is between, for messages.
+fn way(base_url: &BaseUrl, proxy: Option<&Proxy>) -> String {
+    match proxy {
+        Some(proxy) => format!("{} through proxy {}", base_url.origin(), proxy.address()),
+        None => base_url.origin().to_owned(),
+    }
+}
+
+fn before_head(error: reqwest::Error, way: &str) -> WireError {
     let what = described(&error);
     if !error.is_connect() {
-        let message = format!("the connection to {origin} broke before an answer began: {what}");
+        let message = format!("the connection to {way} broke before an answer began: {what}");
         return WireError { kind: WireErrorKind::Broken, maybe_sent: true, message };
     }
-    let kind = if is_tls(&error) { WireErrorKind::Tls } else { WireErrorKind::Connect };
-    WireError { kind, maybe_sent: false, message: format!("could not connect to {origin}: {what}") }
+    let kind = if is_unsafe(&error) { WireErrorKind::Tls } else { WireErrorKind::Connect };
+    WireError { kind, maybe_sent: false, message: format!("could not connect to {way}: {what}") }
 }
 
 fn in_body(error: &reqwest::Error) -> WireError {
@@ -394,10 +425,11 @@ fn described(error: &reqwest::Error) -> String {
     if causes.is_empty() { "the client gave no reason".to_owned() } else { causes.join(": ") }
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
+/// Returns whether a failure to connect is one that trying again does not mend: the way is not safe.
+fn is_unsafe(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn StdError + 'static)> = error.source();
     while let Some(cause) = next {
-        if is_tls_cause(cause) {
+        if cause.is::<NoServerThere>() || is_tls_cause(cause) {
             return true;
         }
         next = cause.source();

@@ -5,11 +5,15 @@
 
 mod base_url;
 mod credential;
+mod destination;
 pub mod http;
+mod proxy;
 mod timers;
 
 pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
 pub use credential::Credential;
+pub use destination::Unfit;
+pub use proxy::{Proxy, ProxyError, ignored_for_cgi, proxy_for};
 
 use std::future::Future;
 
@@ -22,7 +26,7 @@ use crate::provider::{ReplyHead, WireRequest};
 pub enum WireErrorKind {
     /// The name can't be resolved, or nobody listens there, or the way is closed.
     Connect,
-    /// Certificates or the TLS handshake fail.
+    /// The way is not safe: certificates or the TLS handshake fail, or a name leads to an address at which no API is.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,
@@ -56,6 +60,18 @@ pub trait Exchange: Send {
     /// # Errors
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
+
+    /// Waits for `room` without reading. The silence that comes of it is ours and not the server's; the time of the
+    /// whole request runs.
+    ///
+    /// # Errors
+    /// [`WireErrorKind::Timeout`].
+    fn pause(&mut self, room: impl Future<Output = ()> + Send) -> impl Future<Output = Result<(), WireError>> + Send {
+        async {
+            room.await;
+            Ok(())
+        }
+    }
 
     /// Takes what is left of a body that was read as far as it matters, so that its connection can be used again.
     ///

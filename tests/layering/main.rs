@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use paths::Source;
-use rules::{core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, text_faults};
+use rules::{
+    core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
+};
 use tables::{MODULES, SAME_LAYER, TEXTS, row};
 
 #[test]
@@ -72,8 +74,9 @@ fn every_foreign_crate_stays_at_home() {
 }
 
 #[test]
-fn only_the_command_line_and_the_reports_print() {
+fn only_the_door_and_the_reports_print() {
     hold(project().iter().flat_map(printing_faults).collect());
+    hold(project().iter().flat_map(stream_faults).collect());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::paths::{Source, SourcePath};
 use crate::tables::{
-    CORE, HOMES, MAIN_MAY_USE, NAMES_NOT_IN_CORE, NOT_IN_CORE, NOT_IN_TEXT, OF_A_PROVIDER, PRINTING, row,
+    CORE, HOMES, MAIN_MAY_USE, NAMES_NOT_IN_CORE, NOT_IN_CORE, NOT_IN_TEXT, OF_A_PROVIDER, PRINTING, STREAMS, row,
 };
 
 /// A breach of a rule.
@@ -107,6 +107,15 @@ pub fn provider_faults(file: &str, text: &str) -> Vec<Fault> {
         }
     }
     faults
+}
+
+pub fn stream_faults(source: &Source) -> Vec<Fault> {
+    let (streams, homes) = STREAMS;
+    if is_at(&source.file, homes) {
+        return Vec::new();
+    }
+    let found = source.paths.iter().filter(|path| streams.iter().any(|stream| path.contains(stream)));
+    found.map(|path| source.fault(path, format!("{path} is used outside {}", homes.join(", ")))).collect()
 }
 
 pub fn text_faults(name: &str, text: &str) -> Vec<Fault> {
@@ -279,6 +288,16 @@ mod tests {
 
         assert_eq!(lines, [2, 4]);
         assert_eq!(provider_faults("provider/anthropic/judge.rs", text).len(), 0);
+    }
+
+    #[test]
+    fn a_stream_away_from_the_door_is_found() {
+        for text in ["fn f() { std::io::stderr(); }", "use std::io::{self, stdout};", "fn f() { io::stdout().lock(); }"]
+        {
+            assert_eq!(stream_faults(&Source::new("cli/tables.rs", text)).len(), 1, "{text}");
+            assert_eq!(stream_faults(&Source::new("cli/say.rs", text)).len(), 0, "{text}");
+        }
+        assert_eq!(stream_faults(&Source::new("cli/tables.rs", "fn f() { io::stdin(); }")).len(), 0);
     }
 
     #[test]

@@ -88,18 +88,24 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["sim/server.rs", "sim/server/"]),
     ("clap", &["cli/"]),
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
+    ("hyper_util", &["transport/proxy.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("indicatif", &["report/progress.rs"]),
     ("memchr", &["source/raw.rs"]),
-    ("minijinja", &["source/template.rs"]),
-    ("reqwest", &["transport/http.rs"]),
+    ("minijinja", &["source/template.rs", "source/template/"]),
+    ("reqwest", &["transport/http.rs", "transport/http/"]),
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
 ];
 
-/// Macros that write to a person's terminal, and who may call them.
+/// Macros that write to a person's terminal, and who may call them. They panic when the stream is full or gone.
 pub const PRINTING: (&[&str], &[&str]) =
-    (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/", "report/", "main.rs"]);
+    (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
+
+/// The streams behind those macros, and who may name them: the door through which everything for people goes, what asks
+/// whether they are terminals, and the journal, whose results go to standard output where it is given nothing else.
+pub const STREAMS: (&[&str], &[&str]) =
+    (&["io::stdout", "io::stderr"], &["cli/say.rs", "cli/config/world.rs", "journal/open.rs"]);
 
 /// Types and codes of errors, and names of headers, of the Messages API, and who may name them: what a reply means is its
 /// provider's to say. Any case, also within longer words, comments and tests included.

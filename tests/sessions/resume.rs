@@ -7,6 +7,9 @@ use crate::support::*;
 /// A tenth of the rows are refused each time.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
+/// The row of one name is refused once.
+const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
+
 #[test]
 fn what_failed_for_good_is_answered_by_resume_once_the_fault_is_gone() {
     let folder = Folder::with_rows(120);
@@ -230,4 +233,90 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let (found, asked) = (ids(&results), ids(&folder.read("prompts.jsonl")).len());
     let once: std::collections::BTreeSet<&String> = found.iter().collect();
     assert_eq!((found.len(), once.len(), folder.read("out.errors.jsonl").len()), (asked, asked, 0));
+}
+
+#[test]
+fn a_log_that_lies_elsewhere_is_resumed_by_the_command_that_names_its_results() {
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
+    std::fs::create_dir(folder.path("logs")).expect("it can be made");
+
+    let run = folder.run_at(&api, &["run", "prompts.jsonl", "--errors", "logs/fails.jsonl"]);
+    let again = folder.run_at(&api, &["run", "prompts.jsonl", "--errors", "logs/fails.jsonl"]);
+    let unnamed = folder.run_at(&api, &["resume", "logs/fails.jsonl"]);
+    let wrong = folder.run_at(&api, &["resume", "logs/fails.jsonl", "-o", "logs/prompts.results.jsonl"]);
+    let before = api.books().requests;
+    let resumed = folder.run_at(&api, &["resume", "logs/fails.jsonl", "-o", "prompts.results.jsonl"]);
+
+    let command = "claude-batch resume logs/fails.jsonl -o prompts.results.jsonl";
+    run.ends_with(3).tells(&[command]);
+    again.ends_with(3).tells(&["nothing to do", command]);
+    unnamed.ends_with(2).tells(&["line 1 of logs/fails.jsonl", "error.results", "-o RESULTS"]);
+    wrong.ends_with(2).tells(&["line 1 of logs/fails.jsonl", "not of -o logs/prompts.results.jsonl"]);
+    assert_eq!(before, 4);
+    resumed.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 4);
+    assert_eq!(folder.names(), ["logs", "prompts.jsonl", "prompts.results.jsonl", "prompts.results.jsonl.run"]);
+}
+
+#[test]
+fn logs_that_are_not_all_of_the_results_named_are_refused_before_any_is_run() {
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
+    let other = Api::with_faults(ONE_FAILS);
+    folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl"]).ends_with(3);
+    folder.run_at(&other, &["run", "prompts.jsonl", "-o", "b.jsonl"]).ends_with(3);
+
+    let refused = folder.run_at(&api, &["resume", "a.errors.jsonl", "b.errors.jsonl", "-o", "a.jsonl"]);
+    let to_a_pipe = folder.run_at(&api, &["resume", "a.errors.jsonl", "-o", "-"]);
+
+    refused.ends_with(2).tells(&["line 1 of b.errors.jsonl", "\"b.jsonl\"", "not of -o a.jsonl"]);
+    to_a_pipe.ends_with(2).tells(&["-o of resume names the results file"]);
+    assert_eq!(api.books().requests, 4);
+}
+
+#[test]
+fn rows_of_a_pipe_can_be_resumed_into_a_file() {
+    let (folder, api) = (Folder::new(), Api::quick());
+    feed(folder.command_at(&api, &["run", "--max-requests", "2", "--errors", "e.jsonl"]), &rows(6)).ends_with(4);
+
+    let resumed = folder.run_at(&api, &["resume", "e.jsonl", "-o", "rest.jsonl"]);
+
+    resumed.ends_with(0).tells(&["4 answered", "rest.jsonl"]);
+    assert_eq!(ids(&folder.read("rest.jsonl")).len(), 4);
+}
+
+#[test]
+fn a_manifest_that_is_huge_or_can_not_be_read_is_refused_by_resume() {
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
+    folder.run_at(&api, &["run", "prompts.jsonl", "-o", "out.jsonl"]).ends_with(3);
+    let manifest = folder.path("out.jsonl.run/manifest.json");
+    let resume = || folder.run_at(&api, &["resume", "out.errors.jsonl"]);
+
+    std::fs::write(&manifest, "{\"format\":1,\n\"settings\":[]}").expect("it can be written");
+    let wrong = resume();
+    std::fs::File::create(&manifest).and_then(|file| file.set_len(1 << 30)).expect("it can be long");
+    let huge = resume();
+    std::fs::remove_file(&manifest).expect("it can be removed");
+    let without = resume();
+
+    wrong.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (line 2, column", "remove it"]);
+    huge.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (it is larger than 4 MiB)"]);
+    without.ends_with(0);
+    assert_eq!(api.books().requests, 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn results_that_are_a_link_are_refused_by_resume_in_plain_words() {
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
+    folder.run_at(&api, &["run", "prompts.jsonl", "-o", "out.jsonl"]).ends_with(3);
+    std::fs::rename(folder.path("out.jsonl"), folder.path("moved.jsonl")).expect("it can be renamed");
+    std::os::unix::fs::symlink("moved.jsonl", folder.path("out.jsonl")).expect("it can be linked");
+    let before = folder.read("moved.jsonl");
+
+    let by_name = folder.run_at(&api, &["resume", "out.errors.jsonl"]);
+    let by_flag = folder.run_at(&api, &["resume", "out.errors.jsonl", "-o", "out.jsonl"]);
+
+    by_name.ends_with(2).tells(&["out.jsonl is a symbolic link"]);
+    by_flag.ends_with(2).tells(&["out.jsonl is a symbolic link"]);
+    assert_eq!(folder.read("moved.jsonl"), before);
 }

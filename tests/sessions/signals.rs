@@ -107,6 +107,21 @@ fn settings_that_are_wrong_when_they_are_read_again_leave_the_run_as_it_was() {
 }
 
 #[test]
+fn what_a_file_in_the_working_folder_may_not_set_is_refused_when_it_is_read_again_too() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(5);
+
+    folder.write("claude-batch.toml", "max-requests = 1\nyes = true\n");
+    send(&child, Signal::USR2);
+    let said = finish(child);
+
+    said.ends_with(0)
+        .tells(&["goes on as before", "claude-batch.toml:2: yes can't be set by a file in the working folder"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+}
+
+#[test]
 fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts_what_is_unsure() {
     at_random_moments("kill -9", |rng| {
         let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));

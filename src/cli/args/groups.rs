@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, ValueHint};
 
 use super::layered::{Layered, layered};
 use super::values::{
-    self, Concurrency, Fsync, HaltRule, Header, Headroom, InputFormat, Param, Refused, RefusedKey, StreamMode,
+    self, Concurrency, Fsync, HaltRule, Header, Headroom, InputFormat, Param, Refused, RefusedKey, StreamMode, Text,
 };
 use crate::domain::{Money, Tier};
 use crate::report::ProgressKind;
@@ -25,8 +25,8 @@ pub struct SourceArgs {
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
     /// Prompt with {{column}} in it, or @FILE
-    #[arg(short, long, value_name = "TEXT")]
-    pub template: Option<String>,
+    #[arg(short, long, value_name = "TEXT", value_parser = values::text)]
+    pub template: Option<Text>,
     /// Only the first N rows (after --skip)
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<u64>,
@@ -47,8 +47,8 @@ pub struct RequestArgs {
     #[arg(short, long)]
     pub model: Option<String>,
     /// System prompt, or @FILE
-    #[arg(short, long, value_name = "TEXT")]
-    pub system: Option<String>,
+    #[arg(short, long, value_name = "TEXT", value_parser = values::text)]
+    pub system: Option<Text>,
     /// Longest answer, in tokens [default: 1024]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive_u32)]
     pub max_tokens: Option<u32>,
@@ -220,6 +220,10 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = values::switch)]
     pub allow_http: Option<bool>,
+    /// Connect directly, whatever proxy the environment or the system names
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub no_proxy: Option<bool>,
     /// Certificates to trust besides the system's, as PEM
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca_file: Option<PathBuf>,
@@ -248,6 +252,10 @@ pub struct StorageArgs {
     /// When results are forced to disk [default: batch, at least once a second]
     #[arg(long, value_parser = values::one_of(&values::FSYNCS))]
     pub fsync: Option<Fsync>,
+    /// Use files of other users and folders open to all, as volumes of a container are
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = values::switch)]
+    pub trust_owner: Option<bool>,
 }
 
 /// Where further settings are.
@@ -288,9 +296,9 @@ layered! {
     PriceArgs { prices }
     RowsArgs { fresh, retry_failed, rerun_changed }
     SimulationArgs { simulate, simulate_faults }
-    ConnectionArgs { base_url, allow_http, ca_file }
+    ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }
-    StorageArgs { fsync }
+    StorageArgs { fsync, trust_owner }
     PlaceArgs { config, profile }
 }
 

@@ -38,6 +38,9 @@ pub struct SimulateArgs {
     /// Append a line of JSON for each request
     #[arg(long, value_name = "FILE", help_heading = "Server", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
+    /// Use a journal of another user, or in a folder open to all, as volumes of a container are
+    #[arg(long, help_heading = "Server")]
+    pub trust_owner: bool,
     /// Show a line for each request
     #[arg(short, long, help_heading = "Server")]
     pub verbose: bool,

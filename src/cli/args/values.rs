@@ -3,6 +3,7 @@
 //! A value that passed here needs no second check.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -10,7 +11,8 @@ use clap::error::ErrorKind;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use crate::domain::{ErrorClass, Money, Tier};
+use crate::cli::shell::{HIDDEN, quoted};
+use crate::domain::{ErrorClass, Money, Tier, json};
 use crate::report::ProgressKind;
 
 pub use crate::journal::Fsync;
@@ -49,6 +51,22 @@ pub enum HaltRule {
     Rows(u64),
     /// When this share of the finished rows has failed, above 0 and up to 1.
     Share(f64),
+}
+
+/// A text, or the file that holds it: `--template`, `--system`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As it was given.
+    Given(String),
+    /// In a file.
+    File(PathBuf),
+    /// In a file that must lie inside the working folder, since a file that lies there names it.
+    Inside {
+        /// The path, from the working folder.
+        path: PathBuf,
+        /// Where it is named, as `file:line`.
+        named_at: String,
+    },
 }
 
 /// A parameter: `--param KEY=JSON`.
@@ -251,6 +269,18 @@ pub fn token(text: &str) -> Result<String, String> {
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
+/// Deepest nesting of a parameter: with the levels of a line around it, still what JSON parsers take.
+const DEEPEST_PARAM: u32 = 120;
+
+/// Parses a text given as such, or `@` and the file that holds it; `@@` stands for a text that begins with `@`.
+pub fn text(text: &str) -> Result<Text, String> {
+    Ok(match text.strip_prefix('@') {
+        Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
+        Some(path) => Text::File(path.into()),
+        None => Text::Given(text.to_owned()),
+    })
+}
+
 /// Parses `KEY=JSON`.
 pub fn param(text: &str) -> Result<Param, String> {
     let (name, value) = text.split_once('=').ok_or("give KEY=JSON, as temperature=0.5")?;
@@ -263,8 +293,12 @@ pub fn param(text: &str) -> Result<Param, String> {
         "messages" => return Err("messages come from the rows, or from --template".to_owned()),
         _ => {}
     }
-    let value = serde_json::from_str::<Box<RawValue>>(value.trim())
-        .map_err(|error| format!("the value is not JSON ({error}); text needs quotes, as '{name}=\"text\"'"))?;
+    let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
+        format!("the value is not JSON ({error}); text needs quotes, as {}", quoted(format!("{name}=\"text\"")))
+    })?;
+    if json::value(value.get().as_bytes(), 0, DEEPEST_PARAM).is_none() {
+        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep"));
+    }
     Ok(Param { name: name.to_owned(), value })
 }
 
@@ -325,6 +359,9 @@ fn header(text: &str) -> Result<Header, String> {
             return Err(format!("{name} is set by the program"));
         }
         _ => {}
+    }
+    if value.trim() == HIDDEN {
+        return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
     }
     let mut value =
         HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of {name} is not ASCII text"))?;
@@ -415,6 +452,13 @@ mod tests {
 
         assert_eq!((header.name.as_str(), header.value.as_bytes()), ("x-team", b"s3cret".as_slice()));
         assert!(!format!("{header:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_value_that_was_hidden_in_print_is_refused() {
+        let message = header("X-Team: [hidden]").expect_err("it is not the real value");
+
+        assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::super::say;
 use super::Batch;
 use crate::catalog::Catalog;
 use crate::domain::{Money, PoolId, RateLimits, Usage};
@@ -20,6 +21,7 @@ const EXPECTED_OUTPUT: u64 = 256;
 impl Batch<'_> {
     /// Says where requests go, what they are and what they may cost.
     pub(super) fn announce(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) {
+        let origin = self.way.words(origin);
         let Some(survey) = survey else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
             self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
@@ -91,7 +93,8 @@ impl Batch<'_> {
     }
 
     fn must_ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> bool {
-        let is_excused = self.config.yes || self.config.max_cost.is_some() || self.config.simulate;
+        // A bound that a file in the working folder sets answers no question.
+        let is_excused = self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let about = survey.and_then(|survey| estimate(&survey.models, catalog));
         !is_excused && can_answer && about.is_some_and(|(about, _)| about > ASK_ABOVE)
@@ -101,7 +104,7 @@ impl Batch<'_> {
     pub(super) fn ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<()> {
         let about = survey.and_then(|survey| estimate(&survey.models, catalog));
         let Some((about, _)) = about.filter(|_| self.must_ask(survey, catalog)) else { return Ok(()) };
-        eprint!("This run may cost about {about}. Go on? [y/N] ");
+        say::ask(&format!("This run may cost about {about}. Go on? [y/N] "));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
         match answer.trim().to_ascii_lowercase().as_str() {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::super::args::values::Concurrency;
 use super::super::exit::{Exit, explain};
 use super::super::parts;
+use super::super::say;
 use super::Batch;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
@@ -20,7 +21,7 @@ use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
-use crate::transport::http::{Credential, HttpTransport};
+use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::parse_base_url;
 
 /// Rows between the reader and the loop.
@@ -54,7 +55,8 @@ impl Batch<'_> {
             Some(key) => key,
             None => Credential::ApiKey("simulated".to_owned().into()),
         };
-        let http = parts::http(&self.config, base_url, credential, window.most());
+        let proxy = self.way.proxy.clone();
+        let http = HttpConfig { proxy, ..parts::http(&self.config, base_url, credential, window.most()) };
         let transport = HttpTransport::new(http)?;
         let thread = LoopThread::new()?;
         let spent = recovered.totals.spend;
@@ -64,7 +66,7 @@ impl Batch<'_> {
             verbosity: self.config.verbosity,
             is_terminal: self.config.is_terminal,
             is_colored: self.config.is_colored,
-            writer: Box::new(std::io::stderr()),
+            writer: say::progress(),
         });
         let total = looked.as_ref().map(|survey| survey.rows);
         let already_done = looked.as_ref().map_or(0, |survey| survey.done + survey.failed_before);
@@ -178,7 +180,8 @@ impl Batch<'_> {
         self.say(report::summary(report.stats(), &context, columns).trim_end());
         if let Some(reason) = &finish.halted {
             let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
-            self.tell(&explain(reason, resume));
+            let explained = explain(reason, resume);
+            if resume.is_some() { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
             self.tell(&format!("claude-batch: {}; put it right and run the same command to go on", escape(message)));
@@ -205,7 +208,7 @@ impl Batch<'_> {
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
-            resume_command: errors.as_ref().map(|log| format!("claude-batch resume {log}")),
+            resume_command: errors.is_some().then(|| self.resume_command()),
             rerun_command: (has_more && !is_pipe).then(|| self.rerun.clone()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),

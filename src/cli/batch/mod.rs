@@ -5,27 +5,30 @@
 
 mod announce;
 mod launch;
+mod resume;
 mod steer;
+mod watchdog;
+mod way;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use tokio::sync::mpsc;
 
 use super::args::{ResumeArgs, RunArgs};
 use super::config::Config;
-use super::config::layers::recorded_settings;
+use super::config::recorded::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
+use super::{say, shell};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
 use crate::journal::{
-    Commit as Synced, InputRead, Journal, JournalError, JournalOptions, Manifest, OnCommit, RealDisk, Recovered,
-    RequestShape, RunPaths, Start, Threading, read_error_log,
+    Commit as Synced, InputRead, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape,
+    RunPaths, Start, Threading,
 };
 use crate::plan::{Dialect, Planner};
 use crate::report::progress::terminal_width;
@@ -37,6 +40,8 @@ use crate::source::{self, Input};
 use crate::transport::http::Credential;
 
 use launch::Ready;
+use resume::{check_logs, disk, read_log, resume_args};
+use way::Way;
 
 /// Answers every prompt of the inputs, or goes on where an earlier run stopped.
 pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
@@ -44,15 +49,30 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let name = parts::run_id();
     let paths = parts::paths(&config, &name)?;
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
-    let rerun = format!("claude-batch {}", args_as_typed());
+    let rerun = shell::ours_as_typed();
     let plan = parts::input_plan(&config)?;
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
-    Batch { config, reread, world, name, paths, start, plan, only: Vec::new(), broken: 0, rerun, copy: None }.go()
+    Batch {
+        config,
+        reread,
+        world,
+        name,
+        paths,
+        start,
+        plan,
+        only: Vec::new(),
+        broken: 0,
+        rerun,
+        copy: None,
+        way: Way::default(),
+    }
+    .go()
 }
 
 /// Runs failed rows again.
 pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
+    check_logs(args, world)?;
     let mut exit = Exit::Done;
     for log in &args.errors {
         let one = resume_one(args, log, world)?;
@@ -67,23 +87,18 @@ pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
 }
 
 fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
-    source::identity(log)?;
-    let known = read_error_log(log, &RealDisk).map_err(|error| match error {
-        JournalError::Foreign { path } => {
-            anyhow!("{} is no error log of claude-batch: name the .errors.jsonl file of a run", path.display())
-        }
-        error => error.into(),
-    })?;
+    let disk = disk(args, world)?;
+    let known = read_log(args, log, &disk)?;
     if known.rows.is_empty() && known.broken == 0 {
         if args.settings().display.quiet != Some(true) {
-            eprintln!("nothing to do: no rows in {}", escape(&log.display().to_string()));
+            say::err(&format!("nothing to do: no rows in {}", escape(&log.display().to_string())));
         }
         return Ok(Exit::Done);
     }
     let broken = known.broken;
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
-        Some(folder) => recorded_settings(&folder)?,
+        Some(folder) => recorded_settings(&folder, &disk)?,
         None => Default::default(),
     };
     let config = Config::of_resume(args, settings.clone(), world)?;
@@ -91,18 +106,23 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
-    let rerun = format!("claude-batch {}", args_as_typed());
+    let rerun = shell::ours_as_typed();
     let only = args.only.clone();
-    Batch { config, reread, world, name, paths, start: Start::Resume, plan, only, broken, rerun, copy: None }.go()
-}
-
-/// Returns the command line after the program's name, quoted where a shell needs it.
-fn args_as_typed() -> String {
-    let quote = |arg: String| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-        if !arg.is_empty() && arg.bytes().all(is_plain) { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
-    };
-    std::env::args_os().skip(1).map(|arg| quote(arg.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+    Batch {
+        config,
+        reread,
+        world,
+        name,
+        paths,
+        start: Start::Resume,
+        plan,
+        only,
+        broken,
+        rerun,
+        copy: None,
+        way: Way::default(),
+    }
+    .go()
 }
 
 /// A run that is about to begin.
@@ -122,16 +142,24 @@ struct Batch<'a> {
     rerun: String,
     /// The copy of a log that has no run folder to keep it in.
     copy: Option<tempfile::TempPath>,
+    /// How requests get to the server.
+    way: Way,
 }
 
 impl Batch<'_> {
     fn go(mut self) -> Result<Exit> {
         self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        self.config.notes.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
+        if let Some(template) = &self.plan.options.template {
+            watchdog::watch(template.clone(), self.input_names())?;
+        }
         let catalog = parts::catalog(&self.config)?;
         let dialect = self.config.dialect.clone();
         parts::provider(&self.config, &dialect)?;
         self.check_faults(&catalog)?;
         let origin = self.origin()?;
+        self.way = Way::find(&self.config, self.world)?;
+        self.way.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         let goes_on = self.goes_on();
         let first = if goes_on { None } else { self.first_look(&catalog, &dialect)? };
         if let Some(first) = &first {
@@ -204,7 +232,7 @@ impl Batch<'_> {
             return Ok(None);
         }
         let (credential, warnings) = parts::key(&self.config, self.world)?;
-        warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
         Ok(Some(credential))
     }
 
@@ -215,17 +243,34 @@ impl Batch<'_> {
         }
     }
 
-    /// Says something that must be said. Where JSON was asked for, that is what it is.
+    /// Says something with a command in it, as [`Batch::tell_whole`] does.
+    fn say_whole(&self, text: &str) {
+        if self.config.verbosity != Verbosity::Quiet {
+            self.tell_whole(text);
+        }
+    }
+
+    /// Says something that must be said.
     fn tell(&self, text: &str) {
-        if self.config.progress == ProgressKind::Json {
-            eprintln!("{}", report::json::note(&self.name, text, jiff::Timestamp::now()));
-            return;
-        }
-        match terminal_width().filter(|_| self.config.is_terminal) {
+        match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
             // A summary has its own line breaks, made for the same width.
-            Some(columns) if !text.contains('\n') => eprintln!("{}", wrap(text, columns).join("\n")),
-            _ => eprintln!("{text}"),
+            Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
+            _ => self.tell_whole(text),
         }
+    }
+
+    /// Says something without line breaks of its own: one within a command would change what is pasted. Where JSON was
+    /// asked for, that is what it is.
+    fn tell_whole(&self, text: &str) {
+        match self.config.progress {
+            ProgressKind::Json => say::err(&report::json::note(&self.name, text, jiff::Timestamp::now())),
+            _ => say::err(text),
+        }
+    }
+
+    /// Returns the command that runs failed rows again.
+    fn resume_command(&self) -> String {
+        shell::ours(resume_args(&self.paths))
     }
 
     fn origin(&self) -> Result<String> {
@@ -263,7 +308,8 @@ impl Batch<'_> {
                 plural(self.broken, "row", "rows")
             )),
             Start::Continue | Start::Fresh if failed > 0 => {
-                self.say(&format!("the failures are in {errors}; to try them again: claude-batch resume {errors}"));
+                let again = self.resume_command();
+                self.say_whole(&format!("the failures are in {errors}; to try them again: {again}"));
             }
             _ => {}
         }
@@ -354,7 +400,7 @@ impl Batch<'_> {
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Result<(Journal, Recovered)> {
         let options = JournalOptions {
-            disk: Arc::new(RealDisk),
+            disk: Arc::new(RealDisk::new(self.config.owners)),
             paths: self.paths.clone(),
             inputs: parts::input_files(&self.config),
             run: self.name.as_str().into(),
@@ -364,7 +410,7 @@ impl Batch<'_> {
             start: self.start,
             fsync: self.config.fsync,
             threading: Threading::Thread,
-            stdout: self.paths.results.is_none().then(|| Box::new(std::io::stdout()) as Box<dyn Write + Send>),
+            stdout: self.paths.results.is_none().then(say::results),
         };
         let on_commit: OnCommit = Box::new(move |synced| {
             let commit = match synced {

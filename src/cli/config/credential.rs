@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::{World, names_a_key};
 use crate::cli::args::groups::KeyArgs;
+use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
@@ -89,8 +90,12 @@ fn of_file(path: &Path, world: &World) -> Result<(Credential, Vec<String>)> {
     let text = String::from_utf8(bytes).map_err(|_| anyhow!("the key in {} is not text", path.display()))?;
     let key = checked(&text, &path.display().to_string())?;
     let warning = others_can_read(&world.resolve(path))
-        .then(|| format!("other users can read the key in {path}; run chmod 600 {path}", path = path.display()));
+        .then(|| format!("other users can read the key in {}; run {}", path.display(), make_private(path)));
     Ok((Credential::ApiKey(key), warning.into_iter().collect()))
+}
+
+fn make_private(path: &Path) -> String {
+    format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
 #[cfg(unix)]

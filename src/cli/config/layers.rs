@@ -4,7 +4,7 @@
 //! name the variable, or the file and the line.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::error::{ContextKind, ErrorKind};
@@ -12,10 +12,12 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::World;
+use super::folder::{self, ABOUT_THE_KEY};
+use super::{World, opened};
 use crate::cli::args::Settings;
+use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
-use crate::journal::read_manifest;
+use crate::cli::args::values::Text;
 use crate::report::text::escape;
 
 /// Name of a configuration file.
@@ -24,15 +26,16 @@ pub const FILE_NAME: &str = "claude-batch.toml";
 /// Before the name of a setting's variable.
 const PREFIX: &str = "CLAUDE_BATCH_";
 
-/// Keys that a file in the working folder may not set: it may come with somebody else's repository, and these decide
-/// where the key goes, whom to trust on the way, and where the key comes from.
-const USERS_OWN: [&str; 6] = ["base-url", "header", "api-key-file", "api-key-cmd", "allow-http", "ca-file"];
-
 /// Keys whose values are paths, which are relative to the file that names them.
 const PATHS: [&str; 4] = ["prices", "simulate-faults", "ca-file", "api-key-file"];
 
 /// Keys whose values name a file after `@`.
 const TEXTS: [&str; 2] = ["template", "system"];
+
+/// Returns the variable of a setting.
+fn variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.replace('-', "_").to_uppercase())
+}
 
 /// The settings of all layers.
 #[derive(Clone, Debug)]
@@ -43,6 +46,10 @@ pub struct Layers {
     pub merged: Settings,
     /// What should be said about them.
     pub warnings: Vec<String>,
+    /// What a file in the working folder sets.
+    pub notes: Vec<String>,
+    /// Whether the user set a bound on the money.
+    pub has_own_max_cost: bool,
 }
 
 impl Layers {
@@ -52,50 +59,45 @@ impl Layers {
     /// Names the variable, or the file and line, with what is wrong.
     pub fn read(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let mut reader = Reader::new();
-        let (environment, warnings) = reader.environment(world)?;
+        let (environment, mut warnings) = reader.environment(world)?;
         let named = flags.over(environment);
         let mut files = Vec::new();
         for (path, trust) in places(&named, world) {
-            files.extend(reader.file(&path, trust, world)?);
+            files.extend(reader.file(&path, trust, world, &mut warnings)?);
         }
         if let (Some(path), true) = (&named.place.config, files.is_empty()) {
             bail!("--config: {} does not exist", path.display());
         }
-        let profile = profile(named.place.profile.as_deref(), &files)?;
+        let chosen = named.place.profile.as_deref();
+        let caps = folder_caps(chosen, &mut files);
+        let profile = profile(chosen, &files)?;
         let own = named.clone().over(recorded).over(profile);
-        let merged = files.into_iter().fold(own, |upper, file| upper.over(file.plain));
-        Ok(Self { named, merged, warnings })
+        let set = files.iter().find(|file| file.trust == Trust::Folder).and_then(|file| file.set(chosen));
+        let mut merged = files.into_iter().fold(own, |upper, file| upper.over(file.plain.settings));
+        let has_own_max_cost = merged.money.max_cost.is_some();
+        let idle = folder::lower(&mut merged.money, &caps);
+        let notes = set.map(|set| [vec![set], idle].concat().join("; "));
+        Ok(Self { named, merged, warnings, notes: notes.into_iter().collect(), has_own_max_cost })
     }
 }
 
-/// Returns the settings that a run recorded in its folder, as a layer. A folder without any gives none.
-///
-/// # Errors
-/// When what is recorded is no setting of this version.
-pub fn recorded_settings(folder: &Path) -> Result<Settings> {
-    let Some(manifest) = read_manifest(folder)? else { return Ok(Settings::default()) };
-    let mut reader = Reader::new();
-    let mut settings = Settings::default();
-    for (name, value) in &manifest.settings {
-        let texts = match value {
-            serde_json::Value::Array(values) => values.iter().map(plain_text).collect(),
-            value => vec![plain_text(value)],
-        };
-        let parsed = reader.parse(name, &texts);
-        let parsed = parsed.map_err(|message| anyhow!("{}: {name}: {message}", folder.display()))?;
-        settings = parsed.over(settings);
+/// Takes the caps out of what a file in the working folder sets: they are no layer, since the lowest one counts.
+fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
+    let mut caps = MoneyArgs::default();
+    for file in files.iter_mut().filter(|file| file.trust == Trust::Folder) {
+        let chosen = profile.and_then(|name| file.profiles.get_mut(name));
+        let chosen = chosen.map(|chosen| folder::take_caps(&mut chosen.settings.money)).unwrap_or_default();
+        caps = chosen.over(folder::take_caps(&mut file.plain.settings.money));
     }
-    Ok(settings)
-}
-
-fn plain_text(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    caps
 }
 
 /// Whose word a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
-    /// The user's.
+    /// The user's, who named it.
+    Named,
+    /// The user's, by where it lies.
     User,
     /// Whoever made the working folder.
     Folder,
@@ -104,7 +106,7 @@ enum Trust {
 /// Returns the files to read, the strongest first.
 fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     if let Some(path) = &named.place.config {
-        return vec![(path.clone(), Trust::User)];
+        return vec![(path.clone(), Trust::Named)];
     }
     let folder = (PathBuf::from(FILE_NAME), Trust::Folder);
     let user = world.config_folder().map(|folder| (folder.join(FILE_NAME), Trust::User));
@@ -120,28 +122,56 @@ fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
         let known = if known.is_empty() { "no file has any".to_owned() } else { format!("there are {known}") };
         bail!("--profile: there is no profile {name:?}; {known}");
     }
-    Ok(found.fold(Settings::default(), |upper, lower| upper.over(lower.clone())))
+    Ok(found.fold(Settings::default(), |upper, lower| upper.over(lower.settings.clone())))
 }
 
 /// What one file sets.
 struct FileLayer {
-    plain: Settings,
-    profiles: BTreeMap<String, Settings>,
+    trust: Trust,
+    shown: String,
+    plain: Table,
+    profiles: BTreeMap<String, Table>,
+}
+
+impl FileLayer {
+    /// Returns what is said of a file that sets something.
+    fn set(&self, profile: Option<&str>) -> Option<String> {
+        let profile = profile.and_then(|name| self.profiles.get(name));
+        let mut names: Vec<_> = profile.into_iter().chain([&self.plain]).flat_map(|table| &table.names).collect();
+        names.sort();
+        names.dedup();
+        let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        (!names.is_empty()).then(|| format!("{} in the working folder sets {names}", self.shown))
+    }
+}
+
+/// Settings, and which ones they are.
+#[derive(Default)]
+struct Table {
+    settings: Settings,
+    names: Vec<String>,
+}
+
+impl Table {
+    fn add(&mut self, name: &str, settings: Settings) {
+        self.settings = settings.over(std::mem::take(&mut self.settings));
+        self.names.push(name.to_owned());
+    }
 }
 
 /// Parses single settings by the table of flags.
-struct Reader {
+pub(super) struct Reader {
     command: Command,
 }
 
 impl Reader {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let command = Settings::augment_args(Command::new("settings").no_binary_name(true).disable_help_flag(true));
         Self { command }
     }
 
     /// Returns the names that a setting may have, aliases included.
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let of = |arg: &clap::Arg| {
             let aliases = arg.get_all_aliases().unwrap_or_default();
             arg.get_long().into_iter().chain(aliases).map(str::to_owned).collect::<Vec<_>>()
@@ -153,7 +183,7 @@ impl Reader {
         let mut settings = Settings::default();
         let mut variables = BTreeMap::new();
         for name in self.names() {
-            variables.insert(format!("{PREFIX}{}", name.replace('-', "_").to_uppercase()), name);
+            variables.insert(variable(&name), name);
         }
         for (variable, key) in &variables {
             if let Some(value) = world.variable(variable)? {
@@ -172,20 +202,28 @@ impl Reader {
     }
 
     /// Returns what a file sets; `None` when there is no such file.
-    fn file(&mut self, path: &Path, trust: Trust, world: &World) -> Result<Option<FileLayer>> {
-        if !world.resolve(path).exists() {
-            return Ok(None);
-        }
+    fn file(
+        &mut self,
+        path: &Path,
+        trust: Trust,
+        world: &World,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<FileLayer>> {
         let shown = path.display().to_string();
-        let bytes = world.read(path).with_context(|| format!("can't read {shown}"))?;
-        let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not UTF-8"))?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let Some(opened) = found(path, trust, world, warnings).with_context(|| format!("can't read {shown}"))? else {
+            return Ok(None);
+        };
+        let writers = opened.writers.filter(|_| trust == Trust::User);
+        warnings.extend(writers.as_ref().map(|writers| format!("{shown} is read, but {writers}")));
+        let text = opened.text.strip_prefix('\u{feff}').unwrap_or(&opened.text);
         let table = DeTable::parse(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             anyhow!("{shown}:{line}: {}", escape(error.message()))
         })?;
-        let place = Place { shown, text, folder: path.parent().unwrap_or(Path::new("")), trust };
-        let mut layer = FileLayer { plain: Settings::default(), profiles: BTreeMap::new() };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let hides_values = trust == Trust::Folder && opened.is_link;
+        let place = Place { shown: shown.clone(), text, folder, trust, writers, hides_values };
+        let mut layer = FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new() };
         for (key, value) in table.get_ref() {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("profile", DeValue::Table(profiles)) => {
@@ -197,16 +235,16 @@ impl Reader {
                     }
                 }
                 ("profile", _) => bail!("{}: a profile is a table, as [profile.night]", place.at(key)),
-                _ => layer.plain = self.entry(key, value, &place)?.over(layer.plain),
+                (name, _) => layer.plain.add(name, self.entry(key, value, &place)?),
             }
         }
         Ok(Some(layer))
     }
 
-    fn table(&mut self, table: &DeTable<'_>, place: &Place<'_>) -> Result<Settings> {
-        let mut settings = Settings::default();
+    fn table(&mut self, table: &DeTable<'_>, place: &Place<'_>) -> Result<Table> {
+        let mut settings = Table::default();
         for (key, value) in table {
-            settings = self.entry(key, value, place)?.over(settings);
+            settings.add(key.get_ref(), self.entry(key, value, place)?);
         }
         Ok(settings)
     }
@@ -218,27 +256,41 @@ impl Reader {
         place: &Place<'_>,
     ) -> Result<Settings> {
         let name = key.get_ref().as_ref();
-        if !self.names().iter().any(|known| known == name) {
-            bail!("{}: unknown key {:?}{}", place.at(key), name, self.suggestion(name));
+        let Some(flag) = self.flag(name) else {
+            match place.hides_values {
+                true => bail!("{}: unknown key", place.at(key)),
+                false => bail!("{}: unknown key {:?}{}", place.at(key), name, self.suggestion(name)),
+            }
+        };
+        if matches!(name, "config" | "profile") {
+            bail!("{}: {name} can't be set in a file; use --{name}", place.at(key));
         }
-        match name {
-            "config" | "profile" => bail!("{}: {name} can't be set in a file; use --{name}", place.at(key)),
-            _ if place.trust == Trust::Folder && USERS_OWN.contains(&name) => bail!(
-                "{}: {name} can't be set by a file in the working folder; use --{name}, or the file in your own \
-                 configuration folder",
-                place.at(key)
-            ),
-            _ => {}
-        }
-        let wrong = |message: String| anyhow!("{}: {name}: {message}", place.at(key));
+        place.judge(key, &flag)?;
+        let wrong = |message: String| match place.hides_values {
+            true => anyhow!("{}: {name}: its value does not fit", place.at(key)),
+            false => anyhow!("{}: {name}: {message}", place.at(key)),
+        };
         let texts = texts(name, value.get_ref()).map_err(wrong)?;
-        let values = texts.into_iter().map(|value| place.rebase(name, value)).collect::<Result<Vec<_>, _>>();
-        let values = values.map_err(wrong)?;
-        self.parse(name, &values).map_err(wrong)
+        let values = texts.into_iter().map(|value| place.rebase(name, value)).collect::<Vec<_>>();
+        let mut settings = self.parse(name, &values).map_err(wrong)?;
+        if place.trust == Trust::Folder {
+            place.confine(key, &mut settings.source.template);
+            place.confine(key, &mut settings.request.system);
+        }
+        Ok(settings)
+    }
+
+    /// Returns the flag that a name or alias stands for.
+    fn flag(&self, name: &str) -> Option<Flag> {
+        let is_meant = |arg: &&clap::Arg| {
+            arg.get_long() == Some(name) || arg.get_all_aliases().unwrap_or_default().contains(&name)
+        };
+        let arg = self.command.get_arguments().find(is_meant)?;
+        Some(Flag { name: arg.get_long()?.to_owned(), is_hidden: arg.is_hide_set() })
     }
 
     /// Parses one setting as its flag would be.
-    fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
+    pub(super) fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
         let arguments = match name {
             "verbose" => {
                 let times = values.iter().map(|value| times(value)).sum::<Option<usize>>();
@@ -266,12 +318,47 @@ impl Reader {
     }
 }
 
+/// A flag.
+struct Flag {
+    name: String,
+    /// Whether its parser refuses every value and says why.
+    is_hidden: bool,
+}
+
+/// Returns a configuration file. One that was named is read as the user's other files are, a pipe included.
+fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -> Result<Option<opened::Opened>> {
+    let place = world.resolve(path);
+    if trust == Trust::Named {
+        if !place.exists() {
+            return Ok(None);
+        }
+        let text = String::from_utf8(world.read(path)?).ok().context("the file is not UTF-8")?;
+        return Ok(Some(opened::Opened { text, is_link: false, writers: None }));
+    }
+    match opened::configuration(&place) {
+        Err(_) if trust == Trust::User && is_out_of_reach(&place) => {
+            warnings.push(format!("{} is not read: its folder is closed to this user", path.display()));
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
+/// Returns whether nobody can say if there is such a file, since its folder is closed: it is not this user's.
+fn is_out_of_reach(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
 /// A file being read.
 struct Place<'a> {
     shown: String,
     text: &'a str,
     folder: &'a Path,
     trust: Trust,
+    /// Who else may have written it.
+    writers: Option<String>,
+    /// Whether no message shows a value: the file may be any, of which somebody made this a link.
+    hides_values: bool,
 }
 
 impl Place<'_> {
@@ -280,19 +367,40 @@ impl Place<'_> {
         format!("{}:{}", self.shown, line_of(self.text, key.span().start))
     }
 
+    /// Refuses a setting that is not this file's to make.
+    fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
+        let name = &flag.name;
+        if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {
+            bail!(
+                "{}: {name} can't be set by a file in the working folder; use --{name}, {}, or the file in your own \
+                 configuration folder",
+                self.at(key),
+                variable(name)
+            );
+        }
+        match &self.writers {
+            Some(writers) if ABOUT_THE_KEY.contains(&name.as_str()) => {
+                bail!("{}: {name} is not taken from a file that may not be yours: {writers}", self.at(key))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks a file that a text is in as one that must lie inside the working folder.
+    fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
+        if let Some(Text::File(path)) = text {
+            *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });
+        }
+    }
+
     /// Returns a value with the path in it, if any, seen from the working folder.
-    fn rebase(&self, name: &str, value: String) -> Result<String, String> {
+    fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),
             _ if PATHS.contains(&name) => ("", value.as_str()),
-            _ => return Ok(value),
+            _ => return value,
         };
-        let path = Path::new(path);
-        let leaves = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
-        if self.trust == Trust::Folder && path.components().any(leaves) {
-            return Err("a file in the working folder can name only files below it".to_owned());
-        }
-        Ok(format!("{mark}{}", self.folder.join(path).display()))
+        format!("{mark}{}", self.folder.join(path).display())
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 /// The largest file that a setting may name; a template or certificate is far below, `/dev/zero` is not.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The surroundings of one call of the program.
 #[derive(Clone, Debug, Default)]

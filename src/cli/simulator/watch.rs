@@ -1,6 +1,6 @@
 //! A line for each request: for a person on standard error, for programs in a journal.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use super::super::say;
+use crate::journal::{Owners, open_to_append};
 use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
@@ -20,14 +22,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal, which is appended to; `None` when nobody watches.
+    /// Opens the journal, which is appended to and private, since it tells what was asked; `None` when nobody watches.
     ///
     /// # Errors
-    /// What the system says when the journal can't be opened.
-    pub fn open(journal: Option<&Path>, is_verbose: bool) -> Result<Option<Self>> {
+    /// What the system says when the journal can't be opened, or why it may not be used.
+    pub fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            file.with_context(|| format!("--journal: can't write {}", path.display()))
+            let (file, notes) = open_to_append(path, owners).context("--journal")?;
+            notes.iter().for_each(|note| eprintln!("note: {}", escape(note)));
+            Ok::<_, anyhow::Error>(file)
         };
         let journal = journal.map(open).transpose()?;
         let is_watching = journal.is_some() || is_verbose;
@@ -42,7 +45,7 @@ impl Watch {
     /// Takes a line. A journal that fails is given up, and said so once.
     pub fn line(&mut self, line: &Line) {
         if self.is_verbose {
-            eprintln!("{}", shown(line));
+            say::err(&shown(line));
         }
         let Some(journal) = &mut self.journal else { return };
         // One write for each line, so that whoever follows the file sees whole lines.
@@ -51,7 +54,7 @@ impl Watch {
             journal.write_all(&bytes)
         });
         if let Err(error) = written {
-            eprintln!("claude-batch: --journal: can't write ({error}); it ends here");
+            say::err(&format!("claude-batch: --journal: can't write ({error}); it ends here"));
             self.has_failed.store(true, Ordering::Relaxed);
             self.journal = None;
         }
@@ -72,7 +75,7 @@ fn shown(line: &Line) -> String {
     }
     line.reason.iter().for_each(|reason| add(format!("refused: {reason}")));
     line.fault.iter().for_each(|rule| add(format!("fault of rule {}", rule + 1)));
-    add(line.request_id.clone());
+    add(escape(&line.request_id).into_owned());
     text
 }
 

@@ -14,9 +14,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::members::{self, inside_quotes};
+use super::growth::push_str;
+use super::members::{self, MOST_MEMBERS, inside_quotes};
 use super::usage;
 use crate::domain::{Params, Usage};
+
+/// The longest message that is folded: it is put together beside its parts, so it is in memory twice. The longest answers
+/// of any model are a tenth of it.
+const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
+/// The most content blocks of a message: each takes more memory than the event that begins it. Answers have tens.
+const MOST_BLOCKS: usize = 10_000;
 
 /// How a stream ended.
 pub(super) enum End {
@@ -91,6 +98,9 @@ impl Fold {
     fn on_block_start(&mut self, event: &Event<'_>) -> Result<(), String> {
         let members = part(event.content_block.map(RawValue::get), "content_block_start")?;
         let index = event.index.ok_or("a content block without index")?;
+        if self.blocks.len() == MOST_BLOCKS {
+            return Err(format!("more than {MOST_BLOCKS} content blocks"));
+        }
         if self.blocks.insert(index, Block { members, ..Block::default() }).is_some() {
             return Err(format!("content block {index} starts twice"));
         }
@@ -109,9 +119,9 @@ impl Fold {
         for (name, value) in event.0 {
             match &*name {
                 "type" => {}
-                "delta" => overlay(message, part(Some(value.get()), "message_delta")?),
+                "delta" => overlay(message, part(Some(value.get()), "message_delta")?)?,
                 "usage" if value.get() == "null" => {}
-                "usage" => overlay(&mut self.usage, part(Some(value.get()), "message_delta's usage")?),
+                "usage" => overlay(&mut self.usage, part(Some(value.get()), "message_delta's usage")?)?,
                 _ => message.set(&name, value),
             }
         }
@@ -125,35 +135,65 @@ impl Fold {
 
     /// Returns the message, for a stream that ended with [`End::Stop`].
     pub(super) fn into_message(self) -> Result<Vec<u8>, String> {
-        let mut message = self.message.ok_or("message_stop before message_start")?;
-        if !self.has_message_delta {
+        let Self { message, usage, blocks, has_message_delta } = self;
+        let mut message = message.ok_or("message_stop before message_start")?;
+        if !has_message_delta {
             return Err("message_stop before message_delta".to_owned());
         }
-        if !self.blocks.is_empty() {
-            let blocks = self.blocks.into_values().map(Block::into_json).collect::<Result<Vec<_>, _>>()?;
-            message.set("content", raw(format!("[{}]", blocks.join(",")))?);
+        let bytes = blocks.values().map(|block| block.bytes() + 8).sum::<usize>();
+        if bytes > LONGEST_MESSAGE_BYTES {
+            return Err(format!("what the stream brings is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
         }
-        if !self.usage.0.is_empty() {
-            message.set("usage", raw(string(members::text(&self.usage))?)?);
+        let mut content = None;
+        if !blocks.is_empty() {
+            message.set("content", place()?);
+            content = Some(list(blocks, bytes)?);
         }
-        Ok(members::text(&message))
+        if !usage.0.is_empty() {
+            message.set("usage", raw(string(members::text(&usage))?)?);
+        }
+        let mut out = Vec::with_capacity(bytes + 1024);
+        members::write(&message, |name| content.as_deref().filter(|_| name == "content"), &mut out);
+        Ok(out)
     }
 }
 
+/// Returns content blocks as a JSON list; each is let go as soon as it is written.
+fn list(blocks: BTreeMap<u64, Block>, bytes: usize) -> Result<Vec<u8>, String> {
+    let mut list = Vec::with_capacity(bytes + 2);
+    list.push(b'[');
+    for (at, block) in blocks.into_values().enumerate() {
+        if at > 0 {
+            list.push(b',');
+        }
+        block.write(&mut list)?;
+    }
+    list.push(b']');
+    Ok(list)
+}
+
 /// Sets what `over` brings. A null never replaces a value: it says that there is no news.
-fn overlay(under: &mut Params, over: Params) {
+fn overlay(under: &mut Params, over: Params) -> Result<(), String> {
     for (name, value) in over.0 {
         if value.get() != "null" || under.get(&name).is_none() {
             under.set(&name, value);
         }
     }
+    match under.0.len() {
+        0..=MOST_MEMBERS => Ok(()),
+        _ => Err(too_many_members()),
+    }
+}
+
+fn too_many_members() -> String {
+    format!("an object of a stream grows to more than {MOST_MEMBERS} members")
 }
 
 /// A content block as far as it has come.
 #[derive(Default)]
 struct Block {
     members: Params,
-    /// Strings that deltas add to, escaped, without quotes.
+    /// Strings that deltas add to, escaped, with the quote before them and not the one behind.
     strings: Vec<(Box<str>, String)>,
     /// The pieces of `partial_json`, escaped.
     input: String,
@@ -165,62 +205,90 @@ impl Block {
         match delta.get("type") {
             Some(r#""input_json_delta""#) => {
                 let piece = delta.get("partial_json").and_then(inside_quotes);
-                self.input.push_str(piece.ok_or("an input_json_delta without partial_json")?);
+                push_str(&mut self.input, piece.ok_or("an input_json_delta without partial_json")?);
             }
             Some(r#""citations_delta""#) => {
                 let citation = delta.0.into_iter().find(|(name, _)| &**name == "citation");
                 self.citations.push(citation.ok_or("a citations_delta without citation")?.1);
             }
-            _ => self.on_plain_delta(delta),
+            _ => self.on_plain_delta(delta)?,
         }
         Ok(())
     }
 
-    fn on_plain_delta(&mut self, delta: Params) {
+    fn on_plain_delta(&mut self, delta: Params) -> Result<(), String> {
         for (name, value) in delta.0.into_iter().filter(|(name, _)| &**name != "type") {
             match inside_quotes(value.get()) {
-                Some(piece) => self.string(name).push_str(piece),
-                None => overlay(&mut self.members, Params(vec![(name, value)])),
+                Some(piece) => push_str(self.string(name)?, piece),
+                None => overlay(&mut self.members, Params(vec![(name, value)]))?,
             }
         }
+        Ok(())
     }
 
     /// Returns the growing string of a member, which begins with what the block started with.
-    fn string(&mut self, name: Box<str>) -> &mut String {
-        let at = self.strings.iter().position(|(own, _)| *own == name).unwrap_or_else(|| {
-            let start = self.members.get(&name).and_then(inside_quotes).unwrap_or_default().to_owned();
-            self.strings.push((name, start));
-            self.strings.len() - 1
-        });
-        &mut self.strings[at].1
+    fn string(&mut self, name: Box<str>) -> Result<&mut String, String> {
+        let known = self.strings.iter().position(|(own, _)| *own == name);
+        let at = match known {
+            Some(at) => at,
+            None if self.strings.len() == MOST_MEMBERS => return Err(too_many_members()),
+            None => {
+                let start = self.members.get(&name).and_then(inside_quotes).unwrap_or_default();
+                self.strings.push((name, format!("\"{start}")));
+                self.strings.len() - 1
+            }
+        };
+        Ok(&mut self.strings[at].1)
     }
 
-    fn into_json(mut self) -> Result<String, String> {
-        for (name, escaped) in self.strings {
-            self.members.set(&name, raw(format!("\"{escaped}\""))?);
-        }
+    /// Returns about how long it is as JSON.
+    fn bytes(&self) -> usize {
+        let members = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8);
+        let strings = self.strings.iter().map(|(name, text)| name.len() + text.len() + 8);
+        let citations = self.citations.iter().map(|citation| citation.get().len() + 8);
+        self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
+    }
+
+    /// Writes it as JSON. Its parts are not copied before: one of them may be most of the answer.
+    fn write(mut self, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
-            self.members.set("input", input(&self.input)?);
+            self.strings.retain(|(name, _)| &**name != "input");
+            self.members.set("input", input(std::mem::take(&mut self.input))?);
         }
         if !self.citations.is_empty() {
+            self.strings.retain(|(name, _)| &**name != "citations");
             let items = citations(self.members.get("citations"), &self.citations);
             self.members.set("citations", raw(items)?);
         }
-        string(members::text(&self.members))
+        for (name, text) in &mut self.strings {
+            text.push('"');
+            if self.members.get(name).is_none() {
+                self.members.set(name, place()?);
+            }
+        }
+        let string = |name: &str| self.strings.iter().find(|(own, _)| &**own == name).map(|(_, text)| text.as_bytes());
+        members::write(&self.members, string, out);
+        Ok(())
     }
+}
+
+/// Returns the value of a member whose real one is written in its place.
+fn place() -> Result<Box<RawValue>, String> {
+    raw("null".to_owned())
 }
 
 /// Returns a tool's input from its pieces.
 ///
 /// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
 /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
-fn input(escaped: &str) -> Result<Box<RawValue>, String> {
-    let json: String = serde_json::from_str(&format!("\"{escaped}\""))
-        .map_err(|error| format!("a tool's input is no text: {error}"))?;
+fn input(mut escaped: String) -> Result<Box<RawValue>, String> {
+    escaped.insert(0, '"');
+    escaped.push('"');
+    let json: String = serde_json::from_str(&escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
     if json.trim().is_empty() {
         return raw("{}".to_owned());
     }
-    raw(json).or_else(|_| raw(format!("{{\"INVALID_JSON\":\"{escaped}\"}}")))
+    raw(json).or_else(|_| raw(format!("{{\"INVALID_JSON\":{escaped}}}")))
 }
 
 fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {

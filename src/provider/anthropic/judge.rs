@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::LOCATION;
 
 use super::is_success;
-use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict};
+use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
 /// How messages begin with which the API, under status 400, says that money is the trouble; of 2026-08-22.
@@ -171,8 +171,9 @@ fn with_location(mut failure: Failure, head: &ReplyHead) -> Failure {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     failure.message = match location.and_then(origin) {
         Some(origin) => format!(
-            "the server redirects to {origin}, and redirects are not followed since the key would go along; \
-             set --base-url if that is the right place"
+            "the server redirects to {}, and redirects are not followed since the key would go along; \
+             set --base-url if that is the right place",
+            shortened(&origin)
         ),
         None => "the server redirects, and redirects are not followed; check --base-url".to_owned(),
     };

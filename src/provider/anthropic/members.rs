@@ -7,9 +7,10 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::domain::Params;
+use crate::domain::json::{write_json_str, write_on_one_line};
 
 /// The objects of a stream have tens of members; more are an attack on the linear look-ups.
-const MOST_MEMBERS: usize = 256;
+pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without touching its values.
 ///
@@ -27,6 +28,20 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
     let mut out = Vec::new();
     members.write_object(&mut out);
     out
+}
+
+/// Writes the object, with the values that `real` gives in the place of its own.
+pub(super) fn write<'v>(members: &Params, real: impl Fn(&str) -> Option<&'v [u8]>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (at, (name, value)) in members.0.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_json_str(name, out);
+        out.push(b':');
+        write_on_one_line(real(name).unwrap_or(value.get().as_bytes()), out);
+    }
+    out.push(b'}');
 }
 
 /// Returns what stands between the quotes of a JSON string, still escaped; `None` when it is no string.

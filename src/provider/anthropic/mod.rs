@@ -6,6 +6,7 @@
 //! server's own text.
 
 mod fold;
+mod growth;
 pub mod headers;
 mod judge;
 mod members;

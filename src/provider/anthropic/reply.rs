@@ -13,13 +13,17 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::headers::request_id;
-use super::{is_success, scan, text, usage};
-use crate::domain::json::{Traits, lone_surrogate, write_on_one_line};
+use super::{growth, is_success, scan, text, usage};
+use crate::domain::json::{self, DEEPEST, Traits, lone_surrogate, put_on_one_line};
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
+/// Deepest nesting of a message. A line of results stands two levels around it, and common parsers take no more than
+/// [`DEEPEST`] in all: what can't be read back is no answer. The API's own answers have a tenth of it.
+const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
+
 /// Error bodies above this are not read as JSON: none is that long, and a tree of a large one costs memory.
-const LONGEST_ERROR_BYTES: usize = 1024 * 1024;
+const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
 /// Decodes a response that is not a stream of events.
 #[derive(Default)]
@@ -32,8 +36,8 @@ pub(super) struct WholeDecoder {
 
 impl Decoder for WholeDecoder {
     fn push(&mut self, chunk: &[u8]) -> bool {
-        self.body.extend_from_slice(&std::mem::take(&mut self.first));
-        self.body.extend_from_slice(chunk);
+        growth::extend(&mut self.body, &std::mem::take(&mut self.first));
+        growth::extend(&mut self.body, chunk);
         false
     }
 
@@ -69,7 +73,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
         return broken(head, "the body is empty", Usage::default());
     }
     let traits = Traits::of(&body);
-    let body = if traits.has_line_breaks { on_one_line(&body) } else { body };
+    let body = if traits.has_line_breaks { on_one_line(body) } else { body };
     if let Some(message) = scanned(&body, traits) {
         return Reply::Message(message);
     }
@@ -102,11 +106,19 @@ fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
     Some(Message { usage: scanned.usage?, quality: quality(scanned.stop_reason), json: body.clone() })
 }
 
-/// Returns JSON with line breaks as blanks.
-fn on_one_line(body: &[u8]) -> Bytes {
-    let mut line = Vec::with_capacity(body.len());
-    write_on_one_line(body, &mut line);
-    line.into()
+/// Returns JSON with line breaks as blanks; changes it in place where nobody else holds it.
+fn on_one_line(body: Bytes) -> Bytes {
+    match body.try_into_mut() {
+        Ok(mut body) => {
+            put_on_one_line(&mut body);
+            body.freeze()
+        }
+        Err(body) => {
+            let mut line = body.to_vec();
+            put_on_one_line(&mut line);
+            line.into()
+        }
+    }
 }
 
 fn trimmed(body: Bytes) -> Bytes {
@@ -145,7 +157,16 @@ struct Block {
 }
 
 impl Shape<'_> {
-    fn fault(&self, json: &str, usage: Option<Usage>) -> Option<&'static str> {
+    fn fault(&self, json: &str, usage: Option<Usage>) -> Option<String> {
+        if json::value(json.as_bytes(), 0, DEEPEST_MESSAGE).is_none() {
+            return Some(format!(
+                "it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes"
+            ));
+        }
+        self.fault_of_form(json, usage).map(str::to_owned)
+    }
+
+    fn fault_of_form(&self, json: &str, usage: Option<Usage>) -> Option<&'static str> {
         if self.kind.as_deref() != Some("message") {
             return Some("its type is not \"message\"");
         }
@@ -349,7 +370,7 @@ mod tests {
     fn deep_nesting_does_not_overflow_the_stack() {
         let deep = WHOLE.replace(r#""text":"Hi""#, &format!(r#""x":{}{}"#, "[".repeat(100_000), "]".repeat(100_000)));
 
-        assert_eq!(message(&deep).json.len(), deep.len());
+        assert!(broken(deep.as_bytes()).message.contains("nested more than 125 levels deep"));
         assert_eq!(failed(500, &"[".repeat(200_000)).0.kind, None);
     }
 

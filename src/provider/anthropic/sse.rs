@@ -5,9 +5,17 @@
 //! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
 
 use super::fold::{End, Fold};
+use super::growth;
 use super::reply::{self, broken};
 use crate::domain::Usage;
 use crate::provider::{Decoder, Reply, ReplyHead};
+
+/// The longest event: it is held beside what is folded of it. An event of the API is a thousandth of it.
+const LONGEST_EVENT_BYTES: usize = 16 << 20;
+
+fn too_long() -> String {
+    format!("an event is longer than {} MiB", LONGEST_EVENT_BYTES >> 20)
+}
 
 /// Decodes a stream of events.
 #[derive(Default)]
@@ -23,9 +31,11 @@ impl Decoder for SseDecoder {
         while self.end.is_none() && !rest.is_empty() {
             let (taken, data) = self.lines.take(rest);
             rest = &rest[taken..];
-            if let Some(data) = data {
-                self.end = self.fold.on_event(&data);
-            }
+            self.end = match data {
+                Some(data) => self.fold.on_event(&data),
+                None if self.lines.held() > LONGEST_EVENT_BYTES => Some(End::Broken(too_long())),
+                None => None,
+            };
         }
         self.end.is_some()
     }
@@ -55,6 +65,9 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
     }
 }
 
+/// Room that is kept for the next line that comes in pieces.
+const KEPT_BYTES: usize = 64 << 10;
+
 /// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
 /// Source: HTML standard, section 9.2.6. An event without data, or not ended by a blank line, is none.
@@ -74,7 +87,7 @@ impl Lines {
             return (1, None);
         }
         let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-            self.line.extend_from_slice(bytes);
+            growth::extend(&mut self.line, bytes);
             return (bytes.len(), None);
         };
         self.is_after_cr = bytes[end] == b'\r';
@@ -82,11 +95,17 @@ impl Lines {
             return (end + 1, self.on_line(&bytes[..end]));
         }
         let mut line = std::mem::take(&mut self.line);
-        line.extend_from_slice(&bytes[..end]);
+        growth::extend(&mut line, &bytes[..end]);
         let data = self.on_line(&line);
         line.clear();
+        line.shrink_to(KEPT_BYTES);
         self.line = line;
         (end + 1, data)
+    }
+
+    /// Returns how many bytes are held of an event that is not whole yet.
+    fn held(&self) -> usize {
+        self.line.len() + self.data.len()
     }
 
     fn on_line(&mut self, line: &[u8]) -> Option<Vec<u8>> {
@@ -105,7 +124,7 @@ impl Lines {
         if self.has_data {
             self.data.push(b'\n');
         }
-        self.data.extend_from_slice(value);
+        growth::extend(&mut self.data, value);
         self.has_data = true;
         None
     }

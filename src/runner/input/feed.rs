@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake};
 
 use tokio::sync::mpsc;
 
-use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, RowId};
+use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, RowId, quoted};
 use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::{BrokenRow, SourceError};
@@ -229,7 +229,7 @@ fn repeated(mut planned: Planned) -> Fed {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");
     let label = std::mem::replace(&mut planned.job.custom_id, place);
-    rejected(planned, format!("the id {label:?} was used by an earlier row; ids must differ"))
+    rejected(planned, format!("the id {} was used by an earlier row; ids must differ", quoted(&label)))
 }
 
 fn rejected(planned: Planned, message: String) -> Fed {

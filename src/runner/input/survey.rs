@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Identity, JobKey, Origin, Planned};
+use crate::domain::{Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
@@ -174,7 +174,7 @@ impl Survey {
                 self.changed += 1;
                 self.first_changed.get_or_insert_with(|| {
                     let job = &planned.job;
-                    format!("{:?} ({}:{})", job.custom_id, job.origin.source, job.origin.line)
+                    format!("{} ({}:{})", quoted(&job.custom_id), job.origin.source, job.origin.line)
                 });
                 earlier.reruns_changed
             }

@@ -11,7 +11,7 @@ use claude_batch::domain::{
     AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Origin, Outcome as RowOutcome, Params, Purpose,
     Quality, Request, RowId, Usage,
 };
-use claude_batch::sink::{RecordContext, outcome_line};
+use claude_batch::sink::{RecordContext, line_around, outcome_line};
 
 use super::program::{Outcome, Place};
 use super::{Seen, Size};
@@ -33,7 +33,9 @@ pub fn every_line(cases: u64, seed: u64) {
         let json = format!(r#"{{"id":"m","content":[{{"type":"text","text":"{text}"}}]}}"#);
         let mut line = Vec::new();
 
-        outcome_line(&answered(json.clone()), &context, &mut line);
+        let outcome = answered(json.clone());
+        outcome_line(&outcome, &context, &mut line);
+        assert_eq!(in_parts(&outcome, &context), line, "case {case} is the same in parts");
 
         let body = line.strip_suffix(b"\n").unwrap_or_else(|| panic!("case {case} ends in a line break"));
         assert!(!body.contains(&b'\n') && !body.contains(&b'\r'), "case {case} is one line");
@@ -43,6 +45,15 @@ pub fn every_line(cases: u64, seed: u64) {
             serde_json::from_slice(body).unwrap_or_else(|error| panic!("case {case}: {error}"));
         assert!(raw.contains_key("custom_id") && raw.contains_key("result") && raw.contains_key("meta"));
     }
+}
+
+/// Returns the line of an answer as it is written of a long one: without its message, which is put there.
+fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
+    let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
+    let mut line = Vec::new();
+    let at = line_around(outcome, message, context, &mut line);
+    line.splice(at..at, message.json.iter().copied());
+    line
 }
 
 /// Any text an answer may hold, escaped as a server may escape it, and its bytes as they are sent.

@@ -141,7 +141,7 @@ fn run(input: &Path, folder: &Path) {
         let _ = commits_in.send(commit);
     });
     let options = JournalOptions {
-        disk: Arc::new(RealDisk),
+        disk: Arc::new(RealDisk::default()),
         paths: RunPaths::given(Some(folder.join("out.jsonl")), folder.join("out.errors.jsonl")),
         inputs: vec![input.to_owned()],
         run: "long".into(),

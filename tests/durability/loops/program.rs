@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use claude_batch::domain::RateLimits;
-use claude_batch::journal::read_manifest;
+use claude_batch::journal::{RealDisk, read_manifest};
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
@@ -208,7 +208,7 @@ impl Place {
 
     /// What the run folder says may have been paid besides.
     pub fn reported(&self) -> u64 {
-        let manifest = read_manifest(&self.path("out.jsonl.run")).expect("it can be read");
+        let manifest = read_manifest(&self.path("out.jsonl.run"), &RealDisk::default()).expect("it can be read");
         manifest.map_or(0, |manifest| manifest.carried.maybe_paid)
     }
 

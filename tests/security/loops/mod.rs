@@ -1,6 +1,24 @@
 //! A file for each class of attack. A loop asserts what must hold and returns what it saw.
 
+mod config;
+#[cfg(unix)]
+mod files;
+#[cfg(unix)]
+mod locks;
+mod plain_http;
+mod terminal;
+mod trust;
+
 use super::page::Loop;
 
 /// Every loop, in the order of the page.
-pub const LOOPS: &[Loop] = &[];
+pub const LOOPS: &[Loop] = &[
+    ("trust", trust::page),
+    #[cfg(unix)]
+    ("locks", locks::page),
+    #[cfg(unix)]
+    ("files", files::page),
+    ("terminal", terminal::page),
+    ("config", config::page),
+    ("plain-http", plain_http::page),
+];

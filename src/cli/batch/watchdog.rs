@@ -1,0 +1,56 @@
+//! Ends the program when a template never ends for one row.
+//!
+//! What a template does is bounded by fuel, but for one kind: values that hold the same list many times over, which are
+//! written out or compared step by step inside one step of the template. A thread can't be stopped from outside, so the
+//! program ends as it does when it is killed: what was answered is on disk, and the same command resumes.
+//!
+//! Looks are counted, not time: a program that was suspended, or a machine that slept, has looked no more often.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use crate::cli::exit::Exit;
+use crate::report::text::escape;
+use crate::source::Template;
+
+const EVERY: Duration = Duration::from_millis(100);
+/// Looks that one row may last: ten seconds, ten times as long as the fuel.
+const LOOKS: u32 = 100;
+/// Memory that one row may add, in KiB: twice what the fuel can hold and the largest prompt with it.
+const MOST_KIB: u64 = 512 << 10;
+
+/// Watches the rows that are filled into a template until the program ends.
+pub(super) fn watch(template: Template, name: String) -> std::io::Result<()> {
+    thread::Builder::new().name("template".to_owned()).spawn(move || guard(&template, &name)).map(drop)
+}
+
+fn guard(template: &Template, name: &str) {
+    let (mut row, mut looks, mut begun_with) = (None, 0, 0);
+    loop {
+        thread::sleep(EVERY);
+        let seen = template.pulse();
+        if seen.is_none() || seen != row {
+            (row, looks, begun_with) = (seen, 0, memory_kib());
+            continue;
+        }
+        looks += 1;
+        if looks >= LOOKS || memory_kib().saturating_sub(begun_with) > MOST_KIB {
+            let name = escape(name);
+            // The program ends whether anybody reads this or not.
+            let _ = writeln!(
+                std::io::stderr(),
+                "claude-batch: {name}: a row takes too long or too much memory to be filled into the template, and \
+                 can't be stopped in any other way; make simpler what the template does with lists"
+            );
+            std::process::exit(Exit::Usage.code().into());
+        }
+    }
+}
+
+/// Returns the memory in use; 0 where the system does not say.
+fn memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let now = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    now.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}

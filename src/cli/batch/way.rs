@@ -1,0 +1,127 @@
+//! The way to the server: what is between, whom it is trusted on the word of, and the words for it in the first line.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::super::config::Config;
+use super::super::config::world::World;
+use super::super::parts;
+use crate::report::text::escape;
+use crate::transport::{Proxy, ignored_for_cgi, proxy_for};
+
+/// How requests get to the server.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// The proxy they go through.
+    pub(super) proxy: Option<Proxy>,
+    /// What is out of the ordinary, in words.
+    parts: Vec<String>,
+    /// What should be said before the run.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Way {
+    /// Returns the way to the server that the settings name. To a simulator in this process there is nothing to say of it.
+    ///
+    /// # Errors
+    /// A variable that decides about it can't be read.
+    pub(super) fn find(config: &Config, world: &World) -> Result<Self> {
+        if config.simulate {
+            return Ok(Self::default());
+        }
+        let base_url = parts::base_url(config)?;
+        let variable = |name: &str| world.variables.get(OsStr::new(name)).map(|value| value.as_os_str());
+        let mut way = Self::default();
+        if !config.no_proxy {
+            way.proxy = proxy_for(&base_url, variable)?;
+            way.warnings.extend(
+                ignored_for_cgi(&base_url, variable)
+                    .map(|name| format!("{name} is not used, since REQUEST_METHOD is set, as it is for CGI programs")),
+            );
+        }
+        way.parts.extend(way.proxy.as_ref().map(|proxy| format!("through proxy {}", proxy.address())));
+        way.parts.extend(config.ca_file.as_ref().map(|path| format!("--ca-file {}", path.display())));
+        if base_url.is_https() {
+            way.parts.extend(certificates(world)?);
+        } else if !base_url.is_loopback() {
+            way.parts.push("not encrypted, by --allow-http".to_owned());
+        }
+        Ok(way)
+    }
+
+    /// Returns how the first line names the server and the way there.
+    pub(super) fn words(&self, origin: &str) -> String {
+        match self.parts.is_empty() {
+            true => origin.to_owned(),
+            false => format!("{origin} ({})", escape(&self.parts.join(", "))),
+        }
+    }
+}
+
+/// Whether the TLS library asks variables for the certificates of authorities; elsewhere it asks the system.
+const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
+
+/// Returns the variables that name the certificates to trust, instead of the system's, with what they name.
+///
+/// The library passes over what it can't read, and then trusts nobody or only those of the other variable. So both are
+/// looked at here. Of several folders one is enough: such lists name places of different systems.
+fn certificates(world: &World) -> Result<Vec<String>> {
+    let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
+    let mut said = Vec::new();
+    if let Some(file) = value("SSL_CERT_FILE") {
+        check_file(Path::new(file), world).with_context(|| instead("SSL_CERT_FILE"))?;
+        said.push(format!("SSL_CERT_FILE {}", Path::new(file).display()));
+    }
+    if let Some(folders) = value("SSL_CERT_DIR").filter(|folders| !folders.is_empty()) {
+        check_folders(folders, world).with_context(|| instead("SSL_CERT_DIR"))?;
+        said.push(format!("SSL_CERT_DIR {}", Path::new(folders).display()));
+    }
+    Ok(said)
+}
+
+fn instead(variable: &str) -> String {
+    format!("{variable}, from which certificates are taken instead of the system's")
+}
+
+fn check_file(path: &Path, world: &World) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        bail!("it is set to nothing; unset it");
+    }
+    let pem = world.read(path).with_context(|| format!("can't read {}", path.display()))?;
+    if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        bail!("{} holds no certificate", path.display());
+    }
+    Ok(())
+}
+
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+fn check_folders(list: &OsStr, world: &World) -> Result<()> {
+    let mut folders = std::env::split_paths(list).filter(|folder| !folder.as_os_str().is_empty());
+    if !folders.any(|folder| std::fs::read_dir(world.resolve(&folder)).is_ok()) {
+        bail!("no folder of {} can be read", Path::new(list).display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_server_alone_where_nothing_is_between() {
+        let plain = Way::default();
+        let long = Way {
+            parts: vec!["through proxy http://p:1".to_owned(), "--ca-file a\u{1b}.pem".to_owned()],
+            ..Way::default()
+        };
+
+        assert_eq!(plain.words("https://api.anthropic.com"), "https://api.anthropic.com");
+        assert_eq!(
+            long.words("https://api.anthropic.com"),
+            "https://api.anthropic.com (through proxy http://p:1, --ca-file a\\u{1b}.pem)"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Files that are opened because of where they lie or because a stranger named them, and so are judged first.
+//!
+//! A configuration file that nobody named is read only if it is an ordinary file of a sensible size: a FIFO would wait
+//! for ever, and opening a device can do things. A link is followed, since a project may share one file among its folders;
+//! the content is believed as much as the place where the link lies.
+//!
+//! A text that a file in the working folder names must lie in that folder. Each folder on the way is opened from the
+//! one before, none through a link, and what was opened is what is judged and read. (Without the Unix calls for that,
+//! each part of the path is looked at before the file is opened.) A file with a second name is refused: the other one
+//! may be outside.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::path::{Component, Path};
+
+use anyhow::{Context, Result, bail};
+
+/// The largest configuration file.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// A configuration file that was found.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Its text.
+    pub text: String,
+    /// Whether it was reached through a symbolic link: then it may be any file, and its values are not shown.
+    pub is_link: bool,
+    /// Who else may have written it; `None` when nobody.
+    pub writers: Option<String>,
+}
+
+/// Returns the configuration file at `path`; `None` when there is none.
+///
+/// # Errors
+/// It can't be read, or is no ordinary file of a sensible size. Nothing of its content is shown.
+pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
+    let is_link = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_symlink(),
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // Asked before it is opened, since the opening of a device can do something.
+    match fs::metadata(path) {
+        Ok(metadata) => ordinary(&metadata)?,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let file = open(path)?;
+    let metadata = file.metadata()?;
+    ordinary(&metadata)?;
+    let text = text_of(file, MAX_CONFIG_BYTES)?;
+    Ok(Some(Opened { text, is_link, writers: writers(path, &metadata) }))
+}
+
+/// Returns the text of a file inside `folder`.
+///
+/// # Errors
+/// The path leads out of the folder, is hidden or goes through a link, or is no ordinary file of at most `most` bytes.
+pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
+    let mut names = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) if name.as_encoded_bytes().starts_with(b".") => {
+                bail!("a file in the working folder can name only files below it that are not hidden");
+            }
+            Component::Normal(name) if cfg!(windows) && name.as_encoded_bytes().contains(&b':') => {
+                bail!("a file in the working folder can name only files below it");
+            }
+            Component::Normal(name) => names.push(Path::new(name)),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                bail!("a file in the working folder can name only files below it");
+            }
+        }
+    }
+    let Some((file, folders)) = names.split_last() else { bail!("it names no file") };
+    let file = open_below(folder, folders, file)?;
+    let metadata = file.metadata()?;
+    ordinary(&metadata)?;
+    if has_second_name(&metadata) {
+        bail!("the file has a second name (a hard link), which may be outside the folder; use a copy");
+    }
+    text_of(file, most)
+}
+
+/// Returns whether an error means that there is no such file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn ordinary(metadata: &Metadata) -> Result<()> {
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok(()),
+        (false, true) => bail!("it is a folder"),
+        (false, false) => bail!("it is no ordinary file (a pipe, socket or device?)"),
+    }
+}
+
+fn text_of(file: File, most: u64) -> Result<String> {
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        bail!("the file is larger than {} MiB", most >> 20);
+    }
+    String::from_utf8(bytes).ok().context("the file is not UTF-8")
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    File::options().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+#[cfg(unix)]
+fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
+    use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+    const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut at = openat(CWD, folder, FOLDER, Mode::empty())?;
+    for name in folders.iter().chain([&file]) {
+        let kind = FileType::from_raw_mode(statat(&at, *name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        let is_last = std::ptr::eq(*name, file);
+        match (kind, is_last) {
+            (FileType::Symlink, _) => bail!("{} is a symbolic link, which may lead out of the folder", name.display()),
+            (FileType::RegularFile, true) | (FileType::Directory, false) => {}
+            (FileType::Directory, true) => bail!("it is a folder"),
+            (_, true) => bail!("it is no ordinary file (a pipe, socket or device?)"),
+            (_, false) => bail!("{} is no folder", name.display()),
+        }
+        // Looked at for the message; what holds, should it be changed in between, is how it is opened.
+        let flags = if is_last { FILE } else { FOLDER };
+        at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    Ok(File::from(at))
+}
+
+#[cfg(not(unix))]
+fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
+    let mut path = folder.to_owned();
+    for name in folders.iter().chain([&file]) {
+        path.push(name);
+        if fs::symlink_metadata(&path)?.is_symlink() {
+            bail!("{} is a symbolic link, which may lead out of the folder", name.display());
+        }
+    }
+    ordinary(&fs::metadata(&path)?)?;
+    Ok(open(&path)?)
+}
+
+#[cfg(unix)]
+fn has_second_name(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.nlink() > 1
+}
+
+#[cfg(not(unix))]
+fn has_second_name(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// Returns who may have written a file beside this user and the system's administrator, and what to do about it.
+///
+/// A group is taken for others unless it is this user's own, as many systems give each user one.
+#[cfg(unix)]
+fn writers(path: &Path, file: &Metadata) -> Option<String> {
+    use rustix::process::{getegid, geteuid};
+    use std::os::unix::fs::MetadataExt;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let found = fs::metadata(folder);
+    let judged = [(path, Some(file)), (folder, found.as_ref().ok())];
+    judged.into_iter().find_map(|(path, metadata)| {
+        let metadata = metadata?;
+        let shown = path.display();
+        if ![geteuid().as_raw(), 0].contains(&metadata.uid()) {
+            return Some(format!("{shown} belongs to another user"));
+        }
+        let is_open_to_group = metadata.mode() & 0o020 != 0 && metadata.gid() != getegid().as_raw();
+        let is_open = metadata.mode() & 0o002 != 0 || is_open_to_group;
+        is_open.then(|| format!("other users may write to {shown}; run chmod go-w on it"))
+    })
+}
+
+#[cfg(not(unix))]
+fn writers(_path: &Path, _file: &Metadata) -> Option<String> {
+    None
+}

@@ -1,0 +1,238 @@
+//! What a run records of its settings in its folder, and all that `resume` takes back.
+//!
+//! One table serves both, so that nothing is taken back that is not recorded. It holds what shapes requests and how fast
+//! they are sent, and nothing that could redirect, authorize, execute or spend: the folder may come from somebody else.
+//! Whatever else stands in a manifest's settings is refused by name, not left out: it was put there by somebody.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, Command};
+use serde_json::{Map, Value};
+
+use super::Config;
+use super::layers::Reader;
+use crate::cli::args::layered::Layered;
+use crate::cli::args::{ResumeArgs, Settings};
+use crate::journal::{Disk, manifest_path, quoted, read_manifest};
+
+/// A setting that is recorded.
+struct Recorded {
+    /// The name of its flag.
+    name: &'static str,
+    /// Returns its value in a run's settings; `None` where it was left open.
+    of: fn(&Config) -> Option<Value>,
+    /// Returns the value as it would be typed; `None` when it is of another kind than is recorded.
+    texts: fn(&Value) -> Option<Vec<String>>,
+    /// What is recorded, with its article.
+    kind: &'static str,
+}
+
+const TABLE: [Recorded; 7] = [
+    Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
+    Recorded {
+        name: "api-version",
+        of: |config| Some(config.dialect.api_version.clone().into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "beta",
+        of: |config| Some(config.dialect.betas.clone()).filter(|betas| !betas.is_empty()).map(Value::from),
+        texts: list,
+        kind: "a list of texts",
+    },
+    Recorded {
+        name: "simulate",
+        of: |config| config.simulate.then(|| true.into()),
+        texts: |value| value.as_bool().map(|is_on| vec![is_on.to_string()]),
+        kind: "true or false",
+    },
+    Recorded { name: "rpm", of: |config| config.limits.rpm.map(Value::from), texts: number, kind: NUMBER },
+    Recorded { name: "itpm", of: |config| config.limits.itpm.map(Value::from), texts: number, kind: NUMBER },
+    Recorded { name: "otpm", of: |config| config.limits.otpm.map(Value::from), texts: number, kind: NUMBER },
+];
+
+const TEXT: &str = "a text";
+const NUMBER: &str = "a whole number";
+
+/// Longest text and list that are taken back: header values of the API are far below.
+const MOST_BYTES: usize = 256;
+const MOST_TEXTS: usize = 100;
+
+/// Returns the settings that a run's folder keeps.
+pub fn recorded(config: &Config) -> Map<String, Value> {
+    TABLE.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
+}
+
+/// Returns the settings that a run recorded in its folder, as a layer. A folder without a manifest gives none.
+///
+/// # Errors
+/// The manifest can't be read, or holds a setting that no run records, or a value that its flag does not take; names
+/// the manifest and the setting.
+pub fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
+    let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
+    taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
+}
+
+/// Returns what is taken back of the settings in a manifest, which messages call `path`.
+fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
+    let mut reader = Reader::new();
+    let mut taken = Settings::default();
+    for (name, value) in settings {
+        let Some(row) = TABLE.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
+        let Some(texts) = (row.texts)(value) else {
+            bail!("{path}: settings.{name} is {} where {} should be: remove it or put it right", kind(value), row.kind);
+        };
+        let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove it or put it right");
+        taken = reader.parse(name, &texts).map_err(wrong)?.over(taken);
+    }
+    Ok(taken)
+}
+
+/// Returns why a setting is not taken. Its value is not shown: it may be a secret that was put into the wrong file.
+fn refusal(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);
+    let shown = if is_word { name.to_owned() } else { quoted(name) };
+    let resume = ResumeArgs::augment_args(Command::new("resume"));
+    let is_flag = resume.get_arguments().any(|arg| arg.get_long() == Some(name) && !arg.is_hide_set());
+    let instead = if is_flag { format!("; where you want it, give --{name}") } else { String::new() };
+    format!(
+        "settings.{shown} is nothing that a run records, and resume takes nothing else from a run folder: remove \
+         it{instead}"
+    )
+}
+
+fn text(value: &Value) -> Option<Vec<String>> {
+    let text = value.as_str().filter(|text| text.len() <= MOST_BYTES)?;
+    Some(vec![text.to_owned()])
+}
+
+fn list(value: &Value) -> Option<Vec<String>> {
+    let values = value.as_array().filter(|values| values.len() <= MOST_TEXTS)?;
+    values.iter().map(|value| text(value)?.pop()).collect()
+}
+
+fn number(value: &Value) -> Option<Vec<String>> {
+    value.as_u64().map(|number| vec![number.to_string()])
+}
+
+/// Returns what a value is, with its article. Long texts and lists are told apart: their kind alone would seem right.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.len() > MOST_BYTES => "a text of more than 256 bytes",
+        Value::String(_) => "a text",
+        Value::Array(values) if values.len() > MOST_TEXTS => "a list of more than 100 values",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn take(name: &str, value: Value) -> Result<Settings, String> {
+        taken_back(&Map::from_iter([(name.to_owned(), value)]), "o.run/manifest.json")
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_flag_is_recorded_or_refused_by_name() {
+        let names = Reader::new().names();
+        assert!(names.len() > 40, "{names:?}");
+        for name in names {
+            let taken = ["1", "true"].map(|text| take(&name, json!(text)));
+
+            match TABLE.iter().any(|row| row.name == name) {
+                true => assert!(take(&name, json!({})).is_err()),
+                false => {
+                    for message in taken.map(|taken| taken.expect_err(&name)) {
+                        let named = format!("o.run/manifest.json: settings.{name} is nothing that a run records");
+                        assert!(message.starts_with(&named), "{message}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_setting_is_said_to_be_a_flag_where_resume_has_it() {
+        let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
+
+        assert!(message("base-url").ends_with("remove it; where you want it, give --base-url"));
+        assert!(message("model").ends_with("remove it") && message("api-key").ends_with("remove it"));
+    }
+
+    #[test]
+    fn names_that_are_no_flags_are_refused_without_their_bytes() {
+        for name in ["", "Tier", "base_url", "tier ", "--tier", "beta\u{1b}[2J", "settings.tier", "tier\0", "__proto__"]
+        {
+            let message = take(name, json!("1")).expect_err("it is no setting");
+
+            assert!(message.contains("nothing that a run records"), "{message}");
+            assert!(!message.chars().any(char::is_control), "{message:?}");
+        }
+        assert!(take(&"x".repeat(1 << 20), json!(1)).expect_err("it is no setting").len() < 1_000);
+    }
+
+    #[test]
+    fn what_is_recorded_is_taken_back() {
+        let settings = json!({"tier": "2", "api-version": "2023-06-01", "beta": ["a", "b"], "simulate": true, "rpm": 5,
+            "itpm": 4_294_967_295_u64, "otpm": 7});
+        let Value::Object(settings) = settings else { panic!("it is an object") };
+
+        let taken = taken_back(&settings, "m").expect("a run records these");
+
+        assert_eq!(taken.wire.beta, ["a", "b"]);
+        assert_eq!((taken.speed.rpm, taken.speed.itpm, taken.speed.otpm), (Some(5), Some(u32::MAX), Some(7)));
+        assert_eq!((taken.simulation.simulate, taken.speed.tier.is_some()), (Some(true), true));
+    }
+
+    #[test]
+    fn values_of_other_kinds_and_values_that_no_flag_takes_are_refused_by_name() {
+        let long = "a".repeat(257);
+        let cases = [
+            (
+                "tier",
+                vec![json!(null), json!(2), json!(["2"]), json!({"a": "2"}), json!("9"), json!(""), json!("2\u{1b}")],
+            ),
+            (
+                "api-version",
+                vec![json!(1), json!(""), json!("a b"), json!("a,b"), json!("a\r\nx-api-key: k"), json!(long)],
+            ),
+            (
+                "beta",
+                vec![json!("a"), json!([1]), json!([["a"]]), json!(["a\n"]), json!(vec!["a"; 101]), json!([long])],
+            ),
+            ("simulate", vec![json!("true"), json!(1), json!([true]), json!(null)]),
+            (
+                "rpm",
+                vec![
+                    json!(0),
+                    json!(-1),
+                    json!(1.5),
+                    json!("5"),
+                    json!(4_294_967_296_u64),
+                    json!(u64::MAX),
+                    json!(1e300),
+                ],
+            ),
+            ("otpm", vec![json!([1]), json!({}), json!(false)]),
+        ];
+        for (name, values) in cases {
+            for value in values {
+                let message = take(name, value.clone()).expect_err(name);
+
+                assert!(message.contains(&format!("o.run/manifest.json: settings.{name}")), "{message}");
+                assert!(message.len() < 500, "{message}");
+            }
+        }
+    }
+}

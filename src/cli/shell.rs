@@ -1,0 +1,211 @@
+//! Commands that people paste into a shell: quoted so that they mean what they did, and can be looked at.
+//!
+//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other stands in single quotes. A word with a character
+//! that steers a terminal, with a blank that looks like another, or with bytes that are no UTF-8 stands in `$'…'`, where
+//! those bytes are octal numbers: bash, zsh, ksh and POSIX since 2024 read it; older shells that know `$'…'` not pass on a
+//! wrong name, and still run nothing else. On Windows names hold none of these characters, and double quotes suffice.
+//!
+//! The value of a `--header` may be a secret: in a printed command it is [`HIDDEN`], which the program refuses.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use crate::report::text::{escape, is_steering};
+
+/// What stands in a printed command for the value of a header.
+pub const HIDDEN: &str = "[hidden]";
+
+/// This program's name, as commands begin with it.
+const PROGRAM: &str = "claude-batch";
+
+/// Returns the command that runs this program with these arguments.
+pub fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
+}
+
+/// Returns the command that runs this program as it was run, with the values of headers hidden.
+pub fn ours_as_typed() -> String {
+    ours(without_headers(std::env::args_os().skip(1)))
+}
+
+/// Returns a path as an argument: one that begins with a dash would be a flag.
+pub fn file(path: &Path) -> OsString {
+    match path.as_os_str().as_encoded_bytes().first() {
+        Some(b'-') => Path::new(".").join(path).into_os_string(),
+        _ => path.as_os_str().to_owned(),
+    }
+}
+
+/// Returns a word quoted where a shell needs it.
+pub fn quoted(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref();
+    if cfg!(windows) { double_quoted(&word.to_string_lossy()) } else { posix(word.as_encoded_bytes()) }
+}
+
+fn posix(word: &[u8]) -> String {
+    match std::str::from_utf8(word) {
+        Ok(text) if is_plain(text) => text.to_owned(),
+        Ok(text) if !text.chars().any(is_lost_in_print) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => in_numbers(word),
+    }
+}
+
+fn double_quoted(word: &str) -> String {
+    match is_plain(word) {
+        true => word.to_owned(),
+        false => format!("\"{}\"", escape(&word.replace('"', "\\\""))),
+    }
+}
+
+/// Returns whether no shell sees anything in a word. (zsh looks for a program behind `=` at the beginning.)
+fn is_plain(word: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    !word.is_empty() && !word.starts_with('=') && word.bytes().all(is_plain)
+}
+
+/// Returns whether a character is not what is copied from the place where it is shown.
+fn is_lost_in_print(char: char) -> bool {
+    is_steering(char) || (char.is_whitespace() && char != ' ')
+}
+
+/// Returns a word as `$'…'`. A `!` is a number too: an interactive bash would look for an earlier command there.
+fn in_numbers(word: &[u8]) -> String {
+    let mut shown = "$'".to_owned();
+    let numbers = |shown: &mut String, bytes: &[u8]| {
+        bytes.iter().for_each(|byte| shown.push_str(&format!("\\{byte:03o}")));
+    };
+    for chunk in word.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '\\' | '\'' | '!' => numbers(&mut shown, &[char as u8]),
+                char if is_lost_in_print(char) => numbers(&mut shown, char.encode_utf8(&mut [0; 4]).as_bytes()),
+                char => shown.push(char),
+            }
+        }
+        numbers(&mut shown, chunk.invalid());
+    }
+    shown.push('\'');
+    shown
+}
+
+/// Returns arguments with the values of `--header` hidden. Behind `--` there are no flags.
+fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut shown = Vec::new();
+    let (mut is_value, mut has_flags) = (false, true);
+    for arg in args {
+        let inline = arg.as_encoded_bytes().strip_prefix(b"--header=").filter(|_| has_flags && !is_value);
+        let inline = inline.map(|value| format!("--header={}", hidden(value)));
+        match (is_value, inline) {
+            (true, _) => shown.push(hidden(arg.as_encoded_bytes()).into()),
+            (false, Some(flag)) => shown.push(flag.into()),
+            (false, None) => shown.push(arg.clone()),
+        }
+        has_flags = has_flags && (is_value || arg != "--");
+        is_value = has_flags && !is_value && arg == "--header";
+    }
+    shown
+}
+
+fn hidden(header: &[u8]) -> String {
+    let text = String::from_utf8_lossy(header);
+    text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_words_stay_as_they_are() {
+        for word in ["run", "--tier", "2", "a/b-c_d.jsonl", "--max-cost=40", "claude-haiku-4-5@1", "5%", "a,b", "-"] {
+            assert_eq!(posix(word.as_bytes()), word);
+        }
+    }
+
+    #[test]
+    fn other_words_stand_in_single_quotes() {
+        let shown = ["", "a b", "a$(touch PWN);b.jsonl", "it's", "`id`", "~", "=ls", "a\\b", "Grüße", "!1"];
+
+        let shown = shown.map(|word| posix(word.as_bytes()));
+
+        let expected =
+            ["''", "'a b'", "'a$(touch PWN);b.jsonl'", r"'it'\''s'", "'`id`'", "'~'", "'=ls'", r"'a\b'", "'Grüße'"];
+        assert_eq!(shown[..9], expected);
+        assert_eq!(shown[9], "'!1'");
+    }
+
+    #[test]
+    fn what_steers_or_is_no_text_becomes_numbers() {
+        assert_eq!(posix(b"a\nb"), r"$'a\012b'");
+        assert_eq!(posix("é\u{202e}x\u{9b}".as_bytes()), r"$'é\342\200\256x\302\233'");
+        assert_eq!(posix(b"\xff1'\\!"), r"$'\3771\047\134\041'");
+        assert_eq!(posix("a\u{a0}b".as_bytes()), r"$'a\302\240b'");
+    }
+
+    #[test]
+    fn windows_has_double_quotes() {
+        assert_eq!(double_quoted("a b.jsonl"), "\"a b.jsonl\"");
+        assert_eq!(double_quoted("C.jsonl"), "C.jsonl");
+        assert_eq!(double_quoted("--param=stop=\"x\u{1b}\""), "\"--param=stop=\\\"x\\u{1b}\\\"\"");
+    }
+
+    #[test]
+    fn a_file_is_never_a_flag() {
+        assert_eq!(file(Path::new("-rf.jsonl")), Path::new(".").join("-rf.jsonl"));
+        assert_eq!(file(Path::new("a/-b.jsonl")), "a/-b.jsonl");
+    }
+
+    #[test]
+    fn values_of_headers_are_hidden_in_each_way_of_typing_them() {
+        let typed = [
+            "run",
+            "--header",
+            "X-Team: s3cret",
+            "--header=a:s3cret",
+            "--header",
+            "s3cret",
+            "--header=s3cret",
+            "-n",
+            "3",
+            "--header",
+            "--",
+            "--",
+            "--header",
+            "plain: file",
+        ];
+
+        let shown = without_headers(typed.map(OsString::from).into_iter());
+
+        assert_eq!(
+            shown,
+            [
+                "run",
+                "--header",
+                "X-Team: [hidden]",
+                "--header=a: [hidden]",
+                "--header",
+                "[hidden]",
+                "--header=[hidden]",
+                "-n",
+                "3",
+                "--header",
+                "[hidden]",
+                "--",
+                "--header",
+                "plain: file",
+            ]
+        );
+        assert_eq!(ours(&shown[..3]), "claude-batch run --header 'X-Team: [hidden]'");
+    }
+
+    proptest! {
+        #[test]
+        fn a_quoted_word_survives_being_escaped(word in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let shown = posix(&word);
+
+            prop_assert_eq!(escape(&shown), shown.as_str());
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The command line as clap reads it, and what clap says: help, the version, mistakes.
+//!
+//! clap repeats arguments in its messages as they were typed: here they are escaped first. Its advice to type an argument
+//! behind `--` is left out for arguments that a shell would not take as they are.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
+
+use super::args::Cli;
+use super::exit::Exit;
+use super::say::{self, OutputFailure};
+use super::shell::quoted;
+use crate::report::text::escape;
+
+/// The program's name in help and messages, whatever the file is called.
+const NAME: &str = "claude-batch";
+
+/// Returns what was typed.
+///
+/// # Errors
+/// How the program ends when that was no command: help or a mistake, which has been told.
+pub fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
+    let args = std::env::args_os().skip(1);
+    Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
+}
+
+fn tell(error: clap::Error) -> Result<Exit, OutputFailure> {
+    if !error.use_stderr() {
+        return say::printed(error.print()).map(|()| Exit::Done);
+    }
+    let error = harmless(error);
+    let message = error.render().to_string();
+    if message == say::harmless(&message) {
+        // clap's own way has colours, where the terminal knows them. Nobody is left to be told when this fails.
+        let _ = error.print();
+    } else {
+        say::err(message.trim_end());
+    }
+    Ok(Exit::Usage)
+}
+
+/// Returns an error whose message repeats only escaped arguments.
+fn harmless(mut error: clap::Error) -> clap::Error {
+    let escaped = error.context().filter_map(|(kind, value)| Some((kind, shown(value)?)));
+    for (kind, value) in escaped.collect::<Vec<_>>() {
+        error.insert(kind, value);
+    }
+    let is_no_word = |kind| matches!(error.get(kind), Some(ContextValue::String(arg)) if quoted(arg) != *arg);
+    if is_no_word(ContextKind::InvalidArg) || is_no_word(ContextKind::InvalidSubcommand) {
+        error.remove(ContextKind::Suggested);
+    }
+    error
+}
+
+/// Returns what an error repeats, escaped; `None` for what is not text, or clap's own.
+fn shown(value: &ContextValue) -> Option<ContextValue> {
+    match value {
+        ContextValue::String(text) => Some(ContextValue::String(escape(text).into_owned())),
+        ContextValue::Strings(texts) => {
+            Some(ContextValue::Strings(texts.iter().map(|text| escape(text).into_owned()).collect()))
+        }
+        _ => None,
+    }
+}

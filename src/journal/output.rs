@@ -1,0 +1,187 @@
+//! The files a run writes: results and error log, opened once and locked by what they are.
+//!
+//! A name is not enough: two runs can share an error log, or reach one file by several names. So each file is itself
+//! locked, beside the run folder ([`super::lock`]). The lock is on what was opened, so it is looked at afterwards whether
+//! the name still leads there: another run may have replaced or removed the file in between. A file that takes the place
+//! of a locked one is locked before it gets the name ([`super::replace`]).
+//!
+//! A file that is there is locked before it is read. One that is missing is made last, and never one that somebody else
+//! makes meanwhile.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, folder_of};
+use super::{JournalError, RunPaths, Start};
+use crate::sink::Log;
+
+/// How often a file is opened again that was replaced while it was being locked: each time another run ended.
+const TRIES: u32 = 16;
+
+/// A file that is open, ours and locked, as long as the last copy of `file` lives.
+pub(super) struct Output {
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+}
+
+/// The outputs that were there.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) results: Option<Output>,
+    pub(super) errors: Option<Output>,
+}
+
+/// The outputs of a run that writes.
+pub(super) struct Outputs {
+    /// `None` when results go to standard output.
+    pub(super) results: Option<Output>,
+    pub(super) errors: Output,
+}
+
+impl Output {
+    /// Opens and locks a file that is there; `None` when none is.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] or [`JournalError::LogLocked`]; [`JournalError::Refused`]; [`JournalError::Disk`].
+    pub(super) fn find(
+        disk: &dyn Disk,
+        path: &Path,
+        log: Log,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, JournalError> {
+        for _ in 0..TRIES {
+            let file = match disk.open(path, OpenMode::Existing) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(locked(path, log)),
+                Err(error) => return Err(DiskFailure::of("open", path)(error).into()),
+            };
+            if let Some(output) = Self::lock(file, path, log, notes)? {
+                return Ok(Some(output));
+            }
+        }
+        Err(JournalError::Unsteady { path: path.to_owned() })
+    }
+
+    /// Makes and locks a file that is not there.
+    ///
+    /// # Errors
+    /// [`JournalError::Appeared`] when it is there; as [`Output::find`].
+    pub(super) fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        log: Log,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, JournalError> {
+        let appeared = || JournalError::Appeared { path: path.to_owned() };
+        let file = match disk.open(path, OpenMode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
+            opened => opened.map_err(DiskFailure::of("open", path))?,
+        };
+        // Another run may find it before it is locked, and remove or replace it.
+        Self::lock(file, path, log, notes)?.ok_or_else(appeared)
+    }
+
+    /// Locks an open file; `None` when its name leads elsewhere by then.
+    fn lock(
+        file: Box<dyn DiskFile>,
+        path: &Path,
+        log: Log,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, JournalError> {
+        match file.try_lock().map_err(DiskFailure::of("lock", path))? {
+            LockAttempt::Locked => {}
+            LockAttempt::Held => return Err(locked(path, log)),
+            LockAttempt::Unsupported => note_once(notes, lacks_locks(path)),
+        }
+        let is_named = file.is_at(path).map_err(DiskFailure::of("look at", path))?;
+        Ok(is_named.then(|| Self { path: path.to_owned(), file: file.into() }))
+    }
+}
+
+impl Found {
+    /// Opens and locks the outputs that are there, none of which may be among `inputs`; the log may when a run reads it.
+    ///
+    /// # Errors
+    /// As [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
+    pub(super) fn find(
+        disk: &dyn Disk,
+        paths: &RunPaths,
+        inputs: &[PathBuf],
+        start: Start,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, JournalError> {
+        let results = match &paths.results {
+            Some(path) => Output::find(disk, path, Log::Results, notes)?,
+            None => None,
+        };
+        check_distinct(results.as_ref(), &paths.errors)?;
+        let errors = Output::find(disk, &paths.errors, Log::Errors, notes)?;
+        let written = errors.as_ref().filter(|_| start != Start::Resume);
+        for output in results.iter().chain(written) {
+            // An input that can't be looked at is refused where it is read.
+            if let Some(input) = inputs.iter().find(|input| output.file.is_at(input).unwrap_or(false)) {
+                return Err(JournalError::OutputIsInput { output: output.path.clone(), input: input.clone() });
+            }
+        }
+        Ok(Self { results, errors })
+    }
+
+    /// Returns the outputs, of which those that are missing are made, and makes their names durable.
+    ///
+    /// # Errors
+    /// As [`Output::create`]; [`JournalError::SameFile`].
+    pub(super) fn complete(
+        self,
+        disk: &dyn Disk,
+        paths: &RunPaths,
+        notes: &mut Vec<String>,
+    ) -> Result<Outputs, JournalError> {
+        let mut complete = |found: Option<Output>, path: &Path, log| {
+            let output = match found {
+                Some(output) => output,
+                None => Output::create(disk, path, log, notes)?,
+            };
+            let folder = folder_of(path);
+            disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))?;
+            Ok::<_, JournalError>(output)
+        };
+        let results = match &paths.results {
+            Some(path) => Some(complete(self.results, path, Log::Results)?),
+            None => None,
+        };
+        check_distinct(results.as_ref(), &paths.errors)?;
+        let errors = complete(self.errors, &paths.errors, Log::Errors)?;
+        Ok(Outputs { results, errors })
+    }
+}
+
+/// Checks that a path does not lead to the results.
+fn check_distinct(results: Option<&Output>, errors: &Path) -> Result<(), JournalError> {
+    match results {
+        Some(Output { path, file }) if file.is_at(errors).map_err(DiskFailure::of("look at", errors))? => {
+            Err(JournalError::SameFile { path: path.clone() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns the sentence for a file system without locks.
+pub(super) fn lacks_locks(path: &Path) -> String {
+    let folder = folder_of(path).display();
+    format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
+}
+
+pub(super) fn note_once(notes: &mut Vec<String>, note: String) {
+    if !notes.contains(&note) {
+        notes.push(note);
+    }
+}
+
+fn locked(path: &Path, log: Log) -> JournalError {
+    match log {
+        Log::Results => JournalError::Locked { path: path.to_owned(), holder: None },
+        Log::Errors => JournalError::LogLocked { path: path.to_owned() },
+    }
+}

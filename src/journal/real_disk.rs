@@ -1,0 +1,456 @@
+//! The machine's own file system.
+//!
+//! Opening is one step: a file that is not there is made with `O_EXCL`, one that is there is opened without following a
+//! link and without waiting, and judged by what was opened. The name is looked at first all the same, so that no device
+//! is opened: opening alone makes some of them act.
+//!
+//! On Windows a file that is open for writing can't be opened for writing by anybody else, and can be read, renamed and
+//! replaced. That takes the place of locks, which would keep people from reading their results there.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, OpenMode, folder_of};
+use super::judge::{Owners, Refusal};
+use super::{JournalError, system};
+
+/// How often a file that comes and goes is tried to be opened.
+const TRIES: u32 = 16;
+
+/// The machine's own file system.
+#[derive(Debug, Default)]
+pub struct RealDisk {
+    owners: Owners,
+    made_private: Mutex<MadePrivate>,
+}
+
+/// What gave others rights.
+#[derive(Debug, Default)]
+struct MadePrivate {
+    done: Vec<PathBuf>,
+    /// Where the file system keeps no modes.
+    refused: Vec<PathBuf>,
+}
+
+impl RealDisk {
+    /// Returns the disk as it is, whose files of these owners are used.
+    pub fn new(owners: Owners) -> Self {
+        Self { owners, made_private: Mutex::default() }
+    }
+
+    fn open_file(&self, path: &Path, mode: OpenMode) -> io::Result<File> {
+        match mode {
+            OpenMode::Read => self.open_existing(path, &system::to_read()),
+            OpenMode::Existing => self.open_ours(path, &system::to_write()),
+            OpenMode::CreateNew => self.create(path, system::to_write()),
+            OpenMode::Edit => self.open_or_create(path, &system::to_write()),
+        }
+    }
+
+    /// Opens a file, or makes it when it is not there. Never uses what comes between.
+    fn open_or_create(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        for _ in 0..TRIES {
+            match self.open_ours(path, options) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+            match self.create(path, options.clone()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return created,
+            }
+        }
+        Err(comes_and_goes())
+    }
+
+    fn create(&self, path: &Path, mut options: OpenOptions) -> io::Result<File> {
+        let file = options.create_new(true).open(path).map_err(busy)?;
+        self.judge_opened(&file)?;
+        Ok(file)
+    }
+
+    fn open_ours(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        let file = self.open_existing(path, options)?;
+        self.make_private(&file, path)?;
+        Ok(file)
+    }
+
+    fn open_existing(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        match self.kind(path)? {
+            None => return Err(io::ErrorKind::NotFound.into()),
+            Some(FileKind::File) => {}
+            Some(other) => return Err(refused(refusal_of(other))),
+        }
+        for _ in 0..TRIES {
+            let file = options.open(path).map_err(|error| match self.kind(path) {
+                // What came between the look and the opening is named by what it is.
+                Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
+                Ok(_) | Err(_) => busy(error),
+            })?;
+            self.judge_opened(&file)?;
+            // A second name that is removed at the right moment is not seen; then this name leads elsewhere.
+            if system::is_at(&file, path, path)? {
+                return Ok(file);
+            }
+        }
+        Err(comes_and_goes())
+    }
+
+    fn judge_opened(&self, file: &File) -> io::Result<()> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(refused(if metadata.is_dir() { Refusal::Folder } else { Refusal::Special }));
+        }
+        self.judge(&metadata)
+    }
+
+    fn judge(&self, metadata: &fs::Metadata) -> io::Result<()> {
+        system::facts(metadata).judge(system::user(), self.owners).map_err(refused)
+    }
+
+    /// Takes the rights of others away from an open file or folder of ours.
+    fn make_private(&self, file: &File, path: &Path) -> io::Result<()> {
+        let too_open = |file: &File| Ok::<_, io::Error>(system::facts(&file.metadata()?).private_mode(system::user()));
+        let Some(private) = too_open(file)? else { return Ok(()) };
+        // Some file systems keep no modes: their files are as private as whoever mounted them wanted.
+        let is_done = system::set_mode(file, private).is_ok() && too_open(file)?.is_none();
+        let mut made_private = self.made_private.lock().unwrap_or_else(PoisonError::into_inner);
+        let paths = if is_done { &mut made_private.done } else { &mut made_private.refused };
+        if !paths.iter().any(|known| known == path) {
+            paths.push(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Judges a folder that is there by what is opened, and makes it private.
+    fn adopt_folder(&self, path: &Path) -> io::Result<()> {
+        let folder = system::open_folder(path).map_err(|error| match self.kind(path) {
+            Ok(Some(kind)) if kind != FileKind::Folder => refused(refusal_of_folder(kind)),
+            Err(refusal) => refusal,
+            Ok(_) => error,
+        })?;
+        self.judge(&folder.metadata()?)?;
+        self.make_private(&folder, path)
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile { file: self.open_file(path, mode)?, path: path.to_owned() }))
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<FileKind>> {
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let kind = match metadata.file_type() {
+            kind if kind.is_symlink() => FileKind::Symlink,
+            kind if kind.is_dir() => FileKind::Folder,
+            kind if kind.is_file() => FileKind::File,
+            _ => FileKind::Special,
+        };
+        if matches!(kind, FileKind::Folder | FileKind::File) {
+            self.judge(&metadata)?;
+        }
+        Ok(Some(kind))
+    }
+
+    fn is_folder(&self, path: &Path) -> io::Result<bool> {
+        let Ok(metadata) = fs::metadata(path) else { return Ok(false) };
+        if metadata.is_dir() && self.owners == Owners::Own && system::facts(&metadata).is_everybodys() {
+            return Err(refused(Refusal::OpenFolder { folder: path.to_owned() }));
+        }
+        Ok(metadata.is_dir())
+    }
+
+    fn is_same_file(&self, one: &Path, other: &Path) -> bool {
+        system::is_same(one, other).unwrap_or(false)
+    }
+
+    fn is_standard_output(&self, path: Option<&Path>) -> bool {
+        system::is_standard_output(path).unwrap_or(false)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        match system::create_folder(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.adopt_folder(path),
+            done => done,
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => match self.kind(path)? {
+                Some(FileKind::Folder) => Err(refused(Refusal::Folder)),
+                Some(FileKind::File | FileKind::Symlink | FileKind::Special) | None => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        system::sync_folder(path)
+    }
+
+    fn take_notes(&self) -> Vec<String> {
+        let MadePrivate { done, refused } =
+            std::mem::take(&mut *self.made_private.lock().unwrap_or_else(PoisonError::into_inner));
+        let note = |beginning: &str, paths: &[PathBuf]| {
+            let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            (!paths.is_empty()).then(|| format!("{beginning}: {}", paths.join(", ")))
+        };
+        let done = note("made private, since other users had rights", &done);
+        let refused = note("other users have rights, which the file system did not let us take away", &refused);
+        done.into_iter().chain(refused).collect()
+    }
+}
+
+/// Opens a file that lines are appended to, as a run opens its own: judged by what was opened, and made private.
+///
+/// Returns the file and what was done to it, in sentences for people.
+///
+/// # Errors
+/// [`JournalError::Refused`], [`JournalError::Disk`].
+pub fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
+    let disk = RealDisk::new(owners);
+    // A folder that is not there says so when the file is opened.
+    disk.is_folder(folder_of(path)).map_err(DiskFailure::of("use", path))?;
+    let file = disk.open_or_create(path, system::to_write().append(true)).map_err(DiskFailure::of("open", path))?;
+    Ok((file, disk.take_notes()))
+}
+
+fn comes_and_goes() -> io::Error {
+    io::Error::other("it is replaced again and again")
+}
+
+fn refused(refusal: Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, refusal)
+}
+
+fn refusal_of(kind: FileKind) -> Refusal {
+    match kind {
+        FileKind::Symlink => Refusal::Symlink,
+        FileKind::Folder => Refusal::Folder,
+        FileKind::Special | FileKind::File => Refusal::Special,
+    }
+}
+
+fn refusal_of_folder(kind: FileKind) -> Refusal {
+    match kind {
+        FileKind::Symlink => Refusal::Symlink,
+        FileKind::File | FileKind::Special | FileKind::Folder => Refusal::NotAFolder,
+    }
+}
+
+/// Returns an error for a file that is open for writing elsewhere as what it is.
+#[cfg(windows)]
+fn busy(error: io::Error) -> io::Error {
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    match error.raw_os_error() {
+        Some(ERROR_SHARING_VIOLATION) => io::ErrorKind::ResourceBusy.into(),
+        Some(_) | None => error,
+    }
+}
+
+#[cfg(not(windows))]
+fn busy(error: io::Error) -> io::Error {
+    error
+}
+
+struct RealFile {
+    file: File,
+    /// Its name when it was opened.
+    path: PathBuf,
+}
+
+impl DiskFile for RealFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)
+    }
+
+    #[cfg(not(windows))]
+    fn try_lock(&self) -> io::Result<LockAttempt> {
+        use std::fs::TryLockError;
+
+        match self.file.try_lock() {
+            Ok(()) => Ok(LockAttempt::Locked),
+            Err(TryLockError::WouldBlock) => Ok(LockAttempt::Held),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(LockAttempt::Unsupported)
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Opening the file kept others from writing to it.
+    #[cfg(windows)]
+    fn try_lock(&self) -> io::Result<LockAttempt> {
+        Ok(LockAttempt::Locked)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match system::is_at(&self.file, &self.path, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            told => told,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(not(windows))]
+    #[test]
+    fn a_lock_is_held_until_its_file_is_closed() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("lock");
+        let first = RealDisk::default().open(&path, OpenMode::Edit).expect("the lock file can be made");
+        let second = RealDisk::default().open(&path, OpenMode::Edit).expect("it can be opened twice");
+
+        assert_eq!(first.try_lock().expect("locks work here"), LockAttempt::Locked);
+        assert_eq!(second.try_lock().expect("locks work here"), LockAttempt::Held);
+
+        drop(first);
+        assert_eq!(second.try_lock().expect("locks work here"), LockAttempt::Locked);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_for_their_owner_and_links_are_not_followed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&path, &link).expect("a link can be made");
+
+        RealDisk::default().create_folder(&folder.path().join("run")).expect("a folder can be made");
+        drop(RealDisk::default().open(&path, OpenMode::Edit).expect("a file can be made"));
+
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&folder.path().join("run")), 0o700);
+        assert!(RealDisk::default().open(&link, OpenMode::Edit).is_err());
+        assert_eq!(RealDisk::default().kind(&link).expect("it can be asked"), Some(FileKind::Symlink));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_a_second_name_or_of_another_user_is_refused_wherever_it_lies() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("own"), "").expect("it can be written");
+        fs::write(at("linked"), "").expect("it can be written");
+        fs::hard_link(at("linked"), at("second name")).expect("it can be linked");
+        fs::write(at("given"), "").expect("it can be written");
+        fs::create_dir(at("given.run")).expect("it can be made");
+        // Only root can give things away.
+        let is_given =
+            ["given", "given.run"].iter().all(|name| std::os::unix::fs::chown(at(name), Some(54321), None).is_ok());
+
+        for mode in [0o700, 0o1777] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).expect("the folder is ours");
+            let disk = RealDisk::default();
+            let refusal = |name: &str| {
+                let looked = disk.kind(&at(name)).expect_err("it is refused");
+                let opened = disk.open_file(&at(name), OpenMode::Read).expect_err("it is refused");
+                assert_eq!(looked.to_string(), opened.to_string());
+                opened.get_ref().and_then(|inner| inner.downcast_ref().cloned())
+            };
+
+            assert_eq!(disk.kind(&at("own")).expect("it is ours"), Some(FileKind::File));
+            assert_eq!(refusal("linked"), Some(Refusal::Linked { names: 2 }));
+            if is_given {
+                assert_eq!(refusal("given"), Some(Refusal::Anothers { owner: 54321 }));
+                assert_eq!(refusal("given.run"), Some(Refusal::Anothers { owner: 54321 }));
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_ours_and_too_open_is_made_private_and_said_so_once() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let (file, run) = (folder.path().join("file"), folder.path().join("run"));
+        fs::write(&file, "").expect("it can be written");
+        fs::create_dir(&run).expect("it can be made");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).expect("it is ours");
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).expect("it is ours");
+        let disk = RealDisk::default();
+
+        disk.open(&file, OpenMode::Read).expect("it is ours");
+        let after_reading = disk.take_notes();
+        disk.open(&file, OpenMode::Edit).expect("it is ours");
+        disk.open(&file, OpenMode::Existing).expect("it is ours");
+        disk.create_folder(&run).expect("it is ours");
+
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+        assert_eq!((mode(&file), mode(&run)), (0o600, 0o700));
+        assert!(after_reading.is_empty());
+        let notes = disk.take_notes();
+        assert!(notes.len() == 1 && notes[0].matches("file").count() == 1 && notes[0].contains("run"), "{notes:?}");
+        assert!(disk.take_notes().is_empty());
+    }
+
+    #[test]
+    fn a_position_past_the_end_reads_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let file = RealDisk::default().open(&folder.path().join("f"), OpenMode::CreateNew).expect("a file can be made");
+        file.write_at(b"abc", 0).expect("it can be written");
+
+        let mut buffer = [0; 8];
+
+        assert_eq!(file.read_at(&mut buffer, 1).expect("it can be read"), 2);
+        assert_eq!(file.read_at(&mut buffer, 9).expect("it can be read"), 0);
+        file.truncate(1).expect("it can be cut");
+        assert_eq!(file.size().expect("it can be asked"), 1);
+    }
+}

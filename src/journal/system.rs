@@ -1,0 +1,174 @@
+//! What differs between systems, for [`super::real_disk`]: owners, links, modes and what openings share.
+//!
+//! Where files have no owners and modes to ask for, all are the user's own and private.
+
+#[cfg(not(unix))]
+pub(super) use elsewhere::*;
+#[cfg(unix)]
+pub(super) use unix::*;
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::io;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+
+    use super::super::judge::Facts;
+
+    /// Returns options for reading. They follow no link, wait for no other end of a FIFO, and take no terminal.
+    pub fn to_read() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+        options.read(true).custom_flags(flags.bits() as i32);
+        options
+    }
+
+    /// Returns options for reading and writing, as those for reading; what is created is for the owner only.
+    pub fn to_write() -> OpenOptions {
+        let mut options = to_read();
+        options.write(true).mode(0o600);
+        options
+    }
+
+    /// Opens a folder, and nothing else.
+    pub fn open_folder(path: &Path) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW.union(OFlags::DIRECTORY);
+        OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+    }
+
+    /// Creates a folder for its owner only.
+    pub fn create_folder(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    pub fn sync_folder(path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    pub fn user() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    pub fn facts(metadata: &Metadata) -> Facts {
+        let (owner, names, mode) = (metadata.uid(), metadata.nlink(), metadata.mode());
+        Facts { owner, names, mode, is_folder: metadata.is_dir() }
+    }
+
+    pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Returns whether both paths lead to one file.
+    pub fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+        Ok(is_one(&fs::metadata(one)?, &fs::metadata(other)?))
+    }
+
+    /// Returns whether an open file is what `path` leads to. How it was opened does not matter here.
+    pub fn is_at(file: &File, _opened: &Path, path: &Path) -> io::Result<bool> {
+        Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
+    }
+
+    /// Returns whether standard output is the regular file at `path`, or with `None` that of standard input.
+    pub fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
+        let out = metadata_of(&io::stdout())?;
+        let other = match path {
+            Some(path) => fs::metadata(path)?,
+            None => metadata_of(&io::stdin())?,
+        };
+        Ok(out.is_file() && is_one(&out, &other))
+    }
+
+    fn metadata_of(stream: &impl AsFd) -> io::Result<Metadata> {
+        File::from(stream.as_fd().try_clone_to_owned()?).metadata()
+    }
+
+    fn is_one(one: &Metadata, other: &Metadata) -> bool {
+        one.dev() == other.dev() && one.ino() == other.ino()
+    }
+}
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use std::fs::{self, File, Metadata, OpenOptions};
+    use std::io;
+    use std::path::Path;
+
+    use super::super::judge::Facts;
+
+    pub fn to_read() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        options
+    }
+
+    /// Returns options for reading and writing. On Windows others may read the file, rename it and replace it, but not
+    /// write to it.
+    pub fn to_write() -> OpenOptions {
+        let mut options = to_read();
+        options.write(true);
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt;
+
+            const FILE_SHARE_READ: u32 = 1;
+            const FILE_SHARE_DELETE: u32 = 4;
+            options.share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE);
+        }
+        options
+    }
+
+    /// Opens a folder, and nothing else.
+    pub fn open_folder(path: &Path) -> io::Result<File> {
+        let mut options = to_read();
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt;
+
+            const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+            options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+        }
+        let folder = options.open(path)?;
+        let is_folder = folder.metadata()?.is_dir();
+        if is_folder { Ok(folder) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    }
+
+    pub fn create_folder(path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    /// Folders can't be synced.
+    pub fn sync_folder(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn user() -> u32 {
+        0
+    }
+
+    pub fn facts(metadata: &Metadata) -> Facts {
+        Facts { owner: user(), names: 1, mode: 0, is_folder: metadata.is_dir() }
+    }
+
+    pub fn set_mode(_file: &File, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Returns whether both paths lead to one file.
+    pub fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+        Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
+    }
+
+    /// Returns whether `path` leads where the file was opened. Files have no number to know them by.
+    pub fn is_at(_file: &File, opened: &Path, path: &Path) -> io::Result<bool> {
+        is_same(opened, path)
+    }
+
+    /// Standard output can't be asked.
+    pub fn is_standard_output(_path: Option<&Path>) -> io::Result<bool> {
+        Ok(false)
+    }
+}

@@ -1,0 +1,258 @@
+//! The shape of a template's source: refused before it is parsed when it is too large or too deep.
+//!
+//! The parser counts nested brackets and blocks by itself. But each operator, filter, call and `elif` of a chain is one
+//! level of its tree, too, and it walks that tree by recursion. So the tokens are counted first, which needs no
+//! recursion. The counts are far above any template that people write.
+//!
+//! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: what is accepted here needs a fifth of
+//! that, also in a build without optimization.
+
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
+
+use super::{TemplateError, syntax};
+
+/// The longest source.
+const MAX_SOURCE_BYTES: usize = 1 << 20;
+/// Signs and words in one tag that may each be a level of the parser's tree.
+const MAX_TAG_SIGNS: usize = 2_000;
+/// Places that may put a value into a list or an object. Without loops that keep state, values nest no deeper than this,
+/// and what walks them when they are shown, compared or freed recurses, too.
+const MAX_CONTAINERS: usize = 1_000;
+/// Filters and functions that put what they are given into a list or an object.
+const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
+/// `elif` tags; each is nested in the one before.
+const MAX_ELIFS: usize = 500;
+
+/// Stack of the thread that parses.
+pub(super) const PARSER_STACK_BYTES: usize = 32 << 20;
+
+/// Refuses a source that is too large or too deep to parse or to fill.
+pub(super) fn check(text: &str, config: &SyntaxConfig) -> Result<(), TemplateError> {
+    if text.len() > MAX_SOURCE_BYTES {
+        return Err(refused(1, format!("it is longer than {} KiB", MAX_SOURCE_BYTES >> 10)));
+    }
+    let (mut signs, mut containers, mut elifs) = (0, 0, 0);
+    let (mut is_tag_start, mut is_loop) = (false, false);
+    for token in tokenize(text, false, config.clone()) {
+        let (token, span) = token.map_err(|error| syntax(&error))?;
+        let line = usize::from(span.start_line);
+        match &token {
+            Token::VariableStart | Token::BlockStart => (signs, is_loop) = (0, false),
+            Token::Ident("elif") if is_tag_start => elifs += 1,
+            Token::Ident("for") if is_tag_start => is_loop = true,
+            Token::Ident("recursive") if is_loop => {
+                return Err(refused(line, "loops that call themselves (recursive) are not offered".to_owned()));
+            }
+            Token::BracketOpen | Token::BraceOpen => containers += 1,
+            Token::Ident(name) if CONTAINERS.contains(name) => containers += 1,
+            _ => {}
+        }
+        signs += usize::from(may_nest(&token));
+        is_tag_start = matches!(token, Token::BlockStart);
+        for (found, most, what) in [
+            (signs, MAX_TAG_SIGNS, "operators, filters and calls in one tag"),
+            (containers, MAX_CONTAINERS, "lists and objects"),
+            (elifs, MAX_ELIFS, "elif tags"),
+        ] {
+            if found > most {
+                return Err(refused(line, format!("it has more than {most} {what}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refused(line: usize, message: String) -> TemplateError {
+    TemplateError::Syntax { line: line.max(1), message }
+}
+
+/// Returns whether a token may be a level of the tree. Words are, since `and`, `not` and `is` are words.
+fn may_nest(token: &Token<'_>) -> bool {
+    match token {
+        Token::TemplateData(_)
+        | Token::VariableStart
+        | Token::VariableEnd
+        | Token::BlockStart
+        | Token::BlockEnd
+        | Token::Str(_)
+        | Token::String(_)
+        | Token::Int(_)
+        | Token::Int128(_)
+        | Token::Float(_)
+        | Token::Comma
+        | Token::Colon
+        | Token::Assign
+        | Token::BracketClose
+        | Token::ParenClose
+        | Token::BraceClose => false,
+        Token::Ident(_)
+        | Token::Plus
+        | Token::Minus
+        | Token::Mul
+        | Token::Div
+        | Token::FloorDiv
+        | Token::Pow
+        | Token::Mod
+        | Token::Dot
+        | Token::Tilde
+        | Token::Pipe
+        | Token::Eq
+        | Token::Ne
+        | Token::Gt
+        | Token::Gte
+        | Token::Lt
+        | Token::Lte
+        | Token::BracketOpen
+        | Token::ParenOpen
+        | Token::BraceOpen => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cell, Template};
+
+    /// Kinds of nesting: what stands before, what is repeated, what stands behind.
+    const NESTINGS: [(&str, &str, &str, &str); 24] = [
+        ("{{ 1", "+x", "", " }}"),
+        ("{{ 1", "~x", "", " }}"),
+        ("{{ 1", "**1", "", " }}"),
+        ("{{ 1", "//1", "", " }}"),
+        ("{{ x", "|upper", "", " }}"),
+        ("{{ x", ".a", "", " }}"),
+        ("{{ x", "()", "", " }}"),
+        ("{{ x", "[0]", "", " }}"),
+        ("{{ x", "[:1]", "", " }}"),
+        ("{{ x", " and x", "", " }}"),
+        ("{{ x", " or x", "", " }}"),
+        ("{{ x", " is defined", "", " }}"),
+        ("{{ x", " in x", "", " }}"),
+        ("{{ x", " < x", "", " }}"),
+        ("{{ x", " if x else x", "", " }}"),
+        ("{{ ", "not ", "", "x }}"),
+        ("{{ ", "-", "", "1 }}"),
+        ("{{ ", "(", ")", " }}"),
+        ("{{ ", "[", "]", " }}"),
+        ("{{ ", "{'a':", "}", " }}"),
+        ("{% filter upper", "|upper", "", " %}x{% endfilter %}"),
+        ("{% if x %}", "{% elif x %}", "", "{% endif %}"),
+        ("", "{% if x %}", "{% endif %}", ""),
+        ("", "{% for x in [1] %}", "{% endfor %}", ""),
+    ];
+
+    #[test]
+    fn what_nests_is_refused_with_words_and_never_overflows() {
+        for (before, open, close, behind) in NESTINGS {
+            for depth in [40, 140, 450, 900, 1_900, 10_000, 100_000] {
+                let inner = if close.is_empty() { "" } else { "x" };
+                let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
+
+                match Template::parse(&text) {
+                    // Whether it can be filled does not matter, as long as something comes of it.
+                    Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
+                    Err(error) => {
+                        assert!(depth > 40, "{open}: {error}");
+                        assert!(error.to_string().len() < 300, "{open}: {error}");
+                    }
+                }
+                assert!(depth < 10_000 || Template::parse(&text).is_err(), "{open} {depth} times is refused");
+            }
+        }
+    }
+
+    #[test]
+    fn lists_that_are_nested_by_assignments_can_be_shown_compared_and_freed() {
+        for open in ["[a]", "{'k': a}", "[a]|batch(1)|list", "dict(k=a)", "[a]|zip([1])|list"] {
+            for depth in [300, 499, 900, 5_000] {
+                let text = format!(
+                    "{{% set a = [x] %}}{}{{% set b = a %}}{{{{ a }}}}{{{{ [a] == [b] }}}}{{{{ a|string|length }}}}",
+                    format!("{{% set a = {open} %}}").repeat(depth)
+                );
+
+                // In a thread with the stack of those that read rows.
+                let filled = std::thread::spawn(move || {
+                    Template::parse(&text).and_then(|template| template.render(&[("x", Cell::Text("x"))]))
+                });
+
+                let filled = filled.join().expect("it does not panic");
+                assert!(filled.is_ok() || depth > 300, "{open} {depth} times: {filled:?}");
+                assert!(filled.is_err() || depth < 5_000, "{open} {depth} times is refused");
+            }
+        }
+    }
+
+    #[test]
+    fn sources_that_are_too_long_and_loops_that_call_themselves_are_refused() {
+        let long = "x".repeat((1 << 20) + 1);
+        for (text, part) in [
+            (long.as_str(), "longer than 1024 KiB"),
+            ("\n{% for a in x recursive %}{{ loop(a) }}{% endfor %}", "line 2"),
+            ("{% macro m() %}{{ m() }}{% endmacro %}", "unknown statement"),
+            ("{% block b %}{{ self.b() }}{% endblock %}", "unknown statement"),
+        ] {
+            let error = Template::parse(text).expect_err("it is refused").to_string();
+
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(Template::parse("{{ recursive }}{{ row.recursive }}").is_ok());
+    }
+
+    #[test]
+    fn random_templates_never_panic_or_hang() {
+        const PIECES: [&str; 40] = [
+            "{{ ",
+            " }}",
+            "{% ",
+            " %}",
+            "x",
+            "a",
+            "1",
+            "'s'",
+            "[",
+            "]",
+            "(",
+            ")",
+            "{",
+            "}",
+            ", ",
+            ": ",
+            "|",
+            ".",
+            "~",
+            " + ",
+            " * ",
+            " == ",
+            "upper",
+            "length",
+            "join",
+            "range(9)",
+            "for a in x",
+            "endfor",
+            "if x",
+            "endif",
+            "set a = x",
+            " not ",
+            " is defined",
+            "{# ",
+            " #}",
+            "{% raw %}",
+            "{% endraw %}",
+            "batch(2)",
+            "\n",
+            "999999999",
+        ];
+        let seed = 23;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for case in 0..5_000 {
+            let text: String = (0..random.usize(1..40)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect();
+
+            let begun = std::time::Instant::now();
+            if let Ok(template) = Template::parse(&text) {
+                let _ = template.render(&[("x", Cell::Json(r#"[1,"two",{"a":[]}]"#))]);
+            }
+
+            assert!(begun.elapsed().as_secs() < 20, "seed {seed}, case {case}: {text}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What names stand for: the resolver that connections are made by.
+//!
+//! Names under `localhost` are this machine without anybody being asked, since plain `http` is allowed to them. Every
+//! other answer is looked at, and what was looked at is what is connected to: nothing resolves the name once more.
+//! One address at which no API can be makes the whole answer suspect, and nothing is sent.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::transport::destination::{Unfit, is_local_name, unfit};
+
+/// The system's resolver, with what it says looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names;
+
+/// A name leads to an address at which no API is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} stands for {address}, {why}, where no API is")]
+pub(super) struct NoServerThere {
+    name: String,
+    address: IpAddr,
+    why: Unfit,
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let name = name.as_str();
+            let found = if is_local_name(name) {
+                this_machine()
+            } else {
+                checked(name, tokio::net::lookup_host((name, 0)).await?.collect())?
+            };
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The port is the URL's, whatever stands here.
+fn this_machine() -> Vec<SocketAddr> {
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|address| SocketAddr::new(address, 0)).into()
+}
+
+fn checked(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NoServerThere> {
+    let suspect = found.iter().find_map(|found| unfit(found.ip()).map(|why| (found.ip(), why)));
+    match suspect {
+        Some((address, why)) => Err(NoServerThere { name: name.to_owned(), address, why }),
+        None => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|address| SocketAddr::new(address.parse().expect("an address"), 0)).collect()
+    }
+
+    #[tokio::test]
+    async fn names_under_localhost_are_this_machine_without_a_question() {
+        for name in ["localhost", "api.localhost", "no-such-name.example.localhost", "localhost."] {
+            let found: Vec<_> = Names.resolve(name.parse().expect("a name")).await.expect("an answer").collect();
+
+            assert!(!found.is_empty() && found.iter().all(|found| found.ip().is_loopback()), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_used_as_it_was_looked_at() {
+        let found = answer(&["10.0.0.1", "2001:db8::1", "127.0.0.1"]);
+
+        assert_eq!(checked("gateway.example", found.clone()), Ok(found));
+        assert_eq!(checked("gateway.example", Vec::new()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn one_address_where_no_api_is_makes_the_answer_suspect_wherever_it_stands() {
+        let bad =
+            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "fd00:ec2::254"];
+        for bad in bad {
+            for found in [&[bad][..], &[bad, "10.0.0.1"], &["10.0.0.1", bad], &["10.0.0.1", bad, "2001:db8::1"]] {
+                let error = checked("gateway.example", answer(found)).expect_err(bad).to_string();
+
+                assert!(
+                    error.starts_with("gateway.example stands for ") && error.ends_with("where no API is"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The proxy on the way to the server: which one, decided once, from the variables that everybody uses.
+//!
+//! What is shown to people and what the client is given come from the same [`Proxy`]; the client itself reads no variable.
+//! A variable that decides and can't be read is an error: who set it wants no direct connection.
+//!
+//! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; of two spellings the
+//!   upper one is asked first, and one that is set to nothing hides the lower one. A value without a scheme is `http`.
+//! - `NO_PROXY` names the servers that are reached directly: names with what is under them, addresses, networks, `*`.
+//! - Nothing is read when `REQUEST_METHOD` is set: in a CGI program a request's header `Proxy:` sets `HTTP_PROXY`.
+//! - This machine is never reached through a proxy.
+//! - On macOS and Windows the system's settings are asked where no variable decides.
+//!
+//! hyper-util knows the rules of `NO_PROXY` and of those systems; it is the one that reqwest would ask.
+
+use std::ffi::OsStr;
+use std::fmt;
+
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::BaseUrl;
+use super::destination::{Unfit, unfit};
+use super::http::Url;
+
+/// A proxy. Its `Debug` form shows neither user name nor password.
+#[derive(Clone)]
+pub struct Proxy {
+    address: String,
+    is_https: bool,
+    password: Option<SecretString>,
+    url: SecretString,
+}
+
+impl Proxy {
+    /// Returns scheme, host and port, as they are shown to people.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns the password that it is given, as it was meant (not as it stood in a URL).
+    pub fn password(&self) -> Option<&SecretString> {
+        self.password.as_ref()
+    }
+
+    /// Returns whether it is itself reached over TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// Returns its URL, user name and password included.
+    pub(super) fn url(&self) -> &str {
+        self.url.expose_secret()
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({})", self.address)
+    }
+}
+
+/// A variable that decides about the proxy can't be read. Nothing of its value is shown: it may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{variable} can't be used ({fault}): give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
+     connect directly"
+)]
+pub struct ProxyError {
+    variable: &'static str,
+    fault: ProxyFault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum ProxyFault {
+    #[error("it is not UTF-8")]
+    NotUtf8,
+    #[error("it holds white space or control characters")]
+    Blank,
+    #[error("it is not a URL: {0}")]
+    NotAUrl(String),
+    #[error("SOCKS proxies are not supported, http and https ones are")]
+    Socks,
+    #[error("its scheme is neither http nor https")]
+    Scheme,
+    #[error("there is something after the port; in a user name or password write / ? # as %2F %3F %23")]
+    Rest,
+    #[error("it points at {0}")]
+    Unfit(Unfit),
+}
+
+/// Names of the variables, the upper spelling first.
+type Names = [&'static str; 2];
+
+const HTTP: Names = ["HTTP_PROXY", "http_proxy"];
+const HTTPS: Names = ["HTTPS_PROXY", "https_proxy"];
+const ALL: Names = ["ALL_PROXY", "all_proxy"];
+const NONE: Names = ["NO_PROXY", "no_proxy"];
+const CGI: &str = "REQUEST_METHOD";
+
+/// Returns the proxy that leads to `base_url`; `None` for a direct connection. `variable` looks one up.
+///
+/// # Errors
+/// The variable that decides can't be read.
+pub fn proxy_for<'a>(
+    base_url: &BaseUrl,
+    variable: impl Fn(&str) -> Option<&'a OsStr>,
+) -> Result<Option<Proxy>, ProxyError> {
+    if base_url.is_loopback() || variable(CGI).is_some() {
+        return Ok(None);
+    }
+    let own = if base_url.is_https() { HTTPS } else { HTTP };
+    let Some((name, value)) = set(own, &variable).or_else(|| set(ALL, &variable)) else {
+        return Ok(of_system(base_url));
+    };
+    let exempt = match set(NONE, &variable) {
+        Some((name, value)) => text(name, value)?,
+        None => "",
+    };
+    let proxy = parsed(text(name, value)?).map_err(|fault| ProxyError { variable: name, fault });
+    let is_asked = Matcher::builder().all("http://proxy").no(exempt).build().intercept(&uri(base_url)).is_some();
+    if is_asked { proxy.map(Some) } else { Ok(None) }
+}
+
+/// Returns a variable that names a proxy for `base_url` and is not read, since this may be a CGI program.
+pub fn ignored_for_cgi<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<&'static str> {
+    let own = if base_url.is_https() { HTTPS } else { HTTP };
+    let is_cgi = !base_url.is_loopback() && variable(CGI).is_some();
+    let found = set(own, &variable).or_else(|| set(ALL, &variable)).filter(|_| is_cgi);
+    found.map(|(name, _)| name)
+}
+
+/// Returns the first of two spellings that is set, unless it is set to nothing.
+fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
+    let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
+    found.filter(|(_, value)| !value.is_empty())
+}
+
+fn text<'a>(variable: &'static str, value: &'a OsStr) -> Result<&'a str, ProxyError> {
+    value.to_str().ok_or(ProxyError { variable, fault: ProxyFault::NotUtf8 })
+}
+
+fn parsed(text: &str) -> Result<Proxy, ProxyFault> {
+    let text = text.trim();
+    if text.chars().any(|char| char.is_control() || char.is_whitespace()) {
+        return Err(ProxyFault::Blank);
+    }
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url: Url = with_scheme.parse().map_err(|error| ProxyFault::NotAUrl(format!("{error}")))?;
+    match url.scheme() {
+        "http" | "https" => {}
+        scheme if scheme.starts_with("socks") => return Err(ProxyFault::Socks),
+        _ => return Err(ProxyFault::Scheme),
+    }
+    // An unescaped / in a password ends the address early: what was a user name would be taken for the host.
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(ProxyFault::Rest);
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).parse().ok();
+    match host.and_then(unfit) {
+        Some(why) => Err(ProxyFault::Unfit(why)),
+        None => Ok(of_url(&url)),
+    }
+}
+
+fn of_url(url: &Url) -> Proxy {
+    Proxy {
+        address: url.origin().ascii_serialization(),
+        is_https: url.scheme() == "https",
+        password: url.password().map(|password| unescaped(password).into()),
+        url: url.as_str().into(),
+    }
+}
+
+/// Returns the text that a part of a URL stands for.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn uri(base_url: &BaseUrl) -> Uri {
+    // A host that is no URI's can't be named in NO_PROXY either.
+    base_url.join("/").parse().unwrap_or_default()
+}
+
+fn of_system(base_url: &BaseUrl) -> Option<Proxy> {
+    let has_settings = cfg!(any(windows, target_os = "macos"));
+    let found = has_settings.then(Matcher::from_system)?.intercept(&uri(base_url))?;
+    parsed(&found.uri().to_string()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::parse_base_url;
+
+    /// What comes of these variables on the way to a server: a proxy's address, `direct`, or the variable at fault.
+    fn way(server: &str, variables: &[(&str, &str)]) -> String {
+        let server = parse_base_url(server, true).expect(server);
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsStr::new(*value));
+        match proxy_for(&server, find) {
+            Ok(Some(proxy)) => proxy.address().to_owned(),
+            Ok(None) => "direct".to_owned(),
+            Err(error) => error.variable.to_owned(),
+        }
+    }
+
+    const API: &str = "https://api.anthropic.com";
+    const PLAIN: &str = "http://gateway.example";
+    const P: &str = "http://proxy.example:3128";
+
+    #[test]
+    fn the_scheme_of_the_server_chooses_the_variable() {
+        for (server, variables, expected) in [
+            (API, &[][..], "direct"),
+            (API, &[("HTTPS_PROXY", P)], P),
+            (API, &[("https_proxy", P)], P),
+            (API, &[("HTTP_PROXY", P)], "direct"),
+            (PLAIN, &[("HTTP_PROXY", P)], P),
+            (PLAIN, &[("http_proxy", P)], P),
+            (PLAIN, &[("HTTPS_PROXY", P)], "direct"),
+            (API, &[("ALL_PROXY", P)], P),
+            (PLAIN, &[("all_proxy", P)], P),
+            (API, &[("ALL_PROXY", "http://other.example"), ("HTTPS_PROXY", P)], P),
+            (API, &[("HTTPS_PROXY", P), ("https_proxy", "http://other.example")], P),
+            (API, &[("HTTPS_PROXY", ""), ("https_proxy", P)], "direct"),
+            (API, &[("HTTPS_PROXY", ""), ("ALL_PROXY", P)], P),
+            (API, &[("HTTPS_PROXY", P), ("REQUEST_METHOD", "GET")], "direct"),
+            (API, &[("HTTPS_PROXY", P), ("REQUEST_METHOD", "")], "direct"),
+            (API, &[("FTP_PROXY", P)], "direct"),
+        ] {
+            assert_eq!(way(server, variables), expected, "{server} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_never_reached_through_a_proxy() {
+        for server in
+            ["http://127.0.0.1:1", "http://localhost", "https://a.localhost", "https://[::1]", "http://127.9.9.9"]
+        {
+            let variables = [("HTTP_PROXY", P), ("HTTPS_PROXY", P), ("ALL_PROXY", "junk junk")];
+
+            assert_eq!(way(server, &variables), "direct", "{server}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_names_servers_that_are_reached_directly() {
+        for (exempt, server, expected) in [
+            ("anthropic.com", API, "direct"),
+            (".anthropic.com", API, "direct"),
+            ("API.Anthropic.COM", API, "direct"),
+            ("other.example, api.anthropic.com ,x", API, "direct"),
+            ("*", API, "direct"),
+            ("nthropic.com", API, P),
+            ("com.anthropic", API, P),
+            ("https://api.anthropic.com", API, P),
+            ("", API, P),
+            ("10.0.0.0/8", "https://10.1.2.3", "direct"),
+            ("10.0.0.0/8", "https://11.1.2.3", P),
+            ("fd00::/8", "https://[fd00::1]:8443", "direct"),
+            ("10.1.2.3", "https://167838211", "direct"),
+        ] {
+            for name in ["NO_PROXY", "no_proxy"] {
+                assert_eq!(way(server, &[("HTTPS_PROXY", P), (name, exempt)]), expected, "{exempt} {server}");
+            }
+        }
+        assert_eq!(way(API, &[("HTTPS_PROXY", P), ("NO_PROXY", ""), ("no_proxy", "*")]), P);
+    }
+
+    #[test]
+    fn an_address_is_shown_without_user_name_and_password() {
+        for (value, shown) in [
+            ("http://proxy.example:3128", P),
+            ("HTTP://Proxy.Example:3128/", P),
+            (" http://proxy.example:3128\n", P),
+            ("proxy.example:3128", P),
+            ("me:hunter2@proxy.example:3128", P),
+            ("http://me:hunter2@proxy.example:3128", P),
+            ("http://me:hunter2%40x@proxy.example:3128", P),
+            ("http://me:hunter2@x@proxy.example:3128", P),
+            ("http://hunter2@proxy.example:3128", P),
+            ("https://me:hunter2@proxy.example", "https://proxy.example"),
+            ("http://[::1]:3128", "http://[::1]:3128"),
+            ("127.0.0.1:3128", "http://127.0.0.1:3128"),
+            ("http://proxy.example", "http://proxy.example"),
+        ] {
+            assert_eq!(way(API, &[("HTTPS_PROXY", value)]), shown, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_proxys_is_an_error_that_shows_nothing_of_it() {
+        for value in [
+            "http://",
+            "://hunter2",
+            "http://me:hunter2@",
+            "http://proxy.example:hunter2",
+            "http://proxy.example:99999",
+            "http://hunter2 .example",
+            "http://hunter2\u{1b}[31m.example",
+            "socks5://me:hunter2@proxy.example:1080",
+            "socks5h://proxy.example",
+            "ftp://me:hunter2@proxy.example",
+            "hunter2://proxy.example",
+            "http://me:hunt/er2@proxy.example:3128",
+            "http://me:hunt#er2@proxy.example:3128",
+            "http://me:hunt?er2@proxy.example:3128",
+            "http://me:/hunter2@proxy.example:3128",
+            r"http://me\:hunter2@proxy.example:3128",
+            "http://proxy.example:3128/hunter2",
+            "http://hunter2<.example",
+            "http://hunter2%zz.example",
+            "http://[fe80::1%25eth0]:3128",
+            "http://[hunter2]",
+            "http://169.254.169.254",
+            "http://0.0.0.0:3128",
+            "0",
+            " ",
+        ] {
+            let server = parse_base_url(API, false).expect("a URL");
+            for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+                let error = proxy_for(&server, |asked| (asked == name).then_some(OsStr::new(value)));
+                let message = error.expect_err(value).to_string();
+
+                assert!(message.starts_with(name) && message.contains("--no-proxy"), "{value}: {message}");
+                assert!(!message.contains("hunt") && !message.contains("er2"), "{value}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_that_does_not_decide_may_be_junk() {
+        assert_eq!(way(API, &[("HTTPS_PROXY", P), ("ALL_PROXY", "socks5://x"), ("HTTP_PROXY", "junk junk")]), P);
+        assert_eq!(way(API, &[("HTTPS_PROXY", "junk junk"), ("NO_PROXY", "*")]), "direct");
+        assert_eq!(way(API, &[("HTTPS_PROXY", "junk junk"), ("ALL_PROXY", P)]), "HTTPS_PROXY");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_text_is_an_error() {
+        use std::os::unix::ffi::OsStrExt;
+        let server = parse_base_url(API, false).expect("a URL");
+        let junk = OsStr::from_bytes(b"http://hunter2\xff");
+        let good = OsStr::new(P);
+
+        for (asked, [proxy, exempt]) in [("HTTPS_PROXY", [junk, good]), ("NO_PROXY", [good, junk])] {
+            let find = |name: &str| match name {
+                "HTTPS_PROXY" => Some(proxy),
+                "NO_PROXY" => Some(exempt),
+                _ => None,
+            };
+            let message = proxy_for(&server, find).expect_err("it is not text").to_string();
+
+            assert!(message.starts_with(asked) && !message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_kept_for_those_who_take_it_out_and_shown_by_nobody() {
+        let server = parse_base_url(API, false).expect("a URL");
+        let value = OsStr::new("http://me:hunter2%40%zz%C3%A9@proxy.example:3128");
+        let proxy = proxy_for(&server, |name| (name == "HTTPS_PROXY").then_some(value)).expect("it is well formed");
+        let proxy = proxy.expect("it applies");
+
+        assert_eq!(proxy.password().expect("it has one").expose_secret(), "hunter2@%zzé");
+        assert!(!format!("{proxy:?}").contains("hunter2"), "{proxy:?}");
+    }
+
+    #[test]
+    fn a_variable_left_out_for_cgi_is_named() {
+        let server = parse_base_url(API, false).expect("a URL");
+        let of =
+            |names: &'static [&str]| ignored_for_cgi(&server, |name| names.contains(&name).then_some(OsStr::new(P)));
+
+        assert_eq!(of(&["HTTPS_PROXY", "REQUEST_METHOD"]), Some("HTTPS_PROXY"));
+        assert_eq!((of(&["HTTPS_PROXY"]), of(&["REQUEST_METHOD"])), (None, None));
+    }
+}

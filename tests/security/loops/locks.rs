@@ -1,0 +1,474 @@
+//! Two runs on related outputs: nothing is lost, or the second is refused.
+//!
+//! The outputs are related in each way that names and files allow. Whatever the moments, each row of a run that was let
+//! in must stand in exactly one line of all files that are left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use claude_batch::clock::{Instant, RunClock};
+use claude_batch::domain::Origin;
+use claude_batch::journal::{
+    Fsync, InputRead, Journal, JournalError, JournalOptions, Manifest, RealDisk, RunPaths, Start, Threading,
+};
+use claude_batch::sim::config::Latency;
+use claude_batch::sim::faults::FaultPlan;
+use claude_batch::source::BrokenRow;
+
+use super::super::page::{Seen, Size};
+use super::super::support::{Api, Folder, Said, feed, finish, ids, quick};
+
+/// The lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    vec![interleavings(size), replacements(size), table()]
+}
+
+// ---- interleavings --------------------------------------------------------------------------------------------------
+
+/// How the outputs of two runs are related.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Relation {
+    SameOutput,
+    SameRows,
+    SameErrors,
+    SameErrorsOfPipes,
+    PipeAndFile,
+    HardLinks,
+    DefaultLog,
+    Crossed,
+    RunAndResume,
+    TwoResumes,
+    FreshBeside,
+    FreshOfDefaultLog,
+    LinkedFolders,
+    AbsoluteAndRelative,
+    FolderRemoved,
+}
+
+const RELATIONS: [Relation; 15] = [
+    Relation::SameOutput,
+    Relation::SameRows,
+    Relation::SameErrors,
+    Relation::SameErrorsOfPipes,
+    Relation::PipeAndFile,
+    Relation::HardLinks,
+    Relation::DefaultLog,
+    Relation::Crossed,
+    Relation::RunAndResume,
+    Relation::TwoResumes,
+    Relation::FreshBeside,
+    Relation::FreshOfDefaultLog,
+    Relation::LinkedFolders,
+    Relation::AbsoluteAndRelative,
+    Relation::FolderRemoved,
+];
+
+/// Each row of the one run is `a…`, each of the other `b…`.
+const ROWS: usize = 12;
+
+/// Runs pairs at random moments, and returns the line.
+fn interleavings(size: Size) -> Seen {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut both, mut refused) = (0, 0);
+    let mut relations = BTreeSet::new();
+    let pairs = size.pick(20, 200);
+    for number in 0..pairs {
+        let relation = RELATIONS[if number < RELATIONS.len() { number } else { random.usize(..RELATIONS.len()) }];
+        relations.insert(relation);
+        match pair(relation, &mut random, &format!("seed {seed}, pair {number}: {relation:?}")) {
+            0 => both += 1,
+            _ => refused += 1,
+        }
+    }
+    Seen::new(
+        "two runs on related outputs, begun at random moments (same -o, same --errors, hard links, default log, resume, \
+         --fresh, pipes, linked folders, run folder removed)",
+        "nothing lost, or the second is refused (exit 2)",
+        format!(
+            "{pairs} pairs of {} relations: {both} with both let in, {refused} with one refused, 0 rows lost",
+            relations.len()
+        ),
+    )
+}
+
+/// Runs one pair; returns how many were refused.
+fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
+    let folder = Folder::new();
+    let api = api(random);
+    folder.write("a.jsonl", &rows('a'));
+    folder.write("b.jsonl", &rows('b'));
+    let begun_before = prepare(relation, &folder, &api, what);
+    let [first, second] = commands(relation, &folder, &api);
+    // From before the first has its lock to behind its end.
+    let moment = Duration::from_micros(random.u64(0..260_000));
+
+    let one = start(first);
+    if relation == Relation::FolderRemoved {
+        wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
+        let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
+    } else {
+        // The moment is the thing tried, not a wait for something.
+        std::thread::sleep(moment);
+    }
+    let two = start(second);
+    let said = [one, two].map(|run| run.join().expect("it ends"));
+
+    let what = format!("{what}, second after {moment:?}\n1: {}\n2: {}", said[0].err, said[1].err);
+    let mut let_in: BTreeSet<char> = begun_before;
+    for (said, rows) in said.iter().zip(rows_of(relation)) {
+        match said.code {
+            Some(0 | 3) => let_in.extend(rows),
+            Some(2) => {}
+            code => panic!("{what}\nended with {code:?}"),
+        }
+    }
+    let count = said.iter().filter(|said| said.code == Some(2)).count();
+    // Crossed outputs and runs that begin at one moment may refuse each other; else one is let in.
+    assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
+    let found = found(&folder, &said);
+    for letter in let_in {
+        for number in 0..ROWS {
+            let id = format!("{letter}{number}");
+            let lines = found.get(&id).map_or(&[][..], Vec::as_slice);
+            assert_eq!(lines.len(), 1, "{what}\nrow {id} stands in {lines:?}");
+        }
+    }
+    count
+}
+
+/// Makes what was there before the pair; returns the letters of rows that must be left.
+fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeSet<char> {
+    let begin = |args: &[&str]| {
+        let said = folder.run_at(api, &with_common(args));
+        assert!(matches!(said.code, Some(0 | 3)), "{what}: {}", said.err);
+    };
+    match relation {
+        Relation::HardLinks => {
+            begin(&["run", "a.jsonl", "-o", "out.jsonl"]);
+            fs::hard_link(folder.path("out.jsonl"), folder.path("other.jsonl")).expect("it can be linked");
+            BTreeSet::from(['a'])
+        }
+        Relation::RunAndResume | Relation::TwoResumes | Relation::FreshBeside => {
+            begin(&["run", "a.jsonl", "-o", "out.jsonl"]);
+            BTreeSet::from(['a'])
+        }
+        Relation::LinkedFolders => {
+            fs::create_dir(folder.path("real")).expect("it can be made");
+            std::os::unix::fs::symlink("real", folder.path("link")).expect("it can be linked");
+            BTreeSet::new()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Returns whose rows each of the two runs answers.
+fn rows_of(relation: Relation) -> [Vec<char>; 2] {
+    match relation {
+        Relation::SameRows | Relation::TwoResumes => [vec!['a'], vec!['a']],
+        Relation::RunAndResume => [vec!['b'], vec!['a']],
+        _ => [vec!['a'], vec!['b']],
+    }
+}
+
+fn commands(relation: Relation, folder: &Folder, api: &Api) -> [(Command, Option<String>); 2] {
+    let file = |args: &[&str]| (folder.command_at(api, &with_common(args)), None);
+    let pipe = |letter: char| {
+        let command = folder.command_at(api, &with_common(&["run", "-", "--errors", "both.errors.jsonl"]));
+        (command, Some(rows(letter)))
+    };
+    let absolute = folder.path("out.jsonl").display().to_string();
+    let a = file(&["run", "a.jsonl", "-o", "out.jsonl"]);
+    match relation {
+        Relation::SameOutput => [a, file(&["run", "b.jsonl", "-o", "out.jsonl"])],
+        Relation::SameRows => [a, file(&["run", "a.jsonl", "-o", "out.jsonl"])],
+        Relation::SameErrors => {
+            let to = |input, output| file(&["run", input, "-o", output, "--errors", "both.errors.jsonl"]);
+            [to("a.jsonl", "one.jsonl"), to("b.jsonl", "two.jsonl")]
+        }
+        Relation::SameErrorsOfPipes => [pipe('a'), pipe('b')],
+        Relation::PipeAndFile => {
+            [pipe('a'), file(&["run", "b.jsonl", "-o", "out.jsonl", "--errors", "both.errors.jsonl"])]
+        }
+        Relation::HardLinks => {
+            [file(&["run", "a.jsonl", "-o", "out.jsonl"]), file(&["run", "b.jsonl", "-o", "other.jsonl"])]
+        }
+        Relation::DefaultLog => [a, file(&["run", "b.jsonl", "-o", "out.results.jsonl"])],
+        Relation::Crossed => [
+            file(&["run", "a.jsonl", "-o", "x.jsonl", "--errors", "y.jsonl"]),
+            file(&["run", "b.jsonl", "-o", "y.jsonl", "--errors", "x.jsonl"]),
+        ],
+        Relation::RunAndResume => [file(&["run", "b.jsonl", "-o", "out.jsonl"]), file(&["resume", "out.errors.jsonl"])],
+        Relation::TwoResumes => [file(&["resume", "out.errors.jsonl"]), file(&["resume", "out.errors.jsonl"])],
+        Relation::FreshBeside => [a, file(&["run", "b.jsonl", "-o", "out.jsonl", "--fresh"])],
+        Relation::FreshOfDefaultLog => [a, file(&["run", "b.jsonl", "-o", "out.results.jsonl", "--fresh"])],
+        Relation::LinkedFolders => {
+            [file(&["run", "a.jsonl", "-o", "real/out.jsonl"]), file(&["run", "b.jsonl", "-o", "link/out.jsonl"])]
+        }
+        Relation::AbsoluteAndRelative => [a, file(&["run", "b.jsonl", "-o", &absolute])],
+        Relation::FolderRemoved => [a, file(&["run", "b.jsonl", "-o", "out.jsonl"])],
+    }
+}
+
+fn with_common<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let halts_never: &[&str] = if args[0] == "run" || args[0] == "resume" { &["--halt", "never"] } else { &[] };
+    args.iter().chain(halts_never).chain(&["-c", "4"]).copied().collect()
+}
+
+/// An API that takes some milliseconds and refuses a part of the rows, so that both files fill.
+fn api(random: &mut fastrand::Rng) -> Api {
+    let faults = format!(r#"{{"seed": {}, "rules": [{{"status": 400, "share": 0.3}}]}}"#, random.u32(..));
+    let latency = Latency { first_token: Duration::from_millis(random.u64(1..25)), jitter: 0.4, ..Latency::ZERO };
+    Api::new(quick().with_latency(latency).with_faults(FaultPlan::parse(&faults, "faults").expect("a fault plan")))
+}
+
+fn rows(letter: char) -> String {
+    let row =
+        |at| format!("{{\"custom_id\":\"{letter}{at}\",\"prompt\":\"Say {letter} and {at}.\",\"max_tokens\":32}}\n");
+    (0..ROWS).map(row).collect()
+}
+
+fn start((command, input): (Command, Option<String>)) -> std::thread::JoinHandle<Said> {
+    match input {
+        Some(rows) => std::thread::spawn(move || feed(command, &rows)),
+        None => {
+            let mut command = command;
+            let child = command.spawn().expect("the program starts");
+            std::thread::spawn(move || finish(child))
+        }
+    }
+}
+
+/// Returns in which files each row has a line, in all that lies in the folder and what came out of pipes.
+fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
+    let mut texts: BTreeMap<(u64, u64), (String, String)> = BTreeMap::new();
+    for (path, bytes) in folder.contents() {
+        let is_input = path.parent() == Some(Path::new(&folder.path("")).components().as_path()) && is_input(&path);
+        let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
+        if !is_input && !is_of_run {
+            // A file of two names, or reached over a linked folder, is one.
+            let metadata = fs::metadata(&path).expect("it is there");
+            let text = String::from_utf8(bytes).expect("lines are text");
+            texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));
+        }
+    }
+    let piped = said.iter().enumerate().map(|(at, said)| (format!("pipe {at}"), said.out.clone()));
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, text) in texts.into_values().chain(piped) {
+        assert!(text.is_empty() || text.ends_with('\n'), "{name} has a torn line");
+        ids(&text).into_iter().for_each(|id| found.entry(id).or_default().push(name.clone()));
+    }
+    found
+}
+
+fn is_input(path: &Path) -> bool {
+    path.ends_with("a.jsonl") || path.ends_with("b.jsonl")
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        std::thread::yield_now();
+    }
+}
+
+// ---- replacements ---------------------------------------------------------------------------------------------------
+
+/// Lets threads open one log again and again, each time with entries that its end compacts; returns the line.
+///
+/// A thread that got in while the log was replaced would write to the file that goes away.
+fn replacements(size: Size) -> Seen {
+    const THREADS: u64 = 3;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("both.errors.jsonl");
+    let (let_in, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let wanted = size.pick(60, 1_000);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (log, let_in, refused) = (&log, &let_in, &refused);
+            scope.spawn(move || {
+                let mut number = 0;
+                while let_in.load(Ordering::Relaxed) < wanted {
+                    number += 1;
+                    let row = broken(thread * 1_000_000 + number);
+                    match Journal::open(options(log, &format!("t{thread}-{number}")), Box::new(|_| {})) {
+                        Ok((mut journal, _)) => {
+                            // The second takes the first's place, which its end compacts.
+                            journal.append_broken(&row, Instant::ZERO, 1).expect("the disk works");
+                            journal.append_broken(&row, Instant::ZERO, 2).expect("the disk works");
+                            journal.close(InputRead::Part, false).expect("the disk works");
+                            let_in.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(JournalError::LogLocked { .. } | JournalError::Appeared { .. }) => {
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    let (let_in, refused) = (let_in.into_inner(), refused.into_inner());
+    let kept = fs::read_to_string(&log).expect("it is there").lines().count() as u64;
+    assert_eq!(kept, let_in, "an entry was lost or is there twice");
+    Seen::new(
+        "one log opened by three threads at once, replaced at each end",
+        "0 entries lost",
+        format!("{let_in} openings let in, each replaced the log, {refused} refused: {kept} entries kept, 0 lost"),
+    )
+}
+
+fn options(log: &Path, run: &str) -> JournalOptions {
+    JournalOptions {
+        disk: Arc::new(RealDisk::default()),
+        paths: RunPaths::given(None, log.to_owned()),
+        inputs: Vec::new(),
+        run: run.into(),
+        provider: "anthropic".into(),
+        lane: "online",
+        clock: RunClock::start(),
+        price_date: None,
+        manifest: Manifest::default(),
+        start: Start::Continue,
+        fsync: Fsync::Off,
+        threading: Threading::Inline,
+        stdout: Some(Box::new(std::io::sink())),
+    }
+}
+
+fn broken(line: u64) -> BrokenRow {
+    BrokenRow {
+        origin: Origin { source: "in.jsonl".into(), line },
+        custom_id: None,
+        column: Some(1),
+        byte_offset: 0,
+        raw: format!("{{broken {line}").into_bytes(),
+        message: "no JSON".to_owned(),
+    }
+}
+
+// ---- the table ------------------------------------------------------------------------------------------------------
+
+/// Relations whose answer does not depend on a moment; returns the line.
+fn table() -> Seen {
+    let mut tried = 0;
+    let mut refused = |said: &Said, parts: &[&str]| {
+        said.ends_with(2).tells(parts);
+        tried += 1;
+    };
+    let (slow, api) = (Api::slow(Duration::from_secs(600)), Api::quick());
+    let folder = Folder::new();
+    folder.write("a.jsonl", &rows('a'));
+    folder.write("b.jsonl", &rows('b'));
+
+    // A log that a run holds and that is empty so far.
+    let mut held = folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("it starts");
+    slow.wait_for_requests(1);
+    let names = ["out.jsonl", "./out.jsonl", "out.results.jsonl", "x.jsonl"];
+    for output in names {
+        for fresh in [&[][..], &["--fresh"]] {
+            let args = [&["run", "b.jsonl", "-o", output, "--errors", "out.errors.jsonl"], fresh].concat();
+            refused(&folder.run_at(&api, &args), &["another run", "out"]);
+        }
+    }
+    refused(&feed(folder.command_at(&api, &["run", "--errors", "out.errors.jsonl"]), &rows('b')), &["--errors"]);
+    refused(
+        &folder.run_at(&api, &["run", "b.jsonl", "-o", "y.jsonl", "--errors", "out.jsonl"]),
+        &["out.jsonl", "--errors"],
+    );
+    held.kill().expect("it can be ended");
+    held.wait().expect("it ends");
+    assert!(folder.names().iter().all(|name| !name.contains(".old-")), "nothing that was held was renamed");
+
+    // A log of other results, by each kind of entry.
+    for (kind, input, faults) in [
+        ("failed", rows('a'), r#"{"rules": [{"status": 400}]}"#),
+        ("broken", "{broken\n".to_owned(), "{}"),
+        ("rejected", "{\"custom_id\":\"a0\",\"prompt\":\"\",\"max_tokens\":-1}\n".to_owned(), "{}"),
+    ] {
+        let folder = Folder::new();
+        folder.write("a.jsonl", &input);
+        folder.write("b.jsonl", &rows('b'));
+        let failing = Api::with_faults(faults);
+        folder.run_at(&failing, &["run", "a.jsonl", "-o", "out.jsonl", "--halt", "never"]).ends_with(3);
+        let before = folder.contents();
+        for fresh in [&[][..], &["--fresh"]] {
+            let args = [&["run", "b.jsonl", "-o", "out.results.jsonl"], fresh].concat();
+            refused(&folder.run_at(&api, &args), &["out.errors.jsonl", "out.jsonl", "--errors"]);
+            let piped = folder.command_at(&api, &[&["run", "--errors", "out.errors.jsonl"], fresh].concat());
+            refused(&feed(piped, &rows('b')), &["out.errors.jsonl", "out.jsonl", "--errors"]);
+        }
+        let after = folder.contents();
+        assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "{kind}: something changed");
+        folder.run_at(&api, &["run", "b.jsonl", "-o", "out.results.jsonl", "--errors", "own.jsonl"]).ends_with(0);
+    }
+
+    // A log of a pipe belongs to no file.
+    let folder = Folder::new();
+    folder.write("b.jsonl", &rows('b'));
+    let failing = Api::with_faults(r#"{"rules": [{"status": 400}]}"#);
+    feed(folder.command_at(&failing, &["run", "--errors", "log.jsonl", "--halt", "never"]), &rows('a')).ends_with(3);
+    refused(
+        &folder.run_at(&api, &["run", "b.jsonl", "-o", "out.jsonl", "--errors", "log.jsonl"]),
+        &["log.jsonl", "--errors"],
+    );
+
+    // One file for two things, by other names and links.
+    std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
+    let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
+    for errors in one_file {
+        refused(&folder.run_at(&api, &["run", "b.jsonl", "-o", "out2.jsonl", "--errors", errors]), &["both"]);
+    }
+    assert!(!folder.path("out2.jsonl").exists(), "it was seen before anything was made");
+    for names in [["one.jsonl", "two.jsonl"], ["one.errors.jsonl", "three.jsonl"]] {
+        folder.write(names[0], "");
+        fs::hard_link(folder.path(names[0]), folder.path(names[1])).expect("it can be linked");
+        refused(&folder.run_at(&api, &["run", "b.jsonl", "-o", "one.jsonl"]), &[names[0], "2 names", "copy it"]);
+        fs::remove_file(folder.path(names[1])).expect("it is ours");
+    }
+    for input in ["b.jsonl", "./b.jsonl", "here/b.jsonl"] {
+        refused(&folder.run_at(&api, &["run", input, "-o", "b.jsonl"]), &["is the input"]);
+        refused(&folder.run_at(&api, &["run", input, "-o", "o.jsonl", "--errors", "here/b.jsonl"]), &["is the input"]);
+    }
+    tried += standard_output(&folder, &api);
+    Seen::new(
+        "outputs that are held, of other results, of two names, or one file for two things; standard output sent to one",
+        "each refused (exit 2) with a remedy, nothing changed",
+        format!("{tried} tried: all refused, nothing changed"),
+    )
+}
+
+/// Sends standard output to files that are read or written otherwise; returns how many were tried.
+fn standard_output(folder: &Folder, api: &Api) -> u64 {
+    let mut tried = 0;
+    for (args, to, stdin) in [
+        (&["run", "b.jsonl", "-o", "-", "--errors", "l.jsonl"][..], "l.jsonl", None),
+        (&["run", "b.jsonl", "-o", "-", "--errors", "here/l.jsonl"], "l.jsonl", None),
+        (&["run", "b.jsonl", "-o", "-"], "b.jsonl", None),
+        (&["run", "here/b.jsonl", "-o", "-"], "b.jsonl", None),
+        (&["run", "-"], "b.jsonl", Some("b.jsonl")),
+        (&["resume", "log.jsonl"], "log.jsonl", None),
+    ] {
+        let before = fs::read(folder.path(to)).unwrap_or_default();
+        let append = |path: PathBuf| fs::OpenOptions::new().append(true).create(true).open(path).expect("it is ours");
+        let mut command = folder.command_at(api, args);
+        command.stdout(append(folder.path(to)));
+        if let Some(input) = stdin {
+            command.stdin(Stdio::from(fs::File::open(folder.path(input)).expect("it is there")));
+        }
+
+        let said = finish(command.spawn().expect("it starts"));
+
+        said.ends_with(2).tells(&["standard output", "another file"]);
+        assert_eq!(fs::read(folder.path(to)).expect("it is there"), before, "{args:?}");
+        tried += 1;
+    }
+    std::io::stdout().flush().expect("it can be written");
+    tried
+}

@@ -1,0 +1,61 @@
+//! What a terminal may be sent, and nothing else: the judge of everything that the program shows.
+//!
+//! Text of this program and of others in UTF-8, line feed, carriage return, and the sequences that the program itself
+//! needs: colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and those
+//! by which the live lines are taken back (erase the line, cursor up a line or two). The strings that are tried hold none
+//! of these sequences whole, so one that is seen is the program's own.
+
+/// How a forged line begins: a line of the output that begins so was made by a string.
+pub const FORGED: &str = "FORGED";
+
+/// The program's own sequences, without the escape character.
+const OWN: &[&str] =
+    &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[2K", "[K", "[1A", "[2A", "[1B", "[1G", "[?25h", "[?25l"];
+
+/// Returns what a terminal would have obeyed that is not the program's own; `None` when there is nothing. What begins a
+/// line counts only where the program breaks none for want of columns.
+pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();
+        return Some(format!("bytes that are no UTF-8: {}", around(bytes, at)));
+    };
+    let mut rest = text;
+    let mut line_begins = true;
+    while let Some(char) = rest.chars().next() {
+        let at = text.len() - rest.len();
+        if line_begins && !breaks_lines && rest.starts_with(FORGED) {
+            return Some(format!("a forged line: {}", around(bytes, at)));
+        }
+        let own = OWN.iter().find(|own| char == '\u{1b}' && rest[1..].starts_with(**own));
+        match (char, own) {
+            (_, Some(own)) => {
+                rest = &rest[1 + own.len()..];
+                continue;
+            }
+            ('\n' | '\r', _) => line_begins = true,
+            (char, _) if is_obeyed(char) => return Some(format!("{char:?}: {}", around(bytes, at))),
+            _ => line_begins = false,
+        }
+        rest = &rest[char.len_utf8()..];
+    }
+    None
+}
+
+/// Returns whether a terminal does something at a character but to show it: controls, and what turns the direction of
+/// text, hides in it, or breaks lines. By the tables of Unicode, not by the program's own list.
+fn is_obeyed(char: char) -> bool {
+    let code = u32::from(char);
+    let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));
+    let controls = is_between(&[(0, 0x1f), (0x7f, 0x9f)]);
+    let separators = is_between(&[(0x2028, 0x2029)]);
+    let bidi_controls = is_between(&[(0x61c, 0x61c), (0x200e, 0x200f), (0x202a, 0x202e), (0x2066, 0x2069)]);
+    let hidden = is_between(&[(0xad, 0xad), (0x200b, 0x200b), (0x2060, 0x2064), (0xfeff, 0xfeff), (0xfff9, 0xfffb)]);
+    let deprecated = is_between(&[(0x180e, 0x180e), (0x206a, 0x206f), (0xe0000, 0xe007f)]);
+    controls || separators || bidi_controls || hidden || deprecated
+}
+
+fn around(bytes: &[u8], at: usize) -> String {
+    let from = at.saturating_sub(60);
+    let until = bytes.len().min(at + 60);
+    bytes[from..until].escape_ascii().to_string()
+}

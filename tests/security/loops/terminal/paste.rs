@@ -1,0 +1,259 @@
+//! Commands that are printed, pasted into shells: they pass exactly the arguments that were meant, and run nothing else.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::super::super::page::{Seen, Size};
+use super::super::super::support::{Api, Folder};
+use super::judge;
+use super::pty::{USUAL, shown};
+use super::side_by_side;
+
+/// What a name or an argument would make when a shell ran it.
+const CANARY: &str = "PWN";
+/// A header's value, which no printed command may hold.
+const SECRET: &str = "s3cret-of-a-header";
+
+#[rustfmt::skip]
+const PIECES: &[&[u8]] = &[
+    b"$(touch PWN)", b"`touch PWN`", b";touch PWN;", b"|touch PWN", b"&touch PWN&", b"\ntouch PWN\n", b"\r\ntouch PWN\n",
+    b"'", b"\"", b"';touch PWN;'", b"\";touch PWN;\"", b"'\\''", b"$'", b"\\", b"\\'", b"\\n", b"$HOME", b"${IFS}", b"$((1))",
+    b"!", b"!!", b"!1", b"!touch", b"~", b"*", b"?", b"[a-z]", b"{a,b}", b"#", b"%s", b"=", b"(", b")", b"<(touch PWN)",
+    b">PWN", b"<PWN", b" ", b"  ", b"\t", b"-", b"--", b"--header=x", b"-rf", b"a", b"0", b"7", b"x", b"\x1b[2J", b"\x07",
+    b"\x7f", b"\x01", b"\x80", b"\x9b", b"\xff", b"\xc2", b"\xe2\x80", "é".as_bytes(), "你".as_bytes(),
+    "\u{9b}".as_bytes(), "\u{202e}".as_bytes(), "\u{200d}".as_bytes(), "\u{a0}".as_bytes(), "\u{2028}".as_bytes(),
+    "\u{3000}".as_bytes(), "\u{2060}".as_bytes(), "\u{e0041}".as_bytes(), "e\u{301}".as_bytes(),
+];
+
+#[derive(Default)]
+struct Counts {
+    commands: u64,
+    in_bash: u64,
+    with_history: u64,
+    in_sh: u64,
+}
+
+pub fn page(size: Size) -> Vec<Seen> {
+    // Made before there are threads: a program that another thread's child still holds open can't be started.
+    let (api, programs) = (Api::quick(), programs());
+    let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
+    let counted = side_by_side(&seeds, |(number, seed)| one_name(&api, &programs.path(""), *number, *seed));
+    let sum = |of: fn(&Counts) -> u64| counted.iter().map(of).sum::<u64>();
+    let seen = format!(
+        "{} names, {} commands: the same arguments {} times in bash, {} in bash with history, {} in sh; 0 other programs \
+         run",
+        seeds.len(),
+        sum(|counts| counts.commands),
+        sum(|counts| counts.in_bash),
+        sum(|counts| counts.with_history),
+        sum(|counts| counts.in_sh)
+    );
+    vec![Seen::new("printed commands that are pasted", "the arguments that were meant, and nothing else run", seen)]
+}
+
+/// Has commands with one name printed, and pastes them.
+fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (name, text) = (name(&mut rng, number), text(&mut rng));
+    let at = format!("seed {seed} of name {number}, {}", name.as_bytes().escape_ascii());
+    let mut counts = Counts::default();
+    for (command, expected) in
+        [rerun_and_resume(api, &name, &text, number, &at), of_a_pipe(api, &name, &at), key_file(&name)].concat()
+    {
+        pasted(programs, &command, &expected, &at, &mut counts);
+    }
+    counts
+}
+
+/// A command as it was printed, and the arguments it must pass.
+type Printed = (String, Vec<OsString>);
+
+/// Runs until a rule stops it, then to the end, then once more: each prints commands.
+fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
+    let folder = Folder::new();
+    let rows = "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n{\"prompt\":1}\n";
+    fs::write(folder.path("").join(name), rows).expect("a file can be written");
+    let kind = ["plain", "json", "none"][(turn % 3) as usize];
+    let header = format!("X-Team: {SECRET}");
+    let typed = |more: &[&str]| -> Vec<OsString> {
+        let flags = ["run", "--format", "jsonl", "--progress", kind, "--header", &header, "--system", text];
+        let flags = flags.into_iter().chain(more.iter().copied()).map(OsString::from);
+        flags.chain(["--".into(), name.clone()]).collect()
+    };
+    let mut printed = Vec::new();
+    let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
+    let steps = [(["--max-requests", "1"].as_slice(), ["run", "resume"].as_slice()), to_the_end, to_the_end];
+    // A log keeps the name of its results as text: where that is not all of the name, it is refused the second time.
+    let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
+    for (more, wanted) in steps {
+        let mut command = folder.command_at(api, &[]);
+        command.args(typed(more));
+        let said = said(command, kind == "none", at);
+        assert!(!said.contains(SECRET), "{at}: {said}");
+        let log = names(&folder).find(|name| name.as_bytes().ends_with(b".errors.jsonl"));
+        let log = log.unwrap_or_else(|| panic!("{at}: there is no error log\n{said}"));
+        for subcommand in *wanted {
+            let command = command_in(&said, &format!("claude-batch {subcommand} "), at);
+            let mut expected = typed(more);
+            expected[6] = "X-Team: [hidden]".into();
+            let expected = if *subcommand == "run" { expected } else { vec!["resume".into(), as_file(&log)] };
+            printed.push((command, expected));
+        }
+    }
+    printed
+}
+
+fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
+    let entries = fs::read_dir(folder.path("")).expect("the folder can be read");
+    entries.map(|entry| entry.expect("an entry").file_name())
+}
+
+/// Stops a run over a pipe, whose rows go on from their log.
+fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
+    let folder = Folder::new();
+    let mut command = folder.command_at(api, &["run", "-", "--max-requests", "1", "-o", "-"]);
+    command.arg([OsString::from("--errors="), name.clone()].into_iter().collect::<OsString>());
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
+    let rows = "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n{\"prompt\":\"c\"}\n";
+    child.stdin.take().expect("a pipe").write_all(rows.as_bytes()).expect("it reads");
+    let said = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8(said.stderr).expect("it writes UTF-8");
+    let sentence = said.lines().find(|line| line.starts_with("A limit")).unwrap_or_else(|| panic!("{at}: {said}"));
+    let command = command_in(sentence, "claude-batch resume ", at);
+    let command = command.strip_suffix('.').expect("it ends the sentence").to_owned();
+    vec![(command, vec!["resume".into(), as_file(name)])]
+}
+
+/// Warns of a key that others can read.
+fn key_file(name: &OsString) -> Vec<Printed> {
+    let folder = Folder::with_rows(1);
+    let path = folder.path("").join(name);
+    fs::write(&path, "sk-test-key").expect("a file can be written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let mut command =
+        folder.command(&["run", "prompts.jsonl", "--base-url", "http://127.0.0.1:9", "--max-time", "1ms"]);
+    command.arg([OsString::from("--api-key-file="), name.clone()].into_iter().collect::<OsString>());
+    let said = String::from_utf8(command.output().expect("it ends").stderr).expect("it writes UTF-8");
+    let Some(line) = said.lines().find(|line| line.contains("chmod 600 ")) else { panic!("no warning: {said}") };
+    vec![(command_in(line, "chmod 600 ", "a key file"), vec!["600".into(), as_file(name)])]
+}
+
+/// Runs the program and returns what it said: to a pipe, as JSON, or on a terminal.
+fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
+    let bytes = match on_terminal {
+        true => shown(command, USUAL).bytes,
+        false => command.output().expect("the program starts").stderr,
+    };
+    assert_eq!(judge::fault(&bytes, true), None, "{at}");
+    let text = String::from_utf8(bytes).expect("it writes UTF-8");
+    let message = |line: &str| {
+        let json: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        json.map_or_else(|| line.to_owned(), |json| json["message"].as_str().unwrap_or_default().to_owned())
+    };
+    text.lines().map(message).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the command that begins so, to the end of its line.
+fn command_in(said: &str, begins: &str, at: &str) -> String {
+    let line =
+        said.lines().find(|line| line.contains(begins)).unwrap_or_else(|| panic!("{at}: no {begins:?} in\n{said}"));
+    line[line.find(begins).expect("it was found")..].to_owned()
+}
+
+/// Returns a name as the argument that means it: never a flag.
+fn as_file(name: &OsString) -> OsString {
+    let is_flag = name.as_bytes().starts_with(b"-");
+    if is_flag { [OsString::from("./"), name.clone()].into_iter().collect() } else { name.clone() }
+}
+
+/// Returns a folder with the programs that printed commands name: each writes down its arguments.
+fn programs() -> Folder {
+    let folder = Folder::new();
+    for program in ["claude-batch", "chmod"] {
+        folder.write(program, "#!/bin/sh\nprintf '%s\\0' \"$@\" > \"$WRITTEN\"\n");
+        fs::set_permissions(folder.path(program), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    folder
+}
+
+/// Pastes a command into shells, in a folder of its own.
+fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, counts: &mut Counts) {
+    counts.commands += 1;
+    let folder = Folder::new();
+    let passes = |shell: &str, history: bool| {
+        let found = arguments(shell, history, command, &folder, programs)?;
+        assert!(!folder.path(CANARY).exists(), "{at}: pasting it into {shell} ran more than it: {command}");
+        Some(found == expected)
+    };
+    if let Some(is_same) = passes("bash", false) {
+        assert!(is_same, "{at}: other arguments in bash: {command}");
+        counts.in_bash += 1;
+    }
+    if let Some(is_same) = passes("bash", true) {
+        assert!(is_same, "{at}: other arguments in bash with history: {command}");
+        counts.with_history += 1;
+    }
+    // An old sh does not read $'…': there only nothing else must run.
+    if let Some(is_same) = passes("sh", false) {
+        assert!(is_same || command.contains("$'"), "{at}: other arguments in sh: {command}");
+        counts.in_sh += u64::from(is_same);
+    }
+}
+
+/// Returns the arguments that a command passes when a shell reads it; `None` where there is no such shell.
+fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, programs: &Path) -> Option<Vec<OsString>> {
+    let written = folder.path("written");
+    let _ = fs::remove_file(&written);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = [programs.as_os_str(), path.as_os_str()].join(&OsString::from(":"));
+    let mut program = Command::new(shell);
+    program
+        .current_dir(folder.path(""))
+        .env("PATH", path)
+        .env("WRITTEN", &written)
+        .env_remove("ENV")
+        .env_remove("BASH_ENV");
+    program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let script = match history {
+        false => {
+            program.args(["-c", command]);
+            String::new()
+        }
+        true => {
+            program.args(["--norc", "--noprofile"]);
+            format!("set -o history -o histexpand\n: earlier touch PWN\n{command}\n")
+        }
+    };
+    let mut child = program.spawn().ok()?;
+    // A shell with a command of its own does not read it.
+    let _ = child.stdin.take().expect("a pipe").write_all(script.as_bytes());
+    child.wait().expect("it ends");
+    let bytes = fs::read(&written).unwrap_or_default();
+    let words = bytes.strip_suffix(b"\0").map(|words| words.split(|byte| *byte == 0)).into_iter().flatten();
+    Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())
+}
+
+/// Returns a name for a file; the first ones begin with each piece in its turn.
+fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
+    let mut bytes = PIECES[number as usize % PIECES.len()].to_vec();
+    for _ in 0..rng.usize(..6) {
+        bytes.extend(PIECES[rng.usize(..PIECES.len())]);
+    }
+    bytes.extend(b".jsonl");
+    if cfg!(target_os = "linux") {
+        OsString::from_vec(bytes)
+    } else {
+        String::from_utf8_lossy(&bytes).into_owned().into()
+    }
+}
+
+/// Returns an argument that is text and names no file.
+fn text(rng: &mut fastrand::Rng) -> String {
+    let pieces = (0..rng.usize(1..6)).map(|_| PIECES[rng.usize(..PIECES.len())]);
+    format!("t{}", String::from_utf8_lossy(&pieces.collect::<Vec<_>>().concat()))
+}

@@ -1,0 +1,99 @@
+//! A pseudo-terminal: what a program writes to it, byte for byte.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// A program that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Columns of an ordinary terminal.
+pub const USUAL: u16 = 80;
+/// So many columns that the program breaks no line: a line that begins there was made by a string.
+pub const WIDE: u16 = 60_000;
+
+/// Both ends of a pseudo-terminal.
+pub struct Pty {
+    pub ours: OwnedFd,
+    pub theirs: File,
+}
+
+/// What a program wrote to its terminal, and how it ended.
+pub struct Shown {
+    pub bytes: Vec<u8>,
+    pub code: Option<i32>,
+}
+
+impl Pty {
+    /// Opens one of this width.
+    pub fn new(columns: u16) -> Self {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&ours).expect("it can be granted");
+        unlockpt(&ours).expect("it can be unlocked");
+        let name = ptsname(&ours, Vec::new()).expect("it has a name").into_string().expect("its name is text");
+        let theirs =
+            OpenOptions::new().read(true).write(true).custom_flags(no_controlling_terminal()).open(PathBuf::from(name));
+        let theirs = theirs.expect("it can be opened");
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&theirs, size).expect("it has a size");
+        Self { ours, theirs }
+    }
+
+    /// Returns the program's end, for one of its streams.
+    pub fn stream(&self) -> Stdio {
+        self.theirs.try_clone().expect("it can be opened again").into()
+    }
+
+    /// Starts reading what is written. The program must have its end by now.
+    pub fn read(self) -> JoinHandle<Vec<u8>> {
+        let Self { ours, theirs } = self;
+        drop(theirs);
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // The end of the last program on it is an error of the terminal on Linux, its end elsewhere.
+            let _ = File::from(ours).read_to_end(&mut bytes);
+            bytes
+        })
+    }
+}
+
+/// A terminal that is opened must not become that of the tests.
+fn no_controlling_terminal() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).expect("a flag")
+}
+
+/// Runs a program with standard output and error on a pseudo-terminal.
+pub fn shown(mut command: Command, columns: u16) -> Shown {
+    let pty = Pty::new(columns);
+    command.stdout(pty.stream()).stderr(pty.stream());
+    let mut child = command.spawn().expect("the program starts");
+    // The parent's copies of the program's end are in the command.
+    drop(command);
+    let bytes = pty.read();
+    let code = ended(&mut child);
+    Shown { bytes: bytes.join().expect("it was read"), code }
+}
+
+/// Waits for the end of a program, which must come.
+#[track_caller]
+pub fn ended(child: &mut Child) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            return status.code();
+        }
+        if begun.elapsed() > LONGEST {
+            let _ = child.kill();
+            panic!("the program did not end within {LONGEST:?}");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

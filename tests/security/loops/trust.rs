@@ -1,0 +1,324 @@
+//! Run folders, error logs and results files of somebody else: nothing in them redirects, authorizes, executes or spends.
+//!
+//! Each try has a folder of its own: a finished run with failures in `work`, a neighbour that must stay as it is, and a
+//! command that leaves a mark when it is run. Requests may reach the server that the person named; there is a second one,
+//! which every hostile value names.
+
+mod mutate;
+mod names;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::hostile::{Hostile, response};
+use super::super::page::{Seen, Size};
+use super::super::support::{CANARY, Folder, Said};
+use mutate::Mutator;
+
+/// Longest a run of the program may take before it counts as hanging.
+const LONGEST: Duration = Duration::from_secs(60);
+/// What a run records; every other flag is refused in a manifest.
+const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
+const LOG: &str = "out.errors.jsonl";
+const MANIFEST: &str = "out.jsonl.run/manifest.json";
+
+/// Returns the lines of the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    let servers = Servers::new();
+    let base = servers.base();
+    vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
+}
+
+/// A setting of each flag's name in the manifest.
+fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
+    let place = Place::new();
+    let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];
+    let names: Vec<String> = flags().into_iter().chain(extra.map(str::to_owned)).collect();
+    let mut tried = 0;
+    for (at, name) in names.iter().enumerate() {
+        if RECORDED.contains(&&**name) || at % size.pick(9, 1) != 0 {
+            continue;
+        }
+        for value in values_of(name, servers, &place).into_iter().take(size.pick(1, 9)) {
+            place.lay(base);
+            let mut manifest: Value = serde_json::from_str(&place.read(MANIFEST)).expect("it is JSON");
+            manifest["settings"][name] = value;
+            place.write(MANIFEST, &manifest.to_string());
+
+            let said = place.run(servers, &["resume", LOG]);
+
+            said.ends_with(2).tells(&[MANIFEST, &format!("settings.{}", shown(name))]);
+            tried += 1;
+        }
+    }
+    servers.assert_untouched(&place);
+    let seen = format!("{tried} settings of {} names: each refused by manifest and name, nothing sent", names.len());
+    Seen::new("a setting in a manifest that no run records", "refused by name, 0 requests, 0 programs run", seen)
+}
+
+/// Names of results in an error log.
+fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
+    let place = Place::new();
+    let tricks = names::names(&place.root());
+    let step = size.pick(8, 1);
+    let mut tried = 0;
+    for name in tricks.iter().step_by(step) {
+        place.lay(base);
+        let before = place.everything();
+        let log = place.read(LOG);
+        let named = format!("\"results\":{}", json!(name));
+        place.write(LOG, &log.replace("\"results\":\"out.jsonl\"", &named));
+        let line = 1 + log.lines().position(|line| line.contains("\"results\"")).expect("a line names them");
+
+        let said = place.run(servers, &["resume", LOG]);
+        let is_own = place.root().join("work").join(name) == place.root().join("work/out.jsonl");
+        // A path to the very results is no name, and is theirs all the same.
+        let given = (!is_own).then(|| place.run(servers, &["resume", LOG, "-o", "out.jsonl"]));
+
+        said.ends_with(2).tells(&[LOG, &format!("line {line} "), "error.results", "-o RESULTS"]);
+        if let Some(given) = given {
+            given.ends_with(2).tells(&[LOG, &format!("line {line} "), "-o out.jsonl"]);
+        }
+        place.write(LOG, &log);
+        assert_eq!(place.everything(), before, "{name:?}");
+        tried += 1;
+    }
+    servers.assert_untouched(&place);
+    let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
+    Seen::new("results named by an error log that are no file beside it", "refused by line, 0 files made", seen)
+}
+
+/// Manifests, logs, results and slots, changed at random.
+fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
+    let seed = match std::env::var("TRUST_SEED") {
+        Ok(seed) => seed.parse().expect("a number"),
+        Err(_) => size.pick(5, fastrand::u64(..)),
+    };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let tries = size.pick(100, 1_000);
+    for at in 0..tries {
+        let place = Place::new();
+        place.lay(base);
+        let mut mutator = Mutator::new(seed.wrapping_add(at), &servers.evil.url, &place.root());
+        let changed = mutator.change(&place.root().join("work"));
+        let before = place.outside();
+        let args = mutator.call();
+        let what = format!("seed {seed}, try {at}: {changed:?}, {args:?}");
+
+        let said = place.run(servers, &args);
+
+        assert!(matches!(said.code, Some(0 | 2 | 3 | 4)), "{what}\n{said:?}");
+        assert!(!said.err.chars().any(|char| char.is_control() && char != '\n'), "{what}\n{said:?}");
+        assert!(said.code != Some(2) || names_its_place(&said.err), "{what}\n{}", said.err);
+        assert_eq!(place.outside(), before, "{what}");
+        assert!(place.strangers().is_empty(), "{what}: {:?}", place.strangers());
+        servers.assert_untouched(&place);
+        *counts.entry(if said.code == Some(2) { "refused" } else { "went on" }).or_default() += 1;
+    }
+    let of = |what| counts.get(what).copied().unwrap_or_default();
+    assert!(of("refused") > 0 && of("went on") > 0, "{counts:?}");
+    let seen = format!(
+        "{tries} tries (seed {seed}): {} refused by file and field or line, {} went on; 0 requests to another address, \
+         0 programs run, 0 files made or changed outside, 0 crashes",
+        of("refused"),
+        of("went on")
+    );
+    Seen::new("mutated manifests, error logs, results and slots, by the real program", "0 of each", seen)
+}
+
+/// Returns whether a refusal names a file of the run and a place in it.
+fn names_its_place(text: &str) -> bool {
+    let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
+    let places = ["line ", "settings.", "origin", "the form ", "the first is ", "larger than", ".jsonl:"];
+    files.iter().any(|file| text.contains(file)) && places.iter().any(|place| text.contains(place))
+}
+
+/// Returns the names of all flags of `run`.
+fn flags() -> Vec<String> {
+    let help = Folder::new().run(&["run", "--help"]).out;
+    let is_name = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+    let words = help.split(|char: char| !is_name(char)).filter_map(|word| word.strip_prefix("--"));
+    let mut names: Vec<String> = words.filter(|name| name.len() > 1).map(str::to_owned).collect();
+    names.extend(["api-key", "max-concurrency", "budget", "tpm"].map(str::to_owned));
+    names.sort();
+    names.dedup();
+    assert!(names.len() > 40, "{names:?}");
+    names
+}
+
+fn shown(name: &str) -> String {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_plain { name.to_owned() } else { format!("{name:?}") }
+}
+
+/// Returns values that would do harm were they obeyed.
+fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
+    let root = place.root();
+    let command = root.join("canary.sh").display().to_string();
+    match name {
+        "header" => vec![json!(["x-evil: 1"]), json!("x-evil: 1")],
+        "api-key-cmd" => vec![json!(command), json!([command])],
+        "prices" | "ca-file" | "config" | "simulate-faults" | "api-key-file" => {
+            vec![json!(root.join("sibling/file.json").display().to_string()), json!("../sibling/file.json")]
+        }
+        _ => vec![json!(servers.evil.url), json!(true), json!(1), json!(null), json!({}), json!([])],
+    }
+}
+
+/// The files of a run, by their names from its folder.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// The server that runs are told to ask, and the one that they must not ask.
+struct Servers {
+    good: Hostile,
+    evil: Hostile,
+    is_refusing: Arc<AtomicBool>,
+}
+
+impl Servers {
+    fn new() -> Self {
+        let is_refusing = Arc::new(AtomicBool::new(true));
+        let refusing = is_refusing.clone();
+        let good = Hostile::new(move |asked, connection| {
+            let is_refused = refusing.load(Ordering::Acquire) && asked.body.windows(4).any(|part| part == b"fail");
+            let (status, body) = if is_refused { (400, REFUSAL) } else { (200, ANSWER) };
+            std::io::Write::write_all(connection, &response(status, &[("content-type", "application/json")], body))?;
+            Ok(super::super::hostile::Then::Keep)
+        });
+        Self { good, evil: Hostile::always(response(200, &[], ANSWER)), is_refusing }
+    }
+
+    /// Makes a run of which some rows failed, and returns its files.
+    fn base(&self) -> Files {
+        let place = Place::new();
+        let row =
+            |at| format!("{{\"id\":\"r{at}\",\"prompt\":\"{} {at}\"}}\n", if at % 2 == 0 { "fail" } else { "say" });
+        place.write("prompts.jsonl", &(0..6).map(row).collect::<String>());
+        place.write("notes.txt", "not a file of a run\n");
+        place.write("empty.txt", "");
+        let said = place.run(self, &["run", "prompts.jsonl", "-o", "out.jsonl", "--tier", "2", "--beta", "b1"]);
+        said.ends_with(3).tells(&["3 failed"]);
+        self.is_refusing.store(false, Ordering::Release);
+        let work = place.root().join("work");
+        let files = place.folder.contents().into_iter();
+        files.filter_map(|(path, bytes)| Some((path.strip_prefix(&work).ok()?.to_owned(), bytes))).collect()
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self, place: &Place) {
+        assert_eq!(self.evil.requests(), 0, "a request went to another address");
+        assert!(!place.root().join("sibling/canary").exists(), "a program was run");
+    }
+}
+
+const ANSWER: &[u8] = br#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":2}}"#;
+const REFUSAL: &[u8] = br#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;
+
+/// A folder with a run, a neighbour, and a command that must not be run.
+struct Place {
+    folder: Folder,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let root = folder.path("");
+        fs::create_dir(root.join("work"))
+            .and_then(|()| fs::create_dir(root.join("sibling")))
+            .expect("they can be made");
+        folder.write("sibling/file.json", "{}");
+        folder.write("sibling/empty.jsonl", "");
+        let mark = root.join("sibling/canary");
+        folder.write("canary.sh", &format!("#!/bin/sh\n: > '{}'\necho sk-stolen-key-00000000\n", mark.display()));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let runs = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(root.join("canary.sh"), runs).expect("the file is ours");
+        }
+        Self { folder }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path("").components().collect()
+    }
+
+    /// Lays the files of a run out, in the place of those that are there.
+    fn lay(&self, files: &Files) {
+        let work = self.root().join("work");
+        fs::remove_dir_all(&work).expect("it can be removed");
+        for (name, bytes) in files {
+            let path = work.join(name);
+            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
+            fs::write(&path, bytes).expect("it can be written");
+        }
+    }
+
+    fn read(&self, name: &str) -> String {
+        self.folder.read(&format!("work/{name}"))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        self.folder.write(&format!("work/{name}"), text);
+    }
+
+    /// Runs the program against the good server; ends it when it hangs.
+    fn run(&self, servers: &Servers, args: &[&str]) -> Said {
+        let mut command = self.folder.command(args);
+        command.args([
+            "--stream",
+            "off",
+            "--max-retries",
+            "0",
+            "--retry-for",
+            "1s",
+            "--timeout",
+            "20s",
+            "--halt",
+            "never",
+        ]);
+        command.args(["--rpm", "1000000", "--itpm", "1000000000", "--otpm", "1000000000", "--fsync", "off"]);
+        command.env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", &servers.good.url);
+        command.current_dir(self.root().join("work")).stdin(Stdio::null());
+        let child = command.spawn().expect("the program starts");
+        let id = child.id();
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || ended.send(child.wait_with_output()));
+        match end.recv_timeout(LONGEST) {
+            Ok(output) => Said::of(output.expect("the program ends")),
+            Err(_) => panic!("process {id} hangs: {args:?} in {}", self.root().display()),
+        }
+    }
+
+    fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        self.folder.contents()
+    }
+
+    /// Returns what lies outside the run's folder, and the files in it that are none of the run's.
+    fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let work = self.root().join("work");
+        let own = ["notes.txt", "empty.txt", "prompts.jsonl"].map(|name| work.join(name));
+        let mut found = self.everything();
+        found.retain(|path, _| !path.starts_with(&work) || own.contains(path));
+        found
+    }
+
+    /// Returns names in the run's folder that no run on these files makes.
+    fn strangers(&self) -> Vec<String> {
+        let work = self.root().join("work");
+        let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
+        let names = entries.map(|name| name.to_string_lossy().into_owned());
+        let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
+        // A log stands for the results whose default log it is.
+        let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
+        names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
+    }
+}
