@@ -198,7 +198,7 @@ mod tests {
             let room = Arc::new(Room::default());
             let mut all: Vec<(Held, usize)> =
                 (0..random.usize(1..20)).map(|_| (Held::new(Arc::clone(&room)), random.usize(0..=LARGEST))).collect();
-            let (mut turns, pieces) = (0, all.len() * 400 << 10);
+            let (mut turns, pieces) = (0, (all.len() * 400) << 10);
             while !all.is_empty() {
                 turns += 1;
                 assert!(turns < 1_000_000, "seed {seed}, case {case}: somebody waits for ever");
