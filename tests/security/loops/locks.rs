@@ -330,8 +330,6 @@ fn options(log: &Path, run: &str) -> JournalOptions {
         paths: RunPaths::given(None, log.to_owned()),
         inputs: Vec::new(),
         run: run.into(),
-        provider: "anthropic".into(),
-        lane: "online",
         clock: RunClock::start(),
         price_date: None,
         manifest: Manifest::default(),
