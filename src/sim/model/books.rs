@@ -12,6 +12,8 @@ use super::limits::Reason;
 
 /// Bodies and ids that are kept apart at most.
 const KEPT: usize = 1_000_000;
+/// Bytes of all ids that are kept apart at most.
+const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -59,6 +61,8 @@ pub struct Books {
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
+    #[serde(skip)]
+    id_bytes: usize,
 }
 
 /// What one id was charged.
@@ -118,11 +122,7 @@ impl Books {
         });
         self.billed_again += u64::from(again);
         let Some(id) = id else { return };
-        if self.by_id.len() >= KEPT && !self.by_id.contains_key(id) {
-            self.is_truncated = true;
-            return;
-        }
-        let own = self.by_id.entry(id.to_owned()).or_default();
+        let Some(own) = self.own(id) else { return };
         own.calls += 1;
         own.usage += usage;
         own.usd += money.dollars();
@@ -155,6 +155,19 @@ impl Books {
     /// Returns 429s over all reasons.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// Returns the books of an id; `None` when there are too many others.
+    fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
+        if !self.by_id.contains_key(id) {
+            if self.by_id.len() >= KEPT || self.id_bytes + id.len() > KEPT_ID_BYTES {
+                self.is_truncated = true;
+                return None;
+            }
+            self.id_bytes += id.len();
+            self.by_id.insert(id.to_owned(), IdBooks::default());
+        }
+        self.by_id.get_mut(id)
     }
 
     fn seen(&mut self, body: u64) -> Option<&mut Seen> {
