@@ -171,10 +171,7 @@ mod tests {
         type Data = Bytes;
         type Error = Infallible;
 
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             match self.lengths.pop_front() {
                 Some(length) => Poll::Ready(Some(Ok(Frame::data(vec![b'x'; length].into())))),
                 None if self.is_endless => Poll::Pending,

@@ -226,7 +226,8 @@ mod tests {
         for origin in ["http://localhost:3000", "https://127.0.0.1", "HTTP://[::1]:80"] {
             assert!(is_local_origin(origin), "{origin}");
         }
-        for origin in ["null", "", "localhost", "https://example.com", "file://", "chrome-extension://localhost", "http://"]
+        for origin in
+            ["null", "", "localhost", "https://example.com", "file://", "chrome-extension://localhost", "http://"]
         {
             assert!(!is_local_origin(origin), "{origin}");
         }
