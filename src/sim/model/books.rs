@@ -2,6 +2,7 @@
 //!
 //! Bounded: what is kept for each body or id stops growing at a limit, and the books say so.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -159,15 +160,18 @@ impl Books {
 
     /// Returns the books of an id; `None` when there are too many others.
     fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
-        if !self.by_id.contains_key(id) {
-            if self.by_id.len() >= KEPT || self.id_bytes + id.len() > KEPT_ID_BYTES {
-                self.is_truncated = true;
-                return None;
+        let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
+        match self.by_id.entry(id.to_owned()) {
+            Entry::Occupied(own) => Some(own.into_mut()),
+            Entry::Vacant(place) if has_room => {
+                self.id_bytes += id.len();
+                Some(place.insert(IdBooks::default()))
             }
-            self.id_bytes += id.len();
-            self.by_id.insert(id.to_owned(), IdBooks::default());
+            Entry::Vacant(_) => {
+                self.is_truncated = true;
+                None
+            }
         }
-        self.by_id.get_mut(id)
     }
 
     fn seen(&mut self, body: u64) -> Option<&mut Seen> {

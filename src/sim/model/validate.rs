@@ -67,7 +67,7 @@ const COUNT_FIELDS: &[&str] = &[
     "thread",
 ];
 
-/// Letters of a model's name and of `metadata.user_id` at most. Source: API reference, "Messages" (2026-10).
+/// Letters of a model's name and of `metadata.user_id` at most, as in the API.
 const LETTERS: usize = 256;
 /// Breakpoints of a request at most.
 const BREAKPOINTS: usize = 4;

@@ -4,7 +4,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use claude_batch::clock::Instant;
+use claude_batch::domain::RateLimits;
+use claude_batch::sim::config::{Latency, Organizations, SimConfig};
+use claude_batch::sim::model::{Model, Request};
+use http::{HeaderMap, HeaderValue, Method};
+
 use super::super::super::page::{Seen, Size};
+use super::super::super::support::quick;
 use super::wire::{Simulator, ask, connect, message, message_of, prompt};
 
 /// Connections that ask, and requests that each has on its way.
@@ -12,21 +19,70 @@ const CLIENTS: u64 = 4;
 const PIPELINED: u64 = 50;
 
 pub fn page(size: Size) -> Vec<Seen> {
-    vec![many_names(size), many_bodies(size), many_heads(size)]
+    let mut seen = vec![many_names(size), many_bodies(size), many_heads(size)];
+    if size == Size::Full {
+        seen.extend([many_organizations(), many_running()]);
+    }
+    seen
+}
+
+/// Asks with ever other keys, each an organization of its own with one request a minute.
+fn many_organizations() -> Seen {
+    let config =
+        SimConfig { organizations: Organizations::PerKey, ..quick() }.with_limits(RateLimits::new(1, 9_999, 9_999));
+    let mut model = Model::new(config);
+    let statuses: Vec<u16> = (0..30_000).map(|number| arrive(&mut model, number, &number.to_string())).collect();
+    let (own, late) = statuses.split_at(20_000);
+    assert!(own.iter().all(|status| *status == 200), "each has limits of its own");
+    assert_eq!(late.iter().filter(|status| **status == 200).count(), 1, "those that come later share theirs");
+    Seen::new(
+        "organizations",
+        "20,000 have limits of their own, the later ones share theirs",
+        format!("{} keys", statuses.len()),
+    )
+}
+
+/// Asks for answers that take long; nobody waits for them.
+fn many_running() -> Seen {
+    let mut model =
+        Model::new(quick().with_latency(Latency { first_token: Duration::from_secs(3_600), ..Latency::ZERO }));
+    let statuses: Vec<u16> = (0..110_000).map(|number| arrive(&mut model, number, "k")).collect();
+    let refused = statuses.iter().filter(|status| **status == 529).count();
+    assert_eq!((statuses.len(), refused), (110_000, 10_000));
+    model.reset(Instant::ZERO);
+    assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset forgets them");
+    Seen::new(
+        "calls that run at once",
+        "at most 100,000, then 529",
+        format!("{} asked, {refused} refused", statuses.len()),
+    )
+}
+
+fn arrive(model: &mut Model, number: u64, key: &str) -> u16 {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-api-key", HeaderValue::from_str(key).expect("a header"));
+    headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+    let (body, path) = (prompt(&number.to_string()), "/v1/messages");
+    let request = Request { method: &Method::POST, path, query: None, headers: &headers, body: body.as_bytes() };
+    let arrival = model.arrive(&request, Instant::ZERO);
+    // The head of a call that was let in is made later.
+    arrival.head.map_or(200, |head| head.status)
 }
 
 fn many_names(size: Size) -> Seen {
-    let simulator = Simulator::start(&["--tier", "none", "--any-model", "--key-limits", "--rpm", "1000"]);
+    let simulator = Simulator::start(&["--tier", "none", "--any-model", "--key-limits", "--rpm", "1000000"]);
     let (count, before) = (size.pick(2_000, 100_000), simulator.peak_mb());
     let address = simulator.address;
     let clients: Vec<_> =
         (0..CLIENTS).map(|own| std::thread::spawn(move || ask_many(address, own, count / CLIENTS))).collect();
     clients.into_iter().for_each(|client| client.join().expect("every request is answered"));
+    let peak = simulator.peak_mb();
     let stats = simulator.stats();
     assert_eq!(stats["requests"], count, "each arrived");
-    let grown = grown(before, simulator.peak_mb(), 192);
-    let what =
-        "requests, each with a key, a model, a `user_id` of 256 letters, a cached prefix and a prompt of its own";
+    let ids = stats["by_id"].as_object().map_or(0, serde_json::Map::len) as u64;
+    assert!(ids >= count * 3 / 4, "most were let in and are in the books: {ids}");
+    let grown = grown(before, peak, 192);
+    let what = "requests, each with a key, a `user_id` of 256 letters, a cached prefix and a prompt of its own, a quarter with a model of its own";
     Seen::new(what, "peak memory grows by at most 192 MB", format!("{count} requests, {grown}"))
 }
 
@@ -51,9 +107,12 @@ fn ask_many(address: SocketAddr, own: u64, count: u64) {
 
 fn odd_request(own: u64, number: u64) -> Vec<u8> {
     let name = format!("{own}-{number}");
-    let text = format!("{name} {}", "long ".repeat(1_200));
+    let text = format!("{name} {}", "long ".repeat(if number % 20 == 1 { 5_000 } else { 10 }));
+    // Only so many unknown models are served; the others must not hide what follows.
+    let model =
+        if number % 4 == 0 { format!("model-{name}-{}", "m".repeat(200)) } else { "claude-haiku-4-5".to_owned() };
     let body = serde_json::json!({
-        "model": format!("model-{name}-{}", "m".repeat(200)),
+        "model": model,
         "max_tokens": 16,
         "system": [{ "type": "text", "text": text, "cache_control": { "type": "ephemeral" } }],
         "metadata": { "user_id": format!("{name:x>256}") },
