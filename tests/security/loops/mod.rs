@@ -6,6 +6,8 @@ mod files;
 #[cfg(unix)]
 mod locks;
 mod plain_http;
+mod simulate;
+mod supply;
 mod terminal;
 mod trust;
 
@@ -21,4 +23,6 @@ pub const LOOPS: &[Loop] = &[
     ("terminal", terminal::page),
     ("config", config::page),
     ("plain-http", plain_http::page),
+    ("simulate", simulate::page),
+    ("supply", supply::page),
 ];
