@@ -68,7 +68,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         cost: Some(Money(300_000_000)),
         request_id: Some(format!("req_{row:024}")),
     };
-    let message = Message { json: json.into(), usage, quality: Quality::Ok };
+    let message = Message { json: json.into(), usage, quality: Quality::Ok, content: 0..0 };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 

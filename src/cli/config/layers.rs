@@ -197,7 +197,12 @@ impl Reader {
             }
         }
         let is_unknown = |name: &str| name.starts_with(PREFIX) && !variables.contains_key(name);
-        let unknown = world.variables.keys().filter_map(|name| name.to_str()).filter(|name| is_unknown(name));
+        let unknown = world
+            .variables
+            .keys()
+            .filter_map(|name| name.to_str())
+            .chain(world.secrets.keys().copied())
+            .filter(|name| is_unknown(name));
         Ok((settings, unknown.map(|name| format!("the variable {name} sets nothing")).collect()))
     }
 

@@ -3,6 +3,7 @@
 mod config;
 #[cfg(unix)]
 mod files;
+mod key;
 #[cfg(unix)]
 mod locks;
 mod plain_http;
@@ -20,6 +21,7 @@ pub const LOOPS: &[Loop] = &[
     ("locks", locks::page),
     #[cfg(unix)]
     ("files", files::page),
+    ("key", key::page),
     ("terminal", terminal::page),
     ("config", config::page),
     ("plain-http", plain_http::page),
