@@ -218,11 +218,13 @@ impl Disk for RealDisk {
 /// Returns the file and what was done to it, in sentences for people.
 ///
 /// # Errors
-/// [`JournalError::Refused`], [`JournalError::Disk`].
+/// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
 pub fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
     let disk = RealDisk::new(owners);
-    // A folder that is not there says so when the file is opened.
-    disk.is_folder(folder_of(path)).map_err(DiskFailure::of("use", path))?;
+    let folder = folder_of(path);
+    if !disk.is_folder(folder).map_err(DiskFailure::of("look at", path))? {
+        return Err(JournalError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() });
+    }
     let file = disk.open_or_create(path, system::to_write().append(true)).map_err(DiskFailure::of("open", path))?;
     Ok((file, disk.take_notes()))
 }
