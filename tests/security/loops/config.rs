@@ -594,6 +594,8 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
             message.contains(&format!("claude-batch.toml:1: {key} is not taken from a file that may not be yours"))
         });
         assert_eq!(is_refused, is_suspect, "{key}: {:?}", found.err());
+        let trusted = place.config(&["--trust-owner"]).err().unwrap_or_default();
+        assert!(!trusted.contains("may not be yours"), "{key}: {trusted}");
     }
     fs::write(place.own_file(), "tier = 2\n").expect("it can be written");
     let warnings = place.config(&[]).expect("a tier is harmless").warnings;
