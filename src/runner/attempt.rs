@@ -76,12 +76,13 @@ pub(super) async fn exchange<T: Transport>(
     let fault = loop {
         match chunk(&mut exchange, &mut head, &end).await {
             Ok(Some(chunk)) => {
-                let may_go_on = end.held.add(chunk.len());
                 if decoder.push_bytes(chunk) {
                     exchange.drain().await;
                     break None;
                 }
-                if !may_go_on && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await {
+                if !end.held.hold(decoder.held_bytes())
+                    && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await
+                {
                     break Some(error);
                 }
             }

@@ -50,6 +50,10 @@ impl Decoder for WholeDecoder {
         false
     }
 
+    fn held_bytes(&self) -> usize {
+        self.first.len() + self.body.len()
+    }
+
     fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
         let body = if self.body.is_empty() { self.first } else { self.body.into() };
         if is_success(head.status) { answer(body, head) } else { error(&body, head) }

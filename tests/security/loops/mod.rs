@@ -1,11 +1,13 @@
 //! A file for each class of attack. A loop asserts what must hold and returns what it saw.
 
+mod bounds;
 mod config;
 #[cfg(unix)]
 mod files;
 mod key;
 #[cfg(unix)]
 mod locks;
+mod memory;
 mod plain_http;
 mod simulate;
 mod supply;
@@ -25,6 +27,8 @@ pub const LOOPS: &[Loop] = &[
     ("terminal", terminal::page),
     ("config", config::page),
     ("plain-http", plain_http::page),
+    ("bounds", bounds::page),
+    ("memory", memory::page),
     ("simulate", simulate::page),
     ("supply", supply::page),
 ];
