@@ -109,8 +109,11 @@ fn odd_request(own: u64, number: u64) -> Vec<u8> {
     let name = format!("{own}-{number}");
     let text = format!("{name} {}", "long ".repeat(if number % 20 == 1 { 5_000 } else { 10 }));
     // Only so many unknown models are served; the others must not hide what follows.
-    let model =
-        if number % 4 == 0 { format!("model-{name}-{}", "m".repeat(200)) } else { "claude-haiku-4-5".to_owned() };
+    let model = if number.is_multiple_of(4) {
+        format!("model-{name}-{}", "m".repeat(200))
+    } else {
+        "claude-haiku-4-5".to_owned()
+    };
     let body = serde_json::json!({
         "model": model,
         "max_tokens": 16,
