@@ -30,7 +30,7 @@ impl Watch {
         let open = |path: &Path| {
             let (file, notes) =
                 open_to_append(path, owners).map_err(|error| anyhow!("--journal: can't write: {error}"))?;
-            notes.iter().for_each(|note| eprintln!("note: {}", escape(note)));
+            notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
             Ok::<_, anyhow::Error>(file)
         };
         let journal = journal.map(open).transpose()?;
