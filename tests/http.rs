@@ -445,7 +445,7 @@ async fn a_certificate_given_by_hand_is_trusted() {
 // The key.
 
 #[tokio::test]
-async fn a_key_that_the_server_echoes_is_taken_out() {
+async fn a_key_that_the_server_echoes_is_among_the_secrets() {
     let server = Server::start(|stream, _| {
         let text =
             format!(r#"{{"type":"error","error":{{"type":"authentication_error","message":"no such key {KEY}"}}}}"#);
@@ -459,9 +459,11 @@ async fn a_key_that_the_server_echoes_is_taken_out() {
     let mut config = server.config();
     config.credential = Credential::Bearer(KEY.into());
 
-    let (_, body) = body(&transport(config), request()).await.expect("an error of the server");
+    let transport = transport(config);
+    let (_, body) = body(&transport, request()).await.expect("an error of the server");
 
-    let text = String::from_utf8_lossy(&body);
+    let mut text = String::from_utf8_lossy(&body).into_owned();
+    transport.secrets().clean(&mut text);
     assert!(text.contains("no such key [key]"), "{text}");
 }
 

@@ -892,7 +892,12 @@ fn ended(id: u64, ended: Ended) -> Outcome {
 
 fn answer() -> Ended {
     let json = r#"{"id":"msg_1","content":[{"type":"text","text":"line\u2028 “é” \\ \" \u0000 ünï 😀"}]}"#;
-    Ended::Succeeded(Message { json: json.as_bytes().into(), usage: Usage::default(), quality: Quality::Ok })
+    Ended::Succeeded(Message {
+        json: json.as_bytes().into(),
+        usage: Usage::default(),
+        quality: Quality::Ok,
+        content: 0..0,
+    })
 }
 
 fn server_fault() -> Ended {

@@ -184,7 +184,7 @@ impl Sim {
                 ..Usage::default()
             };
             let json = Bytes::from_static(b"{}");
-            return Verdict::Answered(Message { json, usage, quality: Quality::Ok });
+            return Verdict::Answered(Message { json, usage, quality: Quality::Ok, content: 0..0 });
         }
         self.tries[row as usize] += 1;
         match self.rng.u8(0..7) {

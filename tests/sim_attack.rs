@@ -87,6 +87,22 @@ fn each_way_to_ask_wrongly_has_its_status_and_words() {
         (post(messages, "{"), 400, "not valid JSON"),
         (post(messages, "[]"), 400, "not valid JSON"),
         (post(messages, &with(good_body(), "max_token", json!(5))), 400, "max_token: Extra inputs are not permitted"),
+        (
+            post(messages, &with(good_body(), "model", json!("m".repeat(257)))),
+            400,
+            "model: String should have at most 256",
+        ),
+        (
+            post(counts, &with(count.clone(), "model", json!("é".repeat(257)))),
+            400,
+            "model: String should have at most 256",
+        ),
+        (post(messages, &with(good_body(), "model", json!("é".repeat(256)))), 404, "model: é"),
+        (
+            post(messages, &with(good_body(), "metadata", json!({"user_id": "u".repeat(257)}))),
+            400,
+            "metadata.user_id: String should have at most 256",
+        ),
         (post(messages, &with(good_body(), "max_tokens", json!(-1))), 400, "max_tokens: Input should be greater"),
         (
             post(messages, &with(good_body(), "max_tokens", json!("5"))),

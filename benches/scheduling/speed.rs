@@ -36,7 +36,7 @@ pub fn measure() -> (f64, f64) {
     let started = WallInstant::now();
     for ticket in tickets {
         let usage = Usage { input_tokens: 20, output_tokens: 20, ..Usage::default() };
-        let message = Message { json: Bytes::new(), usage, quality: Quality::Ok };
+        let message = Message { json: Bytes::new(), usage, quality: Quality::Ok, content: 0..0 };
         drop(scheduler.on_end(ticket, Verdict::Answered(message), now));
     }
     (ROWS as f64 / admitting.as_secs_f64(), ROWS as f64 / started.elapsed().as_secs_f64())

@@ -68,7 +68,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
     };
-    let message = Message { json: json.into(), usage, quality: Quality::Ok };
+    let message = Message { json: json.into(), usage, quality: Quality::Ok, content: 0..0 };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod credential;
 pub mod folder;
+mod key_command;
 pub mod layers;
 mod opened;
 pub mod recorded;

@@ -6,6 +6,7 @@ pub mod args;
 mod batch;
 pub mod config;
 pub mod exit;
+mod lockdown;
 mod parts;
 mod say;
 mod shell;
@@ -23,12 +24,14 @@ use self::args::{Cli, Command};
 use self::config::world::World;
 use self::exit::Exit;
 use self::say::OutputFailure;
+use crate::domain::Secrets;
 use crate::journal::{DiskFailure, JournalError};
 use crate::report::text::escape;
 
 /// Runs the program that was typed.
 pub fn run() -> ExitCode {
-    say::panics();
+    say::panics(Secrets::none().clone());
+    lockdown::begin();
     let exit = catch_unwind(|| {
         let ended = usage::typed().map_or_else(|ended| ended.map_err(anyhow::Error::from), |cli| obey(&cli));
         ended.unwrap_or_else(|error| fail(&error))

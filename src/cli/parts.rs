@@ -11,7 +11,7 @@ use super::config::recorded::recorded;
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::Catalog;
-use crate::domain::{Ask, Money};
+use crate::domain::{Ask, Money, secrets};
 use crate::journal::{InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
@@ -105,11 +105,19 @@ pub fn base_url(config: &Config) -> Result<BaseUrl> {
 
 /// Returns the key and what should be said about it.
 pub fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
-    let (credential, warnings) = credential::credential(&config.key, world)?;
+    let (credential, mut warnings) = credential::credential(&config.key, world)?;
     let credential = match credential {
         credential::Credential::ApiKey(key) => Credential::ApiKey(key),
         credential::Credential::Bearer(key) => Credential::Bearer(key),
     };
+    let is_short = credential.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
+    let short = is_short.then(|| {
+        format!(
+            "the key is shorter than {} characters: if a server sends it back, it is not taken out",
+            secrets::SHORTEST
+        )
+    });
+    warnings.extend(short);
     Ok((credential, warnings))
 }
 

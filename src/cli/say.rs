@@ -11,7 +11,9 @@
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 
+use crate::domain::Secrets;
 use crate::report::harmless::OnTerminal;
 use crate::report::text::{escape, escape_lines};
 
@@ -72,9 +74,13 @@ pub fn results() -> Box<dyn Write + Send> {
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
-/// Lets a panic be told through this door too.
-pub fn panics() {
-    std::panic::set_hook(Box::new(|panic| err(&panic_words(panic))));
+/// Lets a panic be told through this door too, without these secrets: its message may quote what something failed on.
+pub fn panics(secrets: Arc<Secrets>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let mut words = panic_words(panic);
+        secrets.clean(&mut words);
+        err(&words);
+    }));
 }
 
 fn panic_words(panic: &PanicHookInfo<'_>) -> String {

@@ -220,6 +220,19 @@ impl Traits {
     }
 }
 
+/// Returns whether any of three bytes, none of them `x`, stands in a text.
+pub fn has_any(text: &[u8], bytes: [u8; 3]) -> bool {
+    let (pieces, rest) = text.as_chunks();
+    let mut last = [b'x'; PIECE];
+    last[..rest.len()].copy_from_slice(rest);
+    let [one, two, three] = bytes.map(u8x16::splat);
+    let is_one = |piece: &[u8; PIECE]| {
+        let piece = u8x16::new(*piece);
+        piece.simd_eq(one) | piece.simd_eq(two) | piece.simd_eq(three)
+    };
+    pieces.iter().fold(is_one(&last), |found, piece| found | is_one(piece)).to_bitmask() != 0
+}
+
 /// Bytes that processors compare at once.
 const PIECE: usize = 16;
 
@@ -394,6 +407,19 @@ mod tests {
             }
         }
         assert_eq!(Traits::of(b""), plain);
+    }
+
+    #[test]
+    fn any_of_three_bytes_is_found_wherever_it_stands() {
+        for length in 0..50 {
+            assert!(!has_any(&b"a".repeat(length), [b'%', b'&', b'\\']));
+            for (at, byte) in (0..length).flat_map(|at| [b'%', b'&', b'\\'].map(|byte| (at, byte))) {
+                let mut text = b"a".repeat(length);
+                text[at] = byte;
+
+                assert!(has_any(&text, [b'%', b'&', b'\\']), "{length} {at}");
+            }
+        }
     }
 
     #[test]

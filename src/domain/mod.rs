@@ -13,6 +13,7 @@ pub mod merged;
 pub mod outcome;
 pub mod request;
 pub mod row;
+pub mod secrets;
 pub mod shown;
 
 pub use ask::{Ask, Lane, Purpose};
@@ -26,4 +27,5 @@ pub use outcome::{
 };
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
+pub use secrets::Secrets;
 pub use shown::{quoted, shortened};

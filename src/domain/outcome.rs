@@ -1,6 +1,7 @@
 //! What came of a job: verdicts on attempts, the outcome, and why a run stops.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,8 @@ pub struct Message {
     pub usage: Usage,
     /// How good it is.
     pub quality: Quality,
+    /// Where its content stands in [`Message::json`]: what the model said, which is kept to the byte.
+    pub content: Range<usize>,
 }
 
 /// A failed attempt, or a failed job: what is known about the cause.

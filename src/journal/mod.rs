@@ -14,8 +14,8 @@
 //! - A row is done when its line is synced, and is reported done only then ([`Commit::Durable`]).
 //! - Files are only appended to, but for what recovery cuts and compaction replaces as a whole. Nothing that somebody
 //!   else wrote is changed; what is taken off a file that is not plainly the torn end of a line of ours is kept aside.
-//! - What is used is ours: each file is judged by what was opened ([`judge`]), and each run holds its files by what they
-//!   are, from before they are read until it ends ([`output`]).
+//! - What is used is ours: each file is judged by what was opened (`judge.rs`), and each run holds its files by what they
+//!   are, from before they are read until it ends (`output.rs`).
 //! - Recovery, compaction and closing may die at any step and be begun again.
 //! - Where files differ, lines win over the manifest, results over the error log.
 //!

@@ -185,3 +185,50 @@ fn locked(path: &Path, log: Log) -> JournalError {
         Log::Errors => JournalError::LogLocked { path: path.to_owned() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mem_disk::MemDisk;
+    use super::*;
+
+    const LOG: &str = "o.errors.jsonl";
+
+    fn find(disk: &MemDisk) -> Result<Option<Output>, JournalError> {
+        Output::find(disk, Path::new(LOG), Log::Errors, &mut Vec::new())
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_before_it_was_locked_is_not_used() {
+        let disk = MemDisk::new();
+        disk.put(LOG, b"old");
+        let opened = disk.open(Path::new(LOG), OpenMode::Existing).expect("it is there");
+        disk.put("compacted", b"new");
+        disk.rename(Path::new("compacted"), Path::new(LOG)).expect("the disk works");
+
+        let locked = Output::lock(opened, Path::new(LOG), Log::Errors, &mut Vec::new()).expect("nobody holds it");
+
+        assert!(locked.is_none());
+        let found = find(&disk).expect("nobody holds it").expect("it is there");
+        assert_eq!(found.file.size().expect("the disk works"), 3);
+    }
+
+    #[test]
+    fn a_file_is_held_by_one_until_its_last_handle_is_gone() {
+        let disk = MemDisk::new();
+        let made = Output::create(&disk, Path::new(LOG), Log::Errors, &mut Vec::new()).expect("it is not there");
+        let handle = Arc::clone(&made.file);
+
+        let again = Output::create(&disk, Path::new(LOG), Log::Errors, &mut Vec::new()).map(|_| ());
+        let held = find(&disk).map(|_| ());
+        drop(made);
+        let still_held = find(&disk).map(|_| ());
+        drop(handle);
+
+        assert!(matches!(again, Err(JournalError::Appeared { .. })));
+        assert!(matches!(
+            (held, still_held),
+            (Err(JournalError::LogLocked { .. }), Err(JournalError::LogLocked { .. }))
+        ));
+        assert!(find(&disk).is_ok_and(|found| found.is_some()));
+    }
+}

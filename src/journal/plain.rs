@@ -191,7 +191,7 @@ mod tests {
         let outcome = Outcome {
             job: Box::new(job),
             attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },
-            ended: Ended::Succeeded(Message { json, usage, quality }),
+            ended: Ended::Succeeded(Message { json, usage, quality, content: 0..0 }),
         };
         let mut out = Vec::new();
         outcome_line(&outcome, &context(random), &mut out);

@@ -82,6 +82,11 @@ impl RealDisk {
             Some(FileKind::File) => {}
             Some(other) => return Err(refused(refusal_of(other))),
         }
+        self.open_looked_at(path, options)
+    }
+
+    /// Opens a file that was there a moment ago. Whatever came since is judged anew.
+    fn open_looked_at(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
                 // What came between the look and the opening is named by what it is.
@@ -218,11 +223,13 @@ impl Disk for RealDisk {
 /// Returns the file and what was done to it, in sentences for people.
 ///
 /// # Errors
-/// [`JournalError::Refused`], [`JournalError::Disk`].
+/// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
 pub fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
     let disk = RealDisk::new(owners);
-    // A folder that is not there says so when the file is opened.
-    disk.is_folder(folder_of(path)).map_err(DiskFailure::of("use", path))?;
+    let folder = folder_of(path);
+    if !disk.is_folder(folder).map_err(DiskFailure::of("look at", path))? {
+        return Err(JournalError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() });
+    }
     let file = disk.open_or_create(path, system::to_write().append(true)).map_err(DiskFailure::of("open", path))?;
     Ok((file, disk.take_notes()))
 }
@@ -412,6 +419,43 @@ mod tests {
                 assert_eq!(refusal("given.run"), Some(Refusal::Anothers { owner: 54321 }));
             }
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_came_between_the_look_and_the_opening_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("victim"), "kept").expect("it can be written");
+        std::os::unix::fs::symlink(at("victim"), at("link")).expect("it can be linked");
+        std::os::unix::fs::symlink(at("nothing"), at("dangling")).expect("it can be linked");
+        fs::create_dir(at("folder")).expect("it can be made");
+        fs::write(at("linked"), "").expect("it can be written");
+        fs::hard_link(at("linked"), at("second name")).expect("it can be linked");
+        drop(std::os::unix::net::UnixListener::bind(at("socket")).expect("a socket can be made"));
+        let made = std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("the tool is there");
+        assert!(made.success());
+        fs::write(at("given"), "").expect("it can be written");
+        let is_given = std::os::unix::fs::chown(at("given"), Some(54321), None).is_ok();
+        let cases = [
+            ("link", Refusal::Symlink),
+            ("dangling", Refusal::Symlink),
+            ("folder", Refusal::Folder),
+            ("linked", Refusal::Linked { names: 2 }),
+            ("socket", Refusal::Special),
+            ("fifo", Refusal::Special),
+            ("given", Refusal::Anothers { owner: 54321 }),
+        ];
+
+        for (name, expected) in cases.into_iter().filter(|(name, _)| *name != "given" || is_given) {
+            for options in [system::to_read(), system::to_write()] {
+                let refused = RealDisk::default().open_looked_at(&at(name), &options).expect_err(name);
+
+                let refusal = refused.get_ref().and_then(|inner| inner.downcast_ref());
+                assert_eq!(refusal, Some(&expected), "{name}: {refused}");
+            }
+        }
+        assert!(!at("nothing").exists());
     }
 
     #[cfg(unix)]

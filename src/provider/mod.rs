@@ -57,6 +57,11 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
+    /// Returns how much memory is held of the body, and will be at its end; about, and in bytes.
+    ///
+    /// Of a stream that is a small part of what came.
+    fn held_bytes(&self) -> usize;
+
     /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
     fn finish(self: Box<Self>, head: &ReplyHead) -> Reply;
 }

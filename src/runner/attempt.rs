@@ -2,6 +2,9 @@
 //!
 //! A head whose body is there with it is reported with the end: that is one report for nearly every answer that is no
 //! stream. A head that comes alone is reported at once, since the limits in it hold for the next request.
+//!
+//! All text that comes from a server passes through here, decoded, before anybody else sees it. So this is the one place
+//! where secrets are taken out of it: of the request's id, of failures, and of what an answer has beside its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -64,22 +67,29 @@ pub(super) async fn exchange<T: Transport>(
     clock: RunClock,
     mut end: EndOnce,
 ) {
+    let secrets = transport.secrets();
     let mut exchange = match transport.send(provider.encode(request, route, stream)).await {
         Ok(exchange) => exchange,
-        Err(error) => return end.report(None, on_wire(error)),
+        Err(error) => {
+            let mut verdict = on_wire(error);
+            secrets.clean_verdict(&mut verdict);
+            return end.report(None, verdict);
+        }
     };
-    let HeadNews { signals, request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
+    let HeadNews { signals, mut request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
+    request_id.iter_mut().for_each(|id| secrets.clean(id));
     let mut head = Some(Head { status: exchange.head().status, signals, request_id });
     let mut decoder = provider.decoder(exchange.head());
     let fault = loop {
         match chunk(&mut exchange, &mut head, &end).await {
             Ok(Some(chunk)) => {
-                let may_go_on = end.held.add(chunk.len());
                 if decoder.push_bytes(chunk) {
                     exchange.drain().await;
                     break None;
                 }
-                if !may_go_on && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await {
+                if !end.held.hold(decoder.held_bytes())
+                    && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await
+                {
                     break Some(error);
                 }
             }
@@ -88,11 +98,12 @@ pub(super) async fn exchange<T: Transport>(
         }
     };
     let reply = decoder.finish(exchange.head());
-    let verdict = match fault {
+    let mut verdict = match fault {
         // An error whose body broke off is still that error.
         Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
         Some(_) | None => provider.judge(exchange.head(), reply, &signals),
     };
+    secrets.clean_verdict(&mut verdict);
     end.report(head, verdict);
 }
 
@@ -185,11 +196,13 @@ impl Drop for EndOnce {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::{Arc, LazyLock};
     use std::task::Poll;
 
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
+    use crate::domain::Secrets;
     use crate::provider::{ReplyHead, WireRequest};
 
     const ANSWER: &[u8] = br#"{"type":"message","content":[],"usage":{"output_tokens":2}}"#;
@@ -215,6 +228,20 @@ mod tests {
         assert!(reports.recv().await.is_none());
     }
 
+    #[tokio::test]
+    async fn a_secret_that_is_sent_back_is_taken_out_of_all_that_is_told() {
+        const ECHO: &[u8] = br#"{"id":"KEY-0123456789","type":"message","content":["KEY-0123456789"],"usage":{}}"#;
+
+        let mut reports = told(&[Piece::Later, Piece::Now(ECHO)]).await;
+
+        let first = reports.recv().await.expect("its head");
+        let last = ended(&mut reports).await;
+        let Report::Head { head, .. } = first else { panic!("{first:?}") };
+        let Verdict::Transient { failure, .. } = last.verdict else { panic!("{last:?}") };
+        assert_eq!(head.request_id.as_deref(), Some("req-[key]"));
+        assert_eq!(failure.request_id.as_deref(), Some("req-[key]"));
+    }
+
     async fn ended(reports: &mut UnboundedReceiver<Report>) -> End {
         match reports.recv().await.expect("its end") {
             Report::End(end) => *end,
@@ -225,10 +252,9 @@ mod tests {
     async fn told(pieces: &[Piece]) -> UnboundedReceiver<Report> {
         let (reports_in, reports) = unbounded_channel();
         let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
-        let script = Script {
-            head: ReplyHead { status: 200, headers: http::HeaderMap::new() },
-            pieces: pieces.iter().copied().collect(),
-        };
+        let id = http::HeaderValue::from_static("req-KEY-0123456789");
+        let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static("request-id"), id)]);
+        let script = Script { head: ReplyHead { status: 200, headers }, pieces: pieces.iter().copied().collect() };
         let end = EndOnce::new(Ticket(7), reports_in, Arc::default());
         let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
         let sent = Sent { request: &Request::default(), route: &route, stream: false };
@@ -256,6 +282,11 @@ mod tests {
 
         async fn send(&self, _request: WireRequest) -> Result<Script, WireError> {
             Ok(self.0.clone())
+        }
+
+        fn secrets(&self) -> &Arc<Secrets> {
+            static SECRETS: LazyLock<Arc<Secrets>> = LazyLock::new(|| Arc::new(Secrets::new(["KEY-0123456789"])));
+            &SECRETS
         }
     }
 

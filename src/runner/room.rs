@@ -1,7 +1,7 @@
 //! Room for answers: all that are in flight together hold no more memory than one of the largest size and some.
 //!
 //! An answer may be tens of megabytes long, and a server that is broken or hostile can make every one so. The bytes that
-//! came of all answers are summed. While the sum is within [`SHARED_BYTES`] everything is read as it comes. Above it only
+//! all answers hold are summed. While the sum is within [`SHARED_BYTES`] everything is read as it comes. Above it only
 //! one answer is read on, whatever its size, and the others wait without reading: their servers feel that, since the
 //! network's own buffers fill up. So an answer of the largest size always succeeds, one after another.
 //!
@@ -38,7 +38,6 @@ pub(super) struct Room {
 /// What one answer holds. Given back when it is dropped.
 pub(super) struct Held {
     room: Arc<Room>,
-    received: usize,
     /// Taken from the room.
     taken: usize,
     is_beyond: bool,
@@ -46,14 +45,14 @@ pub(super) struct Held {
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").field("received", &self.received).field("taken", &self.taken).finish_non_exhaustive()
+        f.debug_struct("Held").field("taken", &self.taken).finish_non_exhaustive()
     }
 }
 
 impl Held {
     /// Begins an answer, of which nothing has come.
     pub(super) fn new(room: Arc<Room>) -> Self {
-        Self { room, received: 0, taken: 0, is_beyond: false }
+        Self { room, taken: 0, is_beyond: false }
     }
 
     /// Moves what is held to where the end of the answer is told.
@@ -61,11 +60,10 @@ impl Held {
         std::mem::replace(self, Self::new(Arc::clone(&self.room)))
     }
 
-    /// Counts bytes that came; returns whether more may be read at once, else after [`Held::wait`].
+    /// Tells how many bytes the answer holds by now; returns whether more may be read at once, else after [`Held::wait`].
     #[inline]
-    pub(super) fn add(&mut self, bytes: usize) -> bool {
-        self.received += bytes;
-        self.received <= FREE_BYTES + self.taken || self.take()
+    pub(super) fn hold(&mut self, bytes: usize) -> bool {
+        bytes <= FREE_BYTES + self.taken || self.take(bytes)
     }
 
     /// Returns whether anything was taken from the room.
@@ -88,8 +86,8 @@ impl Held {
     }
 
     #[cold]
-    fn take(&mut self) -> bool {
-        let wanted = (self.received - FREE_BYTES).next_multiple_of(PIECE_BYTES);
+    fn take(&mut self, bytes: usize) -> bool {
+        let wanted = (bytes - FREE_BYTES).next_multiple_of(PIECE_BYTES);
         self.room.taken.fetch_add(wanted - self.taken, Ordering::AcqRel);
         self.taken = wanted;
         self.may_go_on()
@@ -148,7 +146,7 @@ mod tests {
         let room = Arc::new(Room::default());
         let mut all: Vec<Held> = (0..1_000).map(|_| Held::new(Arc::clone(&room))).collect();
 
-        assert!(all.iter_mut().all(|held| held.add(FREE_BYTES / 2) && held.add(FREE_BYTES / 2)));
+        assert!(all.iter_mut().all(|held| held.hold(FREE_BYTES / 2) && held.hold(FREE_BYTES)));
 
         assert_eq!(room.taken.load(Ordering::Relaxed), 0);
         assert!(all.iter().all(|held| !held.is_counted()));
@@ -159,19 +157,19 @@ mod tests {
         let room = Arc::new(Room::default());
         let [mut one, mut two, mut three] = [(); 3].map(|()| Held::new(Arc::clone(&room)));
 
-        assert!(one.add(SHARED_BYTES / 2) && two.add(SHARED_BYTES / 2));
-        assert!(two.add(1 << 20), "nobody is beyond");
-        assert!(two.add(30 << 20), "it is the one");
-        assert!(!one.add(1 << 20) && !three.add(1 << 20));
-        assert!(three.received > 0 && room.taken.load(Ordering::Relaxed) > 30 << 20);
+        assert!(one.hold(SHARED_BYTES / 2) && two.hold(SHARED_BYTES / 2));
+        assert!(two.hold(SHARED_BYTES), "nobody is beyond");
+        assert!(two.hold(32 << 20), "it is the one");
+        assert!(!one.hold(SHARED_BYTES) && !three.hold(1 << 20));
+        assert!(room.taken.load(Ordering::Relaxed) > 32 << 20);
     }
 
     #[test]
     fn one_that_waits_goes_on_when_room_comes_or_it_is_the_next_beyond() {
         let room = Arc::new(Room::default());
         let [mut one, mut two, mut three] = [(); 3].map(|()| Held::new(Arc::clone(&room)));
-        assert!(one.add(20 << 20));
-        assert!(!two.add(20 << 20) && !three.add(1 << 20));
+        assert!(one.hold(20 << 20));
+        assert!(!two.hold(20 << 20) && !three.hold(1 << 20));
 
         let is_woken_only_then = {
             let (mut second, mut third) = (pin!(two.wait()), pin!(three.wait()));
@@ -196,22 +194,21 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         for case in 0..60 {
             let room = Arc::new(Room::default());
-            let mut all: Vec<(Held, usize)> =
-                (0..random.usize(1..20)).map(|_| (Held::new(Arc::clone(&room)), random.usize(0..=LARGEST))).collect();
-            let (mut turns, pieces) = (0, (all.len() * 400) << 10);
+            let answer = |random: &mut fastrand::Rng| (Held::new(Arc::clone(&room)), 0, random.usize(1..=LARGEST));
+            let mut all: Vec<(Held, usize, usize)> = (0..random.usize(1..20)).map(|_| answer(&mut random)).collect();
+            let (mut turns, overshoot) = (0, all.len() * (500 << 10));
             while !all.is_empty() {
                 turns += 1;
                 assert!(turns < 1_000_000, "seed {seed}, case {case}: somebody waits for ever");
                 let at = random.usize(0..all.len());
-                let (held, left) = &mut all[at];
+                let (held, bytes, whole) = &mut all[at];
                 if !is_ready(pin!(held.wait())) {
                     continue;
                 }
-                let piece = random.usize(1..400 << 10).min((*left).max(1));
-                held.add(piece);
-                *left = left.saturating_sub(piece);
-                assert!(room.taken.load(Ordering::Relaxed) <= SHARED_BYTES + LARGEST + pieces);
-                if *left == 0 {
+                *bytes += random.usize(1..400 << 10);
+                held.hold(*bytes);
+                assert!(room.taken.load(Ordering::Relaxed) <= SHARED_BYTES + LARGEST + overshoot);
+                if bytes >= whole {
                     drop(all.swap_remove(at));
                 }
             }

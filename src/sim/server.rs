@@ -1,40 +1,61 @@
 //! The simulated API over HTTP: the same model, played on sockets.
 //!
 //! The only user of the HTTP server. Owns connections, and the ways to break them that a fault orders: a reset before
-//! the head and one inside the body both end the connection with a TCP reset.
+//! the head and one inside the body both end the connection with a TCP reset. Whatever clients do, it spends what
+//! [`Bounds`] allows, and it answers programs of this machine only (`guard`).
+//!
+//! The loop over connections is its own and not that of a framework, because those offer no bound on how long a head
+//! may take, and the server has one handler, so that there is nothing to route.
 
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+mod body;
+mod bounds;
+mod connection;
+mod guard;
+mod played;
+
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Request as HttpRequest, State};
-use axum::response::Response;
-use axum::serve::IncomingStream;
-use bytes::{Bytes, BytesMut};
-use http::header::HeaderValue;
-use http_body::{Body as _, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Instant, RunClock};
 use crate::provider::ReplyHead;
 
 use super::config::SimConfig;
-use super::model::{Arrival, MAX_BODY_BYTES, Model, Request, Step, Unread};
+use super::model::{Arrival, Model, Request, Step, Unread};
 use super::transport::{OpenCall, SharedModel, lock};
 
-/// Time that bytes before a reset have to reach the wire.
-const FLUSH: Duration = Duration::from_millis(2);
+use bounds::Budget;
+use connection::{Cuttable, Wire};
+use guard::Refused;
+use played::{Open, Played};
+
+pub use bounds::Bounds;
+
+/// Where the books can be read.
+const STATS: &str = "/__sim/stats";
+/// Where everything is begun anew.
+const RESET: &str = "/__sim/reset";
+
+/// Memory of a request in flight beyond the bytes of its body and its answer.
+const REQUEST_BYTES: usize = 4 << 10;
+/// Memory of a piece of an answer beyond its bytes.
+const STEP_BYTES: usize = 64;
+/// Time until another connection is tried after one could not be had, as when there are too many open files.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A running server.
 #[derive(Debug)]
@@ -42,7 +63,7 @@ pub struct SimServer {
     url: String,
     address: SocketAddr,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<io::Result<()>>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl SimServer {
@@ -61,19 +82,36 @@ impl SimServer {
     /// # Errors
     /// What the system says when the address can't be had.
     pub async fn start(address: SocketAddr, model: SharedModel, clock: RunClock) -> io::Result<Self> {
+        Self::start_within(address, model, clock, Bounds::default()).await
+    }
+
+    /// Starts a server as [`SimServer::start`] does, with bounds of its own.
+    ///
+    /// # Errors
+    /// What the system says when the address can't be had.
+    pub async fn start_within(
+        address: SocketAddr,
+        model: SharedModel,
+        clock: RunClock,
+        bounds: Bounds,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         lock(&model).set_wall_start(clock.wall(Instant::ZERO));
         let stop = CancellationToken::new();
-        let app = Router::new().fallback(answer).with_state(Stage { model, clock });
-        let service = app.into_make_service_with_connect_info::<Cut>();
+        let stage = Arc::new(Stage {
+            model,
+            clock,
+            bodies: Budget::new(bounds.body_bytes),
+            answers: Budget::new(bounds.answer_bytes),
+            bounds,
+        });
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            let serving = axum::serve(CuttableListener(listener), service);
             // Open calls are not waited for: a simulator that is told to stop, stops.
             tokio::select! {
-                ended = serving => ended,
-                () = stopped => Ok(()),
+                never = accept(listener, stage) => match never {},
+                () = stopped => {}
             }
         });
         Ok(Self { url: format!("http://{address}"), address, stop, task })
@@ -92,76 +130,155 @@ impl SimServer {
     /// Stops it: nothing new is accepted.
     ///
     /// # Errors
-    /// What ended the server before it was told to.
+    /// None; a server ends only when it is told to.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        self.task.await.unwrap_or(Ok(()))
+        // A server that panicked has said so.
+        let _ = self.task.await;
+        Ok(())
     }
 }
 
 /// What answers are made with.
-#[derive(Clone)]
+#[derive(Debug)]
 struct Stage {
     model: SharedModel,
     clock: RunClock,
+    bounds: Bounds,
+    bodies: Budget,
+    answers: Budget,
 }
 
-async fn answer(State(stage): State<Stage>, ConnectInfo(cut): ConnectInfo<Cut>, request: HttpRequest) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = collect(body).await.unwrap_or(Err(Unread::Broken));
-    let now = stage.clock.now();
-    match (parts.uri.path(), &parts.method) {
-        ("/__sim/stats", &http::Method::GET) => return json(&lock(&stage.model).stats(now)),
-        ("/__sim/reset", &http::Method::POST) => {
-            lock(&stage.model).reset(now);
-            return json(&serde_json::json!({ "reset": true }));
+/// Takes connections, one after the other, as long as there are fewer than are allowed.
+async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().max_buf_size(stage.bounds.head_bytes);
+    builder.http2().max_header_list_size(u32::try_from(stage.bounds.head_bytes).unwrap_or(u32::MAX));
+    let builder = Arc::new(builder);
+    let room = Arc::new(Semaphore::new(stage.bounds.connections));
+    loop {
+        let place = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(attend(stream, builder.clone(), stage.clone(), place));
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
-        _ => {}
     }
+}
+
+/// Serves one connection to its end. How it ends is between the client and whoever ordered a fault.
+async fn attend(
+    stream: TcpStream,
+    builder: Arc<Builder<TokioExecutor>>,
+    stage: Arc<Stage>,
+    _place: OwnedSemaphorePermit,
+) {
+    // Small pieces of a stream must not wait for each other; without it they only come later.
+    let _ = stream.set_nodelay(true);
+    let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
+    let stream = Cuttable::new(stream, wire.clone());
+    let service = service_fn(|request| answer(stage.clone(), wire.clone(), request));
+    wire.attend(builder.serve_connection(TokioIo::new(stream), service), quiet).await;
+}
+
+async fn answer(
+    stage: Arc<Stage>,
+    wire: Wire,
+    request: http::Request<Incoming>,
+) -> Result<Response<Played>, Infallible> {
+    let mut open = Open { busy: wire.begin(), share: stage.answers.share() };
+    open.share.take(REQUEST_BYTES);
+    let (parts, body) = request.into_parts();
+    if let Err(refused) = guard::check(&parts) {
+        return Ok(refuse(&refused, &stage, open));
+    }
+    let held = match stage.answers.has_room() {
+        true => body::read(body, stage.bounds.body, &stage.bodies).await,
+        false => Err(Unread::NoRoom),
+    };
+    // The answers that are in flight may have become more meanwhile.
+    let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
+    let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
+    if body.is_ok()
+        && let Some(own) = own_answer(&parts, &stage)
+    {
+        return Ok(json(StatusCode::OK, own, &stage, open));
+    }
+    let arrival = arrive(&parts, body, &stage);
+    drop(held);
+    Ok(play(arrival, &stage, open).await)
+}
+
+/// Returns what the simulator says about itself, where that is asked.
+fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
+    match (parts.uri.path(), &parts.method) {
+        (STATS, &Method::GET) => Some(text(&lock(&stage.model).stats(stage.clock.now()))),
+        (RESET, &Method::POST) => {
+            lock(&stage.model).reset(stage.clock.now());
+            Some(text(&serde_json::json!({ "reset": true })))
+        }
+        _ => None,
+    }
+}
+
+fn text(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).unwrap_or_default()
+}
+
+fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival {
     let request = Request {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query(),
         headers: &parts.headers,
-        body: body.as_deref().unwrap_or_default(),
+        body: body.map(|bytes| &**bytes).unwrap_or_default(),
     };
-    let mut arrival = match body {
+    let now = stage.clock.now();
+    match body {
         Ok(_) => lock(&stage.model).arrive(&request, now),
         Err(why) => lock(&stage.model).arrive_unread(&request, why, now),
-    };
+    }
+}
+
+/// Answers as the model says: when its time has come, or with a broken connection.
+async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<Played> {
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
+    open.share.take(arrival.body.iter().map(size).sum());
     wait(&stage.clock, arrival.head_at).await;
     if let Some(Step::Reset { .. }) = arrival.body.first() {
         call.end();
-        cut.cut();
-        return Response::new(Body::empty());
+        open.busy.cut();
+        return Response::new(Played::whole(Vec::new(), stage.clock, open));
     }
     let head = lock(&stage.model).head(&mut arrival, stage.clock.now());
-    response(head, arrival, call, &stage, cut)
+    let is_sse = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
+    let has_length = !is_sse && arrival.body.iter().all(|step| matches!(step, Step::Bytes { .. }));
+    with_head(head, Played::new(arrival.body.into(), has_length, Some(call), stage.clock, open))
 }
 
-fn json(value: &impl serde::Serialize) -> Response {
-    let body = serde_json::to_vec_pretty(value).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn size(step: &Step) -> usize {
+    STEP_BYTES + if let Step::Bytes { bytes, .. } = step { bytes.len() } else { 0 }
+}
+
+fn with_head(head: ReplyHead, body: Played) -> Response<Played> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = head.headers;
+    response.headers_mut().insert("x-claude-batch-simulated", HeaderValue::from_static("true"));
     response
 }
 
-fn response(head: ReplyHead, arrival: Arrival, call: OpenCall, stage: &Stage, cut: Cut) -> Response {
-    let is_sse =
-        head.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
-    let played = Played {
-        has_length: !is_sse && arrival.body.iter().all(|step| matches!(step, Step::Bytes { .. })),
-        steps: arrival.body.into(),
-        call: Some(call),
-        clock: stage.clock,
-        sleep: None,
-        cut,
-    };
-    let mut response = Response::new(Body::new(played));
-    *response.status_mut() = http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    *response.headers_mut() = head.headers;
-    response.headers_mut().insert("x-claude-batch-simulated", HeaderValue::from_static("true"));
+fn refuse(refused: &Refused, stage: &Stage, open: Open) -> Response<Played> {
+    let error = serde_json::json!({ "type": "permission_error", "message": refused.message });
+    json(refused.status, text(&serde_json::json!({ "type": "error", "error": error })), stage, open)
+}
+
+fn json(status: StatusCode, body: Vec<u8>, stage: &Stage, mut open: Open) -> Response<Played> {
+    open.share.take(body.len());
+    let mut response = Response::new(Played::whole(body, stage.clock, open));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -173,191 +290,5 @@ async fn wait(clock: &RunClock, at: Instant) {
     match clock.deadline(at) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Reads a body. Of one that is too large the rest is read and dropped, so that the client gets to read the answer.
-async fn collect(mut body: Body) -> Result<Result<Bytes, Unread>, axum::Error> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    let mut total = 0;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(bytes) = frame?.into_data() else { continue };
-        total += bytes.len();
-        if total > MAX_BODY_BYTES {
-            (first, all) = (Bytes::new(), BytesMut::new());
-        } else if total == bytes.len() {
-            first = bytes;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&bytes);
-        }
-    }
-    if total > MAX_BODY_BYTES {
-        return Ok(Err(Unread::TooLarge));
-    }
-    Ok(Ok(if all.is_empty() { first } else { all.freeze() }))
-}
-
-/// A body that comes as the model says.
-struct Played {
-    steps: VecDeque<Step>,
-    call: Option<OpenCall>,
-    clock: RunClock,
-    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
-    cut: Cut,
-    has_length: bool,
-}
-
-impl http_body::Body for Played {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = &mut *self;
-        let due = match this.steps.front() {
-            Some(Step::Bytes { at, .. }) => *at,
-            // Counted from here, since a machine under load comes late: without a pause the bytes never leave.
-            Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
-            Some(Step::Reset { at }) => *at,
-            Some(Step::Stall) => return Poll::Pending,
-            None => {
-                this.end();
-                return Poll::Ready(None);
-            }
-        };
-        if this.sleep.is_some() || due > this.clock.now() {
-            let Some(deadline) = this.clock.deadline(due) else { return Poll::Pending };
-            let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            this.sleep = None;
-        }
-        match this.steps.pop_front() {
-            Some(Step::Bytes { bytes, .. }) => {
-                if this.steps.is_empty() {
-                    this.end();
-                }
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Some(Step::Reset { .. } | Step::Stall) | None => {
-                this.end();
-                this.cut.cut();
-                Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionReset))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.steps.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        if !self.has_length {
-            return SizeHint::default();
-        }
-        let length = |step: &Step| if let Step::Bytes { bytes, .. } = step { bytes.len() as u64 } else { 0 };
-        SizeHint::with_exact(self.steps.iter().map(length).sum())
-    }
-}
-
-impl Played {
-    fn end(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.end();
-        }
-    }
-}
-
-/// The switch that breaks a connection.
-#[derive(Clone, Debug, Default)]
-struct Cut(Arc<AtomicBool>);
-
-impl Cut {
-    fn cut(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    fn is_cut(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.io().cut.clone()
-    }
-}
-
-struct CuttableListener(TcpListener);
-
-impl axum::serve::Listener for CuttableListener {
-    type Io = Cuttable;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Cuttable, SocketAddr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        // Small pieces of a stream must not wait for each other; without it they only come later.
-        let _ = stream.set_nodelay(true);
-        (Cuttable { stream, cut: Cut::default() }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-/// A connection that can be broken from outside.
-struct Cuttable {
-    stream: TcpStream,
-    cut: Cut,
-}
-
-impl Cuttable {
-    fn check(&self) -> io::Result<()> {
-        if !self.cut.is_cut() {
-            return Ok(());
-        }
-        // Dropped with this set, the connection ends with a reset instead of a proper end.
-        let _ = self.stream.set_zero_linger();
-        Err(io::ErrorKind::ConnectionReset.into())
-    }
-}
-
-impl AsyncRead for Cuttable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Cuttable {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -328,7 +328,12 @@ mod tests {
     }
 
     fn answered(message: &str) -> Ended {
-        Ended::Succeeded(Message { json: message.to_owned().into(), usage: Usage::default(), quality: Quality::Ok })
+        Ended::Succeeded(Message {
+            json: message.to_owned().into(),
+            usage: Usage::default(),
+            quality: Quality::Ok,
+            content: 0..0,
+        })
     }
 
     fn failed(message: &str) -> Ended {

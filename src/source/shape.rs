@@ -263,7 +263,9 @@ fn misspelt_prompt<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<Strin
 }
 
 fn template_hint(object: &Object<'_>) -> Option<String> {
-    let is_text = |name: &str, value: &RawValue| !matches!(name, "custom_id" | "id") && value.get().starts_with('"');
+    // Nobody types a longer name.
+    let is_name = |name: &str| !matches!(name, "custom_id" | "id") && name.len() <= 40;
+    let is_text = |name: &str, value: &RawValue| is_name(name) && value.get().starts_with('"');
     let (name, _) = object.members.iter().find(|(name, value)| is_text(name, value))?;
     Some(format!(", or a template: -t '{{{{{}}}}}'", Template::expression(name)))
 }

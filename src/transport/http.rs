@@ -10,7 +10,7 @@
 //! - Only a failure to connect surely sent nothing. Everything later may have reached the server and been paid for.
 //! - Where a connection goes is settled outside: the proxy by [`super::proxy_for`], and names by `names.rs`, which looks
 //!   at each address that it hands out. Neither is left to the client's own ways.
-//! - Error bodies (any status but 2xx) have the key taken out before anybody sees them, since servers echo it.
+//! - What a server sends is passed on as it came; [`Transport::secrets`] is what the caller takes out of it.
 //!
 //! Rejected: reqwest's own `read_timeout`, which runs from the send and would kill long silent calls.
 
@@ -21,18 +21,20 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use self::names::{Names, NoServerThere};
 use super::timers::Timers;
 use super::{BaseUrl, Exchange, Proxy, Transport, WireError, WireErrorKind};
+use crate::domain::Secrets;
 use crate::provider::{ReplyHead, WireRequest};
 
 pub use super::credential::Credential;
@@ -64,6 +66,8 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// With which key.
     pub credential: Credential,
+    /// What else is sent that must be shown nowhere: it is taken out of what servers say, as key and password are.
+    pub also_secret: Vec<SecretString>,
     /// The longest a request may take, from its start to the last byte of the answer.
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
@@ -85,6 +89,7 @@ impl HttpConfig {
             base_url,
             proxy: None,
             credential,
+            also_secret: Vec::new(),
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
             max_connections: 16,
@@ -125,7 +130,7 @@ pub struct HttpTransport {
     /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorization: Option<(HeaderName, HeaderValue)>,
-    credential: Credential,
+    secrets: Arc<Secrets>,
     timers: Timers,
     timeout: Duration,
     idle_timeout: Duration,
@@ -144,6 +149,9 @@ impl HttpTransport {
     /// # Errors
     /// Any [`TransportError`].
     pub fn new(config: HttpConfig) -> Result<Self, TransportError> {
+        let password = config.proxy.as_ref().and_then(Proxy::password);
+        let also_secret = config.also_secret.iter().chain(password).map(ExposeSecret::expose_secret);
+        let secrets = Secrets::new(config.credential.exposed().into_iter().chain(also_secret));
         let authorization = config.credential.header().map_err(|_| TransportError::Credential)?;
         let count = if config.http2 { config.max_connections.div_ceil(STREAMS_PER_CONNECTION).max(1) } else { 1 };
         let clients = (0..count).map(|_| client(&config)).collect::<Result<_, _>>()?;
@@ -154,7 +162,7 @@ impl HttpTransport {
             base_url: config.base_url,
             first_url: OnceLock::new(),
             authorization,
-            credential: config.credential,
+            secrets: Arc::new(secrets),
             timers: Timers::default(),
             timeout: config.timeout,
             idle_timeout: config.idle_timeout,
@@ -211,7 +219,8 @@ impl Transport for HttpTransport {
         };
         let status = response.status().as_u16();
         let head = ReplyHead { status, headers: std::mem::take(response.headers_mut()) };
-        let is_success = response.status().is_success();
+        let error_bytes = self.max_response_bytes.min(MAX_ERROR_BYTES);
+        let max_bytes = if response.status().is_success() { self.max_response_bytes } else { error_bytes };
         Ok(HttpExchange {
             head,
             response,
@@ -219,9 +228,12 @@ impl Transport for HttpTransport {
             timeout: self.timeout,
             idle_timeout: self.idle_timeout,
             received_bytes: 0,
-            max_bytes: self.max_response_bytes,
-            reading: if is_success { Reading::Pieces } else { Reading::WholeError(self.credential.clone()) },
+            max_bytes,
         })
+    }
+
+    fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
     }
 }
 
@@ -282,17 +294,6 @@ pub struct HttpExchange {
     idle_timeout: Duration,
     received_bytes: usize,
     max_bytes: usize,
-    reading: Reading,
-}
-
-/// How the body is read.
-enum Reading {
-    /// Piece by piece.
-    Pieces,
-    /// An error's body: in one piece, since the key to be taken out may be cut apart by the pieces in which it comes.
-    WholeError(Credential),
-    /// An error's body that was read, with what cut it short.
-    Ended(Option<WireError>),
 }
 
 impl fmt::Debug for HttpExchange {
@@ -307,31 +308,6 @@ impl Exchange for HttpExchange {
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
-        match std::mem::replace(&mut self.reading, Reading::Ended(None)) {
-            Reading::Pieces => {
-                self.reading = Reading::Pieces;
-                self.piece().await
-            }
-            Reading::WholeError(credential) => Ok(Some(self.whole_error(&credential).await)),
-            Reading::Ended(Some(error)) => Err(error),
-            Reading::Ended(None) => Ok(None),
-        }
-    }
-
-    async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {
-        let waited = tokio::time::timeout_at(self.deadline, room).await;
-        waited.map_err(|_| timed_out(self.timeout, "there was no room for the rest of the answer"))
-    }
-
-    async fn drain(&mut self) {
-        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
-        // Late or not, the answer is whole: what comes of this does not matter.
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
-    }
-}
-
-impl HttpExchange {
-    async fn piece(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
         // Nearly always it is there already: no clock is read for it, and no timer set.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
@@ -354,17 +330,15 @@ impl HttpExchange {
         Ok(chunk)
     }
 
-    async fn whole_error(&mut self, credential: &Credential) -> Bytes {
-        let mut body = BytesMut::new();
-        let cut = loop {
-            match self.piece().await {
-                Ok(Some(piece)) if body.len() + piece.len() <= MAX_ERROR_BYTES => body.extend_from_slice(&piece),
-                Ok(_) => break None,
-                Err(error) => break Some(error),
-            }
-        };
-        self.reading = Reading::Ended(cut);
-        credential.taken_out_of(body.freeze())
+    async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {
+        let waited = tokio::time::timeout_at(self.deadline, room).await;
+        waited.map_err(|_| timed_out(self.timeout, "there was no room for the rest of the answer"))
+    }
+
+    async fn drain(&mut self) {
+        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        // Late or not, the answer is whole: what comes of this does not matter.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 }
 

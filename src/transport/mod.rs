@@ -16,9 +16,11 @@ pub use destination::Unfit;
 pub use proxy::{Proxy, ProxyError, ignored_for_cgi, proxy_for};
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::domain::Secrets;
 use crate::provider::{ReplyHead, WireRequest};
 
 /// What went wrong on the wire.
@@ -46,7 +48,7 @@ pub struct WireError {
     pub kind: WireErrorKind,
     /// Whether the request may have reached the server (and been billed); `false` only when it surely has not.
     pub maybe_sent: bool,
-    /// For people; never holds a credential or the request's content.
+    /// For people; may hold what a server or a proxy said.
     pub message: String,
 }
 
@@ -92,4 +94,9 @@ pub trait Transport: Send + Sync + 'static {
     /// # Errors
     /// Any [`WireError`] but `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
+
+    /// Returns what is sent along that must be shown nowhere, should a server send it back.
+    fn secrets(&self) -> &Arc<Secrets> {
+        Secrets::none()
+    }
 }

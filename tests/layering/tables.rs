@@ -85,11 +85,11 @@ pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instan
 /// Foreign crates with a home: a file, or a folder with its slash.
 pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
-    ("axum", &["sim/server.rs", "sim/server/"]),
     ("clap", &["cli/"]),
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
-    ("hyper_util", &["transport/proxy.rs"]),
     ("governor", &["limiter/bucket.rs"]),
+    ("hyper", &["sim/server.rs", "sim/server/"]),
+    ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs"]),
     ("indicatif", &["report/progress.rs"]),
     ("memchr", &["source/raw.rs"]),
     ("minijinja", &["source/template.rs", "source/template/"]),

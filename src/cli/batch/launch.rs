@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::super::args::values::Concurrency;
 use super::super::exit::{Exit, explain};
+use super::super::lockdown;
 use super::super::parts;
 use super::super::say;
 use super::Batch;
@@ -22,7 +23,7 @@ use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
-use crate::transport::parse_base_url;
+use crate::transport::{Transport, parse_base_url};
 
 /// Rows between the reader and the loop.
 const FEED: usize = 256;
@@ -53,11 +54,15 @@ impl Batch<'_> {
         };
         let credential = match key {
             Some(key) => key,
-            None => Credential::ApiKey("simulated".to_owned().into()),
+            // Too short for a secret: the simulator may well say what it is.
+            None => Credential::ApiKey("sim".to_owned().into()),
         };
         let proxy = self.way.proxy.clone();
-        let http = HttpConfig { proxy, ..parts::http(&self.config, base_url, credential, window.most()) };
+        let also_secret = lockdown::also_secret(&self.config);
+        let http = parts::http(&self.config, base_url, credential, window.most());
+        let http = HttpConfig { proxy, also_secret, ..http };
         let transport = HttpTransport::new(http)?;
+        say::panics(transport.secrets().clone());
         let thread = LoopThread::new()?;
         let spent = recovered.totals.spend;
         let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, spent));

@@ -2,19 +2,30 @@
 //!
 //! No message holds any part of it, not even when it is malformed. A command that prints it is split at blanks and run
 //! without a shell: a configuration value is no program.
+//!
+//! Every buffer that it passes through here is zeroed. The block of variables that the system gave this process is out of
+//! reach; on Linux no other process but the administrator's can read it (see `cli::lockdown`).
 
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
-use super::{World, names_a_key};
+use super::{World, key_command, names_a_key};
 use crate::cli::args::groups::KeyArgs;
 use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
+
+/// No key is longer, nor is a token.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
+/// How long a file may take that is a pipe (`--api-key-file <(pass show key)`), and a command.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +54,7 @@ pub enum Credential {
 impl KeySource {
     /// Returns where the key is: where this call says, else the environment, else where the configuration says.
     pub(super) fn find(named: &KeyArgs, merged: &KeyArgs, world: &World) -> Self {
-        let is_set =
-            |name: &str| world.variables.get(std::ffi::OsStr::new(name)).is_some_and(|value| !value.is_empty());
+        let is_set = |name: &str| world.has(name);
         let variable = || match (is_set(API_KEY), is_set(AUTH_TOKEN)) {
             (true, _) => Some(Self::ApiKeyVariable),
             (false, true) => Some(Self::AuthTokenVariable),
@@ -77,7 +87,11 @@ pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<
             Ok((Credential::Bearer(token), Vec::new()))
         }
         KeySource::File(path) => of_file(path, world),
-        KeySource::Command(command) => Ok((Credential::ApiKey(of_command(command, world)?), Vec::new())),
+        KeySource::Command(command) => {
+            let text = text(key_command::output(command, world, PATIENCE)?)
+                .ok_or_else(|| anyhow!("--api-key-cmd printed no text"))?;
+            Ok((Credential::ApiKey(checked(&text, "what --api-key-cmd printed")?), Vec::new()))
+        }
         KeySource::Missing => Err(anyhow!(
             "there is no API key: set {API_KEY} (or use --api-key-file or --api-key-cmd), or add --simulate to rehearse \
              without one"
@@ -86,11 +100,13 @@ pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<
 }
 
 fn of_file(path: &Path, world: &World) -> Result<(Credential, Vec<String>)> {
-    let bytes = world.read(path).with_context(|| format!("--api-key-file: can't read {}", path.display()))?;
-    let text = String::from_utf8(bytes).map_err(|_| anyhow!("the key in {} is not text", path.display()))?;
-    let key = checked(&text, &path.display().to_string())?;
-    let warning = others_can_read(&world.resolve(path))
-        .then(|| format!("other users can read the key in {}; run {}", path.display(), make_private(path)));
+    let shown = path.display().to_string();
+    let (bytes, metadata) =
+        read(world.resolve(path), PATIENCE).with_context(|| format!("--api-key-file: can't read {shown}"))?;
+    let text = text(bytes).ok_or_else(|| anyhow!("the key in {shown} is not text"))?;
+    let key = checked(&text, &shown)?;
+    let warning = others_can_read(&metadata)
+        .then(|| format!("other users can read the key in {shown}; run {}", make_private(path)));
     Ok((Credential::ApiKey(key), warning.into_iter().collect()))
 }
 
@@ -98,31 +114,65 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
+/// Returns what a file holds. A pipe that nobody writes to would hold everything up, so a thread waits for it.
+fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
+    let (sender, read) = std::sync::mpsc::channel();
+    // It may outlive a message of failure, which ends the program.
+    std::thread::spawn(move || drop(sender.send(read_now(&path))));
+    let Ok(read) = read.recv_timeout(patience) else {
+        bail!("nobody wrote to it for {} s", patience.as_secs());
+    };
+    let (bytes, metadata) = read?;
+    if bytes.len() > MOST_BYTES {
+        bail!("it is larger than {} KiB, which no key is", MOST_BYTES >> 10);
+    }
+    Ok((bytes, metadata))
+}
+
+fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
+    let file = File::open(path)?;
+    // Of what was opened, which may be another thing than what lay there before.
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        bail!("it is a folder; name the file in it");
+    }
+    if is_device(&metadata) {
+        bail!("it is a device; name a file");
+    }
+    Ok((bounded(file)?, metadata))
+}
+
+/// Reads up to one byte more than a key may have, into memory that is never moved.
+pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
+    source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn text(bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<String>> {
+    str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+}
+
 #[cfg(unix)]
-fn others_can_read(path: &Path) -> bool {
+fn others_can_read(metadata: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o044 != 0)
+    metadata.is_file() && metadata.mode() & 0o044 != 0
 }
 
 #[cfg(not(unix))]
-fn others_can_read(_path: &Path) -> bool {
+fn others_can_read(_metadata: &Metadata) -> bool {
     false
 }
 
-fn of_command(command: &str, world: &World) -> Result<SecretString> {
-    let mut words = command.split_whitespace();
-    let Some(program) = words.next() else { bail!("--api-key-cmd is empty") };
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null()).stderr(Stdio::inherit());
-    if !world.working_folder.as_os_str().is_empty() {
-        command.current_dir(&world.working_folder);
-    }
-    let output = command.output().with_context(|| format!("--api-key-cmd: can't run {program:?}"))?;
-    if !output.status.success() {
-        bail!("--api-key-cmd: {program:?} failed ({})", output.status);
-    }
-    let text = String::from_utf8(output.stdout).map_err(|_| anyhow!("--api-key-cmd: {program:?} printed no text"))?;
-    checked(&text, "what --api-key-cmd printed")
+#[cfg(unix)]
+fn is_device(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
+}
+
+#[cfg(not(unix))]
+fn is_device(_metadata: &Metadata) -> bool {
+    false
 }
 
 /// Returns a key without the line break at its end; `from` names its place in messages.
@@ -179,5 +229,37 @@ mod tests {
         let credential = Credential::ApiKey(SecretString::from("sk-secret"));
 
         assert!(!format!("{credential:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn a_folder_and_a_large_file_are_refused_as_what_they_are() {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let large = folder.path().join("large");
+        std::fs::write(&large, vec![b'k'; MOST_BYTES + 1]).expect("the folder is ours");
+        let refused = |path: &Path| read(path.to_owned(), PATIENCE).expect_err("it is no key file").to_string();
+
+        assert!(refused(folder.path()).contains("folder"), "{}", refused(folder.path()));
+        assert!(refused(&large).contains("larger than 64 KiB"));
+        assert!(refused(&folder.path().join("none")).contains("(os error"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_refused_and_a_pipe_waited_for() {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let [silent, spoken] = ["silent", "spoken"].map(|name| folder.path().join(name));
+        let made = std::process::Command::new("mkfifo").args([&silent, &spoken]).status().expect("mkfifo is there");
+        assert!(made.success());
+
+        let device = read("/dev/zero".into(), PATIENCE).expect_err("it is a device");
+        let silent = read(silent, Duration::from_millis(1)).expect_err("nobody writes");
+        let pipe = spoken.clone();
+        let writing = std::thread::spawn(move || std::fs::write(pipe, "sk-1\n"));
+        let written = read(spoken, PATIENCE).expect("somebody writes");
+
+        assert!(device.to_string().contains("a device"));
+        assert!(silent.to_string().contains("nobody wrote"));
+        assert_eq!(**written.0, *b"sk-1\n");
+        writing.join().expect("no panic").expect("it is written");
     }
 }

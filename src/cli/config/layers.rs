@@ -18,6 +18,7 @@ use crate::cli::args::Settings;
 use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
 use crate::cli::args::values::Text;
+use crate::journal::Owners;
 use crate::report::text::escape;
 
 /// Name of a configuration file.
@@ -61,6 +62,7 @@ impl Layers {
         let mut reader = Reader::new();
         let (environment, mut warnings) = reader.environment(world)?;
         let named = flags.over(environment);
+        reader.owners = super::owners(&named.storage);
         let mut files = Vec::new();
         for (path, trust) in places(&named, world) {
             files.extend(reader.file(&path, trust, world, &mut warnings)?);
@@ -162,12 +164,14 @@ impl Table {
 /// Parses single settings by the table of flags.
 pub(super) struct Reader {
     command: Command,
+    /// Whose files are taken for the user's.
+    owners: Owners,
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
         let command = Settings::augment_args(Command::new("settings").no_binary_name(true).disable_help_flag(true));
-        Self { command }
+        Self { command, owners: Owners::Own }
     }
 
     /// Returns the names that a setting may have, aliases included.
@@ -197,7 +201,12 @@ impl Reader {
             }
         }
         let is_unknown = |name: &str| name.starts_with(PREFIX) && !variables.contains_key(name);
-        let unknown = world.variables.keys().filter_map(|name| name.to_str()).filter(|name| is_unknown(name));
+        let unknown = world
+            .variables
+            .keys()
+            .filter_map(|name| name.to_str())
+            .chain(world.secrets.keys().copied())
+            .filter(|name| is_unknown(name));
         Ok((settings, unknown.map(|name| format!("the variable {name} sets nothing")).collect()))
     }
 
@@ -213,7 +222,7 @@ impl Reader {
         let Some(opened) = found(path, trust, world, warnings).with_context(|| format!("can't read {shown}"))? else {
             return Ok(None);
         };
-        let writers = opened.writers.filter(|_| trust == Trust::User);
+        let writers = opened.writers.filter(|_| trust == Trust::User && self.owners == Owners::Own);
         warnings.extend(writers.as_ref().map(|writers| format!("{shown} is read, but {writers}")));
         let text = opened.text.strip_prefix('\u{feff}').unwrap_or(&opened.text);
         let table = DeTable::parse(text).map_err(|error| {
@@ -380,7 +389,10 @@ impl Place<'_> {
         }
         match &self.writers {
             Some(writers) if ABOUT_THE_KEY.contains(&name.as_str()) => {
-                bail!("{}: {name} is not taken from a file that may not be yours: {writers}", self.at(key))
+                bail!(
+                    "{}: {name} is not taken from a file that may not be yours: {writers} (--trust-owner takes it for yours)",
+                    self.at(key)
+                )
             }
             _ => Ok(()),
         }

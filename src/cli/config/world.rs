@@ -1,21 +1,38 @@
 //! What surrounds the program: variables, folders, terminals. Injected, so that tests need none of the process's own.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 /// The largest file that a setting may name; a template or certificate is far below, `/dev/zero` is not.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
+/// Variables that hold a key, or headers that may hold one.
+pub const SECRET_VARIABLES: [&str; 8] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_BATCH_HEADER",
+    // These set nothing, but somebody may try.
+    "CLAUDE_BATCH_API_KEY",
+    "CLAUDE_BATCH_APIKEY",
+    "CLAUDE_BATCH_AUTH_TOKEN",
+    "CLAUDE_BATCH_KEY",
+    "CLAUDE_BATCH_TOKEN",
+];
+
 /// The surroundings of one call of the program.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Environment variables.
+    /// Environment variables, without [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
+    /// Those of [`SECRET_VARIABLES`] that are set. They show in no debug output and are zeroed in the end.
+    pub secrets: BTreeMap<&'static str, SecretString>,
     /// The folder that relative paths start from; empty for the process's own.
     pub working_folder: PathBuf,
     /// Whether standard input is a terminal, so that nobody pipes.
@@ -27,12 +44,20 @@ pub struct World {
 impl World {
     /// Returns the surroundings of this process.
     pub fn here() -> Self {
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         Self {
-            variables: std::env::vars_os().collect(),
+            secrets: secrets(&mut variables),
+            variables,
             working_folder: PathBuf::new(),
             stdin_is_terminal: io::stdin().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
         }
+    }
+
+    /// Returns whether a variable is set and not empty.
+    pub fn has(&self, name: &str) -> bool {
+        let secret = self.secrets.get(name).is_some_and(|value| !value.expose_secret().is_empty());
+        secret || self.variables.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
 
     /// Returns a variable that is set and not empty.
@@ -40,7 +65,10 @@ impl World {
     /// # Errors
     /// The variable is not UTF-8; its value is not shown.
     pub fn variable(&self, name: &str) -> Result<Option<&str>> {
-        let Some(value) = self.variables.get(std::ffi::OsStr::new(name)) else { return Ok(None) };
+        if let Some(value) = self.secrets.get(name) {
+            return Ok(Some(value.expose_secret()).filter(|text| !text.is_empty()));
+        }
+        let Some(value) = self.variables.get(OsStr::new(name)) else { return Ok(None) };
         let text = value.to_str().with_context(|| format!("the variable {name} is not UTF-8"))?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
@@ -48,7 +76,7 @@ impl World {
     /// Returns the folder of the user's configuration: `XDG_CONFIG_HOME` or `~/.config`, on Windows `APPDATA`.
     pub fn config_folder(&self) -> Option<PathBuf> {
         let folder = |name: &str| {
-            let value = self.variables.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty());
+            let value = self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
             value.map(PathBuf::from).filter(|path| path.is_absolute())
         };
         let base = if cfg!(windows) {
@@ -61,9 +89,8 @@ impl World {
 
     /// Returns whether colours may be used on standard error: on a terminal that knows them, unless `NO_COLOR` is set.
     pub fn is_colored(&self) -> bool {
-        let is_set = |name: &str| self.variables.get(std::ffi::OsStr::new(name)).is_some_and(|value| !value.is_empty());
-        let is_dumb = self.variables.get(std::ffi::OsStr::new("TERM")).is_some_and(|term| term == "dumb");
-        self.stderr_is_terminal && !is_set("NO_COLOR") && !is_dumb
+        let is_dumb = self.variables.get(OsStr::new("TERM")).is_some_and(|term| term == "dumb");
+        self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
     }
 
     /// Returns a path as it can be opened.
@@ -113,6 +140,21 @@ impl World {
     }
 }
 
+/// Takes the secret variables out. One that is not UTF-8 is no key and stays, to be complained about.
+fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
+    let take = |name| {
+        let (key, value) = variables.remove_entry(OsStr::new(name))?;
+        match value.into_string() {
+            Ok(text) => Some((name, SecretString::from(&**Zeroizing::new(text)))),
+            Err(value) => {
+                variables.insert(key, value);
+                None
+            }
+        }
+    };
+    SECRET_VARIABLES.into_iter().filter_map(take).collect()
+}
+
 /// Returns whether a name fits a pattern of `*` (any run) and `?` (any byte), in linear space and quadratic time.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
@@ -142,6 +184,19 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secret_variables_stand_apart_and_show_nowhere() {
+        let given = [("ANTHROPIC_API_KEY", "sk-secret"), ("CLAUDE_BATCH_HEADER", "a: secret"), ("HOME", "somewhere")];
+        let mut variables = given.map(|(name, value)| (name.into(), value.into())).into();
+
+        let secrets = secrets(&mut variables);
+        let world = World { variables, secrets, ..World::default() };
+
+        assert!(!format!("{world:?}").contains("secret\"") && !format!("{world:?}").contains("sk-"), "{world:?}");
+        assert_eq!(world.variable("ANTHROPIC_API_KEY").ok().flatten(), Some("sk-secret"));
+        assert!(world.has("CLAUDE_BATCH_HEADER") && world.has("HOME") && !world.has("ANTHROPIC_AUTH_TOKEN"));
+    }
 
     #[test]
     fn patterns_match_runs_and_single_bytes() {

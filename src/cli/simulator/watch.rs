@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use super::super::say;
 use crate::journal::{Owners, open_to_append};
@@ -28,8 +28,9 @@ impl Watch {
     /// What the system says when the journal can't be opened, or why it may not be used.
     pub fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
-            let (file, notes) = open_to_append(path, owners).context("--journal")?;
-            notes.iter().for_each(|note| eprintln!("note: {}", escape(note)));
+            let (file, notes) =
+                open_to_append(path, owners).map_err(|error| anyhow!("--journal: can't write: {error}"))?;
+            notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
             Ok::<_, anyhow::Error>(file)
         };
         let journal = journal.map(open).transpose()?;

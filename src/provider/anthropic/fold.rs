@@ -56,7 +56,14 @@ pub(super) struct Fold {
     usage: Params,
     blocks: BTreeMap<u64, Block>,
     has_message_delta: bool,
+    /// Bytes of what blocks and deltas brought.
+    held_bytes: usize,
 }
+
+/// What a citation takes beside its text.
+const CITATION_BYTES: usize = 32;
+/// What a content block takes beside its members.
+const BLOCK_BYTES: usize = 256;
 
 impl Fold {
     /// Takes an event's data; returns how the stream ends, when this ends it.
@@ -74,7 +81,7 @@ impl Fold {
             "content_block_start" => self.on_block_start(&event)?,
             "content_block_delta" => {
                 let delta = part(event.delta.map(RawValue::get), "content_block_delta")?;
-                self.block(event.index)?.on_delta(delta)?;
+                self.held_bytes += self.block(event.index)?.on_delta(delta)?;
             }
             "message_delta" => self.on_message_delta(part(Some(json), "message_delta")?)?,
             "message_stop" => return Ok(Some(End::Stop)),
@@ -97,6 +104,7 @@ impl Fold {
 
     fn on_block_start(&mut self, event: &Event<'_>) -> Result<(), String> {
         let members = part(event.content_block.map(RawValue::get), "content_block_start")?;
+        self.held_bytes += BLOCK_BYTES + event.content_block.map_or(0, |block| block.get().len());
         let index = event.index.ok_or("a content block without index")?;
         if self.blocks.len() == MOST_BLOCKS {
             return Err(format!("more than {MOST_BLOCKS} content blocks"));
@@ -128,6 +136,11 @@ impl Fold {
         Ok(())
     }
 
+    /// Returns about how many bytes the blocks hold.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Returns the usage known so far.
     pub(super) fn usage(&self) -> Usage {
         str::from_utf8(&members::text(&self.usage)).ok().and_then(usage::read).unwrap_or_default()
@@ -135,7 +148,7 @@ impl Fold {
 
     /// Returns the message, for a stream that ended with [`End::Stop`].
     pub(super) fn into_message(self) -> Result<Vec<u8>, String> {
-        let Self { message, usage, blocks, has_message_delta } = self;
+        let Self { message, usage, blocks, has_message_delta, held_bytes: _ } = self;
         let mut message = message.ok_or("message_stop before message_start")?;
         if !has_message_delta {
             return Err("message_stop before message_delta".to_owned());
@@ -201,29 +214,36 @@ struct Block {
 }
 
 impl Block {
-    fn on_delta(&mut self, delta: Params) -> Result<(), String> {
+    /// Takes a delta; returns how many bytes it adds.
+    fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
         match delta.get("type") {
             Some(r#""input_json_delta""#) => {
                 let piece = delta.get("partial_json").and_then(inside_quotes);
-                push_str(&mut self.input, piece.ok_or("an input_json_delta without partial_json")?);
+                let piece = piece.ok_or("an input_json_delta without partial_json")?;
+                push_str(&mut self.input, piece);
+                Ok(piece.len())
             }
             Some(r#""citations_delta""#) => {
                 let citation = delta.0.into_iter().find(|(name, _)| &**name == "citation");
-                self.citations.push(citation.ok_or("a citations_delta without citation")?.1);
+                let (_, citation) = citation.ok_or("a citations_delta without citation")?;
+                let bytes = CITATION_BYTES + citation.get().len();
+                self.citations.push(citation);
+                Ok(bytes)
             }
-            _ => self.on_plain_delta(delta)?,
+            _ => self.on_plain_delta(delta),
         }
-        Ok(())
     }
 
-    fn on_plain_delta(&mut self, delta: Params) -> Result<(), String> {
+    fn on_plain_delta(&mut self, delta: Params) -> Result<usize, String> {
+        let mut bytes = 0;
         for (name, value) in delta.0.into_iter().filter(|(name, _)| &**name != "type") {
+            bytes += value.get().len();
             match inside_quotes(value.get()) {
                 Some(piece) => push_str(self.string(name)?, piece),
                 None => overlay(&mut self.members, Params(vec![(name, value)]))?,
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// Returns the growing string of a member, which begins with what the block started with.

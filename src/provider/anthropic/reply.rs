@@ -4,6 +4,7 @@
 //! tokens as blanks, so that it fits on one line). It is scanned, never built and written again. Block types, stop
 //! reasons and members that we do not know pass through.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,6 +50,10 @@ impl Decoder for WholeDecoder {
         false
     }
 
+    fn held_bytes(&self) -> usize {
+        self.first.len() + self.body.len()
+    }
+
     fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
         let body = if self.body.is_empty() { self.first } else { self.body.into() };
         if is_success(head.status) { answer(body, head) } else { error(&body, head) }
@@ -86,12 +91,14 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
         return error(&body, head);
     }
     let usage = shape.usage.and_then(|raw| usage::read(raw.get()));
+    let content = shape.content.map_or(0..0, |content| place(content.get(), json));
     match shape.fault(json, usage) {
         Some(fault) => broken(head, fault, usage.unwrap_or_default()),
         None => Reply::Message(Message {
             usage: usage.unwrap_or_default(),
             quality: quality(shape.stop_reason.as_deref().map(str::as_bytes)),
             json: body,
+            content,
         }),
     }
 }
@@ -103,7 +110,14 @@ fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
     if !scanned.is_message || (needs_look && lone_surrogate(str::from_utf8(body).ok()?).is_some()) {
         return None;
     }
-    Some(Message { usage: scanned.usage?, quality: quality(scanned.stop_reason), json: body.clone() })
+    let quality = quality(scanned.stop_reason);
+    Some(Message { usage: scanned.usage?, quality, json: body.clone(), content: scanned.content })
+}
+
+/// Returns where `part` stands in `whole`, of which it is a piece.
+fn place(part: &str, whole: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - whole.as_ptr().addr();
+    start..start + part.len()
 }
 
 /// Returns JSON with line breaks as blanks; changes it in place where nobody else holds it.

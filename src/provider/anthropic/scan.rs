@@ -5,6 +5,8 @@
 //! would, which parses; a test holds the two together. Everything it accepts is valid JSON to the letter, since it
 //! becomes part of a line of results; whether its strings are UTF-8 is for others to see.
 
+use std::ops::Range;
+
 use super::usage::{self, Counts};
 use crate::domain::{Usage, json};
 
@@ -23,6 +25,8 @@ pub(super) struct Scanned<'a> {
     pub(super) usage: Option<Usage>,
     /// Why it ended.
     pub(super) stop_reason: Option<&'a [u8]>,
+    /// Where its content stands.
+    pub(super) content: Range<usize>,
 }
 
 /// Scans a message; `None` for what needs a closer look, or is none.
@@ -38,7 +42,7 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
     })?;
     scan.end()?;
     let is_message = kind? == b"message" && content.is_some();
-    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten() })
+    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), content: content.unwrap_or_default() })
 }
 
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
@@ -82,8 +86,10 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads a list of objects, each with one type.
-    fn blocks(&mut self) -> Option<()> {
+    /// Reads a list of objects, each with one type, and returns where it stands.
+    fn blocks(&mut self) -> Option<Range<usize>> {
+        self.peek()?;
+        let start = self.at;
         self.array(|scan| {
             let mut kind = None;
             scan.object(|scan, name| {
@@ -91,7 +97,8 @@ impl<'a> Scan<'a> {
                 if name == b"type" { once(&mut kind, ()) } else { Some(()) }
             })?;
             kind
-        })
+        })?;
+        Some(start..self.at)
     }
 
     fn usage(&mut self) -> Option<Usage> {
@@ -207,7 +214,8 @@ mod tests {
         let scanned = message(WHOLE.as_bytes()).expect("a message");
 
         let usage = Some(Usage { input_tokens: 1, ..Usage::default() });
-        assert_eq!(scanned, Scanned { is_message: true, usage, stop_reason: Some(b"end_turn") });
+        let content = WHOLE.find('[').expect("it has content")..WHOLE.find(",\"stop_reason").expect("it ends");
+        assert_eq!(scanned, Scanned { is_message: true, usage, stop_reason: Some(b"end_turn"), content });
     }
 
     #[test]

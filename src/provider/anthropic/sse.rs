@@ -40,6 +40,11 @@ impl Decoder for SseDecoder {
         self.end.is_some()
     }
 
+    fn held_bytes(&self) -> usize {
+        // The message is put together beside its parts.
+        self.lines.held() + 2 * self.fold.held_bytes()
+    }
+
     fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
         let Self { fold, end, .. } = *self;
         let usage = fold.usage();

@@ -2,6 +2,7 @@
 //!
 //! Bounded: what is kept for each body or id stops growing at a limit, and the books say so.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -12,6 +13,8 @@ use super::limits::Reason;
 
 /// Bodies and ids that are kept apart at most.
 const KEPT: usize = 1_000_000;
+/// Bytes of all ids that are kept apart at most.
+const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -59,6 +62,8 @@ pub struct Books {
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
+    #[serde(skip)]
+    id_bytes: usize,
 }
 
 /// What one id was charged.
@@ -118,11 +123,7 @@ impl Books {
         });
         self.billed_again += u64::from(again);
         let Some(id) = id else { return };
-        if self.by_id.len() >= KEPT && !self.by_id.contains_key(id) {
-            self.is_truncated = true;
-            return;
-        }
-        let own = self.by_id.entry(id.to_owned()).or_default();
+        let Some(own) = self.own(id) else { return };
         own.calls += 1;
         own.usage += usage;
         own.usd += money.dollars();
@@ -155,6 +156,22 @@ impl Books {
     /// Returns 429s over all reasons.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// Returns the books of an id; `None` when there are too many others.
+    fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
+        let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
+        match self.by_id.entry(id.to_owned()) {
+            Entry::Occupied(own) => Some(own.into_mut()),
+            Entry::Vacant(place) if has_room => {
+                self.id_bytes += id.len();
+                Some(place.insert(IdBooks::default()))
+            }
+            Entry::Vacant(_) => {
+                self.is_truncated = true;
+                None
+            }
+        }
     }
 
     fn seen(&mut self, body: u64) -> Option<&mut Seen> {

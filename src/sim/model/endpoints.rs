@@ -8,12 +8,12 @@ use crate::clock::Instant;
 use crate::domain::ModelClass;
 use crate::sim::config::{Keys, Organizations, UnknownModels};
 
-use super::errors::ApiError;
+use super::errors::{self, ApiError};
 use super::hash::Hash;
 use super::refusal::Stop;
 use super::request::Fields;
 use super::validate::{self, Endpoint};
-use super::{Account, Arrival, MAX_UNKNOWN, Model, Request, TOKEN_COUNT};
+use super::{Arrival, MAX_UNKNOWN, Model, Request, TOKEN_COUNT};
 
 /// What the keys of administrators begin with.
 const ADMIN_KEY: &str = "sk-ant-admin";
@@ -95,14 +95,17 @@ impl Model {
         self.line.model(&name, content.end());
         let rule = self.draw_fault(request.body, content.end(), &name, now);
         let found = self.find_model(&name);
-        let account = found.map(|at| (organization, self.class_of[at]));
+        let account = found.map(|at| self.account_of(organization, self.class_of[at]));
         if let Some(stop) = rule.and_then(|rule| self.edge_fault(rule, content.end(), account)) {
             return Err(Box::new(stop));
         }
         let Some(at) = found else { return Err(unknown(&name).into()) };
+        if self.is_overloaded() {
+            return Err(ApiError::new(529, errors::usual_message(529)).into());
+        }
         let skew = self.config.token_skew;
         let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::Messages, skew)?;
-        let account = (organization, self.class_of[at]);
+        let account = self.account_of(organization, self.class_of[at]);
         self.admit(request_id, prompt, content, at, account, rule, now)
     }
 
@@ -119,7 +122,7 @@ impl Model {
         let Some(at) = self.find_model(&name) else { return Err(unknown(&name).into()) };
         let skew = self.config.token_skew;
         let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::CountTokens, skew)?;
-        let account: Account = (organization, TOKEN_COUNT);
+        let account = self.account_of(organization, TOKEN_COUNT);
         self.take_request(account)?;
         let body = format!("{{\"input_tokens\":{}}}", prompt.tokens);
         Ok(self.json_answer(body.into_bytes(), request_id, organization, Some(account)))

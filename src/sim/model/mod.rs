@@ -55,6 +55,12 @@ pub use limits::Reason;
 pub const MAX_BODY_BYTES: usize = 32 << 20;
 /// Classes of unknown models kept apart at most.
 const MAX_UNKNOWN: usize = 1000;
+/// Limits of organizations and classes kept apart at most; the organizations that come later share theirs.
+const MAX_ACCOUNTS: usize = 20_000;
+/// The organization that stands for those that come too late to have limits of their own.
+const LATECOMERS: u64 = 1;
+/// Calls that run at once at most, those included that their clients have left.
+const MAX_CALLS: usize = 100_000;
 /// The class of `count_tokens`, which has a limit of its own.
 const TOKEN_COUNT: usize = 0;
 
@@ -80,6 +86,10 @@ pub enum Unread {
     TooLarge,
     /// It broke off, or was sent in a way that can't be read.
     Broken,
+    /// It did not come in time.
+    Slow,
+    /// There is no room for it beside those of others.
+    NoRoom,
 }
 
 /// The name of a call between its arrival and its end.
@@ -213,6 +223,7 @@ impl Model {
         self.advance(now);
         self.books = Books::default();
         self.calls.clear();
+        self.events.retain(|Reverse((_, _, event))| !matches!(event, Event::Begin(_) | Event::End(_)));
         self.spent.clear();
         self.accounts.clear();
         self.cache = cache::Cache::default();
@@ -284,6 +295,8 @@ impl Model {
         let error = match why {
             Unread::TooLarge => ApiError::new(413, errors::usual_message(413)),
             Unread::Broken => ApiError::invalid("The request body could not be read."),
+            Unread::Slow => ApiError::new(408, "The request body did not arrive in time."),
+            Unread::NoRoom => ApiError::new(529, errors::usual_message(529)),
         };
         let stop: Box<refusal::Stop> = error.into();
         let arrival = self.stop(*stop, &request_id, self.now);
@@ -408,6 +421,18 @@ impl Model {
             Event::OtherStops(other) => self.other_steady(other, false, at),
             Event::OtherBurst(other) => self.other_burst(other, at),
         }
+    }
+
+    /// Returns whose limits an organization uses in a class: its own, while there are not too many.
+    fn account_of(&self, organization: u64, class: usize) -> Account {
+        let own = (organization, class);
+        let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
+        if has_own { own } else { (LATECOMERS, class) }
+    }
+
+    /// Returns whether as many calls run, or will still be heard of, as are kept track of.
+    fn is_overloaded(&self) -> bool {
+        self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }
 
     /// Returns an account's limits, up to the present moment.

@@ -39,10 +39,11 @@ impl<'a> Maker<'a> {
             return Value::Null;
         }
         if let Some(value) = schema.get("const") {
-            return value.clone();
+            return self.copy(value);
         }
         if let Some(values) = schema.get("enum").and_then(Value::as_array).filter(|values| !values.is_empty()) {
-            return values[self.pick(values.len() as u64) as usize].clone();
+            let at = self.pick(values.len() as u64) as usize;
+            return self.copy(&values[at]);
         }
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             return self.reference(target).map_or(Value::Null, |schema| self.value(schema, depth + 1));
@@ -65,6 +66,17 @@ impl<'a> Maker<'a> {
             "boolean" => json!(self.pick(2) == 1),
             _ => Value::Null,
         }
+    }
+
+    /// Copies a value of the schema, which is worth as much as it has members and letters.
+    fn copy(&mut self, value: &Value) -> Value {
+        self.pay(weight(value));
+        if self.made > MOST_VALUES { Value::Null } else { value.clone() }
+    }
+
+    /// Counts so many bytes as made: a long text is worth as much as many values.
+    fn pay(&mut self, bytes: usize) {
+        self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }
 
     fn reference(&self, target: &str) -> Option<&'a Value> {
@@ -91,11 +103,19 @@ impl<'a> Maker<'a> {
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let mut members = Map::new();
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            self.pay(name.len());
+            if self.made > MOST_VALUES {
+                break;
+            }
             if required.contains(&name.as_str()) || (depth < DEEP && self.pick(3) > 0) {
                 members.insert(name.clone(), self.value(property, depth + 1));
             }
         }
         for name in required {
+            self.pay(name.len());
+            if self.made > MOST_VALUES {
+                break;
+            }
             members.entry(name).or_insert(Value::Null);
         }
         Value::Object(members)
@@ -137,8 +157,7 @@ impl<'a> Maker<'a> {
             text.push_str(" more");
         }
         text.truncate(most);
-        // A long text is worth as much as many values.
-        self.made = self.made.saturating_add(text.len() as u32 / 8);
+        self.pay(text.len());
         json!(text)
     }
 
@@ -161,6 +180,16 @@ impl<'a> Maker<'a> {
             return json!((low / step).ceil() * step);
         }
         json!(low + (high - low) * (1 + self.pick(7)) as f64 / 8.0)
+    }
+}
+
+/// Returns about how many bytes a value has as JSON.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => 8 + text.len(),
+        Value::Array(items) => 8 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(members) => 8 + members.iter().map(|(name, value)| 8 + name.len() + weight(value)).sum::<usize>(),
     }
 }
 
@@ -236,6 +265,22 @@ mod tests {
         let [deep, wide] = [deep, wide].map(|schema| example(&schema, 3).to_string());
 
         assert!(deep.len() < 1 << 20 && wide.len() < 1 << 20, "{} and {}", deep.len(), wide.len());
+    }
+
+    #[test]
+    fn long_texts_of_a_schema_are_not_repeated_without_end() {
+        let long = "x".repeat(1 << 20);
+        let constant = json!({"type": "array", "items": {"const": long}, "minItems": 20_000});
+        let choice = json!({"type": "array", "items": {"enum": [[long]]}, "minItems": 20_000});
+        let names = json!({
+            "type": "array", "minItems": 20_000, "items": {"type": "object", "properties": {&long: {}}, "required": [&long]}
+        });
+
+        for schema in [constant, choice, names] {
+            let made = example(&schema, 3).to_string();
+
+            assert!(made.len() < 1 << 20, "{}", made.len());
+        }
     }
 
     #[test]

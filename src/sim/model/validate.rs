@@ -67,6 +67,8 @@ const COUNT_FIELDS: &[&str] = &[
     "thread",
 ];
 
+/// Letters of a model's name and of `metadata.user_id` at most, as in the API.
+const LETTERS: usize = 256;
 /// Breakpoints of a request at most.
 const BREAKPOINTS: usize = 4;
 
@@ -126,7 +128,15 @@ pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<
         return Err(ApiError::invalid(format!("{unknown}: Extra inputs are not permitted")));
     }
     let Text(name) = required(fields, "model", "a valid string")?;
+    short(&name, "model")?;
     Ok(name)
+}
+
+fn short(text: &str, name: &str) -> Result<(), ApiError> {
+    if text.len() > LETTERS && text.chars().nth(LETTERS).is_some() {
+        return Err(ApiError::invalid(format!("{name}: String should have at most {LETTERS} characters")));
+    }
+    Ok(())
 }
 
 /// Reads a body for `model`, or says what the API refuses in it.
@@ -407,5 +417,8 @@ fn user_id<'a>(fields: &Fields<'a>) -> Result<Option<Cow<'a, str>>, ApiError> {
         #[serde(borrow, default)]
         user_id: Option<Cow<'a, str>>,
     }
-    Ok(fields.read_as::<Metadata<'a>>("metadata", "a valid dictionary")?.and_then(|metadata| metadata.user_id))
+    let metadata = fields.read_as::<Metadata<'a>>("metadata", "a valid dictionary")?;
+    let user_id = metadata.and_then(|metadata| metadata.user_id);
+    user_id.iter().try_for_each(|id| short(id, "metadata.user_id"))?;
+    Ok(user_id)
 }

@@ -103,7 +103,8 @@ fn answered(json: String) -> RowOutcome {
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
     };
-    let message = Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok };
+    let message =
+        Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok, content: 0..0 };
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 

@@ -109,9 +109,12 @@ fn outcome(job: Job, number: u64) -> Outcome {
             let failure = Failure { status: Some(500), message: "out of order".to_owned(), ..Failure::default() };
             Ended::Failed { class: ErrorClass::Server, failure, is_retryable: true }
         }
-        _ => {
-            Ended::Succeeded(Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok })
-        }
+        _ => Ended::Succeeded(Message {
+            json: json.into_bytes().into(),
+            usage: Usage::default(),
+            quality: Quality::Ok,
+            content: 0..0,
+        }),
     };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended }
 }

@@ -32,13 +32,13 @@ pub fn page(size: Size) -> Vec<Seen> {
         Seen::new(
             "paths that a folder's file names",
             "a file inside is used; else refused; nothing from outside sent or shown",
-            [paths(size.pick(1_000, 60_000)), sent(size)].join("; "),
+            [paths(size.pick(1_000, 20_000)), sent(size)].join("; "),
         ),
         Seen::new("caps of the user and of the folder", "the lower one counts, always", caps()),
         Seen::new(
             "the file itself: a link to secrets in many syntaxes, a pipe, a device, a folder, too large",
             "no hang, nothing of it shown",
-            [links(size.pick(500, 40_000)), odd_files()].join("; "),
+            [links(size.pick(500, 10_000)), odd_files()].join("; "),
         ),
         Seen::new("a `.env` beside it", "not read", dotenv()),
         Seen::new(
@@ -594,6 +594,8 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
             message.contains(&format!("claude-batch.toml:1: {key} is not taken from a file that may not be yours"))
         });
         assert_eq!(is_refused, is_suspect, "{key}: {:?}", found.err());
+        let trusted = place.config(&["--trust-owner"]).err().unwrap_or_default();
+        assert!(!trusted.contains("may not be yours"), "{key}: {trusted}");
     }
     fs::write(place.own_file(), "tier = 2\n").expect("it can be written");
     let warnings = place.config(&[]).expect("a tier is harmless").warnings;

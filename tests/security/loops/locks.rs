@@ -280,29 +280,38 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Lets threads open one log again and again, each time with entries that its end compacts; returns the line.
+/// Lets threads open one log again and again, each time with entries that are compacted at the end, or, after a death, at
+/// the next start; returns the line.
 ///
 /// A thread that got in while the log was replaced would write to the file that goes away.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("both.errors.jsonl");
-    let (let_in, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-    let wanted = size.pick(60, 1_000);
+    let (let_in, refused, deaths) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let wanted = size.pick(100, 2_000);
+    let open = |run: &str, start| Journal::open(JournalOptions { start, ..options(&log, run) }, Box::new(|_| {}));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (log, let_in, refused) = (&log, &let_in, &refused);
+            let (let_in, refused, deaths, open) = (&let_in, &refused, &deaths, &open);
             scope.spawn(move || {
-                let mut number = 0;
-                while let_in.load(Ordering::Relaxed) < wanted {
-                    number += 1;
+                let mut random = fastrand::Rng::with_seed(thread);
+                for number in 1.. {
+                    if let_in.load(Ordering::Relaxed) >= wanted {
+                        break;
+                    }
                     let row = broken(thread * 1_000_000 + number);
-                    match Journal::open(options(log, &format!("t{thread}-{number}")), Box::new(|_| {})) {
+                    let start = if random.bool() { Start::Resume } else { Start::Continue };
+                    match open(&format!("t{thread}-{number}"), start) {
                         Ok((mut journal, _)) => {
-                            // The second takes the first's place, which its end compacts.
+                            // The second takes the first's place.
                             journal.append_broken(&row, Instant::ZERO, 1).expect("the disk works");
+                            std::thread::yield_now();
                             journal.append_broken(&row, Instant::ZERO, 2).expect("the disk works");
-                            journal.close(InputRead::Part, false).expect("the disk works");
+                            match random.bool() {
+                                true => drop(journal.close(InputRead::Part, false).expect("the disk works")),
+                                false => drop(deaths.fetch_add(1, Ordering::Relaxed)),
+                            }
                             let_in.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(JournalError::LogLocked { .. } | JournalError::Appeared { .. }) => {
@@ -314,13 +323,15 @@ fn replacements(size: Size) -> Seen {
             });
         }
     });
-    let (let_in, refused) = (let_in.into_inner(), refused.into_inner());
+    let (last, _) = open("last", Start::Resume).expect("nobody holds it");
+    last.close(InputRead::Part, false).expect("the disk works");
+    let (let_in, refused, deaths) = (let_in.into_inner(), refused.into_inner(), deaths.into_inner());
     let kept = fs::read_to_string(&log).expect("it is there").lines().count() as u64;
     assert_eq!(kept, let_in, "an entry was lost or is there twice");
     Seen::new(
-        "one log opened by three threads at once, replaced at each end",
+        "one log opened by three threads at once, replaced at the end or, after a death, at the next start",
         "0 entries lost",
-        format!("{let_in} openings let in, each replaced the log, {refused} refused: {kept} entries kept, 0 lost"),
+        format!("{let_in} openings let in, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
     )
 }
 

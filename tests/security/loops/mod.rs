@@ -1,11 +1,16 @@
 //! A file for each class of attack. A loop asserts what must hold and returns what it saw.
 
+mod bounds;
 mod config;
 #[cfg(unix)]
 mod files;
+mod key;
 #[cfg(unix)]
 mod locks;
+mod memory;
 mod plain_http;
+mod simulate;
+mod supply;
 mod terminal;
 mod trust;
 
@@ -18,7 +23,12 @@ pub const LOOPS: &[Loop] = &[
     ("locks", locks::page),
     #[cfg(unix)]
     ("files", files::page),
+    ("key", key::page),
     ("terminal", terminal::page),
     ("config", config::page),
     ("plain-http", plain_http::page),
+    ("bounds", bounds::page),
+    ("memory", memory::page),
+    ("simulate", simulate::page),
+    ("supply", supply::page),
 ];

@@ -73,10 +73,22 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A command as it was printed, and the arguments it must pass.
 type Printed = (String, Vec<OsString>);
 
+/// Returns the arguments that resume a log. Where the log can't name its results (their name holds what no log may name),
+/// the command does.
+fn resume_of(folder: &Folder, log: &OsString, command: &str) -> Vec<OsString> {
+    let mut args = vec!["resume".into(), as_file(log)];
+    if command.contains(" -o ") {
+        let results = names(folder).find(|name| name.as_bytes().ends_with(b".results.jsonl"));
+        args.extend(["-o".into(), as_file(&results.expect("there are results"))]);
+    }
+    args
+}
+
 /// Runs until a rule stops it, then to the end, then once more: each prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
-    let rows = "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n{\"prompt\":1}\n";
+    // The broken row comes first, so that it is in the log whenever the run stops.
+    let rows = "{\"prompt\":1}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
     fs::write(folder.path("").join(name), rows).expect("a file can be written");
     let kind = ["plain", "json", "none"][(turn % 3) as usize];
     let header = format!("X-Team: {SECRET}");
@@ -101,7 +113,7 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
             let command = command_in(&said, &format!("claude-batch {subcommand} "), at);
             let mut expected = typed(more);
             expected[6] = "X-Team: [hidden]".into();
-            let expected = if *subcommand == "run" { expected } else { vec!["resume".into(), as_file(&log)] };
+            let expected = if *subcommand == "run" { expected } else { resume_of(&folder, &log, &command) };
             printed.push((command, expected));
         }
     }

@@ -1,0 +1,243 @@
+//! The command that prints the key: run, watched, and ended when it takes too long.
+//!
+//! It is the user's own program, but it may hang, print without end, or print a key where it does not belong. So its
+//! output has a bound and a time; the variables that hold our key are not passed on to it; and what it says on standard
+//! error is kept back. Of that only the last line is shown, when it failed, without anything that could be a key.
+//!
+//! It stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. What it started is found by
+//! its parents, where the system has `/proc`.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use zeroize::Zeroizing;
+
+use super::World;
+use super::credential::{MOST_BYTES, bounded};
+use super::world::SECRET_VARIABLES;
+
+/// How much of standard error is kept, from its end.
+const KEPT_BYTES: usize = 4 * 1024;
+/// The longest line of it that is shown, in characters.
+const LONGEST_LINE: usize = 200;
+/// A word with letters and digits that is as long may be a key, or a part of one.
+const SHORTEST_KEY_WORD: usize = 12;
+/// How often is looked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Runs a command without a shell and returns what it printed.
+///
+/// # Errors
+/// It can't be run, fails, prints too much, or takes longer than `patience`.
+pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
+    let mut words = command.split_whitespace();
+    let Some(program) = words.next() else { bail!("--api-key-cmd is empty") };
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+    if !world.working_folder.as_os_str().is_empty() {
+        command.current_dir(&world.working_folder);
+    }
+    let child = command.spawn().with_context(|| format!("--api-key-cmd: can't run {program:?}"))?;
+    let mut running = Running::watch(child, Instant::now() + patience);
+    let ended = running.end();
+    if ended.is_none() {
+        running.kill();
+    }
+    let said = || running.last_line().map_or(String::new(), |line| format!(": {line}"));
+    match ended {
+        Some((output, _)) if output.len() > MOST_BYTES => {
+            bail!("--api-key-cmd: {program:?} printed more than {} KiB, which no key has", MOST_BYTES >> 10)
+        }
+        Some((output, status)) if status.success() => Ok(output),
+        Some((_, status)) => bail!("--api-key-cmd: {program:?} failed ({status}){}", said()),
+        None => bail!("--api-key-cmd: {program:?} took longer than {} s and was ended{}", patience.as_secs(), said()),
+    }
+}
+
+/// A command while it runs, and threads that read what it prints.
+struct Running {
+    child: Child,
+    deadline: Instant,
+    output: Receiver<io::Result<Zeroizing<Vec<u8>>>>,
+    errors: Receiver<Zeroizing<Vec<u8>>>,
+}
+
+impl Running {
+    fn watch(mut child: Child, deadline: Instant) -> Self {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (output_in, output) = channel();
+        let (errors_in, errors) = channel();
+        std::thread::spawn(move || stdout.map(|stdout| output_in.send(bounded(stdout))));
+        std::thread::spawn(move || stderr.map(|stderr| errors_in.send(last_bytes(stderr))));
+        Self { child, deadline, output, errors }
+    }
+
+    /// Returns what it printed and how it ended; `None` when its time is over. One that prints too much is not waited for.
+    fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
+        let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            Ok(output) => output.unwrap_or_default(),
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => Zeroizing::default(),
+        };
+        if output.len() > MOST_BYTES {
+            self.kill();
+        }
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some((output, status)),
+                Ok(None) if Instant::now() < self.deadline => std::thread::sleep(LOOK_EVERY),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        let started = descendants(self.child.id());
+        // Either may have ended by itself.
+        let _ = self.child.kill();
+        end_all(&started);
+        let _ = self.child.wait();
+    }
+
+    /// Returns the last line of standard error, fit to be shown.
+    fn last_line(&self) -> Option<String> {
+        // Somebody else may have it open still.
+        let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
+        let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(
+            line.split_whitespace().map(without_key).collect::<Vec<_>>().join(" ").chars().take(LONGEST_LINE).collect(),
+        )
+    }
+}
+
+/// Returns a word, unless it could be a key.
+fn without_key(word: &str) -> &str {
+    let has = |is: fn(char) -> bool| word.contains(is);
+    let is_like_key = has(|char| char.is_ascii_digit()) && has(|char| char.is_ascii_alphabetic());
+    if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
+}
+
+/// Reads to the end and returns the last of it.
+fn last_bytes(mut source: impl Read) -> Zeroizing<Vec<u8>> {
+    let mut kept = VecDeque::with_capacity(2 * KEPT_BYTES);
+    let mut piece = Zeroizing::new([0; KEPT_BYTES]);
+    while let Ok(length @ 1..) = source.read(&mut *piece) {
+        kept.extend(&piece[..length]);
+        kept.drain(..kept.len().saturating_sub(KEPT_BYTES));
+    }
+    Zeroizing::new(kept.into())
+}
+
+/// Returns the processes that a process started, those started by these, and so on.
+#[cfg(target_os = "linux")]
+fn descendants(parent: u32) -> Vec<u32> {
+    let mut found = vec![parent];
+    let mut at = 0;
+    while at < found.len() {
+        let path = format!("/proc/{id}/task/{id}/children", id = found[at]);
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        found.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descendants(_parent: u32) -> Vec<u32> {
+    Vec::new()
+}
+
+#[cfg(unix)]
+fn end_all(processes: &[u32]) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let ids = processes.iter().filter_map(|&id| Pid::from_raw(id.try_into().ok()?));
+    for id in ids {
+        // One that is gone needs no signal.
+        let _ = kill_process(id, Signal::KILL);
+    }
+}
+
+#[cfg(not(unix))]
+fn end_all(_processes: &[u32]) {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Returns what comes of a script.
+    fn of(script: &str, patience: Duration) -> Result<Zeroizing<Vec<u8>>, String> {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let world = World { working_folder: folder.path().to_owned(), ..World::default() };
+        std::fs::write(folder.path().join("key.sh"), script).expect("the folder is ours");
+        output("sh key.sh", &world, patience).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_printed_is_the_output_and_nothing_else() {
+        let printed = of("echo noise >&2; echo sk-1; exec 2>&-", PATIENCE).expect("it prints");
+
+        assert_eq!(**printed, *b"sk-1\n");
+    }
+
+    #[test]
+    fn a_failure_shows_its_last_line_without_what_may_be_a_key() {
+        let key = "sk-ant-api03-AbC9%\"+/=d8Fj";
+
+        let status =
+            of(&format!("echo '{key}'; echo first >&2; echo 'entry for abc {key}' >&2; echo >&2; exit 3"), PATIENCE);
+        let signal = of("kill -9 $$", PATIENCE);
+
+        let status = status.expect_err("it fails");
+        assert!(status.contains("exit status: 3") && status.contains("entry for abc [hidden]"), "{status}");
+        assert!(!status.contains("AbC9") && !status.contains("first"), "{status}");
+        assert!(signal.expect_err("it is killed").contains("signal: 9"));
+    }
+
+    #[test]
+    fn output_without_end_is_cut_off() {
+        let error = of("yes", PATIENCE).expect_err("no key is as long");
+        let errors = of("yes | head -100000 >&2; exit 1", PATIENCE).expect_err("it fails");
+
+        assert!(error.contains("more than 64 KiB"), "{error}");
+        assert!(errors.ends_with(": y"), "{errors}");
+    }
+
+    #[test]
+    fn one_that_hangs_is_ended_with_all_it_started() {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let world = World { working_folder: folder.path().to_owned(), ..World::default() };
+        std::fs::write(folder.path().join("key.sh"), "sleep 1000 & echo $! > id; echo touch it >&2; wait")
+            .expect("the folder is ours");
+
+        let error = output("sh key.sh", &world, Duration::from_millis(300)).expect_err("it never ends").to_string();
+
+        assert!(error.contains("took longer than 0 s") && error.ends_with(": touch it"), "{error}");
+        let id = std::fs::read_to_string(folder.path().join("id")).expect("it was written");
+        let status = || std::fs::read_to_string(format!("/proc/{}/status", id.trim())).unwrap_or_default();
+        let begun = Instant::now();
+        // A signal takes its time to arrive.
+        while cfg!(target_os = "linux") && !(status().is_empty() || status().contains("State:\tZ")) {
+            assert!(begun.elapsed() < PATIENCE, "{}", status());
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn our_own_keys_are_not_passed_on() {
+        let names = SECRET_VARIABLES.join(" ");
+
+        let printed = of(&format!("for name in {names}; do printenv $name && exit 1; done; echo sk-1"), PATIENCE);
+
+        assert_eq!(**printed.expect("none is set"), *b"sk-1\n");
+    }
+}

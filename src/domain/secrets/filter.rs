@@ -1,0 +1,94 @@
+//! A quick look at a text: may there be a secret in it?
+//!
+//! Every secret part of so many bytes holds a run of five that begins at a multiple of the stride. So it is enough to
+//! look at the text at each of those places, in a table and then in the list of all such runs. Four places are looked at
+//! before the first question is asked: an answer has about fifty.
+
+use zeroize::Zeroizing;
+
+/// Bytes of a run.
+const RUN: usize = 5;
+const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
+/// What is loaded at once, and the stride of parts of twelve.
+const PIECE: usize = 8;
+/// Entries of the table. A key has about a thousand runs, so one place in sixty is looked up in vain.
+const ENTRIES: usize = 1 << 16;
+
+/// The runs of secrets.
+pub(super) struct Filter {
+    /// 1 for each run's hash.
+    table: Box<Zeroizing<[u8; ENTRIES]>>,
+    /// All runs, sorted.
+    runs: Zeroizing<Vec<u64>>,
+    stride: usize,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::new([].into_iter(), RUN)
+    }
+}
+
+impl Filter {
+    /// Returns the filter for parts of `forms` that have at least `shortest` bytes.
+    pub(super) fn new<'a>(forms: impl Iterator<Item = &'a [u8]>, shortest: usize) -> Self {
+        let mut table = Box::new(Zeroizing::new([0; ENTRIES]));
+        let runs = forms.flat_map(|form| form.windows(RUN).map(run));
+        let mut runs: Zeroizing<Vec<u64>> = Zeroizing::new(runs.collect());
+        runs.sort_unstable();
+        runs.dedup();
+        runs.iter().for_each(|&run| table[place(run)] = 1);
+        Self { table, runs, stride: shortest + 1 - RUN }
+    }
+
+    /// Returns whether `text` may hold a part; never `false` for one that does.
+    pub(super) fn may_hold(&self, text: &[u8]) -> bool {
+        if self.stride != PIECE {
+            return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));
+        }
+        let (pieces, last) = text.as_chunks::<PIECE>();
+        let (fours, others) = pieces.as_chunks::<4>();
+        let in_table = |piece: &[u8; PIECE]| self.table[place(u64::from_le_bytes(*piece))];
+        let has = |piece: &[u8; PIECE]| self.has(u64::from_le_bytes(*piece) & RUN_MASK);
+        fours.iter().any(|four| four.iter().fold(0, |any, piece| any | in_table(piece)) != 0 && four.iter().any(has))
+            || others.iter().any(has)
+            || last.get(..RUN).is_some_and(|bytes| self.has(run(bytes)))
+    }
+
+    fn has(&self, run: u64) -> bool {
+        self.table[place(run)] != 0 && self.runs.binary_search(&run).is_ok()
+    }
+}
+
+fn run(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |run, &byte| run << 8 | u64::from(byte))
+}
+
+/// Returns the entry of a run in the table, whatever stands behind it.
+fn place(run: u64) -> usize {
+    let run = run << (64 - 8 * RUN);
+    (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_seen_wherever_it_stands() {
+        let secret = b"0123456789abcdefghij";
+        for shortest in 8..=12 {
+            let filter = Filter::new([&secret[..]].into_iter(), shortest);
+            for (at, part) in secret.windows(shortest).enumerate() {
+                for before in 0..20 {
+                    for behind in 0..20 {
+                        let text = [&b"-".repeat(before)[..], part, &b"-".repeat(behind)].concat();
+
+                        assert!(filter.may_hold(&text), "{shortest} {at} {before} {behind}");
+                    }
+                }
+            }
+            assert!(!filter.may_hold(&b"-".repeat(1000)) && !filter.may_hold(b""));
+        }
+    }
+}

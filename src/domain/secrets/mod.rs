@@ -1,0 +1,234 @@
+//! What must be shown nowhere, taken out of what servers send.
+//!
+//! A server can send the key back: in an error, in a header, in an answer that is none, escaped or encoded. So
+//! everything from a server passes through [`Secrets`] once, after it was decoded and before anything is told, written
+//! or counted. Found are, for each secret:
+//!
+//! - any part of it of at least twelve characters, and any such part of its base64 (both alphabets, however it is
+//!   aligned) and of its hex; of one of eight to eleven characters the whole only;
+//! - each of these also behind percent signs, JSON's and other escapes or HTML's, mixed and three deep (in more than a
+//!   megabyte beside an answer's content: in some orders only).
+//!
+//! What was found becomes `[key]`. Not found are parts with something else put between their characters, and secrets
+//! below eight characters: taking those out would only garble the text.
+//!
+//! The content of an answer stays as it was sent: it is what the model said, byte for byte.
+//!
+//! A successful answer costs little: a filter looks at every eighth place beside the content, and only what it can't
+//! rule out is searched. The tables are made of the secrets, so they are zeroed when they are dropped.
+
+mod filter;
+mod forms;
+mod view;
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use self::filter::Filter;
+use self::view::View;
+use super::{Failure, HaltReason, Message, Verdict, json};
+
+/// Secrets below this are placeholders (`x`, `key`).
+pub const SHORTEST: usize = 8;
+/// The shortest part of a secret that is taken out.
+const PART: usize = 12;
+/// What stands in the place of a secret.
+const MARK: &str = "[key]";
+/// In how many ways a text is decoded: all orders of three kinds of escapes, three deep.
+const VIEWS: usize = 40;
+/// In how many a long one is, which would take seconds else: no server of good will hides a key in a megabyte.
+const VIEWS_OF_LONG: usize = 4;
+/// The shortest of those, in bytes.
+const LONG: usize = 1 << 20;
+
+/// Text that must be shown nowhere. Its `Debug` form does not show it.
+#[derive(Default)]
+pub struct Secrets {
+    filter: Filter,
+    /// Hashes of what is looked for, sorted, by its length.
+    parts: Vec<(usize, Zeroizing<Vec<u64>>)>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
+impl Secrets {
+    /// Returns what finds these texts. Those that are shorter than [`SHORTEST`] or no ASCII are left out.
+    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
+        let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();
+        let mut parts: BTreeMap<usize, Zeroizing<Vec<u64>>> = BTreeMap::new();
+        for form in &forms {
+            let length = form.len().min(PART);
+            parts.entry(length).or_default().extend(form.windows(length).map(hash));
+        }
+        let parts = parts.into_iter().map(|(length, mut hashes)| {
+            hashes.sort_unstable();
+            hashes.dedup();
+            (length, hashes)
+        });
+        let parts: Vec<_> = parts.collect();
+        let shortest = parts.first().map_or(PART, |(length, _)| *length);
+        Self { filter: Filter::new(forms.iter().map(|form| form.as_slice()), shortest), parts }
+    }
+
+    /// Returns what finds nothing.
+    pub fn none() -> &'static Arc<Self> {
+        static NONE: LazyLock<Arc<Secrets>> = LazyLock::new(Arc::default);
+        &NONE
+    }
+
+    /// Takes the secrets out of a text.
+    pub fn clean(&self, text: &mut String) {
+        if !self.is_suspect(text.as_bytes()) {
+            return;
+        }
+        // From the end, so that what is yet to come stays where it is. Secrets are ASCII, so no character is cut.
+        for found in self.find(text.as_bytes(), text.len()).into_iter().rev() {
+            text.replace_range(found, MARK);
+        }
+    }
+
+    /// Takes them out of what came of an attempt.
+    pub fn clean_verdict(&self, verdict: &mut Verdict) {
+        match verdict {
+            Verdict::Answered(message) => self.clean_message(message),
+            Verdict::Limited { failure, .. }
+            | Verdict::Overloaded { failure, .. }
+            | Verdict::Transient { failure, .. }
+            | Verdict::Rejected { failure, .. }
+            | Verdict::Forbidden(failure)
+            | Verdict::NoModel(failure) => self.clean_failure(failure),
+            Verdict::Halt(reason) => match reason {
+                HaltReason::Key(failure)
+                | HaltReason::Forbidden(failure)
+                | HaltReason::Account(failure)
+                | HaltReason::Models(failure)
+                | HaltReason::Tls(failure)
+                | HaltReason::Endpoint(failure)
+                | HaltReason::AllFail { failure, .. } => self.clean_failure(failure),
+                HaltReason::Disk(message) | HaltReason::Budget(message) => self.clean(message),
+                HaltReason::RetryAfter { .. } | HaltReason::Signal(_) => {}
+            },
+            Verdict::Aborted => {}
+        }
+    }
+
+    fn clean_failure(&self, failure: &mut Failure) {
+        let Failure { status: _, kind, code, message, request_id, usage: _ } = failure;
+        self.clean(message);
+        [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
+    }
+
+    /// Takes them out of everything beside the content.
+    fn clean_message(&self, message: &mut Message) {
+        let Range { start, end } = message.content;
+        let (before, after) = (&message.json[..start], &message.json[end..]);
+        if !self.is_suspect(before) && !self.is_suspect(after) {
+            return;
+        }
+        let (before, after) = (self.edits(before), self.edits(after));
+        if before.is_empty() && after.is_empty() {
+            return;
+        }
+        let mut json = Vec::with_capacity(message.json.len());
+        write_edited(&message.json[..start], before, &mut json);
+        let at = json.len();
+        json.extend_from_slice(&message.json[start..end]);
+        message.content = at..json.len();
+        write_edited(&message.json[end..], after, &mut json);
+        message.json = Bytes::from(json);
+    }
+
+    /// Returns whether a text may hold a secret. Nearly always it is `false` for one that holds none.
+    fn is_suspect(&self, text: &[u8]) -> bool {
+        !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_hold(text))
+    }
+
+    /// Returns what is to be put where in a stretch of JSON that begins and ends between values.
+    fn edits(&self, json: &[u8]) -> Vec<(Range<usize>, &'static str)> {
+        let mut edits = Vec::new();
+        let mut at = 0;
+        while at < json.len() {
+            let start = at;
+            if json[at] == b'"' {
+                let Some(end) = json::text(json, at) else { break };
+                at = end;
+                let found = self.find(&json[start + 1..end - 1], json.len());
+                edits.extend(found.into_iter().map(|found| (found.start + start + 1..found.end + start + 1, MARK)));
+                continue;
+            }
+            let rest = &json[at..];
+            at += rest.iter().position(|byte| b"\",:[]{} \t".contains(byte)).unwrap_or(rest.len());
+            if at == start {
+                at += 1;
+            } else if !self.find(&json[start..at], json.len()).is_empty() {
+                edits.push((start..at, "\"[key]\""));
+            }
+        }
+        edits
+    }
+
+    /// Returns where secrets stand, in order and apart from each other; no escape is cut by a range. `whole_bytes` is the
+    /// size of all that is searched.
+    fn find(&self, text: &[u8], whole_bytes: usize) -> Vec<Range<usize>> {
+        let views = if whole_bytes < LONG { VIEWS } else { VIEWS_OF_LONG };
+        let mut found = Vec::new();
+        for piece in view::pieces(text) {
+            View::of(text, piece).all(views).for_each(|view| self.find_in(&view, &mut found));
+        }
+        merged(found)
+    }
+
+    fn find_in(&self, view: &View, found: &mut Vec<Range<usize>>) {
+        if !self.filter.may_hold(view.bytes()) {
+            return;
+        }
+        for (length, hashes) in &self.parts {
+            for (at, part) in view.bytes().windows(*length).enumerate() {
+                if hashes.binary_search(&hash(part)).is_ok() {
+                    found.push(view.source(at..at + length));
+                }
+            }
+        }
+    }
+}
+
+fn hash(part: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(part);
+    hasher.finish()
+}
+
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+fn write_edited(text: &[u8], edits: Vec<(Range<usize>, &'static str)>, out: &mut Vec<u8>) {
+    let mut at = 0;
+    for (range, put) in edits {
+        out.extend_from_slice(&text[at..range.start]);
+        out.extend_from_slice(put.as_bytes());
+        at = range.end;
+    }
+    out.extend_from_slice(&text[at..]);
+}
+
+#[cfg(test)]
+mod tests;

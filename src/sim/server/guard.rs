@@ -1,0 +1,235 @@
+//! Who may talk to the simulator: programs of this machine, and no page of the web.
+//!
+//! A page can make a browser send requests to the loopback address in two ways. A name of its own that resolves to
+//! that address (DNS rebinding) makes the simulator part of the page's own site: the `Host` then names it, so only
+//! names and addresses that always mean this machine are answered. A request across sites carries an `Origin`, or says
+//! `Sec-Fetch-Site: cross-site`; it is refused, and no answer has a header that lets another site read it. What is left
+//! is a form of an old browser that says neither. A form can't carry a key, so the API refuses it for messages; for a
+//! reset, which takes no key, a form's content types are refused.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::{StatusCode, Version};
+
+use super::RESET;
+
+/// What a browser says of a request that a page of another site made.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+/// The content types that a form can have.
+const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
+/// Letters of a client's own words that an answer repeats.
+const SHOWN: usize = 80;
+
+/// Why a request is not answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The status that says so.
+    pub status: StatusCode,
+    /// The words that say so.
+    pub message: String,
+}
+
+/// Lets a request in, or says why not.
+pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
+    check_host(parts)?;
+    check_origin(&parts.headers)?;
+    if parts.uri.path() == RESET {
+        check_content_type(&parts.headers)?;
+    }
+    Ok(())
+}
+
+fn check_host(parts: &Parts) -> Result<(), Refused> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    // HTTP/2 has the name in `:authority`; HTTP/1.0 knows no `Host`.
+    let needs_one = parts.version == Version::HTTP_11 || (parts.version > Version::HTTP_11 && named(parts).is_none());
+    if second.is_some() || (needs_one && first.is_none()) {
+        let message = "a request needs exactly one Host header".to_owned();
+        return Err(Refused { status: StatusCode::BAD_REQUEST, message });
+    }
+    let names = first.map(HeaderValue::as_bytes).into_iter().chain(named(parts).map(str::as_bytes));
+    match names.into_iter().find(|name| !std::str::from_utf8(name).is_ok_and(is_local)) {
+        None => Ok(()),
+        Some(other) => Err(forbidden(format!(
+            "the simulator answers only to localhost, *.localhost, 127.0.0.0/8 and [::1], not to {}; use one of these in \
+             the address",
+            shown(other)
+        ))),
+    }
+}
+
+/// Returns the host that the target of a request names.
+fn named(parts: &Parts) -> Option<&str> {
+    parts.uri.authority().map(http::uri::Authority::as_str)
+}
+
+fn check_origin(headers: &HeaderMap) -> Result<(), Refused> {
+    let is_own = |origin: &&HeaderValue| origin.to_str().is_ok_and(is_local_origin);
+    if let Some(other) = headers.get_all(ORIGIN).iter().find(|origin| !is_own(origin)) {
+        return Err(forbidden(format!(
+            "the simulator takes no requests of web pages from elsewhere: the Origin is {}",
+            shown(other.as_bytes())
+        )));
+    }
+    let is_cross = |site: &HeaderValue| site.as_bytes().trim_ascii().eq_ignore_ascii_case(b"cross-site");
+    if headers.get_all(SEC_FETCH_SITE).iter().any(is_cross) {
+        let message = "the simulator takes no requests of web pages from elsewhere: Sec-Fetch-Site is cross-site";
+        return Err(forbidden(message.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let is_of_form = |kind: &HeaderValue| {
+        let kind = kind.as_bytes().split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default().trim_ascii();
+        OF_FORMS.iter().any(|form| kind.eq_ignore_ascii_case(form.as_bytes()))
+    };
+    if headers.get_all(CONTENT_TYPE).iter().any(is_of_form) {
+        let message = format!("{RESET} takes no form; leave the Content-Type away or send application/json");
+        return Err(Refused { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
+    }
+    Ok(())
+}
+
+fn forbidden(message: String) -> Refused {
+    Refused { status: StatusCode::FORBIDDEN, message }
+}
+
+/// Returns the beginning of what a client sent, quoted.
+fn shown(bytes: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
+    format!("{text:?}")
+}
+
+/// Returns whether an origin is a page or program of this machine. `null` is a page of any kind.
+fn is_local_origin(origin: &str) -> bool {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let (own, rest) = origin.split_at_checked(scheme.len())?;
+        own.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    rest.is_some_and(is_local)
+}
+
+/// Returns whether `host`, with or without a port, always means this machine.
+fn is_local(host: &str) -> bool {
+    let Some(name) = without_port(host) else { return false };
+    if let Some(inner) = name.strip_prefix('[') {
+        return inner.strip_suffix(']').and_then(|address| address.parse().ok()) == Some(Ipv6Addr::LOCALHOST);
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.parse::<Ipv4Addr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => is_localhost(name),
+    }
+}
+
+/// Takes the port away; `None` when what stands in its place is none.
+fn without_port(host: &str) -> Option<&str> {
+    let end_of_name = host.rfind(']').map_or(0, |at| at + 1);
+    let Some(colon) = host[end_of_name..].find(':') else { return Some(host) };
+    let (name, port) = host.split_at(end_of_name + colon);
+    let digits = &port[1..];
+    let is_port = digits.is_empty() || (digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    is_port.then_some(name)
+}
+
+/// Returns whether a name is `localhost` or below it.
+fn is_localhost(name: &str) -> bool {
+    let mut labels = name.rsplit('.');
+    labels.next().is_some_and(|last| last.eq_ignore_ascii_case("localhost")) && labels.all(is_label)
+}
+
+fn is_label(label: &str) -> bool {
+    !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_of_this_machine_are_local() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.",
+            "localhost.:80",
+            "localhost:",
+            "api.localhost",
+            "a-b_c.d.LocalHost.:1",
+            "127.0.0.1",
+            "127.255.255.254:65535",
+            "127.0.0.1.",
+            "[::1]",
+            "[::1]:80",
+            "[0:0:0:0:0:0:0:1]:8080",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_not_local() {
+        for host in [
+            "",
+            ":80",
+            ".",
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "a.notlocalhost",
+            ".localhost",
+            "..localhost",
+            "a..localhost",
+            "localhost..",
+            "local host",
+            "localhost%00",
+            "localhost\0",
+            "127.0.0.1.example.com",
+            "127.0.0.1.nip.io",
+            "127.1",
+            "0177.0.0.1",
+            "2130706433",
+            "0x7f000001",
+            "0.0.0.0",
+            "128.0.0.1",
+            "192.168.0.1",
+            "169.254.169.254",
+            "::1",
+            "[::]",
+            "[::1",
+            "[::1]x",
+            "[::1].",
+            "[::ffff:127.0.0.1]",
+            "[::1%25lo]",
+            "[fe80::1]",
+            "localhost:80:80",
+            "localhost:8o",
+            "localhost:123456",
+            "user@localhost",
+            "example.com@localhost",
+            "localhost@example.com",
+            "localhost,example.com",
+            "localhost/x",
+            "http://localhost",
+            "lоcalhost",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_of_the_web_and_a_local_host() {
+        for origin in ["http://localhost:3000", "https://127.0.0.1", "HTTP://[::1]:80"] {
+            assert!(is_local_origin(origin), "{origin}");
+        }
+        for origin in
+            ["null", "", "localhost", "https://example.com", "file://", "chrome-extension://localhost", "http://"]
+        {
+            assert!(!is_local_origin(origin), "{origin}");
+        }
+    }
+}

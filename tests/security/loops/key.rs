@@ -1,0 +1,409 @@
+//! The key is in no sink: servers send it back in every place a response has, spelled in every way, in every mode; then
+//! everything that a run said and left is searched, by a finder that shares no code with what takes the key out.
+
+#[path = "key/echo.rs"]
+mod echo;
+#[path = "key/finder.rs"]
+mod finder;
+#[path = "key/spelling.rs"]
+mod spelling;
+
+use std::io::Write;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::hostile::{Hostile, Then};
+use super::super::page::{Seen, Size};
+use super::super::support::{Folder, Said, feed, finish, rows};
+use echo::Response;
+use finder::Finder;
+use spelling::Key;
+
+pub fn page(size: Size) -> Vec<Seen> {
+    let keys = spelling::keys();
+    let mut seen = vec![sent_back(&keys, size), that_stops_the_run(&keys, size), pieces_of_it(&keys, size)];
+    seen.extend([without_servers(&keys), from_commands_and_files(&keys)]);
+    seen.push(signals(&keys));
+    seen.push(memory());
+    seen
+}
+
+const GOAL: &str = "0 hits";
+
+/// The ways in which `run` shows what it does.
+const MODES: [&[&str]; 8] = [
+    &["--progress", "plain"],
+    &["--progress", "json"],
+    &["--progress", "tty"],
+    &["--progress", "none"],
+    &["-v"],
+    &["-v", "-v"],
+    &["-v", "-v", "-v", "--progress", "json"],
+    &["-q"],
+];
+
+/// One try for each row, and no stop for many that fail.
+const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
+/// Of what the run waits for, nothing.
+const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
+
+/// A run over responses of a server, all of which end their row. Returns how many there were.
+fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
+    // Between two faults stands an answer: many faults at once are an outage, and held back.
+    let count = responses.len();
+    let responses = responses.into_iter().flat_map(|response| [echo::harmless(), response]).collect();
+    let code = run_over(key, responses, mode, is_pipe, seed);
+    assert!(matches!(code, Some(0 | 3)), "seed {seed}: a row was not sent: {code:?}");
+    count
+}
+
+/// A run over responses of a server; each request gets the next of them. Returns its exit code.
+fn run_over(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> Option<i32> {
+    let folder = Folder::new();
+    let count = responses.len();
+    let tried: Vec<String> = responses.iter().map(|response| response.what.clone()).collect();
+    let finder = Finder::new(&key.text);
+    for response in responses.iter().filter(|response| response.is_echo) {
+        assert!(finder.hit(&response.bytes).is_some(), "the finder misses {} of {}", response.what, key.text);
+    }
+    let server = serve(responses, seed);
+    let about = |at: &str| format!("seed {seed}, key {}, {mode:?}, {at}: {tried:#?}", key.text);
+    let said = if is_pipe {
+        feed(command(&folder, &server, key, &[&["run", "--max-tokens", "9"], mode, &ROBUST].concat()), &rows(count))
+    } else {
+        folder.write("prompts.jsonl", &rows(count));
+        Said::of(
+            command(&folder, &server, key, &[&["run", "prompts.jsonl"], mode, &ROBUST].concat())
+                .output()
+                .expect("the program starts"),
+        )
+    };
+    nothing_found(&finder, &folder, &said, &about("run"));
+    let code = said.code;
+    let log = folder.names().into_iter().find(|name| name.ends_with(".errors.jsonl"));
+    if let Some(log) = log {
+        let said = Said::of(
+            command(&folder, &server, key, &[&["resume", &log], mode, &ROBUST].concat())
+                .output()
+                .expect("the program starts"),
+        );
+        nothing_found(&finder, &folder, &said, &about("resume"));
+    }
+    code
+}
+
+fn serve(responses: Vec<Response>, seed: u64) -> Hostile {
+    let responses = Arc::new(responses);
+    Hostile::new(move |asked, connection| {
+        let response = &responses[asked.number as usize % responses.len()];
+        let mut random = fastrand::Rng::with_seed(seed ^ asked.number);
+        let mut rest = &response.bytes[..];
+        connection.set_nodelay(true)?;
+        for _ in 0..random.u8(0..4) {
+            let (piece, later) = rest.split_at(random.usize(0..=rest.len()));
+            connection.write_all(piece)?;
+            connection.flush()?;
+            std::thread::yield_now();
+            rest = later;
+        }
+        connection.write_all(rest)?;
+        Ok(if response.is_last { Then::Close } else { Then::Keep })
+    })
+}
+
+fn command(folder: &Folder, server: &Hostile, key: &Key, args: &[&str]) -> Command {
+    let mut command = folder.command(args);
+    command.env(key.variable, &key.text).env("ANTHROPIC_BASE_URL", &server.url);
+    command
+}
+
+/// Asserts that a key is nowhere in what a run said and left.
+#[track_caller]
+fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
+    for (place, text) in [("standard output", &said.out), ("standard error", &said.err)] {
+        if let Some(hit) = finder.hit(text.as_bytes()) {
+            panic!("{place}: {hit}\n{about}");
+        }
+    }
+    for (path, bytes) in folder.contents() {
+        if let Some(hit) = finder.hit(&bytes) {
+            panic!("{}: {hit}\n{about}", path.display());
+        }
+    }
+}
+
+fn sent_back(keys: &[Key], size: Size) -> Seen {
+    let (mut tried, mut runs) = (0, 0);
+    let rounds = size.pick(1, 10);
+    for round in 0..rounds {
+        for (at, mode) in MODES.iter().enumerate() {
+            let key = &keys[(at + round) % keys.len()];
+            let seed = (1000 * round + at) as u64;
+            let mut random = fastrand::Rng::with_seed(seed);
+            let responses: Vec<Response> = (0..size.pick(1, 2))
+                .flat_map(|_| echo::PLACES)
+                .map(|place| place.response(&key.spelled(&mut random), &mut random))
+                .collect();
+            tried += each_ends_its_row(key, responses, mode, at % 3 == 1, seed);
+            runs += 2;
+        }
+    }
+    Seen::new(
+        "the key, or 12 characters or more of it, sent back in each place of a response, spelled in each way, cut anywhere",
+        GOAL,
+        format!(
+            "**0** in {tried} responses over {runs} runs and resumes, {} places, {} spellings, {} modes",
+            echo::PLACES.len(),
+            spelling::WAYS,
+            MODES.len()
+        ),
+    )
+}
+
+fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
+    let (mut runs, places) = (0, echo::STOPS);
+    for round in 0..size.pick(1, 12) {
+        for (at, place) in places.iter().enumerate() {
+            let key = &keys[(at + round) % keys.len()];
+            let seed = (7000 + 100 * round + at) as u64;
+            let mut random = fastrand::Rng::with_seed(seed);
+            let response = place.response(&key.spelled(&mut random), &mut random);
+            let mode = [MODES[random.usize(0..MODES.len())], &AT_ONCE].concat();
+            run_over(key, vec![response], &mode, random.bool(), seed);
+            runs += 1;
+        }
+    }
+    Seen::new(
+        "the same in errors that stop the run or park its model (401, 402, 403, 404, spend limits)",
+        GOAL,
+        format!("**0** in {runs} runs, {} places", places.len()),
+    )
+}
+
+/// Every part of twelve characters, in the place that keeps the most of it.
+fn pieces_of_it(keys: &[Key], size: Size) -> Seen {
+    let mut tried = 0;
+    for key in keys {
+        let parts = key.text.len() - 11;
+        let starts = (0..parts).step_by(size.pick(9, 1));
+        let responses = starts.map(|start| echo::plain(&key.text[start..start + 12])).collect();
+        tried += each_ends_its_row(key, responses, &["-v"], false, 77);
+    }
+    Seen::new(
+        "each part of twelve characters, in an error's message, type and request id",
+        GOAL,
+        format!("**0** in {tried} responses"),
+    )
+}
+
+fn without_servers(keys: &[Key]) -> Seen {
+    let mut runs = 0;
+    for key in keys {
+        let finder = Finder::new(&key.text);
+        let header = format!("x-team: {}", key.text);
+        for args in [
+            &["run", "prompts.jsonl", "--dry-run", "-v"][..],
+            &["check", "prompts.jsonl"],
+            &["limits"],
+            &["run", "prompts.jsonl", "--simulate", "-v", "-v"],
+            &["run", "prompts.jsonl", "--simulate", "--header", &header],
+            &["run", "none.jsonl", "--header", &header],
+            &["run", "prompts.jsonl", "--header", &header, "--max-tokens", "none"],
+            &["run", "prompts.jsonl", "--header", &key.text],
+            &["run", "prompts.jsonl", &format!("--header=x-api-key: {}", key.text)],
+            &["run", "prompts.jsonl", &format!("--api-key={}", key.text)],
+            &["check", "prompts.jsonl", &format!("--header={header}")],
+        ] {
+            let folder = Folder::with_rows(2);
+            let mut command = folder.command(args);
+            command.env(key.variable, &key.text).env("CLAUDE_BATCH_HEADER", format!("{header}\nx-other: {}", key.text));
+
+            let said = Said::of(command.output().expect("the program starts"));
+
+            // What was typed stands in the command that goes on, which is another promise.
+            let is_shown_again = args.contains(&"--simulate") && args.contains(&"--header");
+            if !is_shown_again {
+                nothing_found(&finder, &folder, &said, &format!("{args:?}"));
+            }
+            runs += 1;
+        }
+    }
+    Seen::new(
+        "dry runs, checks, rehearsals, mistakes in arguments and settings; the key as a header's value",
+        GOAL,
+        format!("**0** in {runs} runs"),
+    )
+}
+
+#[cfg(unix)]
+fn from_commands_and_files(keys: &[Key]) -> Seen {
+    let mut runs = 0;
+    for key in keys.iter().filter(|key| !key.text.contains('\'')) {
+        let finder = Finder::new(&key.text);
+        let random = &mut fastrand::Rng::with_seed(5);
+        let server = serve(vec![echo::plain(&key.text), echo::PLACES[0].response(&key.spelled(random), random)], 5);
+        let print = format!("printf '%s\\n' '{}'", key.text);
+        let scripts = [
+            format!("env > env; tr '\\0' '\\n' < /proc/$PPID/cmdline > args; {print}; {print} >&2"),
+            format!("{print} >&2; {print}; exit 3"),
+            format!("{print}; {print}"),
+            format!("{print}; kill -9 $$"),
+            format!("while :; do {print}; done"),
+            format!("{print}; printf '\\377'"),
+            format!("set -x; key='{}'; false", key.text),
+        ];
+        for script in scripts {
+            let folder = Folder::with_rows(2);
+            // Outside of what is searched: the script holds the key.
+            let elsewhere = Folder::new();
+            elsewhere.write("key.sh", &script);
+            elsewhere.write("key", &format!("{}\n", key.text));
+            let command_line = format!("sh {}", elsewhere.path("key.sh").display());
+            let file = elsewhere.path("key").display().to_string();
+            for source in [["--api-key-cmd", &command_line], ["--api-key-file", &file]] {
+                let mut command =
+                    command(&folder, &server, key, &[&["run", "prompts.jsonl", "-v"], &source[..], &ROBUST].concat());
+                command.env("CLAUDE_BATCH_HEADER", format!("x-team: {}", key.text));
+                let said = Said::of(command.output().expect("the program starts"));
+                nothing_found(&finder, &folder, &said, &script);
+                runs += 1;
+            }
+        }
+    }
+    Seen::new(
+        "keys of commands and files: the command's arguments, variables and standard error, its failures; the key in a \
+         variable beside it",
+        GOAL,
+        format!("**0** in {runs} runs"),
+    )
+}
+
+#[cfg(not(unix))]
+fn from_commands_and_files(_keys: &[Key]) -> Seen {
+    Seen::new("keys of commands and files", GOAL, "not run: needs Unix".to_owned())
+}
+
+/// What is said at signals, while a request hangs; and what the system lets others see of the process.
+#[cfg(unix)]
+fn signals(keys: &[Key]) -> Seen {
+    let mut sent = 0;
+    for key in keys {
+        let finder = Finder::new(&key.text);
+        let folder = Folder::with_rows(2);
+        let hanging = Hostile::new(|_, _| {
+            loop {
+                std::thread::park();
+            }
+        });
+        folder.write("own.toml", "max-requests = 100\n");
+        let mut command = command(
+            &folder,
+            &hanging,
+            key,
+            &["run", "prompts.jsonl", "-v", "--config", "own.toml", "--header", "x-a: b", "--grace", "0s"],
+        );
+        command.env("CLAUDE_BATCH_HEADER", format!("x-team: {}", key.text));
+        let child = command.spawn().expect("the program starts");
+        until(|| hanging.requests() > 0);
+        let signal = |name: &str| {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args([name, &id]).status().expect("kill is there").success());
+        };
+        for (name, settings) in [
+            ("-USR1", ""),
+            ("-USR2", "max-requests = 50\n"),
+            ("-USR2", "header = [\"x\"]\n"),
+            ("-USR2", "headers = 1\n"),
+        ] {
+            if !settings.is_empty() {
+                folder.write("own.toml", &format!("{settings}# {}\n", &key.text[..5]));
+            }
+            signal(name);
+            sent += 1;
+        }
+        signal("-INT");
+        let said = finish(child);
+        nothing_found(&finder, &folder, &said, "signals");
+        sent += 1;
+    }
+    Seen::new("status and settings read again by signals, and an interrupt", GOAL, format!("**0** at {sent} signals"))
+}
+
+#[cfg(not(unix))]
+fn signals(_keys: &[Key]) -> Seen {
+    Seen::new("signals", GOAL, "not run: needs Unix".to_owned())
+}
+
+/// A process that dies leaves no core, and nobody but root reads its memory or variables.
+#[cfg(target_os = "linux")]
+fn memory() -> Seen {
+    use std::os::unix::process::CommandExt;
+    const WHAT: &str = "core files of runs that die, and the variables of a run, read by its own user";
+    let is_root = rustix::process::geteuid().is_root();
+    let mut cores = 0;
+    for signal in ["-SEGV", "-ABRT", "-QUIT", "-TRAP"] {
+        let folder = Folder::with_rows(1);
+        let hanging = Hostile::new(|_, _| {
+            loop {
+                std::thread::park();
+            }
+        });
+        let run = folder.command(&["run", "prompts.jsonl"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).arg(run.get_program()).args(run.get_args());
+        command.current_dir(folder.path(".")).env("ANTHROPIC_API_KEY", "sk-ant-canary-7f3d9b1c5e");
+        command.env("ANTHROPIC_BASE_URL", &hanging.url).stderr(std::process::Stdio::null());
+        if is_root {
+            open_to_all(&folder);
+            command.uid(65_534).gid(65_534);
+        }
+        let mut child = command.spawn().expect("the program starts");
+        until(|| hanging.requests() > 0);
+        let id = child.id().to_string();
+        let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("anybody may read that");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is one");
+        assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+        for file in ["environ", "mem", "maps"] {
+            let mut cat = Command::new("cat");
+            cat.arg(format!("/proc/{id}/{file}"))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
+            if is_root {
+                cat.uid(65_534).gid(65_534);
+            }
+            assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
+        }
+        // The first of some is taken by the standard library, which looks for a full stack and lets the second through.
+        until(|| {
+            let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
+            child.try_wait().expect("it is ours").is_some()
+        });
+        cores += folder.names().iter().filter(|name| name.starts_with("core")).count();
+    }
+    assert_eq!(cores, 0);
+    let user = if is_root { "as another user than root" } else { "as this user" };
+    Seen::new(WHAT, "none; refused", format!("**0** cores of 4 deaths; environ, mem and maps refused, {user}"))
+}
+
+#[cfg(target_os = "linux")]
+fn open_to_all(folder: &Folder) {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    std::fs::set_permissions(folder.path("."), std::fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+    for name in [".", "prompts.jsonl"] {
+        chown(folder.path(name), Some(65_534), Some(65_534)).expect("root may do that");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn memory() -> Seen {
+    Seen::new("core files and memory", "none; refused", "not run: needs Linux".to_owned())
+}
+
+fn until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never comes");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,119 @@
+//! The program's simulator, and clients that write what they like.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use super::super::super::support::Folder;
+
+/// `claude-batch simulate`, killed when it is dropped.
+pub struct Simulator {
+    child: Child,
+    pub address: SocketAddr,
+    pub folder: Folder,
+    pub said: String,
+}
+
+impl Simulator {
+    pub fn start(args: &[&str]) -> Self {
+        let folder = Folder::new();
+        let mut command = folder.command(&["simulate", "--port", "0", "--latency", "0ms,1000000"]);
+        // What is said for people goes to a file: a pipe that nobody reads would fill up.
+        let errors = std::fs::File::create(folder.path("stderr")).expect("a file");
+        let mut child = command.args(args).stderr(errors).stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut said = String::new();
+        lines.read_line(&mut said).expect("it says where it is");
+        let address = said.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+        let address = address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{said}"));
+        Self { child, address, folder, said }
+    }
+
+    /// Returns its peak memory in MB, where the system tells it.
+    pub fn peak_mb(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
+        kib.parse::<u64>().ok().map(|kib| kib / 1024)
+    }
+
+    /// Returns its books.
+    pub fn stats(&self) -> serde_json::Value {
+        let answer = ask(self.address, b"GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came back: status, header lines in lower case, body as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<String>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn has_cors(&self) -> bool {
+        self.headers.iter().any(|line| line.starts_with("access-control-"))
+    }
+}
+
+/// Writes bytes on a connection of their own and returns the answer; the request says `connection: close`.
+pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = connect(address);
+    // The other end may have refused already.
+    let _ = stream.write_all(bytes);
+    answer_of(&rest(&mut stream))
+}
+
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    // A server that forgets a connection must fail the test, and not hang it.
+    stream.set_read_timeout(Some(Duration::from_secs(150))).expect("a timeout can be set");
+    stream
+}
+
+/// Reads to the end, or to the reset.
+pub fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut all) {
+        let is_late = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+        assert!(!is_late, "the connection was never closed");
+    }
+    all
+}
+
+pub fn answer_of(bytes: &[u8]) -> Answer {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Answer::default() };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+    let mut lines = head.split("\r\n").map(str::to_owned);
+    let status = lines.next().and_then(|line| line.split(' ').nth(1).and_then(|status| status.parse().ok()));
+    Answer { status: status.unwrap_or(0), headers: lines.collect(), body: bytes[end + 4..].to_vec() }
+}
+
+/// Returns a good request for a message, with these header lines besides.
+pub fn message(headers: &str, body: &str) -> Vec<u8> {
+    message_of("x-api-key: k", headers, body)
+}
+
+/// Returns a request for a message with this line for its key.
+pub fn message_of(key: &str, headers: &str, body: &str) -> Vec<u8> {
+    let own = format!("{headers}\r\n{key}\r\nanthropic-version: 2023-06-01\r\ncontent-length: {}", body.len());
+    format!("POST /v1/messages HTTP/1.1\r\n{own}\r\n\r\n{body}").into_bytes()
+}
+
+pub fn prompt(text: &str) -> String {
+    let messages = serde_json::json!([{ "role": "user", "content": text }]);
+    serde_json::json!({ "model": "claude-haiku-4-5", "max_tokens": 16, "messages": messages }).to_string()
+}
