@@ -6,11 +6,11 @@
 //!
 //! Looks are counted, not time: a program that was suspended, or a machine that slept, has looked no more often.
 
-use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use crate::cli::exit::Exit;
+use crate::cli::say;
 use crate::report::text::escape;
 use crate::source::Template;
 
@@ -37,12 +37,10 @@ fn guard(template: &Template, name: &str) {
         looks += 1;
         if looks >= LOOKS || memory_kib().saturating_sub(begun_with) > MOST_KIB {
             let name = escape(name);
-            // The program ends whether anybody reads this or not.
-            let _ = writeln!(
-                std::io::stderr(),
-                "claude-batch: {name}: a row takes too long or too much memory to be filled into the template, and \
-                 can't be stopped in any other way; make simpler what the template does with lists"
-            );
+            say::err(&format!(
+                "claude-batch: {name}: a row takes too long or too much memory to be filled into the template, and can't be \
+                 stopped in any other way; make simpler what the template does with lists"
+            ));
             std::process::exit(Exit::Usage.code().into());
         }
     }
