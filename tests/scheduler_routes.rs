@@ -417,7 +417,7 @@ fn finish_all(scheduler: &mut Scheduler, now: Instant) -> Vec<String> {
 
 fn answer() -> Verdict {
     let usage = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
-    Verdict::Answered(Message { json: Bytes::from_static(b"{}"), content: 0..2, usage, quality: Quality::Ok })
+    Verdict::Answered(Message { json: Bytes::from_static(b"{}"), content: 0..0, usage, quality: Quality::Ok })
 }
 
 fn fault() -> Verdict {
