@@ -324,10 +324,11 @@ impl Exchange for HttpExchange {
         };
         let chunk = chunk.map_err(|error| in_body(&error))?;
         self.received_bytes += chunk.as_ref().map_or(0, Bytes::len);
-        if self.received_bytes > self.max_bytes {
-            return Err(too_large(self.max_bytes));
+        if self.received_bytes <= self.max_bytes {
+            return Ok(chunk);
         }
-        Ok(chunk)
+        // What an error says stands at its beginning.
+        if (200..300).contains(&self.head.status) { Err(too_large(self.max_bytes)) } else { Ok(None) }
     }
 
     async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {

@@ -142,7 +142,7 @@ fn several_secrets_are_found_at_once() {
 #[test]
 fn what_holds_no_secret_stays_as_it_is() {
     for text in [
-        "Your credit balance is too low to access the Anthropic API.",
+        "Your credit is too low to access the Anthropic API.",
         r"odd \u00e9 \\ %41 &amp; &#12; \x \",
         "sk-ant-api0 and sk-ant",
         "日本語 %E6%97%A5",
