@@ -776,7 +776,7 @@ fn finish(disk: &MemDisk, at: u64) {
 }
 
 fn open(disk: &MemDisk, run: &str, start: Start) -> Result<(Journal, Recovered), JournalError> {
-    open_with(disk, run, start, Fsync::Batch)
+    open_with(disk, run, start, Fsync::Group)
 }
 
 fn open_with(disk: &MemDisk, run: &str, start: Start, fsync: Fsync) -> Result<(Journal, Recovered), JournalError> {
@@ -793,7 +793,7 @@ fn options(disk: &MemDisk, run: &str) -> JournalOptions {
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
         start: Start::Continue,
-        fsync: Fsync::Batch,
+        fsync: Fsync::Group,
         threading: Threading::Inline,
         stdout: None,
     }

@@ -84,7 +84,7 @@ pub fn recover(folder: &Path) -> io::Result<Seen> {
         price_date: None,
         manifest: Manifest::default(),
         start: Start::Continue,
-        fsync: Fsync::Batch,
+        fsync: Fsync::Group,
         threading: Threading::Thread,
         stdout: None,
     };

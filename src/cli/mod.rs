@@ -3,11 +3,11 @@
 //! The composition root: the only place where all parts meet. [`run`] is the whole program.
 
 pub mod args;
-mod batch;
 pub mod config;
 pub mod exit;
 mod lockdown;
 mod parts;
+mod run;
 mod say;
 mod shell;
 #[cfg(feature = "sim")]
@@ -42,8 +42,8 @@ pub fn run() -> ExitCode {
 fn obey(cli: &Cli) -> Result<Exit> {
     let world = World::here();
     match &cli.command {
-        Command::Run(args) => batch::run(args, &world),
-        Command::Resume(args) => batch::resume(args, &world),
+        Command::Run(args) => run::run(args, &world),
+        Command::Resume(args) => run::resume(args, &world),
         Command::Check(args) => tables::check(args, &world),
         Command::Limits(args) => tables::limits(args),
         #[cfg(feature = "sim")]

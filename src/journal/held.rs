@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn lines_of_one_turn_are_one_group_and_keep_their_order() {
         let disk = MemDisk::new();
-        let (mut held, commits) = started(&disk, Fsync::Batch);
+        let (mut held, commits) = started(&disk, Fsync::Group);
         held.hold();
 
         let rows = [(Log::Results, 1), (Log::Results, 2), (Log::Errors, 3), (Log::Results, 4)];
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn no_more_than_a_megabyte_is_held() {
         let disk = MemDisk::new();
-        let (mut held, _commits) = started(&disk, Fsync::Batch);
+        let (mut held, _commits) = started(&disk, Fsync::Group);
         held.hold();
 
         let long = vec![b'x'; 300 << 10];
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_held_is_written_when_it_is_dropped() {
         let disk = MemDisk::new();
-        let (mut held, _commits) = started(&disk, Fsync::Batch);
+        let (mut held, _commits) = started(&disk, Fsync::Group);
         held.hold();
 
         held.append(Log::Results, b"1\n", 1).expect("the disk works");

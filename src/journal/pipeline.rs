@@ -177,7 +177,7 @@ mod tests {
         let targets = Targets {
             results: Target::Stream(Box::new(Leaving(Some(waits), begins))),
             errors: Target::File { file, path: "errors".into(), end: 0 },
-            fsync: Fsync::Batch,
+            fsync: Fsync::Group,
         };
         let mut pipeline = Pipeline::start(targets, Box::new(|_| {})).expect("threads can be started");
 
@@ -200,7 +200,7 @@ mod tests {
         let errors = Target::Stream(Box::new(io::sink()));
         let (tell, commits) = mpsc::channel();
         let on_commit: OnCommit = Box::new(move |commit| tell.send(commit).expect("the test listens"));
-        let targets = Targets { results: target, errors, fsync: Fsync::Batch };
+        let targets = Targets { results: target, errors, fsync: Fsync::Group };
         let mut pipeline = Pipeline::start(targets, on_commit).expect("threads can be started");
 
         for seq in 1..=3 {

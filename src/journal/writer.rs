@@ -25,7 +25,7 @@ use crate::sink::Log;
 pub enum Fsync {
     /// In groups, with one sync always in flight while there is work.
     #[default]
-    Batch,
+    Group,
     /// Each line by itself, before anything else happens.
     Always,
     /// Never: a loss of power may take everything the system has not written by itself.
@@ -141,7 +141,7 @@ impl Targets {
         let written = [(&self.results, &group.results), (&self.errors, &group.errors)];
         let written = written.into_iter().filter(|(_, bytes)| !bytes.is_empty());
         match self.fsync {
-            Fsync::Batch | Fsync::Always => written.map(|(target, _)| target).try_for_each(Target::sync),
+            Fsync::Group | Fsync::Always => written.map(|(target, _)| target).try_for_each(Target::sync),
             Fsync::Off => Ok(()),
         }
     }
@@ -278,7 +278,7 @@ mod tests {
     fn commits_come_in_order_and_cover_every_line() {
         for threading in [Threading::Thread, Threading::Inline] {
             let disk = MemDisk::new();
-            let (mut writer, commits) = started(&disk, Fsync::Batch, threading);
+            let (mut writer, commits) = started(&disk, Fsync::Group, threading);
             for seq in 1..=200 {
                 let log = if seq % 3 == 0 { Log::Errors } else { Log::Results };
                 writer.append(log, &[format!("{seq}\n").as_bytes()], seq).expect("the disk works");
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn what_was_committed_survives_a_loss_of_power() {
         let disk = MemDisk::new();
-        let (mut writer, commits) = started(&disk, Fsync::Batch, Threading::Inline);
+        let (mut writer, commits) = started(&disk, Fsync::Group, Threading::Inline);
         disk.sync_folder(Path::new(".")).expect("the disk works");
         writer.append(Log::Results, &[b"1\n"], 1).expect("the disk works");
         writer.append(Log::Errors, &[b"2\n"], 2).expect("the disk works");
@@ -309,7 +309,7 @@ mod tests {
     fn a_failed_sync_is_never_tried_again() {
         for threading in [Threading::Thread, Threading::Inline] {
             let disk = MemDisk::new();
-            let (mut writer, commits) = started(&disk, Fsync::Batch, threading);
+            let (mut writer, commits) = started(&disk, Fsync::Group, threading);
             disk.fail_at(disk.changes() + 1, std::io::ErrorKind::StorageFull);
 
             let first = writer.append(Log::Results, &[b"1\n"], 1);
@@ -338,7 +338,7 @@ mod tests {
             }
         }
         let disk = MemDisk::new();
-        let mut targets = targets(&disk, Fsync::Batch);
+        let mut targets = targets(&disk, Fsync::Group);
         targets.results = Target::Stream(Box::new(Closed));
         let (sender, commits) = mpsc::channel();
         let on_commit: OnCommit = Box::new(move |commit| sender.send(commit).expect("the test listens"));

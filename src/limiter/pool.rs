@@ -649,10 +649,10 @@ mod tests {
                 Admission::Granted(reservation) => Some(reservation),
                 Admission::Wait { .. } => None,
             });
-            let batch: Vec<_> = granted.collect();
-            most = batch.len();
+            let together: Vec<_> = granted.collect();
+            most = together.len();
             at += 600;
-            for reservation in batch {
+            for reservation in together {
                 pool.observe(ONE, &silent, true, Instant::from_millis(at));
                 pool.settle(reservation, ONE, true, Instant::from_millis(at));
             }

@@ -14,9 +14,9 @@
 
 mod attempt;
 pub mod input;
-mod lanes;
 mod ledger;
 mod room;
+mod senders;
 pub mod signals;
 mod thread;
 
@@ -41,8 +41,8 @@ use crate::scheduler::{Next, Scheduler, Step, Ticket};
 use crate::transport::Transport;
 
 use attempt::{End, Head, Report};
-use lanes::Lanes;
 use room::Held;
+use senders::Senders;
 
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
 /// second, hours' worth at the limits of an account. A loss of power can take them; for standard output they lie in memory.
@@ -50,7 +50,7 @@ const BACKLOG_BYTES: usize = 8 << 20;
 /// How often watchers are told where things stand.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Ends of attempts that are taken in before the scheduler is asked again.
-const BATCH: usize = 256;
+const REPORTS: usize = 256;
 
 /// What a run is made of.
 pub struct Parts<T, L, R> {
@@ -107,7 +107,7 @@ pub struct Finish {
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let mut run = Run {
-        lanes: Lanes::new(parts.transport, parts.provider, parts.clock, reports_in),
+        senders: Senders::new(parts.transport, parts.provider, parts.clock, reports_in),
         scheduler: parts.scheduler,
         ledger: parts.ledger,
         reporter: parts.reporter,
@@ -138,7 +138,7 @@ struct Channels {
 }
 
 struct Run<T, L, R> {
-    lanes: Lanes<T>,
+    senders: Senders<T>,
     scheduler: Scheduler,
     ledger: L,
     reporter: R,
@@ -209,7 +209,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn take_reports(&mut self, first: Report, reports: &mut mpsc::UnboundedReceiver<Report>) {
         let now = self.clock.now();
         self.on_report(first, now);
-        for _ in 0..BATCH {
+        for _ in 0..REPORTS {
             let Ok(report) = reports.try_recv() else { break };
             self.on_report(report, now);
         }
@@ -268,7 +268,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
-        self.lanes.send(ticket, &self.scheduler.sent(ticket).ask, stream);
+        self.senders.send(ticket, &self.scheduler.sent(ticket).ask, stream);
         self.show_at(EventBody::Sent, now);
     }
 
@@ -280,7 +280,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 if let Some(head) = head {
                     self.on_head(ticket, head, now);
                 }
-                self.lanes.ended(ticket);
+                self.senders.ended(ticket);
                 self.on_end(ticket, verdict, held.is_counted().then(|| Box::new(held)), now);
             }
         }
@@ -421,7 +421,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Cuts off what is in flight; each attempt still reports its end.
     fn abort(&mut self) {
         self.abort_at = None;
-        self.lanes.cut_off();
+        self.senders.cut_off();
     }
 
     fn note_halt(&mut self) {

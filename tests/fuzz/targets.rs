@@ -133,7 +133,7 @@ fn options(disk: &MemDisk) -> JournalOptions {
         price_date: None,
         manifest: Manifest { origin: "o".to_owned(), ..Manifest::default() },
         start: Start::Continue,
-        fsync: Fsync::Batch,
+        fsync: Fsync::Group,
         threading: Threading::Inline,
         stdout: None,
     }

@@ -249,8 +249,8 @@ pub struct DisplayArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct StorageArgs {
-    /// When results are forced to disk [default: batch, at least once a second]
-    #[arg(long, value_parser = values::one_of(&values::FSYNCS))]
+    /// When results are forced to disk [default: group, several times a second]
+    #[arg(long, value_parser = values::fsync())]
     pub fsync: Option<Fsync>,
     /// Use files of other users and folders open to all, as volumes of a container are
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
@@ -105,7 +105,7 @@ pub const STREAMS: [(&str, StreamMode); 3] =
     [("auto", StreamMode::Auto), ("on", StreamMode::On), ("off", StreamMode::Off)];
 
 /// Names of sync policies.
-pub const FSYNCS: [(&str, Fsync); 3] = [("batch", Fsync::Batch), ("always", Fsync::Always), ("off", Fsync::Off)];
+pub const FSYNCS: [(&str, Fsync); 3] = [("group", Fsync::Group), ("always", Fsync::Always), ("off", Fsync::Off)];
 
 /// Names of progress kinds.
 pub const PROGRESS: [(&str, ProgressKind); 5] = [
@@ -155,6 +155,17 @@ pub fn one_of<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(names.iter().map(|(name, _)| *name)).map(move |given| {
         let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&given));
         found.expect("the parser lets only these names pass").1
+    })
+}
+
+/// Returns the parser of a sync policy. `batch` is what `group` was called in version 0.1.0.
+pub fn fsync() -> impl TypedValueParser<Value = Fsync> {
+    let named = |(name, fsync): &(&'static str, Fsync)| {
+        PossibleValue::new(*name).aliases((*fsync == Fsync::Group).then_some("batch"))
+    };
+    PossibleValuesParser::new(FSYNCS.iter().map(named)).map(|given| {
+        let found = FSYNCS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&given));
+        found.map_or(Fsync::Group, |(_, fsync)| *fsync)
     })
 }
 

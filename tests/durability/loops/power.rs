@@ -61,7 +61,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
             *seen.lock().expect("nobody panics") = up_to;
         }
     });
-    let options = JournalOptions { threading: Threading::Thread, fsync: Fsync::Batch, ..options(disk, name) };
+    let options = JournalOptions { threading: Threading::Thread, fsync: Fsync::Group, ..options(disk, name) };
     let Ok((mut journal, recovered)) = Journal::open(JournalOptions { start: Start::Continue, ..options }, on_commit)
     else {
         return BTreeSet::new();

@@ -154,7 +154,7 @@ pub fn options(disk: &MemDisk, name: &str) -> JournalOptions {
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
         start: Start::Continue,
-        fsync: Fsync::Batch,
+        fsync: Fsync::Group,
         threading: Threading::Inline,
         stdout: None,
     }

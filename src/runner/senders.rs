@@ -1,10 +1,10 @@
-//! Lanes: tasks that each send one request after another.
+//! Senders: tasks that each send one request after another.
 //!
-//! A task for each request would be made, aligned and thrown away forty thousand times a second; so a lane that is done
-//! waits for its next request. There are as many lanes as requests were ever in flight at once.
+//! A task for each request would be made, aligned and thrown away forty thousand times a second; so a sender that is done
+//! waits for its next request. There are as many senders as requests were ever in flight at once.
 //!
-//! A lane may die, by a panic or because it is cut off. What lies on its desk then ends as aborted, and the next request
-//! meant for it gets a new lane.
+//! A sender may die, by a panic or because it is cut off. What lies on its desk then ends as aborted, and the next request
+//! meant for it gets a new sender.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,25 +21,25 @@ use crate::provider::Provider;
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
 
-/// All lanes of a run.
-pub(super) struct Lanes<T> {
+/// All senders of a run.
+pub(super) struct Senders<T> {
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
     clock: RunClock,
     reports: UnboundedSender<Report>,
     room: Arc<Room>,
-    lanes: Vec<Lane>,
+    senders: Vec<Sender>,
     idle: Vec<usize>,
-    /// The lane of each ticket, by its number.
-    lane_of: Vec<usize>,
+    /// The sender of each ticket, by its number.
+    sender_of: Vec<usize>,
 }
 
-struct Lane {
+struct Sender {
     desk: Arc<Desk>,
     task: AbortHandle,
 }
 
-impl<T: Transport> Lanes<T> {
+impl<T: Transport> Senders<T> {
     /// Returns none yet; what their requests come to is told over `reports`.
     pub(super) fn new(
         transport: Arc<T>,
@@ -53,58 +53,58 @@ impl<T: Transport> Lanes<T> {
             clock,
             reports,
             room: Arc::default(),
-            lanes: Vec::new(),
+            senders: Vec::new(),
             idle: Vec::new(),
-            lane_of: Vec::new(),
+            sender_of: Vec::new(),
         }
     }
 
-    /// Sends what is asked for a row. Its end is reported from here on, whatever happens to the lane.
+    /// Sends what is asked for a row. Its end is reported from here on, whatever happens to the sender.
     pub(super) fn send(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
         let end = EndOnce::new(ticket, self.reports.clone(), Arc::clone(&self.room));
         let work = Work { request: ask.request.clone(), route: ask.pool.clone(), stream, end };
-        let lane = self.put(work);
+        let sender = self.put(work);
         let at = ticket.0 as usize;
-        if self.lane_of.len() <= at {
-            self.lane_of.resize(at + 1, 0);
+        if self.sender_of.len() <= at {
+            self.sender_of.resize(at + 1, 0);
         }
-        self.lane_of[at] = lane;
+        self.sender_of[at] = sender;
     }
 
-    /// Notes that a request has ended, so that its lane is free.
+    /// Notes that a request has ended, so that its sender is free.
     pub(super) fn ended(&mut self, ticket: Ticket) {
-        if let Some(&lane) = self.lane_of.get(ticket.0 as usize) {
-            self.idle.push(lane);
+        if let Some(&sender) = self.sender_of.get(ticket.0 as usize) {
+            self.idle.push(sender);
         }
     }
 
     /// Cuts off what is in flight; each request still reports its end.
     pub(super) fn cut_off(&mut self) {
-        self.lanes.iter().for_each(|lane| lane.task.abort());
+        self.senders.iter().for_each(|sender| sender.task.abort());
     }
 
     fn put(&mut self, work: Work) -> usize {
         let Some(at) = self.idle.pop() else {
-            let lane = self.open(work);
-            self.lanes.push(lane);
-            return self.lanes.len() - 1;
+            let sender = self.open(work);
+            self.senders.push(sender);
+            return self.senders.len() - 1;
         };
-        if let Some(work) = self.lanes[at].desk.put(work) {
-            self.lanes[at] = self.open(work);
+        if let Some(work) = self.senders[at].desk.put(work) {
+            self.senders[at] = self.open(work);
         }
         at
     }
 
-    fn open(&self, work: Work) -> Lane {
+    fn open(&self, work: Work) -> Sender {
         let desk = Arc::new(Desk(Mutex::new(OnDesk { work: Some(work), ..OnDesk::default() })));
-        let lane = go(self.transport.clone(), self.provider.clone(), self.clock, Seat(desk.clone()));
-        Lane { desk, task: tokio::spawn(lane).abort_handle() }
+        let sender = go(self.transport.clone(), self.provider.clone(), self.clock, Seat(desk.clone()));
+        Sender { desk, task: tokio::spawn(sender).abort_handle() }
     }
 }
 
-impl<T> Drop for Lanes<T> {
+impl<T> Drop for Senders<T> {
     fn drop(&mut self) {
-        self.lanes.iter().for_each(|lane| lane.task.abort());
+        self.senders.iter().for_each(|sender| sender.task.abort());
     }
 }
 
@@ -126,7 +126,7 @@ struct Work {
     end: EndOnce,
 }
 
-/// Where a lane's next request is put.
+/// Where a sender's next request is put.
 struct Desk(Mutex<OnDesk>);
 
 #[derive(Default)]
@@ -138,7 +138,7 @@ struct OnDesk {
 }
 
 impl Desk {
-    /// Puts work there; gives it back when the lane is dead.
+    /// Puts work there; gives it back when the sender is dead.
     fn put(&self, work: Work) -> Option<Work> {
         let mut desk = self.open();
         if desk.is_left {
@@ -170,7 +170,7 @@ impl Desk {
     }
 }
 
-/// The lane's own hold on its desk: leaves it for good when the lane dies, and ends what lies there.
+/// The sender's own hold on its desk: leaves it for good when the sender dies, and ends what lies there.
 struct Seat(Arc<Desk>);
 
 impl Drop for Seat {
@@ -196,49 +196,49 @@ mod tests {
     use crate::transport::{Exchange, WireError, WireErrorKind};
 
     #[tokio::test]
-    async fn a_lane_that_is_done_sends_the_next_request() {
-        let (mut lanes, mut reports) = lanes(Play::Fail);
+    async fn a_sender_that_is_done_sends_the_next_request() {
+        let (mut senders, mut reports) = senders(Play::Fail);
 
         for ticket in [3, 5, 3] {
-            lanes.send(Ticket(ticket), &ask(), false);
+            senders.send(Ticket(ticket), &ask(), false);
             assert!(matches!(ended(&mut reports).await, (at, Verdict::Transient { .. }) if at == ticket));
-            lanes.ended(Ticket(ticket));
+            senders.ended(Ticket(ticket));
         }
 
-        assert_eq!((lanes.lanes.len(), lanes.transport.sent.load(Ordering::Relaxed)), (1, 3));
+        assert_eq!((senders.senders.len(), senders.transport.sent.load(Ordering::Relaxed)), (1, 3));
     }
 
     #[tokio::test]
-    async fn requests_at_once_have_a_lane_each() {
-        let (mut lanes, _reports) = lanes(Play::Hang);
+    async fn requests_at_once_have_a_sender_each() {
+        let (mut senders, _reports) = senders(Play::Hang);
 
-        lanes.send(Ticket(0), &ask(), false);
-        lanes.send(Ticket(1), &ask(), false);
+        senders.send(Ticket(0), &ask(), false);
+        senders.send(Ticket(1), &ask(), false);
 
-        assert_eq!(lanes.lanes.len(), 2);
+        assert_eq!(senders.senders.len(), 2);
     }
 
     #[tokio::test]
-    async fn a_lane_that_panicked_is_replaced() {
-        let (mut lanes, mut reports) = lanes(Play::Panic);
+    async fn a_sender_that_panicked_is_replaced() {
+        let (mut senders, mut reports) = senders(Play::Panic);
 
         for _ in 0..2 {
-            lanes.send(Ticket(0), &ask(), false);
+            senders.send(Ticket(0), &ask(), false);
             assert!(matches!(ended(&mut reports).await, (0, Verdict::Rejected { .. })));
-            lanes.ended(Ticket(0));
+            senders.ended(Ticket(0));
         }
 
-        assert_eq!((lanes.lanes.len(), lanes.transport.sent.load(Ordering::Relaxed)), (1, 2));
+        assert_eq!((senders.senders.len(), senders.transport.sent.load(Ordering::Relaxed)), (1, 2));
     }
 
     #[tokio::test]
     async fn what_is_cut_off_ends_whether_it_was_begun_or_not() {
-        let (mut lanes, mut reports) = lanes(Play::Hang);
-        lanes.send(Ticket(0), &ask(), false);
+        let (mut senders, mut reports) = senders(Play::Hang);
+        senders.send(Ticket(0), &ask(), false);
         tokio::task::yield_now().await;
-        lanes.send(Ticket(1), &ask(), false);
+        senders.send(Ticket(1), &ask(), false);
 
-        lanes.cut_off();
+        senders.cut_off();
 
         let both = [ended(&mut reports).await, ended(&mut reports).await];
         assert!(both.iter().all(|(_, verdict)| matches!(verdict, Verdict::Aborted)), "{both:?}");
@@ -252,12 +252,12 @@ mod tests {
         }
     }
 
-    fn lanes(play: Play) -> (Lanes<Stage>, UnboundedReceiver<Report>) {
+    fn senders(play: Play) -> (Senders<Stage>, UnboundedReceiver<Report>) {
         let (reports_in, reports) = unbounded_channel();
         let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
         let provider = Arc::new(provider.expect("a provider"));
         let stage = Arc::new(Stage { play, sent: AtomicUsize::new(0) });
-        (Lanes::new(stage, provider, RunClock::start(), reports_in), reports)
+        (Senders::new(stage, provider, RunClock::start(), reports_in), reports)
     }
 
     fn ask() -> Ask {

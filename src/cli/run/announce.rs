@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 
 use super::super::say;
-use super::Batch;
+use super::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Money, PoolId, RateLimits, Usage};
 use crate::report::text::{count, escape, plural};
@@ -18,7 +18,7 @@ const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 /// Output that an estimate expects of a row about which nothing is known.
 const EXPECTED_OUTPUT: u64 = 256;
 
-impl Batch<'_> {
+impl NewRun<'_> {
     /// Says where requests go, what they are and what they may cost.
     pub(super) fn announce(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) {
         let origin = self.way.words(origin);

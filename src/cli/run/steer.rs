@@ -11,14 +11,14 @@ use anyhow::{Result, bail};
 use super::super::args::values::Concurrency;
 use super::super::config::Config;
 use super::super::parts;
-use super::Batch;
+use super::NewRun;
 use crate::catalog::Catalog;
 use crate::report::text::{count, escape};
 use crate::runner::input::Survey;
 use crate::runner::signals::RereadSettings;
 use crate::scheduler::Steering;
 
-impl Batch<'_> {
+impl NewRun<'_> {
     /// Returns how to read the settings again. A call in flight needs `files` files.
     pub(super) fn reread_settings(
         &mut self,

@@ -11,7 +11,7 @@ use super::super::exit::{Exit, explain};
 use super::super::lockdown;
 use super::super::parts;
 use super::super::say;
-use super::Batch;
+use super::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{EventBody, HaltReason, RunEvent};
@@ -41,7 +41,7 @@ pub(super) struct Ready {
     pub(super) looked: Option<Survey>,
 }
 
-impl Batch<'_> {
+impl NewRun<'_> {
     pub(super) fn start_run(mut self, ready: Ready) -> Result<Exit> {
         let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
         let simulator = self.simulator(&catalog, clock)?;

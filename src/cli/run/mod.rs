@@ -53,7 +53,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let plan = parts::input_plan(&config)?;
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
-    Batch {
+    NewRun {
         config,
         reread,
         world,
@@ -108,7 +108,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
     let rerun = shell::ours_as_typed();
     let only = args.only.clone();
-    Batch {
+    NewRun {
         config,
         reread,
         world,
@@ -126,7 +126,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
 }
 
 /// A run that is about to begin.
-struct Batch<'a> {
+struct NewRun<'a> {
     config: Config,
     /// Makes the settings again from what was typed, the environment as it was, and files as they are.
     reread: Box<dyn Fn() -> Result<Config> + Send>,
@@ -146,7 +146,7 @@ struct Batch<'a> {
     way: Way,
 }
 
-impl Batch<'_> {
+impl NewRun<'_> {
     fn go(mut self) -> Result<Exit> {
         self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         self.config.notes.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
