@@ -12,13 +12,13 @@ use crate::source::BrokenRow;
 /// What a ledger says of its lines, over a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// Every line up to this number is on disk.
+    /// Every line up to this `seq` is on disk.
     UpTo(u64),
     /// Lines can't be written any more.
     Failed(String),
 }
 
-/// Takes lines and marks. Numbers of lines rise by one; [`Commit::UpTo`] reports them in order.
+/// Takes lines and marks. Each line has a number, its `seq`, which rises by one; [`Commit::UpTo`] reports them in order.
 pub trait Ledger {
     /// Notes that a request for a row is about to be sent.
     ///
@@ -34,16 +34,16 @@ pub trait Ledger {
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Takes the line of a finished row. The mark of its ticket stands until the line is on disk.
-    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome);
+    fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
     /// Takes the line of a row that is not sent.
-    fn write_rejected(&mut self, line: u64, rejected: &Rejected);
+    fn write_rejected(&mut self, seq: u64, rejected: &Rejected);
 
     /// Takes the line of a row that can't be used.
-    fn write_broken(&mut self, line: u64, broken: &BrokenRow);
+    fn write_broken(&mut self, seq: u64, broken: &BrokenRow);
 
-    /// Notes that every line up to `line` is on disk.
-    fn on_committed(&mut self, line: u64);
+    /// Notes that every line up to `seq` is on disk.
+    fn on_committed(&mut self, seq: u64);
 
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
@@ -70,16 +70,16 @@ pub struct JournalLedger {
     slots: Vec<Option<Slot>>,
     /// Slots of rows for which more will be sent.
     kept: HashMap<JobId, Slot>,
-    /// Slots of lines that are not on disk yet, by line.
+    /// Slots of lines that are not on disk yet, by their `seq`.
     unsynced: VecDeque<(u64, Slot)>,
-    last_line: u64,
+    last_seq: u64,
 }
 
 impl JournalLedger {
     /// Returns a ledger over an open journal.
     pub fn new(mut journal: Journal, clock: RunClock) -> Self {
         journal.hold();
-        Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_line: 0 }
+        Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
     /// Ends it: see [`Journal::close`]. `keeps_marks` leaves the marks of requests that were cut off for the next run
@@ -98,8 +98,8 @@ impl JournalLedger {
             let failure = Failure { message, ..Failure::default() };
             let ended = Ended::Failed { class: ErrorClass::Canceled, failure, is_retryable: true };
             let outcome = Outcome { job: Box::new(job), attempts: Vec::new(), ended };
-            self.last_line += 1;
-            reported_elsewhere(self.journal.append_outcome(&outcome, self.last_line));
+            self.last_seq += 1;
+            reported_elsewhere(self.journal.append_outcome(&outcome, self.last_seq));
         }
     }
 
@@ -132,26 +132,26 @@ impl Ledger for JournalLedger {
         }
     }
 
-    fn write_outcome(&mut self, line: u64, ticket: Ticket, outcome: &Outcome) {
+    fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome) {
         if let Some(slot) = self.take_slot(ticket) {
-            self.unsynced.push_back((line, slot));
+            self.unsynced.push_back((seq, slot));
         }
-        self.last_line = line;
-        reported_elsewhere(self.journal.append_outcome(outcome, line));
+        self.last_seq = seq;
+        reported_elsewhere(self.journal.append_outcome(outcome, seq));
     }
 
-    fn write_rejected(&mut self, line: u64, rejected: &Rejected) {
-        self.last_line = line;
-        reported_elsewhere(self.journal.append_rejected(rejected, self.clock.now(), line));
+    fn write_rejected(&mut self, seq: u64, rejected: &Rejected) {
+        self.last_seq = seq;
+        reported_elsewhere(self.journal.append_rejected(rejected, self.clock.now(), seq));
     }
 
-    fn write_broken(&mut self, line: u64, broken: &BrokenRow) {
-        self.last_line = line;
-        reported_elsewhere(self.journal.append_broken(broken, self.clock.now(), line));
+    fn write_broken(&mut self, seq: u64, broken: &BrokenRow) {
+        self.last_seq = seq;
+        reported_elsewhere(self.journal.append_broken(broken, self.clock.now(), seq));
     }
 
-    fn on_committed(&mut self, line: u64) {
-        while self.unsynced.front().is_some_and(|(number, _)| *number <= line) {
+    fn on_committed(&mut self, seq: u64) {
+        while self.unsynced.front().is_some_and(|(own, _)| *own <= seq) {
             let Some((_, slot)) = self.unsynced.pop_front() else { break };
             self.journal.release(slot);
         }

@@ -119,7 +119,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         last_shown: (Instant::ZERO, parts.clock.wall(Instant::ZERO)),
         unsynced: VecDeque::new(),
         is_broken: false,
-        next_line: 0,
+        next_seq: 0,
         is_input_open: true,
         is_draining: false,
         interrupts_seen: 0,
@@ -154,7 +154,7 @@ struct Run<T, L, R> {
     unsynced: VecDeque<Unsynced>,
     /// Whether lines can't be written any more.
     is_broken: bool,
-    next_line: u64,
+    next_seq: u64,
     is_input_open: bool,
     is_draining: bool,
     interrupts_seen: u32,
@@ -164,7 +164,7 @@ struct Run<T, L, R> {
 
 /// What becomes known once a line is on disk.
 struct Unsynced {
-    line: u64,
+    seq: u64,
     event: EventBody,
     /// The row, where pending rows are kept: it is one of them when its line can't be written.
     job: Option<Box<Job>>,
@@ -334,14 +334,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             let last_was_ambiguous = outcome.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
             self.finish.maybe_paid += u64::from(last_was_ambiguous);
         }
-        let line = self.number_line(event);
-        self.ledger.write_outcome(line, ticket, outcome);
+        let seq = self.take_seq(event);
+        self.ledger.write_outcome(seq, ticket, outcome);
     }
 
-    fn number_line(&mut self, event: EventBody) -> u64 {
-        self.next_line += 1;
-        self.unsynced.push_back(Unsynced { line: self.next_line, event, job: None, held: None });
-        self.next_line
+    fn take_seq(&mut self, event: EventBody) -> u64 {
+        self.next_seq += 1;
+        self.unsynced.push_back(Unsynced { seq: self.next_seq, event, job: None, held: None });
+        self.next_seq
     }
 
     fn on_fed(&mut self, fed: Option<Fed>) {
@@ -349,12 +349,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match fed {
             Some(Fed::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
             Some(Fed::Rejected(rejected)) => {
-                let line = self.number_line(failed(rejected.class));
-                self.ledger.write_rejected(line, &rejected);
+                let seq = self.take_seq(failed(rejected.class));
+                self.ledger.write_rejected(seq, &rejected);
             }
             Some(Fed::Broken(broken)) => {
-                let line = self.number_line(failed(ErrorClass::InvalidInput));
-                self.ledger.write_broken(line, &broken);
+                let seq = self.take_seq(failed(ErrorClass::InvalidInput));
+                self.ledger.write_broken(seq, &broken);
             }
             Some(Fed::Skipped(rows)) => (0..rows).for_each(|_| self.show(EventBody::Skipped)),
             Some(Fed::Warning(text)) => self.show(EventBody::Warned(text)),
@@ -374,10 +374,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn on_commit(&mut self, commit: Commit) {
         match commit {
-            Commit::UpTo(line) => {
-                self.ledger.on_committed(line);
+            Commit::UpTo(seq) => {
+                self.ledger.on_committed(seq);
                 let now = self.clock.now();
-                while self.unsynced.front().is_some_and(|unsynced| unsynced.line <= line) {
+                while self.unsynced.front().is_some_and(|unsynced| unsynced.seq <= seq) {
                     let Some(Unsynced { event, .. }) = self.unsynced.pop_front() else { break };
                     match event {
                         EventBody::Succeeded { .. } => self.finish.answered += 1,
