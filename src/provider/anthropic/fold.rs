@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::growth::push_str;
+use super::growth::Growing;
 use super::members::{self, MOST_MEMBERS, inside_quotes};
 use super::usage;
 use crate::domain::{Params, Usage};
@@ -166,7 +166,13 @@ impl Fold {
             message.set("usage", raw(string(members::text(&usage))?)?);
         }
         let mut out = Vec::with_capacity(bytes + 1024);
-        members::write(&message, |name| content.as_deref().filter(|_| name == "content"), &mut out);
+        members::write(&message, &mut out, |name, out| match &content {
+            Some(content) if name == "content" => {
+                out.extend_from_slice(content);
+                true
+            }
+            Some(_) | None => false,
+        });
         Ok(out)
     }
 }
@@ -207,9 +213,9 @@ fn too_many_members() -> String {
 struct Block {
     members: Params,
     /// Strings that deltas add to, escaped, with the quote before them and not the one behind.
-    strings: Vec<(Box<str>, String)>,
-    /// The pieces of `partial_json`, escaped.
-    input: String,
+    strings: Vec<(Box<str>, Growing)>,
+    /// The pieces of `partial_json`, escaped, with a quote before them.
+    input: Growing,
     citations: Vec<Box<RawValue>>,
 }
 
@@ -220,7 +226,10 @@ impl Block {
             Some(r#""input_json_delta""#) => {
                 let piece = delta.get("partial_json").and_then(inside_quotes);
                 let piece = piece.ok_or("an input_json_delta without partial_json")?;
-                push_str(&mut self.input, piece);
+                if self.input.is_empty() && !piece.is_empty() {
+                    self.input.push(b"\"");
+                }
+                self.input.push(piece.as_bytes());
                 Ok(piece.len())
             }
             Some(r#""citations_delta""#) => {
@@ -239,7 +248,7 @@ impl Block {
         for (name, value) in delta.0.into_iter().filter(|(name, _)| &**name != "type") {
             bytes += value.get().len();
             match inside_quotes(value.get()) {
-                Some(piece) => push_str(self.string(name)?, piece),
+                Some(piece) => self.string(name)?.push(piece.as_bytes()),
                 None => overlay(&mut self.members, Params(vec![(name, value)]))?,
             }
         }
@@ -247,14 +256,17 @@ impl Block {
     }
 
     /// Returns the growing string of a member, which begins with what the block started with.
-    fn string(&mut self, name: Box<str>) -> Result<&mut String, String> {
+    fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {
             Some(at) => at,
             None if self.strings.len() == MOST_MEMBERS => return Err(too_many_members()),
             None => {
                 let start = self.members.get(&name).and_then(inside_quotes).unwrap_or_default();
-                self.strings.push((name, format!("\"{start}")));
+                let mut text = Growing::default();
+                text.push(b"\"");
+                text.push(start.as_bytes());
+                self.strings.push((name, text));
                 self.strings.len() - 1
             }
         };
@@ -281,13 +293,15 @@ impl Block {
             self.members.set("citations", raw(items)?);
         }
         for (name, text) in &mut self.strings {
-            text.push('"');
+            text.push(b"\"");
             if self.members.get(name).is_none() {
                 self.members.set(name, place()?);
             }
         }
-        let string = |name: &str| self.strings.iter().find(|(own, _)| &**own == name).map(|(_, text)| text.as_bytes());
-        members::write(&self.members, string, out);
+        members::write(&self.members, out, |name, out| {
+            let string = self.strings.iter_mut().find(|(own, _)| &**own == name);
+            string.map(|(_, text)| text.move_into(out)).is_some()
+        });
         Ok(())
     }
 }
@@ -301,9 +315,9 @@ fn place() -> Result<Box<RawValue>, String> {
 ///
 /// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
 /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
-fn input(mut escaped: String) -> Result<Box<RawValue>, String> {
-    escaped.insert(0, '"');
-    escaped.push('"');
+fn input(mut escaped: Growing) -> Result<Box<RawValue>, String> {
+    escaped.push(b"\"");
+    let escaped = string(escaped.into_vec())?;
     let json: String = serde_json::from_str(&escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
     if json.trim().is_empty() {
         return raw("{}".to_owned());
