@@ -60,6 +60,8 @@ pub(super) struct Fold {
     held_bytes: usize,
 }
 
+const NOT_UTF8: &str = "the folded message is not UTF-8";
+
 /// What a citation takes beside its text.
 const CITATION_BYTES: usize = 32;
 /// What a content block takes beside its members.
@@ -148,7 +150,7 @@ impl Fold {
 
     /// Returns the message, for a stream that ended with [`End::Stop`].
     pub(super) fn into_message(self) -> Result<Vec<u8>, String> {
-        let Self { message, usage, blocks, has_message_delta, held_bytes: _ } = self;
+        let Self { message, usage, mut blocks, has_message_delta, held_bytes: _ } = self;
         let mut message = message.ok_or("message_stop before message_start")?;
         if !has_message_delta {
             return Err("message_stop before message_delta".to_owned());
@@ -157,38 +159,36 @@ impl Fold {
         if bytes > LONGEST_MESSAGE_BYTES {
             return Err(format!("what the stream brings is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
         }
-        let mut content = None;
         if !blocks.is_empty() {
             message.set("content", place()?);
-            content = Some(list(blocks, bytes)?);
         }
         if !usage.0.is_empty() {
             message.set("usage", raw(string(members::text(&usage))?)?);
         }
         let mut out = Vec::with_capacity(bytes + 1024);
-        members::write(&message, &mut out, |name, out| match &content {
-            Some(content) if name == "content" => {
-                out.extend_from_slice(content);
-                true
+        let mut written = Ok(());
+        members::write(&message, &mut out, |name, out| {
+            let is_content = name == "content" && !blocks.is_empty();
+            if is_content {
+                written = write_list(std::mem::take(&mut blocks), out);
             }
-            Some(_) | None => false,
+            is_content
         });
-        Ok(out)
+        written.map(|()| out)
     }
 }
 
-/// Returns content blocks as a JSON list; each is let go as soon as it is written.
-fn list(blocks: BTreeMap<u64, Block>, bytes: usize) -> Result<Vec<u8>, String> {
-    let mut list = Vec::with_capacity(bytes + 2);
-    list.push(b'[');
+/// Writes content blocks as a JSON list; each is let go as soon as it is written.
+fn write_list(blocks: BTreeMap<u64, Block>, out: &mut Vec<u8>) -> Result<(), String> {
+    out.push(b'[');
     for (at, block) in blocks.into_values().enumerate() {
         if at > 0 {
-            list.push(b',');
+            out.push(b',');
         }
-        block.write(&mut list)?;
+        block.write(out)?;
     }
-    list.push(b']');
-    Ok(list)
+    out.push(b']');
+    Ok(())
 }
 
 /// Sets what `over` brings. A null never replaces a value: it says that there is no news.
@@ -317,8 +317,9 @@ fn place() -> Result<Box<RawValue>, String> {
 /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
 fn input(mut escaped: Growing) -> Result<Box<RawValue>, String> {
     escaped.push(b"\"");
-    let escaped = string(escaped.into_vec())?;
-    let json: String = serde_json::from_str(&escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
+    let bytes = escaped.into_bytes();
+    let escaped = str::from_utf8(&bytes).map_err(|_| NOT_UTF8)?;
+    let json: String = serde_json::from_str(escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
     if json.trim().is_empty() {
         return raw("{}".to_owned());
     }
@@ -341,5 +342,5 @@ fn raw(json: String) -> Result<Box<RawValue>, String> {
 }
 
 fn string(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|_| "the folded message is not UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())
 }

@@ -5,15 +5,23 @@
 //! and put together at the end.
 //!
 //! An answer that has become large asks at once for all that a body may have, since systems give memory only where it is
-//! written to. Only one answer of a run at a time becomes so large. What it had is free before the next one asks for as
-//! much, and is used again, too.
+//! written to. Only one answer of a run at a time becomes so large, and the next one gets the same memory ([`SPARE`]): an
+//! allocator that is asked for as much again often takes it from elsewhere before it has given back the first.
+
+use std::mem::take;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
 
 /// Pieces are so long, but for the first, which grows to it.
 const PIECE_BYTES: usize = 256 << 10;
 /// Beyond this an answer is large: as much as all answers but one hold together.
-const LARGE_BYTES: usize = 8 << 20;
+const LARGE_BYTES: usize = 4 << 20;
 /// What a large answer asks for: a body of the largest size that is read by default, with some room around it.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
+
+/// The memory of the last large answer that is gone.
+static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// Bytes that grow.
 #[derive(Default)]
@@ -42,7 +50,7 @@ impl Growing {
             return self.last.extend_from_slice(bytes);
         }
         if self.length > LARGE_BYTES {
-            let mut whole = Vec::with_capacity(WHOLE_BYTES.max(self.length));
+            let mut whole = large(self.length);
             self.move_into(&mut whole);
             whole.extend_from_slice(bytes);
             self.last = whole;
@@ -52,20 +60,30 @@ impl Growing {
     }
 
     /// Returns all of it in one piece.
-    pub(super) fn into_vec(mut self) -> Vec<u8> {
+    pub(super) fn into_bytes(mut self) -> Bytes {
+        if self.last.capacity() >= WHOLE_BYTES {
+            return Bytes::from_owner(Large(take(&mut self.last)));
+        }
         if self.full.is_empty() {
-            return self.last;
+            return take(&mut self.last).into();
         }
         let mut whole = Vec::with_capacity(self.length);
         self.move_into(&mut whole);
-        whole
+        whole.into()
+    }
+
+    /// Returns the bytes of a large one, which it holds in one piece, to be changed in place.
+    pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
+        (self.length > LARGE_BYTES).then_some(&mut self.last)
     }
 
     /// Moves it to the end of `out`, which needs room for it: each piece is free as soon as it is copied.
     pub(super) fn move_into(&mut self, out: &mut Vec<u8>) {
-        for piece in std::mem::take(&mut self.full).into_iter().chain([std::mem::take(&mut self.last)]) {
+        for piece in take(&mut self.full) {
             out.extend_from_slice(&piece);
         }
+        out.extend_from_slice(&self.last);
+        give_back(take(&mut self.last));
     }
 
     fn push_in_pieces(&mut self, mut bytes: &[u8]) {
@@ -78,6 +96,41 @@ impl Growing {
             self.last.extend_from_slice(now);
             bytes = later;
         }
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        give_back(take(&mut self.last));
+    }
+}
+
+/// The memory of a large answer that has been handed on.
+struct Large(Vec<u8>);
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        give_back(take(&mut self.0));
+    }
+}
+
+/// Returns memory for a large answer, of which so many bytes are there.
+fn large(bytes: usize) -> Vec<u8> {
+    let spare = (bytes <= WHOLE_BYTES).then(|| SPARE.lock().unwrap_or_else(PoisonError::into_inner).take());
+    spare.flatten().unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
+}
+
+fn give_back(mut memory: Vec<u8>) {
+    if memory.capacity() >= WHOLE_BYTES {
+        memory.clear();
+        let earlier = SPARE.lock().unwrap_or_else(PoisonError::into_inner).replace(memory);
+        drop(earlier);
     }
 }
 
@@ -101,7 +154,7 @@ mod tests {
 
             let is_one = random.bool();
             let whole = if is_one {
-                growing.into_vec()
+                growing.into_bytes().to_vec()
             } else {
                 {
                     growing.move_into(&mut moved);

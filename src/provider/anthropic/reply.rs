@@ -55,7 +55,10 @@ impl Decoder for WholeDecoder {
     }
 
     fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
-        let body = if self.body.is_empty() { self.first } else { self.body.into_vec().into() };
+        let Self { first, mut body } = *self;
+        // A large one is not copied for it later on.
+        body.large_mut().into_iter().for_each(put_on_one_line);
+        let body = if body.is_empty() { first } else { body.into_bytes() };
         if is_success(head.status) { answer(body, head) } else { error(&body, head) }
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
 
+use bytes::Bytes;
+
 use super::fold::{End, Fold};
 use super::growth::Growing;
 use super::reply::{self, broken};
@@ -84,7 +86,7 @@ struct Lines {
 
 impl Lines {
     /// Takes bytes up to the end of the next line; returns how many, and an event's data when one is complete.
-    fn take(&mut self, bytes: &[u8]) -> (usize, Option<Vec<u8>>) {
+    fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);
         }
@@ -98,7 +100,7 @@ impl Lines {
         }
         let mut line = std::mem::take(&mut self.line);
         line.push(&bytes[..end]);
-        (end + 1, self.on_line(&line.into_vec()))
+        (end + 1, self.on_line(&line.into_bytes()))
     }
 
     /// Returns how many bytes are held of an event that is not whole yet.
@@ -106,11 +108,11 @@ impl Lines {
         self.line.len() + self.data.len()
     }
 
-    fn on_line(&mut self, line: &[u8]) -> Option<Vec<u8>> {
+    fn on_line(&mut self, line: &[u8]) -> Option<Bytes> {
         let is_first = !std::mem::replace(&mut self.is_past_first_line, true);
         let line = if is_first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.is_empty() {
-            let data = std::mem::take(&mut self.data).into_vec();
+            let data = std::mem::take(&mut self.data).into_bytes();
             self.has_data = false;
             return (!data.is_empty()).then_some(data);
         }
