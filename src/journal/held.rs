@@ -89,6 +89,11 @@ impl Held {
         self.lines.len() + self.writer.as_ref().map_or(0, Writer::backlog_bytes)
     }
 
+    /// Returns how many bytes were appended and may still lie in memory.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.lines.len() + self.writer.as_ref().map_or(0, Writer::unwritten_bytes)
+    }
+
     /// Makes everything durable and stops.
     ///
     /// # Errors

@@ -231,6 +231,11 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
+    /// Returns how many bytes were appended and may still lie in memory: standard output may have a slow reader.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.writer.unwritten_bytes()
+    }
+
     /// Returns where the files lie.
     pub fn paths(&self) -> &RunPaths {
         &self.paths

@@ -77,6 +77,14 @@ impl Pipeline {
         self.syncer.backlog_bytes()
     }
 
+    /// Returns how many bytes were appended and may still lie in memory.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        match &self.hands {
+            Hands::Own(_) => 0,
+            Hands::Stream(_) => self.syncer.backlog_bytes(),
+        }
+    }
+
     /// Lets everything become durable as soon as it can: somebody waits for it.
     pub(super) fn hurry(&self) {
         if let Hands::Stream(stream) = &self.hands {

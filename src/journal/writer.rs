@@ -254,6 +254,14 @@ impl Writer {
         }
     }
 
+    /// Returns how many bytes were appended and may still lie in memory.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        match &self.0 {
+            Mode::Inline { .. } => 0,
+            Mode::Threaded(pipeline) => pipeline.unwritten_bytes(),
+        }
+    }
+
     /// Makes everything durable and stops.
     ///
     /// # Errors

@@ -48,6 +48,11 @@ pub trait Ledger {
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
 
+    /// Returns the bytes of lines that may still lie in memory.
+    fn unwritten_bytes(&self) -> usize {
+        0
+    }
+
     /// Lets lines and marks that wait reach the system, lines first. Called once in each turn of the loop, before anything
     /// that was marked in it is sent.
     ///
@@ -159,6 +164,10 @@ impl Ledger for JournalLedger {
 
     fn backlog_bytes(&self) -> usize {
         self.journal.backlog_bytes()
+    }
+
+    fn unwritten_bytes(&self) -> usize {
+        self.journal.unwritten_bytes()
     }
 
     fn flush(&mut self) -> Result<(), String> {

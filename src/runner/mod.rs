@@ -47,6 +47,8 @@ use senders::Senders;
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
 /// second, hours' worth at the limits of an account. A loss of power can take them; for standard output they lie in memory.
 const BACKLOG_BYTES: usize = 8 << 20;
+/// Bytes of lines that may lie in memory before a large answer keeps its room until its line is written.
+const UNWRITTEN_BYTES: usize = 4 << 20;
 /// How often watchers are told where things stand.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Ends of attempts that are taken in before the scheduler is asked again.
@@ -168,7 +170,7 @@ struct Unsynced {
     event: EventBody,
     /// The row, where pending rows are kept: it is one of them when its line can't be written.
     job: Option<Box<Job>>,
-    /// What a large answer holds of the room for all, until its line is on disk.
+    /// What a large answer holds of the room for all, where its line still lies in memory.
     held: Option<Box<Held>>,
 }
 
@@ -297,7 +299,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Next::Finished(outcome) => {
                 self.write(ticket, &outcome);
                 if let Some(last) = self.unsynced.back_mut() {
-                    last.held = held;
+                    // A line that the system has takes no memory here.
+                    last.held = held.filter(|_| self.ledger.unwritten_bytes() > UNWRITTEN_BYTES);
                     last.job = self.keep_pending.then_some(outcome.job);
                 }
             }

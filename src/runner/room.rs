@@ -6,7 +6,7 @@
 //! network's own buffers fill up. So an answer of the largest size always succeeds, one after another.
 //!
 //! - Ordinary answers are never counted: the first [`FREE_BYTES`] of each are free.
-//! - An answer holds its room until its line is on disk, so that lines on their way are within it, too.
+//! - An answer holds its room until the system has its line, so that lines for a slow reader are within it, too.
 //! - Nobody waits for ever: the one that is read ends, fails, or runs out of its time; the time of those that wait runs, too.
 //!
 //! Rejected: a share for each request in flight (an answer of the largest size would need `-c` times as much), and to
@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 /// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB the largest with which hostile servers cost a run
 /// with 16 requests in flight no more than 64 MB: one answer of 32 MiB, these, and what the client itself reads ahead.
-const SHARED_BYTES: usize = 8 << 20;
+const SHARED_BYTES: usize = 4 << 20;
 /// Bytes of each answer that are not counted: more than nearly all answers have.
 const FREE_BYTES: usize = 64 << 10;
 /// Bytes are counted in pieces of this size.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::growth::push_str;
+use super::growth::Growing;
 use super::members::{self, MOST_MEMBERS, inside_quotes};
 use super::usage;
 use crate::domain::{Params, Usage};
@@ -59,6 +59,8 @@ pub(super) struct Fold {
     /// Bytes of what blocks and deltas brought.
     held_bytes: usize,
 }
+
+const NOT_UTF8: &str = "the folded message is not UTF-8";
 
 /// What a citation takes beside its text.
 const CITATION_BYTES: usize = 32;
@@ -148,7 +150,7 @@ impl Fold {
 
     /// Returns the message, for a stream that ended with [`End::Stop`].
     pub(super) fn into_message(self) -> Result<Vec<u8>, String> {
-        let Self { message, usage, blocks, has_message_delta, held_bytes: _ } = self;
+        let Self { message, usage, mut blocks, has_message_delta, held_bytes: _ } = self;
         let mut message = message.ok_or("message_stop before message_start")?;
         if !has_message_delta {
             return Err("message_stop before message_delta".to_owned());
@@ -157,32 +159,36 @@ impl Fold {
         if bytes > LONGEST_MESSAGE_BYTES {
             return Err(format!("what the stream brings is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
         }
-        let mut content = None;
         if !blocks.is_empty() {
             message.set("content", place()?);
-            content = Some(list(blocks, bytes)?);
         }
         if !usage.0.is_empty() {
             message.set("usage", raw(string(members::text(&usage))?)?);
         }
         let mut out = Vec::with_capacity(bytes + 1024);
-        members::write(&message, |name| content.as_deref().filter(|_| name == "content"), &mut out);
-        Ok(out)
+        let mut written = Ok(());
+        members::write(&message, &mut out, |name, out| {
+            let is_content = name == "content" && !blocks.is_empty();
+            if is_content {
+                written = write_list(std::mem::take(&mut blocks), out);
+            }
+            is_content
+        });
+        written.map(|()| out)
     }
 }
 
-/// Returns content blocks as a JSON list; each is let go as soon as it is written.
-fn list(blocks: BTreeMap<u64, Block>, bytes: usize) -> Result<Vec<u8>, String> {
-    let mut list = Vec::with_capacity(bytes + 2);
-    list.push(b'[');
+/// Writes content blocks as a JSON list; each is let go as soon as it is written.
+fn write_list(blocks: BTreeMap<u64, Block>, out: &mut Vec<u8>) -> Result<(), String> {
+    out.push(b'[');
     for (at, block) in blocks.into_values().enumerate() {
         if at > 0 {
-            list.push(b',');
+            out.push(b',');
         }
-        block.write(&mut list)?;
+        block.write(out)?;
     }
-    list.push(b']');
-    Ok(list)
+    out.push(b']');
+    Ok(())
 }
 
 /// Sets what `over` brings. A null never replaces a value: it says that there is no news.
@@ -207,9 +213,9 @@ fn too_many_members() -> String {
 struct Block {
     members: Params,
     /// Strings that deltas add to, escaped, with the quote before them and not the one behind.
-    strings: Vec<(Box<str>, String)>,
-    /// The pieces of `partial_json`, escaped.
-    input: String,
+    strings: Vec<(Box<str>, Growing)>,
+    /// The pieces of `partial_json`, escaped, with a quote before them.
+    input: Growing,
     citations: Vec<Box<RawValue>>,
 }
 
@@ -220,7 +226,10 @@ impl Block {
             Some(r#""input_json_delta""#) => {
                 let piece = delta.get("partial_json").and_then(inside_quotes);
                 let piece = piece.ok_or("an input_json_delta without partial_json")?;
-                push_str(&mut self.input, piece);
+                if self.input.is_empty() && !piece.is_empty() {
+                    self.input.push(b"\"");
+                }
+                self.input.push(piece.as_bytes());
                 Ok(piece.len())
             }
             Some(r#""citations_delta""#) => {
@@ -239,7 +248,7 @@ impl Block {
         for (name, value) in delta.0.into_iter().filter(|(name, _)| &**name != "type") {
             bytes += value.get().len();
             match inside_quotes(value.get()) {
-                Some(piece) => push_str(self.string(name)?, piece),
+                Some(piece) => self.string(name)?.push(piece.as_bytes()),
                 None => overlay(&mut self.members, Params(vec![(name, value)]))?,
             }
         }
@@ -247,14 +256,17 @@ impl Block {
     }
 
     /// Returns the growing string of a member, which begins with what the block started with.
-    fn string(&mut self, name: Box<str>) -> Result<&mut String, String> {
+    fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {
             Some(at) => at,
             None if self.strings.len() == MOST_MEMBERS => return Err(too_many_members()),
             None => {
                 let start = self.members.get(&name).and_then(inside_quotes).unwrap_or_default();
-                self.strings.push((name, format!("\"{start}")));
+                let mut text = Growing::default();
+                text.push(b"\"");
+                text.push(start.as_bytes());
+                self.strings.push((name, text));
                 self.strings.len() - 1
             }
         };
@@ -281,13 +293,15 @@ impl Block {
             self.members.set("citations", raw(items)?);
         }
         for (name, text) in &mut self.strings {
-            text.push('"');
+            text.push(b"\"");
             if self.members.get(name).is_none() {
                 self.members.set(name, place()?);
             }
         }
-        let string = |name: &str| self.strings.iter().find(|(own, _)| &**own == name).map(|(_, text)| text.as_bytes());
-        members::write(&self.members, string, out);
+        members::write(&self.members, out, |name, out| {
+            let string = self.strings.iter_mut().find(|(own, _)| &**own == name);
+            string.map(|(_, text)| text.move_into(out)).is_some()
+        });
         Ok(())
     }
 }
@@ -301,10 +315,11 @@ fn place() -> Result<Box<RawValue>, String> {
 ///
 /// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
 /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
-fn input(mut escaped: String) -> Result<Box<RawValue>, String> {
-    escaped.insert(0, '"');
-    escaped.push('"');
-    let json: String = serde_json::from_str(&escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
+fn input(mut escaped: Growing) -> Result<Box<RawValue>, String> {
+    escaped.push(b"\"");
+    let bytes = escaped.into_bytes();
+    let escaped = str::from_utf8(&bytes).map_err(|_| NOT_UTF8)?;
+    let json: String = serde_json::from_str(escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
     if json.trim().is_empty() {
         return raw("{}".to_owned());
     }
@@ -327,5 +342,5 @@ fn raw(json: String) -> Result<Box<RawValue>, String> {
 }
 
 fn string(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|_| "the folded message is not UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())
 }

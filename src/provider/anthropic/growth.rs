@@ -1,29 +1,137 @@
 //! How what comes of an answer grows in memory.
 //!
-//! Doubling takes up to twice what is held, and three times while it moves. So a buffer that has become large asks at once
-//! for all that a body may have: systems give memory only where it is written to, and nothing moves again.
+//! One buffer that doubles takes up to twice what is held, three times while it moves, and leaves behind pieces of every
+//! size, which allocators give back late. So bytes are gathered in pieces of one size, which the next answer uses again,
+//! and put together at the end.
+//!
+//! An answer that has become large asks at once for all that a body may have, since systems give memory only where it is
+//! written to. Only one answer of a run at a time becomes so large, and the next one gets the same memory ([`SPARE`]): an
+//! allocator that is asked for as much again often takes it from elsewhere before it has given back the first.
 
-/// Up to here buffers double.
-const LARGE_BYTES: usize = 1 << 20;
-/// What is asked for beyond: a body of the largest size that is read by default, with some room around it.
+use std::mem::take;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// Pieces are so long, but for the first, which grows to it.
+const PIECE_BYTES: usize = 256 << 10;
+/// Beyond this an answer is large: as much as all answers but one hold together.
+const LARGE_BYTES: usize = 4 << 20;
+/// What a large answer asks for: a body of the largest size that is read by default, with some room around it.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// Appends to a buffer that may become large.
-pub(super) fn extend(buffer: &mut Vec<u8>, bytes: &[u8]) {
-    let wanted = buffer.len() + bytes.len();
-    if wanted > buffer.capacity() && (LARGE_BYTES..=WHOLE_BYTES).contains(&wanted) {
-        buffer.reserve_exact(WHOLE_BYTES - buffer.len());
-    }
-    buffer.extend_from_slice(bytes);
+/// The memory of the last large answer that is gone.
+static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// Bytes that grow.
+#[derive(Default)]
+pub(super) struct Growing {
+    /// Full pieces, in order.
+    full: Vec<Vec<u8>>,
+    last: Vec<u8>,
+    /// All of them together.
+    length: usize,
 }
 
-/// Appends to a text that may become large.
-pub(super) fn push_str(text: &mut String, more: &str) {
-    let wanted = text.len() + more.len();
-    if wanted > text.capacity() && (LARGE_BYTES..=WHOLE_BYTES).contains(&wanted) {
-        text.reserve_exact(WHOLE_BYTES - text.len());
+impl Growing {
+    pub(super) fn len(&self) -> usize {
+        self.length
     }
-    text.push_str(more);
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Appends.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let before = self.length;
+        self.length += bytes.len();
+        if self.length <= PIECE_BYTES || before > LARGE_BYTES {
+            return self.last.extend_from_slice(bytes);
+        }
+        if self.length > LARGE_BYTES {
+            let mut whole = large(self.length);
+            self.move_into(&mut whole);
+            whole.extend_from_slice(bytes);
+            self.last = whole;
+            return;
+        }
+        self.push_in_pieces(bytes);
+    }
+
+    /// Returns all of it in one piece.
+    pub(super) fn into_bytes(mut self) -> Bytes {
+        if self.last.capacity() >= WHOLE_BYTES {
+            return Bytes::from_owner(Large(take(&mut self.last)));
+        }
+        if self.full.is_empty() {
+            return take(&mut self.last).into();
+        }
+        let mut whole = Vec::with_capacity(self.length);
+        self.move_into(&mut whole);
+        whole.into()
+    }
+
+    /// Returns the bytes of a large one, which it holds in one piece, to be changed in place.
+    pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
+        (self.length > LARGE_BYTES).then_some(&mut self.last)
+    }
+
+    /// Moves it to the end of `out`, which needs room for it: each piece is free as soon as it is copied.
+    pub(super) fn move_into(&mut self, out: &mut Vec<u8>) {
+        for piece in take(&mut self.full) {
+            out.extend_from_slice(&piece);
+        }
+        out.extend_from_slice(&self.last);
+        give_back(take(&mut self.last));
+    }
+
+    fn push_in_pieces(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.last.len() >= PIECE_BYTES {
+                let fresh = Vec::with_capacity(PIECE_BYTES);
+                self.full.push(std::mem::replace(&mut self.last, fresh));
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - self.last.len()));
+            self.last.extend_from_slice(now);
+            bytes = later;
+        }
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        give_back(take(&mut self.last));
+    }
+}
+
+/// The memory of a large answer that has been handed on.
+struct Large(Vec<u8>);
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        give_back(take(&mut self.0));
+    }
+}
+
+/// Returns memory for a large answer, of which so many bytes are there.
+fn large(bytes: usize) -> Vec<u8> {
+    let spare = (bytes <= WHOLE_BYTES).then(|| SPARE.lock().unwrap_or_else(PoisonError::into_inner).take());
+    spare.flatten().unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
+}
+
+fn give_back(mut memory: Vec<u8>) {
+    if memory.capacity() >= WHOLE_BYTES {
+        memory.clear();
+        let earlier = SPARE.lock().unwrap_or_else(PoisonError::into_inner).replace(memory);
+        drop(earlier);
+    }
 }
 
 #[cfg(test)]
@@ -31,20 +139,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_moves_no_more_once_it_is_large() {
-        let (mut bytes, mut text) = (Vec::new(), String::new());
-        let mut moves = 0;
-        let mut before = bytes.as_ptr();
-        for _ in 0..(32 << 20) / 10_000 {
-            extend(&mut bytes, &[b'x'; 10_000]);
-            push_str(&mut text, &"y".repeat(10_000));
-            if bytes.len() > 2 * LARGE_BYTES + 20_000 {
-                moves += usize::from(before != bytes.as_ptr());
+    fn what_comes_out_is_what_was_put_in() {
+        let seed = 3;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for most in [10, 100_000, 300_000, 3_000_000, 12_000_000, 40_000_000] {
+            let (mut growing, mut plain) = (Growing::default(), Vec::new());
+            while plain.len() < most {
+                let piece = vec![random.u8(..); random.usize(0..most / 5 + 2)];
+                growing.push(&piece);
+                plain.extend_from_slice(&piece);
+                assert_eq!((growing.len(), growing.is_empty()), (plain.len(), plain.is_empty()), "seed {seed}");
             }
-            before = bytes.as_ptr();
+            let mut moved = b"before".to_vec();
+
+            let is_one = random.bool();
+            let whole = if is_one {
+                growing.into_bytes().to_vec()
+            } else {
+                {
+                    growing.move_into(&mut moved);
+                    moved.split_off(6)
+                }
+            };
+
+            assert!(whole == plain, "seed {seed}, {most} bytes");
+        }
+    }
+
+    #[test]
+    fn a_large_one_moves_no_more() {
+        let mut growing = Growing::default();
+        growing.push(&vec![b'x'; LARGE_BYTES + 1]);
+        let before = growing.last.as_ptr();
+
+        while growing.len() < 32 << 20 {
+            growing.push(&[b'y'; 10_000]);
         }
 
-        assert_eq!((moves, bytes.len()), (0, text.len()));
-        assert!(bytes.capacity() <= WHOLE_BYTES && text.capacity() <= WHOLE_BYTES);
+        assert!(growing.last.as_ptr() == before && growing.full.is_empty());
     }
 }

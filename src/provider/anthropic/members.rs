@@ -30,8 +30,8 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
     out
 }
 
-/// Writes the object, with the values that `real` gives in the place of its own.
-pub(super) fn write<'v>(members: &Params, real: impl Fn(&str) -> Option<&'v [u8]>, out: &mut Vec<u8>) {
+/// Writes the object. `real` may write another value in the place of a member's own, and then says so.
+pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {
         if at > 0 {
@@ -39,7 +39,9 @@ pub(super) fn write<'v>(members: &Params, real: impl Fn(&str) -> Option<&'v [u8]
         }
         write_json_str(name, out);
         out.push(b':');
-        write_on_one_line(real(name).unwrap_or(value.get().as_bytes()), out);
+        if !real(name, out) {
+            write_on_one_line(value.get().as_bytes(), out);
+        }
     }
     out.push(b'}');
 }

@@ -13,8 +13,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::growth::Growing;
 use super::headers::request_id;
-use super::{growth, is_success, scan, text, usage};
+use super::{is_success, scan, text, usage};
 use crate::domain::json::{self, DEEPEST, Traits, lone_surrogate, put_on_one_line};
 use crate::domain::{Failure, Message, Quality, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
@@ -32,13 +33,13 @@ pub(super) struct WholeDecoder {
     /// The one piece that most bodies come in.
     first: Bytes,
     /// All of them, when there are more.
-    body: Vec<u8>,
+    body: Growing,
 }
 
 impl Decoder for WholeDecoder {
     fn push(&mut self, chunk: &[u8]) -> bool {
-        growth::extend(&mut self.body, &std::mem::take(&mut self.first));
-        growth::extend(&mut self.body, chunk);
+        self.body.push(&std::mem::take(&mut self.first));
+        self.body.push(chunk);
         false
     }
 
@@ -55,7 +56,10 @@ impl Decoder for WholeDecoder {
     }
 
     fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
-        let body = if self.body.is_empty() { self.first } else { self.body.into() };
+        let Self { first, mut body } = *self;
+        // A large one is not copied for it later on.
+        body.large_mut().into_iter().for_each(put_on_one_line);
+        let body = if body.is_empty() { first } else { body.into_bytes() };
         if is_success(head.status) { answer(body, head) } else { error(&body, head) }
     }
 }

@@ -4,8 +4,10 @@
 //!
 //! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
 
+use bytes::Bytes;
+
 use super::fold::{End, Fold};
-use super::growth;
+use super::growth::Growing;
 use super::reply::{self, broken};
 use crate::domain::Usage;
 use crate::provider::{Decoder, Reply, ReplyHead};
@@ -70,16 +72,13 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
     }
 }
 
-/// Room that is kept for the next line that comes in pieces.
-const KEPT_BYTES: usize = 64 << 10;
-
 /// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
 /// Source: HTML standard, section 9.2.6. An event without data, or not ended by a blank line, is none.
 #[derive(Default)]
 struct Lines {
-    line: Vec<u8>,
-    data: Vec<u8>,
+    line: Growing,
+    data: Growing,
     has_data: bool,
     is_after_cr: bool,
     is_past_first_line: bool,
@@ -87,12 +86,12 @@ struct Lines {
 
 impl Lines {
     /// Takes bytes up to the end of the next line; returns how many, and an event's data when one is complete.
-    fn take(&mut self, bytes: &[u8]) -> (usize, Option<Vec<u8>>) {
+    fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);
         }
         let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-            growth::extend(&mut self.line, bytes);
+            self.line.push(bytes);
             return (bytes.len(), None);
         };
         self.is_after_cr = bytes[end] == b'\r';
@@ -100,12 +99,8 @@ impl Lines {
             return (end + 1, self.on_line(&bytes[..end]));
         }
         let mut line = std::mem::take(&mut self.line);
-        growth::extend(&mut line, &bytes[..end]);
-        let data = self.on_line(&line);
-        line.clear();
-        line.shrink_to(KEPT_BYTES);
-        self.line = line;
-        (end + 1, data)
+        line.push(&bytes[..end]);
+        (end + 1, self.on_line(&line.into_bytes()))
     }
 
     /// Returns how many bytes are held of an event that is not whole yet.
@@ -113,11 +108,11 @@ impl Lines {
         self.line.len() + self.data.len()
     }
 
-    fn on_line(&mut self, line: &[u8]) -> Option<Vec<u8>> {
+    fn on_line(&mut self, line: &[u8]) -> Option<Bytes> {
         let is_first = !std::mem::replace(&mut self.is_past_first_line, true);
         let line = if is_first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.is_empty() {
-            let data = std::mem::take(&mut self.data);
+            let data = std::mem::take(&mut self.data).into_bytes();
             self.has_data = false;
             return (!data.is_empty()).then_some(data);
         }
@@ -127,9 +122,9 @@ impl Lines {
             _ => return None,
         };
         if self.has_data {
-            self.data.push(b'\n');
+            self.data.push(b"\n");
         }
-        growth::extend(&mut self.data, value);
+        self.data.push(value);
         self.has_data = true;
         None
     }
