@@ -107,6 +107,17 @@ fn each_layer_wins_over_the_one_below() {
 }
 
 #[test]
+fn the_older_name_of_a_sync_policy_still_works() {
+    let place = Place::new();
+    place.user_file("fsync = \"batch\"\n");
+
+    for args in [&["a.jsonl"][..], &["a.jsonl", "--fsync", "batch"], &["a.jsonl", "--fsync", "group"]] {
+        assert_eq!(place.run(args).expect("all are taken").fsync, Fsync::Group, "{args:?}");
+    }
+    assert_eq!(place.run(&["a.jsonl", "--fsync", "always"]).expect("it is taken").fsync, Fsync::Always);
+}
+
+#[test]
 fn a_flag_can_turn_off_what_a_file_turned_on() {
     let place = Place::new();
     place.user_file("strict = true\nverbose = true\n");
