@@ -1,8 +1,9 @@
 //! Room for answers: all that are in flight together hold no more memory than one of the largest size and some.
 //!
 //! An answer may be tens of megabytes long, and a server that is broken or hostile can make every one so. The bytes that
-//! all answers hold are summed. While the sum is within [`SHARED_BYTES`] everything is read as it comes. Above it only
-//! one answer is read on, whatever its size, and the others wait without reading: their servers feel that, since the
+//! all answers hold are summed. While the sum is within [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in flight where
+//! that is more, everything is read as it comes: streams of long answers, slow as they are, don't wait for one another.
+//! Above it only one answer is read on, whatever its size, and the others wait without reading: their servers feel that, since the
 //! network's own buffers fill up. So an answer of the largest size always succeeds, one after another.
 //!
 //! - Ordinary answers are never counted: the first [`FREE_BYTES`] of each are free.
@@ -20,6 +21,9 @@ use tokio::sync::Notify;
 /// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB the largest with which hostile servers cost a run
 /// with 16 requests in flight no more than 64 MB: one answer of 32 MiB, these, and what the client itself reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
+/// Bytes that each request in flight adds to them, from the 17th on. A stream counts twice, and is half done on average: so
+/// streams of 80,000 tokens each don't wait.
+const EACH_BYTES: usize = 256 << 10;
 /// Bytes of each answer that are not counted: more than nearly all answers have.
 const FREE_BYTES: usize = 64 << 10;
 /// Bytes are counted in pieces of this size.
@@ -29,6 +33,8 @@ const PIECE_BYTES: usize = 64 << 10;
 #[derive(Default)]
 pub(super) struct Room {
     taken: AtomicUsize,
+    /// Requests in flight.
+    open: AtomicUsize,
     /// Whether an answer is read beyond the shared bytes.
     has_one_beyond: AtomicBool,
     waiting: AtomicUsize,
@@ -41,6 +47,8 @@ pub(super) struct Held {
     /// Taken from the room.
     taken: usize,
     is_beyond: bool,
+    /// Whether its request is in flight.
+    is_open: bool,
 }
 
 impl std::fmt::Debug for Held {
@@ -52,12 +60,15 @@ impl std::fmt::Debug for Held {
 impl Held {
     /// Begins an answer, of which nothing has come.
     pub(super) fn new(room: Arc<Room>) -> Self {
-        Self { room, taken: 0, is_beyond: false }
+        room.open.fetch_add(1, Ordering::Relaxed);
+        Self { room, taken: 0, is_beyond: false, is_open: true }
     }
 
-    /// Moves what is held to where the end of the answer is told.
+    /// Moves what is held to where the end of the answer is told: its request is no longer in flight.
     pub(super) fn take_over(&mut self) -> Self {
-        std::mem::replace(self, Self::new(Arc::clone(&self.room)))
+        self.end();
+        let nothing = Self { room: Arc::clone(&self.room), taken: 0, is_beyond: false, is_open: false };
+        std::mem::replace(self, nothing)
     }
 
     /// Tells how many bytes the answer holds by now; returns whether more may be read at once, else after [`Held::wait`].
@@ -94,16 +105,29 @@ impl Held {
     }
 
     fn may_go_on(&mut self) -> bool {
-        if self.is_beyond || self.room.taken.load(Ordering::Acquire) <= SHARED_BYTES {
+        if self.is_beyond || self.room.taken.load(Ordering::Acquire) <= self.room.shared_bytes() {
             return true;
         }
         self.is_beyond = !self.room.has_one_beyond.swap(true, Ordering::AcqRel);
         self.is_beyond
     }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.room.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Room {
+    fn shared_bytes(&self) -> usize {
+        SHARED_BYTES.max(self.open.load(Ordering::Relaxed).saturating_mul(EACH_BYTES))
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.end();
         if self.taken == 0 {
             return;
         }
@@ -162,6 +186,21 @@ mod tests {
         assert!(two.hold(32 << 20), "it is the one");
         assert!(!one.hold(SHARED_BYTES) && !three.hold(1 << 20));
         assert!(room.taken.load(Ordering::Relaxed) > 32 << 20);
+    }
+
+    #[test]
+    fn long_streams_in_flight_together_do_not_wait() {
+        let room = Arc::new(Room::default());
+        let mut all: Vec<Held> = (0..100).map(|_| Held::new(Arc::clone(&room))).collect();
+
+        assert!(all.iter_mut().all(|held| held.hold(FREE_BYTES + EACH_BYTES)), "100 streams of 40,000 tokens so far");
+        assert!(!room.has_one_beyond.load(Ordering::Relaxed));
+
+        let ended: Vec<Held> = all.iter_mut().take(60).map(Held::take_over).collect();
+        assert!(all[99].hold(1 << 20) && !all[98].hold(1 << 20), "40 are in flight, and the lines of 60 are unwritten");
+        drop(ended);
+        drop(all);
+        assert_eq!(room.open.load(Ordering::Relaxed) + room.taken.load(Ordering::Relaxed), 0);
     }
 
     #[test]

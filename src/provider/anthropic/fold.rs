@@ -11,10 +11,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::growth::Growing;
+use super::growth::{self, Growing};
 use super::members::{self, MOST_MEMBERS, inside_quotes};
 use super::usage;
 use crate::domain::{Params, Usage};
@@ -149,7 +150,7 @@ impl Fold {
     }
 
     /// Returns the message, for a stream that ended with [`End::Stop`].
-    pub(super) fn into_message(self) -> Result<Vec<u8>, String> {
+    pub(super) fn into_message(self) -> Result<Bytes, String> {
         let Self { message, usage, mut blocks, has_message_delta, held_bytes: _ } = self;
         let mut message = message.ok_or("message_stop before message_start")?;
         if !has_message_delta {
@@ -165,7 +166,7 @@ impl Fold {
         if !usage.0.is_empty() {
             message.set("usage", raw(string(members::text(&usage))?)?);
         }
-        let mut out = Vec::with_capacity(bytes + 1024);
+        let mut out = growth::message(bytes + 1024);
         let mut written = Ok(());
         members::write(&message, &mut out, |name, out| {
             let is_content = name == "content" && !blocks.is_empty();
@@ -174,7 +175,7 @@ impl Fold {
             }
             is_content
         });
-        written.map(|()| out)
+        written.map(|()| growth::message_bytes(out))
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::domain::json::put_on_one_line;
+
 /// Pieces are so long, but for the first, which grows to it.
 const PIECE_BYTES: usize = 256 << 10;
 /// Beyond this an answer is large: as much as all answers but one hold together.
@@ -20,8 +22,13 @@ const LARGE_BYTES: usize = 4 << 20;
 /// What a large answer asks for: a body of the largest size that is read by default, with some room around it.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
+/// What the message of a stream asks for, when it is large: the longest that is folded, with some room around it.
+const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
+
 /// The memory of the last large answer that is gone.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+/// That of the last large message of a stream, which is put together beside its parts.
+static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// Bytes that grow.
 #[derive(Default)]
@@ -122,16 +129,39 @@ impl Drop for Large {
 
 /// Returns memory for a large answer, of which so many bytes are there.
 fn large(bytes: usize) -> Vec<u8> {
-    let spare = (bytes <= WHOLE_BYTES).then(|| SPARE.lock().unwrap_or_else(PoisonError::into_inner).take());
-    spare.flatten().unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
+    let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
+    spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
+}
+
+/// Returns memory for the message of a stream, of about so many bytes; [`message_bytes`] hands it on.
+pub(super) fn message(bytes: usize) -> Vec<u8> {
+    let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
+    spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
+}
+
+/// Returns the message that was put together in what [`message`] returned; a large one on one line, since it would be
+/// copied for that later on.
+pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
+    if message.capacity() < MESSAGE_BYTES {
+        return message.into();
+    }
+    put_on_one_line(&mut message);
+    Bytes::from_owner(Large(message))
+}
+
+fn take_from(spare: &Mutex<Option<Vec<u8>>>) -> Option<Vec<u8>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn give_back(mut memory: Vec<u8>) {
-    if memory.capacity() >= WHOLE_BYTES {
-        memory.clear();
-        let earlier = SPARE.lock().unwrap_or_else(PoisonError::into_inner).replace(memory);
-        drop(earlier);
-    }
+    let spare = match memory.capacity() {
+        WHOLE_BYTES.. => &SPARE,
+        MESSAGE_BYTES.. => &SPARE_MESSAGE,
+        _ => return,
+    };
+    memory.clear();
+    let earlier = spare.lock().unwrap_or_else(PoisonError::into_inner).replace(memory);
+    drop(earlier);
 }
 
 #[cfg(test)]
@@ -163,6 +193,19 @@ mod tests {
             };
 
             assert!(whole == plain, "seed {seed}, {most} bytes");
+        }
+    }
+
+    #[test]
+    fn messages_of_every_size_are_handed_on_whole() {
+        for bytes in [10, LARGE_BYTES - 1, LARGE_BYTES, MESSAGE_BYTES, MESSAGE_BYTES + 1, WHOLE_BYTES + 1] {
+            for byte in *b"xy" {
+                let mut out = message(bytes);
+                assert!(out.is_empty() && out.capacity() >= bytes, "{bytes}");
+                out.resize(bytes, byte);
+                let kept = message_bytes(out);
+                assert!(kept.len() == bytes && kept.iter().all(|&own| own == byte), "{bytes}");
+            }
         }
     }
 

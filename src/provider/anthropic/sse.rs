@@ -52,7 +52,7 @@ impl Decoder for SseDecoder {
         let usage = fold.usage();
         match end {
             Some(End::Stop) => match fold.into_message() {
-                Ok(message) => reply::answer(message.into(), head),
+                Ok(message) => reply::answer(message, head),
                 Err(why) => broken(head, why, usage),
             },
             Some(End::Error(event)) => in_stream(reply::error(&event, head), usage),
