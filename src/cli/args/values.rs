@@ -158,7 +158,7 @@ pub fn one_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-/// Returns the parser of a sync policy. `batch` is what `group` was called in version 0.1.0.
+/// Returns the parser of a sync policy. `batch`, the older name of `group`, is taken and not listed.
 pub fn fsync() -> impl TypedValueParser<Value = Fsync> {
     let named = |(name, fsync): &(&'static str, Fsync)| {
         PossibleValue::new(*name).aliases((*fsync == Fsync::Group).then_some("batch"))

@@ -68,11 +68,8 @@ impl Growing {
 
     /// Returns all of it in one piece.
     pub(super) fn into_bytes(mut self) -> Bytes {
-        if self.last.capacity() >= WHOLE_BYTES {
-            return Bytes::from_owner(Large(take(&mut self.last)));
-        }
         if self.full.is_empty() {
-            return take(&mut self.last).into();
+            return bytes_of(take(&mut self.last));
         }
         let mut whole = Vec::with_capacity(self.length);
         self.move_into(&mut whole);
@@ -142,11 +139,15 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
 /// Returns the message that was put together in what [`message`] returned; a large one on one line, since it would be
 /// copied for that later on.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
-    if message.capacity() < MESSAGE_BYTES {
-        return message.into();
+    if message.capacity() >= MESSAGE_BYTES {
+        put_on_one_line(&mut message);
     }
-    put_on_one_line(&mut message);
-    Bytes::from_owner(Large(message))
+    bytes_of(message)
+}
+
+/// Returns bytes without copying them. The memory of large ones is used again once they are gone.
+fn bytes_of(memory: Vec<u8>) -> Bytes {
+    if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }
 
 fn take_from(spare: &Mutex<Option<Vec<u8>>>) -> Option<Vec<u8>> {
