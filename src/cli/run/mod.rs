@@ -49,25 +49,10 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let name = parts::run_id();
     let paths = parts::paths(&config, &name)?;
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
-    let rerun = shell::ours_as_typed();
     let plan = parts::input_plan(&config)?;
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
-    NewRun {
-        config,
-        reread,
-        world,
-        name,
-        paths,
-        start,
-        plan,
-        only: Vec::new(),
-        broken: 0,
-        rerun,
-        copy: None,
-        way: Way::default(),
-    }
-    .go()
+    NewRun { start, ..NewRun::new(config, reread, world, name, paths, plan) }.go()
 }
 
 /// Runs failed rows again.
@@ -95,7 +80,6 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    let broken = known.broken;
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
         Some(folder) => recorded_settings(&folder, &disk)?,
@@ -106,23 +90,8 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
-    let rerun = shell::ours_as_typed();
-    let only = args.only.clone();
-    NewRun {
-        config,
-        reread,
-        world,
-        name,
-        paths,
-        start: Start::Resume,
-        plan,
-        only,
-        broken,
-        rerun,
-        copy: None,
-        way: Way::default(),
-    }
-    .go()
+    let new = NewRun::new(config, reread, world, name, paths, plan);
+    NewRun { start: Start::Resume, only: args.only.clone(), broken: known.broken, ..new }.go()
 }
 
 /// A run that is about to begin.
@@ -144,6 +113,32 @@ struct NewRun<'a> {
     copy: Option<tempfile::TempPath>,
     /// How requests get to the server.
     way: Way,
+}
+
+impl<'a> NewRun<'a> {
+    fn new(
+        config: Config,
+        reread: Box<dyn Fn() -> Result<Config> + Send>,
+        world: &'a World,
+        name: String,
+        paths: RunPaths,
+        plan: InputPlan,
+    ) -> Self {
+        Self {
+            config,
+            reread,
+            world,
+            name,
+            paths,
+            start: Start::Continue,
+            plan,
+            only: Vec::new(),
+            broken: 0,
+            rerun: shell::ours_as_typed(),
+            copy: None,
+            way: Way::default(),
+        }
+    }
 }
 
 impl NewRun<'_> {
