@@ -405,9 +405,9 @@ fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
 }
 
-/// Returns the strings as one JSON text.
+/// Returns the strings as one JSON text, which is one of TOML as well.
 fn json(strings: &[Nasty]) -> String {
-    serde_json::Value::from(joined(strings).to_string_lossy()).to_string()
+    Nasty { mark: String::new(), bytes: joined(strings).into_vec() }.json()
 }
 
 fn text_of(parts: [&str; 3]) -> OsString {
