@@ -13,7 +13,9 @@ use crate::transport::{WireError, WireErrorKind};
 pub fn on_wire(error: WireError) -> Verdict {
     let failure = Failure { message: error.message, ..Failure::default() };
     match error.kind {
-        WireErrorKind::Connect | WireErrorKind::Broken => transient(ErrorClass::Network, error.maybe_sent, failure),
+        WireErrorKind::Authorization | WireErrorKind::Connect | WireErrorKind::Broken => {
+            transient(ErrorClass::Network, error.maybe_sent, failure)
+        }
         WireErrorKind::Timeout | WireErrorKind::Idle => transient(ErrorClass::Timeout, error.maybe_sent, failure),
         WireErrorKind::Tls => Verdict::Halt(HaltReason::Tls(failure)),
         WireErrorKind::TooLarge => Verdict::Rejected { class: ErrorClass::InvalidOutput, failure },

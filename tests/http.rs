@@ -7,6 +7,7 @@ mod exchange;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use bytes::Bytes;
 use claude_batch::domain::{ModelClass, PoolId, RateSignals, Speed, Verdict};
 use claude_batch::provider::{Body, Provider, Reply, ReplyHead, Splice, WireRequest};
 use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
-use claude_batch::transport::{Exchange as _, Transport, WireError, WireErrorKind, parse_base_url};
+use claude_batch::transport::{
+    Asked, Authorization, CredentialSource, Exchange as _, Transport, WireError, WireErrorKind, parse_base_url,
+};
 use exchange::Exchange;
 use http::Method;
 
@@ -43,7 +46,7 @@ async fn an_api_key_goes_out_as_x_api_key() {
 async fn a_token_goes_out_as_bearer() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();
-    config.credential = Credential::Bearer(KEY.into());
+    config.authorization = Credential::Bearer(KEY.into()).into();
 
     send(&transport(config), request()).await.expect("an answer");
 
@@ -56,12 +59,49 @@ async fn a_token_goes_out_as_bearer() {
 async fn without_a_credential_none_is_sent() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();
-    config.credential = Credential::None;
+    config.authorization = Credential::None.into();
 
     send(&transport(config), request()).await.expect("an answer");
 
     let request = server.requests().remove(0);
     assert!(!request.contains("x-api-key") && !request.contains("authorization"), "{request}");
+}
+
+/// Gives a new token each time; none after the second.
+#[derive(Debug, Default)]
+struct ShortLived(AtomicUsize);
+
+impl CredentialSource for ShortLived {
+    fn credential(&self) -> Asked<'_> {
+        Box::pin(async {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                number @ 0..2 => Ok(Arc::new(Credential::Bearer(format!("token-{number}-{KEY}").into()))),
+                _ => Err("the vault is closed".to_owned()),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_expires_is_asked_for_at_each_request() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let mut config = server.config();
+    config.authorization = Authorization::Asked(Arc::new(ShortLived::default()));
+    let transport = transport(config);
+
+    for _ in 0..2 {
+        send(&transport, request()).await.expect("an answer");
+    }
+    let error = send(&transport, request()).await.expect_err("there is no third token");
+
+    let requests = server.requests();
+    assert!(requests[0].contains(&format!("authorization: Bearer token-0-{KEY}\r\n")), "{}", requests[0]);
+    assert!(requests[1].contains(&format!("authorization: Bearer token-1-{KEY}\r\n")), "{}", requests[1]);
+    assert_eq!((requests.len(), error.kind, error.maybe_sent), (2, WireErrorKind::Authorization, false));
+    assert!(error.message.contains("the vault is closed"), "{error}");
+    let mut said = format!("you sent token-0-{KEY} and token-1-{KEY}");
+    transport.secrets().clean(&mut said);
+    assert_eq!(said, "you sent [key] and [key]");
 }
 
 #[tokio::test]
@@ -457,7 +497,7 @@ async fn a_key_that_the_server_echoes_is_among_the_secrets() {
         stream.write_all(second)
     });
     let mut config = server.config();
-    config.credential = Credential::Bearer(KEY.into());
+    config.authorization = Credential::Bearer(KEY.into()).into();
 
     let transport = transport(config);
     let (_, body) = body(&transport, request()).await.expect("an error of the server");

@@ -30,7 +30,7 @@ use crate::report::text::escape;
 
 /// Runs the program that was typed.
 pub fn run() -> ExitCode {
-    say::panics(Secrets::none().clone());
+    say::panics(|| Secrets::none().clone());
     lockdown::begin();
     let exit = catch_unwind(|| {
         let ended = usage::typed().map_or_else(|ended| ended.map_err(anyhow::Error::from), |cli| obey(&cli));

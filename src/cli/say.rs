@@ -75,10 +75,10 @@ pub fn results() -> Box<dyn Write + Send> {
 }
 
 /// Lets a panic be told through this door too, without these secrets: its message may quote what something failed on.
-pub fn panics(secrets: Arc<Secrets>) {
+pub fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
-        secrets.clean(&mut words);
+        secrets().clean(&mut words);
         err(&words);
     }));
 }

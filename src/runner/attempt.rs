@@ -67,17 +67,16 @@ pub(super) async fn exchange<T: Transport>(
     clock: RunClock,
     mut end: EndOnce,
 ) {
-    let secrets = transport.secrets();
     let mut exchange = match transport.send(provider.encode(request, route, stream)).await {
         Ok(exchange) => exchange,
         Err(error) => {
             let mut verdict = on_wire(error);
-            secrets.clean_verdict(&mut verdict);
+            transport.secrets().clean_verdict(&mut verdict);
             return end.report(None, verdict);
         }
     };
     let HeadNews { signals, mut request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
-    request_id.iter_mut().for_each(|id| secrets.clean(id));
+    request_id.iter_mut().for_each(|id| transport.secrets().clean(id));
     let mut head = Some(Head { status: exchange.head().status, signals, request_id });
     let mut decoder = provider.decoder(exchange.head());
     let fault = loop {
@@ -103,7 +102,7 @@ pub(super) async fn exchange<T: Transport>(
         Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
         Some(_) | None => provider.judge(exchange.head(), reply, &signals),
     };
-    secrets.clean_verdict(&mut verdict);
+    transport.secrets().clean_verdict(&mut verdict);
     end.report(head, verdict);
 }
 
@@ -284,9 +283,9 @@ mod tests {
             Ok(self.0.clone())
         }
 
-        fn secrets(&self) -> &Arc<Secrets> {
+        fn secrets(&self) -> Arc<Secrets> {
             static SECRETS: LazyLock<Arc<Secrets>> = LazyLock::new(|| Arc::new(Secrets::new(["KEY-0123456789"])));
-            &SECRETS
+            SECRETS.clone()
         }
     }
 

@@ -19,9 +19,10 @@ pub enum Credential {
     None,
 }
 
-/// The key is empty or can't stand in a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UnusableKey;
+/// The key is empty or can't stand in a header. What it holds is not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the API key is empty or holds characters that can't be sent (a line break?): check where it comes from")]
+pub struct UnusableKey;
 
 impl Credential {
     /// Returns the header that authorizes a request, marked as sensitive; `None` for no credential.

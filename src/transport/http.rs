@@ -27,13 +27,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use self::names::{Names, NoServerThere};
+use super::authorization::Authorizer;
 use super::timers::Timers;
-use super::{BaseUrl, Exchange, Proxy, Transport, WireError, WireErrorKind};
+use super::{Authorization, BaseUrl, Exchange, Proxy, Transport, UnusableKey, WireError, WireErrorKind};
 use crate::domain::Secrets;
 use crate::provider::{ReplyHead, WireRequest};
 
@@ -65,7 +65,7 @@ pub struct HttpConfig {
     /// Through which proxy; `None` for directly. Its password is a secret as the key is.
     pub proxy: Option<Proxy>,
     /// With which key.
-    pub credential: Credential,
+    pub authorization: Authorization,
     /// What else is sent that must be shown nowhere: it is taken out of what servers say, as key and password are.
     pub also_secret: Vec<SecretString>,
     /// The longest a request may take, from its start to the last byte of the answer.
@@ -84,11 +84,11 @@ pub struct HttpConfig {
 
 impl HttpConfig {
     /// Returns the defaults: 600 s in all, 60 s between pieces, 32 MiB, HTTP/1.1.
-    pub fn new(base_url: BaseUrl, credential: Credential) -> Self {
+    pub fn new(base_url: BaseUrl, authorization: impl Into<Authorization>) -> Self {
         Self {
             base_url,
             proxy: None,
-            credential,
+            authorization: authorization.into(),
             also_secret: Vec::new(),
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
@@ -103,9 +103,9 @@ impl HttpConfig {
 /// Why a transport can't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The key can't stand in a header. What it holds is not said.
-    #[error("the API key is empty or holds characters that can't be sent (a line break?): check where it comes from")]
-    Credential,
+    /// The key can't stand in a header.
+    #[error(transparent)]
+    Credential(#[from] UnusableKey),
     /// The file of certificates is unusable.
     #[error("the file of --ca-file holds no usable PEM certificate: {reason}")]
     CaFile {
@@ -129,8 +129,7 @@ pub struct HttpTransport {
     way: String,
     /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
-    authorization: Option<(HeaderName, HeaderValue)>,
-    secrets: Arc<Secrets>,
+    authorizer: Authorizer,
     timers: Timers,
     timeout: Duration,
     idle_timeout: Duration,
@@ -150,9 +149,8 @@ impl HttpTransport {
     /// Any [`TransportError`].
     pub fn new(config: HttpConfig) -> Result<Self, TransportError> {
         let password = config.proxy.as_ref().and_then(Proxy::password);
-        let also_secret = config.also_secret.iter().chain(password).map(ExposeSecret::expose_secret);
-        let secrets = Secrets::new(config.credential.exposed().into_iter().chain(also_secret));
-        let authorization = config.credential.header().map_err(|_| TransportError::Credential)?;
+        let also_secret = config.also_secret.iter().chain(password).cloned().collect();
+        let authorizer = Authorizer::new(config.authorization.clone(), also_secret)?;
         let count = if config.http2 { config.max_connections.div_ceil(STREAMS_PER_CONNECTION).max(1) } else { 1 };
         let clients = (0..count).map(|_| client(&config)).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -161,8 +159,7 @@ impl HttpTransport {
             way: way(&config.base_url, config.proxy.as_ref()),
             base_url: config.base_url,
             first_url: OnceLock::new(),
-            authorization,
-            secrets: Arc::new(secrets),
+            authorizer,
             timers: Timers::default(),
             timeout: config.timeout,
             idle_timeout: config.idle_timeout,
@@ -187,11 +184,14 @@ impl HttpTransport {
         Ok(url)
     }
 
-    fn request(&self, request: WireRequest) -> Result<reqwest::Request, WireError> {
+    /// Returns the request with what authorizes it, which is asked for until `deadline`.
+    async fn request(&self, request: WireRequest, deadline: Instant) -> Result<reqwest::Request, WireError> {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;
-        if let Some((name, value)) = &self.authorization {
-            sent.headers_mut().insert(name.clone(), value.clone());
+        let header = tokio::time::timeout_at(deadline, self.authorizer.header()).await;
+        let header = header.unwrap_or_else(|_| Err(format!("there was none within {:?} (--timeout)", self.timeout)));
+        if let Some((name, value)) = header.map_err(|reason| not_authorized(&reason))? {
+            sent.headers_mut().insert(name, value);
         }
         if !request.body.is_empty() {
             *sent.body_mut() = Some(request.body.into_bytes().into());
@@ -205,7 +205,7 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
-        let request = self.request(request)?;
+        let request = self.request(request, deadline).await?;
         let mut timer = self.timers.until(deadline);
         let mut sent = pin!(self.client().execute(request));
         let answer = poll_fn(|context| match sent.as_mut().poll(context) {
@@ -232,8 +232,8 @@ impl Transport for HttpTransport {
         })
     }
 
-    fn secrets(&self) -> &Arc<Secrets> {
-        &self.secrets
+    fn secrets(&self) -> Arc<Secrets> {
+        self.authorizer.secrets()
     }
 }
 
@@ -366,6 +366,11 @@ fn in_body(error: &reqwest::Error) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
+fn not_authorized(reason: &str) -> WireError {
+    let message = format!("no credential for the request: {reason}");
+    WireError { kind: WireErrorKind::Authorization, maybe_sent: false, message }
+}
+
 fn not_a_url(path: &str, reason: &str) -> WireError {
     let message = format!("the base URL and {path} make no URL: {reason}");
     WireError { kind: WireErrorKind::Connect, maybe_sent: false, message }
@@ -445,7 +450,7 @@ mod tests {
         let transport = HttpTransport::new(config).expect("a plain client");
 
         assert!(!shown.contains("canary"));
-        assert!(!format!("{transport:?} {:?}", transport.authorization).contains("canary"));
+        assert!(!format!("{transport:?}").contains("canary"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Owns connections and time limits on them. Knows nothing of jobs, limits or meaning. [`http`] is the only user of
 //! the HTTP client; the simulator has a second transport without sockets for runs on virtual time.
 
+mod authorization;
 mod base_url;
 mod credential;
 mod destination;
@@ -10,8 +11,9 @@ pub mod http;
 mod proxy;
 mod timers;
 
+pub use authorization::{Asked, Authorization, CredentialSource};
 pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
-pub use credential::Credential;
+pub use credential::{Credential, UnusableKey};
 pub use destination::Unfit;
 pub use proxy::{Proxy, ProxyError, ignored_for_cgi, proxy_for};
 
@@ -26,6 +28,8 @@ use crate::provider::{ReplyHead, WireRequest};
 /// What went wrong on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireErrorKind {
+    /// There is no credential to send.
+    Authorization,
     /// The name can't be resolved, or nobody listens there, or the way is closed.
     Connect,
     /// The way is not safe: certificates or the TLS handshake fail, or a name leads to an address at which no API is.
@@ -95,8 +99,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Any [`WireError`] but `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
-    /// Returns what is sent along that must be shown nowhere, should a server send it back.
-    fn secrets(&self) -> &Arc<Secrets> {
-        Secrets::none()
+    /// Returns what was sent along so far and must be shown nowhere, should a server send it back.
+    fn secrets(&self) -> Arc<Secrets> {
+        Secrets::none().clone()
     }
 }

@@ -61,8 +61,9 @@ impl NewRun<'_> {
         let also_secret = lockdown::also_secret(&self.config);
         let http = parts::http(&self.config, base_url, credential, window.most());
         let http = HttpConfig { proxy, also_secret, ..http };
-        let transport = HttpTransport::new(http)?;
-        say::panics(transport.secrets().clone());
+        let transport = Arc::new(HttpTransport::new(http)?);
+        let sent = transport.clone();
+        say::panics(move || sent.secrets());
         let thread = LoopThread::new()?;
         let spent = recovered.totals.spend;
         let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, spent));
@@ -84,7 +85,7 @@ impl NewRun<'_> {
             signals::listen(Some(reread))?
         };
         let (finish, ledger, mut report) = thread.run(drive(Parts {
-            transport: Arc::new(transport),
+            transport,
             provider: Arc::new(parts::provider(&self.config, &dialect)?),
             scheduler,
             ledger: JournalLedger::new(journal, clock),

@@ -1,0 +1,198 @@
+//! With what requests are authorized: a key that stays, or one that is asked for at each request, since a token expires.
+//!
+//! Whatever was sent is a secret from then on, as the key that stays is: the transport itself notes it here before it
+//! sends, so no source of tokens can forget to. Of a source that gives a new token each hour the last few are known: a
+//! server can send back only what it was sent while one of its answers is open.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::credential::{Credential, UnusableKey};
+use crate::domain::Secrets;
+
+/// How many credentials are looked for in what servers send: the one in use and those before it.
+const KNOWN: usize = 8;
+
+/// Where the credential of each request comes from.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// The same for all.
+    Fixed(Arc<Credential>),
+    /// Asked for at each.
+    Asked(Arc<dyn CredentialSource>),
+}
+
+impl From<Credential> for Authorization {
+    fn from(credential: Credential) -> Self {
+        Self::Fixed(Arc::new(credential))
+    }
+}
+
+/// What a source of credentials returns: the credential in force, or why there is none.
+pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
+
+/// Gives credentials that expire. Its `Debug` form must not show them.
+pub trait CredentialSource: fmt::Debug + Send + Sync {
+    /// Returns the credential in force; the same `Arc` for as long as it is.
+    ///
+    /// Called for each request, and for several at once. What it takes is part of the time that the request has.
+    ///
+    /// # Errors
+    /// Why there is none, for people and without a secret. The request is not sent; its row is tried again.
+    fn credential(&self) -> Asked<'_>;
+}
+
+/// Makes headers of credentials, and knows all that must be shown nowhere.
+pub(super) struct Authorizer {
+    source: Authorization,
+    /// What is secret beside credentials.
+    others: Vec<SecretString>,
+    known: RwLock<Known>,
+}
+
+/// The header that authorizes a request; `None` where nothing does.
+type Header = Option<(HeaderName, HeaderValue)>;
+
+/// What was sent so far, the latest last.
+#[derive(Default)]
+struct Known {
+    sent: VecDeque<(Arc<Credential>, Header)>,
+    secrets: Arc<Secrets>,
+}
+
+impl Authorizer {
+    /// Returns one that has sent nothing yet.
+    ///
+    /// # Errors
+    /// When the credential is fixed and unusable.
+    pub(super) fn new(source: Authorization, others: Vec<SecretString>) -> Result<Self, UnusableKey> {
+        let authorizer = Self { source, others, known: RwLock::default() };
+        match &authorizer.source {
+            Authorization::Fixed(credential) => drop(authorizer.header_of(credential)?),
+            Authorization::Asked(_) => authorizer.note(None),
+        }
+        Ok(authorizer)
+    }
+
+    /// Returns the header for a request that is sent now.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub(super) async fn header(&self) -> Result<Header, String> {
+        let header = match &self.source {
+            Authorization::Fixed(credential) => self.header_of(credential),
+            Authorization::Asked(source) => self.header_of(&source.credential().await?),
+        };
+        header.map_err(|error| error.to_string())
+    }
+
+    /// Returns everything that was sent so far and must be shown nowhere.
+    pub(super) fn secrets(&self) -> Arc<Secrets> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).secrets.clone()
+    }
+
+    fn header_of(&self, credential: &Arc<Credential>) -> Result<Header, UnusableKey> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, header)) = known.sent.iter().rfind(|(sent, _)| Arc::ptr_eq(sent, credential)) {
+            return Ok(header.clone());
+        }
+        drop(known);
+        let header = credential.header()?;
+        self.note(Some((credential.clone(), header.clone())));
+        Ok(header)
+    }
+
+    /// Notes what is about to be sent.
+    fn note(&self, new: Option<(Arc<Credential>, Header)>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((credential, header)) = new {
+            known.sent.retain(|(sent, _)| sent.exposed() != credential.exposed());
+            known.sent.push_back((credential, header));
+        }
+        if known.sent.len() > KNOWN {
+            known.sent.pop_front();
+        }
+        let keys = known.sent.iter().filter_map(|(credential, _)| credential.exposed());
+        known.secrets = Arc::new(Secrets::new(keys.chain(self.others.iter().map(ExposeSecret::expose_secret))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Gives one token after another, the last for ever.
+    #[derive(Debug)]
+    struct Tokens(Mutex<VecDeque<Arc<Credential>>>);
+
+    impl Tokens {
+        fn new(tokens: &[&str]) -> Arc<Self> {
+            let tokens = tokens.iter().map(|&token| Arc::new(Credential::Bearer(token.to_owned().into())));
+            Arc::new(Self(Mutex::new(tokens.collect())))
+        }
+    }
+
+    impl CredentialSource for Tokens {
+        fn credential(&self) -> Asked<'_> {
+            Box::pin(async {
+                let mut tokens = self.0.lock().expect("no thread panicked with it");
+                let next = if tokens.len() > 1 { tokens.pop_front() } else { tokens.front().cloned() };
+                next.ok_or_else(|| "the vault is closed".to_owned())
+            })
+        }
+    }
+
+    fn cleaned(authorizer: &Authorizer, text: &str) -> String {
+        let mut text = text.to_owned();
+        authorizer.secrets().clean(&mut text);
+        text
+    }
+
+    async fn sent(authorizer: &Authorizer) -> String {
+        let (_, value) = authorizer.header().await.expect("there is a token").expect("it goes into a header");
+        value.to_str().expect("it is text").to_owned()
+    }
+
+    #[tokio::test]
+    async fn each_request_asks_and_all_that_was_sent_is_secret() {
+        let source = Tokens::new(&["token-number-one", "token-number-two"]);
+        let authorizer = Authorizer::new(Authorization::Asked(source), vec!["a-password".into()]).expect("nothing yet");
+        assert_eq!(cleaned(&authorizer, "a-password token-number-one"), "[key] token-number-one");
+
+        let tokens = [sent(&authorizer).await, sent(&authorizer).await, sent(&authorizer).await];
+
+        assert_eq!(tokens, ["Bearer token-number-one", "Bearer token-number-two", "Bearer token-number-two"]);
+        assert_eq!(cleaned(&authorizer, "a-password token-number-one token-number-two"), "[key] [key] [key]");
+    }
+
+    #[tokio::test]
+    async fn the_last_few_tokens_are_known_and_no_more_is_held() {
+        let tokens: Vec<_> = (0..100).map(|number| format!("{number:03}-of-many-tokens")).collect();
+        let source = Tokens::new(&tokens.iter().map(String::as_str).collect::<Vec<_>>());
+        let authorizer = Authorizer::new(Authorization::Asked(source), Vec::new()).expect("nothing yet");
+
+        for token in &tokens {
+            assert_eq!(sent(&authorizer).await, format!("Bearer {token}"));
+        }
+
+        assert_eq!(authorizer.known.read().expect("no thread panicked with it").sent.len(), KNOWN);
+        assert!(tokens[100 - KNOWN..].iter().all(|token| cleaned(&authorizer, token) == "[key]"));
+    }
+
+    #[tokio::test]
+    async fn a_source_without_a_token_or_with_an_unusable_one_says_so() {
+        let closed = Authorizer::new(Authorization::Asked(Tokens::new(&[])), Vec::new()).expect("nothing yet");
+        let torn = Authorizer::new(Authorization::Asked(Tokens::new(&["a\nb"])), Vec::new()).expect("nothing yet");
+
+        assert_eq!(closed.header().await, Err("the vault is closed".to_owned()));
+        assert!(torn.header().await.is_err_and(|error| error.contains("can't be sent")));
+    }
+}
