@@ -261,6 +261,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         window,
         max_retries: 8,
         retry_for: Duration::from_secs(1800),
+        has_worked_before: false,
         retry_ambiguous: true,
         stream: StreamMode::Auto,
         halt: HaltRule::AllAlike,

@@ -12,7 +12,7 @@ use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, Money, secrets};
-use crate::journal::{InputIdentity, Manifest, PathRequest, RequestShape, RunPaths};
+use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
 use crate::provider::anthropic::Anthropic;
@@ -181,9 +181,11 @@ pub fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
-/// Returns the scheduler's settings. `spent` is what earlier runs on the same results cost.
-pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent: Money) -> SchedulerConfig {
+/// Returns the scheduler's settings. `recovered` is what earlier runs on the same results left.
+pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recovered: &Recovered) -> SchedulerConfig {
     let (prices, costs) = (catalog.clone(), catalog.clone());
+    let totals = &recovered.totals;
+    let answered = totals.ok + totals.truncated + totals.refused;
     SchedulerConfig {
         limits_of: limits_of(config, catalog),
         by_hand: config.limits,
@@ -195,6 +197,8 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
+        // A row was blamed only where the endpoint answered others.
+        has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,
         halt: match config.halt {
@@ -203,7 +207,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, spent:
             values::HaltRule::Rows(rows) => HaltRule::Failures(rows),
             values::HaltRule::Share(share) => HaltRule::Share(share),
         },
-        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, spent),
+        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend),
         worst_cost: Box::new(move |ask| worst_cost(&prices, ask)),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         policy: None,

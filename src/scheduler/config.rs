@@ -49,8 +49,10 @@ pub struct Config {
     pub window: Window,
     /// Tries after the first, for faults of the server and the connection.
     pub max_retries: u32,
-    /// The longest a row waits for limits, and a run for an endpoint that worked before.
+    /// The longest a row waits for limits and overload, and a run for an endpoint that fails.
     pub retry_for: Duration,
+    /// Whether the endpoint answered rows of this input before this run.
+    pub has_worked_before: bool,
     /// Whether a request that may have been billed is tried again.
     pub retry_ambiguous: bool,
     /// When to stream.

@@ -4,14 +4,17 @@
 //! has, and whether it may be asked at all are its own, and so are the pools of limits behind it. A run has one or several:
 //! when one halts, the rows of the others go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::clock::Instant;
-use crate::domain::{Failure, HaltReason, PoolId, Reason};
+use crate::domain::{Failure, HaltReason, JobId, PoolId, Reason};
 
+use super::blame::Tally;
+use super::entry::Entry;
+use super::faults::RETRY_QUOTA;
 use super::health::Health;
-use super::settle::RETRY_QUOTA;
+use super::held_back::Outage;
 use super::window::Window;
 
 /// By what an endpoint is known: its part of the id of a pool.
@@ -45,10 +48,21 @@ pub(super) struct Endpoint {
     pub(super) parked: BTreeSet<Arc<str>>,
     pub(super) answered_models: BTreeSet<Arc<str>>,
     pub(super) successes: u64,
-    /// Attempts that it answered, whatever it said.
-    pub(super) answers: u64,
-    /// Attempts that met a fault of it.
-    pub(super) faults: u64,
+    /// What became of attempts.
+    pub(super) tally: Tally,
+    /// What is known of the present outage.
+    pub(super) outage: Outage,
+    /// Whether the next fault of each row is its last: the endpoint is taken to work.
+    pub(super) has_last_tries: bool,
+    /// Rows that are sent last, or to see what comes, with their pools.
+    pub(super) held_back: VecDeque<(usize, Entry)>,
+    /// Whether one of them is queued or in flight to see what comes.
+    pub(super) is_asked: bool,
+    /// The row furthest in the input that was answered.
+    pub(super) last_answered: Option<JobId>,
+    /// Rows offered so far, and from which on one is held back again.
+    pub(super) offered: u64,
+    pub(super) hold_back_from: u64,
     pub(super) forbidden_in_a_row: u32,
     pub(super) retry_quota: f64,
     pub(super) last_fault: Failure,
@@ -69,8 +83,14 @@ impl Endpoint {
             parked: BTreeSet::new(),
             answered_models: BTreeSet::new(),
             successes: 0,
-            answers: 0,
-            faults: 0,
+            tally: Tally::default(),
+            outage: Outage::default(),
+            has_last_tries: false,
+            held_back: VecDeque::new(),
+            is_asked: false,
+            last_answered: None,
+            offered: 0,
+            hold_back_from: 0,
             forbidden_in_a_row: 0,
             retry_quota: RETRY_QUOTA,
             last_fault: Failure::default(),

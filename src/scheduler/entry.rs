@@ -4,6 +4,7 @@ use crate::clock::Instant;
 use crate::domain::{AttemptRecord, Money, Planned, RateSignals};
 use crate::limiter::Reservation;
 
+use super::blame::Tally;
 use super::gate::GateId;
 
 /// A row with its history in this run.
@@ -14,11 +15,16 @@ pub(super) struct Entry {
     /// Tries of the present ask that counted.
     pub(super) tries: u32,
     pub(super) overloads: u32,
-    pub(super) limited_since: Option<Instant>,
-    /// How many answers and faults its endpoint had had when this row last met a fault.
-    pub(super) at_fault: Option<(u64, u64)>,
-    /// It met a fault, others were answered, and it met another: the fault is its own, not the endpoint's.
+    /// When the first try began that made it wait, for whatever reason.
+    pub(super) waiting_since: Option<Instant>,
+    /// How often it was refused or met a fault: those with fewer turns are tried first.
+    pub(super) turns: u32,
+    /// What its endpoint had done when this row last met a fault.
+    pub(super) at_fault: Option<Tally>,
+    /// It met a fault that was its own, not the endpoint's.
     pub(super) is_suspect: bool,
+    /// It was held back and is sent to see what comes.
+    pub(super) is_asked: bool,
     /// The gate behind which others wait for this row.
     pub(super) leads: Option<GateId>,
 }
@@ -31,9 +37,11 @@ impl Entry {
             attempts: Vec::new(),
             tries: 0,
             overloads: 0,
-            limited_since: None,
+            waiting_since: None,
+            turns: 0,
             at_fault: None,
             is_suspect: false,
+            is_asked: false,
             leads: None,
         }
     }

@@ -42,7 +42,13 @@ impl Halt {
     }
 
     /// Takes in a failed row; returns why the run stops, if it does.
+    ///
+    /// Rows that failed for the server's or the connection's sake say nothing about what the others ask: the default rule
+    /// does not look at them.
     pub fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
+        if self.rule == HaltRule::AllAlike && is_outside(class) {
+            return None;
+        }
         self.finished += 1;
         self.failed += 1;
         let is_alike = *self.alike.get_or_insert(class) == class;
@@ -60,6 +66,12 @@ impl Halt {
         }
         stops.then(|| HaltReason::AllFail { rows: self.failed, class, failure: failure.clone() })
     }
+}
+
+/// Returns whether a failure comes from outside the row.
+fn is_outside(class: ErrorClass) -> bool {
+    use ErrorClass::{Network, Overloaded, RateLimit, Server, Timeout};
+    matches!(class, Network | Overloaded | RateLimit | Server | Timeout)
 }
 
 #[cfg(test)]
@@ -84,8 +96,13 @@ mod tests {
         assert_eq!(stops_at(HaltRule::AllAlike, alike().take(50)), Some(10));
         assert_eq!(stops_at(HaltRule::AllAlike, std::iter::once(None).chain(alike()).take(50)), None);
         assert_eq!(
-            stops_at(HaltRule::AllAlike, std::iter::once(Some(ErrorClass::Server)).chain(alike()).take(50)),
+            stops_at(HaltRule::AllAlike, std::iter::once(Some(ErrorClass::InvalidOutput)).chain(alike()).take(50)),
             None
+        );
+        assert_eq!(
+            stops_at(HaltRule::AllAlike, std::iter::repeat_n(Some(ErrorClass::Server), 50)),
+            None,
+            "not the rows'"
         );
     }
 

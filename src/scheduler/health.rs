@@ -9,21 +9,37 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Faults in a row that make an endpoint failing.
-const FAULTS: u32 = 10;
+/// Faults in a row that make an endpoint failing: not more than a row may have by default, so that a single row that is
+/// left is not blamed for an outage.
+const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// An endpoint that never answered is given up after this.
-const NEVER_WORKED: Duration = Duration::from_secs(10);
+/// An endpoint that nobody ever reached is given up after this: its name or address is wrong.
+const NEVER_REACHED: Duration = Duration::from_secs(10);
+
+/// What a fault says of the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// No connection came about: the name can't be resolved, or nobody listens.
+    Unreachable,
+    /// It says itself that it is overloaded or out of service, or the connection breaks.
+    Down,
+    /// It failed on this request; others may fare better.
+    Unclear,
+}
 
 /// State of the endpoint.
 #[derive(Debug, Default)]
 pub struct Health {
     has_worked: bool,
+    /// Whether anything ever came back from it, be it an error.
+    was_reached: bool,
     faults_in_a_row: u32,
+    /// Since when none of them was more than [`Sign::Unclear`].
+    unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
@@ -38,9 +54,24 @@ impl Health {
         self.is_failing
     }
 
+    /// Returns whether it ever answered.
+    pub fn has_worked(&self) -> bool {
+        self.has_worked
+    }
+
+    /// Returns since when all that is known of the present outage could be the rows' doing.
+    pub fn unclear_since(&self) -> Instant {
+        self.unclear_since
+    }
+
     /// Returns when the next probe may be sent, with nothing in flight.
     pub fn probe_at(&self) -> Instant {
         self.probe_at
+    }
+
+    /// Returns when the last outage ended; the start of the run when there was none.
+    pub fn recovered_at(&self) -> Instant {
+        self.recovered_at.unwrap_or(Instant::ZERO)
     }
 
     /// Takes in an answer; returns whether it ended an outage.
@@ -48,28 +79,39 @@ impl Health {
         let was_failing = self.is_failing;
         let recovered_at = if was_failing { Some(now) } else { self.recovered_at };
         let probe_after = if was_failing { self.probe_after } else { Duration::ZERO };
-        *self = Self { has_worked: true, recovered_at, probe_after, ..Self::default() };
+        *self = Self { has_worked: true, was_reached: true, recovered_at, probe_after, ..Self::default() };
         was_failing
     }
 
-    /// Takes in a fault of the server or the connection.
-    pub fn on_fault(&mut self, now: Instant) {
+    /// Takes in a fault of the server or the connection; returns whether it is the first since an answer.
+    pub fn on_fault(&mut self, sign: Sign, now: Instant) -> bool {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
-        self.failing_since.get_or_insert(now);
+        self.was_reached |= sign != Sign::Unreachable;
+        let since = *self.failing_since.get_or_insert(now);
+        self.unclear_since = if sign == Sign::Unclear { self.unclear_since.max(since) } else { now };
         let is_relapse = self.recovered_at.is_some_and(|at| now.since(at) < RELAPSE);
         self.is_failing |= self.faults_in_a_row >= if is_relapse { FAULTS_OF_RELAPSE } else { FAULTS };
         if self.is_failing && now >= self.probe_at {
             self.probe_after = (self.probe_after * 2).clamp(FIRST_PROBE, SLOWEST_PROBE);
             self.probe_at = now + self.probe_after;
         }
+        self.faults_in_a_row == 1
     }
 
-    /// Returns for how long nothing has worked, when that is long enough to give up: ten seconds if nothing ever worked,
-    /// else `patience`.
-    pub fn is_dead(&self, patience: Duration, now: Instant) -> Option<Duration> {
-        let failing_for = now.since(self.failing_since?);
-        let allowed = if self.has_worked { patience } else { NEVER_WORKED.min(patience) };
-        (failing_for >= allowed && self.faults_in_a_row > 1).then_some(failing_for)
+    /// Takes the endpoint to work, though nothing has been answered: rows are sent as usual.
+    pub fn stop_probing(&mut self) {
+        let Self { has_worked, was_reached, recovered_at, .. } = *self;
+        *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
+    }
+
+    /// Returns for how long nothing has worked; `None` while that may be chance.
+    pub fn failing_for(&self, now: Instant) -> Option<Duration> {
+        self.failing_since.filter(|_| self.faults_in_a_row > 1).map(|since| now.since(since))
+    }
+
+    /// Returns how long nothing may work before the endpoint is given up, where `most` is the longest.
+    pub fn patience(&self, most: Duration) -> Duration {
+        if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }
 }
 
@@ -77,13 +119,17 @@ impl Health {
 mod tests {
     use super::*;
 
+    fn fault(health: &mut Health, second: u64) {
+        health.on_fault(Sign::Unclear, Instant::from_secs(second));
+    }
+
     #[test]
-    fn ten_faults_in_a_row_leave_only_probes_and_one_answer_ends_it() {
+    fn eight_faults_in_a_row_leave_only_probes_and_one_answer_ends_it() {
         let mut health = Health::default();
-        (0..9).for_each(|_| health.on_fault(Instant::from_secs(1)));
+        (0..7).for_each(|_| fault(&mut health, 1));
         assert!(!health.is_failing());
 
-        health.on_fault(Instant::from_secs(1));
+        health.on_fault(Sign::Unclear, Instant::from_secs(1));
 
         assert!(health.is_failing());
         assert_eq!(health.probe_at(), Instant::from_secs(2));
@@ -94,38 +140,43 @@ mod tests {
     #[test]
     fn an_endpoint_that_fails_again_soon_is_believed_after_three_faults() {
         let mut health = Health::default();
-        (0..10).for_each(|_| health.on_fault(Instant::from_secs(1)));
+        (0..10).for_each(|_| fault(&mut health, 1));
         health.on_answer(Instant::from_secs(2));
 
-        (0..3).for_each(|_| health.on_fault(Instant::from_secs(3)));
+        (0..3).for_each(|_| fault(&mut health, 3));
 
         assert!(health.is_failing());
         assert_eq!(health.probe_at(), Instant::from_secs(5), "it goes on from the interval of the first outage");
     }
 
     #[test]
-    fn an_endpoint_that_never_worked_is_given_up_after_ten_seconds() {
-        let patience = Duration::from_secs(1800);
-        let mut health = Health::default();
-        (1..=12).for_each(|second| health.on_fault(Instant::from_secs(second)));
+    fn an_endpoint_that_nobody_reached_is_given_up_after_ten_seconds_and_one_that_answers_is_not() {
+        let most = Duration::from_secs(1800);
+        for sign in [Sign::Unreachable, Sign::Down, Sign::Unclear] {
+            let mut health = Health::default();
+            (1..=12).for_each(|second| {
+                health.on_fault(sign, Instant::from_secs(second));
+            });
 
-        assert_eq!(health.is_dead(patience, Instant::from_secs(10)), None);
-        assert!(health.is_dead(patience, Instant::from_secs(11)).is_some());
-        health.on_answer(Instant::from_secs(12));
-        (20..40).for_each(|second| health.on_fault(Instant::from_secs(second)));
-        assert_eq!(health.is_dead(patience, Instant::from_secs(600)), None);
+            let patience = if sign == Sign::Unreachable { Duration::from_secs(10) } else { most };
+            assert_eq!(health.patience(most), patience, "{sign:?}");
+            assert_eq!(health.failing_for(Instant::from_secs(11)), Some(Duration::from_secs(10)));
+            health.on_answer(Instant::from_secs(12));
+            health.on_fault(Sign::Unreachable, Instant::from_secs(20));
+            assert_eq!((health.failing_for(Instant::from_secs(30)), health.patience(most)), (None, most));
+        }
     }
 
     #[test]
     fn probes_come_at_growing_intervals() {
         let mut health = Health::default();
         let mut now = Instant::ZERO;
-        (0..10).for_each(|_| health.on_fault(now));
+        (0..10).for_each(|_| fault(&mut health, 0));
         let mut waits = Vec::new();
         for _ in 0..6 {
             waits.push(health.probe_at().since(now).as_secs());
             now = health.probe_at();
-            health.on_fault(now);
+            health.on_fault(Sign::Unclear, now);
         }
 
         assert_eq!(waits, [1, 2, 4, 8, 10, 10]);

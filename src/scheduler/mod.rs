@@ -27,14 +27,17 @@
 //! endpoint, and may put another ask in the place of the one that ended, on the same route or on another.
 
 mod backoff;
+mod blame;
 mod budget;
 mod cap;
 mod config;
 mod endpoint;
 mod entry;
+mod faults;
 mod gate;
 mod halt;
 mod health;
+mod held_back;
 pub mod order;
 mod passing;
 mod prediction;
@@ -75,6 +78,11 @@ use prediction::Prediction;
 const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 
+/// Rows without a fault that are kept ready for an endpoint that fails.
+const PROBES: usize = 4;
+/// Rows among which the next probe is looked for.
+const PROBED: usize = 1024;
+
 struct PoolState {
     pool: Pool,
     /// The endpoint it belongs to.
@@ -85,6 +93,14 @@ struct PoolState {
     streamed: u32,
     /// The wait of a big row in front, and who passed it.
     passing: Option<Passing>,
+}
+
+impl PoolState {
+    /// Returns the place of the row that says most about an endpoint that fails: the first of those that had fewest turns.
+    fn next_probe(&self) -> usize {
+        let places = self.ready.iter().take(PROBED).enumerate();
+        places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
+    }
 }
 
 /// The scheduler of one run.
@@ -158,12 +174,20 @@ impl Scheduler {
             0 | 1 => (2 * window).max(LOOKAHEAD),
             _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
         };
-        lookahead.saturating_sub(self.ready() + self.later.len() + self.gates.waiting())
+        let wanted = lookahead.saturating_sub(self.ready() + self.later.len() + self.gates.waiting());
+        // An endpoint that fails is probed with rows that did not.
+        let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
+        if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
+    }
+
+    fn probes_wanted(&self) -> usize {
+        let ready = self.pools.iter().flat_map(|state| &state.ready);
+        PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
     }
 
     /// Takes a row. A row that this run can't answer any more is set aside at once.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
-        self.take_in(Entry::new(planned), now);
+        self.take_new(Entry::new(planned), now);
     }
 
     /// Notes that no more rows come.
@@ -250,6 +274,7 @@ impl Scheduler {
             return self.drain();
         }
         self.wake(now);
+        self.let_go(now);
         if self.ready() == 0 {
             return self.wait_without_rows();
         }
@@ -289,6 +314,9 @@ impl Scheduler {
 
     fn wait_without_rows(&mut self) -> Step {
         let until = self.next_wake();
+        if let Some(at) = self.next_asked() {
+            return Step::Wait { until: until.min(at), reason: Reason::Probe };
+        }
         let reason = match (self.is_input_closed, self.later.is_empty()) {
             _ if self.gates.waiting() > 0 => Reason::Gate,
             (false, _) => Reason::Input,
@@ -326,15 +354,18 @@ impl Scheduler {
     /// Sends the first row of a pool, or one that may pass it, or says until when it has to wait and why.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
-        let Some(entry) = state.ready.front() else { return Err((Instant::NEVER, Reason::Input)) };
+        let is_probe = self.endpoints[state.endpoint].health.is_failing();
+        let first = if is_probe { state.next_probe() } else { 0 };
+        let Some(entry) = state.ready.get(first) else { return Err((Instant::NEVER, Reason::Input)) };
         let cost = state.prediction.cost(&entry.planned.ask);
         match state.pool.reserve(cost, now) {
             Admission::Granted(reservation) => {
-                let step = self.send(pool, 0, reservation, now)?;
+                let step = self.send(pool, first, reservation, now)?;
                 self.pools[pool].passing = None;
                 Ok(step)
             }
             Admission::Wait { until, on: None } => Err((until, Reason::Hold)),
+            Admission::Wait { until, on: Some(dimension) } if is_probe => Err((until, Reason::Limit(dimension))),
             Admission::Wait { until, on: Some(dimension) } => {
                 let (at, until) = self.pools[pool].who_passes(cost, dimension, until, now);
                 match at {

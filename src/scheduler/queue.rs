@@ -13,6 +13,9 @@ use super::entry::Entry;
 use super::prediction::Prediction;
 use super::{EndpointId, PoolState, Scheduler};
 
+/// Rows that take turns where each is refused.
+const REACH: usize = 16;
+
 impl Scheduler {
     /// Stops the run: nothing more is started, and what is queued is set aside. The first reason stays.
     pub fn halt(&mut self, reason: HaltReason) {
@@ -22,7 +25,10 @@ impl Scheduler {
         self.halted = Some(reason);
         let mut queued: Vec<Entry> = Vec::new();
         self.pools.iter_mut().for_each(|state| queued.extend(state.ready.drain(..)));
-        self.endpoints.iter_mut().for_each(|endpoint| endpoint.ready = 0);
+        for endpoint in &mut self.endpoints {
+            endpoint.ready = 0;
+            queued.extend(std::mem::take(&mut endpoint.held_back).into_iter().map(|(_, entry)| entry));
+        }
         queued.extend(std::mem::take(&mut self.later).into_values());
         queued.extend(self.gates.take(|_| true));
         queued.into_iter().for_each(|entry| self.put_aside(entry));
@@ -44,6 +50,7 @@ impl Scheduler {
             .filter(|state| state.endpoint == at)
             .for_each(|state| queued.extend(state.ready.drain(..)));
         self.endpoints[at].ready = 0;
+        queued.extend(std::mem::take(&mut self.endpoints[at].held_back).into_iter().map(|(_, entry)| entry));
         let id = self.endpoints[at].id.clone();
         let is_its = |entry: &Entry| EndpointId::of(&entry.planned.ask.pool) == id;
         let (its, kept): (Vec<_>, Vec<_>) =
@@ -65,6 +72,15 @@ impl Scheduler {
         }
     }
 
+    /// Queues a new row, or holds it back.
+    pub(super) fn take_new(&mut self, entry: Entry, now: Instant) {
+        let Some((pool, entry)) = self.placed(entry, now) else { return };
+        if let Some(entry) = self.held_back(pool, entry) {
+            self.pools[pool].ready.push_back(entry);
+            self.endpoints[self.pools[pool].endpoint].ready += 1;
+        }
+    }
+
     /// Queues a row behind the others of its pool; one that can't be answered any more is set aside.
     pub(super) fn take_in(&mut self, entry: Entry, now: Instant) {
         if let Some((pool, entry)) = self.placed(entry, now) {
@@ -77,6 +93,16 @@ impl Scheduler {
     pub(super) fn queue_first(&mut self, entry: Entry, now: Instant) {
         if let Some((pool, entry)) = self.placed(entry, now) {
             self.pools[pool].ready.push_front(entry);
+            self.endpoints[self.pools[pool].endpoint].ready += 1;
+        }
+    }
+
+    /// Queues a row near the front of its pool: behind those that had fewer turns, so that they take turns.
+    pub(super) fn queue_in_turn(&mut self, entry: Entry, now: Instant) {
+        if let Some((pool, entry)) = self.placed(entry, now) {
+            let ready = &mut self.pools[pool].ready;
+            let place = ready.iter().take(REACH).take_while(|other| other.turns < entry.turns).count();
+            ready.insert(place, entry);
             self.endpoints[self.pools[pool].endpoint].ready += 1;
         }
     }

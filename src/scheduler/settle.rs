@@ -10,20 +10,13 @@ use crate::domain::{
 
 use super::backoff::{Backoff, jittered_hold};
 use super::entry::{Entry, Flight, Head};
+use super::faults::{Fault, QUOTA_PER_SUCCESS, RETRY_QUOTA};
+use super::held_back::Outage;
 use super::{Next, Scheduler, Ticket};
 use crate::answer::{Came, Then};
 
-/// Retries that may run ahead of successes, at each endpoint.
-pub(super) const RETRY_QUOTA: f64 = 100.0;
-/// What a success adds to that quota: up to three retries for ten successes go on for ever.
-const QUOTA_PER_SUCCESS: f64 = 0.3;
-/// How long a retry waits when the quota is used up.
-const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// Forbidden rows in a row that stop a run which has had a success.
 const FORBIDDEN: u32 = 3;
-/// Between two faults of a row that are called its own, at most so many others may meet a fault for each one answered:
-/// an endpoint that answers less than a quarter is in trouble itself.
-const FAULTS_PER_ANSWER: u64 = 3;
 /// Attempts that a row remembers; further ones replace the last, with what it used and cost.
 const REMEMBERED: usize = 64;
 
@@ -87,13 +80,16 @@ impl Scheduler {
             Verdict::Answered(message) => self.on_answer(entry, message, end),
             Verdict::Limited { kind, retry_after, failure } => self.on_limit(entry, kind, retry_after, failure, end),
             Verdict::Overloaded { retry_after, maybe_paid, failure } => {
-                self.on_overload(entry, retry_after, maybe_paid, failure, end)
+                if self.endpoints[end.endpoint].window.on_overload(end.sent_at, end.now) {
+                    self.calm_down(end);
+                }
+                self.on_fault(entry, Fault { class: ErrorClass::Overloaded, retry_after, maybe_paid, failure }, end)
             }
             Verdict::Transient { class, retry_after, maybe_paid, failure } => {
-                self.on_transient(entry, class, retry_after, maybe_paid, failure, end)
+                self.on_fault(entry, Fault { class, retry_after, maybe_paid, failure }, end)
             }
             Verdict::Rejected { class, failure } => {
-                self.on_works(end);
+                self.on_works(&entry, end);
                 self.fail(entry, class, failure, false, end)
             }
             Verdict::Forbidden(failure) => self.on_forbidden(entry, failure, end),
@@ -115,16 +111,7 @@ impl Scheduler {
         if let Some(why) = self.config.budget.time_is_up(now) {
             return self.halt(HaltReason::Budget(why));
         }
-        for at in 0..self.endpoints.len() {
-            let endpoint = &mut self.endpoints[at];
-            if let Some(dead_for) = endpoint.health.is_dead(self.config.retry_for, now)
-                && endpoint.halted.is_none()
-            {
-                let last = std::mem::take(&mut endpoint.last_fault);
-                let message = format!("nothing has worked for {} s: {}", dead_for.as_secs(), last.message);
-                self.halt_endpoint(at, HaltReason::Endpoint(Failure { message, ..last }), now);
-            }
-        }
+        self.judge_endpoints(now);
     }
 
     pub(super) fn halt_for_parked(&mut self) {
@@ -135,9 +122,10 @@ impl Scheduler {
     }
 
     fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
-        self.on_works(end);
+        self.on_works(&entry, end);
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.successes += 1;
+        endpoint.last_answered = endpoint.last_answered.max(Some(entry.planned.job.id));
         endpoint.forbidden_in_a_row = 0;
         endpoint.retry_quota = (endpoint.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
         if !endpoint.answered_models.contains(&entry.planned.ask.model) {
@@ -154,10 +142,19 @@ impl Scheduler {
         }
     }
 
-    /// Notes that the endpoint answers, whatever it says.
-    fn on_works(&mut self, end: &End) {
+    /// Notes that the endpoint did something for a row, whatever it said.
+    fn on_works(&mut self, entry: &Entry, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
-        endpoint.answers += 1;
+        endpoint.tally.answer(entry.at_fault.is_some(), end.sent_at);
+        endpoint.has_last_tries = false;
+        self.on_reply(entry, end);
+    }
+
+    /// Notes that the endpoint replies, though it may only have said that it is too early.
+    fn on_reply(&mut self, entry: &Entry, end: &End) {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.outage = Outage::default();
+        endpoint.is_asked &= !entry.is_asked;
         let was_failing = endpoint.health.on_answer(end.now);
         if was_failing {
             endpoint.window.restart(end.now);
@@ -185,34 +182,41 @@ impl Scheduler {
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
         }
-        self.on_works(end);
-        let since = *entry.limited_since.get_or_insert(end.sent_at);
+        self.on_reply(&entry, end);
+        entry.is_asked = false;
+        entry.turns += 1;
         if self.is_halted(end) {
             return self.stranded(entry, end);
         }
-        if end.now.since(since) > self.config.retry_for {
-            return self.fail(entry, ErrorClass::RateLimit, failure, true, end);
-        }
-        let kind = self.refine(kind, end.pool);
-        match kind {
+        let kind = self.refine(kind, end);
+        let next = match kind {
             LimitKind::Concurrency => {
                 let endpoint = &mut self.endpoints[end.endpoint];
                 endpoint.window.on_concurrency_refusal(endpoint.in_flight, end.sent_at, end.now);
                 let delay = Backoff::OVERLOADED.delay(1, retry_after, &mut self.rng);
-                self.queue_later(entry, end.now + delay);
+                self.next_try(&mut entry, delay, retry_after, end)
             }
             LimitKind::Rate | LimitKind::Acceleration => {
                 self.hold(kind, retry_after, end);
-                self.queue_first(entry, end.now);
+                let held = self.pools[end.pool].pool.held_until().since(end.now);
+                self.next_try(&mut entry, held, Some(held), end)
             }
+        };
+        match (next, kind) {
+            (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
+            (Some(at), LimitKind::Concurrency) => self.queue_later(entry, at),
+            // The pool is held for as long.
+            (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
     }
 
-    /// Tells a concurrency refusal from a rate refusal whose headers a proxy hides.
-    fn refine(&self, kind: LimitKind, pool: usize) -> LimitKind {
+    /// Tells a concurrency refusal from a rate refusal whose headers a proxy hides: with nothing else in flight there is
+    /// no concurrency to refuse.
+    fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
+        let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {
-            LimitKind::Concurrency if !self.pools[pool].pool.has_seen_limits() => LimitKind::Rate,
+            LimitKind::Concurrency if is_alone || !self.pools[end.pool].pool.has_seen_limits() => LimitKind::Rate,
             LimitKind::Concurrency | LimitKind::Rate | LimitKind::Acceleration => kind,
         }
     }
@@ -238,98 +242,8 @@ impl Scheduler {
         }
     }
 
-    fn on_overload(
-        &mut self,
-        mut entry: Entry,
-        retry_after: Option<Duration>,
-        maybe_paid: bool,
-        failure: Failure,
-        end: &End,
-    ) -> Next {
-        if self.endpoints[end.endpoint].window.on_overload(end.sent_at, end.now) {
-            self.calm_down(end);
-        }
-        self.on_fault(&mut entry, &failure, end);
-        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
-        }
-        if self.is_halted(end) {
-            return self.stranded(entry, end);
-        }
-        let since = *entry.limited_since.get_or_insert(end.sent_at);
-        let is_over = end.now.since(since) > self.config.retry_for;
-        if is_over || (maybe_paid && !self.config.retry_ambiguous) {
-            return self.fail(entry, ErrorClass::Overloaded, failure, true, end);
-        }
-        entry.overloads += 1;
-        let delay = Backoff::OVERLOADED.delay(entry.overloads, retry_after, &mut self.rng);
-        self.retry(entry, delay, end);
-        Next::Again { class: ErrorClass::Overloaded, limit: None, maybe_paid }
-    }
-
-    fn on_transient(
-        &mut self,
-        mut entry: Entry,
-        class: ErrorClass,
-        retry_after: Option<Duration>,
-        maybe_paid: bool,
-        failure: Failure,
-        end: &End,
-    ) -> Next {
-        let was_failing = self.endpoints[end.endpoint].health.is_failing();
-        let is_own = self.on_fault(&mut entry, &failure, end);
-        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
-        }
-        if self.is_halted(end) {
-            return self.stranded(entry, end);
-        }
-        // While the endpoint fails, a row is not blamed for it.
-        entry.tries += u32::from(!was_failing || is_own);
-        if entry.tries > self.config.max_retries || (maybe_paid && !self.config.retry_ambiguous) {
-            return self.fail(entry, class, failure, true, end);
-        }
-        let delay = Backoff::TRANSIENT.delay(entry.tries, retry_after, &mut self.rng);
-        self.retry(entry, delay, end);
-        Next::Again { class, limit: None, maybe_paid }
-    }
-
-    /// Notes a fault: the row's own when others were answered between its faults, else the endpoint's. Returns whether
-    /// this one is the row's own.
-    ///
-    /// A row that once met a fault of its own is suspected from then on, so the last rows of a run, which fail for good,
-    /// do not look like an outage. An outage that is known is not the row's doing: its faults go on to tell of it, and are
-    /// not counted against the row while nothing is answered.
-    fn on_fault(&mut self, entry: &mut Entry, failure: &Failure, end: &End) -> bool {
-        let endpoint = &mut self.endpoints[end.endpoint];
-        endpoint.faults += 1;
-        let before = entry.at_fault.replace((endpoint.answers, endpoint.faults));
-        let is_own = before.is_some_and(|(answers, faults)| {
-            FAULTS_PER_ANSWER * (endpoint.answers - answers) > endpoint.faults - faults
-        });
-        entry.is_suspect |= is_own;
-        if !entry.is_suspect || endpoint.health.is_failing() {
-            endpoint.health.on_fault(end.now);
-        }
-        endpoint.last_fault = failure.clone();
-        self.halt_if_overdue(end.now);
-        is_own
-    }
-
-    /// Queues a row for another try, later still when retries have run far ahead of successes.
-    fn retry(&mut self, entry: Entry, delay: Duration, end: &End) {
-        let endpoint = &mut self.endpoints[end.endpoint];
-        let delay = if endpoint.retry_quota >= 1.0 {
-            endpoint.retry_quota -= 1.0;
-            delay
-        } else {
-            delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
-        };
-        self.queue_later(entry, end.now + delay);
-    }
-
     fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
-        self.on_works(end);
+        self.on_works(&entry, end);
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.forbidden_in_a_row += 1;
         if endpoint.successes == 0 {
@@ -341,9 +255,9 @@ impl Scheduler {
         }
     }
 
-    /// Parks a model; its queued rows are set aside. An endpoint with nothing else to do halts.
+    /// Parks a model; its queued rows are set aside. The run goes on: it halts for that once nothing else is left to do.
     fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
-        self.on_works(end);
+        self.on_works(&entry, end);
         let model = entry.planned.ask.model.clone();
         let endpoint = &mut self.endpoints[end.endpoint];
         if endpoint.answered_models.contains(&model) {
@@ -355,10 +269,6 @@ impl Scheduler {
             self.events.push(EventBody::Parked { model, message });
         }
         self.set_model_aside(&model, end);
-        let endpoint = &self.endpoints[end.endpoint];
-        if endpoint.answered_models.is_empty() && endpoint.ready == 0 {
-            return self.halt_with(entry, HaltReason::Models(failure), end);
-        }
         self.pending(entry)
     }
 
@@ -371,6 +281,13 @@ impl Scheduler {
             self.endpoints[end.endpoint].ready -= its.len();
             parked.extend(its);
         }
+        let endpoint = &mut self.endpoints[end.endpoint];
+        let (its, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut endpoint.held_back)
+            .into_iter()
+            .partition(|(_, entry)| &*entry.planned.ask.model == model);
+        endpoint.held_back = kept.into();
+        parked.extend(its.into_iter().map(|(_, entry)| entry));
+        endpoint.is_asked &= !parked.iter().any(|entry| entry.is_asked);
         for entry in parked {
             let leads = entry.leads;
             self.put_aside(entry);
@@ -379,7 +296,14 @@ impl Scheduler {
     }
 
     /// Fails a row for which nothing more can be tried, unless a policy asks for something else.
-    fn fail(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool, end: &End) -> Next {
+    pub(super) fn fail(
+        &mut self,
+        entry: Entry,
+        class: ErrorClass,
+        failure: Failure,
+        is_retryable: bool,
+        end: &End,
+    ) -> Next {
         match self.then(&entry, Came::Failure { class, failure: &failure }) {
             Then::Keep => self.give_up(entry, class, failure, is_retryable),
             Then::Fail { class, failure } => self.give_up(entry, class, failure, is_retryable),
@@ -412,13 +336,13 @@ impl Scheduler {
     }
 
     /// Stops the endpoint of a row, and the row with it unless a policy sends it elsewhere.
-    fn halt_with(&mut self, entry: Entry, reason: HaltReason, end: &End) -> Next {
+    pub(super) fn halt_with(&mut self, entry: Entry, reason: HaltReason, end: &End) -> Next {
         self.halt_endpoint(end.endpoint, reason, end.now);
         self.stranded(entry, end)
     }
 
     /// Returns what becomes of a row whose endpoint has halted.
-    fn stranded(&mut self, entry: Entry, end: &End) -> Next {
+    pub(super) fn stranded(&mut self, entry: Entry, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
         match self.then(&entry, Came::Halt(&reason)) {
             Then::Ask(ask) => self.more(entry, *ask, end),
@@ -426,7 +350,7 @@ impl Scheduler {
         }
     }
 
-    fn is_halted(&self, end: &End) -> bool {
+    pub(super) fn is_halted(&self, end: &End) -> bool {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
@@ -437,13 +361,13 @@ impl Scheduler {
 }
 
 /// The end of an attempt, beside its row.
-struct End {
-    pool: usize,
-    endpoint: usize,
+pub(super) struct End {
+    pub(super) pool: usize,
+    pub(super) endpoint: usize,
     reserved: Cost,
-    sent_at: Instant,
+    pub(super) sent_at: Instant,
     head: Option<Head>,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 fn finished(entry: Entry, ended: Ended) -> Next {

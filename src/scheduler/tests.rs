@@ -55,6 +55,7 @@ pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
         window: Window::fixed(window),
         max_retries: 3,
         retry_for: Duration::from_secs(1800),
+        has_worked_before: false,
         retry_ambiguous: true,
         stream: StreamMode::Auto,
         halt: HaltRule::AllAlike,
@@ -214,23 +215,48 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     assert_eq!(scheduler.halted(), None);
 }
 
-#[test]
-fn an_endpoint_that_never_works_stops_the_run_after_ten_seconds_with_every_row_pending() {
-    let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 20));
+/// Plays a run whose every request meets the same; returns when it halted, and how many rows it left pending.
+fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usize) {
+    let mut scheduler = scheduler_with(50, Config { retry_for, ..config(RateLimits::NONE, 20) });
     let mut now = Instant::ZERO;
     let mut pending = 0;
     while scheduler.halted().is_none() {
         for ticket in dispatched(&mut scheduler, now) {
-            let next = scheduler.on_end(ticket, fault(), now);
+            let next = scheduler.on_end(ticket, verdict(), now);
             pending += usize::from(matches!(next, Next::Pending(_)));
         }
         now = now + Duration::from_millis(100);
-        assert!(now < Instant::from_secs(60), "it must stop");
+        assert!(now < Instant::from_secs(7_200), "it must stop");
     }
-
     assert!(matches!(scheduler.halted(), Some(HaltReason::Endpoint(_))));
-    assert!(now >= Instant::from_secs(10));
-    assert_eq!(pending + scheduler.take_set_aside().len(), 50);
+    (now, pending + scheduler.take_set_aside().len())
+}
+
+#[test]
+fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_row_pending() {
+    let refused = || Verdict::Transient {
+        class: ErrorClass::Network,
+        retry_after: None,
+        maybe_paid: false,
+        failure: Failure::default(),
+    };
+
+    let (halted_at, pending) = all_meet(refused, Duration::from_secs(1_800));
+
+    assert!((10..=20).contains(&halted_at.since(Instant::ZERO).as_secs()), "{halted_at:?}");
+    assert_eq!(pending, 50);
+}
+
+#[test]
+fn an_endpoint_that_answers_with_faults_from_the_start_is_waited_for() {
+    let status = |status| Failure { status: Some(status), ..Failure::default() };
+    let overloaded = || Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: status(529) };
+    for verdict in [&fault as &dyn Fn() -> Verdict, &overloaded] {
+        let (halted_at, pending) = all_meet(verdict, Duration::from_secs(1_800));
+
+        assert!((1_800..=1_820).contains(&halted_at.since(Instant::ZERO).as_secs()), "{halted_at:?}");
+        assert_eq!(pending, 50);
+    }
 }
 
 #[test]

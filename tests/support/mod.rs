@@ -12,6 +12,7 @@ use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
 use serde_json::value::RawValue;
 
 pub mod bound;
+pub mod gateway;
 pub mod judge;
 pub mod scenario;
 pub mod seen;
@@ -76,6 +77,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         window,
         max_retries: 8,
         retry_for: std::time::Duration::from_secs(1800),
+        has_worked_before: false,
         retry_ambiguous: true,
         stream: StreamMode::Auto,
         halt: HaltRule::AllAlike,

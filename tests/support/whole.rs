@@ -13,6 +13,7 @@ use claude_batch::sim::model::Model;
 use claude_batch::sim::transport::{SimTransport, lock};
 use tokio::sync::mpsc;
 
+use super::gateway::{Gateway, Hides};
 use super::{Counts, MemLedger};
 
 /// What came of a whole run.
@@ -68,6 +69,18 @@ pub fn whole_run(
     rows: Vec<WholeRow>,
     meddle: impl FnOnce(mpsc::Sender<Interrupt>),
 ) -> Whole {
+    let planned = rows.iter().enumerate().map(|(number, row)| row.planned(number as u64)).collect();
+    whole_run_behind(Hides::Nothing, sim, config, planned, meddle)
+}
+
+/// Runs rows to their end through a gateway.
+pub fn whole_run_behind(
+    hides: Hides,
+    sim: SimConfig,
+    config: impl FnOnce() -> Config,
+    rows: Vec<Planned>,
+    meddle: impl FnOnce(mpsc::Sender<Interrupt>),
+) -> Whole {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(async move {
         let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
@@ -79,8 +92,8 @@ pub fn whole_run(
         let (interrupts_in, interrupts) = mpsc::channel(8);
         let counts = Counts::default();
         tokio::spawn(async move {
-            for (number, row) in rows.into_iter().enumerate() {
-                if feed_in.send(Fed::Planned(row.planned(number as u64))).await.is_err() {
+            for row in rows {
+                if feed_in.send(Fed::Planned(row)).await.is_err() {
                     break;
                 }
             }
@@ -88,7 +101,7 @@ pub fn whole_run(
         meddle(interrupts_in);
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let parts = Parts {
-            transport: Arc::new(transport),
+            transport: Arc::new(Gateway { inner: transport, hides }),
             provider: Arc::new(provider),
             scheduler: Scheduler::new(config()),
             ledger,

@@ -65,8 +65,7 @@ impl NewRun<'_> {
         let sent = transport.clone();
         say::panics(move || sent.secrets());
         let thread = LoopThread::new()?;
-        let spent = recovered.totals.spend;
-        let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, spent));
+        let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, &recovered));
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,
             verbosity: self.config.verbosity,

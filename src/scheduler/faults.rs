@@ -1,0 +1,199 @@
+//! Faults of the server and the connection: what they say of the endpoint, and what becomes of the row.
+//!
+//! A row's own faults ([`Blame`]) use up its tries and end in the error log. What nobody can tell counts for the row while
+//! the endpoint does not seem to fail. While it does, no row is blamed: it is probed (`health`), first with rows that did
+//! not fail (`held_back`), until it answers, or until it is given up with its rows pending.
+//!
+//! At the end of a run only rows may be left that failed. Whether the endpoint broke down at that moment or those rows fail
+//! by themselves can't be seen any more. An endpoint that said nothing about itself (no 503, no 529, no refused
+//! connection) is then waited for as long as a tenth of the run took, a minute and a half at least. After that each row
+//! that is left has one more try, and its fault counts for it. So a run that ends with bad rows does not stand still for
+//! all of `--retry-for`; an outage that met the last rows of a run leaves them in the error log, from which `resume` sends
+//! them again.
+//!
+//! Waits of a row, for whatever reason, have one bound: `--retry-for` from the first of them, or from the end of an outage
+//! of the endpoint after that.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{ErrorClass, Failure, HaltReason};
+
+use super::backoff::Backoff;
+use super::blame::Blame;
+use super::entry::Entry;
+use super::health::Sign;
+use super::held_back::Outage;
+use super::settle::End;
+use super::{Next, Scheduler};
+
+/// Retries that may run ahead of successes, at each endpoint.
+pub(super) const RETRY_QUOTA: f64 = 100.0;
+/// What a success adds to that quota: one retry for each success goes on for ever.
+pub(super) const QUOTA_PER_SUCCESS: f64 = 1.0;
+/// How long a retry waits when the quota is used up.
+const QUOTA_WAIT: Duration = Duration::from_secs(30);
+/// How long an endpoint is waited for when only rows are left that failed: this, and this part of the run so far.
+const END_PATIENCE: Duration = Duration::from_secs(90);
+const END_PATIENCE_PART: u32 = 10;
+
+/// A fault: what came, how long the server asks to wait, and whether it may have been billed.
+pub(super) struct Fault {
+    pub(super) class: ErrorClass,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) maybe_paid: bool,
+    pub(super) failure: Failure,
+}
+
+impl Scheduler {
+    /// Takes in a fault: the row waits for its next try, or fails when it has none.
+    pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
+        let was_failing = self.endpoints[end.endpoint].health.is_failing();
+        let before = entry.at_fault;
+        let blame = self.note_fault(&mut entry, &fault, end);
+        let Fault { class, retry_after, maybe_paid, failure } = fault;
+        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
+            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
+        }
+        if self.is_halted(end) {
+            return self.stranded(entry, end);
+        }
+        let is_overload = class == ErrorClass::Overloaded;
+        let counts = match blame {
+            Blame::Row => true,
+            Blame::Endpoint => false,
+            Blame::Unknown => !was_failing,
+        };
+        entry.tries += u32::from(counts && !is_overload);
+        let endpoint = &self.endpoints[end.endpoint];
+        let is_last = entry.tries > self.config.max_retries
+            || (maybe_paid && !self.config.retry_ambiguous)
+            || endpoint.has_last_tries;
+        let backoff = match is_overload {
+            true if endpoint.tally.has_answered_since(before) => Backoff::BUSY,
+            true => Backoff::OVERLOADED,
+            false => Backoff::TRANSIENT,
+        };
+        entry.overloads += u32::from(is_overload);
+        let failed = if is_overload { entry.overloads } else { entry.tries };
+        let delay = backoff.delay(failed, retry_after, &mut self.rng);
+        let delay = self.within_quota(delay, end);
+        let next = if is_last { None } else { self.next_try(&mut entry, delay, retry_after, end) };
+        match next {
+            Some(at) => {
+                self.queue_later(entry, at);
+                Next::Again { class, limit: None, maybe_paid }
+            }
+            None => self.fail(entry, class, failure, true, end),
+        }
+    }
+
+    /// Notes a fault, and returns whose it is.
+    ///
+    /// A row that is to blame stays so: its further faults say nothing about the endpoint, so that the last rows of a run,
+    /// which fail for good, do not look like an outage. An outage that is known is not the row's doing: its faults go on to
+    /// tell of it.
+    fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        let bad_share = endpoint.tally.bad_share();
+        let blame = endpoint.tally.fault(entry.at_fault, end.now);
+        entry.at_fault = Some(endpoint.tally);
+        entry.turns += 1;
+        entry.is_suspect |= blame == Blame::Row;
+        if (!entry.is_suspect || endpoint.health.is_failing()) && !endpoint.has_last_tries {
+            let sign = sign(fault);
+            if endpoint.health.on_fault(sign, end.now) {
+                endpoint.outage = Outage::new(bad_share);
+            }
+            let speaks = entry.is_asked && endpoint.last_answered.is_some_and(|last| last > entry.planned.job.id);
+            endpoint.outage.note(sign, speaks);
+        }
+        endpoint.is_asked &= !std::mem::take(&mut entry.is_asked);
+        endpoint.last_fault = fault.failure.clone();
+        self.halt_if_overdue(end.now);
+        blame
+    }
+
+    /// Returns when a row is tried again that would be after `delay`, or at the bound of its waits; `None` when it has
+    /// waited for as long as it may, or the server asks for more than that. While the endpoint fails no row is given up.
+    pub(super) fn next_try(
+        &mut self,
+        entry: &mut Entry,
+        delay: Duration,
+        asked: Option<Duration>,
+        end: &End,
+    ) -> Option<Instant> {
+        let at = end.now + delay;
+        let bound = self.bound(entry, end);
+        if self.endpoints[end.endpoint].health.is_failing() {
+            return Some(at);
+        }
+        let is_over = end.now >= bound || asked.is_some_and(|wait| end.now + wait > bound);
+        (!is_over).then_some(at.min(bound))
+    }
+
+    /// Returns until when a row may wait.
+    pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
+        let since = *entry.waiting_since.get_or_insert(end.sent_at);
+        since.max(self.endpoints[end.endpoint].health.recovered_at()) + self.config.retry_for
+    }
+
+    /// Returns how long a retry waits: longer when retries have run far ahead of successes.
+    fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        if endpoint.retry_quota >= 1.0 {
+            endpoint.retry_quota -= 1.0;
+            return delay;
+        }
+        delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
+    }
+
+    /// Ends what has lasted too long: an endpoint that fails is given up, or the rows that are left are to blame.
+    pub(super) fn judge_endpoints(&mut self, now: Instant) {
+        for at in 0..self.endpoints.len() {
+            let endpoint = &mut self.endpoints[at];
+            let Some(failing_for) = endpoint.health.failing_for(now).filter(|_| endpoint.halted.is_none()) else {
+                continue;
+            };
+            if failing_for >= endpoint.health.patience(self.config.retry_for) {
+                let last = std::mem::take(&mut endpoint.last_fault);
+                let message = format!("nothing has worked for {} s: {}", failing_for.as_secs(), last.message);
+                self.halt_endpoint(at, HaltReason::Endpoint(Failure { message, ..last }), now);
+            } else if self.may_blame_rows(at, now) && self.has_failed_rows_only(at) {
+                self.give_last_tries(at, now);
+            }
+        }
+    }
+
+    /// Returns whether an endpoint that fails may be taken to work, should only rows be left that failed.
+    fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
+        let endpoint = &self.endpoints[at];
+        let since = endpoint.health.unclear_since();
+        let patience = END_PATIENCE.max(since.since(Instant::ZERO) / END_PATIENCE_PART);
+        endpoint.health.is_failing()
+            && now.since(since) >= patience
+            && (endpoint.health.has_worked() || self.config.has_worked_before)
+            && !endpoint.outage.is_believed()
+    }
+
+    /// Lets each row of an endpoint be tried once more, at once.
+    fn give_last_tries(&mut self, at: usize, now: Instant) {
+        let endpoint = &mut self.endpoints[at];
+        endpoint.health.stop_probing();
+        endpoint.has_last_tries = true;
+        let later = std::mem::take(&mut self.later);
+        let (its, kept): (Vec<_>, Vec<_>) =
+            later.into_iter().partition(|(_, entry)| self.endpoint_of_entry(entry) == Some(at));
+        self.later = kept.into_iter().collect();
+        its.into_iter().for_each(|(_, entry)| self.take_in(entry, now));
+    }
+}
+
+/// Returns what a fault says of the endpoint.
+fn sign(fault: &Fault) -> Sign {
+    match (fault.class, fault.failure.status) {
+        (ErrorClass::Network, _) if !fault.maybe_paid => Sign::Unreachable,
+        (ErrorClass::Network | ErrorClass::Overloaded, _) | (_, Some(503)) => Sign::Down,
+        _ => Sign::Unclear,
+    }
+}

@@ -1,0 +1,82 @@
+//! A gateway between the runner and the simulated API, which hides what the API says about its limits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use claude_batch::domain::Secrets;
+use claude_batch::provider::{ReplyHead, WireRequest};
+use claude_batch::sim::transport::SimTransport;
+use claude_batch::transport::{Exchange, Transport, WireError};
+use http::HeaderMap;
+
+/// What a gateway hides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hides {
+    /// Nothing: there is none.
+    Nothing,
+    /// Every header about limits: a refusal is a bare 429.
+    Headers,
+    /// Refusals as well: they become 500.
+    Refusals,
+}
+
+/// The simulated API behind a gateway.
+pub struct Gateway {
+    /// The API.
+    pub inner: SimTransport,
+    /// What is hidden.
+    pub hides: Hides,
+}
+
+/// A response as the gateway hands it on.
+pub struct HandedOn<E> {
+    inner: E,
+    head: ReplyHead,
+    /// What stands in the place of the body, until it was read.
+    body: Option<Option<Bytes>>,
+}
+
+impl Transport for Gateway {
+    type Exchange = HandedOn<<SimTransport as Transport>::Exchange>;
+
+    async fn send(&self, request: WireRequest) -> Result<Self::Exchange, WireError> {
+        let inner = self.inner.send(request).await?;
+        let mut head = inner.head().clone();
+        if self.hides != Hides::Nothing {
+            let is_told = |name: &str| !name.contains("ratelimit") && !name.starts_with("retry-after");
+            let told = head.headers.iter().filter(|(name, _)| is_told(name.as_str()));
+            head.headers = told.map(|(name, value)| (name.clone(), value.clone())).collect::<HeaderMap>();
+        }
+        let is_refusal = head.status == 429;
+        let error = |kind: &str| {
+            let text = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"no"}}}}"#);
+            Some(Some(Bytes::from(text)))
+        };
+        let body = match self.hides {
+            Hides::Headers if is_refusal => error("rate_limit_error"),
+            Hides::Refusals if is_refusal => {
+                head.status = 500;
+                error("api_error")
+            }
+            Hides::Nothing | Hides::Headers | Hides::Refusals => None,
+        };
+        Ok(HandedOn { inner, head, body })
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        self.inner.secrets()
+    }
+}
+
+impl<E: Exchange> Exchange for HandedOn<E> {
+    fn head(&self) -> &ReplyHead {
+        &self.head
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        match &mut self.body {
+            Some(body) => Ok(body.take()),
+            None => self.inner.chunk().await,
+        }
+    }
+}
