@@ -20,7 +20,6 @@ use support::gateway::Hides;
 use support::whole::{Whole, whole_run_behind};
 
 const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
-const RETRY_FOR: Duration = Duration::from_secs(1_800);
 const MODEL: &str = "claude-haiku-4-5";
 const MISSING: &str = "claude-nobody-1";
 

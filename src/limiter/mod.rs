@@ -8,6 +8,7 @@
 
 pub mod bucket;
 mod drift;
+mod hidden;
 pub mod pool;
 mod production;
 

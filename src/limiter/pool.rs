@@ -28,6 +28,7 @@ use crate::domain::{Cost, Dimension, PoolId, RateLimits, RateSignals};
 
 use super::Bucket;
 use super::drift::Drift;
+use super::hidden::Hidden;
 use super::production::Production;
 
 /// Token counts in heads are rounded to thousands: the real one is at most this far off.
@@ -46,6 +47,10 @@ const SHADOW_RAISE_FACTOR: f64 = 1.0;
 const HIDDEN_AFTER: u32 = 20;
 /// For how long after a refusal nothing is raised in the refused dimension.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
+/// The dimensions in which a limit is learned that nobody tells.
+const LEARNED: [Dimension; 2] = [Dimension::Requests, Dimension::InputTokens];
+/// The longest hold where the server does not say for how long.
+pub const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length is trouble: the server's buckets fill up meanwhile.
 const LONG_HOLD: Duration = Duration::from_secs(10);
 /// What of the limit is left unused at first, after a 429, and after an acceleration 429.
@@ -99,6 +104,15 @@ pub enum Headroom {
     Fixed(f64),
 }
 
+/// A limit of one dimension that was learned and stands in the place of the one that was told.
+#[derive(Clone, Copy, Debug)]
+struct Learned {
+    /// The one that was told, if any was.
+    told: Option<u32>,
+    /// What of the bucket's limit, a whole number, was learned.
+    share: f64,
+}
+
 /// The buckets of one pool.
 #[derive(Debug)]
 pub struct Pool {
@@ -124,6 +138,10 @@ pub struct Pool {
     held_until: Instant,
     /// Times in a row that the server refused without saying for how long.
     refusals_in_a_row: u32,
+    /// A limit that nobody tells, learned from refusals.
+    hidden: Hidden,
+    /// What that does to the buckets of requests and input.
+    learned: Option<[Learned; 2]>,
     headroom: Headroom,
     headroom_share: f64,
     headroom_at: Instant,
@@ -160,6 +178,8 @@ impl Pool {
             no_raise_until: [Instant::ZERO; 3],
             held_until: Instant::ZERO,
             refusals_in_a_row: 0,
+            hidden: Hidden::default(),
+            learned: None,
             headroom,
             headroom_share,
             headroom_at: now,
@@ -190,6 +210,7 @@ impl Pool {
             }
         }
         self.shadows = None;
+        (self.hidden, self.learned) = (Hidden::default(), None);
         self.apply_pace(now);
     }
 
@@ -323,6 +344,7 @@ impl Pool {
         }
         if self.has_seen_limits {
             self.shadows = None;
+            self.unlearn(now);
         } else if was_admitted && self.heads_seen > HIDDEN_AFTER {
             self.follow_shadow(cost, now);
         }
@@ -421,6 +443,65 @@ impl Pool {
         }
     }
 
+    /// Notes that the server let in a request sent at `sent_at`, whatever becomes of it.
+    pub fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
+        if !self.has_seen_limits {
+            self.hidden.on_let_in(cost, sent_at, now);
+        }
+    }
+
+    /// Takes in a fault; returns whether it is a refusal in disguise: then the pool is to be held as after one.
+    pub fn on_fault(&mut self, now: Instant) -> bool {
+        if self.has_seen_limits || self.held_until > now {
+            return false;
+        }
+        let is_refusal = self.hidden.on_fault(now);
+        if is_refusal {
+            self.distrust_shadow(now);
+        }
+        self.follow_hidden(now);
+        is_refusal
+    }
+
+    /// Lets the rates that were learned take effect where those that were told are not lower.
+    fn follow_hidden(&mut self, now: Instant) {
+        let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };
+        let is_new = self.learned.is_none();
+        let told = LEARNED.map(|dimension| self.bucket(dimension).map(Bucket::limit));
+        let mut learned = self.learned.unwrap_or(told.map(|told| Learned { told, share: 1.0 }));
+        let is_lower =
+            |(learned, per_minute): (&Learned, f64)| learned.told.is_none_or(|told| per_minute < f64::from(told));
+        if !learned.iter().zip(per_minute).any(is_lower) {
+            self.hidden.forget_limit();
+            return self.unlearn(now);
+        }
+        for ((dimension, learned), per_minute) in LEARNED.into_iter().zip(&mut learned).zip(per_minute) {
+            let limit = per_minute.ceil().clamp(1.0, f64::from(learned.told.unwrap_or(u32::MAX)));
+            learned.share = (per_minute / limit).min(1.0);
+            let bucket = self.buckets[dimension.index()].get_or_insert_with(|| Bucket::new(limit as u32, 1));
+            bucket.set_limit(limit as u32, now);
+            if is_new {
+                bucket.set_burst(first_burst(limit as u32), now);
+                bucket.clamp(0, now);
+            }
+        }
+        self.learned = Some(learned);
+        self.apply_pace(now);
+    }
+
+    /// Goes back to the limits that were told.
+    fn unlearn(&mut self, now: Instant) {
+        let Some(learned) = self.learned.take() else { return };
+        for (dimension, Learned { told, .. }) in LEARNED.into_iter().zip(learned) {
+            let slot = &mut self.buckets[dimension.index()];
+            match (told, slot.as_mut()) {
+                (Some(told), Some(bucket)) => bucket.set_limit(told, now),
+                _ => *slot = None,
+            }
+        }
+        self.apply_pace(now);
+    }
+
     /// Takes in a refusal: the emptied buckets burst less, and the headroom opens.
     ///
     /// Returns the dimension that was short, where the head told. A refusal by a limit that changed under way
@@ -445,7 +526,13 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_LIMIT, now);
         match short {
             Some(dimension) => self.shrink_burst(dimension, cost.of(dimension), now),
-            None if !self.has_seen_limits => self.distrust_shadow(now),
+            None if !self.has_seen_limits => {
+                self.distrust_shadow(now);
+                if self.held_until <= now {
+                    self.hidden.on_refusal(now);
+                    self.follow_hidden(now);
+                }
+            }
             None => {}
         }
         short
@@ -512,11 +599,14 @@ impl Pool {
         }
     }
 
-    /// Returns how long to hold when the server does not say: 1 s, doubling to 60 s while it keeps refusing.
+    /// Returns how long to hold when the server does not say: 1 s, or until a request and a half fit a limit that was
+    /// learned, doubling to 60 s while it keeps refusing.
     pub fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
-        Duration::from_secs(1 << exponent).min(Duration::from_secs(60))
+        let fits =
+            self.learned.and_then(|_| self.bucket(Dimension::Requests)).map_or(0.0, |bucket| 1.5 / bucket.per_second());
+        Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
     fn open_headroom(&mut self, share: f64, now: Instant) {
@@ -536,14 +626,20 @@ impl Pool {
             let share = self.headroom_share * (-passed.as_secs_f64() / HEADROOM_DECAY.as_secs_f64()).exp();
             self.headroom_share = if share < HEADROOM_CLOSED { 0.0 } else { share };
         }
-        self.apply_pace(now);
+        if self.learned.is_some() {
+            self.follow_hidden(now);
+        } else {
+            self.apply_pace(now);
+        }
     }
 
     fn apply_pace(&mut self, now: Instant) {
         self.headroom_at = now;
-        for (bucket, drift) in self.buckets.iter_mut().zip(&self.drifts) {
+        let [requests, input] = self.learned.map_or([1.0; 2], |learned| learned.map(|learned| learned.share));
+        let learned = [requests, input, 1.0];
+        for ((bucket, drift), learned) in self.buckets.iter_mut().zip(&self.drifts).zip(learned) {
             if let Some(bucket) = bucket {
-                bucket.set_headroom(1.0 - (1.0 - self.headroom_share) * (1.0 - drift.share()), now);
+                bucket.set_headroom(1.0 - (1.0 - self.headroom_share) * (1.0 - drift.share()) * learned, now);
             }
         }
     }

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, HaltReason};
+use crate::limiter::pool::LONGEST_UNSAID_HOLD;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, jittered_hold};
 use super::blame::Blame;
 use super::entry::Entry;
 use super::health::Sign;
@@ -75,6 +76,9 @@ impl Scheduler {
             false => Backoff::TRANSIENT,
         };
         entry.overloads += u32::from(is_overload);
+        if class == ErrorClass::Server {
+            self.hold_if_refused(end);
+        }
         let failed = if is_overload { entry.overloads } else { entry.tries };
         let delay = backoff.delay(failed, retry_after, &mut self.rng);
         let delay = self.within_quota(delay, end);
@@ -85,6 +89,15 @@ impl Scheduler {
                 Next::Again { class, limit: None, maybe_paid }
             }
             None => self.fail(entry, class, failure, true, end),
+        }
+    }
+
+    /// Holds the pool of a row after a fault that is a refusal in disguise.
+    fn hold_if_refused(&mut self, end: &End) {
+        let pool = &mut self.pools[end.pool].pool;
+        if pool.on_fault(end.now) {
+            let held = jittered_hold(pool.next_unsaid_hold(), &mut self.rng).min(LONGEST_UNSAID_HOLD);
+            pool.hold_until(end.now + held, end.reserved, end.now);
         }
     }
 

@@ -14,6 +14,7 @@ use super::faults::{Fault, QUOTA_PER_SUCCESS, RETRY_QUOTA};
 use super::held_back::Outage;
 use super::{Next, Scheduler, Ticket};
 use crate::answer::{Came, Then};
+use crate::limiter::pool::LONGEST_UNSAID_HOLD;
 
 /// Forbidden rows in a row that stop a run which has had a success.
 const FORBIDDEN: u32 = 3;
@@ -37,6 +38,9 @@ impl Scheduler {
         let pool = &mut self.pools[flight.pool].pool;
         let was_admitted = status != 429;
         let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
+        if was_admitted && status < 500 {
+            pool.on_let_in(flight.reservation.cost(), flight.sent_at, now);
+        }
         flight.head = Some(Head { signals: *signals, limit_changed, request_id });
         let leads = flight.entry.leads.filter(|_| (200..300).contains(&status));
         if limit_changed {
@@ -236,7 +240,11 @@ impl Scheduler {
             None if was_held => Duration::ZERO,
             None => pool.next_unsaid_hold(),
         };
-        pool.hold_until(end.now + jittered_hold(wait, &mut self.rng), end.reserved, end.now);
+        let held = match retry_after {
+            Some(wait) => jittered_hold(wait, &mut self.rng),
+            None => jittered_hold(wait, &mut self.rng).min(LONGEST_UNSAID_HOLD),
+        };
+        pool.hold_until(end.now + held, end.reserved, end.now);
         if !was_held {
             self.events.push(EventBody::Held { pool: pool.id().clone(), wait, kind, dimension });
         }
@@ -364,7 +372,7 @@ impl Scheduler {
 pub(super) struct End {
     pub(super) pool: usize,
     pub(super) endpoint: usize,
-    reserved: Cost,
+    pub(super) reserved: Cost,
     pub(super) sent_at: Instant,
     head: Option<Head>,
     pub(super) now: Instant,

@@ -8,11 +8,14 @@ use claude_batch::provider::{ReplyHead, WireRequest};
 use claude_batch::sim::transport::SimTransport;
 use claude_batch::transport::{Exchange, Transport, WireError};
 use http::HeaderMap;
+use serde::Deserialize;
 
 /// What a gateway hides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hides {
     /// Nothing: there is none.
+    #[default]
     Nothing,
     /// Every header about limits: a refusal is a bare 429.
     Headers,

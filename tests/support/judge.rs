@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::MemLedger;
 use super::bound::{Account, amount, ramp, used_of};
+use super::gateway::Gateway;
 use super::scenario::{Kind, Order, Scenario, Server};
 use super::seen::{Hidden, Log, Seen, Watched, WatchedLedger, Watcher};
 
@@ -95,6 +96,7 @@ fn watched(scenario: &Scenario, inner: SimTransport, model: Arc<Mutex<Model>>, l
         let model = lock(&model);
         Dimension::ALL.map(|dimension| model.taken_by_others(&name, dimension))
     });
+    let inner = Gateway { inner, hides: scenario.server.gateway_hides };
     Watched { inner, log, taken_by_others, repeats: scenario.server.repeats }
 }
 
@@ -213,6 +215,7 @@ impl Judge<'_> {
             ("lost_rows", self.lost_rows()),
             ("too_early", self.books.too_early as f64),
             ("attempts_per_row", self.seen.attempts as f64 / self.rows as f64),
+            ("attempts_per_row_later", self.attempts_per_row_after(60.0)),
             ("round_trips", elapsed / self.round_trip()),
             ("slowest_5min", self.slowest(300.0, binding)),
             ("most_in_flight", highest),
@@ -245,6 +248,13 @@ impl Judge<'_> {
             None => 0,
         };
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
+    }
+
+    /// Returns the attempts for each row that was answered, from so many seconds on.
+    fn attempts_per_row_after(&self, seconds: f64) -> f64 {
+        let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
+        let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();
+        sent as f64 / answered.max(1) as f64
     }
 
     fn used(&self) -> [f64; 3] {

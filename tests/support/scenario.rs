@@ -15,6 +15,8 @@ use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
 use serde::Deserialize;
 
+use super::gateway::Hides;
+
 /// One behaviour.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +89,8 @@ pub struct Server {
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
+    /// What a gateway hides besides.
+    pub gateway_hides: Hides,
     /// Whether a proxy sends each request two or three times.
     pub repeats: bool,
 }
@@ -113,6 +117,7 @@ impl Default for Server {
             cap_lifted_at_s: None,
             limits_of: BTreeMap::new(),
             hides_headers: false,
+            gateway_hides: Hides::Nothing,
             repeats: false,
         }
     }

@@ -13,10 +13,11 @@ use claude_batch::report::Reporter;
 use claude_batch::report::stats::Stats;
 use claude_batch::runner::Ledger;
 use claude_batch::scheduler::Ticket;
-use claude_batch::sim::transport::{SimExchange, SimTransport};
+use claude_batch::sim::transport::SimExchange;
 use claude_batch::transport::{Exchange, Transport, WireError};
 
 use super::MemLedger;
+use super::gateway::{Gateway, HandedOn};
 
 /// One request.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +105,7 @@ impl Log {
 /// A transport that logs.
 pub struct Watched {
     /// What it sends by.
-    pub inner: SimTransport,
+    pub inner: Gateway,
     /// Where it logs.
     pub log: Log,
     /// Tells what others have taken in bursts so far.
@@ -114,9 +115,9 @@ pub struct Watched {
 }
 
 impl Transport for Watched {
-    type Exchange = SimExchange;
+    type Exchange = HandedOn<SimExchange>;
 
-    async fn send(&self, request: WireRequest) -> Result<SimExchange, WireError> {
+    async fn send(&self, request: WireRequest) -> Result<HandedOn<SimExchange>, WireError> {
         let sent_at = self.log.now();
         let taken = (self.taken_by_others)();
         {

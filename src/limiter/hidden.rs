@@ -1,0 +1,283 @@
+//! Limits that nobody tells: learned from refusals.
+//!
+//! A gateway may have limits of its own and say nothing about them: its 429 has no headers, or it turns refusals into 500.
+//! Between two refusals the server lets in just what its limit allows, whatever it lets through at once, since its bucket
+//! is empty at both. So what was let in from one refusal to another, ten seconds to a minute apart, is the limit: in
+//! requests and in input tokens, since a refusal does not say which of them it is.
+//!
+//! The pool then sends a little less than that and rises again: slowly near what was found, faster the longer nothing
+//! contradicts, so a limit that was found too low or was raised is known a minute or two later. This is the curve of TCP
+//! CUBIC, RFC 9438: flat around the rate of the last refusal.
+//!
+//! Faults tell of a limit only if they go away when less is sent. So where more than a fifth of the attempts meet one, less
+//! is sent for a while, as a trial: the rate of what was answered. If the share of faults does not halve, the rate is given
+//! back and nothing is tried for five minutes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::Cost;
+
+/// The least time, and the least that was let in, from which a limit is computed; and the longest that is looked back.
+const LEAST: Duration = Duration::from_secs(10);
+const LEAST_LET_IN: u64 = 3;
+const LONGEST: Duration = Duration::from_secs(60);
+/// What is sent of the limit found, at first and when the curve is flat, and when that is.
+const FIRST: f64 = 0.98;
+const FLAT: f64 = 1.03;
+const FLAT_AFTER: Duration = Duration::from_secs(20);
+/// What is sent at least of a rate that held for so long.
+const HELD: f64 = 0.94;
+/// Faults beyond a fifth of the attempts that begin a trial, each counted by what it adds to the sum.
+const FAULT: u32 = 4;
+const EXCESS: u32 = 8 * FAULT;
+/// Attempts that decide a trial.
+const TRIED: u32 = 20;
+/// After a trial that showed nothing.
+const PAUSE: Duration = Duration::from_secs(300);
+
+/// What is known of a limit that nobody tells.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    let_in: LetIn,
+    /// When refusals came, with what had been let in by then; the oldest first.
+    refusals: VecDeque<(Instant, LetIn)>,
+    found: Option<Found>,
+    faults: Faults,
+}
+
+/// Requests and input tokens that were let in.
+#[derive(Clone, Copy, Debug, Default)]
+struct LetIn {
+    requests: u64,
+    input_tokens: u64,
+}
+
+impl LetIn {
+    fn add(&mut self, cost: Cost) {
+        self.requests += 1;
+        self.input_tokens += u64::from(cost.input_tokens);
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { requests: self.requests - before.requests, input_tokens: self.input_tokens - before.input_tokens }
+    }
+}
+
+/// A limit that was found, in requests and input tokens a minute.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    per_minute: [f64; 2],
+    at: Instant,
+}
+
+/// Whether faults are refusals in disguise.
+#[derive(Debug, Default)]
+struct Faults {
+    /// By how much more than a fifth of the attempts met a fault, in fifths.
+    excess: u32,
+    /// When the present trouble began, and what was sent since then and let in.
+    since: Option<Instant>,
+    let_in: LetIn,
+    met: u64,
+    trial: Option<Trial>,
+    are_refusals: bool,
+    no_trial_until: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    share_before: f64,
+    let_in: u32,
+    faults: u32,
+}
+
+impl Hidden {
+    /// Notes that a request was let in.
+    pub(super) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
+        self.let_in.add(cost);
+        self.faults.excess = self.faults.excess.saturating_sub(1);
+        if self.faults.excess == 0 {
+            (self.faults.since, self.faults.let_in, self.faults.met) = (None, LetIn::default(), 0);
+        }
+        if self.faults.since.is_some_and(|since| sent_at > since) {
+            self.faults.let_in.add(cost);
+        }
+        if let Some(trial) = &mut self.faults.trial {
+            trial.let_in += 1;
+        }
+        self.judge_trial(now);
+    }
+
+    /// Notes the first refusal since the pool was last held; returns whether the limit was found.
+    pub(super) fn on_refusal(&mut self, now: Instant) -> bool {
+        self.refusals.push_back((now, self.let_in));
+        while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
+            self.refusals.pop_front();
+        }
+        let first = self.refusals.front().copied();
+        first.is_some_and(|(since, before)| self.find(since, self.let_in.since(before), now))
+    }
+
+    /// Notes a fault; returns whether it is to be taken for a refusal, as it is while that is tried.
+    pub(super) fn on_fault(&mut self, now: Instant) -> bool {
+        self.faults.excess += FAULT;
+        if self.faults.are_refusals {
+            // Less is sent, and still they come.
+            if self.faults.excess >= 2 * EXCESS {
+                self.give_up(now);
+                return false;
+            }
+            self.on_refusal(now);
+            return true;
+        }
+        let since = *self.faults.since.get_or_insert(now);
+        self.faults.met += 1;
+        if let Some(trial) = &mut self.faults.trial {
+            trial.faults += 1;
+            self.judge_trial(now);
+        } else if self.faults.excess >= EXCESS
+            && now >= self.faults.no_trial_until
+            && self.find(since, self.faults.let_in, now)
+        {
+            let (met, let_in) = (self.faults.met as f64, self.faults.let_in.requests as f64);
+            self.faults.trial = Some(Trial { share_before: met / (met + let_in), let_in: 0, faults: 0 });
+        }
+        self.faults.trial.is_some() || self.faults.are_refusals
+    }
+
+    /// Returns how many requests and input tokens a minute may be sent, where that is known.
+    pub(super) fn per_minute(&self, now: Instant) -> Option<[f64; 2]> {
+        let Found { per_minute, at } = self.found?;
+        let part = now.since(at).as_secs_f64() / FLAT_AFTER.as_secs_f64() - 1.0;
+        Some(per_minute.map(|found| found * (FLAT + (FLAT - FIRST) * part.powi(3))))
+    }
+
+    /// Forgets the limit: what is known otherwise is lower.
+    pub(super) fn forget_limit(&mut self) {
+        self.found = None;
+    }
+
+    /// Computes the limit from what was let in since a moment at which nothing was left.
+    ///
+    /// A rate that held for a while was not much too high, so little less than that is sent in any case.
+    fn find(&mut self, since: Instant, let_in: LetIn, now: Instant) -> bool {
+        let passed = now.since(since);
+        if passed < LEAST || let_in.requests < LEAST_LET_IN {
+            return false;
+        }
+        let held = self.found.filter(|found| now.since(found.at) >= FLAT_AFTER).and_then(|_| self.per_minute(now));
+        let least = held.map_or([0.0; 2], |held| held.map(|held| held * HELD));
+        let counted = [let_in.requests, let_in.input_tokens].map(|let_in| let_in.max(1) as f64);
+        let per_minute = [0, 1].map(|at| (counted[at] * 60.0 / passed.as_secs_f64()).max(least[at]));
+        self.found = Some(Found { per_minute, at: now });
+        true
+    }
+
+    fn judge_trial(&mut self, now: Instant) {
+        let Some(trial) = self.faults.trial.filter(|trial| trial.let_in + trial.faults >= TRIED) else { return };
+        let share = f64::from(trial.faults) / f64::from(trial.let_in + trial.faults);
+        if share > trial.share_before / 2.0 {
+            return self.give_up(now);
+        }
+        self.faults = Faults { are_refusals: true, ..Faults::default() };
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        self.found = None;
+        self.faults = Faults { no_trial_until: now + PAUSE, ..Faults::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
+
+    /// A server that lets in so many a minute and one at once, and a client that sends as often as it may.
+    fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
+        let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
+        let (mut next, mut held_until) = (0.0, 0.0);
+        for step in 0..seconds * 100 {
+            let at = step as f64 / 100.0;
+            let now = Instant::from_millis(step * 10);
+            level = (level + limit(step / 100) / 6_000.0).min(1.5);
+            if at < next || at < held_until {
+                continue;
+            }
+            next = at + 60.0 / hidden.per_minute(now).map_or(1_000.0, |[requests, _]| requests);
+            if level >= 1.0 {
+                level -= 1.0;
+                let_in += 1;
+                hidden.on_let_in(ONE, now, now);
+                continue;
+            }
+            refused += 1;
+            let is_refusal = match as_faults {
+                true => hidden.on_fault(now),
+                false => {
+                    hidden.on_refusal(now);
+                    true
+                }
+            };
+            if is_refusal {
+                held_until = at + 1.0;
+            }
+        }
+        (let_in, refused)
+    }
+
+    #[test]
+    fn a_limit_is_found_and_kept_to() {
+        for limit in [20.0, 60.0, 300.0] {
+            for as_faults in [false, true] {
+                let mut hidden = Hidden::default();
+                play(&mut hidden, |_| limit, as_faults, 120);
+
+                let [requests, tokens] = hidden.per_minute(Instant::from_secs(120)).expect("it was found");
+
+                assert!((0.8..1.3).contains(&(requests / limit)), "{requests} for {limit}, as faults: {as_faults}");
+                assert_eq!((tokens / requests).round(), 100.0);
+            }
+        }
+    }
+
+    #[test]
+    fn faults_that_stay_when_less_is_sent_are_no_limit() {
+        let (mut hidden, mut tried) = (Hidden::default(), 0);
+        for second in 0..200 {
+            let now = Instant::from_secs(second);
+            hidden.on_let_in(ONE, now, now);
+            tried += u32::from(hidden.on_fault(now));
+        }
+
+        // Half of the attempts meet one, whatever is sent.
+        assert!(tried <= TRIED, "{tried} were taken for refusals");
+        assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
+    }
+
+    #[test]
+    fn few_faults_change_nothing() {
+        let mut hidden = Hidden::default();
+        for second in 0..1_000 {
+            let now = Instant::from_secs(second);
+            match second % 6 {
+                0 => assert!(!hidden.on_fault(now)),
+                _ => hidden.on_let_in(ONE, now, now),
+            }
+            assert_eq!(hidden.per_minute(now), None);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_raised_is_found_again_within_three_minutes() {
+        let mut hidden = Hidden::default();
+
+        play(&mut hidden, |second| if second < 120 { 60.0 } else { 240.0 }, false, 300);
+
+        let [found, _] = hidden.per_minute(Instant::from_secs(300)).expect("it was found");
+        assert!((150.0..320.0).contains(&found), "{found}");
+    }
+}
