@@ -109,6 +109,8 @@ pub struct Scheduler {
     /// Rows set aside of which an answer was paid for that no line keeps.
     unkept: u64,
     events: Vec<EventBody>,
+    /// Whether it was told that answers end for an unknown reason.
+    is_unknown_end_told: bool,
     bound_by: Option<(Reason, Instant)>,
     bound_for: BTreeMap<Reason, Duration>,
     rng: fastrand::Rng,
@@ -142,6 +144,7 @@ impl Scheduler {
             set_aside: Vec::new(),
             unkept: 0,
             events: Vec::new(),
+            is_unknown_end_told: false,
             bound_by: None,
             bound_for: BTreeMap::new(),
             rng,

@@ -147,6 +147,7 @@ impl Scheduler {
         match self.then(&entry, Came::Answer(&message)) {
             Then::Keep => {
                 self.halt_watch.on_answer();
+                self.tell_unknown_end(&message);
                 finished(entry, Ended::Succeeded(message))
             }
             Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
