@@ -12,6 +12,7 @@ use crate::domain::{Failure, HaltReason, PoolId, Reason};
 
 use super::health::Health;
 use super::settle::RETRY_QUOTA;
+use super::streaming::Streaming;
 use super::window::Window;
 
 /// By what an endpoint is known: its part of the id of a pool.
@@ -36,6 +37,7 @@ pub(super) struct Endpoint {
     pub(super) id: EndpointId,
     pub(super) window: Window,
     pub(super) health: Health,
+    pub(super) streaming: Streaming,
     pub(super) in_flight: usize,
     /// Rows in the ready queues of its pools.
     pub(super) ready: usize,
@@ -63,6 +65,7 @@ impl Endpoint {
             id,
             window,
             health: Health::default(),
+            streaming: Streaming::default(),
             in_flight: 0,
             ready: 0,
             halted: None,

@@ -14,6 +14,8 @@ pub(super) struct Entry {
     /// Tries of the present ask that counted.
     pub(super) tries: u32,
     pub(super) overloads: u32,
+    /// Whether its request asks for a stream, once that is decided.
+    pub(super) wants_stream: Option<bool>,
     pub(super) limited_since: Option<Instant>,
     /// How many answers and faults its endpoint had had when this row last met a fault.
     pub(super) at_fault: Option<(u64, u64)>,
@@ -31,6 +33,7 @@ impl Entry {
             attempts: Vec::new(),
             tries: 0,
             overloads: 0,
+            wants_stream: None,
             limited_since: None,
             at_fault: None,
             is_suspect: false,
@@ -52,6 +55,8 @@ pub(super) struct Flight {
     pub(super) reservation: Reservation,
     pub(super) money: Money,
     pub(super) sent_at: Instant,
+    /// Whether it asks for a stream.
+    pub(super) stream: bool,
     pub(super) head: Option<Head>,
 }
 

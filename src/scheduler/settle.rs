@@ -62,9 +62,12 @@ impl Scheduler {
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights[ticket.0 as usize].take().expect("an attempt ends once, while it is in flight");
         self.free.push(ticket.0);
-        let Flight { mut entry, pool, reservation, money, sent_at, mut head } = flight;
+        let Flight { mut entry, pool, reservation, money, sent_at, stream, mut head } = flight;
         let endpoint = self.pools[pool].endpoint;
         self.endpoints[endpoint].in_flight -= 1;
+        if stream {
+            self.on_stream_end(endpoint, &verdict);
+        }
 
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
