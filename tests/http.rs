@@ -726,7 +726,7 @@ async fn send(transport: &HttpTransport, request: WireRequest) -> Result<(ReplyH
         }
     }
     let head = exchange.head().clone();
-    let reply = decoder.finish(&head);
+    let reply = decoder.finish(&head, &exchange::asked());
     Ok((head, reply))
 }
 

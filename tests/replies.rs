@@ -1,10 +1,15 @@
 //! Recorded replies: whole, byte by byte, cut at every point, and in random pieces.
 
 mod exchange;
+#[path = "exchange/odd.rs"]
+mod odd;
 
-use claude_batch::domain::{Quality, Usage};
-use claude_batch::provider::Reply;
+use std::collections::BTreeMap;
+
+use claude_batch::domain::{ErrorClass, Quality, RateSignals, StreamFault, Usage, Verdict};
+use claude_batch::provider::{Provider, Reply};
 use exchange::Exchange;
+use odd::Fate;
 use proptest::prelude::*;
 
 fn all() -> Vec<(String, Exchange)> {
@@ -34,6 +39,7 @@ fn shown(reply: &Reply) -> String {
             format!("error in_stream={is_in_stream} after={retry_after:?} {failure:?}")
         }
         Reply::Broken { failure } => format!("broken {failure:?}"),
+        Reply::Unfinished { failure } => format!("unfinished {failure:?}"),
     }
 }
 
@@ -73,6 +79,7 @@ fn what_a_reply_is_stands_in_its_name() {
         let (is_right, kind) = match name.split('_').next().expect("a first word") {
             "ok" => (matches!(reply, Reply::Message(_)), "a message"),
             "broken" => (matches!(reply, Reply::Broken { .. }), "broken"),
+            "unfinished" => (matches!(reply, Reply::Unfinished { .. }), "unfinished"),
             "stream" => continue,
             _ => (matches!(reply, Reply::Error { .. }), "an error"),
         };
@@ -249,20 +256,112 @@ fn an_error_event_is_an_error_with_the_usage_so_far() {
 #[test]
 fn streams_that_are_no_whole_answer_are_broken_and_say_why() {
     let rows = [
-        ("stream_without_end", "without message_stop", 15),
-        ("stream_lone_surrogate", "half a character", 4),
-        ("stream_not_json", "unreadable", 1),
-        ("stream_delta_without_block", "content block 3", 1),
-        ("stream_empty", "without message_stop", 0),
-        ("stream_no_message_delta", "before message_delta", 1),
+        ("stream_without_end", "without message_stop", 15, Some(StreamFault::Cut)),
+        ("stream_lone_surrogate", "half a character", 4, None),
+        ("stream_not_json", "unreadable", 1, Some(StreamFault::Foreign)),
+        ("stream_delta_without_block", "content block 3", 1, Some(StreamFault::Foreign)),
+        ("stream_empty", "without message_stop", 0, Some(StreamFault::Cut)),
+        ("stream_no_message_delta", "before message_delta", 1, Some(StreamFault::Foreign)),
+        ("stream_no_message_start", "content_block_start before message_start", 0, Some(StreamFault::Foreign)),
+        ("stream_ends_in_done", "ends in [DONE]", 15, Some(StreamFault::Foreign)),
+        ("stream_chat_completion", "unreadable: missing field `type`", 0, Some(StreamFault::Foreign)),
+        ("stream_tool_input_not_json", "the input of a tool call is no JSON", 15, None),
+        ("stream_no_stop_reason", "no stop_reason", 15, None),
     ];
-    for (name, why, output_tokens) in rows {
+    for (name, why, output_tokens, stream) in rows {
         let reply = Exchange::load(name).decode();
 
         let Reply::Broken { failure } = reply else { panic!("{name} is not broken: {reply:?}") };
         assert!(failure.message.contains(why), "{name}: {}", failure.message);
-        assert_eq!(failure.usage.output_tokens, output_tokens, "{name}");
+        assert_eq!((failure.usage.output_tokens, failure.stream), (output_tokens, stream), "{name}");
     }
+}
+
+#[test]
+fn a_stream_that_pauses_is_not_finished() {
+    let reply = Exchange::load("stream_pause_turn").decode();
+
+    let Reply::Unfinished { failure } = reply else { panic!("it is not finished: {reply:?}") };
+    assert_eq!((failure.usage.output_tokens, failure.stream), (15, None));
+}
+
+#[test]
+fn the_input_of_a_tool_call_that_is_no_json_is_kept_only_where_the_model_was_cut_off() {
+    let exchange = Exchange::load("stream_tool_input_not_json");
+    let body = String::from_utf8(exchange.body.clone()).expect("text");
+    let of = |stop_reason: &str, kind: &str| {
+        let body = body.replace(r#""stop_reason":"tool_use""#, &format!(r#""stop_reason":"{stop_reason}""#));
+        let body = body.replace(r#""type":"tool_use""#, &format!(r#""type":"{kind}""#));
+        Exchange { body: body.into_bytes(), ..exchange.clone() }.decode()
+    };
+
+    for stop_reason in ["max_tokens", "model_context_window_exceeded", "refusal", "pondered"] {
+        let reply = of(stop_reason, "tool_use");
+        let Reply::Message(message) = reply else { panic!("{stop_reason} is kept: {reply:?}") };
+        let json = String::from_utf8_lossy(&message.json);
+        assert!(json.contains(r#""input":{"INVALID_JSON":"{\"text\": oops}"}"#), "{json}");
+    }
+    for stop_reason in ["end_turn", "stop_sequence", "tool_use"] {
+        for kind in ["tool_use", "server_tool_use", "mcp_tool_use"] {
+            let reply = of(stop_reason, kind);
+            assert!(matches!(reply, Reply::Broken { .. }), "{stop_reason}, {kind}: {reply:?}");
+        }
+        assert!(matches!(of(stop_reason, "novel_use"), Reply::Message(_)));
+    }
+}
+
+/// The tools that [`exchange::asked`] offers.
+const OFFERED: [&str; 3] = ["get_weather", "now", "save"];
+
+#[test]
+fn odd_answers_are_kept_or_refused_as_the_table_says_plain_and_streamed() {
+    let seed = 15;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut seen: BTreeMap<Fate, usize> = BTreeMap::new();
+    for odd in odd::answers(1_000, &mut random) {
+        for (is_stream, exchange) in [(false, odd.plain(&mut random)), (true, odd.streamed(&mut random))] {
+            let what = || format!("seed {seed}, stream {is_stream}: {}", String::from_utf8_lossy(&exchange.body));
+            let fate = odd::fate(&odd, is_stream, &OFFERED);
+            *seen.entry(fate).or_default() += 1;
+            let reply = exchange.decode();
+
+            assert_eq!(fate_of(&exchange, &reply), fate, "{}\n{reply:?}", what());
+            if let Reply::Message(message) = &reply {
+                let sent = String::from_utf8_lossy(exchange.body.trim_ascii()).replace(['\n', '\r'], " ");
+                let json = str::from_utf8(&message.json).expect("JSON is UTF-8");
+                assert!(if is_stream { is_same(json, &odd.json()) } else { json == sent }, "{}\n{json}", what());
+                let content = &json[message.content.clone()];
+                assert!(content.starts_with('[') && content.ends_with(']'), "{}\n{content}", what());
+            }
+            assert_eq!(shown(&exchange.decode_in(&[1]).0), shown(&reply), "{}", what());
+            for _ in 0..3 {
+                let length = random.usize(0..needed(if is_stream { "stream" } else { "" }, &exchange));
+                let reply = cut(&exchange, length).decode();
+                assert!(matches!(reply, Reply::Broken { .. }), "cut at {length}, {}\n{reply:?}", what());
+            }
+        }
+    }
+    let of = |fate| seen.get(&fate).copied().unwrap_or_default();
+    assert!(["ok", "truncated", "refused", "unknown"].iter().all(|quality| of(Fate::Kept(quality)) > 60), "{seen:?}");
+    assert!(of(Fate::Refused) > 600 && of(Fate::Paused) > 60, "{seen:?}");
+}
+
+/// What becomes of an answer.
+fn fate_of(exchange: &Exchange, reply: &Reply) -> Fate {
+    match exchange::provider().judge(&exchange.head, reply.clone(), &RateSignals::default()) {
+        Verdict::Answered(message) => Fate::Kept(message.quality.name()),
+        Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, .. } => {
+            Fate::Refused
+        }
+        verdict @ Verdict::Rejected { class: ErrorClass::InvalidOutput, .. } if verdict.is_maybe_paid() => Fate::Paused,
+        verdict => panic!("no such verdict: {verdict:?}"),
+    }
+}
+
+/// Returns whether two JSON texts are equal but for the order of members and how strings are spelled.
+fn is_same(left: &str, right: &str) -> bool {
+    let tree = |json: &str| serde_json::from_str::<serde_json::Value>(&json.replace("1e999", "1")).expect("JSON");
+    tree(left) == tree(right)
 }
 
 #[test]

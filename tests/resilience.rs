@@ -215,7 +215,7 @@ fn check(case: &Case) -> Result<usize, String> {
     let expected = match () {
         () if is_given_up => Exit::Endpoint,
         () if !missing.is_empty() => Exit::Account,
-        () if !(&failed).is_empty() => Exit::SomeFailed,
+        () if !failed.is_empty() => Exit::SomeFailed,
         () => Exit::Done,
     };
     let exit = Exit::of_run(whole.finish.halted.as_ref(), whole.finish.failed);

@@ -82,6 +82,26 @@ fn random_faults_lose_no_row() {
 }
 
 #[test]
+fn where_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
+    for kind in ["no_message_start", "no_message_stop"] {
+        let is_plain_sound = kind == "no_message_start";
+        // What lacks its end is spoiled both ways, so that rule ends with the first requests.
+        let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
+        let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
+        let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");
+
+        let whole = run_at_tier_2(sim(Burst::Minute, 20).with_faults(faults), rows(200, &[20]));
+
+        assert_eq!((whole.ledger.answered.len(), whole.ledger.failed.len()), (200, 0), "{kind}: {:?}", whole.finish);
+        assert!((2..=20).contains(&whole.finish.maybe_paid), "{kind}: {} may have been paid", whole.finish.maybe_paid);
+        assert_eq!(whole.sent, 200 + whole.finish.maybe_paid, "{kind}");
+        let [warning] = &whole.warnings[..] else { panic!("{kind}: it is said once: {:?}", whole.warnings) };
+        assert!(warning.contains("requests ask for no stream"), "{warning}");
+        assert!(whole.elapsed < Duration::from_secs(60), "{kind}: {:?}", whole.elapsed);
+    }
+}
+
+#[test]
 fn a_wrong_key_stops_the_run_with_every_row_pending_and_none_written() {
     let mut sim = sim(Burst::Minute, 20);
     sim.keys = Keys::None;

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 /// A short answer, so that ten million of them fit on a disk.
 const BODY: &[u8] =
-    br#"{"type":"message","content":[{"type":"text","text":"ok"}],"usage":{"input_tokens":9,"output_tokens":1}}"#;
+    br#"{"type":"message","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":1}}"#;
 
 /// Answers every request with the same few words.
 pub struct InProcess;

@@ -23,7 +23,8 @@ pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use merged::Merged;
 pub use outcome::{
-    AttemptRecord, Ended, ErrorClass, Failure, HaltReason, LimitKind, Message, Outcome, Quality, Reason, Verdict,
+    AttemptRecord, Ended, ErrorClass, Failure, HaltReason, LimitKind, Message, Outcome, Quality, Reason, StreamFault,
+    Verdict,
 };
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};

@@ -107,15 +107,21 @@ pub enum Quality {
     Truncated,
     /// The model refused.
     Refused,
+    /// Ended for a reason that this program does not know.
+    Unknown,
 }
 
 impl Quality {
+    /// Every quality.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Unknown];
+
     /// Returns the name in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Truncated => "truncated",
             Self::Refused => "refused",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -133,6 +139,27 @@ pub struct Message {
     pub content: Range<usize>,
 }
 
+impl Message {
+    /// Returns why it ended, as the API says it. Parses the message: meant for the few of which that is told.
+    pub fn stop_reason(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Ended {
+            stop_reason: Option<String>,
+        }
+        serde_json::from_slice::<Ended>(&self.json).ok()?.stop_reason
+    }
+}
+
+/// How a 200 stream of events was no whole stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamFault {
+    /// It has another form than the API's streams: events are missing, out of order or unreadable. What sends it always
+    /// sends such streams.
+    Foreign,
+    /// It ended in order, but before its last event.
+    Cut,
+}
+
 /// A failed attempt, or a failed job: what is known about the cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
@@ -148,6 +175,8 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// What it used as far as the response told (a stream that broke off after its first event); else nothing.
     pub usage: Usage,
+    /// What was wrong with the stream it came as, if that was the trouble.
+    pub stream: Option<StreamFault>,
 }
 
 /// Kinds of 429.

@@ -186,7 +186,7 @@ mod tests {
             provider: "anthropic".into(),
             model: pick(random).into(),
         };
-        let quality = [Quality::Ok, Quality::Truncated, Quality::Refused][random.usize(0..3)];
+        let quality = Quality::ALL[random.usize(0..4)];
         let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();
         let outcome = Outcome {
             job: Box::new(job),

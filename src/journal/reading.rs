@@ -21,6 +21,8 @@ pub struct Totals {
     pub truncated: u64,
     /// Result lines with a refusal.
     pub refused: u64,
+    /// Result lines with an answer that ended for a reason unknown to the program that wrote them.
+    pub unknown: u64,
     /// What was used.
     pub usage: Usage,
     /// What it cost, as far as there were prices.
@@ -41,15 +43,17 @@ impl Totals {
             Quality::Ok => self.ok += 1,
             Quality::Truncated => self.truncated += 1,
             Quality::Refused => self.refused += 1,
+            Quality::Unknown => self.unknown += 1,
         }
         self.add(account);
     }
 
     fn add_all(&mut self, other: Self) {
-        let Self { ok, truncated, refused, usage, spend, maybe_paid } = other;
+        let Self { ok, truncated, refused, unknown, usage, spend, maybe_paid } = other;
         self.ok += ok;
         self.truncated += truncated;
         self.refused += refused;
+        self.unknown += unknown;
         self.add(Account { usage, spend, maybe_paid });
     }
 }

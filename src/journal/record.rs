@@ -210,8 +210,7 @@ pub(super) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>)
 }
 
 pub(super) fn quality(name: Option<&str>) -> Quality {
-    let known = [Quality::Truncated, Quality::Refused].into_iter().find(|quality| Some(quality.name()) == name);
-    known.unwrap_or(Quality::Ok)
+    Quality::ALL.into_iter().find(|quality| Some(quality.name()) == name).unwrap_or(Quality::Ok)
 }
 
 fn spend(raw: Option<&RawValue>) -> Money {

@@ -43,6 +43,11 @@ pub enum Reply {
         /// What is wrong with it.
         failure: Failure,
     },
+    /// A whole answer that is not finished: the model has paused. The same request would come to the same.
+    Unfinished {
+        /// What to do about it.
+        failure: Failure,
+    },
 }
 
 /// Turns body chunks into a reply. One per response.
@@ -63,7 +68,10 @@ pub trait Decoder: Send {
     fn held_bytes(&self) -> usize;
 
     /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
-    fn finish(self: Box<Self>, head: &ReplyHead) -> Reply;
+    ///
+    /// `asked` is the request, of which an answer may hold only what was asked for; it is looked at where the answer gives
+    /// reason to.
+    fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply;
 }
 
 /// An API that answers messages.

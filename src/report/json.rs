@@ -173,6 +173,8 @@ pub struct Progress {
     truncated: u64,
     /// Rows the model refused.
     refused: u64,
+    /// Rows whose answer ended for a reason that this program does not know.
+    unknown: u64,
     /// Rows that failed for good.
     failed: u64,
     /// The same, by class.
@@ -225,6 +227,7 @@ impl Progress {
             ok: stats.succeeded_as(Quality::Ok),
             truncated: stats.succeeded_as(Quality::Truncated),
             refused: stats.succeeded_as(Quality::Refused),
+            unknown: stats.succeeded_as(Quality::Unknown),
             failed: stats.failed_total(),
             failed_by_class: stats.failed.iter().map(|(class, rows)| (class.name(), *rows)).collect(),
             retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),

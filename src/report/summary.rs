@@ -69,7 +69,12 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
 }
 
 fn answered(stats: &Stats) -> String {
-    let apart = [(Quality::Truncated, "truncated"), (Quality::Refused, "refused")].map(|(quality, name)| {
+    let kinds = [
+        (Quality::Truncated, "truncated"),
+        (Quality::Refused, "refused"),
+        (Quality::Unknown, "ended for an unknown reason"),
+    ];
+    let apart = kinds.map(|(quality, name)| {
         let rows = stats.succeeded_as(quality);
         (rows > 0).then(|| format!("{} {name}", count(rows)))
     });
@@ -343,6 +348,15 @@ mod tests {
         let shown = summary(&Stats::default(), &context, 80);
 
         assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
+    }
+
+    #[test]
+    fn answers_that_ended_for_an_unknown_reason_are_counted_apart() {
+        let mut stats = Stats::default();
+        let qualities = [Quality::Ok, Quality::Unknown, Quality::Unknown];
+        qualities.into_iter().for_each(|quality| stats.fold(&at(1, succeeded(quality))));
+
+        assert_eq!(answered(&stats), "3 answered (1 ok, 2 ended for an unknown reason)");
     }
 
     fn mixed() -> Stats {

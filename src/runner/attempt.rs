@@ -96,7 +96,7 @@ pub(super) async fn exchange<T: Transport>(
             Err(error) => break Some(error),
         }
     };
-    let reply = decoder.finish(exchange.head());
+    let reply = decoder.finish(exchange.head(), request);
     let mut verdict = match fault {
         // An error whose body broke off is still that error.
         Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
@@ -141,7 +141,7 @@ async fn wait_for_room<E: Exchange>(
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,
-        Reply::Error { failure, .. } | Reply::Broken { failure } => failure.usage,
+        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure } => failure.usage,
     };
     if let Verdict::Transient { failure, .. } | Verdict::Rejected { failure, .. } = &mut verdict {
         failure.usage = known;
@@ -201,10 +201,10 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::domain::Secrets;
+    use crate::domain::{Params, Secrets};
     use crate::provider::{ReplyHead, WireRequest};
 
-    const ANSWER: &[u8] = br#"{"type":"message","content":[],"usage":{"output_tokens":2}}"#;
+    const ANSWER: &[u8] = br#"{"type":"message","content":[],"stop_reason":"end_turn","usage":{"output_tokens":2}}"#;
 
     #[tokio::test]
     async fn a_head_that_comes_with_its_body_is_reported_with_the_end() {
@@ -248,7 +248,26 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_tool_call_is_compared_with_the_request_that_it_answers() {
+        const CALL: &[u8] = br#"{"type":"message","content":[{"type":"tool_use","name":"save","input":{}}],"stop_reason":"tool_use","usage":{}}"#;
+        let tools = |json: &str| {
+            let json = serde_json::value::RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
+            Request::of(&Params(vec![("tools".into(), json)]))
+        };
+
+        for (request, is_offered) in [(tools(r#"[{"name":"save"}]"#), true), (tools(r#"[{"name":"load"}]"#), false)] {
+            let last = ended(&mut told_of(&request, &[Piece::Now(CALL)]).await).await;
+
+            assert_eq!(matches!(last.verdict, Verdict::Answered(_)), is_offered, "{last:?}");
+        }
+    }
+
     async fn told(pieces: &[Piece]) -> UnboundedReceiver<Report> {
+        told_of(&Request::default(), pieces).await
+    }
+
+    async fn told_of(request: &Request, pieces: &[Piece]) -> UnboundedReceiver<Report> {
         let (reports_in, reports) = unbounded_channel();
         let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
         let id = http::HeaderValue::from_static("req-KEY-0123456789");
@@ -256,7 +275,7 @@ mod tests {
         let script = Script { head: ReplyHead { status: 200, headers }, pieces: pieces.iter().copied().collect() };
         let end = EndOnce::new(Ticket(7), reports_in, Arc::default());
         let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
-        let sent = Sent { request: &Request::default(), route: &route, stream: false };
+        let sent = Sent { request, route: &route, stream: false };
         exchange(&Played(script), &provider.expect("a provider"), sent, RunClock::start(), end).await;
         reports
     }

@@ -18,7 +18,7 @@ const STREAM_FIRST: u32 = 48;
 /// When requests are streamed inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
-    /// The first rows of each pool, and rows with a large `max_tokens`.
+    /// The first rows of each pool, and rows with a large `max_tokens`; none where streams can't be read.
     #[default]
     Auto,
     /// Always.
@@ -71,7 +71,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-/// Returns whether a request asks for a stream.
+/// Returns whether a row's request asks for a stream. Asked once for each request: its tries are alike.
 pub(super) fn wants_stream(mode: StreamMode, state: &mut PoolState, ask: &Ask) -> bool {
     match mode {
         StreamMode::On => true,

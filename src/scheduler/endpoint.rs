@@ -15,6 +15,7 @@ use super::entry::Entry;
 use super::faults::RETRY_QUOTA;
 use super::health::Health;
 use super::held_back::Outage;
+use super::streaming::Streaming;
 use super::window::Window;
 
 /// By what an endpoint is known: its part of the id of a pool.
@@ -39,6 +40,7 @@ pub(super) struct Endpoint {
     pub(super) id: EndpointId,
     pub(super) window: Window,
     pub(super) health: Health,
+    pub(super) streaming: Streaming,
     pub(super) in_flight: usize,
     /// Rows in the ready queues of its pools.
     pub(super) ready: usize,
@@ -77,6 +79,7 @@ impl Endpoint {
             id,
             window,
             health: Health::default(),
+            streaming: Streaming::default(),
             in_flight: 0,
             ready: 0,
             halted: None,

@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub(super) turns: u32,
     /// What its endpoint had done when this row last met a fault.
     pub(super) at_fault: Option<Tally>,
+    /// Whether its request asks for a stream, once that is decided.
+    pub(super) wants_stream: Option<bool>,
     /// It met a fault that was its own, not the endpoint's.
     pub(super) is_suspect: bool,
     /// It was held back and is sent to see what comes.
@@ -39,6 +41,7 @@ impl Entry {
             overloads: 0,
             waiting_since: None,
             turns: 0,
+            wants_stream: None,
             at_fault: None,
             is_suspect: false,
             is_asked: false,
@@ -60,6 +63,8 @@ pub(super) struct Flight {
     pub(super) reservation: Reservation,
     pub(super) money: Money,
     pub(super) sent_at: Instant,
+    /// Whether it asks for a stream.
+    pub(super) stream: bool,
     pub(super) head: Option<Head>,
 }
 

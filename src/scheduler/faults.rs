@@ -113,13 +113,16 @@ impl Scheduler {
         entry.at_fault = Some(endpoint.tally);
         entry.turns += 1;
         entry.is_suspect |= blame == Blame::Row;
-        if (!entry.is_suspect || endpoint.health.is_failing()) && !endpoint.has_last_tries {
+        // That a stream can't be read says nothing about whether the endpoint works.
+        let speaks = fault.failure.stream.is_none() && (!entry.is_suspect || endpoint.health.is_failing());
+        if speaks && !endpoint.has_last_tries {
             let sign = sign(fault);
             if endpoint.health.on_fault(sign, end.now) {
                 endpoint.outage = Outage::new(bad_share);
             }
-            let speaks = entry.is_asked && endpoint.last_answered.is_some_and(|last| last > entry.planned.job.id);
-            endpoint.outage.note(sign, speaks);
+            let speaks_for_others =
+                entry.is_asked && endpoint.last_answered.is_some_and(|last| last > entry.planned.job.id);
+            endpoint.outage.note(sign, speaks_for_others);
         }
         endpoint.is_asked &= !std::mem::take(&mut entry.is_asked);
         endpoint.last_fault = fault.failure.clone();

@@ -23,7 +23,10 @@
 //! (`passing`), and rows that are tried again, which go first. A row may wait for another behind a gate (`gate`), outside
 //! these queues.
 //!
-//! What is sent for a row may change: a policy ([`crate::answer`]) sees each answer, each failure and each halt of an
+//! What is sent for a row stays the same over its tries, byte for byte: whether it asks for a stream is decided the first
+//! time, and only an endpoint whose streams can't be read changes that (`streaming`).
+//!
+//! What is asked for a row may change: a policy ([`crate::answer`]) sees each answer, each failure and each halt of an
 //! endpoint, and may put another ask in the place of the one that ended, on the same route or on another.
 
 mod backoff;
@@ -45,6 +48,7 @@ mod queue;
 mod settle;
 mod steer;
 mod step;
+mod streaming;
 mod watch;
 mod window;
 
@@ -125,6 +129,8 @@ pub struct Scheduler {
     /// Rows set aside of which an answer was paid for that no line keeps.
     unkept: u64,
     events: Vec<EventBody>,
+    /// Whether it was told that answers end for an unknown reason.
+    is_unknown_end_told: bool,
     bound_by: Option<(Reason, Instant)>,
     bound_for: BTreeMap<Reason, Duration>,
     rng: fastrand::Rng,
@@ -158,6 +164,7 @@ impl Scheduler {
             set_aside: Vec::new(),
             unkept: 0,
             events: Vec::new(),
+            is_unknown_end_told: false,
             bound_by: None,
             bound_for: BTreeMap::new(),
             rng,
@@ -402,10 +409,13 @@ impl Scheduler {
                 return Err((Instant::NEVER, Reason::Budget));
             }
         }
-        let entry = state.ready.remove(at).expect("the queue was just looked at");
-        let stream = wants_stream(self.config.stream, state, &entry.planned.ask);
-        self.endpoints[state.endpoint].ready -= 1;
-        let flight = Flight { entry, pool, reservation, money, sent_at: now, head: None };
+        let mut entry = state.ready.remove(at).expect("the queue was just looked at");
+        let wants = entry.wants_stream.unwrap_or_else(|| wants_stream(self.config.stream, state, &entry.planned.ask));
+        entry.wants_stream = Some(wants);
+        let endpoint = &mut self.endpoints[state.endpoint];
+        endpoint.ready -= 1;
+        let stream = wants && !endpoint.streaming.is_given_up();
+        let flight = Flight { entry, pool, reservation, money, sent_at: now, stream, head: None };
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 

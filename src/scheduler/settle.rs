@@ -59,9 +59,12 @@ impl Scheduler {
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights[ticket.0 as usize].take().expect("an attempt ends once, while it is in flight");
         self.free.push(ticket.0);
-        let Flight { mut entry, pool, reservation, money, sent_at, mut head } = flight;
+        let Flight { mut entry, pool, reservation, money, sent_at, stream, mut head } = flight;
         let endpoint = self.pools[pool].endpoint;
         self.endpoints[endpoint].in_flight -= 1;
+        if stream {
+            self.on_stream_end(endpoint, &verdict);
+        }
 
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
@@ -139,6 +142,7 @@ impl Scheduler {
         match self.then(&entry, Came::Answer(&message)) {
             Then::Keep => {
                 self.halt_watch.on_answer();
+                self.tell_unknown_end(&message);
                 finished(entry, Ended::Succeeded(message))
             }
             Then::Fail { class, failure } => self.give_up(entry, class, failure, false),

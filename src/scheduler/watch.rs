@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{EventBody, PoolStatus, Reason};
+use crate::domain::{EventBody, Message, PoolStatus, Quality, Reason, quoted};
 
 use super::{PoolState, Scheduler};
 
@@ -13,6 +13,19 @@ impl Scheduler {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
         }
+    }
+
+    /// Tells once of a run that answers end for a reason that nobody here knows.
+    pub(super) fn tell_unknown_end(&mut self, message: &Message) {
+        if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {
+            return;
+        }
+        let reason = message.stop_reason().unwrap_or_default();
+        self.events.push(EventBody::Warned(format!(
+            "an answer ended with stop_reason {}, which this version does not know: such answers are kept, and their lines \
+             say \"quality\":\"unknown\"",
+            quoted(&reason)
+        )));
     }
 
     /// Returns where things stand, for those who watch.
@@ -40,5 +53,32 @@ impl Scheduler {
         let mut shares: Vec<_> = self.bound_for.iter().map(share).filter(|(_, share)| *share > 0.0).collect();
         shares.sort_by(|(_, left), (_, right)| right.total_cmp(left));
         shares
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::tests::{config, dispatched, scheduler_with};
+    use super::*;
+    use crate::domain::{RateLimits, Usage, Verdict};
+
+    #[test]
+    fn an_end_for_an_unknown_reason_is_told_once_with_the_reason() {
+        let mut scheduler = scheduler_with(3, config(RateLimits::NONE, 3));
+        let answer = |quality, stop_reason: &str| {
+            let json = Bytes::from(format!(r#"{{"content":[],"stop_reason":"{stop_reason}"}}"#));
+            Verdict::Answered(Message { json, usage: Usage::default(), quality, content: 11..13 })
+        };
+        let answers = [(Quality::Ok, "end_turn"), (Quality::Unknown, "pon\\u001bdered"), (Quality::Unknown, "bored")];
+
+        for (ticket, (quality, reason)) in dispatched(&mut scheduler, Instant::ZERO).into_iter().zip(answers) {
+            scheduler.on_end(ticket, answer(quality, reason), Instant::ZERO);
+        }
+
+        let told = scheduler.take_events();
+        let [EventBody::Warned(told)] = &told[..] else { panic!("it is told once: {told:?}") };
+        assert!(told.starts_with(r#"an answer ended with stop_reason "pon\u{1b}dered", which"#), "{told}");
     }
 }

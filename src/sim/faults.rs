@@ -28,6 +28,7 @@
 //! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one `every` (default `1s`) | yes |
 //! | `truncated_json` | the body ends properly, but early: after the part `at` of it | yes |
 //! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a plain call gets that error's status | part of it |
+//! | `no_message_start` | a stream lacks its first event; a plain answer is as it should be | yes |
 //! | `no_message_stop` | a stream ends without its last event; a plain answer lacks its closing brace | yes |
 //! | `html` | a page of HTML, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
@@ -182,6 +183,8 @@ pub enum Fault {
         /// `error.type`.
         kind: String,
     },
+    /// The first event of a stream is missing.
+    NoStart,
     /// The last event, or the closing brace, is missing.
     NoEnd,
 }
@@ -371,13 +374,14 @@ impl Draft {
                 at: self.at.unwrap_or(0.0),
                 kind: self.error_type.clone().unwrap_or_else(|| "overloaded_error".to_owned()),
             },
+            "no_message_start" => Fault::NoStart,
             "no_message_stop" => Fault::NoEnd,
             "html" => Fault::Status(self.status_fault(self.status.unwrap_or(502), FaultBody::Html)),
             "empty" => Fault::Status(self.status_fault(self.status.unwrap_or(520), FaultBody::Empty)),
             other => {
                 return Err(format!(
                     "field `kind`: found {other:?}, write reset_before, reset_mid, stall, slow_drip, truncated_json, \
-                     error_event, no_message_stop, html or empty"
+                     error_event, no_message_start, no_message_stop, html or empty"
                 ));
             }
         })

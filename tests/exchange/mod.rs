@@ -1,5 +1,6 @@
 //! Recorded exchanges and how they are decoded.
 
+use claude_batch::domain::{Params, Request};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, Reply, ReplyHead};
 
@@ -41,7 +42,7 @@ impl Exchange {
             is_complete = decoder.push(&rest[..size]);
             rest = &rest[size..];
         }
-        (decoder.finish(&self.head), is_complete)
+        (decoder.finish(&self.head, &asked()), is_complete)
     }
 
     pub fn decode(&self) -> Reply {
@@ -51,6 +52,13 @@ impl Exchange {
 
 pub fn provider() -> Anthropic {
     Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers")
+}
+
+/// The request that the recorded replies answer: it offers the tools that they call.
+pub fn asked() -> Request {
+    let tools = r#"[{"name":"get_weather","input_schema":{}},{"name":"now"},{"type":"custom","name":"save"}]"#;
+    let tools = serde_json::value::RawValue::from_string(tools.to_owned()).expect("it is JSON");
+    Request::of(&Params(vec![("tools".into(), tools)]))
 }
 
 pub fn folder() -> std::path::PathBuf {

@@ -12,7 +12,7 @@ use claude_batch::cli::args::RunArgs;
 use claude_batch::cli::config::Config;
 use claude_batch::cli::config::world::World;
 use claude_batch::clock::{Instant, RunClock};
-use claude_batch::domain::JobId;
+use claude_batch::domain::{JobId, Params, Request};
 use claude_batch::journal::{Fsync, Journal, JournalOptions, Manifest, MemDisk, RunPaths, Start, Threading};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
@@ -154,7 +154,7 @@ pub fn headers(data: &[u8]) {
     let provider = provider();
     let signals = provider.read_head(&head, &|| jiff::Timestamp::UNIX_EPOCH).signals;
     assert!(signals.retry_after.is_none_or(|wait| !wait.is_zero() && wait.as_secs() <= 400 * 86_400));
-    drop(provider.decoder(&head).finish(&head));
+    drop(provider.decoder(&head).finish(&head, &Request::default()));
 }
 
 /// Bodies, streamed and plain: what comes of one does not depend on how it is cut.
@@ -177,12 +177,18 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
             break;
         }
     }
-    let reply = decoder.finish(head);
+    let reply = decoder.finish(head, &asked());
     if let Reply::Message(message) = &reply {
         // By its grammar: a number that no machine can hold is JSON too, and passed on as it came.
         serde_json::from_slice::<&serde_json::value::RawValue>(&message.json).expect("a message is JSON");
     }
     format!("{reply:?}")
+}
+
+/// A request that may be answered with any tool call.
+fn asked() -> Request {
+    let toolset = serde_json::value::RawValue::from_string("[{}]".to_owned()).expect("it is JSON");
+    Request::of(&Params(vec![("tools".into(), toolset)]))
 }
 
 fn provider() -> Anthropic {

@@ -123,7 +123,7 @@ impl Secrets {
     }
 
     fn clean_failure(&self, failure: &mut Failure) {
-        let Failure { status: _, kind, code, message, request_id, usage: _ } = failure;
+        let Failure { status: _, kind, code, message, request_id, usage: _, stream: _ } = failure;
         self.clean(message);
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }

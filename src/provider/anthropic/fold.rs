@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 
 use super::growth::{self, Growing};
 use super::members::{self, MOST_MEMBERS, inside_quotes};
-use super::usage;
-use crate::domain::{Params, Usage};
+use super::{shape, usage};
+use crate::domain::{Params, Quality, Usage};
 
 /// The longest message that is folded: it is put together beside its parts, so it is in memory twice. The longest answers
 /// of any model are a tenth of it.
@@ -32,7 +32,7 @@ pub(super) enum End {
     Stop,
     /// With an `error` event, whose data this is.
     Error(Vec<u8>),
-    /// By saying something that makes no sense.
+    /// By being another kind of stream: with something that the API's streams do not have, or have elsewhere.
     Broken(String),
 }
 
@@ -61,6 +61,9 @@ pub(super) struct Fold {
     held_bytes: usize,
 }
 
+/// Events that come after `message_start`.
+const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
+
 const NOT_UTF8: &str = "the folded message is not UTF-8";
 
 /// What a citation takes beside its text.
@@ -75,9 +78,15 @@ impl Fold {
     }
 
     fn apply(&mut self, data: &[u8]) -> Result<Option<End>, String> {
+        if data == b"[DONE]" {
+            return Err("it ends in [DONE], as streams of other APIs do, and not in message_stop".to_owned());
+        }
         let json = str::from_utf8(data).map_err(|_| "an event is not UTF-8")?;
         let event: Event<'_> =
             serde_json::from_str(json).map_err(|error| format!("an event is unreadable: {error}"))?;
+        if self.message.is_none() && FOLLOWS_START.contains(&&*event.kind) {
+            return Err(format!("{} before message_start", event.kind));
+        }
         match event.kind.as_str() {
             "error" => return Ok(Some(End::Error(data.to_vec()))),
             "message_start" => self.on_start(part(event.message.map(RawValue::get), "message_start")?)?,
@@ -87,6 +96,9 @@ impl Fold {
                 self.held_bytes += self.block(event.index)?.on_delta(delta)?;
             }
             "message_delta" => self.on_message_delta(part(Some(json), "message_delta")?)?,
+            "message_stop" if !self.has_message_delta => {
+                return Err("message_stop before message_delta".to_owned());
+            }
             "message_stop" => return Ok(Some(End::Stop)),
             _ => {}
         }
@@ -97,7 +109,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        self.usage = match message.get("usage") {
+        // One of another form stays where it is, as in a message that is no stream, unless message_delta brings one.
+        self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
         };
@@ -151,11 +164,9 @@ impl Fold {
 
     /// Returns the message, for a stream that ended with [`End::Stop`].
     pub(super) fn into_message(self) -> Result<Bytes, String> {
-        let Self { message, usage, mut blocks, has_message_delta, held_bytes: _ } = self;
+        let Self { message, usage, mut blocks, has_message_delta: _, held_bytes: _ } = self;
         let mut message = message.ok_or("message_stop before message_start")?;
-        if !has_message_delta {
-            return Err("message_stop before message_delta".to_owned());
-        }
+        let input = Input::of(message.get("stop_reason"));
         let bytes = blocks.values().map(|block| block.bytes() + 8).sum::<usize>();
         if bytes > LONGEST_MESSAGE_BYTES {
             return Err(format!("what the stream brings is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
@@ -171,7 +182,7 @@ impl Fold {
         members::write(&message, &mut out, |name, out| {
             let is_content = name == "content" && !blocks.is_empty();
             if is_content {
-                written = write_list(std::mem::take(&mut blocks), out);
+                written = write_list(std::mem::take(&mut blocks), input, out);
             }
             is_content
         });
@@ -180,13 +191,13 @@ impl Fold {
 }
 
 /// Writes content blocks as a JSON list; each is let go as soon as it is written.
-fn write_list(blocks: BTreeMap<u64, Block>, out: &mut Vec<u8>) -> Result<(), String> {
+fn write_list(blocks: BTreeMap<u64, Block>, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
     out.push(b'[');
     for (at, block) in blocks.into_values().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        block.write(out)?;
+        block.write(input, out)?;
     }
     out.push(b']');
     Ok(())
@@ -274,6 +285,10 @@ impl Block {
         Ok(&mut self.strings[at].1)
     }
 
+    fn calls_a_tool(&self) -> bool {
+        self.members.get("type").and_then(inside_quotes).is_some_and(|kind| shape::is_call(kind.as_bytes()))
+    }
+
     /// Returns about how long it is as JSON.
     fn bytes(&self) -> usize {
         let members = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8);
@@ -283,10 +298,11 @@ impl Block {
     }
 
     /// Writes it as JSON. Its parts are not copied before: one of them may be most of the answer.
-    fn write(mut self, out: &mut Vec<u8>) -> Result<(), String> {
+    fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");
-            self.members.set("input", input(std::mem::take(&mut self.input))?);
+            let input = if self.calls_a_tool() { input } else { Input::MayBeCut };
+            self.members.set("input", input.parse(std::mem::take(&mut self.input))?);
         }
         if !self.citations.is_empty() {
             self.strings.retain(|(name, _)| &**name != "citations");
@@ -312,19 +328,43 @@ fn place() -> Result<Box<RawValue>, String> {
     raw("null".to_owned())
 }
 
-/// Returns a tool's input from its pieces.
-///
-/// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
-/// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
-fn input(mut escaped: Growing) -> Result<Box<RawValue>, String> {
-    escaped.push(b"\"");
-    let bytes = escaped.into_bytes();
-    let escaped = str::from_utf8(&bytes).map_err(|_| NOT_UTF8)?;
-    let json: String = serde_json::from_str(escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
-    if json.trim().is_empty() {
-        return raw("{}".to_owned());
+/// Whether the text of a tool's input may be no JSON.
+#[derive(Clone, Copy)]
+enum Input {
+    /// The model ended by itself: it is JSON.
+    IsWhole,
+    /// The model was cut off, perhaps inside it.
+    MayBeCut,
+}
+
+impl Input {
+    /// Returns which it is, by why the message ended.
+    fn of(stop_reason: Option<&str>) -> Self {
+        let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
+        match shape::quality(stop_reason.as_bytes()) {
+            Some(Quality::Ok) => Self::IsWhole,
+            Some(Quality::Truncated | Quality::Refused | Quality::Unknown) | None => Self::MayBeCut,
+        }
     }
-    raw(json).or_else(|_| raw(format!("{{\"INVALID_JSON\":{escaped}}}")))
+
+    /// Returns a tool's input from its pieces.
+    ///
+    /// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
+    /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
+    fn parse(self, mut escaped: Growing) -> Result<Box<RawValue>, String> {
+        escaped.push(b"\"");
+        let bytes = escaped.into_bytes();
+        let escaped = str::from_utf8(&bytes).map_err(|_| NOT_UTF8)?;
+        let json: String =
+            serde_json::from_str(escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
+        if json.trim().is_empty() {
+            return raw("{}".to_owned());
+        }
+        members::raw(json).or_else(|error| match self {
+            Self::IsWhole => Err(format!("the input of a tool call is no JSON: {error}")),
+            Self::MayBeCut => raw(format!("{{\"INVALID_JSON\":{escaped}}}")),
+        })
+    }
 }
 
 fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {

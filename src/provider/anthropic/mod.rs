@@ -13,6 +13,7 @@ mod members;
 mod reply;
 mod request;
 mod scan;
+mod shape;
 mod sse;
 mod text;
 mod usage;

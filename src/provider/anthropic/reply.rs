@@ -1,28 +1,28 @@
 //! Whole responses: a message as JSON, or an error in whatever form it comes.
 //!
 //! Invariant: a message is the server's own bytes (without white space around it, and with line breaks between its
-//! tokens as blanks, so that it fits on one line). It is scanned, never built and written again. Block types, stop
-//! reasons and members that we do not know pass through.
+//! tokens as blanks, so that it fits on one line). It is scanned, never built and written again. What it must have stands in
+//! [`super::shape`]; block types, stop reasons and members that we do not know pass through.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::growth::Growing;
 use super::headers::request_id;
-use super::{is_success, scan, text, usage};
-use crate::domain::json::{self, DEEPEST, Traits, lone_surrogate, put_on_one_line};
-use crate::domain::{Failure, Message, Quality, Usage};
+use super::scan::Scanned;
+use super::shape::{Refused, Shape, first_not_offered};
+use super::{is_success, scan, text};
+use crate::domain::json::{Traits, lone_surrogate, put_on_one_line};
+use crate::domain::{Failure, Message, Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// Deepest nesting of a message. A line of results stands two levels around it, and common parsers take no more than
-/// [`DEEPEST`] in all: what can't be read back is no answer. The API's own answers have a tenth of it.
-const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
+/// What is said of an answer that ended in `pause_turn`.
+const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason \"pause_turn\"), which it does after many \
+                      calls of server tools; let the row use fewer of them (max_uses) or ask for less in one row, and run \
+                      it again";
 
 /// Error bodies above this are not read as JSON: none is that long, and a tree of a large one costs memory.
 const LONGEST_ERROR_BYTES: usize = 128 * 1024;
@@ -55,12 +55,12 @@ impl Decoder for WholeDecoder {
         self.first.len() + self.body.len()
     }
 
-    fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
+    fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
         // A large one is not copied for it later on.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
-        if is_success(head.status) { answer(body, head) } else { error(&body, head) }
+        if is_success(head.status) { answer(body, head, asked) } else { error(&body, head) }
     }
 }
 
@@ -70,20 +70,28 @@ pub(super) fn broken(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage
     Reply::Broken { failure: Failure { message, usage, ..failure_of(head) } }
 }
 
+/// Returns the reply for a stream that is no whole one.
+pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage, fault: StreamFault) -> Reply {
+    match broken(head, why, usage) {
+        Reply::Broken { failure } => Reply::Broken { failure: Failure { stream: Some(fault), ..failure } },
+        other => other,
+    }
+}
+
 /// Returns a failure of which only the head is known.
 fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
 /// Reads a message, or the error that came in its place.
-pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
+pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let body = trimmed(body);
     if body.is_empty() {
         return broken(head, "the body is empty", Usage::default());
     }
     let traits = Traits::of(&body);
     let body = if traits.has_line_breaks { on_one_line(body) } else { body };
-    if let Some(message) = scanned(&body, traits) {
+    if let Some(message) = scanned(&body, traits, asked) {
         return Reply::Message(message);
     }
     let Ok(json) = str::from_utf8(&body) else { return broken(head, "the body is not UTF-8", Usage::default()) };
@@ -91,31 +99,31 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead) -> Reply {
         Ok(shape) => shape,
         Err(error) => return broken(head, unreadable(&body, &error), Usage::default()),
     };
-    if shape.kind.as_deref() == Some("error") {
+    if shape.is_error() {
         return error(&body, head);
     }
-    let usage = shape.usage.and_then(|raw| usage::read(raw.get()));
-    let content = shape.content.map_or(0..0, |content| place(content.get(), json));
-    match shape.fault(json, usage) {
-        Some(fault) => broken(head, fault, usage.unwrap_or_default()),
-        None => Reply::Message(Message {
-            usage: usage.unwrap_or_default(),
-            quality: quality(shape.stop_reason.as_deref().map(str::as_bytes)),
-            json: body,
-            content,
-        }),
+    let usage = shape.usage().unwrap_or_default();
+    match shape.judge(json, asked) {
+        Ok(quality) => {
+            let content = shape.content.map_or(0..0, |content| place(content.get(), json));
+            Reply::Message(Message { usage, quality, json: body, content })
+        }
+        Err(Refused::Broken(why)) => broken(head, why, usage),
+        Err(Refused::Paused) => {
+            Reply::Unfinished { failure: Failure { message: PAUSED.to_owned(), usage, ..failure_of(head) } }
+        }
     }
 }
 
-/// Reads a message that has the usual form.
-fn scanned(body: &Bytes, traits: Traits) -> Option<Message> {
-    let scanned = scan::message(body)?;
+/// Reads a message that has the usual form; `None` for what needs a closer look.
+fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
+    let Scanned { quality, usage, content, calls } = scan::message(body)?;
     let needs_look = !traits.is_ascii || traits.has_backslashes;
-    if !scanned.is_message || (needs_look && lone_surrogate(str::from_utf8(body).ok()?).is_some()) {
+    if needs_look && lone_surrogate(str::from_utf8(body).ok()?).is_some() {
         return None;
     }
-    let quality = quality(scanned.stop_reason);
-    Some(Message { usage: scanned.usage?, quality, json: body.clone(), content: scanned.content })
+    let are_offered = first_not_offered(&calls, asked).is_none();
+    are_offered.then(|| Message { usage, quality, json: body.clone(), content })
 }
 
 /// Returns where `part` stands in `whole`, of which it is a piece.
@@ -155,58 +163,6 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     format!("the body is no JSON object but begins {excerpt:?}")
 }
 
-/// The members of a message that are looked at.
-#[derive(Deserialize)]
-struct Shape<'a> {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    stop_reason: Option<String>,
-}
-
-/// A content block: an object with a type, whatever else.
-#[derive(Deserialize)]
-struct Block {
-    #[serde(rename = "type")]
-    _kind: IgnoredAny,
-}
-
-impl Shape<'_> {
-    fn fault(&self, json: &str, usage: Option<Usage>) -> Option<String> {
-        if json::value(json.as_bytes(), 0, DEEPEST_MESSAGE).is_none() {
-            return Some(format!(
-                "it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes"
-            ));
-        }
-        self.fault_of_form(json, usage).map(str::to_owned)
-    }
-
-    fn fault_of_form(&self, json: &str, usage: Option<Usage>) -> Option<&'static str> {
-        if self.kind.as_deref() != Some("message") {
-            return Some("its type is not \"message\"");
-        }
-        let Some(content) = self.content else { return Some("it has no content") };
-        if serde_json::from_str::<Vec<Block>>(content.get()).is_err() {
-            return Some("its content is no list of blocks");
-        }
-        if usage.is_none() {
-            return Some("it has no usage");
-        }
-        lone_surrogate(json).is_some().then_some("it holds half a character (a lone surrogate), which no reader takes")
-    }
-}
-
-fn quality(stop_reason: Option<&[u8]>) -> Quality {
-    match stop_reason {
-        Some(b"refusal") => Quality::Refused,
-        Some(b"max_tokens" | b"model_context_window_exceeded") => Quality::Truncated,
-        _ => Quality::Ok,
-    }
-}
-
 /// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
 pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
@@ -230,7 +186,7 @@ pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
         code: string("/error/details/error_code").and_then(text::name),
         message: message.map(text::clean).filter(|message| !message.is_empty()).unwrap_or_else(|| text::excerpt(body)),
         request_id: request_id(&head.headers).or_else(|| string("/request_id").and_then(text::name)),
-        usage: Usage::default(),
+        ..Failure::default()
     }
 }
 
@@ -245,13 +201,14 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
+    use crate::domain::Quality;
 
     const WHOLE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
 
     fn decode(status: u16, body: &[u8]) -> Reply {
         let mut decoder = Box::new(WholeDecoder::default());
         decoder.push(body);
-        decoder.finish(&head(status))
+        decoder.finish(&head(status), &Request::default())
     }
 
     fn head(status: u16) -> ReplyHead {
@@ -298,7 +255,7 @@ mod tests {
                 assert!(!decoder.push_bytes(Bytes::copy_from_slice(piece.as_bytes())));
             }
 
-            let reply = decoder.finish(&head(200));
+            let reply = decoder.finish(&head(200), &Request::default());
 
             assert!(matches!(&reply, Reply::Message(message) if message.json == WHOLE.as_bytes()), "{reply:?}");
         }
@@ -321,7 +278,7 @@ mod tests {
         let message = message(odd);
 
         assert_eq!(message.json, odd.as_bytes());
-        assert_eq!(message.quality, Quality::Ok);
+        assert_eq!(message.quality, Quality::Unknown);
     }
 
     #[test]
@@ -332,6 +289,9 @@ mod tests {
         assert_eq!(of("max_tokens"), Quality::Truncated);
         assert_eq!(of("model_context_window_exceeded"), Quality::Truncated);
         assert_eq!(of("tool_use"), Quality::Ok);
+        assert_eq!(of("stop_sequence"), Quality::Ok);
+        assert_eq!(of("end\\u005fturn"), Quality::Ok);
+        assert_eq!(of("bored"), Quality::Unknown);
     }
 
     #[test]
@@ -362,6 +322,17 @@ mod tests {
             WHOLE.replace(r#""usage":{"#, r#""used":{"#),
             WHOLE.replace(r#"{"input_tokens":1,"output_tokens":2}"#, "null"),
             WHOLE.replace(r#""end_turn""#, "7"),
+            WHOLE.replace(r#""end_turn""#, "null"),
+            WHOLE.replace(r#""end_turn""#, r#""""#),
+            WHOLE.replace(r#""stop_reason":"end_turn","#, ""),
+            WHOLE.replace(r#","text":"Hi""#, ""),
+            WHOLE.replace(r#""Hi""#, "null"),
+            WHOLE.replace(r#""Hi""#, r#"["Hi"]"#),
+            WHOLE.replace(r#""text":"Hi""#, r#""text":"Hi","text":"Ho""#),
+            WHOLE.replace(r#""type":"text""#, r#""type":null"#),
+            WHOLE.replace(r#"{"type":"text","text":"Hi"}"#, r#"{"type":"tool_use","name":"a","input":{}}"#),
+            WHOLE.replace(r#"{"type":"text","text":"Hi"}"#, r#"{"type":"server_tool_use","input":{}}"#),
+            WHOLE.replace(r#"{"type":"text","text":"Hi"}"#, r#"{"type":"mcp_tool_use","name":"a","input":null}"#),
             WHOLE.replace("Hi", r"\ud83d"),
             WHOLE.replace("Hi", r"\ude00\ud83d"),
             WHOLE.replace("Hi", r"\ud83d\u0041"),
@@ -379,9 +350,21 @@ mod tests {
 
     #[test]
     fn a_broken_message_keeps_the_usage_it_names() {
-        let failure = broken(WHOLE.replace(r#""content""#, r#""contents""#).as_bytes());
+        for (part, odd) in [(r#""content""#, r#""contents""#), (r#""message""#, "7"), (r#""end_turn""#, "7")] {
+            let failure = broken(WHOLE.replace(part, odd).as_bytes());
 
-        assert_eq!(failure.usage.output_tokens, 2);
+            assert_eq!(failure.usage.output_tokens, 2, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_paused_answer_says_what_to_do_and_what_it_used() {
+        let reply = decode(200, WHOLE.replace("end_turn", "pause_turn").as_bytes());
+
+        let Reply::Unfinished { failure } = reply else { panic!("it is not finished: {reply:?}") };
+        assert!(failure.message.contains("pause_turn") && failure.message.contains("max_uses"), "{failure:?}");
+        assert_eq!((failure.status, failure.usage.output_tokens), (Some(200), 2));
+        assert_eq!(failure.request_id.as_deref(), Some("req_1"));
     }
 
     #[test]
@@ -405,7 +388,7 @@ mod tests {
             code: Some("ramp_limit_exceeded".to_owned()),
             message: "too fast".to_owned(),
             request_id: Some("req_1".to_owned()),
-            usage: Usage::default(),
+            ..Failure::default()
         };
         assert_eq!(failure, expected);
     }

@@ -7,42 +7,76 @@
 
 use std::ops::Range;
 
+use super::shape;
 use super::usage::{self, Counts};
-use crate::domain::{Usage, json};
+use crate::domain::{Quality, Usage, json};
 
 /// Nesting of a value that is followed; deeper answers take the slow way.
 const DEEPEST: u32 = 64;
 
+/// Members of a request that bring tools which it does not name.
+const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
+
 /// Digits of a count that is read in passing: no answer has used more tokens than nine can tell.
 const SHORT_COUNT: usize = 10;
 
-/// What is looked at in a message. Strings are without escapes.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What is looked at in a message that is kept. Strings are without escapes.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scanned<'a> {
-    /// Whether its type is `message` and its content a list of blocks.
-    pub(super) is_message: bool,
+    /// How good it is.
+    pub(super) quality: Quality,
     /// What it used.
-    pub(super) usage: Option<Usage>,
-    /// Why it ended.
-    pub(super) stop_reason: Option<&'a [u8]>,
+    pub(super) usage: Usage,
     /// Where its content stands.
     pub(super) content: Range<usize>,
+    /// The tools that it calls, which the request has to offer.
+    pub(super) calls: Vec<&'a [u8]>,
 }
 
-/// Scans a message; `None` for what needs a closer look, or is none.
+/// Scans a message; `None` for what needs a closer look, or lacks something ([`super::shape`]).
 pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
     let mut scan = Scan { json, at: 0 };
     let (mut kind, mut content, mut usage, mut stop_reason) = (None, None, None, None);
+    let mut calls = Vec::new();
     scan.object(|scan, name| match name {
         b"type" => once(&mut kind, scan.text()?),
-        b"content" => once(&mut content, scan.blocks()?),
+        b"content" => once(&mut content, scan.blocks(&mut calls)?),
         b"usage" => once(&mut usage, scan.usage()?),
-        b"stop_reason" => once(&mut stop_reason, scan.text_or_null()?),
+        b"stop_reason" => once(&mut stop_reason, scan.text()?),
         _ => scan.value(),
     })?;
     scan.end()?;
-    let is_message = kind? == b"message" && content.is_some();
-    Some(Scanned { is_message, usage, stop_reason: stop_reason.flatten(), content: content.unwrap_or_default() })
+    let quality = stop_reason.filter(|reason| !reason.is_empty()).and_then(shape::quality)?;
+    (kind? == b"message").then_some(Scanned { quality, usage: usage?, content: content?, calls })
+}
+
+/// Looks for tools that are called among those that a request offers, and stops at the last one it finds.
+///
+/// Returns the first of them that is not offered, if there is one; `None` for what needs a closer look.
+pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
+    let mut scan = Scan { json: request, at: 0 };
+    let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
+    let walk = scan.object(|scan, name| match (name, scan.peek()?) {
+        (b"tools", b'[') => scan.array(|scan| scan.tool(&mut tools)),
+        (b"tools", b'n') => scan.value(),
+        (b"tools", _) => None,
+        (name, first) => {
+            tools.may_be_more |= BRINGS_TOOLS.contains(&name) && first != b'n';
+            scan.value()
+        }
+    });
+    let Tools { missing, may_be_more } = tools;
+    let Some(first) = missing.first() else { return Some(None) };
+    walk.and_then(|()| scan.end())?;
+    Some((!may_be_more).then_some(*first))
+}
+
+/// A search for tools.
+struct Tools<'n> {
+    /// Those that were not found so far.
+    missing: Vec<&'n [u8]>,
+    /// Whether there may be others than those that are named.
+    may_be_more: bool,
 }
 
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
@@ -86,19 +120,56 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads a list of objects, each with one type, and returns where it stands.
-    fn blocks(&mut self) -> Option<Range<usize>> {
+    /// Reads a list of content blocks, each with all that its type must have, and returns where it stands.
+    fn blocks(&mut self, calls: &mut Vec<&'a [u8]>) -> Option<Range<usize>> {
         self.peek()?;
         let start = self.at;
-        self.array(|scan| {
-            let mut kind = None;
-            scan.object(|scan, name| {
-                scan.value()?;
-                if name == b"type" { once(&mut kind, ()) } else { Some(()) }
-            })?;
-            kind
-        })?;
+        self.array(|scan| scan.block(calls))?;
         Some(start..self.at)
+    }
+
+    fn block(&mut self, calls: &mut Vec<&'a [u8]>) -> Option<()> {
+        let (mut kind, mut text, mut name, mut input) = (None, None, None, None);
+        self.object(|scan, member| match member {
+            b"type" => once(&mut kind, scan.text()?),
+            b"text" => once(&mut text, scan.begins_with(b'"')?),
+            b"name" => once(&mut name, scan.text()?),
+            b"input" => once(&mut input, scan.begins_with(b'{')?),
+            _ => scan.value(),
+        })?;
+        let kind = kind?;
+        if kind == b"text" {
+            return (text == Some(true)).then_some(());
+        }
+        if shape::is_call(kind) {
+            let name = name.filter(|_| input == Some(true))?;
+            if kind == b"tool_use" {
+                calls.push(name);
+            }
+        }
+        Some(())
+    }
+
+    /// Reads a tool of a request; stops where all that are called are found.
+    fn tool(&mut self, tools: &mut Tools<'_>) -> Option<()> {
+        let mut is_named = None;
+        self.object(|scan, member| match member {
+            b"name" => {
+                let own = scan.text()?;
+                tools.missing.retain(|called| *called != own);
+                once(&mut is_named, ()).filter(|()| !tools.missing.is_empty())
+            }
+            _ => scan.value(),
+        })?;
+        tools.may_be_more |= is_named.is_none();
+        Some(())
+    }
+
+    /// Reads a value and returns whether it begins so.
+    fn begins_with(&mut self, byte: u8) -> Option<bool> {
+        let is_so = self.peek()? == byte;
+        self.value()?;
+        Some(is_so)
     }
 
     fn usage(&mut self) -> Option<Usage> {
@@ -167,14 +238,6 @@ impl<'a> Scan<'a> {
         self.json.get(start..self.at)
     }
 
-    fn text_or_null(&mut self) -> Option<Option<&'a [u8]>> {
-        match self.raw()? {
-            b"null" => Some(None),
-            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => Some(Some(text)),
-            _ => None,
-        }
-    }
-
     /// Reads a string without escapes.
     fn text(&mut self) -> Option<&'a [u8]> {
         self.peek()?;
@@ -207,15 +270,15 @@ mod tests {
 
     use super::*;
 
-    const WHOLE: &str = r#"{"id":"msg_1","type":"message","content":[{"type":"text","text":"H\ni \u00e9"},{"x":{"y":[]},"type":null}],"stop_reason":"end_turn","usage":{"input_tokens":1,"a":{"b":[1.5e-3,-0,true,false,null]}}}"#;
+    const WHOLE: &str = r#"{"id":"msg_1","type":"message","content":[{"type":"text","text":"H\ni \u00e9"},{"x":{"y":[]},"type":"z"},{"input":{},"name":"save","type":"tool_use"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"a":{"b":[1.5e-3,-0,true,false,null]}}}"#;
 
     #[test]
     fn the_form_of_the_api_is_scanned() {
         let scanned = message(WHOLE.as_bytes()).expect("a message");
 
-        let usage = Some(Usage { input_tokens: 1, ..Usage::default() });
+        let usage = Usage { input_tokens: 1, ..Usage::default() };
         let content = WHOLE.find('[').expect("it has content")..WHOLE.find(",\"stop_reason").expect("it ends");
-        assert_eq!(scanned, Scanned { is_message: true, usage, stop_reason: Some(b"end_turn"), content });
+        assert_eq!(scanned, Scanned { quality: Quality::Ok, usage, content, calls: vec![&b"save"[..]] });
     }
 
     #[test]
@@ -225,6 +288,15 @@ mod tests {
             WHOLE.replace(r#""id":"msg_1""#, r#""type":"message""#),
             WHOLE.replace(r#""end_turn""#, r#""end\u005fturn""#),
             WHOLE.replace(r#""type":"text""#, r#""type":"text","type":"text""#),
+            WHOLE.replace(r#""type":"text""#, r#""text":"","type":"text""#),
+            WHOLE.replace(r#""name":"save""#, r#""name":"s\u0061ve""#),
+            WHOLE.replace(r#""name":"save","#, ""),
+            WHOLE.replace(r#""input":{}"#, r#""input":[]"#),
+            WHOLE.replace(r#""type":"z""#, r#""type":null"#),
+            WHOLE.replace(r#""stop_reason":"end_turn","#, ""),
+            WHOLE.replace("end_turn", ""),
+            WHOLE.replace("end_turn", "pause_turn"),
+            WHOLE.replace(r#""usage":{"#, r#""used":{"#),
             WHOLE.replace(r#"{"type":"text","text":"H\ni \u00e9"}"#, r#"["text"]"#),
             WHOLE.replace("[]", &format!("{}{}", "[".repeat(70), "]".repeat(70))),
             "[]".to_owned(),

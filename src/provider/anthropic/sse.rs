@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::fold::{End, Fold};
 use super::growth::Growing;
-use super::reply::{self, broken};
-use crate::domain::Usage;
+use super::reply::{self, broken, broken_stream};
+use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
 /// The longest event: it is held beside what is folded of it. An event of the API is a thousandth of it.
@@ -47,17 +47,17 @@ impl Decoder for SseDecoder {
         self.lines.held() + 2 * self.fold.held_bytes()
     }
 
-    fn finish(self: Box<Self>, head: &ReplyHead) -> Reply {
+    fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { fold, end, .. } = *self;
         let usage = fold.usage();
         match end {
             Some(End::Stop) => match fold.into_message() {
-                Ok(message) => reply::answer(message, head),
+                Ok(message) => reply::answer(message, head, asked),
                 Err(why) => broken(head, why, usage),
             },
             Some(End::Error(event)) => in_stream(reply::error(&event, head), usage),
-            Some(End::Broken(why)) => broken(head, why, usage),
-            None => broken(head, "the stream ended without message_stop", usage),
+            Some(End::Broken(why)) => broken_stream(head, why, usage, StreamFault::Foreign),
+            None => broken_stream(head, "the stream ended without message_stop", usage, StreamFault::Cut),
         }
     }
 }
@@ -68,7 +68,7 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
             failure.usage = usage;
             Reply::Error { failure, is_in_stream: true, retry_after }
         }
-        other @ (Reply::Message(_) | Reply::Broken { .. }) => other,
+        other @ (Reply::Message(_) | Reply::Broken { .. } | Reply::Unfinished { .. }) => other,
     }
 }
 

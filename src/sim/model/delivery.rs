@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::clock::Instant;
 use crate::sim::faults::Fault;
@@ -61,6 +61,7 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
             let moment = keep_events(&mut steps, *at);
             steps.push(Step::Bytes { at: moment, bytes: reply::error_event(error).into() });
         }
+        Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
         // These never let a body begin.
@@ -97,6 +98,18 @@ fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
         bytes.truncate(end);
     }
     moment
+}
+
+/// Takes the first event from a stream.
+fn drop_start(steps: &mut Vec<Step>) {
+    let Some(Step::Bytes { bytes, .. }) = steps.first_mut() else { return };
+    if !bytes.starts_with(reply::MESSAGE_START) {
+        return;
+    }
+    bytes.advance(bytes.windows(2).position(|pair| pair == b"\n\n").map_or(0, |at| at + 2));
+    if bytes.is_empty() {
+        steps.remove(0);
+    }
 }
 
 /// Takes the last event from a stream, or the closing brace from an object.
@@ -147,6 +160,20 @@ mod tests {
 
         assert_eq!(text(&first), "event: error\ndata: E\n\n");
         assert_eq!(text(&later), "0123\n\nevent: error\ndata: E\n\n");
+    }
+
+    #[test]
+    fn a_stream_without_its_start_has_the_rest_of_its_bytes() {
+        let step = |second, text: &'static str| {
+            let bytes = Bytes::from_static(text.as_bytes());
+            Step::Bytes { at: Instant::from_secs(second), bytes }
+        };
+        let apart = vec![step(1, "event: message_start\ndata: {}\n\n"), step(2, "rest\n\n")];
+        let at_once = vec![step(1, "event: message_start\ndata: {}\n\nrest\n\n")];
+
+        assert_eq!(text(&spoil(apart, &Fault::NoStart, b"")), "rest\n\n");
+        assert_eq!(text(&spoil(at_once, &Fault::NoStart, b"")), "rest\n\n");
+        assert_eq!(text(&spoil(vec![step(1, "{\"a\":1}")], &Fault::NoStart, b"")), "{\"a\":1}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
 
+/// How the first event of a stream begins.
+pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 

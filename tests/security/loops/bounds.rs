@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use claude_batch::domain::Request;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, Reply, ReplyHead};
 use serde_json::Value;
@@ -383,7 +384,7 @@ fn nested_answers(size: Size) -> Seen {
                             let read = serde_json::from_str::<Value>(&line);
                             assert!(read.is_ok(), "seed {seed}, {depth} deep: {:?}", read.err());
                         }
-                        Reply::Error { failure, .. } | Reply::Broken { failure } => {
+                        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure } => {
                             assert!(depth > 100, "seed {seed}, {depth} deep is kept: {failure:?}");
                             assert!(failure.message.len() < 5_000);
                         }
@@ -415,7 +416,7 @@ fn bodies(deep: &str) -> Vec<(&'static str, String)> {
                 r#"{{"type":"message_start","message":{{"type":"message","content":[],"usage":{{"input_tokens":1}}{message}}}}}"#
             ),
             format!(
-                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","input":{{}}{start}}}}}"#
+                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"other_use","input":{{}}{start}}}}}"#
             ),
             format!(r#"{{"type":"content_block_delta","index":0,"delta":{{{delta}}}}}"#),
             format!(
@@ -451,5 +452,5 @@ fn decoded(provider: &dyn Provider, kind: &'static str, body: &str, cut: usize) 
     if !decoder.push(first) {
         decoder.push(second);
     }
-    decoder.finish(&head)
+    decoder.finish(&head, &Request::default())
 }

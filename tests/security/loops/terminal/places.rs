@@ -311,7 +311,7 @@ fn results(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
 fn answer(text: &str) -> String {
     format!(
         "{{\"id\":\"msg_1\",\t\"type\":\"message\",\r\n\"role\":\"assistant\",\"model\":{text},\"content\":[\r{{\"type\":\"text\",\
-         \"text\":{text}}},{{\"type\":\"tool_use\",\"id\":\"t\",\"name\":{text},\"input\":{{{text}:\t{text}\r}}}}],\
+         \"text\":{text}}},{{\"type\":\"server_tool_use\",\"id\":\"t\",\"name\":{text},\"input\":{{{text}:\t{text}\r}}}}],\
          \"stop_reason\":\"end_turn\",\"stop_sequence\":{text},\"usage\":{{\"input_tokens\":1,\"output_tokens\":1}}}}"
     )
 }

@@ -1,0 +1,262 @@
+//! What a whole answer must have.
+//!
+//! A 200 may hold anything: gateways translate, proxies cut, models call tools that nobody offered. An answer is kept or
+//! refused by this table, whether it came as a stream or not; what it is refused for is no answer that a reader of the
+//! results could use. Members are looked at in any order.
+//!
+//! | part | what it must be | else |
+//! |---|---|---|
+//! | the whole | JSON, at most 125 levels deep, with no half of a surrogate pair and none of the members below named twice (in a stream, none at all) | refused |
+//! | `type` | `"message"` | refused (`"error"`: read as an error) |
+//! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
+//! | a `text` block | its `text` is a string; it may be empty | refused |
+//! | a `tool_use` block | its `name` is that of a tool of the request, its `input` is an object | refused |
+//! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
+//! | a block of any other type | anything: types that we do not know pass | |
+//! | `usage` | an object, whatever its members | refused |
+//! | `stop_reason` | a string that is not empty: see below | refused |
+//! | everything else (`id`, `role`, `model`, …) | anything, or missing: an answer is not given up for its bookkeeping | |
+//!
+//! | `stop_reason` | the answer is |
+//! |---|---|
+//! | `end_turn`, `stop_sequence`, `tool_use` | kept: ok |
+//! | `max_tokens`, `model_context_window_exceeded` | kept: truncated |
+//! | `refusal` | kept: refused |
+//! | `pause_turn` | not finished, whatever else it holds: refused, and not tried again, since the same would come again |
+//! | any other | kept: unknown |
+//!
+//! What is refused is tried again as an answer that was lost, but for `pause_turn`. A tool's name is compared with the
+//! request only where an answer has a tool call: the request is read once for it, from the bytes that were sent. Where a
+//! request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`), any name passes.
+//!
+//! In a stream the input of a tool call comes as text. Where that is no JSON, and the model ended by itself, the answer is
+//! refused; where it was cut off, the text is kept as [`super::fold`] says.
+//!
+//! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::{scan, usage};
+use crate::domain::json::{self, DEEPEST, lone_surrogate};
+use crate::domain::{Quality, Request, Usage, quoted};
+
+/// Deepest nesting of a message. A line of results stands two levels around it, and common parsers take no more than
+/// [`DEEPEST`] in all: what can't be read back is no answer. The API's own answers have a tenth of it.
+const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
+
+/// Why an answer is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It lacks something, or something has another form.
+    Broken(Cow<'static, str>),
+    /// It is not finished: the model has paused.
+    Paused,
+}
+
+/// Returns how good an answer is that ended so; `None` for one that has only paused.
+pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
+    match stop_reason {
+        b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),
+        b"max_tokens" | b"model_context_window_exceeded" => Some(Quality::Truncated),
+        b"refusal" => Some(Quality::Refused),
+        b"pause_turn" => None,
+        _ => Some(Quality::Unknown),
+    }
+}
+
+/// Returns whether a block of this type calls a tool.
+pub(super) fn is_call(kind: &[u8]) -> bool {
+    matches!(kind, b"tool_use" | b"server_tool_use" | b"mcp_tool_use")
+}
+
+/// The members of a message that are looked at.
+#[derive(Deserialize)]
+pub(super) struct Shape<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+}
+
+impl Shape<'_> {
+    /// Returns whether this is an error and no message.
+    pub(super) fn is_error(&self) -> bool {
+        self.kind.and_then(string).as_deref() == Some("error")
+    }
+
+    /// Returns what it used, as far as it says.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.usage.and_then(|raw| usage::read(raw.get()))
+    }
+
+    /// Judges the message by the table; `json` is all of it, and `asked` what it answers.
+    pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
+        if json::value(json.as_bytes(), 0, DEEPEST_MESSAGE).is_none() {
+            let why = format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes");
+            return Err(Refused::Broken(why.into()));
+        }
+        if self.kind.and_then(string).as_deref() != Some("message") {
+            return broken("its type is not \"message\"");
+        }
+        let stop_reason = self.stop_reason.and_then(string).filter(|reason| !reason.is_empty());
+        let quality = match stop_reason.as_deref().map(|reason| quality(reason.as_bytes())) {
+            Some(None) => return Err(Refused::Paused),
+            Some(Some(quality)) => Some(quality),
+            None => None,
+        };
+        let Some(content) = self.content else { return broken("it has no content") };
+        check_content(content, asked)?;
+        if self.usage().is_none() {
+            return broken("it has no usage");
+        }
+        if lone_surrogate(json).is_some() {
+            return broken("it holds half a character (a lone surrogate), which no reader takes");
+        }
+        quality.map_or_else(|| broken("it has no stop_reason, so nobody knows whether it ended"), Ok)
+    }
+}
+
+fn broken<T>(why: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
+    Err(Refused::Broken(why.into()))
+}
+
+/// The members of a content block that are looked at.
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
+    let Ok(blocks) = serde_json::from_str::<Vec<Block<'_>>>(content.get()) else {
+        return broken("its content is no list of blocks");
+    };
+    let mut calls = Vec::new();
+    for (at, block) in blocks.iter().enumerate() {
+        let kind = block.kind.as_str();
+        if kind == "text" && !block.text.is_some_and(|text| text.get().starts_with('"')) {
+            return broken(format!("content block {at} is text without text"));
+        }
+        if !is_call(kind.as_bytes()) {
+            continue;
+        }
+        let Some(name) = block.name.and_then(string) else {
+            return broken(format!("content block {at} is a tool call without a name"));
+        };
+        if !block.input.is_some_and(|input| input.get().starts_with('{')) {
+            return broken(format!("content block {at} is a tool call whose input is no object"));
+        }
+        if kind == "tool_use" {
+            calls.push(name);
+        }
+    }
+    let calls: Vec<&[u8]> = calls.iter().map(String::as_bytes).collect();
+    match first_not_offered(&calls, asked) {
+        Some(name) => {
+            let name = quoted(&String::from_utf8_lossy(name));
+            broken(format!("it calls the tool {name}, which the request does not offer"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// The members of a request that offer tools.
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    tools: Option<Vec<Tool<'a>>>,
+    mcp_servers: Option<IgnoredAny>,
+    thread: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Tool<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+}
+
+/// Returns the first of these tools that a request does not offer. Reads the request, unless there are none.
+pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
+    if called.is_empty() {
+        return None;
+    }
+    scan::first_not_offered(called, asked.json()).unwrap_or_else(|| first_not_offered_by_parser(called, asked))
+}
+
+/// The same for a request that needs a closer look: with escapes in what matters, or nested deeply.
+fn first_not_offered_by_parser<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
+    // Of a request that can't be read nobody knows what it offers; the API took it.
+    let Asked { tools, mcp_servers, thread } = serde_json::from_slice(asked.json()).ok()?;
+    let tools = tools.unwrap_or_default();
+    if mcp_servers.is_some() || thread.is_some() || tools.iter().any(|tool| tool.name.is_none()) {
+        return None;
+    }
+    let is_offered =
+        |called: &[u8]| tools.iter().filter_map(|tool| tool.name.as_ref()).any(|name| name.as_bytes() == called);
+    called.iter().copied().find(|called| !is_offered(called))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Params;
+
+    fn asked(members: &[(&str, &str)]) -> Request {
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
+        Request::of(&Params(members.iter().map(|(name, json)| ((*name).into(), raw(json))).collect()))
+    }
+
+    #[test]
+    fn only_a_tool_that_the_request_names_is_offered() {
+        let deep = format!("{}{}", "[".repeat(90), "]".repeat(90));
+        let rows = [
+            (asked(&[]), false),
+            (asked(&[("tools", "null")]), false),
+            (asked(&[("tools", "[]")]), false),
+            (asked(&[("tools", r#"[{"name":"other"},{"name":"sav"},{"name":"Save"}]"#)]), false),
+            (asked(&[("messages", r#"[{"tools":[{"name":"save"}]}]"#)]), false),
+            (asked(&[("tools", r#"[{"name":"other"},{"type":"custom","name":"save"}]"#)]), true),
+            (asked(&[("tools", r#"[{"name":"s\u0061ve"}]"#)]), true),
+            (asked(&[("tools", r#"[{"type":"mcp_toolset","mcp_server_name":"a"}]"#)]), true),
+            (asked(&[("mcp_servers", "[{}]"), ("tools", "[]")]), true),
+            (asked(&[("thread", "{}")]), true),
+            (asked(&[("thread", "null"), ("mcp_servers", "null")]), false),
+            (asked(&[("tools", &format!(r#"[{{"name":"other","input_schema":{deep}}}]"#))]), false),
+            (asked(&[("tools", &format!(r#"[{{"input_schema":{deep},"name":"save"}}]"#))]), true),
+            (asked(&[("tools", r#"[{"name":null}]"#)]), true),
+            (asked(&[("tools", "7")]), true),
+        ];
+        for (request, is_offered) in rows {
+            let called = [&b"save"[..]];
+            assert_eq!(first_not_offered(&called, &request).is_none(), is_offered, "{request:?}");
+            assert_eq!(first_not_offered_by_parser(&called, &request).is_none(), is_offered, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn every_call_of_an_answer_is_looked_at() {
+        let request = asked(&[("tools", r#"[{"name":"a"},{"name":"b"}]"#)]);
+
+        assert_eq!(first_not_offered(&[b"a", b"b", b"a"], &request), None);
+        assert_eq!(first_not_offered(&[b"b", b"c", b"d"], &request), Some(&b"c"[..]));
+        assert_eq!(first_not_offered(&[], &asked(&[])), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! Whether requests to an endpoint are streamed, where that is ours to choose (`--stream auto`).
+//!
+//! Some servers take requests that ask for a stream and answer with streams that nobody can read: of another API's form,
+//! without their first event, or without their last one. Each of those may have been paid for, and the same requests work
+//! when they ask for no stream. So after two such streams an endpoint is asked for no more of them in this run.
+//!
+//! A stream of another form counts whenever it comes: whoever sends one sends more. A stream that only ended early counts
+//! while none has come whole: behind a server whose streams work it is a fault like others.
+
+use crate::domain::{EventBody, StreamFault, Verdict};
+
+use super::{Scheduler, StreamMode};
+
+/// Streams that can't be read before no more are asked for.
+const MOST_UNREADABLE: u32 = 2;
+
+/// What is known of the streams of one endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Streaming {
+    unreadable: u32,
+    has_worked: bool,
+}
+
+impl Streaming {
+    /// Returns whether no more streams are asked for.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.unreadable >= MOST_UNREADABLE
+    }
+
+    /// Takes in what came of a request that asked for a stream. Returns what people should know when it is given up by
+    /// that.
+    fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
+        let failure = match verdict {
+            Verdict::Answered(_) => {
+                self.has_worked = true;
+                return None;
+            }
+            Verdict::Transient { failure, .. } => failure,
+            Verdict::Limited { .. }
+            | Verdict::Overloaded { .. }
+            | Verdict::Rejected { .. }
+            | Verdict::Forbidden(_)
+            | Verdict::NoModel(_)
+            | Verdict::Halt(_)
+            | Verdict::Aborted => return None,
+        };
+        let counts = match failure.stream? {
+            StreamFault::Foreign => true,
+            StreamFault::Cut => !self.has_worked,
+        };
+        if !counts || self.is_given_up() {
+            return None;
+        }
+        self.unreadable += 1;
+        self.is_given_up().then(|| {
+            format!(
+                "{MOST_UNREADABLE} streamed answers could not be read ({}): from here on requests ask for no stream",
+                failure.message
+            )
+        })
+    }
+}
+
+impl Scheduler {
+    /// Takes in what came of a request that asked for a stream.
+    pub(super) fn on_stream_end(&mut self, endpoint: usize, verdict: &Verdict) {
+        if self.config.stream != StreamMode::Auto {
+            return;
+        }
+        let told = self.endpoints[endpoint].streaming.on_end(verdict);
+        self.events.extend(told.map(EventBody::Warned));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tests::{answer, config, scheduler_with};
+    use super::super::{Step, Ticket};
+    use super::*;
+    use crate::clock::Instant;
+    use crate::domain::{ErrorClass, Failure, RateLimits};
+
+    fn fault(stream: Option<StreamFault>) -> Verdict {
+        let failure = Failure { stream, message: "it ends in [DONE]".to_owned(), ..Failure::default() };
+        Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
+    }
+
+    /// Returns after which of these ends something is said, and whether streams are given up in the end.
+    fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
+        let mut streaming = Streaming::default();
+        let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();
+        (told, streaming.is_given_up())
+    }
+
+    #[test]
+    fn two_streams_of_another_form_are_enough() {
+        let foreign = || fault(Some(StreamFault::Foreign));
+
+        assert_eq!(told(&[foreign()]), (vec![], false));
+        assert_eq!(told(&[foreign(), foreign(), foreign()]), (vec![1], true));
+        assert_eq!(told(&[foreign(), answer(), foreign()]), (vec![2], true));
+    }
+
+    #[test]
+    fn streams_that_end_early_count_until_one_is_whole() {
+        let cut = || fault(Some(StreamFault::Cut));
+
+        assert_eq!(told(&[cut(), cut()]), (vec![1], true));
+        assert_eq!(told(&[answer(), cut(), cut(), cut()]), (vec![], false));
+        assert_eq!(told(&[cut(), fault(Some(StreamFault::Foreign))]), (vec![1], true));
+    }
+
+    #[test]
+    fn other_faults_say_nothing_about_streams() {
+        let limited = || Verdict::Overloaded { retry_after: None, maybe_paid: true, failure: Failure::default() };
+
+        assert_eq!(told(&[fault(None), fault(None), limited(), limited(), Verdict::Aborted]), (vec![], false));
+    }
+
+    #[test]
+    fn what_is_said_names_the_fault() {
+        let mut streaming = Streaming::default();
+        streaming.on_end(&fault(Some(StreamFault::Foreign)));
+
+        let told = streaming.on_end(&fault(Some(StreamFault::Foreign)));
+
+        let expected =
+            "2 streamed answers could not be read (it ends in [DONE]): from here on requests ask for no stream";
+        assert_eq!(told.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_row_asks_for_a_stream_on_all_its_tries_or_on_none() {
+        let (sent, told) =
+            play(StreamMode::Auto, 100, |row, _, tries| if row % 2 == 1 && tries < 3 { fault(None) } else { answer() });
+
+        let again: Vec<_> = sent.values().filter(|tries| tries.len() == 3).collect();
+        assert_eq!((sent.len(), again.len(), told), (100, 50, 0));
+        assert!(again.iter().all(|tries| tries.iter().all(|stream| *stream == tries[0])), "{again:?}");
+        assert!(again.iter().any(|tries| tries[0]) && again.iter().any(|tries| !tries[0]), "{again:?}");
+    }
+
+    #[test]
+    fn where_streams_can_t_be_read_all_rows_are_answered_without() {
+        for stream_fault in [StreamFault::Foreign, StreamFault::Cut] {
+            let server = |_, stream, _| if stream { fault(Some(stream_fault)) } else { answer() };
+
+            let (sent, told) = play(StreamMode::Auto, 100, server);
+
+            let streamed = sent.values().flatten().filter(|stream| **stream).count();
+            assert_eq!((sent.len(), streamed, told), (100, WINDOW, 1), "only what was in flight is lost");
+            assert!(sent.values().all(|tries| tries.last() == Some(&false)), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_was_asked_for_by_hand_stays_one() {
+        let (sent, told) = play(StreamMode::On, 8, |_, _, _| fault(Some(StreamFault::Foreign)));
+
+        assert!(sent.values().flatten().all(|stream| *stream), "{sent:?}");
+        assert_eq!((sent.len(), told), (8, 0));
+    }
+
+    const WINDOW: usize = 10;
+
+    /// Plays a run against a server that answers at once with what it is given for a row, whether it asks for a stream, and
+    /// how often it was sent. Returns for each row whether each of its tries asked for one, and how many warnings came.
+    fn play(
+        mode: StreamMode,
+        rows: usize,
+        server: impl Fn(usize, bool, usize) -> Verdict,
+    ) -> (BTreeMap<usize, Vec<bool>>, usize) {
+        let mut config = config(RateLimits::NONE, WINDOW);
+        config.stream = mode;
+        let mut scheduler = scheduler_with(rows, config);
+        let mut sent: BTreeMap<usize, Vec<bool>> = BTreeMap::new();
+        for now in (0..600).map(Instant::from_secs) {
+            let mut flying: Vec<(Ticket, bool)> = Vec::new();
+            while let Step::Dispatch { ticket, stream } = scheduler.poll(now) {
+                flying.push((ticket, stream));
+            }
+            for (ticket, stream) in flying {
+                let row = scheduler.sent(ticket).job.custom_id.parse().expect("rows are numbered");
+                let tries = sent.entry(row).or_default();
+                tries.push(stream);
+                let verdict = server(row, stream, tries.len());
+                scheduler.on_end(ticket, verdict, now);
+            }
+        }
+        let told = scheduler.take_events();
+        (sent, told.iter().filter(|event| matches!(event, EventBody::Warned(_))).count())
+    }
+}
