@@ -839,6 +839,7 @@ fn job(id: u64) -> Job {
         request: Request::of(&Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))])),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: id + 1 },
+        index: id,
     }
 }
 
@@ -908,6 +909,7 @@ fn server_fault() -> Ended {
 fn broken(line: u64) -> BrokenRow {
     BrokenRow {
         origin: Origin { source: "in.jsonl".into(), line },
+        index: line - 1,
         custom_id: None,
         column: Some(1),
         byte_offset: line * 10,

@@ -65,6 +65,8 @@ pub struct Rejected {
     pub custom_id: String,
     /// Where it was read.
     pub origin: Origin,
+    /// Its position in the input that it came from, from 0.
+    pub index: u64,
     /// What it asks.
     pub key: JobKey,
     /// How a later run knows it again.

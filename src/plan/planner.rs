@@ -71,12 +71,29 @@ pub struct Named {
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
+    /// Its position in the input that it came from: see [`Job::index`].
+    pub index: u64,
 }
 
-/// The part of an error-log entry that tells which of several equal rows it was.
-#[derive(Deserialize)]
-struct ErrorMark {
-    occurrence: Option<u32>,
+/// The parts of an error-log entry that tell which of several equal rows it was, and where it stood in its input.
+///
+/// Read one by one: an odd value of the one takes nothing from the other.
+#[derive(Default, Deserialize)]
+struct ErrorMark<'a> {
+    #[serde(borrow)]
+    occurrence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+}
+
+impl ErrorMark<'_> {
+    fn occurrence(&self) -> Option<u32> {
+        self.occurrence?.get().parse().ok()
+    }
+
+    fn index(&self) -> Option<u64> {
+        self.index?.get().parse().ok()
+    }
 }
 
 impl Planner {
@@ -116,7 +133,7 @@ impl Planner {
     ///
     /// Shape: own parameters win over defaults; a named row is known by label and key, an unnamed one by its key and
     /// how many equal rows came before it; an entry of an error log that carries `occurrence` is the unnamed row it was,
-    /// label kept.
+    /// label kept, and one that carries `index` keeps it.
     ///
     /// # Errors
     /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
@@ -130,11 +147,13 @@ impl Planner {
     /// no more.
     pub fn name(&mut self, row: Row, id: JobId) -> Named {
         let key = self.key_of(&row);
-        let identity = self.identify(&row, key);
+        let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
+        let identity = self.identify(&row, &mark, key);
+        let index = mark.index().unwrap_or(id.0);
         let Row { origin, custom_id, params, extra, error: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
         let row = RowId::of(&custom_id, key, &identity);
-        Named { id, custom_id, key, identity, row, params, extra, origin }
+        Named { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
     /// Makes the job of a row of [`Planner::name`].
@@ -142,7 +161,7 @@ impl Planner {
     /// # Errors
     /// As for [`Planner::plan`].
     pub fn measured(&mut self, named: Named) -> Result<Planned, Box<Rejected>> {
-        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin } = named;
+        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = named;
         own.0.retain(|(name, _)| &**name != "stream");
         let params = Merged::new(&self.defaults, &own);
         let request = Request::of(params);
@@ -151,7 +170,8 @@ impl Planner {
         let measured = match measure(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
-                return Err(Box::new(Rejected { custom_id, origin, key, identity, request, extra, class, message }));
+                let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
+                return Err(Box::new(rejected));
             }
         };
         let Measured { model, terms, pool, input_tokens, max_tokens, template } = measured;
@@ -159,7 +179,7 @@ impl Planner {
         let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
         let purpose = Purpose::First;
         let ask = Ask { request: request.clone(), model, terms, pool, cost, max_tokens, template, body_bytes, purpose };
-        let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin });
+        let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
         Ok(Planned { job, ask })
     }
 
@@ -173,9 +193,8 @@ impl Planner {
         self.models.take_notices()
     }
 
-    fn identify(&mut self, row: &Row, key: JobKey) -> Identity {
-        let mark = row.error.as_ref().and_then(|error| serde_json::from_str::<ErrorMark>(error.get()).ok());
-        match (mark.and_then(|mark| mark.occurrence), &row.custom_id) {
+    fn identify(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
+        match (mark.occurrence(), &row.custom_id) {
             (Some(occurrence), _) => Identity::Nth(occurrence),
             (None, Some(_)) => Identity::Named,
             (None, None) => Identity::Nth(self.count(key)),
@@ -420,6 +439,30 @@ mod tests {
         assert_eq!((unnamed.custom_id.as_str(), unnamed.identity), ("old.jsonl:3", Identity::Nth(2)));
         assert_eq!((labelled.identity, odd.identity), (Identity::Named, Identity::Named));
         assert_eq!(plan(&mut planner, row(HI)).job.identity, Identity::Nth(0));
+    }
+
+    #[test]
+    fn an_entry_of_an_error_log_keeps_its_place_in_the_input_it_came_from() {
+        let mut planner = planner();
+        let mut job = |error: Option<&str>, request: &str| {
+            let error = error.map(|error| RawValue::from_string(error.to_owned()).expect("the test writes valid JSON"));
+            planner.plan(Row { error, ..row(request) }, JobId(7))
+        };
+        let cases = [
+            (None, 7, Identity::Nth(0)),
+            (Some(r#"{"occurrence":2,"index":40}"#), 40, Identity::Nth(2)),
+            (Some(r#"{"occurrence":2}"#), 7, Identity::Nth(2)),
+            (Some(r#"{"occurrence":2,"index":-1}"#), 7, Identity::Nth(2)),
+            (Some(r#"{"occurrence":-1,"index":18446744073709551615}"#), u64::MAX, Identity::Nth(1)),
+            (Some(r#"{"occurrence":"x","index":"40"}"#), 7, Identity::Nth(2)),
+        ];
+
+        for (error, index, identity) in cases {
+            let job = job(error, HI).expect("the row is right").job;
+            assert_eq!((job.id, job.index, job.identity), (JobId(7), index, identity), "{error:?}");
+        }
+        let rejected = job(Some(r#"{"index":40}"#), "{}").expect_err("it has no messages");
+        assert_eq!(rejected.index, 40);
     }
 
     #[test]

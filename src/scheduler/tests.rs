@@ -26,6 +26,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             request: request.clone(),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: 1 },
+            index: 0,
         }),
         ask: Ask {
             request,

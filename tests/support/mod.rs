@@ -36,6 +36,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             request: request.clone(),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: number + 1 },
+            index: number,
         }),
         ask: Ask {
             request,
