@@ -169,6 +169,7 @@ fn a_changed_row_is_refused_until_somebody_says_what_to_do() {
     rerun.ends_with(0).tells(&["1 answered"]);
     let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
     again.ends_with(0).tells(&["nothing to do"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 3);
     assert_eq!(api.books().billed_calls, 4);
 }
 
