@@ -7,11 +7,12 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::bound::{FALLBACKS, bound};
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
-use super::estimate::estimate;
+use super::estimate::{Estimate, estimate};
 use super::key::KeyMaker;
-use super::models::Models;
+use super::models::{Known, Models};
 use super::notice::Notice;
 use super::seen::Seen;
 use super::template::Templates;
@@ -19,12 +20,15 @@ use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::json::write_json_str;
 use crate::domain::{
-    Ask, Cost, Identity, Job, JobId, JobKey, Merged, Origin, Params, Planned, PoolId, Purpose, Request, RowId, Terms,
+    Ask, Cost, Expense, Identity, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned, PoolId, Purpose, Request,
+    RowId, Terms, Usage,
 };
 use crate::source::Row;
 
 /// `max_tokens` when neither row nor flag gives it.
 const DEFAULT_MAX_TOKENS: u32 = 1024;
+/// Output that an estimate expects of a row about which nothing is known.
+const EXPECTED_OUTPUT: u32 = 256;
 
 /// Turns rows into jobs, in input order.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
     input_tokens: u32,
+    expense: Option<Expense>,
     max_tokens: u32,
     template: u64,
     terms: Terms,
@@ -174,11 +179,12 @@ impl Planner {
                 return Err(Box::new(rejected));
             }
         };
-        let Measured { model, terms, pool, input_tokens, max_tokens, template } = measured;
+        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template } = measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
         let purpose = Purpose::First;
-        let ask = Ask { request: request.clone(), model, terms, pool, cost, max_tokens, template, body_bytes, purpose };
+        let shared = request.clone();
+        let ask = Ask { request: shared, model, terms, pool, cost, expense, max_tokens, template, body_bytes, purpose };
         let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
         Ok(Planned { job, ask })
     }
@@ -229,14 +235,31 @@ fn measure(
     checks::messages(params, &estimate)?;
     checks::body(body_bytes)?;
     checks::window(params, &estimate, known.model.as_ref())?;
+    let expense = expense(params, &estimate, known, terms, max_tokens);
     Ok(Measured {
         pool: known.pool(terms.speed),
         model: known.name.clone(),
         input_tokens: estimate.tokens,
+        expense,
         max_tokens,
         template: templates.mark(params),
         terms,
     })
+}
+
+/// Works out what an answer costs, about and at most; `None` when the model has no price.
+fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
+    let prices = known.prices(terms.speed)?;
+    let bound = bound(params, estimate, known.model.as_ref(), max_tokens);
+    let others =
+        if bound.may_fall_back { known.most_of_any(terms, &bound.usage).times(FALLBACKS) } else { Money::ZERO };
+    let most = prices.most(terms, &bound.usage) + others;
+    let likely = Usage {
+        input_tokens: estimate.tokens.into(),
+        output_tokens: max_tokens.min(EXPECTED_OUTPUT).into(),
+        ..Usage::default()
+    };
+    Some(Expense { about: prices.cost(terms, &likely).min(most), most })
 }
 
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
@@ -485,6 +508,30 @@ mod tests {
         assert_eq!(planned.ask.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
         assert_eq!(planned.ask.max_tokens, 300);
         assert_eq!(planned.ask.body_bytes as usize, asked(&planned.job.request).len());
+    }
+
+    #[test]
+    fn what_an_answer_costs_depends_on_its_terms_its_marks_and_its_model() {
+        let mut planner = planner();
+        let mut expense = |rest: &str| {
+            let planned = plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"max_tokens":300{rest},"#), 1)));
+            planned.ask.expense.map(|Expense { about, most }| (about.dollars() * 1e6, most.dollars() * 1e6))
+        };
+        let model = |name: &str, rest: &str| format!(r#","model":"{name}"{rest}"#);
+
+        // By estimate 9 tokens in and 256 out; at most 48 in and 300 out. In millionths of a dollar.
+        assert_eq!(expense(""), Some((9.0 + 256.0 * 5.0, 48.0 + 1500.0)));
+        assert_eq!(expense(r#","cache_control":{"type":"ephemeral"}"#), Some((1289.0, 48.0 * 1.25 + 1500.0)));
+        assert_eq!(expense(&model("claude-opus-5", "")).map(|(_, most)| most), Some(48.0 * 5.0 + 7500.0));
+        let fast = expense(&model("claude-opus-5", r#","speed":"fast""#));
+        assert_eq!(fast.map(|(_, most)| most), Some(48.0 * 10.0 + 15_000.0));
+        let us = expense(&model("claude-opus-5", r#","inference_geo":"us""#));
+        assert_eq!(us.map(|(_, most)| most.round()), Some((7740.0_f64 * 1.1).round()));
+        assert_eq!(expense(&model("claude-opus-5-5", r#","speed":"fast""#)), None, "its fast price is unpublished");
+        assert_eq!(expense(&model("my-proxy-model", "")), None);
+        // Any of three others may answer, the dearest at $20 and $50 a million.
+        let others = expense(r#","fallbacks":"default""#).map(|(_, most)| most - 1500.0);
+        assert!(others.is_some_and(|most| most > 3.0 * 300.0 * 50.0), "{others:?}");
     }
 
     #[test]
