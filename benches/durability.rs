@@ -22,7 +22,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use loops::{Seen, Size, answers, changes, disk_faults, kills, million, money, power, resume_cases, soak, waits};
+use loops::{
+    Seen, Size, answers, changes, disk_faults, kills, million, money, power, replaced, resume_cases, soak, waits,
+};
 use page::{Loop, Page};
 
 const PAGE: Page = Page { file: "benches/DURABILITY.md", beginning: BEGINNING, loops: LOOPS, ending: cases };
@@ -31,6 +33,7 @@ const LOOPS: &[Loop] = &[
     ("kills", kills::page),
     ("changes", changes::page),
     ("power", power::page),
+    ("replaced", replaced::page),
     ("disk", disk_faults::page),
     ("resume", resume_cases::page),
     ("money", money::page),

@@ -320,6 +320,217 @@ fn fresh_sets_the_old_files_aside_and_keeps_them() {
     assert_eq!(disk.content(RESULTS).as_deref(), Some(&b""[..]));
 }
 
+// ---- answers that later ones supersede -----------------------------------------------------------------------------
+
+#[test]
+fn a_changed_row_that_was_run_again_has_one_line_and_all_money_is_counted() {
+    let disk = answered_once();
+
+    let reported = rerun(&disk, "r2", CHANGED);
+
+    assert!(reported.closed.is_some());
+    assert_eq!(keys(&disk), keys_after(CHANGED));
+    let (_, recovered) = open(&disk, "r3", Start::Continue).expect("the disk works");
+    assert_eq!((recovered.totals.ok, recovered.done.len() as u64), (ROWS, ROWS));
+    assert_eq!(recovered.totals.spend, spent(ROWS + CHANGED.len() as u64));
+    assert_eq!(recovered.totals.usage.output_tokens, 7 * (ROWS + CHANGED.len() as u64));
+    assert_eq!(recovered.totals.maybe_paid, ROWS + CHANGED.len() as u64);
+}
+
+#[test]
+fn results_without_superseded_answers_are_not_written_again() {
+    let disk = answered_once();
+    let before = disk.changes();
+    let (journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+    let usual = disk.changes() - before;
+    let before = disk.changes();
+
+    let (journal, _) = open(&disk, "r3", Start::Continue).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+
+    assert_eq!(disk.changes() - before, usual);
+    rerun(&disk, "r4", CHANGED);
+    let before = disk.changes();
+    let (journal, _) = open(&disk, "r5", Start::Continue).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+    assert_eq!(disk.changes() - before, usual);
+}
+
+#[test]
+fn a_changed_row_that_fails_keeps_its_answer_until_there_is_another() {
+    let disk = answered_once();
+    let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    let mut fault = failed(2, ErrorClass::Server);
+    *fault.job = changed(2);
+    journal.append_outcome(&fault, 1).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+    let after_the_failure = keys(&disk);
+
+    let (mut journal, recovered) = open(&disk, "r3", Start::Resume).expect("the disk works");
+    let state = state(&recovered, &changed(2));
+    journal.append_outcome(&Outcome { job: Box::new(changed(2)), ..answered(2) }, 1).expect("the disk works");
+    journal.close(InputRead::Part, false).expect("the disk works");
+
+    assert_eq!((after_the_failure, state), (keys_after(&[]), RowState::Failed(ErrorClass::Server)));
+    assert_eq!(keys(&disk), keys_after(&[2]));
+    assert_eq!(disk.content(ERRORS).as_deref(), Some(&b""[..]));
+    let (_, recovered) = open(&disk, "r4", Start::Continue).expect("the disk works");
+    assert_eq!(recovered.totals.spend, spent(ROWS + 2));
+}
+
+#[test]
+fn a_line_with_a_key_of_a_later_form_is_never_taken_for_superseded() {
+    let disk = answered_once();
+    let text = String::from_utf8(disk.content(RESULTS).expect("it is there")).expect("it is text");
+    let later = text.replace("\"key\":\"k1:", "\"key\":\"k2:");
+    disk.put(RESULTS, format!("{later}{text}").as_bytes());
+
+    let (journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+
+    assert_eq!(lines(&disk.content(RESULTS).expect("it is there")).len() as u64, 2 * ROWS);
+}
+
+#[test]
+fn a_death_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money() {
+    for torn in [0, 1, 100, usize::MAX] {
+        let untouched = (0..).find(|&at| {
+            let disk = answered_once();
+            disk.die_at(at, torn);
+            let reported = rerun(&disk, "r2", CHANGED);
+
+            check_changed(&disk.after_death(), &reported, at);
+            reported.closed.is_some()
+        });
+        // A mark, a line, its sync and a cleared mark for each row; opening, carrying, and replacing the file.
+        assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
+    }
+}
+
+#[test]
+fn a_fault_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money() {
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other, io::ErrorKind::ReadOnlyFilesystem] {
+        let untouched = (0..).find(|&at| {
+            let disk = answered_once();
+            disk.fail_at(at, kind);
+            let reported = rerun(&disk, "r2", CHANGED);
+
+            let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
+            assert_eq!(left_over, None, "{kind:?} at {at}: the room is not given back");
+            check_changed(&disk.after_death(), &reported, at);
+            disk.changes() <= at
+        });
+        assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
+    }
+}
+
+#[test]
+fn a_loss_of_power_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money() {
+    for at in 0..60 {
+        for seed in 0..5 {
+            let disk = answered_once();
+            disk.die_at(at, 200);
+            let reported = rerun(&disk, "r2", CHANGED);
+
+            let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed * 1000 + at));
+
+            check_changed(&after, &reported, at);
+        }
+    }
+}
+
+#[test]
+fn deaths_in_a_row_while_superseded_answers_go_away_end_in_one_line_for_each_row() {
+    let mut random = fastrand::Rng::with_seed(9);
+    for first in 0..60 {
+        let mut disk = answered_once();
+        let mut committed = BTreeSet::new();
+        for again in 0..random.u64(2..=5) {
+            disk.die_at(random.u64(0..45), random.usize(0..300));
+            committed.extend(rerun(&disk, &format!("again-{again}"), CHANGED).committed);
+            disk = disk.after_death();
+        }
+
+        check_changed(&disk, &Reported { committed, closed: None }, first);
+    }
+}
+
+/// Rows whose request changes: named ones.
+const CHANGED: &[u64] = &[0, 4, 6, 10];
+
+/// A disk on which every row was answered by a run that ended.
+fn answered_once() -> MemDisk {
+    let disk = MemDisk::new();
+    assert!(run(&disk, "r1", NONE_FAIL).closed.is_some());
+    let disk = disk.after_death();
+    assert_eq!(keys(&disk), keys_after(&[]));
+    disk
+}
+
+/// Gives the command with `--rerun-changed` after the requests of these rows changed.
+fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
+    let job = |id| if of.contains(&id) { changed(id) } else { job(id) };
+    let outcome = |id| Outcome { job: Box::new(job(id)), ..answered(id) };
+    run_rows(disk, name, job, outcome)
+}
+
+/// A row with another request under the same name.
+fn changed(id: u64) -> Job {
+    let mut job = job(id);
+    job.key = key(id + 1000);
+    job.row = known(&job);
+    job
+}
+
+/// Asserts that no answer is lost, no money forgotten, and that the command ends with one line for each row.
+fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
+    let found = all_keys(disk);
+    for id in 0..ROWS {
+        let (old, new) = ((label(id), key(id).to_string()), (label(id), changed(id).key.to_string()));
+        assert!(found.contains(&old) || found.contains(&new), "at {at}: no answer to {}", label(id));
+        let is_reported = CHANGED.contains(&id) && reported.committed.contains(&label(id));
+        assert!(!is_reported || found.contains(&new), "at {at}: the answer to {new:?} was reported and is gone");
+    }
+    let (_, recovered) = open(&disk.after_death(), "look", Start::Continue).expect("it can be gone on with");
+    let paid = ROWS + reported.committed.len() as u64;
+    assert!(recovered.totals.spend >= spent(paid), "at {at}: {} of {paid} answers", recovered.totals.spend);
+
+    let ended = rerun(disk, "last", CHANGED);
+
+    assert!(ended.closed.is_some(), "at {at}: the next run fails");
+    assert_eq!(keys(disk), keys_after(CHANGED), "at {at}");
+    let (_, recovered) = open(disk, "look", Start::Continue).expect("the disk works");
+    let paid = ROWS + CHANGED.len() as u64;
+    assert!(recovered.totals.spend >= spent(paid), "at {at}: {}", recovered.totals.spend);
+    let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
+    assert_eq!(left_over, None, "at {at}");
+}
+
+/// What so many answers cost.
+fn spent(answers: u64) -> Money {
+    Money(1_500_000).times(answers)
+}
+
+/// The keys that the results must end with: each row once.
+fn keys_after(of: &[u64]) -> BTreeSet<(String, String)> {
+    let key_of = |id| if of.contains(&id) { changed(id).key } else { key(id) };
+    (0..ROWS).map(|id| (label(id), key_of(id).to_string())).collect()
+}
+
+/// Labels and keys of the results, in which each label must stand once.
+fn keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
+    assert_eq!(ids(disk, RESULTS).len(), lines(&disk.content(RESULTS).unwrap_or_default()).len());
+    all_keys(disk)
+}
+
+/// Labels and keys of the whole lines of the results, whatever else is there.
+fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
+    let content = disk.content(RESULTS).unwrap_or_default();
+    let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    whole.map(|line| (label_of(&line), line["meta"]["key"].as_str().unwrap_or_default().to_owned())).collect()
+}
+
 // ---- what may have been paid --------------------------------------------------------------------------------------
 
 #[test]
@@ -686,8 +897,10 @@ proptest! {
             journal.close(InputRead::Whole, false).expect("the disk works");
         }
 
-        let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
+        let (journal, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
+        journal.close(InputRead::Whole, false).expect("the disk works");
 
+        prop_assert_eq!(lines(&disk.content(RESULTS).expect("it is there")).len(), answered.len(), "one line a row");
         for name in (0..7).map(|name| (name < 6).then_some(name)) {
             for key in 0..4 {
                 for occurrence in 0..3 {
@@ -728,6 +941,10 @@ struct Reported {
 
 /// Runs what is left of all rows, as far as the disk lets it.
 fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
+    run_rows(disk, run, job, |id| outcome(id, fails))
+}
+
+fn run_rows(disk: &MemDisk, run: &str, job: impl Fn(u64) -> Job, outcome: impl Fn(u64) -> Outcome) -> Reported {
     let commits = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&commits);
     let on_commit = Box::new(move |commit| seen.lock().expect("nobody panics").push(commit));
@@ -739,7 +956,7 @@ fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
             is_whole = false;
             break;
         };
-        let done = journal.append_outcome(&outcome(id, fails), id);
+        let done = journal.append_outcome(&outcome(id), id);
         if done.is_err() || journal.clear(slot).is_err() {
             is_whole = false;
             break;
@@ -839,6 +1056,7 @@ fn job(id: u64) -> Job {
         request: Request::of(&Params(vec![("model".into(), raw("\"m\"")), ("max_tokens".into(), raw("5"))])),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: id + 1 },
+        index: id,
     }
 }
 
@@ -908,6 +1126,7 @@ fn server_fault() -> Ended {
 fn broken(line: u64) -> BrokenRow {
     BrokenRow {
         origin: Origin { source: "in.jsonl".into(), line },
+        index: line - 1,
         custom_id: None,
         column: Some(1),
         byte_offset: line * 10,

@@ -65,7 +65,6 @@ fn run(seed: u64) {
     let mut config = support::config(limits, Window::fixed(window), seed);
     config.halt = HaltRule::Never;
     if rng.u8(0..4) == 0 {
-        config.worst_cost = Box::new(|ask| Money(u128::from(ask.max_tokens)));
         config.real_cost = Box::new(|_, usage| Some(Money(u128::from(usage.output_tokens.min(1)))));
         config.budget = Budget::new(Some(Money(BUDGET)), None, None, Money::ZERO);
     }

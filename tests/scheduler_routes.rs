@@ -355,7 +355,6 @@ fn config(window: usize, policy: Option<Policy>) -> Config {
     Config {
         endpoints: ["first", "second"].iter().map(endpoint).collect(),
         halt: HaltRule::Never,
-        worst_cost: Box::new(|_| Money(10)),
         real_cost: Box::new(|_, usage| (usage.output_tokens > 0).then_some(Money(10)).or(Some(Money::ZERO))),
         policy,
         ..support::config(RateLimits::NONE, Window::fixed(window), 1)

@@ -266,7 +266,6 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         stream: StreamMode::Auto,
         halt: HaltRule::AllAlike,
         budget: Budget::new(None, None, None, Money::ZERO),
-        worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         policy: None,
         seed: 1,

@@ -54,6 +54,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         request: Request::default(),
         extra: Params::default(),
         origin: Origin { source: "rows.jsonl".into(), line: row + 1 },
+        index: row,
     };
     let attempt = AttemptRecord {
         started_at: clock::Instant::from_millis(row),

@@ -19,10 +19,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
-pub use price::{CatalogError, PriceStep};
+pub use price::{CatalogError, PriceStep, Prices};
 pub use tier::{TierLimits, TierTable};
 
-use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage};
+use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 
 /// Models, prices and tiers.
 #[derive(Clone, Debug)]
@@ -137,20 +137,20 @@ impl Catalog {
 
     /// Returns what an answer cost on the terms of its request; `None` when the prices are unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
-        price::cost(self.prices(terms, model)?, terms, usage, self.web_search)
+        price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
 
-    /// Returns the most that a request can cost at standard speed in any place; `None` when the prices are unknown.
-    ///
-    /// `input_tokens` and `output_tokens` must be upper bounds: every input token is charged as the dearest kind (a
-    /// cache write), at the dearest price step that so long a prompt can reach. Web searches come on top.
-    pub fn worst_cost(&self, model: &str, input_tokens: u64, output_tokens: u64) -> Option<Money> {
-        self.worst_cost_on(Terms::default(), model, input_tokens, output_tokens)
+    /// Returns the prices of a model at a speed; `None` when they are unknown.
+    pub fn prices(&self, speed: Speed, model: &str) -> Option<Prices> {
+        Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the most that a request can cost on its terms; see [`Catalog::worst_cost`].
-    pub fn worst_cost_on(&self, terms: Terms, model: &str, input_tokens: u64, output_tokens: u64) -> Option<Money> {
-        price::worst_cost(self.prices(terms, model)?, terms, input_tokens, output_tokens)
+    /// Returns the most that an answer within `bound` costs by any model of the catalog at any speed: for what the API
+    /// may let another model answer.
+    pub fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
+        let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
+        let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
+        most.max().unwrap_or_default()
     }
 
     /// Returns the date of the prices: when they were checked, or what the price file says.
@@ -163,10 +163,10 @@ impl Catalog {
         &self.source
     }
 
-    fn prices(&self, terms: Terms, name: &str) -> Option<&[PriceStep]> {
+    fn steps(&self, speed: Speed, name: &str) -> Option<&[PriceStep]> {
         match self.model(name) {
-            Some(model) => Some(model.prices_at(terms.speed)),
-            None if terms.speed == Speed::Standard => self.other_prices.get(name).map(Vec::as_slice),
+            Some(model) => Some(model.prices_at(speed)),
+            None if speed == Speed::Standard => self.other_prices.get(name).map(Vec::as_slice),
             None => None,
         }
     }
@@ -186,6 +186,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::domain::Caching;
 
     #[test]
     fn every_name_is_unique_and_every_number_makes_sense() {
@@ -440,29 +441,70 @@ mod tests {
 
         for model in ["my-proxy-model", "claude-3-opus-20240229"] {
             assert_eq!(catalog.cost(model, &Usage::default()), None);
-            assert_eq!(catalog.worst_cost(model, 1, 1), None);
+            assert!(catalog.prices(Speed::Standard, model).is_none());
         }
     }
 
     #[test]
-    fn the_worst_cost_is_never_below_any_real_cost_it_bounds() {
+    fn the_most_is_never_below_any_cost_within_its_bound() {
         let catalog = Catalog::builtin();
-
-        for model in catalog.models().iter().filter(|model| !model.is_retired()) {
-            for (bound, write, read) in [(100_000, 100_000, 0), (100_001, 50_000, 50_001), (900_000, 0, 10)] {
-                let usage = Usage {
-                    cache_write_1h_tokens: write,
-                    cache_read_tokens: read,
-                    output_tokens: 7,
-                    ..Usage::default()
+        let mut random = fastrand::Rng::with_seed(3);
+        let priced = catalog.models().iter().flat_map(|model| [(model, Speed::Standard), (model, Speed::Fast)]);
+        for (model, speed) in priced.filter(|(model, speed)| !model.prices_at(*speed).is_empty()) {
+            let prices = catalog.prices(speed, &model.id).expect("it has prices");
+            for _ in 0..300 {
+                let caching = [Caching::None, Caching::FiveMinutes, Caching::Hour][random.usize(0..3)];
+                let input_tokens = [100_000, 100_001, random.u64(0..=900_000)][random.usize(0..3)];
+                let bound = UsageBound {
+                    input_tokens,
+                    caching,
+                    output_tokens: random.u64(0..100_000),
+                    web_searches: random.u64(0..5),
                 };
-                let worst = catalog.worst_cost(&model.id, bound, 7).expect("served models have prices");
-                assert!(worst >= catalog.cost(&model.id, &usage).expect("served models have prices"), "{}", model.id);
+                let used = random.u64(0..=input_tokens);
+                let cached = if caching > Caching::None { random.u64(0..=used) } else { 0 };
+                let for_an_hour = if caching == Caching::Hour { random.u64(0..=cached) } else { 0 };
+                let read = random.u64(0..=cached - for_an_hour);
+                let usage = Usage {
+                    input_tokens: used - cached,
+                    cache_write_1h_tokens: for_an_hour,
+                    cache_read_tokens: read,
+                    cache_write_5m_tokens: cached - for_an_hour - read,
+                    output_tokens: random.u64(0..=bound.output_tokens),
+                    web_searches: random.u64(0..=bound.web_searches),
+                };
+                let terms = Terms { speed, is_us_only: random.bool() };
+
+                let (cost, most) = (catalog.cost_on(terms, &model.id, &usage), prices.most(terms, &bound));
+
+                assert!(cost.is_some_and(|cost| cost <= most), "{}: {cost:?} for {usage:?}, {bound:?}", model.id);
+                assert_eq!(cost, Some(prices.cost(terms, &usage)));
+                assert!(most <= catalog.most_of_any(terms, &bound));
             }
         }
-        // 100,000 at the one-hour write price of $0.20 and 1,000 out at $0.50; one token more reaches the dear step.
-        assert_eq!(catalog.worst_cost("claude-haiku-5-5", 100_000, 1_000), Some(Money::from_dollars(0.0205)));
-        assert_eq!(catalog.worst_cost("claude-haiku-5-5", 100_001, 1_000), Some(Money::from_dollars(0.102_501)));
+    }
+
+    #[test]
+    fn the_most_is_at_the_dearest_price_that_can_be_asked() {
+        let catalog = Catalog::builtin();
+        let most = |model: &str, terms: Terms, input_tokens, caching, web_searches| {
+            let bound = UsageBound { input_tokens, caching, output_tokens: 1_000, web_searches };
+            let prices = catalog.prices(terms.speed, model).expect("it has prices");
+            prices.most(terms, &bound).dollars()
+        };
+        let (plain, us) = (Terms::default(), Terms { is_us_only: true, ..Terms::default() });
+        let fast = Terms { speed: Speed::Fast, ..Terms::default() };
+
+        // A million tokens in and 1,000 out: at $1, $1.25 or $2, and $5.
+        assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 0), 1.005);
+        assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::FiveMinutes, 0), 1.255);
+        assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::Hour, 0), 2.005);
+        assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 3), 1.035);
+        assert_eq!(most("claude-haiku-4-5", us, 1_000_000, Caching::None, 3), 1.1055 + 0.03);
+        assert_eq!(most("claude-opus-5", fast, 1_000_000, Caching::None, 0), 10.05);
+        // One token more reaches the dear step.
+        assert_eq!(most("claude-haiku-5-5", plain, 100_000, Caching::Hour, 0), 0.0205);
+        assert_eq!(most("claude-haiku-5-5", plain, 100_001, Caching::Hour, 0), 0.102_501);
     }
 
     #[test]

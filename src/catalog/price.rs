@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::{Money, Terms, Usage};
+use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
 
 /// Prices of one token from a prompt length on.
 ///
@@ -37,8 +37,14 @@ impl PriceStep {
     }
 
     /// Returns the dearest way to take one token in.
-    fn dearest_input(&self) -> Money {
-        self.input.max(self.cache_write_5m).max(self.cache_write_1h).max(self.cache_read)
+    ///
+    /// A prompt that nobody marks is neither written to a cache nor read from one.
+    fn dearest_input(&self, caching: Caching) -> Money {
+        match caching {
+            Caching::None => self.input,
+            Caching::FiveMinutes => self.input.max(self.cache_read).max(self.cache_write_5m),
+            Caching::Hour => self.input.max(self.cache_read).max(self.cache_write_5m).max(self.cache_write_1h),
+        }
     }
 }
 
@@ -47,22 +53,46 @@ fn on(terms: Terms, money: Money) -> Money {
     if terms.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money }
 }
 
+/// The prices of a model at one speed.
+#[derive(Clone, Debug)]
+pub struct Prices {
+    steps: Vec<PriceStep>,
+    web_search: Money,
+}
+
+impl Prices {
+    /// Returns the prices of these steps, by rising prompt length; `None` without a step.
+    pub(super) fn new(steps: &[PriceStep], web_search: Money) -> Option<Self> {
+        (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
+    }
+
+    /// Returns what `usage` costs on these terms, but for their speed, which the prices are of.
+    pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
+        cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
+    }
+
+    /// Returns the most that an answer within `bound` costs on these terms.
+    ///
+    /// Of the steps that so long a prompt can reach, the dearest price of each kind counts; every input token is charged as
+    /// the dearest kind that it can be of.
+    pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
+        let reachable = || {
+            let is_within =
+                |(at, step): &(usize, &PriceStep)| *at == 0 || step.above_prompt_tokens < bound.input_tokens;
+            self.steps.iter().enumerate().filter(is_within)
+        };
+        let input = reachable().map(|(_, step)| step.dearest_input(bound.caching)).max().unwrap_or_default();
+        let output = reachable().map(|(_, step)| step.output).max().unwrap_or_default();
+        let tokens = input.times(bound.input_tokens) + output.times(bound.output_tokens);
+        on(terms, tokens) + self.web_search.times(bound.web_searches)
+    }
+}
+
 /// Returns what `usage` cost; `None` without prices.
 pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search: Money) -> Option<Money> {
     let prompt_tokens = usage.prompt_tokens();
     let step = steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())?;
     Some(on(terms, step.tokens(usage)) + web_search.times(usage.web_searches))
-}
-
-/// Returns the most that a request can cost; `None` without prices.
-///
-/// Of the steps that a prompt of up to `input_tokens` can reach, the dearest price of each kind counts.
-pub(super) fn worst_cost(steps: &[PriceStep], terms: Terms, input_tokens: u64, output_tokens: u64) -> Option<Money> {
-    let reachable =
-        || steps.iter().enumerate().filter(|(at, step)| *at == 0 || step.above_prompt_tokens < input_tokens);
-    let input = reachable().map(|(_, step)| step.dearest_input()).max()?;
-    let output = reachable().map(|(_, step)| step.output).max()?;
-    Some(on(terms, input.times(input_tokens) + output.times(output_tokens)))
 }
 
 /// Why a price file can't be used.

@@ -11,10 +11,10 @@ use super::config::recorded::recorded;
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::Catalog;
-use crate::domain::{Ask, Money, secrets};
+use crate::domain::secrets;
 use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestShape, RunPaths};
 use crate::limiter::pool::Headroom;
-use crate::plan::{Dialect, Planner, RequestDefaults, worst_input_tokens};
+use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::provider::anthropic::Anthropic;
 use crate::runner::input::InputPlan;
 use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
@@ -183,7 +183,7 @@ pub fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
 
 /// Returns the scheduler's settings. `recovered` is what earlier runs on the same results left.
 pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recovered: &Recovered) -> SchedulerConfig {
-    let (prices, costs) = (catalog.clone(), catalog.clone());
+    let costs = catalog.clone();
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
     SchedulerConfig {
@@ -208,17 +208,10 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recove
             values::HaltRule::Share(share) => HaltRule::Share(share),
         },
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend),
-        worst_cost: Box::new(move |ask| worst_cost(&prices, ask)),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         policy: None,
         seed: fastrand::u64(..),
     }
-}
-
-/// Returns the most that a request can cost; nothing without a price, which a budget has refused before.
-pub fn worst_cost(catalog: &Catalog, ask: &Ask) -> Money {
-    let input = worst_input_tokens(&ask.request, catalog.model(&ask.model));
-    catalog.worst_cost_on(ask.terms, &ask.model, input, ask.max_tokens.into()).unwrap_or(Money::ZERO)
 }
 
 /// Returns what the run is, as its folder keeps it.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Cost, PoolId, Request, Terms};
+use super::{Cost, Expense, PoolId, Request, Terms};
 
 /// What is sent for a row at this moment, where to, and what it is expected to cost.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct Ask {
     pub pool: Arc<PoolId>,
     /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
     pub cost: Cost,
+    /// What one answer to it costs; `None` when its model has no price. Worked out with the request, which is looked
+    /// through for it: whoever asks for something else works it out anew.
+    pub expense: Option<Expense>,
     /// The most it may produce.
     pub max_tokens: u32,
     /// Which predictions it shares: rows of one template, system prompt and `max_tokens` answer alike.

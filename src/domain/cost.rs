@@ -109,9 +109,52 @@ impl AddAssign for Usage {
     }
 }
 
+/// How long a request asks for parts of its input to be cached, at the longest: writing to a cache costs more than input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Caching {
+    /// It does not ask for it.
+    #[default]
+    None,
+    /// For five minutes.
+    FiveMinutes,
+    /// For an hour.
+    Hour,
+}
+
+/// The most that one paid answer to a request can use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageBound {
+    /// Input tokens, whatever becomes of them in a cache.
+    pub input_tokens: u64,
+    /// For how long they may be written to one.
+    pub caching: Caching,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Web searches.
+    pub web_searches: u64,
+}
+
+/// What one answer to a request costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expense {
+    /// By estimate.
+    pub about: Money,
+    /// At most: no paid answer costs more. What is paid for answers that break off and are asked for again comes on top.
+    pub most: Money,
+}
+
+impl AddAssign for Expense {
+    fn add_assign(&mut self, other: Self) {
+        self.about += other.about;
+        self.most += other.most;
+    }
+}
+
 /// An amount of money, in pico-dollars (10⁻¹² USD): a token at 0.01 dollars a million is a whole number of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(pub u128);
+
+const PICO_IN_A_DOLLAR: u128 = 1_000_000_000_000;
 
 impl Money {
     /// Nothing.
@@ -135,6 +178,12 @@ impl Money {
     /// Returns the amount `count` times.
     pub fn times(self, count: u64) -> Self {
         Self(self.0.saturating_mul(u128::from(count)))
+    }
+
+    /// Returns the amount rounded up to the last place that is shown, so that a bound is one as it is read.
+    pub fn rounded_up(self) -> Self {
+        let place = if self.0 >= PICO_IN_A_DOLLAR { PICO_IN_A_DOLLAR / 100 } else { PICO_IN_A_DOLLAR / 10_000 };
+        Self(self.0.div_ceil(place).saturating_mul(place))
     }
 
     /// Returns what is left after taking `other`, at least nothing.
@@ -178,6 +227,12 @@ mod tests {
         let shown = |dollars| Money::from_dollars(dollars).to_string();
 
         assert_eq!([0.0, 0.000_01, 0.000_1].map(shown), ["$0.00", "<$0.0001", "$0.0001"]);
+        let rounded_up = |dollars| Money::from_dollars(dollars).rounded_up().to_string();
+        assert_eq!(
+            [0.0, 0.000_000_1, 0.123_41, 1.000_1, 3.02].map(rounded_up),
+            ["$0.00", "$0.0001", "$0.1235", "$1.01", "$3.02"]
+        );
+        assert_eq!([0.999_99, 2.345].map(rounded_up), ["$1.00", "$2.35"]);
         assert_eq!([0.123_45, 0.999_9, 1.0, 1_234.5].map(shown), ["$0.1235", "$0.9999", "$1.00", "$1234.50"]);
     }
 }

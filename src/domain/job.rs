@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Ask, Merged, Request, RowId};
 
-/// Number of a job in its run: the row's position over all inputs, from 0, blank lines not counted.
+/// Number of a job in its run: the row's position over all that the run reads, from 0, blank lines not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
@@ -133,6 +133,9 @@ pub struct Job {
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
+    /// The row's position over all inputs of the run that read it first, from 0, blank lines not counted. The same as
+    /// `id`, but for rows of an error log: they keep the position that the log has of them.
+    pub index: u64,
 }
 
 /// A job with what is to be sent for it next, as the scheduler takes it.

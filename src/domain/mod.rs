@@ -17,7 +17,7 @@ pub mod secrets;
 pub mod shown;
 
 pub use ask::{Ask, Lane, Purpose};
-pub use cost::{Cost, Dimension, Money, Usage};
+pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
 pub use event::{EventBody, PoolStatus, RunEvent};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};

@@ -49,7 +49,7 @@ pub(super) fn compact(
     }
     let mut moved = HashMap::new();
     replace_output(disk, output, |copy, copy_path| {
-        let mut out = Copy { copy, path: copy_path, buffer: Vec::new(), written: 0 };
+        let mut out = Copy::new(copy, copy_path);
         each_line(&*log, &path, |offset, line| {
             if kept.contains(&offset) {
                 moved.insert(offset, out.end());
@@ -77,13 +77,17 @@ pub(super) fn copy_rows<'e>(
     let Output { path, file } = output;
     let kept: std::collections::HashSet<u64> = entries.filter(|entry| entry.is_row).map(|entry| entry.offset).collect();
     replace(disk, to, |copy, copy_path| {
-        let mut out = Copy { copy, path: copy_path, buffer: Vec::new(), written: 0 };
+        let mut out = Copy::new(copy, copy_path);
         each_line(&**file, path, |offset, line| if kept.contains(&offset) { out.push(line) } else { Ok(()) })?;
         out.flush()
     })
 }
 
-fn each_line(
+/// Shows each line of a file with its offset.
+///
+/// # Errors
+/// What failed.
+pub(super) fn each_line(
     log: &dyn DiskFile,
     path: &Path,
     mut each: impl FnMut(u64, &[u8]) -> Result<(), DiskFailure>,
@@ -95,25 +99,39 @@ fn each_line(
     Ok(())
 }
 
-struct Copy<'a> {
+/// Lines on their way into a copy.
+pub(super) struct Copy<'a> {
     copy: &'a dyn DiskFile,
     path: &'a Path,
     buffer: Vec<u8>,
     written: u64,
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    /// Returns a copy without lines.
+    pub(super) fn new(copy: &'a dyn DiskFile, path: &'a Path) -> Self {
+        Self { copy, path, buffer: Vec::new(), written: 0 }
+    }
+
     fn end(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
-    fn push(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// What failed.
+    pub(super) fn push(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
         self.buffer.extend_from_slice(line);
         self.buffer.push(b'\n');
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), DiskFailure> {
+    /// Writes what is gathered.
+    ///
+    /// # Errors
+    /// What failed.
+    pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
         self.copy.write_at(&self.buffer, self.written).map_err(DiskFailure::of("write", self.path))?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();

@@ -64,13 +64,15 @@ impl Answered {
         part.push(row);
     }
 
-    /// Sorts the rows; of several with one label, the last that was added stays.
-    fn sorted(mut self) -> Vec<Vec<RowId>> {
+    /// Sorts the rows; of several with one label, the last that was added stays. Returns the labels of those, too.
+    fn sorted(mut self) -> (Vec<Vec<RowId>>, Vec<u64>) {
         let rows: usize = self.parts.iter().map(Vec::len).sum();
         let parts = Mutex::new(self.parts.iter_mut());
+        let repeated = Mutex::new(Vec::new());
         let work = || {
             while let Some(part) = { parts.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                sort(part);
+                let labels = sort(part);
+                repeated.lock().unwrap_or_else(PoisonError::into_inner).extend(labels);
             }
         };
         let others = if rows < ROWS_FOR_THREADS { 0 } else { threads() - 1 };
@@ -81,7 +83,7 @@ impl Answered {
             }
             work();
         });
-        self.parts
+        (self.parts, repeated.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -89,17 +91,21 @@ fn part_of(label: u64) -> usize {
     (label >> (64 - PARTS.trailing_zeros())) as usize
 }
 
-fn sort(part: &mut Vec<RowId>) {
+/// Sorts a part; returns the labels that more than one row had.
+fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
+    let mut repeated = Vec::new();
     // Stable, so that of equal labels the last stays behind.
     part.sort_by_key(|row| row.label);
     part.dedup_by(|later, kept| {
         let is_same = later.label == kept.label;
         if is_same {
             *kept = *later;
+            repeated.push(later.label);
         }
         is_same
     });
     part.shrink_to_fit();
+    repeated
 }
 
 /// Rows of earlier runs.
@@ -112,11 +118,12 @@ pub struct DoneSet {
 }
 
 impl DoneSet {
-    /// Makes the set from answered rows and the failures that still count.
-    pub(super) fn new(answered: Answered, failed: HashMap<u64, (u64, ErrorClass)>) -> Self {
-        let parts = answered.sorted();
+    /// Makes the set from answered rows and the failures that still count. Returns the labels of the rows that were answered
+    /// more than once, too.
+    pub(super) fn new(answered: Answered, failed: HashMap<u64, (u64, ErrorClass)>) -> (Self, Vec<u64>) {
+        let (parts, repeated) = answered.sorted();
         let len = parts.iter().map(Vec::len).sum();
-        Self { answered: parts.into(), len, failed: Arc::new(failed) }
+        (Self { answered: parts.into(), len, failed: Arc::new(failed) }, repeated)
     }
 
     /// Returns what is known of a row.
@@ -133,6 +140,11 @@ impl DoneSet {
             (Some(old), Identity::Named) => RowState::Changed { old_key: old.key_part() },
             (Some(_), Identity::Nth(_)) | (None, _) => RowState::New,
         }
+    }
+
+    /// Returns whether a row of this label has an answer, to whatever request.
+    pub(super) fn has_answer(&self, label: u64) -> bool {
+        self.find(label).is_some()
     }
 
     /// Returns the answered row of a label.
@@ -183,7 +195,7 @@ mod tests {
         for labels in [even.collect(), crowded.collect(), squares.collect(), vec![], vec![7]] as [Vec<u64>; 5] {
             let rows = labels.iter().map(|&label| RowId { label, key: label / 3 });
 
-            let set = DoneSet::new(answered(rows, 0), HashMap::new());
+            let (set, _) = DoneSet::new(answered(rows, 0), HashMap::new());
 
             assert!(labels.iter().all(|&label| set.find(label) == Some(RowId { label, key: label / 3 })));
             let missing = labels.iter().map(|label| label.wrapping_add(1)).filter(|next| !labels.contains(next));
@@ -196,10 +208,12 @@ mod tests {
         let rows: u64 = 3 * ROWS_FOR_THREADS as u64;
         let label = |row: u64| (row % (rows / 3)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
 
-        let set =
+        let (set, mut repeated) =
             DoneSet::new(answered((0..rows).map(|row| RowId { label: label(row), key: row }), rows), HashMap::new());
 
-        assert_eq!(set.len() as u64, rows / 3);
+        repeated.sort_unstable();
+        repeated.dedup();
+        assert_eq!((set.len() as u64, repeated.len() as u64), (rows / 3, rows / 3));
         assert!((2 * rows / 3..rows).all(|row| set.find(label(row)) == Some(RowId { label: label(row), key: row })));
     }
 

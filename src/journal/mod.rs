@@ -7,7 +7,7 @@
 //! ```text
 //! open:    check paths → lock folder and files → manifest → scan both files → mend → [compact] → manifest → slots → writer
 //! run:     mark a slot ─► send … append the outcome ─► commit ─► clear the slot, show the row as done
-//! close:   drain and sync → carried sums → compact the error log → empty the slots → unlock
+//! close:   drain and sync → carried sums → compact the error log → remove superseded answers → empty the slots → unlock
 //! ```
 //!
 //! Invariants:
@@ -47,6 +47,7 @@ mod recover;
 mod replace;
 mod scan;
 mod stream;
+mod superseded;
 mod syncer;
 mod system;
 mod unresolved;
@@ -81,6 +82,7 @@ use inflight::Inflight;
 use lock::Lock;
 use output::Outputs;
 use record::{Parsed, parse_error};
+use superseded::Superseded;
 use unresolved::{Entry, Unresolved};
 
 /// The open journal of a run. See the module for what it promises.
@@ -91,6 +93,7 @@ pub struct Journal {
     manifest: Manifest,
     inflight: Inflight,
     unresolved: Unresolved,
+    superseded: Superseded,
     /// Length of the error log with all that is queued.
     errors_end: u64,
     line: Vec<u8>,
@@ -131,13 +134,13 @@ impl Journal {
                 line.clear();
                 let at = sink::line_around(outcome, message, context, line);
                 writer.append_parts(Log::Results, &[&line[..at], &message.json, &line[at..]], seq)?;
-                self.unresolved.settle(outcome.job.row);
+                self.note_answer(outcome.job.row);
                 Ok(Log::Results)
             }
             Ended::Succeeded(_) => {
                 // Most lines are of this kind: they are made where they wait for the writer.
                 writer.render(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, context, lines))?;
-                self.unresolved.settle(outcome.job.row);
+                self.note_answer(outcome.job.row);
                 Ok(Log::Results)
             }
             Ended::Failed { class, .. } => {
@@ -266,7 +269,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the run: everything is made durable, the error log shrinks to what counts, the slots are emptied.
+    /// Ends the run: everything is made durable, the error log shrinks to what counts, the results to one line for each row,
+    /// and the slots are emptied.
     ///
     /// # Errors
     /// [`JournalError::Disk`]. What was reported durable is; the slots are kept, so that the next run counts what was
@@ -275,13 +279,27 @@ impl Journal {
     /// With `keeps_slots` the slots stay as they are after a death: requests that were cut off may have been paid for,
     /// and the next run counts them.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
-        let Self { disk, paths, mut manifest, mut inflight, mut unresolved, writer, mut outputs, _lock, .. } = self;
+        let Self {
+            disk,
+            paths,
+            mut manifest,
+            mut inflight,
+            mut unresolved,
+            superseded,
+            writer,
+            mut outputs,
+            _lock,
+            ..
+        } = self;
         writer.close()?;
         match input {
             InputRead::Whole => unresolved.drop_stale_unsent(),
             InputRead::Part => {}
         }
         open::compact_log(&*disk, &paths, &mut outputs.errors, &mut unresolved, &mut manifest)?;
+        if let Some(results) = &mut outputs.results {
+            open::remove_superseded(&*disk, &paths, results, superseded, &mut manifest)?;
+        }
         if let Some(folder) = paths.folder() {
             let resumed = folder.join("resume.jsonl");
             disk.remove(&resumed).map_err(DiskFailure::of("remove", &resumed))?;
@@ -293,6 +311,11 @@ impl Journal {
         let failed = unresolved.by_class();
         let errors = leave_log(&*disk, &paths, failed.is_empty())?;
         Ok(Closed { failed, errors })
+    }
+
+    fn note_answer(&mut self, row: RowId) {
+        self.unresolved.settle(row);
+        self.superseded.note(row);
     }
 
     fn note_failure(&mut self, row: RowId, class: ErrorClass, is_sent: IsSent) {

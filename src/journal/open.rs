@@ -15,7 +15,9 @@ use super::paths::with_suffix;
 use super::reading::{self, Pass, Totals};
 use super::record::{Account, parse_error, parse_result};
 use super::recover;
+use super::replace::remove_left_over;
 use super::scan::Scan;
+use super::superseded::Superseded;
 use super::unresolved::Unresolved;
 use super::writer::{Fsync, OnCommit, Target, Targets, Threading, Writer};
 use super::{Journal, JournalError, RunPaths, compact, lock};
@@ -100,7 +102,7 @@ impl Journal {
         if start == Start::Fresh {
             opening.set_aside(std::mem::take(&mut found))?;
         }
-        let mut unresolved = opening.recover(&mut found, is_known, &dead, start)?;
+        let (mut unresolved, superseded) = opening.recover(&mut found, is_known, &dead, start)?;
         let mut recovered = opening.recovered;
         let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead);
         if let Some(folder) = paths.folder() {
@@ -128,6 +130,7 @@ impl Journal {
             manifest,
             inflight,
             unresolved,
+            superseded,
             errors_end,
             line,
             writer,
@@ -231,14 +234,14 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// Reads both files, mends them, and returns the failures that count.
+    /// Reads both files, mends them, and returns the failures that count and the rows with several answers.
     fn recover(
         &mut self,
         found: &mut Found,
         is_known: bool,
         dead: &DeadRun,
         start: Start,
-    ) -> Result<Unresolved, JournalError> {
+    ) -> Result<(Unresolved, Superseded), JournalError> {
         let mut pass = self.read_both(found, is_known, dead, start)?;
         let moves_lines = [&pass.errors, &pass.results].into_iter().flatten().any(Scan::moves_lines);
         self.mend(found, &pass)?;
@@ -255,8 +258,9 @@ impl Opening<'_> {
         self.recovered.totals = pass.totals;
         self.recovered.dead_in_flight = dead_in_flight;
         self.recovered.failed = pass.unresolved.by_class();
-        self.recovered.done = DoneSet::new(pass.answered, pass.unresolved.for_done_set());
-        Ok(pass.unresolved)
+        let (done, repeated) = DoneSet::new(pass.answered, pass.unresolved.for_done_set());
+        self.recovered.done = done.clone();
+        Ok((pass.unresolved, Superseded::new(done, repeated)))
     }
 
     fn read_both(&self, found: &Found, is_known: bool, dead: &DeadRun, start: Start) -> Result<Pass, JournalError> {
@@ -274,6 +278,7 @@ impl Opening<'_> {
         let results = found.results.as_mut().zip(pass.results.as_ref());
         let errors = found.errors.as_mut().zip(pass.errors.as_ref());
         for (output, scan) in [results, errors].into_iter().flatten() {
+            remove_left_over(self.disk, &output.path)?;
             let spare = with_suffix(&output.path, &format!(".cut-{}", self.run));
             recover::mend(self.disk, output, scan, &spare, &mut self.recovered.notes)?;
         }
@@ -321,13 +326,27 @@ pub(super) fn compact_log(
     unresolved: &mut Unresolved,
     manifest: &mut Manifest,
 ) -> Result<(), DiskFailure> {
-    compact::compact(disk, log, unresolved, |removed: Carried| {
-        if removed == Carried::default() {
-            return Ok(());
-        }
-        manifest.carried.add(removed.spend(), removed.usage, removed.maybe_paid);
-        paths.folder().map_or(Ok(()), |folder| manifest::write(disk, &folder, manifest))
-    })
+    compact::compact(disk, log, unresolved, |removed| carry(disk, paths, manifest, removed))
+}
+
+/// Removes answers that later ones supersede; what they said was spent goes to the manifest.
+pub(super) fn remove_superseded(
+    disk: &dyn Disk,
+    paths: &RunPaths,
+    results: &mut Output,
+    superseded: Superseded,
+    manifest: &mut Manifest,
+) -> Result<(), DiskFailure> {
+    superseded.remove(disk, results, |removed| carry(disk, paths, manifest, removed))
+}
+
+/// Adds what lines said that are about to be removed, and makes it durable.
+fn carry(disk: &dyn Disk, paths: &RunPaths, manifest: &mut Manifest, removed: Carried) -> Result<(), DiskFailure> {
+    if removed == Carried::default() {
+        return Ok(());
+    }
+    manifest.carried.add(removed.spend(), removed.usage, removed.maybe_paid);
+    paths.folder().map_or(Ok(()), |folder| manifest::write(disk, &folder, manifest))
 }
 
 /// Returns where lines go, and where the error log ends.

@@ -169,6 +169,7 @@ mod tests {
             request: Request::default(),
             extra: Params::default(),
             origin: Origin { source: "in.jsonl".into(), line: 7 },
+            index: random.u64(..),
         };
         let started_at = Instant::from_millis(random.u64(0..9_000_000));
         let most = 10_u128.pow(random.u32(1..30));

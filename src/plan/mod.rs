@@ -1,6 +1,6 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. Owns the merge of row and flags, identity and estimates. Knows nothing of time, limits in force or files.
+//! Pure. Owns the merge of row and flags, identity, estimates, and bounds on what a row can cost. Knows nothing of time, limits in force or files.
 //!
 //! Invariants:
 //! - A row's own parameters win over flags and keep their bytes and order. Those that only flags or defaults give come
@@ -13,6 +13,7 @@
 //! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of walking the raw
 //! text); an allow-list of parameters (the API grows faster than this program).
 
+mod bound;
 mod census;
 mod checks;
 mod estimate;
@@ -28,7 +29,9 @@ mod weights;
 
 pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};
 pub use checks::MAX_BODY_BYTES;
-pub use estimate::{Estimate, estimate, text_tokens, worst_input_tokens};
+#[cfg(test)]
+pub(crate) use estimate::walks;
+pub use estimate::{Estimate, estimate, text_tokens};
 pub use key::key;
 pub use notice::Notice;
 pub use planner::{Named, Planner};
@@ -65,6 +68,8 @@ pub struct Rejected {
     pub custom_id: String,
     /// Where it was read.
     pub origin: Origin,
+    /// Its position in the input that it came from, from 0.
+    pub index: u64,
     /// What it asks.
     pub key: JobKey,
     /// How a later run knows it again.

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 
 use super::checks::{self, Fault};
 use super::notice::Notice;
-use crate::catalog::{Catalog, Model, TokenizerFamily, ToolPrompt};
-use crate::domain::{Merged, PoolId, Speed};
+use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
+use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
 /// The most models of a run. Each has limits, statistics and warnings of its own; more of them are data in the wrong place.
 const MAX_MODELS: usize = 1_000;
@@ -42,6 +42,9 @@ pub(super) struct Known {
     pub tool_prompt: ToolPrompt,
     /// Its pools at standard and at fast speed.
     pools: [Arc<PoolId>; 2],
+    /// Its prices at standard and at fast speed.
+    prices: [Option<Prices>; 2],
+    catalog: Arc<Catalog>,
     told_of_sampling: bool,
 }
 
@@ -53,6 +56,20 @@ impl Known {
             Speed::Standard => standard.clone(),
             Speed::Fast => fast.clone(),
         }
+    }
+
+    /// Returns its prices at a speed.
+    pub fn prices(&self, speed: Speed) -> Option<&Prices> {
+        let [standard, fast] = &self.prices;
+        match speed {
+            Speed::Standard => standard.as_ref(),
+            Speed::Fast => fast.as_ref(),
+        }
+    }
+
+    /// Returns the most that an answer costs by whatever model the API chooses.
+    pub fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
+        self.catalog.most_of_any(terms, usage)
     }
 }
 
@@ -127,9 +144,11 @@ impl Models {
         self.known.push(Known {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
+            prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
             // Of a model not in the catalog, the figures that give the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
+            catalog: self.catalog.clone(),
             told_of_sampling: false,
             model,
             name,

@@ -7,11 +7,12 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::bound::{FALLBACKS, bound};
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
-use super::estimate::estimate;
+use super::estimate::{Estimate, estimate};
 use super::key::KeyMaker;
-use super::models::Models;
+use super::models::{Known, Models};
 use super::notice::Notice;
 use super::seen::Seen;
 use super::template::Templates;
@@ -19,12 +20,15 @@ use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::json::write_json_str;
 use crate::domain::{
-    Ask, Cost, Identity, Job, JobId, JobKey, Merged, Origin, Params, Planned, PoolId, Purpose, Request, RowId, Terms,
+    Ask, Cost, Expense, Identity, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned, PoolId, Purpose, Request,
+    RowId, Terms, Usage,
 };
 use crate::source::Row;
 
 /// `max_tokens` when neither row nor flag gives it.
 const DEFAULT_MAX_TOKENS: u32 = 1024;
+/// Output that an estimate expects of a row about which nothing is known.
+const EXPECTED_OUTPUT: u32 = 256;
 
 /// Turns rows into jobs, in input order.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
     input_tokens: u32,
+    expense: Option<Expense>,
     max_tokens: u32,
     template: u64,
     terms: Terms,
@@ -71,12 +76,29 @@ pub struct Named {
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
+    /// Its position in the input that it came from: see [`Job::index`].
+    pub index: u64,
 }
 
-/// The part of an error-log entry that tells which of several equal rows it was.
-#[derive(Deserialize)]
-struct ErrorMark {
-    occurrence: Option<u32>,
+/// The parts of an error-log entry that tell which of several equal rows it was, and where it stood in its input.
+///
+/// Read one by one: an odd value of the one takes nothing from the other.
+#[derive(Default, Deserialize)]
+struct ErrorMark<'a> {
+    #[serde(borrow)]
+    occurrence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+}
+
+impl ErrorMark<'_> {
+    fn occurrence(&self) -> Option<u32> {
+        self.occurrence?.get().parse().ok()
+    }
+
+    fn index(&self) -> Option<u64> {
+        self.index?.get().parse().ok()
+    }
 }
 
 impl Planner {
@@ -116,7 +138,7 @@ impl Planner {
     ///
     /// Shape: own parameters win over defaults; a named row is known by label and key, an unnamed one by its key and
     /// how many equal rows came before it; an entry of an error log that carries `occurrence` is the unnamed row it was,
-    /// label kept.
+    /// label kept, and one that carries `index` keeps it.
     ///
     /// # Errors
     /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
@@ -130,11 +152,13 @@ impl Planner {
     /// no more.
     pub fn name(&mut self, row: Row, id: JobId) -> Named {
         let key = self.key_of(&row);
-        let identity = self.identify(&row, key);
+        let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
+        let identity = self.identify(&row, &mark, key);
+        let index = mark.index().unwrap_or(id.0);
         let Row { origin, custom_id, params, extra, error: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
         let row = RowId::of(&custom_id, key, &identity);
-        Named { id, custom_id, key, identity, row, params, extra, origin }
+        Named { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
     /// Makes the job of a row of [`Planner::name`].
@@ -142,7 +166,7 @@ impl Planner {
     /// # Errors
     /// As for [`Planner::plan`].
     pub fn measured(&mut self, named: Named) -> Result<Planned, Box<Rejected>> {
-        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin } = named;
+        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = named;
         own.0.retain(|(name, _)| &**name != "stream");
         let params = Merged::new(&self.defaults, &own);
         let request = Request::of(params);
@@ -151,15 +175,17 @@ impl Planner {
         let measured = match measure(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
-                return Err(Box::new(Rejected { custom_id, origin, key, identity, request, extra, class, message }));
+                let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
+                return Err(Box::new(rejected));
             }
         };
-        let Measured { model, terms, pool, input_tokens, max_tokens, template } = measured;
+        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template } = measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
         let purpose = Purpose::First;
-        let ask = Ask { request: request.clone(), model, terms, pool, cost, max_tokens, template, body_bytes, purpose };
-        let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin });
+        let shared = request.clone();
+        let ask = Ask { request: shared, model, terms, pool, cost, expense, max_tokens, template, body_bytes, purpose };
+        let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
         Ok(Planned { job, ask })
     }
 
@@ -173,9 +199,8 @@ impl Planner {
         self.models.take_notices()
     }
 
-    fn identify(&mut self, row: &Row, key: JobKey) -> Identity {
-        let mark = row.error.as_ref().and_then(|error| serde_json::from_str::<ErrorMark>(error.get()).ok());
-        match (mark.and_then(|mark| mark.occurrence), &row.custom_id) {
+    fn identify(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
+        match (mark.occurrence(), &row.custom_id) {
             (Some(occurrence), _) => Identity::Nth(occurrence),
             (None, Some(_)) => Identity::Named,
             (None, None) => Identity::Nth(self.count(key)),
@@ -210,14 +235,31 @@ fn measure(
     checks::messages(params, &estimate)?;
     checks::body(body_bytes)?;
     checks::window(params, &estimate, known.model.as_ref())?;
+    let expense = expense(params, &estimate, known, terms, max_tokens);
     Ok(Measured {
         pool: known.pool(terms.speed),
         model: known.name.clone(),
         input_tokens: estimate.tokens,
+        expense,
         max_tokens,
         template: templates.mark(params),
         terms,
     })
+}
+
+/// Works out what an answer costs, about and at most; `None` when the model has no price.
+fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
+    let prices = known.prices(terms.speed)?;
+    let bound = bound(params, estimate, known.model.as_ref(), max_tokens);
+    let others =
+        if bound.may_fall_back { known.most_of_any(terms, &bound.usage).times(FALLBACKS) } else { Money::ZERO };
+    let most = prices.most(terms, &bound.usage) + others;
+    let likely = Usage {
+        input_tokens: estimate.tokens.into(),
+        output_tokens: max_tokens.min(EXPECTED_OUTPUT).into(),
+        ..Usage::default()
+    };
+    Some(Expense { about: prices.cost(terms, &likely).min(most), most })
 }
 
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
@@ -423,6 +465,30 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_an_error_log_keeps_its_place_in_the_input_it_came_from() {
+        let mut planner = planner();
+        let mut job = |error: Option<&str>, request: &str| {
+            let error = error.map(|error| RawValue::from_string(error.to_owned()).expect("the test writes valid JSON"));
+            planner.plan(Row { error, ..row(request) }, JobId(7))
+        };
+        let cases = [
+            (None, 7, Identity::Nth(0)),
+            (Some(r#"{"occurrence":2,"index":40}"#), 40, Identity::Nth(2)),
+            (Some(r#"{"occurrence":2}"#), 7, Identity::Nth(2)),
+            (Some(r#"{"occurrence":2,"index":-1}"#), 7, Identity::Nth(2)),
+            (Some(r#"{"occurrence":-1,"index":18446744073709551615}"#), u64::MAX, Identity::Nth(1)),
+            (Some(r#"{"occurrence":"x","index":"40"}"#), 7, Identity::Nth(2)),
+        ];
+
+        for (error, index, identity) in cases {
+            let job = job(error, HI).expect("the row is right").job;
+            assert_eq!((job.id, job.index, job.identity), (JobId(7), index, identity), "{error:?}");
+        }
+        let rejected = job(Some(r#"{"index":40}"#), "{}").expect_err("it has no messages");
+        assert_eq!(rejected.index, 40);
+    }
+
+    #[test]
     fn with_a_census_only_repeated_keys_are_remembered() {
         let other = HI.replace("Hi", "Ho");
         let mut census = KeyCensus::default();
@@ -442,6 +508,30 @@ mod tests {
         assert_eq!(planned.ask.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
         assert_eq!(planned.ask.max_tokens, 300);
         assert_eq!(planned.ask.body_bytes as usize, asked(&planned.job.request).len());
+    }
+
+    #[test]
+    fn what_an_answer_costs_depends_on_its_terms_its_marks_and_its_model() {
+        let mut planner = planner();
+        let mut expense = |rest: &str| {
+            let planned = plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"max_tokens":300{rest},"#), 1)));
+            planned.ask.expense.map(|Expense { about, most }| (about.dollars() * 1e6, most.dollars() * 1e6))
+        };
+        let model = |name: &str, rest: &str| format!(r#","model":"{name}"{rest}"#);
+
+        // By estimate 9 tokens in and 256 out; at most 48 in and 300 out. In millionths of a dollar.
+        assert_eq!(expense(""), Some((9.0 + 256.0 * 5.0, 48.0 + 1500.0)));
+        assert_eq!(expense(r#","cache_control":{"type":"ephemeral"}"#), Some((1289.0, 48.0 * 1.25 + 1500.0)));
+        assert_eq!(expense(&model("claude-opus-5", "")).map(|(_, most)| most), Some(48.0 * 5.0 + 7500.0));
+        let fast = expense(&model("claude-opus-5", r#","speed":"fast""#));
+        assert_eq!(fast.map(|(_, most)| most), Some(48.0 * 10.0 + 15_000.0));
+        let us = expense(&model("claude-opus-5", r#","inference_geo":"us""#));
+        assert_eq!(us.map(|(_, most)| most.round()), Some((7740.0_f64 * 1.1).round()));
+        assert_eq!(expense(&model("claude-opus-5-5", r#","speed":"fast""#)), None, "its fast price is unpublished");
+        assert_eq!(expense(&model("my-proxy-model", "")), None);
+        // Any of three others may answer, the dearest at $20 and $50 a million.
+        let others = expense(r#","fallbacks":"default""#).map(|(_, most)| most - 1500.0);
+        assert!(others.is_some_and(|most| most > 3.0 * 300.0 * 50.0), "{others:?}");
     }
 
     #[test]

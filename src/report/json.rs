@@ -29,7 +29,7 @@ use serde::Serialize;
 use super::notes::{halt_words, limit_name};
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
+use crate::domain::{EventBody, Money, PoolStatus, Quality, RateLimits, RunEvent};
 
 /// Writes JSON lines.
 pub struct Json {
@@ -193,8 +193,8 @@ pub struct Progress {
     cache_read_tokens: u64,
     /// Output tokens.
     output_tokens: u64,
-    /// Cost in dollars, as far as prices are known.
-    cost_usd: f64,
+    /// Cost in dollars, as far as prices are known; null when something was used and no price is.
+    cost_usd: Option<f64>,
     /// Finished rows whose model has no price.
     unpriced: u64,
     /// Requests in flight.
@@ -237,7 +237,7 @@ impl Progress {
             input_tokens: stats.usage.limited_input_tokens(),
             cache_read_tokens: stats.usage.cache_read_tokens,
             output_tokens: stats.usage.output_tokens,
-            cost_usd: stats.cost.dollars(),
+            cost_usd: stats.known_cost().map(Money::dollars),
             unpriced: stats.unpriced,
             in_flight: standing.map(|standing| standing.in_flight),
             window: standing.map(|standing| standing.window),

@@ -98,7 +98,10 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         format!("{}/{} in flight", count(in_flight), count(window)),
         format!("{}/{}", short_count(in_flight), short_count(window)),
     ));
-    parts.push(Part::new(7, stats.cost.to_string(), stats.cost.to_string()));
+    parts.push(match stats.known_cost() {
+        Some(cost) => Part::new(7, cost.to_string(), cost.to_string()),
+        None => Part::new(7, "cost unknown", "$?"),
+    });
     parts
 }
 
@@ -209,6 +212,21 @@ mod tests {
         1.2k/20.0k 6% · 1 bad · 31 min
         out <1% · otpm · 32/64 · $12.00
         ");
+    }
+
+    #[test]
+    fn the_cost_of_models_without_a_price_is_said_to_be_unknown() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(10), 0)));
+        let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
+        let latency = std::time::Duration::ZERO;
+        stats.fold(&at(1, EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency }));
+        stats.fold(&at(1, status(Vec::new())));
+
+        let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
+
+        assert!(line(120).ends_with(" · cost unknown"), "{}", line(120));
+        assert!(line(26).ends_with(" · $?") && !line(26).contains("$0"), "{}", line(26));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn line(stats: &Stats) -> String {
         parts.push(format!("bound by {}", standing.reason.name()));
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }
-    parts.push(stats.cost.to_string());
+    parts.push(stats.known_cost().map_or("cost unknown".to_owned(), |cost| cost.to_string()));
     format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
 }
 

@@ -196,6 +196,11 @@ impl Stats {
         }
     }
 
+    /// Returns what all finished rows cost, as far as prices are known; `None` when something was used and no price is.
+    pub fn known_cost(&self) -> Option<Money> {
+        (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
+    }
+
     /// Returns the rows answered by this run, of any quality.
     pub fn succeeded_total(&self) -> u64 {
         self.succeeded.values().sum()
@@ -419,6 +424,22 @@ pub(crate) mod tests {
         stats.fold(&at(0, EventBody::Failed { class: ErrorClass::InvalidInput, usage: Usage::default(), cost: None }));
 
         assert_eq!((stats.cost, stats.unpriced), (Money::from_dollars(0.01), 1));
+        assert_eq!(stats.known_cost(), Some(stats.cost));
+    }
+
+    #[test]
+    fn the_cost_of_rows_without_a_price_is_unknown_and_that_of_no_rows_is_nothing() {
+        let used = |cost| EventBody::Succeeded { quality: Quality::Ok, usage: usage(), cost, latency: Duration::ZERO };
+        let cost_of = |bodies: &[EventBody]| {
+            let mut stats = Stats::default();
+            bodies.iter().for_each(|body| stats.fold(&at(0, body.clone())));
+            stats.known_cost()
+        };
+
+        assert_eq!(cost_of(&[]), Some(Money::ZERO));
+        assert_eq!(cost_of(&[used(None)]), None);
+        assert_eq!(cost_of(&[used(Some(Money::ZERO))]), Some(Money::ZERO), "a price may be nothing");
+        assert_eq!(cost_of(&[used(None), used(Some(Money(7)))]), Some(Money(7)));
     }
 
     #[test]

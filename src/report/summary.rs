@@ -137,14 +137,18 @@ fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         tokens => format!(" ({} read from the cache)", count(tokens)),
     };
     let tokens = format!("{} in{cached}, {} out", count(usage.prompt_tokens()), count(usage.output_tokens));
+    vec![ListRow::text("tokens", tokens), ListRow::text("cost", cost(stats, context))]
+}
+
+fn cost(stats: &Stats, context: &SummaryContext) -> String {
+    let models = some_of(&context.unpriced_models);
+    let unpriced = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
     let dated = context.price_date.as_ref().map(|date| format!(" (prices of {date})")).unwrap_or_default();
-    let mut cost = format!("{}{dated}", stats.cost);
-    if stats.unpriced > 0 {
-        let models = some_of(&context.unpriced_models);
-        let named = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
-        cost.push_str(&format!(", without {} ({named})", plural(stats.unpriced, "row", "rows")));
+    match stats.known_cost() {
+        None => format!("unknown ({unpriced})"),
+        Some(cost) if stats.unpriced == 0 => format!("{cost}{dated}"),
+        Some(cost) => format!("{cost}{dated}, without {} ({unpriced})", plural(stats.unpriced, "row", "rows")),
     }
-    vec![ListRow::text("tokens", tokens), ListRow::text("cost", cost)]
 }
 
 /// Returns the first names of a list, and how many more there are.
@@ -286,6 +290,20 @@ mod tests {
         retry
           claude-batch resume prompts.errors.jsonl
         ");
+    }
+
+    #[test]
+    fn a_run_of_models_without_a_price_has_an_unknown_cost() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(1), 0)));
+        let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
+        let succeeded = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
+        stats.fold(&at(1, succeeded));
+        let context = SummaryContext { unpriced_models: vec!["claude-next".to_owned()], ..context() };
+
+        let shown = summary(&stats, &context, 80);
+
+        assert!(shown.contains("cost     unknown (no price for claude-next)\n") && !shown.contains('$'), "{shown}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Limits the user sets on a whole run: money, requests, time.
 //!
-//! Money is reserved before each send at the worst a row can cost and settled to what it did cost, so the budget is kept
-//! by construction: what is in flight can't overshoot it.
+//! Money is reserved before each send at the most that an answer can cost ([`crate::domain::Ask::expense`]) and settled to
+//! what it did cost, so the budget is kept by construction: what is in flight can't overshoot it.
 
 use std::time::Duration;
 

@@ -29,8 +29,6 @@ pub enum StreamMode {
 
 /// Computes the limits a pool begins with.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
-/// Computes what a request costs at worst; nothing for a model without a price.
-pub type WorstCost = Box<dyn Fn(&Ask) -> Money + Send>;
 /// Computes what an attempt cost that used so much; `None` for a model without a price.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 
@@ -61,8 +59,6 @@ pub struct Config {
     pub halt: HaltRule,
     /// The user's limits on the run.
     pub budget: Budget,
-    /// What a row costs at worst.
-    pub worst_cost: WorstCost,
     /// What an attempt cost; asked once for each, where it ends.
     pub real_cost: RealCost,
     /// What follows an answer or a failure, beside keeping it; `None` when nothing ever does.

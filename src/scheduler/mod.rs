@@ -57,7 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use budget::Budget;
-pub use config::{Config, LimitsOf, RealCost, StreamMode, WorstCost};
+pub use config::{Config, LimitsOf, RealCost, StreamMode};
 pub use endpoint::EndpointId;
 pub use gate::GateId;
 pub use halt::HaltRule;
@@ -392,8 +392,9 @@ impl Scheduler {
         now: Instant,
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
-        let is_bounded = self.config.budget.max_cost.is_some();
-        let money = if is_bounded { (self.config.worst_cost)(&state.ready[at].planned.ask) } else { Money::ZERO };
+        // A row without a price is not among those of a run that has a budget.
+        let expense = state.ready[at].planned.ask.expense.filter(|_| self.config.budget.max_cost.is_some());
+        let money = expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}
             refused => {

@@ -4,12 +4,16 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::answer::{Policy, Then};
 use crate::catalog::Catalog;
 use crate::domain::{
-    Ask, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, LimitKind, LimitSignal, Message, ModelClass, Origin,
-    Params, Purpose, Quality, RateLimits, RateSignals, Request, RowId, Speed, Terms, Usage, Verdict,
+    Ask, Ended, ErrorClass, Expense, Failure, Identity, Job, JobId, JobKey, LimitKind, LimitSignal, Message,
+    ModelClass, Origin, Params, Purpose, Quality, RateLimits, RateSignals, Request, RowId, Speed, Terms, Usage,
+    Verdict,
 };
 use crate::limiter::pool::Headroom;
+use crate::plan::{Dialect, Planner, RequestDefaults, walks};
+use crate::source::Row;
 
 /// Returns a planned row of the pool `haiku-4.5`.
 pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planned {
@@ -26,6 +30,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             request: request.clone(),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: 1 },
+            index: 0,
         }),
         ask: Ask {
             request,
@@ -38,6 +43,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
                 speed: Speed::Standard,
             }),
             cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
+            expense: Some(Expense { about: Money(10), most: Money(1000) }),
             max_tokens,
             template: 0,
             body_bytes: 100,
@@ -60,7 +66,6 @@ pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
         stream: StreamMode::Auto,
         halt: HaltRule::AllAlike,
         budget: Budget::default(),
-        worst_cost: Box::new(|_| Money(1000)),
         real_cost: Box::new(|_, _| Some(Money(10))),
         policy: None,
         seed: 1,
@@ -354,6 +359,58 @@ fn a_budget_waits_for_what_is_in_flight_before_it_stops_the_run() {
     assert!(matches!(scheduler.halted(), Some(HaltReason::Budget(_))));
     assert_eq!(finished, 151, "the last row starts while 1,000 of 2,500 are left");
     assert!(scheduler.spent() <= Money(2500));
+}
+
+#[test]
+fn rows_are_weighed_once_when_they_are_planned_and_not_while_they_wait_for_money() {
+    let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
+    let catalog = Arc::new(Catalog::builtin());
+    let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
+    let before = walks();
+    let mut plan = |row: u64| {
+        let content = "a long prompt ".repeat(1000);
+        let messages = format!(r#"[{{"role":"user","content":"{content}{row}"}}]"#);
+        let params = Params(vec![("messages".into(), RawValue::from_string(messages).expect("valid JSON"))]);
+        let origin = Origin { source: "test".into(), line: row + 1 };
+        let row_of = Row { origin, custom_id: None, params, extra: Params::default(), error: None };
+        planner.plan(row_of, JobId(row)).expect("the row is right")
+    };
+    let rows = [0, 1, 2, 3].map(&mut plan);
+    let most = rows[0].ask.expense.expect("the model has a price").most;
+    let mut scheduler = Scheduler::new(Config {
+        budget: Budget::new(Some(most + most + Money(1000)), None, None, Money::ZERO),
+        ..config(RateLimits::NONE, 10)
+    });
+    rows.into_iter().for_each(|planned| scheduler.offer(planned, Instant::ZERO));
+    scheduler.close_input();
+
+    let first = dispatched(&mut scheduler, Instant::ZERO);
+    let waits =
+        (0..1000).filter(|_| matches!(scheduler.poll(Instant::ZERO), Step::Wait { reason: Reason::Budget, .. }));
+    let waits = waits.count();
+    scheduler.on_end(first[0], answer(), Instant::ZERO);
+    let second = dispatched(&mut scheduler, Instant::ZERO);
+
+    assert_eq!((first.len(), waits, second.len()), (2, 1000, 1));
+    assert_eq!((scheduler.unsettled().1, walks() - before), (most + most, 4), "each row is walked over once");
+}
+
+#[test]
+fn another_ask_reserves_what_it_can_cost_itself() {
+    let dear = Expense { about: Money(10), most: Money(2000) };
+    let policy: Policy = Box::new(move |_, ask, _, attempts| match attempts {
+        [_] => Then::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),
+        _ => Then::Keep,
+    });
+    let budget = Budget::new(Some(Money(5000)), None, None, Money::ZERO);
+    let mut scheduler = scheduler_with(1, Config { policy: Some(policy), budget, ..config(RateLimits::NONE, 1) });
+    let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+    let reserved_first = scheduler.unsettled().1;
+
+    scheduler.on_end(first, answer(), Instant::ZERO);
+    dispatched(&mut scheduler, Instant::ZERO);
+
+    assert_eq!((reserved_first, scheduler.unsettled().1), (Money(1000), Money(2000)));
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
         Identity::Named => {}
         Identity::Nth(occurrence) => error.number(name!("occurrence"), u64::from(occurrence)),
     }
-    error.number(name!("index"), job.id.0);
+    error.number(name!("index"), job.index);
     error.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
     if outcome.usage() != Usage::default() {
         error.usage(name!("usage"), &outcome.usage());
@@ -75,6 +75,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
     error.number(name!("line"), row.origin.line);
     error.number(name!("column"), row.column);
     error.number(name!("byte_offset"), row.byte_offset);
+    error.number(name!("index"), row.index);
     error.text(name!("message"), &*row.message);
     members_of_unsent(&mut error, context, now);
     error.end();
@@ -95,6 +96,7 @@ pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant,
     }
     error.text(name!("source"), &*rejected.origin.source);
     error.number(name!("line"), rejected.origin.line);
+    error.number(name!("index"), rejected.index);
     error.text(name!("message"), &*rejected.message);
     members_of_unsent(&mut error, context, now);
     error.end();
@@ -208,7 +210,7 @@ mod tests {
             assert_eq!(line["custom_id"], text);
             assert_eq!(line["result"]["type"], "succeeded");
             assert_eq!(line["result"]["message"]["m"], body);
-            assert_eq!(line["meta"]["occurrence"], 2);
+            assert_eq!((&line["meta"]["occurrence"], &line["meta"]["index"]), (&2.into(), &12.into()));
             assert_eq!(line["meta"]["cost_usd"], 0.0003);
             assert_eq!(line["meta"]["latency_ms"], 2500);
             assert_eq!(line["meta"]["started_at"], "1970-01-01T00:00:01.000Z");
@@ -230,7 +232,7 @@ mod tests {
             assert_eq!(line["params"]["max_tokens"], 5);
             assert_eq!(line["note"], text);
             assert_eq!(line["_error"], serde_json::json!([1, 2]));
-            assert_eq!(line["error"]["class"], "server");
+            assert_eq!((&line["error"]["class"], &line["error"]["index"]), (&"server".into(), &12.into()));
             assert_eq!(line["error"]["message"], text);
             assert_eq!(line["error"]["results"], "out.jsonl");
             assert_eq!(line["error"].get("occurrence"), None);
@@ -239,8 +241,7 @@ mod tests {
 
     #[test]
     fn a_broken_line_keeps_at_most_4_kib_and_never_the_label_of_a_row() {
-        let mut row = broken(&[b'\xff'; 5000]);
-        row.custom_id = Some("a".to_owned());
+        let row = BrokenRow { custom_id: Some("a".to_owned()), index: 41, ..broken(&[b'\xff'; 5000]) };
         let mut out = Vec::new();
 
         broken_line(&row, &context(), Instant::ZERO, &mut out);
@@ -248,7 +249,7 @@ mod tests {
         let line = one_line(&out);
         assert_eq!(line["custom_id"], Value::Null);
         assert_eq!(line["error"]["custom_id"], "a");
-        assert_eq!(line["error"]["line"], 7);
+        assert_eq!((&line["error"]["line"], &line["error"]["index"]), (&7.into(), &41.into()));
         assert_eq!(line["raw"].as_str().map(|raw| raw.chars().count()), Some(4096));
     }
 
@@ -257,6 +258,7 @@ mod tests {
         let rejected = Rejected {
             custom_id: "big".to_owned(),
             origin: origin(),
+            index: 41,
             key: JobKey([0; 16]),
             identity: Identity::Nth(2),
             request: Request::of(&params()),
@@ -272,7 +274,7 @@ mod tests {
         assert_eq!(line["params"]["model"], "m");
         assert_eq!(line["customer"], 7);
         assert_eq!(line["error"]["class"], "too_large");
-        assert_eq!(line["error"]["occurrence"], 2);
+        assert_eq!((&line["error"]["occurrence"], &line["error"]["index"]), (&2.into(), &41.into()));
         assert_eq!(line["error"].get("key"), None);
     }
 
@@ -322,6 +324,7 @@ mod tests {
             request: Request::of(&params()),
             extra: Params::default(),
             origin: origin(),
+            index: 12,
         };
         let attempts = vec![attempt(1000, 1500, Some(ErrorClass::Server)), attempt(3000, 3500, None)];
         Outcome { job: Box::new(job), attempts, ended }
@@ -344,6 +347,7 @@ mod tests {
     fn broken(raw: &[u8]) -> BrokenRow {
         BrokenRow {
             origin: origin(),
+            index: 6,
             custom_id: None,
             column: Some(3),
             byte_offset: 90,

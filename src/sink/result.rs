@@ -51,7 +51,7 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
     let last = outcome.attempts.last();
     meta.number(name!("v"), u64::from(LINE_VERSION));
     meta.text(name!("run"), &*context.run);
-    meta.number(name!("index"), job.id.0);
+    meta.number(name!("index"), job.index);
     meta.plain(name!("key"), job.key.text());
     match job.identity {
         Identity::Named => {}

@@ -63,6 +63,9 @@ pub struct Row {
 pub struct BrokenRow {
     /// Where.
     pub origin: Origin,
+    /// Its position over all inputs of a run, from 0. A reader knows one input only and leaves it 0; whoever reads several
+    /// counts.
+    pub index: u64,
     /// Its label, as far as it could be read.
     pub custom_id: Option<String>,
     /// Column of the fault in its line, in bytes from 1, where known.

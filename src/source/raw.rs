@@ -78,6 +78,7 @@ impl Place {
     pub fn broken(&self, raw: &RawRow<'_>, custom_id: Option<String>, fault: Fault) -> Box<BrokenRow> {
         Box::new(BrokenRow {
             origin: self.origin(raw),
+            index: 0,
             custom_id,
             column: fault.column,
             byte_offset: raw.byte_offset,

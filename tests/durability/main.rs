@@ -12,7 +12,7 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{answers, changes, disk_faults, kills, million, money, power, resume_cases, soak, waits};
+use loops::{answers, changes, disk_faults, kills, million, money, power, replaced, resume_cases, soak, waits};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -26,6 +26,11 @@ fn kills_while_it_recovers_end_in_a_start_that_works() {
     let deaths = kills::again_and_again(8, 12);
 
     assert!(deaths.kills >= 8, "{deaths:?}");
+}
+
+#[test]
+fn a_kill_while_changed_rows_get_new_answers_loses_none_and_leaves_one_line_a_row() {
+    replaced::kills(8, 14);
 }
 
 #[test]

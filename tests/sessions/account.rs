@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claude_batch::sim::config::Keys;
+use claude_batch::sim::config::{Keys, OutputLengths, SimConfig, UnknownModels};
 
 use crate::support::*;
 
@@ -114,6 +114,53 @@ fn a_long_retry_after_stops_the_run_instead_of_sleeping() {
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
     said.ends_with(5).tells(&["2 h 00 min", "--retry-for", "20 pending"]);
+}
+
+#[test]
+fn what_is_said_to_be_the_most_is_not_exceeded_by_signs_long_answers_and_cache_marks() {
+    let folder = Folder::new();
+    let api = Api::new(quick().with_lengths(OutputLengths::fixed(40)));
+    let signs = "{}[];:,.".repeat(1_000);
+    let row = |id: usize| {
+        format!(
+            "{{\"id\":\"r{id}\",\"max_tokens\":40,\"messages\":[{{\"role\":\"user\",\"content\":[{{\"type\":\"text\",\
+             \"text\":\"{id} {signs}\",\"cache_control\":{{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}}}]}}]}}\n"
+        )
+    };
+    folder.write("prompts.jsonl", &(0..10).map(row).collect::<String>());
+
+    let dry = folder.run(&["run", "prompts.jsonl", "--dry-run"]);
+    let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    let dollars = |text: &str, before: &str| {
+        let (_, amount) = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}"));
+        let digits = amount.trim_start().trim_start_matches('$');
+        digits.split([' ', ',']).next().and_then(|number| number.parse::<f64>().ok()).expect("an amount")
+    };
+    let (most, cost) = (dollars(&said.err, "at most "), dollars(&said.err, "\ncost "));
+    said.ends_with(0).tells(&["10 answered"]);
+    assert_eq!(most, dollars(&dry.ends_with(0).err, "at most "));
+    assert!(cost <= most && 2.0 * cost > most, "{cost} of {most}:\n{}", said.err);
+}
+
+#[test]
+fn the_cost_of_a_model_without_a_price_is_unknown_wherever_money_is_shown() {
+    let folder = Folder::with_rows(3);
+    let api = Api::new(SimConfig { unknown_models: UnknownModels::LikeTheFirst, ..quick() });
+    let model = ["run", "prompts.jsonl", "-m", "my-proxy-model"];
+
+    let dry = folder.run(&[&model[..], &["--dry-run"]].concat());
+    let said = folder.run_at(&api, &model);
+    let json = folder.run_at(&api, &[&model[..], &["-o", "json.jsonl", "--progress", "json"]].concat());
+
+    dry.ends_with(0).tells(&["cost unknown: a model has no price"]);
+    said.ends_with(0).tells(&["cost unknown: a model has no price", "unknown (no price for my-proxy-model)"]);
+    json.ends_with(0).tells(&["\"cost_usd\":null", "\"unpriced\":3"]);
+    for text in [&dry.err, &said.err, &json.err] {
+        assert!(!text.contains('$'), "{text}");
+    }
+    assert!(!json.err.contains("\"cost_usd\":0.0,\"unpriced\":3"), "{}", json.err);
+    assert_eq!(folder.read("prompts.results.jsonl").matches("\"cost_usd\":null").count(), 3);
 }
 
 #[test]

@@ -50,6 +50,34 @@ fn resume_keeps_in_the_log_what_still_fails_and_takes_the_classes_it_is_told() {
 }
 
 #[test]
+fn every_line_tells_where_its_row_stands_in_the_input_resumed_ones_too() {
+    let folder = Folder::new();
+    let row = |id: usize| format!("{{\"id\":\"r{id}\",\"prompt\":\"This is number {id}.\",\"max_tokens\":40}}\n");
+    let rejected = "{\"id\":\"r3\",\"prompt\":\"Hi\",\"max_tokens\":\"x\"}\n";
+    folder.write("prompts.jsonl", &[&row(0), "{broken\n", &row(2), rejected, &row(4), &row(5)].concat());
+    let api = Api::with_faults(
+        r#"{"rules": [{"status": 400, "contains": "number 4.", "times": 2}, {"status": 400, "contains": "number 5.", "times": 1}]}"#,
+    );
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(3).tells(&["2 answered", "4 failed"]);
+    let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("each line is JSON");
+    let places = |name: &str, member: &str| {
+        let mut places: Vec<serde_json::Value> =
+            folder.read(name).lines().map(|line| value(line)[member]["index"].clone()).collect();
+        places.sort_by_key(serde_json::Value::as_u64);
+        places
+    };
+    let of_the_first = places("prompts.errors.jsonl", "error");
+
+    folder.run_at(&api, &["resume", "prompts.errors.jsonl"]).ends_with(3);
+
+    assert_eq!(of_the_first, [1, 3, 4, 5]);
+    assert_eq!(places("prompts.errors.jsonl", "error"), [1, 3, 4]);
+    assert_eq!(places("prompts.results.jsonl", "meta"), [0, 2, 5]);
+    folder.run_at(&api, &["resume", "prompts.errors.jsonl"]).ends_with(3);
+    assert_eq!(places("prompts.results.jsonl", "meta"), [0, 2, 4, 5]);
+}
+
+#[test]
 fn a_log_without_failures_is_nothing_to_do_and_stays() {
     let folder = Folder::with_rows(2);
     let api = Api::quick();
@@ -141,6 +169,7 @@ fn a_changed_row_is_refused_until_somebody_says_what_to_do() {
     rerun.ends_with(0).tells(&["1 answered"]);
     let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
     again.ends_with(0).tells(&["nothing to do"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 3);
     assert_eq!(api.books().billed_calls, 4);
 }
 

@@ -4,8 +4,8 @@
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Ask, Cost, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, RateLimits,
-    Request, RowId, Speed, Terms,
+    Ask, Cost, Expense, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose,
+    RateLimits, Request, RowId, Speed, Terms,
 };
 use claude_batch::limiter::pool::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
@@ -37,6 +37,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             request: request.clone(),
             extra: Params::default(),
             origin: Origin { source: "test".into(), line: number + 1 },
+            index: number,
         }),
         ask: Ask {
             request,
@@ -44,6 +45,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             terms: Terms::default(),
             pool: pool_id(class).into(),
             cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
+            expense: Some(Expense { about: Money(1), most: Money(max_tokens.into()) }),
             max_tokens,
             template: 0,
             body_bytes: 4 * input_tokens,
@@ -82,7 +84,6 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         stream: StreamMode::Auto,
         halt: HaltRule::AllAlike,
         budget: Budget::default(),
-        worst_cost: Box::new(|_| Money::ZERO),
         real_cost: Box::new(|_, _| None),
         policy: None,
         seed,

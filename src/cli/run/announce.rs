@@ -9,14 +9,12 @@ use anyhow::{Context, Result, anyhow};
 use super::super::say;
 use super::NewRun;
 use crate::catalog::Catalog;
-use crate::domain::{Money, PoolId, RateLimits, Usage};
+use crate::domain::{Expense, Money, PoolId, RateLimits};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{ModelSum, Places, Survey};
 
 /// A run on a terminal that may cost more than this asks first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
-/// Output that an estimate expects of a row about which nothing is known.
-const EXPECTED_OUTPUT: u64 = 256;
 
 impl NewRun<'_> {
     /// Says where requests go, what they are and what they may cost.
@@ -85,26 +83,26 @@ impl NewRun<'_> {
     /// Announces a dear run without earlier results and asks before any file is made. Returns whether it did.
     pub(super) fn ask_first(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
-        if !is_new || !self.must_ask(survey, catalog) {
+        if !is_new || !self.must_ask(survey) {
             return Ok(false);
         }
         self.announce(origin, survey, catalog);
-        self.ask(survey, catalog).map(|()| true)
+        self.ask(survey).map(|()| true)
     }
 
-    fn must_ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> bool {
+    fn must_ask(&self, survey: Option<&Survey>) -> bool {
         // A bound that a file in the working folder sets answers no question.
         let is_excused = self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
-        let about = survey.and_then(|survey| estimate(&survey.models, catalog));
-        !is_excused && can_answer && about.is_some_and(|(about, _)| about > ASK_ABOVE)
+        let expense = survey.and_then(|survey| expense(&survey.models));
+        !is_excused && can_answer && expense.is_some_and(|expense| expense.about > ASK_ABOVE)
     }
 
     /// Asks before a dear run, where somebody can answer.
-    pub(super) fn ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<()> {
-        let about = survey.and_then(|survey| estimate(&survey.models, catalog));
-        let Some((about, _)) = about.filter(|_| self.must_ask(survey, catalog)) else { return Ok(()) };
-        say::ask(&format!("This run may cost about {about}. Go on? [y/N] "));
+    pub(super) fn ask(&self, survey: Option<&Survey>) -> Result<()> {
+        let expense = survey.and_then(|survey| expense(&survey.models));
+        let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
+        say::ask(&format!("This run may cost {}. Go on? [y/N] ", amounts(about, most)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
         match answer.trim().to_ascii_lowercase().as_str() {
@@ -114,25 +112,63 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns what rows may cost: about, and at most; `None` when a model has no price.
-fn estimate(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> Option<(Money, Money)> {
-    let mut about = Money::ZERO;
-    let mut most = Money::ZERO;
-    for (model, sum) in models {
-        let expected = (sum.rows * EXPECTED_OUTPUT).min(sum.max_output_tokens);
-        about += catalog.worst_cost(model, 0, expected)?;
-        most += catalog.worst_cost(model, 0, sum.max_output_tokens)?;
-        let usage = Usage { input_tokens: sum.input_tokens / sum.rows.max(1), ..Default::default() };
-        let input = catalog.cost(model, &usage)?.times(sum.rows);
-        about += input;
-        most += input;
+/// Returns what rows cost; `None` when one of them has no price.
+fn expense(models: &BTreeMap<Arc<str>, ModelSum>) -> Option<Expense> {
+    let mut expense = Expense::default();
+    for sum in models.values() {
+        if sum.unpriced > 0 {
+            return None;
+        }
+        expense += sum.expense;
     }
-    Some((about, most))
+    Some(expense)
 }
 
 fn cost_words(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> String {
-    match estimate(models, catalog) {
-        Some((about, most)) => format!("about {about}, at most {most} (prices of {})", catalog.price_date()),
+    match expense(models) {
+        Some(Expense { about, most }) => format!("{} (prices of {})", amounts(about, most), catalog.price_date()),
         None => "cost unknown: a model has no price (--prices gives one)".to_owned(),
+    }
+}
+
+/// Returns both amounts in words, or the one that they are as they are shown.
+fn amounts(about: Money, most: Money) -> String {
+    let (about, most) = (about.to_string(), most.rounded_up().to_string());
+    if about == most { format!("at most {most}") } else { format!("about {about}, at most {most}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_amounts_that_look_the_same_are_one() {
+        let amounts = |about, most| amounts(Money::from_dollars(about), Money::from_dollars(most));
+
+        assert_eq!(amounts(1.0, 3.021), "about $1.00, at most $3.03");
+        assert_eq!(amounts(0.034_45, 0.034_5), "at most $0.0345");
+        assert_eq!(amounts(0.000_01, 0.000_1), "about <$0.0001, at most $0.0001");
+        assert_eq!(amounts(0.0, 0.0), "at most $0.00");
+    }
+
+    #[test]
+    fn the_cost_of_rows_of_which_one_has_no_price_is_unknown() {
+        let sum = |dollars, unpriced| {
+            let money = Money::from_dollars(dollars);
+            ModelSum {
+                rows: 9,
+                unpriced,
+                expense: Expense { about: money, most: money + money },
+                ..ModelSum::default()
+            }
+        };
+        let models = |unpriced| BTreeMap::from([("a".into(), sum(1.0, 0)), ("b".into(), sum(0.5, unpriced))]);
+        let catalog = Catalog::builtin();
+
+        let priced = cost_words(&models(0), &catalog);
+        let unknown = cost_words(&models(1), &catalog);
+
+        assert_eq!(priced, format!("about $1.50, at most $3.00 (prices of {})", catalog.price_date()));
+        assert_eq!(unknown, "cost unknown: a model has no price (--prices gives one)");
     }
 }

@@ -207,8 +207,11 @@ impl NewRun<'_> {
     ) -> SummaryContext {
         let shown = |path: &Path| path.display().to_string();
         let errors = (failed_in_log > 0).then(|| shown(&self.paths.errors));
-        let is_unpriced = |model: &&Arc<str>| catalog.worst_cost(model, 1, 1).is_none();
-        let models = looked.map(|survey| survey.models.keys().filter(is_unpriced).map(ToString::to_string).collect());
+        let unpriced = |survey: &Survey| {
+            let models = survey.models.iter().filter(|(_, sum)| sum.unpriced > 0);
+            models.map(|(model, _)| model.to_string()).collect()
+        };
+        let models = looked.map(unpriced);
         let is_pipe = self.paths.results.is_none();
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {

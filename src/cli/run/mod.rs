@@ -158,7 +158,7 @@ impl NewRun<'_> {
         let goes_on = self.goes_on();
         let first = if goes_on { None } else { self.first_look(&catalog, &dialect)? };
         if let Some(first) = &first {
-            self.refuse(first, &catalog)?;
+            self.refuse(first)?;
             if first.rows == 0 {
                 return self.no_rows();
             }
@@ -177,7 +177,7 @@ impl NewRun<'_> {
         if self.start == Start::Resume {
             self.plan.inputs = vec![Input::File(self.resume_input(&journal)?)];
         }
-        let earlier = self.earlier(&recovered, &catalog);
+        let earlier = self.earlier(&recovered);
         let looked = match first {
             // The first look stands where earlier runs left nothing to know.
             Some(first) if recovered.done.is_empty() && recovered.failed.is_empty() => Some(first),
@@ -185,7 +185,7 @@ impl NewRun<'_> {
             _ => Some(survey(&self.plan, &mut self.planner(&catalog, &dialect), &earlier, 1)?),
         };
         if let Some(survey) = &looked {
-            self.refuse(survey, &catalog)?;
+            self.refuse(survey)?;
             if survey.rows == 0 && self.start != Start::Resume {
                 return self.no_rows();
             }
@@ -198,7 +198,7 @@ impl NewRun<'_> {
         let key = if goes_on { self.key()? } else { early_key };
         if !is_asked {
             self.announce(&origin, looked.as_ref(), &catalog);
-            self.ask(looked.as_ref(), &catalog)?;
+            self.ask(looked.as_ref())?;
         }
         self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
     }
@@ -351,17 +351,17 @@ impl NewRun<'_> {
             return Ok(None);
         }
         let mut planner = self.planner(catalog, dialect);
-        let earlier = Earlier { refuse: self.price_guard(catalog), ..Earlier::none() };
+        let earlier = Earlier { refuse: self.price_guard(), ..Earlier::none() };
         Ok(Some(survey(&self.plan, &mut planner, &earlier, 1)?))
     }
 
     /// Refuses mistakes that concern every row, before anything is made.
-    fn refuse(&self, survey: &Survey, catalog: &Catalog) -> Result<()> {
+    fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             bail!("{duplicate}");
         }
         if self.config.max_cost.is_some()
-            && let Some(model) = survey.models.keys().find(|model| catalog.worst_cost(model, 1, 1).is_none())
+            && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
         {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
         }
@@ -373,15 +373,14 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    fn price_guard(&self, catalog: &Arc<Catalog>) -> Refusal {
+    fn price_guard(&self) -> Refusal {
         // A seekable input is refused as a whole; on a pipe each row is looked at.
         if self.config.max_cost.is_none() || is_seekable(&self.plan) {
             return Box::new(|_| None);
         }
-        let catalog = catalog.clone();
-        Box::new(move |planned| {
+        Box::new(|planned| {
             let model = &planned.ask.model;
-            let is_priced = catalog.worst_cost_on(planned.ask.terms, model, 1, 1).is_some();
+            let is_priced = planned.ask.expense.is_some();
             (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
         })
     }
@@ -429,13 +428,13 @@ impl NewRun<'_> {
         Ok(self.copy.insert(copy).to_path_buf())
     }
 
-    fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
+    fn earlier(&self, recovered: &Recovered) -> Earlier {
         let done = recovered.done.clone();
         Earlier {
             known: Box::new(move |row, identity| done.state(row, identity)),
             reruns_failed: self.config.retry_failed || self.start == Start::Resume,
             reruns_changed: self.config.rerun_changed,
-            refuse: self.price_guard(catalog),
+            refuse: self.price_guard(),
         }
     }
 

@@ -27,12 +27,14 @@ impl NewRun<'_> {
         files: usize,
     ) -> RereadSettings {
         let reread = std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are read elsewhere")));
-        let models = looked.map(|survey| survey.models.keys().cloned().collect::<Vec<_>>());
+        let unpriced =
+            |survey: &Survey| survey.models.iter().find(|(_, sum)| sum.unpriced > 0).map(|(model, _)| model.clone());
+        let unpriced = looked.map(unpriced);
         let mut current = self.config.clone();
         let catalog = catalog.clone();
         Box::new(move || {
             let steered = reread().and_then(|config| {
-                check_prices(&config, models.as_deref(), &catalog, current.max_cost.is_some())?;
+                check_prices(&config, unpriced.as_ref(), current.max_cost.is_some())?;
                 Ok((Box::new(steering(&config, &catalog, files)?), config))
             });
             match steered {
@@ -60,15 +62,15 @@ fn steering(config: &Config, catalog: &Arc<Catalog>, files: usize) -> Result<Ste
     })
 }
 
-/// Refuses a new budget over models without a price. `models` is `None` on a pipe, whose rows are still to come.
-fn check_prices(config: &Config, models: Option<&[Arc<str>]>, catalog: &Catalog, was_bounded: bool) -> Result<()> {
+/// Refuses a new budget over a model without a price. `unpriced` is `None` on a pipe, whose rows are still to come.
+fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
         return Ok(());
     }
-    let Some(models) = models else {
+    let Some(unpriced) = unpriced else {
         bail!("max-cost must be given at the start of a run over a pipe, whose rows may be of unknown price");
     };
-    match models.iter().find(|model| catalog.worst_cost(model, 1, 1).is_none()) {
+    match unpriced {
         Some(model) => bail!("max-cost needs a price for {}: give it with --prices", escape(model)),
         None => Ok(()),
     }

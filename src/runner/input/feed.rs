@@ -233,7 +233,7 @@ fn repeated(mut planned: Planned) -> Fed {
 }
 
 fn rejected(planned: Planned, message: String) -> Fed {
-    let Job { custom_id, key, identity, request, extra, origin, .. } = *planned.job;
+    let Job { custom_id, key, identity, request, extra, origin, index, .. } = *planned.job;
     let class = ErrorClass::InvalidInput;
-    Fed::Rejected(Box::new(Rejected { custom_id, origin, key, identity, request, extra, class, message }))
+    Fed::Rejected(Box::new(Rejected { custom_id, origin, index, key, identity, request, extra, class, message }))
 }

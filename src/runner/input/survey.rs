@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Identity, JobKey, Origin, Planned, quoted};
+use crate::domain::{Expense, Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
@@ -53,8 +53,10 @@ pub struct ModelSum {
     pub rows: u64,
     /// Estimated input tokens.
     pub input_tokens: u64,
-    /// `max_tokens`, summed: the most they can produce.
-    pub max_output_tokens: u64,
+    /// What their answers cost, but for those without a price.
+    pub expense: Expense,
+    /// Rows without a price.
+    pub unpriced: u64,
 }
 
 /// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
@@ -185,7 +187,10 @@ impl Survey {
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;
             sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
-            sum.max_output_tokens += u64::from(planned.ask.max_tokens);
+            match planned.ask.expense {
+                Some(expense) => sum.expense += expense,
+                None => sum.unpriced += 1,
+            }
         }
     }
 

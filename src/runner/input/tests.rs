@@ -45,6 +45,26 @@ fn a_first_look_counts_rows_that_are_done_by_label_too() {
 }
 
 #[test]
+fn rows_of_every_kind_have_their_place_over_all_inputs() {
+    const SENT: &str = "{\"prompt\":\"Hi\"}\n";
+    let (mut plan, _first) = file(".jsonl", &format!("{SENT}\n{{broken\n{SENT}"));
+    let (second, _second) = file(".jsonl", &format!("{{\"prompt\":\"Hi\",\"max_tokens\":\"x\"}}\n[]\n{SENT}"));
+    plan.inputs.extend(second.inputs);
+    plan.skip = 1;
+
+    let arrived = fed_from(None, &plan, Earlier::none());
+
+    let place = |fed: &Fed| match fed {
+        Fed::Planned(planned) => ("sent", planned.job.index),
+        Fed::Rejected(rejected) => ("rejected", rejected.index),
+        Fed::Broken(broken) => ("broken", broken.index),
+        other => panic!("{other:?}"),
+    };
+    let places: Vec<_> = arrived.iter().map(place).collect();
+    assert_eq!(places, [("broken", 1), ("sent", 2), ("rejected", 3), ("broken", 4), ("sent", 5)]);
+}
+
+#[test]
 fn a_file_in_phases_is_read_from_several_places_each_row_once_and_under_its_own_number_and_line() {
     for (suffix, text) in [(".jsonl", phases_as_json()), (".csv", phases_as_csv())] {
         let (plan, _file) = file(suffix, &text);

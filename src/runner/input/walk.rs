@@ -51,7 +51,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> Walk<R> {
             let walked = match item {
                 // A row that is left out is planned all the same: it counts among the rows that are equal to it.
                 Item::Row(row) => step_of(planner, *row, mark, earlier),
-                Item::Broken(broken) => Walked::Broken(broken),
+                Item::Broken(broken) => Walked::Broken(Box::new(BrokenRow { index: mark.row, ..*broken })),
                 Item::Unusable(_) => continue,
             };
             let notices = planner.take_notices();

@@ -89,6 +89,7 @@ fn answered(json: String) -> RowOutcome {
         request: Request::default(),
         extra: Params::default(),
         origin: Origin { source: "in.jsonl".into(), line: 1 },
+        index: 0,
     };
     let attempt = AttemptRecord {
         started_at: Instant::ZERO,

@@ -105,7 +105,7 @@ impl Patient {
 }
 
 /// Kills a command after a time; returns whether it was still alive.
-fn kill_after(mut command: Command, moment: Duration) -> bool {
+pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
     // The moment is the thing tried, not a wait for something.
     std::thread::sleep(moment);

@@ -14,6 +14,7 @@ pub mod million;
 pub mod money;
 pub mod power;
 pub mod program;
+pub mod replaced;
 pub mod resume_cases;
 pub mod soak;
 pub mod virtual_run;

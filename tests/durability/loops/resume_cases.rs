@@ -69,7 +69,7 @@ pub const CASES: &[Case] = &[
     case!("a row removed", "nothing is sent; its answer stays", |place| edit(place, "in.jsonl", |text| lines(&text)[1..].concat()), SAME, 3, 0, ""),
     case!("the failed row removed", "nothing is sent; its entry stays", |place| edit(place, "in.jsonl", |text| lines(&text)[..5].concat()), SAME, 3, 0, ""),
     case!("a named row edited", "refused: it has an answer to another request", |place| edit(place, "in.jsonl", |text| text.replace("first", "1st")), SAME, 2, 0, "--rerun-changed"),
-    case!("a named row edited, with --rerun-changed", "it is sent; the latest answer counts", |place| edit(place, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"], 3, 1, ""),
+    case!("a named row edited, with --rerun-changed", "it is sent; its answer takes the place of the earlier one", |place| edit(place, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"], 3, 1, ""),
     case!("a named row edited, with --fresh", "all is sent; the old results are kept aside", |place| edit(place, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--fresh"], 3, 6, ""),
     case!("an unnamed row edited", "it is a row that was not there before: sent", |place| edit(place, "in.jsonl", |text| text.replace("fourth", "4th")), SAME, 3, 1, ""),
     case!("a failed row edited", "it is sent", |place| edit(place, "in.jsonl", |text| text.replace("hopeless", "hopeful")), SAME, 0, 1, ""),

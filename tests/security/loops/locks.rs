@@ -366,6 +366,7 @@ fn options(log: &Path, run: &str) -> JournalOptions {
 fn broken(line: u64) -> BrokenRow {
     BrokenRow {
         origin: Origin { source: "in.jsonl".into(), line },
+        index: line,
         custom_id: None,
         column: Some(1),
         byte_offset: 0,

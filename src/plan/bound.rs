@@ -1,0 +1,230 @@
+//! The most that one paid answer to a request can use: what "at most" rests on, and what a budget reserves.
+//!
+//! Input is bounded by bytes, never by the estimate: no tokenizer makes more tokens than bytes. The API adds hidden prompts
+//! for tools and forms of output, and refuses unpaid what exceeds the model's window. Where it works in turns of its own
+//! (tools that it runs, servers that it asks), each turn may read a whole window again, and may write it to a cache.
+//!
+//! Not bounded here: what an answer by another model costs, which a request asks for by `fallbacks`
+//! ([`Bound::may_fall_back`]), and what the API bills by the hour.
+
+use super::estimate::{Estimate, has_tools};
+use super::json::{elements, members, string_body};
+use crate::catalog::Model;
+use crate::domain::{Caching, Merged, UsageBound};
+
+/// Above every published hidden prompt for tools; the largest is 804 tokens. Those for forms of output are not published.
+const MOST_HIDDEN_TOKENS: u64 = 1000;
+/// Turns in which the API works by itself before it hands a request back with `pause_turn`, and the one that it ends with.
+///
+/// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
+const MOST_TURNS: u64 = 11;
+/// Tokens of the shortest call of a tool: its name and a query, in their form.
+const LEAST_CALL_TOKENS: u64 = 16;
+/// The largest window there is, for a model that is not in the catalog.
+const LARGEST_WINDOW: u64 = 1_000_000;
+/// Tools with a type of their own that the client runs.
+const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
+/// Members that let the API work in turns of its own.
+const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
+
+/// The most that one answer can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub usage: UsageBound,
+    /// Whether the API may ask other models when this one refuses; up to [`FALLBACKS`] of them.
+    pub may_fall_back: bool,
+}
+
+/// Models that a request may fall back to. Source: API reference, "Messages", `fallbacks` (2026-10).
+pub(super) const FALLBACKS: u64 = 3;
+
+/// Returns the most that one paid answer can use. `estimate` is of the same request.
+pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>, max_tokens: u32) -> Bound {
+    let tools = Tools::of(params.get("tools").unwrap_or_default().as_bytes());
+    let forms = u64::from(has(params, "output_format")) + u64::from(says(params, "output_config", "format"));
+    let own = estimate.most_tokens + (tools.hidden + forms) * MOST_HIDDEN_TOKENS;
+    let window = model.map(|model| u64::from(model.context_tokens));
+    let output_tokens = u64::from(max_tokens);
+    let is_served = SERVED.into_iter().any(|name| has(params, name)) || says(params, "context_management", "compact");
+    let turns = if is_served { Some(MOST_TURNS) } else { tools.turns() };
+    let (input_tokens, caching) = match turns {
+        Some(turns) => (turns * window.unwrap_or(LARGEST_WINDOW.max(own)), estimate.caching.max(Caching::FiveMinutes)),
+        None => (window.map_or(own, |window| own.min(window)), estimate.caching),
+    };
+    let usage = UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) };
+    Bound { usage, may_fall_back: has(params, "fallbacks") }
+}
+
+/// Returns whether a request has a member that says something.
+fn has(params: Merged<'_>, name: &str) -> bool {
+    params.get(name).is_some_and(|value| value != "null")
+}
+
+/// Returns whether a member may say this: an escape may hide it.
+fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
+    params.get(name).is_some_and(|value| value.contains(word) || value.contains('\\'))
+}
+
+/// The tools of a request.
+#[derive(Default)]
+struct Tools {
+    /// Hidden prompts that they bring, at most.
+    hidden: u64,
+    /// Whether the API runs one of them.
+    are_served: bool,
+    /// Calls of those that the API runs; `None` where one has no limit.
+    most_calls: Option<u64>,
+    /// Web searches with a limit, and whether there is a tool without one.
+    searches: u64,
+    has_endless_search: bool,
+}
+
+impl Tools {
+    fn of(tools: &[u8]) -> Self {
+        let none = Self { most_calls: Some(0), ..Self::default() };
+        let first = Self { hidden: u64::from(has_tools(tools)), ..none };
+        elements(tools).map(Tool::of).fold(first, |all, tool| all.with(&tool))
+    }
+
+    fn with(mut self, tool: &Tool<'_>) -> Self {
+        match tool.kind {
+            None | Some(b"custom") => {}
+            Some(kind) if RUN_BY_CLIENT.iter().any(|start| kind.starts_with(start)) => self.hidden += 1,
+            Some(kind) => {
+                self.hidden += 1;
+                self.are_served = true;
+                self.most_calls = self.most_calls.zip(tool.max_uses).map(|(sum, calls)| sum.saturating_add(calls));
+                if kind.starts_with(b"web_search") || kind.contains(&b'\\') {
+                    self.searches = self.searches.saturating_add(tool.max_uses.unwrap_or(0));
+                    self.has_endless_search |= tool.max_uses.is_none();
+                }
+            }
+        }
+        self
+    }
+
+    /// Returns in how many turns the API works by itself; `None` when it only answers.
+    fn turns(&self) -> Option<u64> {
+        let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
+        self.are_served.then_some(turns)
+    }
+
+    /// Returns the web searches at most: each takes some of the output.
+    fn searches(&self, output_tokens: u64) -> u64 {
+        let by_output = output_tokens / LEAST_CALL_TOKENS + 1;
+        match (self.has_endless_search, self.searches) {
+            (true, _) => by_output,
+            (false, searches) => searches.min(by_output),
+        }
+    }
+}
+
+/// What matters of a tool.
+struct Tool<'a> {
+    /// Its type, still escaped.
+    kind: Option<&'a [u8]>,
+    max_uses: Option<u64>,
+}
+
+impl<'a> Tool<'a> {
+    fn of(tool: &'a [u8]) -> Self {
+        let mut own = Self { kind: None, max_uses: None };
+        for (name, value) in members(tool) {
+            match name {
+                b"type" if value != b"null" => own.kind = Some(string_body(value).unwrap_or(b"?")),
+                b"max_uses" => own.max_uses = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()),
+                // A name with escapes may be any: nobody writes one, so it counts as the dearest.
+                name if name.contains(&b'\\') => return Self { kind: Some(b"\\"), max_uses: None },
+                _ => {}
+            }
+        }
+        own
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::estimate::estimate;
+    use super::super::tests::params;
+    use super::*;
+    use crate::catalog::{Catalog, TokenizerFamily, ToolPrompt};
+
+    fn bound_of(json: &str, model: Option<&str>) -> Bound {
+        let catalog = Catalog::builtin();
+        let params = params(json);
+        let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
+        bound((&params).into(), &estimate, model.and_then(|model| catalog.model(model)), 1600)
+    }
+
+    fn of_haiku(json: &str) -> UsageBound {
+        bound_of(json, Some("claude-haiku-4-5")).usage
+    }
+
+    #[test]
+    fn a_prompt_is_bounded_by_its_bytes_and_by_the_window_of_its_model() {
+        let short = r#"{"messages":[{"role":"user","content":"Hi"}]}"#;
+        let long = format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "word ".repeat(100_000));
+
+        let plain = UsageBound { input_tokens: 48, output_tokens: 1600, ..UsageBound::default() };
+        assert_eq!(of_haiku(short), plain);
+        assert_eq!(of_haiku(&long).input_tokens, 200_000);
+        assert_eq!(bound_of(&long, Some("claude-sonnet-4-6")).usage.input_tokens, 500_046);
+        assert_eq!(bound_of(&long, None).usage.input_tokens, 500_046, "its window is unknown");
+    }
+
+    #[test]
+    fn what_brings_a_hidden_prompt_counts_for_one() {
+        let with = |rest: &str| of_haiku(&format!(r#"{{"messages":[{{"content":"Hi"}}]{rest}}}"#));
+        let (none, base) = (with(""), |rest: &str| with("").input_tokens + rest.len() as u64);
+        let added = |rest: &str, value: &str| with(rest).input_tokens - base(value);
+
+        let tool = r#"[{"name":"f","input_schema":{}}]"#;
+        let client = r#"[{"type":"bash_20250124","name":"bash"},{"type":"custom","name":"f"}]"#;
+        let (form, effort) = (r#"{"format":{"type":"json_schema"}}"#, r#"{"effort":"low"}"#);
+        assert_eq!(added(&format!(r#","tools":{tool}"#), tool), 1000);
+        assert_eq!(added(&format!(r#","tools":{client}"#), client), 2000, "and one for the tool with a type");
+        assert_eq!(added(r#","tools":[]"#, "[]"), 0);
+        assert_eq!(added(&format!(r#","output_config":{form}"#), form), 1000);
+        assert_eq!(added(&format!(r#","output_config":{effort}"#), effort), 0);
+        assert_eq!(none.caching, Caching::None);
+    }
+
+    #[test]
+    fn what_the_api_runs_by_itself_counts_a_window_for_each_turn() {
+        let search = |rest: &str| {
+            let bound = of_haiku(&format!(r#"{{"messages":[],"tools":[{{"type":"web_search_20250305"{rest}}}]}}"#));
+            (bound.input_tokens / 200_000, bound.input_tokens % 200_000, bound.web_searches, bound.caching)
+        };
+        let turns = |json: &str| of_haiku(json).input_tokens / 200_000;
+
+        // Without a limit as many searches as the output has room for, 16 tokens each.
+        assert_eq!(search(""), (11, 0, 101, Caching::FiveMinutes));
+        assert_eq!(search(r#","max_uses":3"#), (4, 0, 3, Caching::FiveMinutes));
+        assert_eq!(search(r#","max_uses":500"#), (11, 0, 101, Caching::FiveMinutes));
+        assert_eq!(search(r#","max_uses":"3""#), (11, 0, 101, Caching::FiveMinutes));
+        assert_eq!(search(r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#).3, Caching::Hour);
+        for served in [
+            r#"{"messages":[],"tools":[{"type":"web_search_20250305","max_uses":1},{"type":"code_execution_20250825"}]}"#,
+            r#"{"messages":[],"tools":[{"\u0074ype":"web_search_20250305","max_uses":1}]}"#,
+            r#"{"messages":[],"mcp_servers":[{"type":"url"}]}"#,
+            r#"{"messages":[],"thread":{"id":"t"}}"#,
+            r#"{"messages":[],"context_management":{"edits":[{"type":"compact_20260112"}]}}"#,
+        ] {
+            assert_eq!(turns(served), 11, "{served}");
+        }
+        for own in [
+            r#"{"messages":[],"tools":[{"type":"text_editor_20250728","name":"e"}],"mcp_servers":null}"#,
+            r#"{"messages":[],"context_management":{"edits":[{"type":"clear_tool_uses_20250919"}]}}"#,
+        ] {
+            assert_eq!(turns(own), 0, "{own}");
+        }
+        let unknown = bound_of(r#"{"messages":[],"mcp_servers":[{}]}"#, None).usage;
+        assert_eq!(unknown.input_tokens, 11_000_000);
+    }
+
+    #[test]
+    fn a_request_that_other_models_may_answer_says_so() {
+        assert!(bound_of(r#"{"messages":[],"fallbacks":"default"}"#, None).may_fall_back);
+        assert!(!bound_of(r#"{"messages":[],"fallbacks":null}"#, None).may_fall_back);
+    }
+}
