@@ -6,6 +6,8 @@
 #![cfg(feature = "sim")]
 
 mod account;
+#[cfg(unix)]
+mod commands;
 mod input;
 mod main_uses;
 mod output;

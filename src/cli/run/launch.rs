@@ -7,6 +7,7 @@ use anyhow::Result;
 use tokio::sync::mpsc;
 
 use super::super::args::values::Concurrency;
+use super::super::config::InputArg;
 use super::super::exit::{Exit, explain};
 use super::super::lockdown;
 use super::super::parts;
@@ -183,6 +184,9 @@ impl NewRun<'_> {
         let context = SummaryContext { maybe_paid_at_end, ..context };
         let columns = report::progress::terminal_width().unwrap_or(80);
         self.say(report::summary(report.stats(), &context, columns).trim_end());
+        if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
+            self.say("the rows came from standard input: the command that goes on needs the same ones there");
+        }
         if let Some(reason) = &finish.halted {
             let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
             let explained = explain(reason, resume);
@@ -214,7 +218,7 @@ impl NewRun<'_> {
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
             resume_command: errors.is_some().then(|| self.resume_command()),
-            rerun_command: (has_more && !is_pipe).then(|| self.rerun.clone()),
+            rerun_command: (has_more && !is_pipe).then(|| self.commands.again()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),
             unpriced_models: models.unwrap_or_default(),
