@@ -9,13 +9,21 @@
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};
 
+/// The status under which a proxy asks for a user name and a password.
+const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
+
 /// Returns what came of an attempt to which no whole reply came.
 pub fn on_wire(error: WireError) -> Verdict {
-    let failure = Failure { message: error.message, ..Failure::default() };
+    let failure = Failure { wire: Some(error.kind), message: error.message, ..Failure::default() };
     match error.kind {
-        WireErrorKind::Connect | WireErrorKind::Broken => transient(ErrorClass::Network, error.maybe_sent, failure),
+        WireErrorKind::Connect | WireErrorKind::Proxy | WireErrorKind::Broken => {
+            transient(ErrorClass::Network, error.maybe_sent, failure)
+        }
         WireErrorKind::Timeout | WireErrorKind::Idle => transient(ErrorClass::Timeout, error.maybe_sent, failure),
         WireErrorKind::Tls => Verdict::Halt(HaltReason::Tls(failure)),
+        WireErrorKind::ProxyAuth => {
+            Verdict::Halt(HaltReason::Proxy(Failure { status: Some(PROXY_AUTHENTICATION_REQUIRED), ..failure }))
+        }
         WireErrorKind::TooLarge => Verdict::Rejected { class: ErrorClass::InvalidOutput, failure },
     }
 }

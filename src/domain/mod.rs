@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod cost;
 pub mod event;
+pub mod fault;
 pub mod job;
 pub mod json;
 pub mod limits;
@@ -19,6 +20,7 @@ pub mod shown;
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Cost, Dimension, Money, Usage};
 pub use event::{EventBody, PoolStatus, RunEvent};
+pub use fault::{WireErrorKind, WriteCause, WriteFault, WriteTarget};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use merged::Merged;
@@ -28,4 +30,4 @@ pub use outcome::{
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
 pub use secrets::Secrets;
-pub use shown::{quoted, shortened};
+pub use shown::{causes, quoted, shortened};

@@ -19,6 +19,7 @@
 //! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
 //! version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
@@ -26,7 +27,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::notes::{halt_words, limit_name};
+use super::notes::limit_name;
+use super::words::halt_words;
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
 use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
@@ -91,15 +93,42 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Body<'a> {
-    Started { total: Option<u64>, already_done: u64 },
+    Started {
+        total: Option<u64>,
+        already_done: u64,
+    },
     Progress(Box<Progress>),
-    Held { pool: String, wait_s: f64, limit: &'static str, dimension: Option<&'static str> },
-    Limits { pool: String, limits: Limits },
-    Parked { model: &'a str, message: &'a str },
-    Warning { message: &'a str },
-    Note { message: &'a str },
-    Draining { in_flight: usize, reason: Option<&'static str> },
-    Ended { pending: u64, reason: Option<&'static str>, elapsed_s: f64, max_in_flight: usize, bound_by: Vec<Bound> },
+    Held {
+        pool: String,
+        wait_s: f64,
+        limit: &'static str,
+        dimension: Option<&'static str>,
+    },
+    Limits {
+        pool: String,
+        limits: Limits,
+    },
+    Parked {
+        model: &'a str,
+        message: &'a str,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Note {
+        message: &'a str,
+    },
+    Draining {
+        in_flight: usize,
+        reason: Option<Cow<'static, str>>,
+    },
+    Ended {
+        pending: u64,
+        reason: Option<Cow<'static, str>>,
+        elapsed_s: f64,
+        max_in_flight: usize,
+        bound_by: Vec<Bound>,
+    },
 }
 
 impl<'a> Body<'a> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::text::{count, duration, escape, plural};
+use super::words::halt_words;
 use crate::domain::{EventBody, HaltReason, LimitKind, PoolId, RateLimits, RunEvent};
 
 /// How much is said: `-q`, `-v`.
@@ -108,23 +109,6 @@ pub fn warning(event: &RunEvent) -> Option<String> {
         | EventBody::Noted(_)
         | EventBody::Draining { .. }
         | EventBody::Ended { .. } => None,
-    }
-}
-
-/// Returns what stopped a run in a few words, for lines that go on.
-pub fn halt_words(reason: &HaltReason) -> &'static str {
-    match reason {
-        HaltReason::Key(_) => "the key was refused",
-        HaltReason::Forbidden(_) => "the key may not do this",
-        HaltReason::Account(_) => "the account is stopped",
-        HaltReason::Models(_) => "no model of this run was found",
-        HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for",
-        HaltReason::Tls(_) => "the connection is not safe",
-        HaltReason::Endpoint(_) => "the endpoint does not answer",
-        HaltReason::AllFail { .. } => "every row fails alike",
-        HaltReason::Disk(_) => "results can't be written",
-        HaltReason::Signal(_) => "interrupted",
-        HaltReason::Budget(_) => "a limit you set is reached",
     }
 }
 

@@ -34,6 +34,7 @@ pub use thread::LoopThread;
 use crate::clock::{Instant, RunClock};
 use crate::domain::{
     Ended, ErrorClass, EventBody, HaltReason, Job, Money, Outcome, Planned, Reason, RunEvent, Usage, Verdict,
+    WriteFault,
 };
 use crate::provider::Provider;
 use crate::report::Reporter;
@@ -241,7 +242,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             match self.scheduler.poll(now) {
                 Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, &self.scheduler.sent(ticket).job) {
                     Ok(()) => self.marked.push((ticket, stream)),
-                    Err(message) => self.refuse(ticket, message, now),
+                    Err(fault) => self.refuse(ticket, fault, now),
                 },
                 Step::Wait { until, .. } => return Some(until),
                 Step::Drained => return None,
@@ -257,7 +258,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         for (ticket, stream) in marked.drain(..) {
             match &marks {
                 Ok(()) => self.send(ticket, stream, now),
-                Err(message) => self.refuse(ticket, message.clone(), now),
+                Err(fault) => self.refuse(ticket, fault.clone(), now),
             }
         }
         self.marked = marked;
@@ -265,8 +266,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Ends an attempt that can't be marked: nobody would know of the request after a death, so it is not sent.
-    fn refuse(&mut self, ticket: Ticket, message: String, now: Instant) {
-        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), None, now);
+    fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
+        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
@@ -362,7 +363,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Fed::Skipped(rows)) => (0..rows).for_each(|_| self.show(EventBody::Skipped)),
             Some(Fed::Warning(text)) => self.show(EventBody::Warned(text)),
             Some(Fed::Failed(message)) => {
-                self.show(EventBody::Warned(message.clone()));
+                // Why is said once, at the end: also to those who see no warnings.
+                self.show(EventBody::Warned("the input broke off: what was read of it is finished first".to_owned()));
                 self.finish.input_error = Some(message);
                 self.end_input();
             }
@@ -390,9 +392,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     self.show_at(event, now);
                 }
             }
-            Commit::Failed(message) => {
+            Commit::Failed(fault) => {
                 self.is_broken = true;
-                self.scheduler.halt(HaltReason::Disk(message));
+                self.scheduler.halt(HaltReason::Disk(fault));
                 self.abort();
             }
         }

@@ -8,6 +8,8 @@
 mod account;
 #[cfg(unix)]
 mod commands;
+#[path = "../support/hostile.rs"]
+mod hostile;
 mod input;
 mod main_uses;
 mod output;

@@ -124,7 +124,11 @@ impl MemLedger {
 }
 
 impl claude_batch::runner::Ledger for MemLedger {
-    fn mark(&mut self, ticket: claude_batch::scheduler::Ticket, job: &Job) -> Result<(), String> {
+    fn mark(
+        &mut self,
+        ticket: claude_batch::scheduler::Ticket,
+        job: &Job,
+    ) -> Result<(), claude_batch::domain::WriteFault> {
         self.marks.insert(ticket, job.custom_id.clone());
         Ok(())
     }
@@ -171,7 +175,7 @@ impl claude_batch::runner::Ledger for MemLedger {
         0
     }
 
-    fn flush(&mut self) -> Result<(), String> {
+    fn flush(&mut self) -> Result<(), claude_batch::domain::WriteFault> {
         Ok(())
     }
 }

@@ -298,7 +298,7 @@ impl NewRun<'_> {
         self.say(&said);
         if recovered.dead_in_flight > 0 {
             let answers = plural(recovered.dead_in_flight, "answer", "answers");
-            self.say(&format!("{answers} may have been paid besides by an earlier run that was killed"));
+            self.say(&format!("{answers} may have been paid besides by an earlier run that was cut short"));
         }
         match self.start {
             Start::Resume if self.broken > 0 => self.say(&format!(
@@ -413,7 +413,7 @@ impl NewRun<'_> {
         let on_commit: OnCommit = Box::new(move |synced| {
             let commit = match synced {
                 Synced::Durable { up_to } => Commit::UpTo(up_to),
-                Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+                Synced::Failed(failure) => Commit::Failed((&failure).into()),
             };
             // Nobody listens after the run.
             let _ = commits.send(commit);
