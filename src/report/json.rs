@@ -28,10 +28,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::notes::limit_name;
-use super::words::halt_words;
+use super::words::{fault_words, halt_words};
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
+use crate::domain::{EventBody, Outage, PoolStatus, Quality, RateLimits, RunEvent};
 
 /// Writes JSON lines.
 pub struct Json {
@@ -165,6 +165,7 @@ impl<'a> Body<'a> {
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }
             | EventBody::Failed { .. }
+            | EventBody::Outage(_)
             | EventBody::Status { .. } => return None,
         })
     }
@@ -230,8 +231,39 @@ pub struct Progress {
     window: Option<usize>,
     /// Why no more is being sent.
     reason: Option<&'static str>,
+    /// The outage; null while the endpoint works.
+    outage: Option<OutageNow>,
     /// The pools with work.
     pools: Vec<Pool>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutageNow {
+    /// Who does not answer.
+    provider: String,
+    /// What is wrong, in a few words.
+    fault: Cow<'static, str>,
+    /// The HTTP status that came last; null where none came.
+    status: Option<u16>,
+    /// What was said with it.
+    message: String,
+    /// For how long nothing has worked.
+    lasted_s: f64,
+    /// Seconds to the next try; null while one is on its way.
+    next_try_s: Option<f64>,
+}
+
+impl OutageNow {
+    fn of(outage: &Outage) -> Self {
+        Self {
+            provider: outage.provider.to_string(),
+            fault: fault_words(&outage.fault),
+            status: outage.fault.status,
+            message: outage.fault.message.clone(),
+            lasted_s: seconds(outage.lasted),
+            next_try_s: outage.next_try.map(seconds),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -268,6 +300,7 @@ impl Progress {
             in_flight: standing.map(|standing| standing.in_flight),
             window: standing.map(|standing| standing.window),
             reason: standing.map(|standing| standing.reason.name()),
+            outage: stats.outage.as_ref().map(OutageNow::of),
             pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
         }
     }
@@ -293,4 +326,29 @@ fn rounded(number: f64) -> f64 {
 
 fn seconds(span: Duration) -> f64 {
     rounded(span.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::tests::at;
+    use super::*;
+    use crate::domain::Failure;
+
+    #[test]
+    fn an_outage_is_part_of_the_progress_while_it_lasts() {
+        let fault = Failure { status: Some(529), message: "Overloaded".to_owned(), ..Failure::default() };
+        let (lasted, next_try) = (Duration::from_secs(42), Some(Duration::from_millis(2_500)));
+        let outage = Outage { provider: "anthropic".into(), fault, lasted, next_try };
+        let mut stats = Stats::default();
+        let mut shown = |outage: Option<Outage>| {
+            stats.fold(&at(1, EventBody::Outage(outage.map(Box::new))));
+            serde_json::to_value(Progress::of(&stats)).expect("it is JSON")["outage"].clone()
+        };
+
+        let (during, after) = (shown(Some(outage)), shown(None));
+
+        let expected = serde_json::json!({"provider": "anthropic", "fault": "the endpoint is overloaded (529)",
+            "status": 529, "message": "Overloaded", "lasted_s": 42.0, "next_try_s": 2.5});
+        assert_eq!((during, after), (expected, serde_json::Value::Null));
+    }
 }

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::text::escape;
-use crate::domain::{Failure, HaltReason, WireErrorKind, WriteFault, WriteTarget};
+use super::text::{duration, escape};
+use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
 /// Returns what stopped a run in a few words, for lines that go on.
 pub fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
@@ -40,6 +40,16 @@ pub fn fault_words(failure: &Failure) -> Cow<'static, str> {
         (None, Some(status), _) => format!("the endpoint fails ({status})").into(),
         (None, None, _) => "the endpoint fails".into(),
     }
+}
+
+/// Returns how an outage goes: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
+pub fn outage_words(outage: &Outage) -> String {
+    let next = match outage.next_try {
+        Some(wait) if wait.is_zero() => ", next try now".to_owned(),
+        Some(wait) => format!(", next try in {}", duration(wait)),
+        None => ", trying".to_owned(),
+    };
+    format!("{} for {}{next}", fault_words(&outage.fault), duration(outage.lasted))
 }
 
 fn wire_words(kind: WireErrorKind) -> &'static str {

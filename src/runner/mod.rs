@@ -125,6 +125,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         next_seq: 0,
         is_input_open: true,
         is_draining: false,
+        has_outage: false,
         interrupts_seen: 0,
         abort_at: None,
         finish: Finish::default(),
@@ -160,6 +161,8 @@ struct Run<T, L, R> {
     next_seq: u64,
     is_input_open: bool,
     is_draining: bool,
+    /// Whether an outage was told whose end was not.
+    has_outage: bool,
     interrupts_seen: u32,
     abort_at: Option<tokio::time::Instant>,
     finish: Finish,
@@ -468,8 +471,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn show_status(&mut self) {
-        let status = self.scheduler.status(self.clock.now());
-        self.show(status);
+        let now = self.clock.now();
+        let outage = self.scheduler.outage(now).map(Box::new);
+        if outage.is_some() || self.has_outage {
+            self.has_outage = outage.is_some();
+            self.show_at(EventBody::Outage(outage), now);
+        }
+        let status = self.scheduler.status(now);
+        self.show_at(status, now);
     }
 
     fn show(&mut self, body: EventBody) {

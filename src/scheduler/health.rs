@@ -38,6 +38,11 @@ impl Health {
         self.is_failing
     }
 
+    /// Returns since when nothing has worked; `None` after an answer, and for a single fault.
+    pub fn failing_since(&self) -> Option<Instant> {
+        self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
+    }
+
     /// Returns when the next probe may be sent, with nothing in flight.
     pub fn probe_at(&self) -> Instant {
         self.probe_at

@@ -197,6 +197,8 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// Outages as they were told; `None` for the end of one.
+    pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 
 impl claude_batch::report::Reporter for Counts {
@@ -210,6 +212,7 @@ impl claude_batch::report::Reporter for Counts {
                 inside.limited += u64::from(limit.is_some());
             }
             EventBody::Warned(text) => inside.warnings.push(text.clone()),
+            EventBody::Outage(outage) => inside.outages.push(outage.as_deref().cloned()),
             EventBody::Ended { elapsed, reasons, .. } => inside.ended = Some((*elapsed, reasons.clone())),
             _ => {}
         }
