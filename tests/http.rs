@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use claude_batch::domain::{ModelClass, PoolId, RateSignals, Speed, Verdict};
+use claude_batch::domain::{HaltReason, ModelClass, PoolId, RateSignals, Speed, Verdict};
 use claude_batch::provider::{Body, Provider, Reply, ReplyHead, Splice, WireRequest};
 use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
 use claude_batch::transport::{
     Asked, Authorization, CredentialSource, Exchange as _, Transport, WireError, WireErrorKind, parse_base_url,
+    proxy_for,
 };
 use exchange::Exchange;
 use http::Method;
@@ -174,8 +175,8 @@ async fn a_redirect_is_not_followed() {
     let verdict = verdict(&server.transport(), request()).await;
 
     assert_eq!(target.connections(), 0);
-    let Verdict::Rejected { failure, .. } = verdict else { panic!("not rejected: {verdict:?}") };
-    assert!(failure.message.contains(&target.url()) && !failure.message.contains("elsewhere"), "{}", failure.message);
+    let Verdict::Halt(HaltReason::Redirect { to, .. }) = verdict else { panic!("no redirect: {verdict:?}") };
+    assert_eq!(to, Some(format!("{}/elsewhere", target.url())));
 }
 
 // What comes back.
@@ -317,6 +318,60 @@ async fn nobody_listening_is_surely_not_sent() {
 
     assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Connect, false), "{error}");
     assert!(error.message.contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxys_faults_name_the_proxy_and_are_told_apart_by_kind() {
+    let wants_password = Server::start(|stream, _| whole(stream, "407 Proxy Authentication Required", "", b"who?"));
+    let refuses = Server::start(|stream, _| whole(stream, "403 Forbidden", "", b"not there"));
+    let hangs_up = Server::start(|_, _| hang_up());
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        format!("http://{}", listener.local_addr().expect("a bound address"))
+    };
+    let (tls, plain) = ("https://api.example.invalid", "http://api.example.invalid");
+    let with_password = |url: &str| url.replace("http://", "http://me:hunter2-hunter2@");
+    for (server, proxy, kind, told) in [
+        (tls, wants_password.url(), WireErrorKind::ProxyAuth, "wants a user name and a password"),
+        (tls, with_password(&wants_password.url()), WireErrorKind::ProxyAuth, "refused the user name and password"),
+        (plain, wants_password.url(), WireErrorKind::ProxyAuth, "wants a user name and a password"),
+        (plain, with_password(&wants_password.url()), WireErrorKind::ProxyAuth, "refused the user name and password"),
+        (tls, refuses.url(), WireErrorKind::Proxy, "opened no way to https://api.example.invalid"),
+        (tls, hangs_up.url(), WireErrorKind::Proxy, "could not connect to the proxy "),
+        (tls, nobody.clone(), WireErrorKind::Proxy, "could not connect to the proxy "),
+        (plain, nobody.clone(), WireErrorKind::Proxy, "could not connect to the proxy "),
+        (tls, "http://proxy.example.invalid:3128".to_owned(), WireErrorKind::Proxy, "could not connect to the proxy "),
+        (
+            plain,
+            "http://proxy.example.invalid:3128".to_owned(),
+            WireErrorKind::Proxy,
+            "could not connect to the proxy ",
+        ),
+    ] {
+        let error = failure(&transport(through(server, &proxy))).await;
+
+        let address = proxy.replace("me:hunter2-hunter2@", "");
+        assert_eq!((error.kind, error.maybe_sent), (kind, false), "{server} {proxy}: {error}");
+        assert!(error.message.contains(&format!("the proxy {address}")) && error.message.contains(told), "{error}");
+        assert!(!error.message.contains("hunter2"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_behind_a_working_proxy_is_not_the_proxys_fault() {
+    let opens = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        hang_up()
+    });
+    let passes_on = Server::start(|stream, _| whole(stream, "502 Bad Gateway", "", b"no such server"));
+
+    let broken = failure(&transport(through("https://api.example.invalid", &opens.url()))).await;
+    let (head, _) =
+        send(&transport(through("http://api.example.invalid", &passes_on.url())), request()).await.expect("a reply");
+
+    assert_eq!(broken.kind, WireErrorKind::Connect, "{broken}");
+    assert!(broken.message.contains(&format!("api.example.invalid through proxy {}", opens.url())), "{broken}");
+    assert_eq!(head.status, 502);
 }
 
 #[tokio::test]
@@ -681,6 +736,16 @@ fn config(url: &str) -> HttpConfig {
     let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));
     config.timeout = HOUR;
     config.idle_timeout = HOUR;
+    config
+}
+
+/// Limits as those of [`config`], and a proxy on the way.
+fn through(server: &str, proxy: &str) -> HttpConfig {
+    let base_url = parse_base_url(server, true).expect("a URL that is allowed");
+    let asked = if base_url.is_https() { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+    let proxy = proxy_for(&base_url, |name| (name == asked).then_some(proxy.as_ref())).expect("a proxy's address");
+    let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));
+    (config.timeout, config.idle_timeout, config.proxy) = (HOUR, HOUR, proxy);
     config
 }
 

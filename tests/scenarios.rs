@@ -102,6 +102,24 @@ fn where_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_s
 }
 
 #[test]
+fn an_outage_is_told_while_it_lasts_with_its_status_and_the_next_try() {
+    let faults = r#"{"rules":[{"status":529,"from":"5s","until":"40s"}]}"#;
+    let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
+
+    let whole = run_at_tier_2(sim(Burst::Minute, 20).with_faults(faults), rows(1_500, &[20]));
+
+    assert_eq!(whole.ledger.answered.len(), 1_500);
+    let (over, told) = whole.outages.split_last().expect("an outage was told");
+    assert_eq!(*over, None, "and its end");
+    let told: Vec<_> = told.iter().flatten().collect();
+    assert!(told.len() > 100, "told {} times in half a minute", told.len());
+    assert!(told.iter().all(|outage| outage.fault.status == Some(529) && outage.fault.wire.is_none()), "{told:?}");
+    let longest = told.iter().map(|outage| outage.lasted).max().expect("it lasted");
+    assert!((20..=60).contains(&longest.as_secs()), "{longest:?}");
+    assert!(told.iter().filter(|outage| outage.next_try.is_some()).count() > 50, "{told:?}");
+}
+
+#[test]
 fn a_wrong_key_stops_the_run_with_every_row_pending_and_none_written() {
     let mut sim = sim(Burst::Minute, 20);
     sim.keys = Keys::None;

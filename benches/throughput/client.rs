@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
         let on_commit = Box::new(move |synced| {
             let commit = match synced {
                 Synced::Durable { up_to } => Commit::UpTo(up_to),
-                Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+                Synced::Failed(failure) => Commit::Failed((&failure).into()),
             };
             // Nobody listens after the run.
             let _ = commits.send(commit);

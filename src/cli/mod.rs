@@ -3,8 +3,10 @@
 //! The composition root: the only place where all parts meet. [`run`] is the whole program.
 
 pub mod args;
+mod commands;
 pub mod config;
 pub mod exit;
+pub mod explain;
 mod lockdown;
 mod parts;
 mod run;
@@ -24,7 +26,7 @@ use self::args::{Cli, Command};
 use self::config::world::World;
 use self::exit::Exit;
 use self::say::OutputFailure;
-use crate::domain::Secrets;
+use crate::domain::{Secrets, causes};
 use crate::journal::{DiskFailure, JournalError};
 use crate::report::text::escape;
 
@@ -53,7 +55,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
 
 /// Says what went wrong before anything was sent, on one line.
 fn fail(error: &anyhow::Error) -> Exit {
-    say::err(&format!("claude-batch: {}", escape(&format!("{error:#}"))));
+    say::err(&format!("claude-batch: {}", escape(&causes(error.as_ref()))));
     let is_output = error.chain().any(|cause| {
         cause.downcast_ref::<DiskFailure>().is_some()
             || cause.downcast_ref::<OutputFailure>().is_some()

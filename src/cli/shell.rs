@@ -23,11 +23,6 @@ pub fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
-/// Returns the command that runs this program as it was run, with the values of headers hidden.
-pub fn ours_as_typed() -> String {
-    ours(without_headers(std::env::args_os().skip(1)))
-}
-
 /// Returns a path as an argument: one that begins with a dash would be a flag.
 pub fn file(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes().first() {
@@ -89,7 +84,7 @@ fn in_numbers(word: &[u8]) -> String {
 }
 
 /// Returns arguments with the values of `--header` hidden. Behind `--` there are no flags.
-fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+pub fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
     let (mut is_value, mut has_flags) = (false, true);
     for arg in args {
@@ -106,7 +101,8 @@ fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     shown
 }
 
-fn hidden(header: &[u8]) -> String {
+/// Returns a header with its value hidden.
+pub fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))
 }

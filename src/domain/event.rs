@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Dimension, ErrorClass, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage};
+use super::{Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage};
 
 /// Version of the events' form.
 pub const EVENT_VERSION: u32 = 1;
@@ -30,6 +30,19 @@ pub struct PoolStatus {
     pub level: [Option<f64>; 3],
     /// Until when it is held, from this moment; `None` when it is not.
     pub held_for: Option<Duration>,
+}
+
+/// An endpoint at which nothing works at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Who does not answer.
+    pub provider: std::sync::Arc<str>,
+    /// What came last.
+    pub fault: Failure,
+    /// For how long nothing has worked.
+    pub lasted: Duration,
+    /// When the next request is sent there, from this moment; `None` while one is on its way.
+    pub next_try: Option<Duration>,
 }
 
 /// What can happen in a run.
@@ -86,6 +99,8 @@ pub enum EventBody {
         /// Each pool that has work.
         pools: Vec<PoolStatus>,
     },
+    /// How an outage goes, as often as a status while it lasts; `None` once, when it is over.
+    Outage(Option<Box<Outage>>),
     /// A pool was held.
     Held {
         /// Which.

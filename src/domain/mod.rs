@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod cost;
 pub mod event;
+pub mod fault;
 pub mod job;
 pub mod json;
 pub mod limits;
@@ -18,7 +19,8 @@ pub mod shown;
 
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
-pub use event::{EventBody, PoolStatus, RunEvent};
+pub use event::{EventBody, Outage, PoolStatus, RunEvent};
+pub use fault::{WireErrorKind, WriteCause, WriteFault, WriteTarget};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use merged::Merged;
@@ -29,4 +31,4 @@ pub use outcome::{
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
 pub use secrets::Secrets;
-pub use shown::{quoted, shortened};
+pub use shown::{causes, quoted, shortened};

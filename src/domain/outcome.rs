@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Dimension, Job, Lane, Money, Purpose, Usage};
+use super::{Dimension, Job, Lane, Money, Purpose, Usage, WireErrorKind, WriteFault};
 use crate::clock::Instant;
 
 /// Classes of failure, as written in the error log.
@@ -165,6 +165,8 @@ pub enum StreamFault {
 pub struct Failure {
     /// The HTTP status, if one came.
     pub status: Option<u16>,
+    /// What went wrong on the wire, where that is what failed.
+    pub wire: Option<WireErrorKind>,
     /// `error.type` as the API says it.
     pub kind: Option<String>,
     /// `error.details.error_code`.
@@ -210,19 +212,30 @@ pub enum HaltReason {
     },
     /// Certificates or TLS do not hold.
     Tls(Failure),
+    /// The proxy on the way refuses to pass requests on (407).
+    Proxy(Failure),
+    /// The server says that the API is elsewhere (3xx).
+    Redirect {
+        /// Where, without user name, password, query and fragment; `None` when it does not say.
+        to: Option<String>,
+        /// What came.
+        failure: Failure,
+    },
     /// The endpoint can't be reached or answers nothing but faults.
     Endpoint(Failure),
-    /// The first finished rows all failed alike.
+    /// As many rows failed as the user's rule allows: the first ten alike, a number, or a share.
     AllFail {
         /// How many.
         rows: u64,
-        /// Of which class.
+        /// Of how many finished ones.
+        finished: u64,
+        /// The class of the last.
         class: ErrorClass,
         /// The last of them.
         failure: Failure,
     },
     /// Results could not be written.
-    Disk(String),
+    Disk(WriteFault),
     /// Interrupted: INT, TERM or HUP, by its number.
     Signal(i32),
     /// A limit the user set: requests, tokens, time or cost.
@@ -239,6 +252,8 @@ impl HaltReason {
             | Self::Models(_)
             | Self::RetryAfter { .. }
             | Self::Tls(_)
+            | Self::Proxy(_)
+            | Self::Redirect { .. }
             | Self::Endpoint(_) => true,
             Self::AllFail { .. } | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => false,
         }
@@ -432,7 +447,7 @@ impl Reason {
             Self::Limit(Dimension::InputTokens) => "input tokens per minute",
             Self::Limit(Dimension::OutputTokens) => "output tokens per minute",
             Self::Window => "concurrency",
-            Self::Hold => "retry-after",
+            Self::Hold => "holds after 429",
             Self::Ramp => "ramp-up",
             Self::Probe => "failing endpoint",
             Self::Gate => "rows that lead others",

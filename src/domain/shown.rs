@@ -1,6 +1,7 @@
 //! Texts of others in messages to people: an id or a name may be megabytes long, a message may not.
 
 use std::borrow::Cow;
+use std::error::Error;
 
 /// The most characters of one id, name or value in a message.
 const MOST: usize = 200;
@@ -18,9 +19,49 @@ pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
+/// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
+///
+/// Many errors repeat their cause in their own text: what the text ends with already is not said twice.
+pub fn causes(error: &dyn Error) -> String {
+    let mut shown = error.to_string();
+    let mut last = shown.clone();
+    for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {
+        let text = cause.to_string();
+        if !text.is_empty() && !last.ends_with(&text) {
+            shown.push_str(&format!(": {text}"));
+        }
+        last = text;
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Fault {
+        #[error("no space left")]
+        Innermost,
+        #[error("can't write: {source}")]
+        Repeats { source: Box<Fault> },
+        #[error("the results are lost")]
+        DoesNot { source: Box<Fault> },
+        #[error(transparent)]
+        Passes(Box<Fault>),
+    }
+
+    #[test]
+    fn no_cause_is_said_twice_and_none_is_left_out() {
+        let full = || Box::new(Fault::Innermost);
+        let writing = || Box::new(Fault::Repeats { source: full() });
+
+        assert_eq!(causes(&Fault::Innermost), "no space left");
+        assert_eq!(causes(&*writing()), "can't write: no space left");
+        assert_eq!(causes(&Fault::DoesNot { source: writing() }), "the results are lost: can't write: no space left");
+        assert_eq!(causes(&Fault::DoesNot { source: full() }), "the results are lost: no space left");
+        assert_eq!(causes(&Fault::Passes(writing())), "can't write: no space left");
+    }
 
     #[test]
     fn only_long_texts_are_cut() {

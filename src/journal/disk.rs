@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::judge::Refusal;
+use crate::domain::{WriteCause, WriteFault, WriteTarget};
 
 /// How a file is opened. None follows a symbolic link on Unix; created files are for their owner only (0600), and files
 /// that are there are made so when they are opened for writing.
@@ -161,12 +162,19 @@ pub struct DiskFailure {
     pub path: PathBuf,
     /// What the system said.
     pub source: Arc<io::Error>,
+    /// What that path is.
+    pub target: WriteTarget,
 }
 
 impl DiskFailure {
     /// Returns a failure; made for `map_err`.
     pub(super) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self { operation, path: path.to_owned(), source: Arc::new(error) }
+        move |error| Self { operation, path: path.to_owned(), source: Arc::new(error), target: WriteTarget::File }
+    }
+
+    /// Returns a failure of standard output; made for `map_err`.
+    pub(super) fn of_standard_output(error: io::Error) -> Self {
+        Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }
 
     /// Returns why the file was not used, when that is what failed.
@@ -185,6 +193,17 @@ impl DiskFailure {
             self.source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
+    }
+}
+
+impl From<&DiskFailure> for WriteFault {
+    fn from(failure: &DiskFailure) -> Self {
+        let cause = match failure {
+            failure if failure.is_full() => WriteCause::Full,
+            failure if failure.is_closed_pipe() => WriteCause::ReaderGone,
+            _ => WriteCause::Other,
+        };
+        Self { target: failure.target, cause, message: failure.to_string() }
     }
 }
 

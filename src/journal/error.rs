@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::disk::DiskFailure;
 use super::judge::Refusal;
+use crate::domain::{WriteCause, WriteFault, WriteTarget};
 
 /// Why a journal can't be opened or written. Nothing of somebody else's is ever changed before one of these.
 #[derive(Debug, thiserror::Error)]
@@ -199,6 +200,15 @@ impl From<DiskFailure> for JournalError {
     }
 }
 
+impl From<&JournalError> for WriteFault {
+    fn from(error: &JournalError) -> Self {
+        match error {
+            JournalError::Disk(failure) => failure.into(),
+            other => Self { target: WriteTarget::File, cause: WriteCause::Other, message: other.to_string() },
+        }
+    }
+}
+
 /// Characters of a text from a file that a message shows.
 const SHOWN_CHARS: usize = 100;
 
@@ -209,4 +219,124 @@ pub fn quoted(text: &str) -> String {
         shown.push('…');
     }
     format!("{shown:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::super::disk::DiskFailure;
+    use super::*;
+    use crate::domain::causes;
+
+    #[test]
+    fn every_journal_error_has_its_words_and_says_no_cause_twice() {
+        let told: Vec<_> = all().iter().map(|error| causes(error)).collect();
+
+        for told in &told {
+            let parts: Vec<_> = told.split(": ").collect();
+            let repeated = parts.iter().enumerate().find(|(at, part)| parts[..*at].contains(part));
+            assert_eq!(repeated, None, "{told}");
+        }
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        2 inputs need one output: name it with -o FILE
+        the output o.jsonl is the input i.jsonl: name another with -o or --errors
+        o.jsonl can't hold both results and errors: name another error log with --errors
+        the output o.jsonl is a folder: name a file, or - for standard output (write there directly, or behind >)
+        o.jsonl is a symbolic link, which could lead anywhere: remove it, or name another file
+        o.jsonl was made by another run or user while this run was starting, and was left alone: run the same command again
+        o.jsonl is replaced again and again: find out by whom, or name another file
+        standard output goes to the input i.jsonl, which would mix what is written there: send it to another file
+        the folder gone of the output o.jsonl does not exist: create it or name another
+        o.jsonl holds something else than results of claude-batch (its first line is none of theirs), and was left alone: name another file
+        line 3 of o.jsonl is no line of claude-batch: remove it, or start over with --fresh (the old file is kept)
+        o.jsonl has the form 2 of a later claude-batch: run that version, or name another output
+        the results in o.jsonl come from simulator (origin in the manifest of their run folder), this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)
+        line 3 of o.jsonl is a failure of other results ("p.jsonl"): name another error log with --errors
+        line 3 of o.jsonl names the results file "/p" (error.results), which is a path: only a results file beside the log is taken from there; name it with -o RESULTS
+        o.jsonl can't be read (it is no JSON): put it right, or remove it to go on without the settings and the sums of money it holds
+        another run (process 7) is using o.jsonl: wait for it, or name another output with -o
+        another run is using the error log o.jsonl: wait for it, or name another with --errors
+        a run that writes to standard output can't be continued: name a results file with -o
+        can't write o.jsonl: no space left on device
+        "#);
+    }
+
+    #[test]
+    fn what_is_written_to_and_what_is_wrong_with_it_are_told_apart_by_type() {
+        let fault = |failure: DiskFailure| {
+            let WriteFault { target, cause, message } = WriteFault::from(&JournalError::Disk(failure));
+            (target, cause, message)
+        };
+        let log = |kind: io::ErrorKind| fault(DiskFailure::of("write", Path::new("standard output"))(kind.into()));
+        let stdout = |kind: io::ErrorKind| fault(DiskFailure::of_standard_output(kind.into()));
+
+        assert!(
+            matches!(log(io::ErrorKind::StorageFull), (WriteTarget::File, WriteCause::Full, message) if message.starts_with("can't write standard output: "))
+        );
+        assert!(matches!(log(io::ErrorKind::QuotaExceeded), (WriteTarget::File, WriteCause::Full, _)));
+        assert!(matches!(log(io::ErrorKind::Other), (WriteTarget::File, WriteCause::Other, _)));
+        assert!(matches!(stdout(io::ErrorKind::StorageFull), (WriteTarget::StandardOutput, WriteCause::Full, _)));
+        assert!(matches!(stdout(io::ErrorKind::BrokenPipe), (WriteTarget::StandardOutput, WriteCause::ReaderGone, _)));
+        assert_eq!(WriteFault::from(&JournalError::NoFolder).cause, WriteCause::Other);
+    }
+
+    /// Every variant; a new one has to be named here before this compiles.
+    fn all() -> Vec<JournalError> {
+        let (path, output, input) = (PathBuf::from("o.jsonl"), PathBuf::from("o.jsonl"), PathBuf::from("i.jsonl"));
+        let folder = PathBuf::from("gone");
+        let source = io::Error::new(io::ErrorKind::StorageFull, "no space left on device");
+        let errors = vec![
+            JournalError::NeedsOutput { inputs: 2 },
+            JournalError::OutputIsInput { output, input },
+            JournalError::SameFile { path: path.clone() },
+            JournalError::NotAFile { path: path.clone(), what: "a folder" },
+            JournalError::Refused { path: path.clone(), refusal: Refusal::Symlink },
+            JournalError::Appeared { path: path.clone() },
+            JournalError::Unsteady { path: path.clone() },
+            JournalError::StandardOutput { what: "the input i.jsonl".to_owned() },
+            JournalError::MissingFolder { path: path.clone(), folder },
+            JournalError::Foreign { path: path.clone() },
+            JournalError::ForeignLine { path: path.clone(), line: 3 },
+            JournalError::NewerFormat { path: path.clone(), version: 2 },
+            JournalError::OtherOrigin {
+                path: path.clone(),
+                theirs: "simulator".to_owned(),
+                ours: "http://a".to_owned(),
+            },
+            JournalError::OtherResults { path: path.clone(), line: 3, results: "p.jsonl".to_owned() },
+            JournalError::ResultsElsewhere { path: path.clone(), line: 3, found: "/p".to_owned(), what: "a path" },
+            JournalError::Manifest { path: path.clone(), fault: "it is no JSON".to_owned() },
+            JournalError::Locked { path: path.clone(), holder: Some(7) },
+            JournalError::LogLocked { path: path.clone() },
+            JournalError::NoFolder,
+            JournalError::Disk(DiskFailure::of("write", &path)(source)),
+        ];
+        for error in &errors {
+            match error {
+                JournalError::NeedsOutput { .. }
+                | JournalError::OutputIsInput { .. }
+                | JournalError::SameFile { .. }
+                | JournalError::NotAFile { .. }
+                | JournalError::Refused { .. }
+                | JournalError::Appeared { .. }
+                | JournalError::Unsteady { .. }
+                | JournalError::StandardOutput { .. }
+                | JournalError::MissingFolder { .. }
+                | JournalError::Foreign { .. }
+                | JournalError::ForeignLine { .. }
+                | JournalError::NewerFormat { .. }
+                | JournalError::OtherOrigin { .. }
+                | JournalError::OtherResults { .. }
+                | JournalError::ResultsElsewhere { .. }
+                | JournalError::Manifest { .. }
+                | JournalError::Locked { .. }
+                | JournalError::LogLocked { .. }
+                | JournalError::NoFolder
+                | JournalError::Disk(_) => {}
+            }
+        }
+        errors
+    }
 }

@@ -12,12 +12,13 @@
 //! virtual time, where a thread would let the clock run away, and for `--fsync always`.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::{DiskFailure, DiskFile};
 use super::pipeline::Pipeline;
 use super::syncer::Synced;
+use crate::domain::WriteTarget;
 use crate::sink::Log;
 
 /// When lines are synced: `--fsync`.
@@ -57,9 +58,6 @@ pub enum Commit {
 /// Told of commits, from the syncer's thread or from within `append`. Must be quick.
 pub type OnCommit = Box<dyn Fn(Commit) + Send>;
 
-/// Name of standard output in failures.
-const STANDARD_OUTPUT: &str = "standard output";
-
 /// Where the lines of one kind go.
 pub(super) enum Target {
     /// To a file, behind `end`.
@@ -76,10 +74,9 @@ impl Target {
                 *end += bytes.len() as u64;
                 Ok(())
             }
-            Self::Stream(stream) => stream
-                .write_all(bytes)
-                .and_then(|()| stream.flush())
-                .map_err(DiskFailure::of("write", Path::new(STANDARD_OUTPUT))),
+            Self::Stream(stream) => {
+                stream.write_all(bytes).and_then(|()| stream.flush()).map_err(DiskFailure::of_standard_output)
+            }
         }
     }
 
@@ -110,7 +107,7 @@ impl Targets {
     /// Returns whether the error log outlives a failure of the results: standard output may be gone while the disk is
     /// well, and rows that were read from a pipe are kept nowhere else.
     pub(super) fn log_outlives(&self, failure: &DiskFailure) -> bool {
-        matches!(self.results, Target::Stream(_)) && failure.path == Path::new(STANDARD_OUTPUT)
+        matches!(self.results, Target::Stream(_)) && failure.target == WriteTarget::StandardOutput
     }
 
     /// Writes what is meant for the error log only.
@@ -276,6 +273,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::mpsc;
 
     use super::super::disk::{Disk, OpenMode};

@@ -33,8 +33,8 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
             None => "quicker answers, or an endpoint that takes more requests at once".to_owned(),
         },
         Reason::Hold => {
-            "the limits for itself: the API asked it to wait, as it does when other clients share them, or \
-                         when they are lower than --tier says"
+            "the limits for itself: the API refused requests (429), as it does when other clients share the limits, \
+                         or when they are lower than --tier says"
                 .to_owned()
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),

@@ -19,6 +19,7 @@
 //! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
 //! version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
@@ -26,10 +27,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::notes::{halt_words, limit_name};
+use super::notes::limit_name;
+use super::words::{fault_words, halt_words};
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{EventBody, Money, PoolStatus, Quality, RateLimits, RunEvent};
+use crate::domain::{EventBody, Money, Outage, PoolStatus, Quality, RateLimits, RunEvent};
 
 /// Writes JSON lines.
 pub struct Json {
@@ -91,15 +93,42 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Body<'a> {
-    Started { total: Option<u64>, already_done: u64 },
+    Started {
+        total: Option<u64>,
+        already_done: u64,
+    },
     Progress(Box<Progress>),
-    Held { pool: String, wait_s: f64, limit: &'static str, dimension: Option<&'static str> },
-    Limits { pool: String, limits: Limits },
-    Parked { model: &'a str, message: &'a str },
-    Warning { message: &'a str },
-    Note { message: &'a str },
-    Draining { in_flight: usize, reason: Option<&'static str> },
-    Ended { pending: u64, reason: Option<&'static str>, elapsed_s: f64, max_in_flight: usize, bound_by: Vec<Bound> },
+    Held {
+        pool: String,
+        wait_s: f64,
+        limit: &'static str,
+        dimension: Option<&'static str>,
+    },
+    Limits {
+        pool: String,
+        limits: Limits,
+    },
+    Parked {
+        model: &'a str,
+        message: &'a str,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Note {
+        message: &'a str,
+    },
+    Draining {
+        in_flight: usize,
+        reason: Option<Cow<'static, str>>,
+    },
+    Ended {
+        pending: u64,
+        reason: Option<Cow<'static, str>>,
+        elapsed_s: f64,
+        max_in_flight: usize,
+        bound_by: Vec<Bound>,
+    },
 }
 
 impl<'a> Body<'a> {
@@ -136,6 +165,7 @@ impl<'a> Body<'a> {
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }
             | EventBody::Failed { .. }
+            | EventBody::Outage(_)
             | EventBody::Status { .. } => return None,
         })
     }
@@ -203,8 +233,39 @@ pub struct Progress {
     window: Option<usize>,
     /// Why no more is being sent.
     reason: Option<&'static str>,
+    /// The outage; null while the endpoint works.
+    outage: Option<OutageNow>,
     /// The pools with work.
     pools: Vec<Pool>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutageNow {
+    /// Who does not answer.
+    provider: String,
+    /// What is wrong, in a few words.
+    fault: Cow<'static, str>,
+    /// The HTTP status that came last; null where none came.
+    status: Option<u16>,
+    /// What was said with it.
+    message: String,
+    /// For how long nothing has worked.
+    lasted_s: f64,
+    /// Seconds to the next try; null while one is on its way.
+    next_try_s: Option<f64>,
+}
+
+impl OutageNow {
+    fn of(outage: &Outage) -> Self {
+        Self {
+            provider: outage.provider.to_string(),
+            fault: fault_words(&outage.fault),
+            status: outage.fault.status,
+            message: outage.fault.message.clone(),
+            lasted_s: seconds(outage.lasted),
+            next_try_s: outage.next_try.map(seconds),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -242,6 +303,7 @@ impl Progress {
             in_flight: standing.map(|standing| standing.in_flight),
             window: standing.map(|standing| standing.window),
             reason: standing.map(|standing| standing.reason.name()),
+            outage: stats.outage.as_ref().map(OutageNow::of),
             pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
         }
     }
@@ -267,4 +329,29 @@ fn rounded(number: f64) -> f64 {
 
 fn seconds(span: Duration) -> f64 {
     rounded(span.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::tests::at;
+    use super::*;
+    use crate::domain::Failure;
+
+    #[test]
+    fn an_outage_is_part_of_the_progress_while_it_lasts() {
+        let fault = Failure { status: Some(529), message: "Overloaded".to_owned(), ..Failure::default() };
+        let (lasted, next_try) = (Duration::from_secs(42), Some(Duration::from_millis(2_500)));
+        let outage = Outage { provider: "anthropic".into(), fault, lasted, next_try };
+        let mut stats = Stats::default();
+        let mut shown = |outage: Option<Outage>| {
+            stats.fold(&at(1, EventBody::Outage(outage.map(Box::new))));
+            serde_json::to_value(Progress::of(&stats)).expect("it is JSON")["outage"].clone()
+        };
+
+        let (during, after) = (shown(Some(outage)), shown(None));
+
+        let expected = serde_json::json!({"provider": "anthropic", "fault": "the endpoint is overloaded (529)",
+            "status": 529, "message": "Overloaded", "lasted_s": 42.0, "next_try_s": 2.5});
+        assert_eq!((during, after), (expected, serde_json::Value::Null));
+    }
 }

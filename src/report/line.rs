@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::plain::rate_words;
 use super::text::{count, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
+use super::words::outage_words;
 use super::{Stats, stats::Standing};
 use crate::domain::{Dimension, PoolStatus, Reason};
 
@@ -86,11 +87,17 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         Dimension::ALL.into_iter().for_each(|dimension| parts.extend(gauge(pool, dimension, standing.reason)));
     }
     let held = standing.busiest().and_then(|pool| pool.held_for);
-    parts.push(match (standing.reason, held) {
-        (Reason::Hold, Some(wait)) => {
+    parts.push(match (standing.reason, held, &stats.outage) {
+        (_, _, Some(outage)) => {
+            let status = outage.fault.status.map_or_else(|| "down".to_owned(), |status| status.to_string());
+            let next = outage.next_try.map(|wait| format!(", next {}", duration(wait))).unwrap_or_default();
+            let short = format!("{status} for {}{next}", duration(outage.lasted));
+            Part::new(10, outage_words(outage), short).colored(AnsiColor::Red)
+        }
+        (Reason::Hold, Some(wait), None) => {
             Part::new(8, format!("held {}", duration(wait)), duration(wait)).colored(AnsiColor::Yellow)
         }
-        (reason, _) => Part::new(8, reason.name(), short_reason(reason)).colored(AnsiColor::Yellow),
+        (reason, _, None) => Part::new(8, reason.name(), short_reason(reason)).colored(AnsiColor::Yellow),
     });
     let (in_flight, window) = (standing.in_flight as u64, standing.window as u64);
     parts.push(Part::new(
@@ -188,7 +195,9 @@ fn total_width(parts: &[Part]) -> usize {
 mod tests {
     use super::super::stats::tests::{at, failed, pool, started, succeeded};
     use super::*;
-    use crate::domain::{ErrorClass, EventBody, Quality};
+    use std::time::Duration;
+
+    use crate::domain::{ErrorClass, EventBody, Failure, Outage, Quality};
 
     #[test]
     fn a_wide_terminal_shows_everything() {
@@ -219,7 +228,7 @@ mod tests {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
-        let latency = std::time::Duration::ZERO;
+        let latency = Duration::ZERO;
         stats.fold(&at(1, EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency }));
         stats.fold(&at(1, status(Vec::new())));
 
@@ -227,6 +236,30 @@ mod tests {
 
         assert!(line(120).ends_with(" · cost unknown"), "{}", line(120));
         assert!(line(26).ends_with(" · $?") && !line(26).contains("$0"), "{}", line(26));
+    }
+
+    #[test]
+    fn an_outage_is_shown_with_its_status_since_when_and_the_next_try() {
+        let mut stats = busy();
+        stats.fold(&at(121, outage()));
+
+        let shown = [120, 79, 39].map(|columns| lines(&stats, columns, false).remove(1)).join("\n");
+        let plain = super::super::plain::line(&stats);
+        stats.fold(&at(122, EventBody::Outage(None)));
+
+        insta::assert_snapshot!(shown, @"
+        haiku-4.5 · req 83% · in 12% · out <1% · the endpoint is overloaded (529) for 42 s, next try in 3 s · 32/64 · $12.00
+        req 83% · in 12% · out <1% · 529 for 42 s, next 3 s · 32/64 · $12.00
+        529 for 42 s, next 3 s · 32/64 · $12.00
+        ");
+        assert!(plain.contains("the endpoint is overloaded (529) for 42 s, next try in 3 s"), "{plain}");
+        assert!(!plain.contains("bound by") && !lines(&stats, 120, false).concat().contains("overloaded"), "{plain}");
+    }
+
+    fn outage() -> EventBody {
+        let fault = Failure { status: Some(529), ..Failure::default() };
+        let (lasted, next_try) = (Duration::from_secs(42), Some(Duration::from_secs(3)));
+        EventBody::Outage(Some(Box::new(Outage { provider: "anthropic".into(), fault, lasted, next_try })))
     }
 
     #[test]
@@ -240,11 +273,14 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_any_terminal() {
-        let stats = busy();
+        let mut down = busy();
+        down.fold(&at(121, outage()));
 
-        for columns in 1..200 {
-            for line in lines(&stats, columns, false) {
-                assert!(width(&line) <= columns, "{columns} columns: {line}");
+        for stats in [busy(), down] {
+            for columns in 1..200 {
+                for line in lines(&stats, columns, false) {
+                    assert!(width(&line) <= columns, "{columns} columns: {line}");
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ pub mod quiet;
 pub mod stats;
 pub mod summary;
 pub mod text;
+pub mod words;
 
 use std::io::Write;
 

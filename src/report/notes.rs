@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::text::{count, duration, escape, plural};
-use crate::domain::{EventBody, HaltReason, LimitKind, PoolId, RateLimits, RunEvent};
+use super::words::{fault_words, halt_words};
+use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits, RunEvent};
 
 /// How much is said: `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,8 @@ pub enum Verbosity {
 pub struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
+    /// The outage that was told, in words, with the time of that and how long it has lasted.
+    outage: Option<(String, Timestamp, Duration)>,
 }
 
 impl Notes {
@@ -35,7 +38,7 @@ impl Notes {
 
     /// Returns notes of this much detail.
     pub fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, told_at: BTreeMap::new() }
+        Self { verbosity, told_at: BTreeMap::new(), outage: None }
     }
 
     /// Returns the note that an event deserves: one line without its break, already escaped.
@@ -49,6 +52,7 @@ impl Notes {
                 let pool = pool.to_string();
                 Some(format!("{} held for {}: {}{bucket}", escape(&pool), duration(*wait), limit_name(*kind)))
             }
+            EventBody::Outage(outage) if self.verbosity > Verbosity::Quiet => self.outage(outage.as_deref(), event.at),
             EventBody::LimitsChanged { pool, limits } if self.verbosity > Verbosity::Quiet => {
                 let pool = pool.to_string();
                 Some(format!("{}: the API says {}", escape(&pool), limits_words(limits)))
@@ -68,6 +72,7 @@ impl Notes {
             | EventBody::Succeeded { .. }
             | EventBody::Failed { .. }
             | EventBody::Status { .. }
+            | EventBody::Outage(_)
             | EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
@@ -75,6 +80,32 @@ impl Notes {
             | EventBody::Draining { .. }
             | EventBody::Ended { .. } => None,
         }
+    }
+
+    /// Returns what is told of an outage: when it is first seen, when something else comes of it, and when it is over. How
+    /// long it lasts and when the next try is stand where the run's progress is shown.
+    fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
+        let Some(outage) = outage else {
+            let (_, told, lasted) = self.outage.take()?;
+            let since = now.duration_since(told).try_into().unwrap_or(Duration::ZERO);
+            return Some(format!("the endpoint works again after {}", duration(lasted + since)));
+        };
+        let fault = fault_words(&outage.fault).into_owned();
+        let is_due = |told: &Timestamp| now.duration_since(*told) >= signed(Self::PAUSE);
+        match &self.outage {
+            Some((words, told, _)) if *words == fault || !is_due(told) => return None,
+            Some(_) | None => {}
+        }
+        self.outage = Some((fault.clone(), now, outage.lasted));
+        let lasted = match outage.lasted < Duration::from_secs(1) {
+            true => String::new(),
+            false => format!(" for {}", duration(outage.lasted)),
+        };
+        let message = match outage.fault.message.is_empty() {
+            true => String::new(),
+            false => format!(" (\"{}\")", escape(&outage.fault.message)),
+        };
+        Some(format!("{fault}{lasted}{message}; rows wait, and requests are tried until one works"))
     }
 
     fn may_tell(&mut self, pool: &PoolId, now: Timestamp) -> bool {
@@ -103,28 +134,12 @@ pub fn warning(event: &RunEvent) -> Option<String> {
         | EventBody::Succeeded { .. }
         | EventBody::Failed { .. }
         | EventBody::Status { .. }
+        | EventBody::Outage(_)
         | EventBody::Held { .. }
         | EventBody::LimitsChanged { .. }
         | EventBody::Noted(_)
         | EventBody::Draining { .. }
         | EventBody::Ended { .. } => None,
-    }
-}
-
-/// Returns what stopped a run in a few words, for lines that go on.
-pub fn halt_words(reason: &HaltReason) -> &'static str {
-    match reason {
-        HaltReason::Key(_) => "the key was refused",
-        HaltReason::Forbidden(_) => "the key may not do this",
-        HaltReason::Account(_) => "the account is stopped",
-        HaltReason::Models(_) => "no model of this run was found",
-        HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for",
-        HaltReason::Tls(_) => "the connection is not safe",
-        HaltReason::Endpoint(_) => "the endpoint does not answer",
-        HaltReason::AllFail { .. } => "every row fails alike",
-        HaltReason::Disk(_) => "results can't be written",
-        HaltReason::Signal(_) => "interrupted",
-        HaltReason::Budget(_) => "a limit you set is reached",
     }
 }
 
@@ -166,7 +181,7 @@ fn signed(span: Duration) -> jiff::SignedDuration {
 mod tests {
     use super::super::stats::tests::{at, pool};
     use super::*;
-    use crate::domain::Dimension;
+    use crate::domain::{Dimension, Failure};
 
     #[test]
     fn a_pool_that_is_held_again_at_once_is_told_once() {
@@ -209,6 +224,28 @@ mod tests {
             interrupt.as_deref(),
             Some("interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off")
         );
+    }
+
+    #[test]
+    fn an_outage_is_told_when_it_is_seen_when_it_changes_and_when_it_ends() {
+        let mut notes = Notes::new(Verbosity::Normal);
+        let mut of = |second, status, lasted| {
+            let fault = Failure { status: Some(status), message: "Over\u{1b}".to_owned(), ..Failure::default() };
+            let next_try = Some(Duration::from_secs(3));
+            let lasted = Duration::from_secs(lasted);
+            let outage = Outage { provider: "anthropic".into(), fault, lasted, next_try };
+            notes.of(&at(second, EventBody::Outage(Some(Box::new(outage)))))
+        };
+
+        let told = [of(2, 529, 2), of(3, 529, 3), of(60, 529, 60), of(61, 500, 61), of(62, 529, 62)];
+        let over = [70, 71].map(|second| notes.of(&at(second, EventBody::Outage(None))));
+
+        let told = told.map(Option::unwrap_or_default);
+        let words = r#"the endpoint is overloaded (529) for 2 s ("Over\u{1b}"); rows wait, and requests are tried until one works"#;
+        assert_eq!(told[0], words);
+        assert!(told[3].starts_with("the endpoint fails (500) for 1 min 01 s"), "{told:?}");
+        assert!([1, 2, 4].iter().all(|at| told[*at].is_empty()), "{told:?}");
+        assert_eq!(over, [Some("the endpoint works again after 1 min 10 s".to_owned()), None]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::notes::{Notes, Verbosity};
 use super::text::{count, duration, plural, rough_duration};
+use super::words::outage_words;
 use super::{Stats, View};
 use crate::domain::{EventBody, RunEvent};
 
@@ -60,7 +61,10 @@ pub fn line(stats: &Stats) -> String {
         parts.push(format!("about {} left", rough_duration(eta)));
     }
     if let Some(standing) = &stats.standing {
-        parts.push(format!("bound by {}", standing.reason.name()));
+        parts.push(match &stats.outage {
+            Some(outage) => outage_words(outage),
+            None => format!("bound by {}", standing.reason.name()),
+        });
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }
     parts.push(stats.known_cost().map_or("cost unknown".to_owned(), |cost| cost.to_string()));

@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason,
-    RunEvent, Usage,
+    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, Outage, PoolId, PoolStatus, Quality, RateLimits,
+    Reason, RunEvent, Usage,
 };
 
 /// Why an attempt was not the last.
@@ -114,6 +114,8 @@ pub struct Stats {
     pub unpriced: u64,
     /// Where the scheduler stood last.
     pub standing: Option<Standing>,
+    /// The outage, while one lasts.
+    pub outage: Option<Outage>,
     /// The limits of each pool, as they were last.
     pub limits: Vec<(PoolId, RateLimits)>,
     /// How it ended; `None` while it lasts.
@@ -162,8 +164,10 @@ impl Stats {
                 pools.iter().for_each(|pool| self.note_limits(pool));
                 self.standing = Some(Standing { in_flight, window, reason, pools });
             }
+            EventBody::Outage(outage) => self.outage = outage.as_deref().cloned(),
             EventBody::Draining { .. } => self.is_draining = true,
             EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => {
+                self.outage = None;
                 self.ending = Some(Ending {
                     pending: *pending,
                     halt: reason.as_deref().cloned(),

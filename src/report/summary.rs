@@ -9,7 +9,7 @@ use super::advice::advice;
 use super::plain::rate_words;
 use super::stats::Ending;
 use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
-use super::{Stats, notes::halt_words};
+use super::{Stats, words::halt_words};
 use crate::domain::Quality;
 
 /// What the summary says and the events do not.
@@ -27,7 +27,7 @@ pub struct SummaryContext {
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Answers that an earlier, killed run may have paid for.
+    /// Answers that an earlier run that was cut short may have paid for.
     pub maybe_paid_before: u64,
     /// Answers that runs before that one may have paid for, as far as their lines and counts tell.
     pub maybe_paid_earlier: u64,
@@ -171,7 +171,10 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     if maybe > 0 {
         let mut text = format!("{} may have been paid besides", plural(maybe, "answer", "answers"));
         if context.maybe_paid_before > 0 {
-            text.push_str(&format!(", {} of them by an earlier run that was killed", count(context.maybe_paid_before)));
+            text.push_str(&format!(
+                ", {} of them by an earlier run that was cut short",
+                count(context.maybe_paid_before)
+            ));
         }
         if context.maybe_paid_earlier > 0 {
             text.push_str(&format!("; {} over all runs", count(maybe.saturating_add(context.maybe_paid_earlier))));
@@ -244,7 +247,7 @@ mod tests {
         tokens    11,500 in (2,000 read from the cache), 955 out
         cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
         retries   3: 2 network, 1 rate limit (429)
-        unsure    6 answers may have been paid besides, 4 of them by an earlier run that was killed
+        unsure    6 answers may have been paid besides, 4 of them by an earlier run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
         go on     claude-batch run prompts.jsonl --tier 2
@@ -282,7 +285,7 @@ mod tests {
                   (429)
         unsure    6 answers may have been paid
                   besides, 4 of them by an
-                  earlier run that was killed
+                  earlier run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
         go on
@@ -343,7 +346,7 @@ mod tests {
         let shown = summary(&Stats::default(), &context, 120);
 
         let unsure =
-            "4 answers may have been paid besides, 4 of them by an earlier run that was killed; 11 over all runs";
+            "4 answers may have been paid besides, 4 of them by an earlier run that was cut short; 11 over all runs";
         assert!(shown.contains(unsure), "{shown}");
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, Outcome};
+use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, Outcome, WriteFault};
 use crate::journal::{self, InputRead, Journal, JournalError, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
@@ -15,7 +15,7 @@ pub enum Commit {
     /// Every line up to this `seq` is on disk.
     UpTo(u64),
     /// Lines can't be written any more.
-    Failed(String),
+    Failed(WriteFault),
 }
 
 /// Takes lines and marks. Each line has a number, its `seq`, which rises by one; [`Commit::UpTo`] reports them in order.
@@ -24,7 +24,7 @@ pub trait Ledger {
     ///
     /// # Errors
     /// Why it can't be noted; the request must then not be sent.
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String>;
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
 
     /// Notes that a request has ended without a line: its row waits for another try.
     fn clear(&mut self, ticket: Ticket);
@@ -58,7 +58,7 @@ pub trait Ledger {
     ///
     /// # Errors
     /// Why marks can't be noted; what was marked since the last call must then not be sent.
-    fn flush(&mut self) -> Result<(), String>;
+    fn flush(&mut self) -> Result<(), WriteFault>;
 
     /// Lets lines reach the disk as soon as they can, from here on: the run only waits for them.
     fn hurry(&mut self) {}
@@ -114,7 +114,7 @@ impl JournalLedger {
 }
 
 impl Ledger for JournalLedger {
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault> {
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&job.id) };
         let slot = kept.unwrap_or_else(|| self.journal.mark_later(job));
         let at = ticket.0 as usize;
@@ -170,8 +170,8 @@ impl Ledger for JournalLedger {
         self.journal.unwritten_bytes()
     }
 
-    fn flush(&mut self) -> Result<(), String> {
-        self.journal.flush().map_err(|error| error.to_string())
+    fn flush(&mut self) -> Result<(), WriteFault> {
+        self.journal.flush().map_err(|error| WriteFault::from(&error))
     }
 
     fn hurry(&mut self) {

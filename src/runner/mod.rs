@@ -34,6 +34,7 @@ pub use thread::LoopThread;
 use crate::clock::{Instant, RunClock};
 use crate::domain::{
     Ended, ErrorClass, EventBody, HaltReason, Job, Money, Outcome, Planned, Reason, RunEvent, Usage, Verdict,
+    WriteFault,
 };
 use crate::provider::Provider;
 use crate::report::Reporter;
@@ -124,6 +125,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         next_seq: 0,
         is_input_open: true,
         is_draining: false,
+        has_outage: false,
         interrupts_seen: 0,
         abort_at: None,
         finish: Finish::default(),
@@ -159,6 +161,8 @@ struct Run<T, L, R> {
     next_seq: u64,
     is_input_open: bool,
     is_draining: bool,
+    /// Whether an outage was told whose end was not.
+    has_outage: bool,
     interrupts_seen: u32,
     abort_at: Option<tokio::time::Instant>,
     finish: Finish,
@@ -241,7 +245,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             match self.scheduler.poll(now) {
                 Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, &self.scheduler.sent(ticket).job) {
                     Ok(()) => self.marked.push((ticket, stream)),
-                    Err(message) => self.refuse(ticket, message, now),
+                    Err(fault) => self.refuse(ticket, fault, now),
                 },
                 Step::Wait { until, .. } => return Some(until),
                 Step::Drained => return None,
@@ -257,7 +261,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         for (ticket, stream) in marked.drain(..) {
             match &marks {
                 Ok(()) => self.send(ticket, stream, now),
-                Err(message) => self.refuse(ticket, message.clone(), now),
+                Err(fault) => self.refuse(ticket, fault.clone(), now),
             }
         }
         self.marked = marked;
@@ -265,8 +269,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Ends an attempt that can't be marked: nobody would know of the request after a death, so it is not sent.
-    fn refuse(&mut self, ticket: Ticket, message: String, now: Instant) {
-        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(message)), None, now);
+    fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
+        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
@@ -362,7 +366,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Fed::Skipped(rows)) => (0..rows).for_each(|_| self.show(EventBody::Skipped)),
             Some(Fed::Warning(text)) => self.show(EventBody::Warned(text)),
             Some(Fed::Failed(message)) => {
-                self.show(EventBody::Warned(message.clone()));
+                // Why is said once, at the end: also to those who see no warnings.
+                self.show(EventBody::Warned("the input broke off: what was read of it is finished first".to_owned()));
                 self.finish.input_error = Some(message);
                 self.end_input();
             }
@@ -390,9 +395,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     self.show_at(event, now);
                 }
             }
-            Commit::Failed(message) => {
+            Commit::Failed(fault) => {
                 self.is_broken = true;
-                self.scheduler.halt(HaltReason::Disk(message));
+                self.scheduler.halt(HaltReason::Disk(fault));
                 self.abort();
             }
         }
@@ -466,8 +471,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn show_status(&mut self) {
-        let status = self.scheduler.status(self.clock.now());
-        self.show(status);
+        let now = self.clock.now();
+        let outage = self.scheduler.outage(now).map(Box::new);
+        if outage.is_some() || self.has_outage {
+            self.has_outage = outage.is_some();
+            self.show_at(EventBody::Outage(outage), now);
+        }
+        let status = self.scheduler.status(now);
+        self.show_at(status, now);
     }
 
     fn show(&mut self, body: EventBody) {

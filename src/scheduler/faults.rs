@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, HaltReason};
+use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
 use crate::limiter::pool::LONGEST_UNSAID_HOLD;
 
 use super::backoff::{Backoff, jittered_hold};
@@ -207,8 +207,9 @@ impl Scheduler {
 
 /// Returns what a fault says of the endpoint.
 fn sign(fault: &Fault) -> Sign {
+    let has_credential = fault.failure.wire != Some(WireErrorKind::Authorization);
     match (fault.class, fault.failure.status) {
-        (ErrorClass::Network, _) if !fault.maybe_paid => Sign::Unreachable,
+        (ErrorClass::Network, _) if !fault.maybe_paid && has_credential => Sign::Unreachable,
         (ErrorClass::Network | ErrorClass::Overloaded, _) | (_, Some(503)) => Sign::Down,
         _ => Sign::Unclear,
     }

@@ -64,7 +64,12 @@ impl Halt {
             // Two classes of failure: the rule can't hold any more.
             self.rule = HaltRule::Never;
         }
-        stops.then(|| HaltReason::AllFail { rows: self.failed, class, failure: failure.clone() })
+        stops.then(|| HaltReason::AllFail {
+            rows: self.failed,
+            finished: self.finished,
+            class,
+            failure: failure.clone(),
+        })
     }
 }
 

@@ -64,6 +64,11 @@ impl Health {
         self.unclear_since
     }
 
+    /// Returns since when nothing has worked; `None` after an answer, and for a single fault.
+    pub fn failing_since(&self) -> Option<Instant> {
+        self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
+    }
+
     /// Returns when the next probe may be sent, with nothing in flight.
     pub fn probe_at(&self) -> Instant {
         self.probe_at
@@ -106,7 +111,7 @@ impl Health {
 
     /// Returns for how long nothing has worked; `None` while that may be chance.
     pub fn failing_for(&self, now: Instant) -> Option<Duration> {
-        self.failing_since.filter(|_| self.faults_in_a_row > 1).map(|since| now.since(since))
+        self.failing_since().map(|since| now.since(since))
     }
 
     /// Returns how long nothing may work before the endpoint is given up, where `most` is the longest.

@@ -265,6 +265,43 @@ fn an_endpoint_that_answers_with_faults_from_the_start_is_waited_for() {
 }
 
 #[test]
+fn an_outage_is_told_with_what_came_since_when_and_the_next_try_until_something_works() {
+    let overloaded = || {
+        let failure = Failure { status: Some(529), ..Failure::default() };
+        Verdict::Overloaded { retry_after: None, maybe_paid: false, failure }
+    };
+    for rows in [2, 50] {
+        let mut scheduler = scheduler_with(rows + 1, config(RateLimits::NONE, 20));
+        let mut tickets = dispatched(&mut scheduler, Instant::ZERO);
+        scheduler.on_end(tickets.remove(0), answer(), Instant::ZERO);
+        let mut told = Vec::new();
+        let mut now = Instant::from_secs(1);
+        let probe = loop {
+            if now > Instant::from_secs(20) && !tickets.is_empty() {
+                break tickets[0];
+            }
+            tickets.drain(..).for_each(|ticket| {
+                scheduler.on_end(ticket, overloaded(), now);
+            });
+            told.extend(scheduler.outage(now).map(|outage| (now, outage)));
+            now = now + Duration::from_millis(100);
+            tickets = dispatched(&mut scheduler, now);
+            assert!(now < Instant::from_secs(300), "{rows} rows: they are tried again");
+        };
+        let probed = scheduler.outage(now).expect("nothing has worked yet");
+        scheduler.on_end(probe, answer(), now);
+
+        let first = told.first().expect("it was told").0;
+        assert!(first <= Instant::from_secs(3), "{rows} rows: first told at {first:?}");
+        assert!(told.iter().all(|(at, outage)| outage.lasted == at.since(Instant::from_secs(1))), "{told:?}");
+        assert!(told.iter().all(|(_, outage)| outage.fault.status == Some(529)), "{told:?}");
+        assert!(told.iter().any(|(_, outage)| outage.next_try.is_some()), "{told:?}");
+        assert_eq!(probed.next_try, None, "a try is on its way");
+        assert_eq!(scheduler.outage(now), None, "{rows} rows: something worked");
+    }
+}
+
+#[test]
 fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
     let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 20));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{EventBody, Message, PoolStatus, Quality, Reason, quoted};
+use crate::domain::{EventBody, Message, Outage, PoolStatus, Quality, Reason, quoted};
 
 use super::{PoolState, Scheduler};
+
+/// A few faults in a row are told as an outage once nothing has worked for so long.
+const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
     /// Notes why nothing is sent when the cause lies outside: the disk.
@@ -44,6 +47,26 @@ impl Scheduler {
             reason: self.bound_by.map_or(Reason::Input, |(reason, _)| reason),
             pools: self.pools.iter().filter(is_busy).map(status).collect(),
         }
+    }
+
+    /// Returns the outage that lasts longest; `None` while every endpoint works, and once the run has halted.
+    pub fn outage(&self, now: Instant) -> Option<Outage> {
+        if self.halted.is_some() {
+            return None;
+        }
+        let failing = self.endpoints.iter().filter(|endpoint| endpoint.halted.is_none());
+        let since = failing.filter_map(|endpoint| Some((endpoint.health.failing_since()?, endpoint)));
+        let (since, endpoint) = since.min_by_key(|(since, _)| *since)?;
+        let lasted = now.since(since);
+        let is_probed = endpoint.health.is_failing();
+        let next_at = if is_probed { endpoint.health.probe_at() } else { self.next_wake() };
+        let is_waiting = endpoint.in_flight == 0 && next_at != Instant::NEVER;
+        (is_probed || lasted >= OUTAGE).then(|| Outage {
+            provider: endpoint.id.provider.clone(),
+            fault: endpoint.last_fault.clone(),
+            lasted,
+            next_try: is_waiting.then(|| next_at.since(now)),
+        })
     }
 
     /// Returns the share of the time that each reason bound the run, largest first.

@@ -6,6 +6,7 @@ use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
 use super::RecordContext;
+use super::hint::hint;
 use super::json::{Object, name};
 
 /// Longest raw text of a broken row that is kept, in bytes.
@@ -39,7 +40,7 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
     error.time(name!("last_at"), outcome.attempts.last().map(|attempt| context.clock.wall(attempt.ended_at)));
     let last_id = outcome.attempts.last().and_then(|attempt| attempt.request_id.as_deref());
     error.text(name!("request_id"), fault.failure.request_id.as_deref().or(last_id));
-    error.text(name!("hint"), hint(fault.class));
+    error.text(name!("hint"), hint(fault.class, fault.failure, fault.is_retryable));
     error.text(name!("key"), &*job.key.to_string());
     match job.identity {
         Identity::Named => {}
@@ -77,7 +78,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
     error.number(name!("byte_offset"), row.byte_offset);
     error.number(name!("index"), row.index);
     error.text(name!("message"), &*row.message);
-    members_of_unsent(&mut error, context, now);
+    members_of_unsent(&mut error, ErrorClass::InvalidInput, context, now);
     error.end();
     line.end();
     out.push(b'\n');
@@ -98,7 +99,7 @@ pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant,
     error.number(name!("line"), rejected.origin.line);
     error.number(name!("index"), rejected.index);
     error.text(name!("message"), &*rejected.message);
-    members_of_unsent(&mut error, context, now);
+    members_of_unsent(&mut error, rejected.class, context, now);
     error.end();
     line.end();
     out.push(b'\n');
@@ -140,13 +141,13 @@ fn members_of_failure(error: &mut Object<'_>, fault: &Fault<'_>) {
     error.truth(name!("retryable"), fault.is_retryable);
 }
 
-fn members_of_unsent(error: &mut Object<'_>, context: &RecordContext, now: Instant) {
+fn members_of_unsent(error: &mut Object<'_>, class: ErrorClass, context: &RecordContext, now: Instant) {
     error.truth(name!("retryable"), false);
     error.number(name!("attempts"), 0);
     let now = context.clock.wall(now);
     error.time(name!("first_at"), Some(now));
     error.time(name!("last_at"), Some(now));
-    error.text(name!("hint"), hint(ErrorClass::InvalidInput));
+    error.text(name!("hint"), hint(class, &Failure::default(), false));
     error.number(name!("maybe_paid"), 0);
     members_of_run(error, context);
 }
@@ -154,27 +155,6 @@ fn members_of_unsent(error: &mut Object<'_>, context: &RecordContext, now: Insta
 fn members_of_run(error: &mut Object<'_>, context: &RecordContext) {
     error.text(name!("run"), &*context.run);
     error.text(name!("results"), context.results.as_deref());
-}
-
-/// Returns what a person can do about a class of failure.
-fn hint(class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::InvalidInput => "correct the row in the input and run it again",
-        ErrorClass::RateLimit => "resume later, or allow longer waits with --retry-for",
-        ErrorClass::Overloaded => "the service was overloaded for too long; resume later",
-        ErrorClass::Server => "the server failed on every try; resume later",
-        ErrorClass::Timeout => "resume, or allow more time with --timeout",
-        ErrorClass::Network => "check the connection, then resume",
-        ErrorClass::InvalidRequest => "the API refused the request; correct its params, then resume",
-        ErrorClass::TooLarge => "shorten the request, then resume",
-        ErrorClass::Auth => "check what the key may do, then resume",
-        ErrorClass::Billing => "check credit and spend limits in the console, then resume",
-        ErrorClass::Refused => "the model refused; change the prompt or the model, then resume",
-        ErrorClass::Truncated => "raise max_tokens, then resume",
-        ErrorClass::InvalidOutput => "the answer was not whole on any try; resume",
-        ErrorClass::Canceled => "the run ended before this row was answered; resume",
-        ErrorClass::Expired => "the batch expired before this row was answered; resume",
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
 
 mod error;
+mod hint;
 mod json;
 mod result;
 

@@ -33,8 +33,9 @@ use tokio::time::Instant;
 use self::names::{Names, NoServerThere};
 use super::authorization::Authorizer;
 use super::timers::Timers;
+use super::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use super::{Authorization, BaseUrl, Exchange, Proxy, Transport, UnusableKey, WireError, WireErrorKind};
-use crate::domain::Secrets;
+use crate::domain::{Secrets, causes};
 use crate::provider::{ReplyHead, WireRequest};
 
 pub use super::credential::Credential;
@@ -125,8 +126,7 @@ pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
-    /// The origin and the proxy, for messages.
-    way: String,
+    way: Way,
     /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorizer: Authorizer,
@@ -156,7 +156,7 @@ impl HttpTransport {
         Ok(Self {
             clients,
             next_client: AtomicUsize::new(0),
-            way: way(&config.base_url, config.proxy.as_ref()),
+            way: Way::of(&config.base_url, config.proxy.as_ref()),
             base_url: config.base_url,
             first_url: OnceLock::new(),
             authorizer,
@@ -213,8 +213,9 @@ impl Transport for HttpTransport {
             Poll::Pending => timer.poll(context).map(|()| None),
         });
         let mut response = match answer.await {
+            Some(Ok(response)) if self.way.is_refused_by_proxy(&response) => return Err(self.way.unauthorized()),
             Some(Ok(response)) => response,
-            Some(Err(error)) => return Err(before_head(error, &self.way)),
+            Some(Err(error)) => return Err(self.way.before_head(&error)),
             None => return Err(timed_out(self.timeout, "no answer began")),
         };
         let status = response.status().as_u16();
@@ -343,22 +344,75 @@ impl Exchange for HttpExchange {
     }
 }
 
-/// Returns where requests go and what is between, for messages.
-fn way(base_url: &BaseUrl, proxy: Option<&Proxy>) -> String {
-    match proxy {
-        Some(proxy) => format!("{} through proxy {}", base_url.origin(), proxy.address()),
-        None => base_url.origin().to_owned(),
+/// Where requests go and what is between, for messages.
+struct Way {
+    /// The origin of the server.
+    server: String,
+    /// The address of the proxy.
+    proxy: Option<String>,
+    /// Whether the proxy hears requests itself, instead of opening a tunnel for them.
+    is_read_by_proxy: bool,
+    /// Whether the proxy is given a password.
+    has_password: bool,
+}
+
+impl Way {
+    fn of(base_url: &BaseUrl, proxy: Option<&Proxy>) -> Self {
+        Self {
+            server: base_url.origin().to_owned(),
+            proxy: proxy.map(|proxy| proxy.address().to_owned()),
+            is_read_by_proxy: proxy.is_some() && !base_url.is_https(),
+            has_password: proxy.is_some_and(|proxy| proxy.password().is_some()),
+        }
+    }
+
+    /// Returns whether an answer is the proxy's own: that it wants to know who asks.
+    fn is_refused_by_proxy(&self, response: &reqwest::Response) -> bool {
+        self.is_read_by_proxy && response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    }
+
+    fn unauthorized(&self) -> WireError {
+        let proxy = self.proxy.as_deref().unwrap_or("on the way");
+        let what = match self.has_password {
+            true => "refused the user name and password that it was given",
+            false => "wants a user name and a password",
+        };
+        let message = format!("the proxy {proxy} {what}");
+        WireError { kind: WireErrorKind::ProxyAuth, maybe_sent: false, message }
+    }
+
+    fn before_head(&self, error: &reqwest::Error) -> WireError {
+        let what = described(error);
+        if !error.is_connect() {
+            let message = format!("the connection to {self} broke before an answer began: {what}");
+            return WireError { kind: WireErrorKind::Broken, maybe_sent: true, message };
+        }
+        let tunnel = chain(error).find_map(tunnel_fault);
+        let is_unsafe = chain(error).any(is_unsafe);
+        let kind = match (tunnel, is_unsafe) {
+            (Some(TunnelFault::Unauthorized), _) => return self.unauthorized(),
+            (_, true) => WireErrorKind::Tls,
+            (Some(TunnelFault::Refused | TunnelFault::Unreachable), false) => WireErrorKind::Proxy,
+            (None, false) if self.is_read_by_proxy => WireErrorKind::Proxy,
+            (None, false) => WireErrorKind::Connect,
+        };
+        let is_of_proxy = tunnel.is_some() || self.is_read_by_proxy;
+        let message = match self.proxy.as_ref().filter(|_| is_of_proxy) {
+            Some(proxy) if tunnel == Some(TunnelFault::Refused) => {
+                format!("the proxy {proxy} opened no way to {}: {what}", self.server)
+            }
+            Some(proxy) => format!("could not connect to the proxy {proxy} on the way to {}: {what}", self.server),
+            None => format!("could not connect to {self}: {what}"),
+        };
+        WireError { kind, maybe_sent: false, message }
     }
 }
 
-fn before_head(error: reqwest::Error, way: &str) -> WireError {
-    let what = described(&error);
-    if !error.is_connect() {
-        let message = format!("the connection to {way} broke before an answer began: {what}");
-        return WireError { kind: WireErrorKind::Broken, maybe_sent: true, message };
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.server)?;
+        self.proxy.iter().try_for_each(|proxy| write!(f, " through proxy {proxy}"))
     }
-    let kind = if is_unsafe(&error) { WireErrorKind::Tls } else { WireErrorKind::Connect };
-    WireError { kind, maybe_sent: false, message: format!("could not connect to {way}: {what}") }
 }
 
 fn in_body(error: &reqwest::Error) -> WireError {
@@ -393,28 +447,18 @@ fn too_large(max_bytes: usize) -> WireError {
 
 /// Returns the innermost causes of a failure. Leaves out reqwest's own words: they hold the URL.
 fn described(error: &reqwest::Error) -> String {
-    let mut causes: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if causes.last().is_none_or(|last| !last.ends_with(&text)) {
-            causes.push(text);
-        }
-        next = cause.source();
-    }
-    if causes.is_empty() { "the client gave no reason".to_owned() } else { causes.join(": ") }
+    let first = chain(error).find(|cause| !is_wrapping(*cause));
+    first.map_or_else(|| "the client gave no reason".to_owned(), causes)
 }
 
-/// Returns whether a failure to connect is one that trying again does not mend: the way is not safe.
-fn is_unsafe(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(cause) = next {
-        if cause.is::<NoServerThere>() || is_tls_cause(cause) {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+/// Returns the causes of a failure, the outermost first.
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+/// Returns whether a cause is one that trying again does not mend: the way is not safe.
+fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
+    cause.is::<NoServerThere>() || is_tls_cause(cause)
 }
 
 /// An I/O error keeps what it wraps out of its chain of sources.

@@ -10,12 +10,13 @@ mod destination;
 pub mod http;
 mod proxy;
 mod timers;
+mod tunnel;
 
 pub use authorization::{Asked, Authorization, CredentialSource};
 pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
 pub use credential::{Credential, UnusableKey};
 pub use destination::Unfit;
-pub use proxy::{Proxy, ProxyError, ignored_for_cgi, proxy_for};
+pub use proxy::{PassedOver, PassedOverWhy, Proxy, ProxyError, passed_over, proxy_for};
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,26 +24,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::Secrets;
+pub use crate::domain::WireErrorKind;
 use crate::provider::{ReplyHead, WireRequest};
-
-/// What went wrong on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WireErrorKind {
-    /// There is no credential to send.
-    Authorization,
-    /// The name can't be resolved, or nobody listens there, or the way is closed.
-    Connect,
-    /// The way is not safe: certificates or the TLS handshake fail, or a name leads to an address at which no API is.
-    Tls,
-    /// The whole request took longer than `--timeout`.
-    Timeout,
-    /// Nothing came for longer than `--idle-timeout`.
-    Idle,
-    /// The connection broke after the request may have been sent.
-    Broken,
-    /// The body is larger than allowed.
-    TooLarge,
-}
 
 /// A failure on the wire.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -27,6 +27,7 @@ use super::http::Url;
 #[derive(Clone)]
 pub struct Proxy {
     address: String,
+    source: &'static str,
     is_https: bool,
     password: Option<SecretString>,
     url: SecretString,
@@ -36,6 +37,11 @@ impl Proxy {
     /// Returns scheme, host and port, as they are shown to people.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Returns what names it: a variable, or the system's settings.
+    pub fn source(&self) -> &'static str {
+        self.source
     }
 
     /// Returns the password that it is given, as it was meant (not as it stood in a URL).
@@ -117,17 +123,80 @@ pub fn proxy_for<'a>(
         Some((name, value)) => text(name, value)?,
         None => "",
     };
-    let proxy = parsed(text(name, value)?).map_err(|fault| ProxyError { variable: name, fault });
+    let proxy = parsed(text(name, value)?, name).map_err(|fault| ProxyError { variable: name, fault });
     let is_asked = Matcher::builder().all("http://proxy").no(exempt).build().intercept(&uri(base_url)).is_some();
     if is_asked { proxy.map(Some) } else { Ok(None) }
 }
 
-/// Returns a variable that names a proxy for `base_url` and is not read, since this may be a CGI program.
-pub fn ignored_for_cgi<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<&'static str> {
-    let own = if base_url.is_https() { HTTPS } else { HTTP };
-    let is_cgi = !base_url.is_loopback() && variable(CGI).is_some();
-    let found = set(own, &variable).or_else(|| set(ALL, &variable)).filter(|_| is_cgi);
-    found.map(|(name, _)| name)
+/// A variable that names a proxy and is not used, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Which.
+    pub variable: &'static str,
+    /// Why.
+    pub why: PassedOverWhy,
+    fault: Option<ProxyFault>,
+}
+
+/// Why a variable that names a proxy is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOverWhy {
+    /// This may be a CGI program.
+    Cgi,
+    /// The server is this machine.
+    Loopback,
+    /// `NO_PROXY` names the server.
+    Exempt,
+    /// It is for servers of the other scheme, and nothing is set for this one's.
+    OtherScheme,
+}
+
+impl PassedOver {
+    /// Returns whether its value is no proxy's address.
+    pub fn is_unreadable(&self) -> bool {
+        self.fault.is_some()
+    }
+}
+
+impl fmt::Display for PassedOver {
+    /// Nothing of its value is shown: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { variable, why, fault } = self;
+        match why {
+            PassedOverWhy::Cgi => write!(f, "{variable} is not used, since {CGI} is set, as it is for CGI programs")?,
+            PassedOverWhy::Loopback => write!(f, "{variable} is not used for this machine")?,
+            PassedOverWhy::Exempt => write!(f, "{variable} is not used, by NO_PROXY")?,
+            PassedOverWhy::OtherScheme => {
+                let (scheme, own) = if HTTP.contains(variable) { ("http", HTTPS[0]) } else { ("https", HTTP[0]) };
+                write!(
+                    f,
+                    "{variable} is not used, since it is for {scheme} servers; set {own} or ALL_PROXY for this one"
+                )?;
+            }
+        }
+        match fault {
+            Some(fault) => write!(f, "; it could not be used either ({fault})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the variable that names a proxy where [`proxy_for`] gives none all the same; `None` where none is set.
+pub fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
+    let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
+    let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
+    // Who sets a variable to nothing wants no proxy.
+    let is_open = own.into_iter().chain(ALL).all(|name| variable(name).is_none());
+    let (found, why) = match (own_one, base_url.is_loopback(), variable(CGI).is_some()) {
+        (Some(found), true, _) => (found, PassedOverWhy::Loopback),
+        (Some(found), false, true) => (found, PassedOverWhy::Cgi),
+        (Some(found), false, false) => (found, PassedOverWhy::Exempt),
+        (None, false, false) if is_open => (set(other, &variable)?, PassedOverWhy::OtherScheme),
+        (None, ..) => return None,
+    };
+    let fault = text(found.0, found.1).map_err(|error| error.fault).and_then(|text| parsed(text, found.0)).err();
+    let is_used = why == PassedOverWhy::Exempt && !matches!(proxy_for(base_url, variable), Ok(None));
+    (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
 /// Returns the first of two spellings that is set, unless it is set to nothing.
@@ -140,7 +209,7 @@ fn text<'a>(variable: &'static str, value: &'a OsStr) -> Result<&'a str, ProxyEr
     value.to_str().ok_or(ProxyError { variable, fault: ProxyFault::NotUtf8 })
 }
 
-fn parsed(text: &str) -> Result<Proxy, ProxyFault> {
+fn parsed(text: &str, source: &'static str) -> Result<Proxy, ProxyFault> {
     let text = text.trim();
     if text.chars().any(|char| char.is_control() || char.is_whitespace()) {
         return Err(ProxyFault::Blank);
@@ -159,13 +228,14 @@ fn parsed(text: &str) -> Result<Proxy, ProxyFault> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).parse().ok();
     match host.and_then(unfit) {
         Some(why) => Err(ProxyFault::Unfit(why)),
-        None => Ok(of_url(&url)),
+        None => Ok(of_url(&url, source)),
     }
 }
 
-fn of_url(url: &Url) -> Proxy {
+fn of_url(url: &Url, source: &'static str) -> Proxy {
     Proxy {
         address: url.origin().ascii_serialization(),
+        source,
         is_https: url.scheme() == "https",
         password: url.password().map(|password| unescaped(password).into()),
         url: url.as_str().into(),
@@ -193,7 +263,7 @@ fn uri(base_url: &BaseUrl) -> Uri {
 fn of_system(base_url: &BaseUrl) -> Option<Proxy> {
     let has_settings = cfg!(any(windows, target_os = "macos"));
     let found = has_settings.then(Matcher::from_system)?.intercept(&uri(base_url))?;
-    parsed(&found.uri().to_string()).ok()
+    parsed(&found.uri().to_string(), "the system's settings").ok()
 }
 
 #[cfg(test)]
@@ -375,12 +445,48 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_left_out_for_cgi_is_named() {
-        let server = parse_base_url(API, false).expect("a URL");
-        let of =
-            |names: &'static [&str]| ignored_for_cgi(&server, |name| names.contains(&name).then_some(OsStr::new(P)));
+    fn a_variable_that_is_passed_over_is_named_with_the_reason_and_never_its_value() {
+        let local = "http://127.0.0.1:8080";
+        for (server, variables, expected) in [
+            (API, &[][..], ""),
+            (API, &[("HTTPS_PROXY", P)], ""),
+            (API, &[("HTTPS_PROXY", P), ("HTTP_PROXY", "hunter2 hunter2")], ""),
+            (
+                API,
+                &[("HTTPS_PROXY", P), ("REQUEST_METHOD", "GET")],
+                "HTTPS_PROXY is not used, since REQUEST_METHOD is set",
+            ),
+            (API, &[("REQUEST_METHOD", "GET")], ""),
+            (API, &[("HTTPS_PROXY", P), ("NO_PROXY", "anthropic.com")], "HTTPS_PROXY is not used, by NO_PROXY"),
+            (
+                API,
+                &[("HTTP_PROXY", P)],
+                "HTTP_PROXY is not used, since it is for http servers; set HTTPS_PROXY or ALL_PROXY",
+            ),
+            (API, &[("http_proxy", "me:hunter2@")], "http_proxy is not used, since it is for http servers; "),
+            (API, &[("HTTP_PROXY", P), ("HTTPS_PROXY", "")], ""),
+            (PLAIN, &[("https_proxy", P)], "https_proxy is not used, since it is for https servers; set HTTP_PROXY or"),
+            (local, &[("HTTP_PROXY", P)], "HTTP_PROXY is not used for this machine"),
+            (
+                local,
+                &[("ALL_PROXY", "hunter2 hunter2")],
+                "ALL_PROXY is not used for this machine; it could not be used either",
+            ),
+            (local, &[("HTTPS_PROXY", P)], ""),
+            (
+                API,
+                &[("all_proxy", "socks5://hunter2"), ("NO_PROXY", "*")],
+                "all_proxy is not used, by NO_PROXY; it could not",
+            ),
+        ] {
+            let url = parse_base_url(server, true).expect(server);
+            let find =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsStr::new(*value));
 
-        assert_eq!(of(&["HTTPS_PROXY", "REQUEST_METHOD"]), Some("HTTPS_PROXY"));
-        assert_eq!((of(&["HTTPS_PROXY"]), of(&["REQUEST_METHOD"])), (None, None));
+            let told = passed_over(&url, find).map(|passed| passed.to_string()).unwrap_or_default();
+
+            assert!(told.starts_with(expected) && told.is_empty() == expected.is_empty(), "{variables:?}: {told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
     }
 }

@@ -54,7 +54,7 @@ pub fn replies() -> Vec<Row> {
         ("an empty 520", recorded("520_empty"), "transient server maybe paid"),
         ("Cloudflare's own JSON", recorded("522_cloudflare_json"), "transient timeout after 120s"),
         ("overloaded", recorded("529_overloaded"), "overloaded"),
-        ("a redirect", recorded("302_redirect"), "rejected invalid_request"),
+        ("a redirect", recorded("302_redirect"), "halt: redirect"),
         ("overloaded in a stream, first", recorded("stream_error_first"), "overloaded maybe paid"),
         ("overloaded in a stream, later", recorded("stream_error_after_text"), "overloaded maybe paid"),
         ("a stream without its end", recorded("stream_without_end"), "transient invalid_output maybe paid"),
@@ -95,15 +95,16 @@ pub fn replies() -> Vec<Row> {
 /// Statuses with nothing else.
 pub fn statuses() -> Vec<Row> {
     vec![
-        ("301", bare(301), "rejected invalid_request"),
-        ("304", bare(304), "rejected invalid_request"),
-        ("308", bare(308), "rejected invalid_request"),
+        ("301", bare(301), "halt: redirect"),
+        ("304", bare(304), "halt: redirect"),
+        ("308", bare(308), "halt: redirect"),
         ("400", bare(400), "rejected invalid_request"),
         ("401", bare(401), "halt: key"),
         ("402", bare(402), "halt: account"),
         ("403", bare(403), "forbidden"),
         ("404", bare(404), "no model"),
         ("405", bare(405), "rejected invalid_request"),
+        ("407", bare(407), "halt: proxy"),
         ("408", bare(408), "transient timeout"),
         ("409", bare(409), "transient server"),
         ("412", bare(412), "rejected invalid_request"),
@@ -213,7 +214,7 @@ pub fn should_retry() -> Vec<Row> {
         ("500, no", of(500, &[SHOULD_NOT], &failed), "rejected server"),
         ("500, yes", of(500, &[SHOULD], &failed), "transient server"),
         ("500, nonsense", of(500, &[("x-should-retry", "maybe")], &failed), "transient server"),
-        ("302, yes: never followed", of(302, &[SHOULD], ""), "rejected invalid_request"),
+        ("302, yes: never followed", of(302, &[SHOULD], ""), "halt: redirect"),
         ("401, yes: still the key", of(401, &[SHOULD], ""), "halt: key"),
         ("402, yes: still the account", of(402, &[SHOULD], ""), "halt: account"),
         ("403, yes: still forbidden", of(403, &[SHOULD], ""), "forbidden"),
@@ -260,6 +261,8 @@ pub fn streams() -> Vec<Row> {
 pub fn wire() -> Vec<Row> {
     vec![
         ("refused, unreachable, no such name", on_wire(WireErrorKind::Connect, false), "transient network"),
+        ("a proxy that can't be reached", on_wire(WireErrorKind::Proxy, false), "transient network"),
+        ("a proxy that wants a password", on_wire(WireErrorKind::ProxyAuth, false), "halt: proxy"),
         ("a certificate that does not hold", on_wire(WireErrorKind::Tls, false), "halt: tls"),
         ("no answer in time", on_wire(WireErrorKind::Timeout, true), "transient timeout maybe paid"),
         ("silence in the middle", on_wire(WireErrorKind::Idle, true), "transient timeout maybe paid"),
@@ -295,6 +298,8 @@ fn shown(verdict: &Verdict) -> String {
         Verdict::Halt(HaltReason::Key(_)) => "halt: key".to_owned(),
         Verdict::Halt(HaltReason::Account(_)) => "halt: account".to_owned(),
         Verdict::Halt(HaltReason::Tls(_)) => "halt: tls".to_owned(),
+        Verdict::Halt(HaltReason::Proxy(_)) => "halt: proxy".to_owned(),
+        Verdict::Halt(HaltReason::Redirect { .. }) => "halt: redirect".to_owned(),
         Verdict::Halt(other) => format!("halt: {other:?}"),
         Verdict::Aborted => "aborted".to_owned(),
     }

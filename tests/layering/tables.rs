@@ -89,13 +89,14 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
-    ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs"]),
+    ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs", "transport/tunnel.rs"]),
     ("indicatif", &["report/progress.rs"]),
     ("memchr", &["source/raw.rs"]),
     ("minijinja", &["source/template.rs", "source/template/"]),
     ("reqwest", &["transport/http.rs", "transport/http/"]),
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
+    ("tower_service", &["transport/tunnel.rs"]),
 ];
 
 /// Macros that write to a person's terminal, and who may call them. They panic when the stream is full or gone.

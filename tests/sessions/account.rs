@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use claude_batch::sim::config::{Keys, OutputLengths, SimConfig, UnknownModels};
 
+use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 #[test]
@@ -93,6 +94,115 @@ fn an_unreachable_host_ends_the_run_with_what_to_check() {
 
     said.ends_with(6).tells(&["example.invalid", "3 pending", "--base-url", "claude-batch run prompts.jsonl"]);
     assert_eq!(folder.read("prompts.errors.jsonl"), "");
+}
+
+#[test]
+fn a_redirect_stops_the_run_once_blames_no_row_and_says_what_to_set() {
+    let folder = Folder::with_rows(20);
+    let api = Api::quick();
+    let moved =
+        Hostile::always(response(301, &[("location", &format!("{}/v1/messages?k=hunter2", api.url))], b"moved"));
+    let run = ["run", "prompts.jsonl", "--base-url", &moved.url, "-c", "4"];
+
+    let said = Said::of(folder.command(&run).env("ANTHROPIC_API_KEY", CANARY).output().expect("it starts"));
+    let on = said.err.split("set --base-url ").nth(1).and_then(|rest| rest.split(';').next()).expect("what to set");
+    let elsewhere = Said::of(
+        folder
+            .command(&["run", "prompts.jsonl", "--base-url", on, "--fresh"])
+            .env("ANTHROPIC_API_KEY", CANARY)
+            .output()
+            .expect("it starts"),
+    );
+
+    let from_to = format!("{}/v1/messages redirects to {}/v1/messages (301)", moved.url, api.url);
+    said.ends_with(6).tells(&["20 pending", &from_to, "no row was lost"]);
+    assert!(moved.requests() <= 4 && !said.err.contains("hunter2"), "{} requests: {}", moved.requests(), said.err);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    elsewhere.ends_with(0).tells(&["20 answered"]);
+}
+
+#[test]
+fn a_proxy_that_wants_a_password_stops_the_run_at_once_and_blames_no_row() {
+    let proxy = Hostile::always(response(407, &[("proxy-authenticate", "Basic realm=\"x\"")], b"who are you?"));
+    let address = proxy.url.trim_start_matches("http://").to_owned();
+    for (scheme, variable, user, told) in [
+        ("http", "HTTP_PROXY", "", "wants a user name and a password"),
+        ("http", "ALL_PROXY", "me:hunter2hunter2@", "refused the user name and password"),
+        ("https", "HTTPS_PROXY", "", "wants a user name and a password"),
+        ("https", "https_proxy", "me:hunter2hunter2@", "refused the user name and password"),
+    ] {
+        let folder = Folder::with_rows(20);
+        let server = format!("{scheme}://api.example.invalid");
+        let mut command = folder.command(&["run", "prompts.jsonl", "--base-url", &server, "--allow-http"]);
+        command.env("ANTHROPIC_API_KEY", CANARY).env(variable, format!("http://{user}{address}"));
+
+        let said = Said::of(command.output().expect("it starts"));
+
+        said.ends_with(6).tells(&[
+            &format!("{server} (through proxy http://{address}"),
+            "stopped (the proxy refuses to pass requests on)",
+            "20 pending",
+            told,
+            &format!("Set {variable} to http://USER:PASSWORD@{address}, or connect directly with --no-proxy"),
+        ]);
+        assert!(!said.err.contains("hunter2"), "{}", said.err);
+        assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    }
+}
+
+#[test]
+fn a_dead_proxy_is_named_as_what_failed_and_blames_no_row() {
+    let folder = Folder::with_rows(3);
+    let mut command =
+        folder.command(&["run", "prompts.jsonl", "--base-url", "https://api.example.invalid", "--retry-for", "1s"]);
+    command.env("ANTHROPIC_API_KEY", CANARY).env("HTTPS_PROXY", "http://me:hunter2hunter2@proxy.example.invalid:3128");
+
+    let said = Said::of(command.output().expect("it starts"));
+
+    said.ends_with(6).tells(&[
+        "(through proxy http://proxy.example.invalid:3128",
+        "stopped (the proxy can't be reached or does not connect)",
+        "3 pending",
+        "could not connect to the proxy http://proxy.example.invalid:3128 on the way to https://api.example.invalid",
+        "Check HTTPS_PROXY, or connect directly with --no-proxy",
+    ]);
+    assert!(!said.err.contains("hunter2"), "{}", said.err);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+}
+
+#[test]
+fn a_proxy_variable_that_is_not_used_is_named() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+    let first_line = |name: &str, value: &str, server: &str| {
+        let mut command = folder.command(&["run", "prompts.jsonl", "--dry-run", "--base-url", server]);
+        Said::of(command.env(name, value).output().expect("it starts"))
+    };
+
+    first_line("HTTP_PROXY", "junk", &api.url).ends_with(0).tells(&["(HTTP_PROXY is not used for this machine)"]);
+    first_line("HTTP_PROXY", "junk junk", &api.url)
+        .ends_with(0)
+        .tells(&["warning: HTTP_PROXY is not used for this machine; it could not be used either"]);
+    first_line("HTTP_PROXY", "junk", "https://api.example.invalid").ends_with(0).tells(&[
+        "warning: HTTP_PROXY is not used, since it is for http servers; set HTTPS_PROXY or ALL_PROXY for this one",
+    ]);
+}
+
+#[test]
+fn an_endpoint_that_answers_with_faults_is_not_said_to_be_silent() {
+    for status in [500, 529] {
+        let folder = Folder::with_rows(20);
+        let api = Api::with_faults(&format!(r#"{{"rules": [{{"status": {status}}}]}}"#));
+
+        let said = folder.run_at(&api, &["run", "prompts.jsonl", "--retry-for", "1s"]);
+
+        let stopped = match status {
+            529 => "stopped (the endpoint is overloaded (529))",
+            _ => "stopped (the endpoint fails (500))",
+        };
+        said.ends_with(6).tells(&["20 pending", stopped, "answers with nothing but faults"]);
+        assert!(!said.err.contains("does not answer") && !said.err.contains("can't be reached"), "{}", said.err);
+    }
 }
 
 #[test]

@@ -6,6 +6,10 @@
 #![cfg(feature = "sim")]
 
 mod account;
+#[cfg(unix)]
+mod commands;
+#[path = "../support/hostile.rs"]
+mod hostile;
 mod input;
 mod main_uses;
 mod output;

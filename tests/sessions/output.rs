@@ -50,15 +50,58 @@ fn a_full_standard_output_is_told_and_the_rows_are_kept() {
     assert_eq!(kept, ["r0", "r1", "r2", "r3", "r4"]);
 }
 
-/// A results file that may not grow: `ulimit -f` counts blocks of 512 or 1024 bytes.
+/// A results file that may not grow.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_run_and_the_same_command_goes_on() {
     let folder = Folder::with_rows(80);
     let api = Api::quick();
-    let whole = folder.command_at(&api, &["run", "prompts.jsonl"]);
+
+    let full =
+        Said::of(with_small_files(&folder.command_at(&api, &["run", "prompts.jsonl"])).output().expect("a shell"));
+    let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    full.ends_with(7).tells(&["prompts.results.jsonl", "pending", "claude-batch run prompts.jsonl", "no room"]);
+    on.ends_with(0).tells(&["done by earlier runs"]);
+    assert!(!on.err.contains("killed"), "nobody killed it: {}", on.err);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 80);
+}
+
+/// Standard output is read to its end here; it is the error log that may not grow.
+#[cfg(unix)]
+#[test]
+fn an_error_log_that_can_not_be_written_is_not_called_standard_output() {
+    let folder = Folder::new();
+    let api = Api::with_faults(r#"{"rules": [{"status": 400}]}"#);
+
+    let full = feed(with_small_files(&folder.command_at(&api, &["run", "--halt", "never"])), &rows(200));
+
+    full.ends_with(7).tells(&[
+        "stopped (results can't be written)",
+        ".errors.jsonl: File too large",
+        "rows that the log does not hold have to be piped in again",
+    ]);
+    assert!(!full.err.contains("tandard output took no more"), "{}", full.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_system_says_is_said_once() {
+    let folder = Folder::with_rows(3);
+    let long = "x".repeat(300);
+
+    let said = folder.run(&["run", "prompts.jsonl", "--simulate", "-o", &long]);
+
+    said.ends_with(7).tells(&["can't look at xxx"]);
+    assert_eq!(said.err.matches("name too long").count(), 1, "{}", said.err);
+}
+
+/// Returns a command under which files may not grow beyond 8 or 16 KiB: `ulimit -f` counts blocks of 512 or 1024 bytes.
+#[cfg(unix)]
+fn with_small_files(whole: &std::process::Command) -> std::process::Command {
     let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" run prompts.jsonl"]).arg(whole.get_program());
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\""]).arg(whole.get_program());
+    limited.args(whole.get_args());
     limited.current_dir(whole.get_current_dir().expect("a folder")).stdin(Stdio::null());
     limited.stdout(Stdio::piped()).stderr(Stdio::piped());
     whole.get_envs().for_each(|(name, value)| {
@@ -67,13 +110,7 @@ fn a_full_disk_ends_the_run_and_the_same_command_goes_on() {
             None => limited.env_remove(name),
         };
     });
-
-    let full = Said::of(limited.output().expect("a shell"));
-    let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
-
-    full.ends_with(7).tells(&["prompts.results.jsonl", "pending", "claude-batch run prompts.jsonl"]);
-    on.ends_with(0).tells(&["done by earlier runs"]);
-    assert_each_once(&folder.read("prompts.results.jsonl"), 80);
+    limited
 }
 
 #[test]

@@ -127,7 +127,11 @@ impl MemLedger {
 }
 
 impl claude_batch::runner::Ledger for MemLedger {
-    fn mark(&mut self, ticket: claude_batch::scheduler::Ticket, job: &Job) -> Result<(), String> {
+    fn mark(
+        &mut self,
+        ticket: claude_batch::scheduler::Ticket,
+        job: &Job,
+    ) -> Result<(), claude_batch::domain::WriteFault> {
         self.marks.insert(ticket, job.custom_id.clone());
         Ok(())
     }
@@ -174,7 +178,7 @@ impl claude_batch::runner::Ledger for MemLedger {
         0
     }
 
-    fn flush(&mut self) -> Result<(), String> {
+    fn flush(&mut self) -> Result<(), claude_batch::domain::WriteFault> {
         Ok(())
     }
 }
@@ -196,6 +200,8 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// Outages as they were told; `None` for the end of one.
+    pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 
 impl claude_batch::report::Reporter for Counts {
@@ -209,6 +215,7 @@ impl claude_batch::report::Reporter for Counts {
                 inside.limited += u64::from(limit.is_some());
             }
             EventBody::Warned(text) => inside.warnings.push(text.clone()),
+            EventBody::Outage(outage) => inside.outages.push(outage.as_deref().cloned()),
             EventBody::Ended { elapsed, reasons, .. } => inside.ended = Some((*elapsed, reasons.clone())),
             _ => {}
         }

@@ -170,7 +170,7 @@ impl Provider for Hidden {
 pub struct WatchedLedger(pub MemLedger, pub Log);
 
 impl Ledger for WatchedLedger {
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), claude_batch::domain::WriteFault> {
         let now = self.1.now();
         self.1.lock().sent.entry(job.id.0).or_insert(now);
         self.0.mark(ticket, job)
@@ -213,7 +213,7 @@ impl Ledger for WatchedLedger {
         0
     }
 
-    fn flush(&mut self) -> Result<(), String> {
+    fn flush(&mut self) -> Result<(), claude_batch::domain::WriteFault> {
         self.1.lock().unwritten = 0;
         self.0.flush()
     }

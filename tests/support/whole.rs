@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Cost, Planned, Reason};
+use claude_batch::domain::{Cost, Outage, Planned, Reason};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Fed, Finish, Interrupt, Parts, drive};
 use claude_batch::scheduler::{Config, Scheduler};
@@ -32,6 +32,8 @@ pub struct Whole {
     pub reasons: Vec<(Reason, f64)>,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// Outages as they were told; `None` for the end of one.
+    pub outages: Vec<Option<Outage>>,
     /// The simulated API, with its books.
     pub model: Arc<Mutex<Model>>,
 }
@@ -125,6 +127,7 @@ pub fn whole_run_behind(
             limited: inside.limited,
             reasons,
             warnings: std::mem::take(&mut inside.warnings),
+            outages: std::mem::take(&mut inside.outages),
             model,
         }
     })

@@ -7,7 +7,9 @@ use anyhow::Result;
 use tokio::sync::mpsc;
 
 use super::super::args::values::Concurrency;
-use super::super::exit::{Exit, explain};
+use super::super::config::InputArg;
+use super::super::exit::Exit;
+use super::super::explain::{Next, Place, explain};
 use super::super::lockdown;
 use super::super::parts;
 use super::super::say;
@@ -168,9 +170,8 @@ impl NewRun<'_> {
             Ok(closed) => closed.failed.values().sum(),
             Err(_) => report.stats().failed_total() + kept_rows,
         };
-        let is_disk_full = closed.as_ref().err().map(ToString::to_string);
-        if let Some(message) = &is_disk_full {
-            finish.halted.get_or_insert(HaltReason::Disk(message.clone()));
+        if let Err(error) = &closed {
+            finish.halted.get_or_insert(HaltReason::Disk(error.into()));
         }
         let is_idle = finish.halted.is_none() && finish.input_error.is_none() && report.stats().finished() == 0;
         if is_idle && looked.is_none() {
@@ -183,18 +184,40 @@ impl NewRun<'_> {
         let context = SummaryContext { maybe_paid_at_end, ..context };
         let columns = report::progress::terminal_width().unwrap_or(80);
         self.say(report::summary(report.stats(), &context, columns).trim_end());
+        if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
+            self.say("the rows came from standard input: the command that goes on needs the same ones there");
+        }
         if let Some(reason) = &finish.halted {
-            let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
-            let explained = explain(reason, resume);
-            if resume.is_some() { self.tell_whole(&explained) } else { self.tell(&explained) }
+            let place = self.place(context.resume_command);
+            let explained = explain(reason, &place);
+            // A line break within a command would change what is pasted.
+            if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
-            self.tell(&format!("claude-batch: {}; put it right and run the same command to go on", escape(message)));
+            let again = if self.config.fresh { " without --fresh" } else { "" };
+            self.tell(&format!(
+                "claude-batch: {}; put it right and run the same command{again} to go on",
+                escape(message)
+            ));
         }
         Ok(match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,
             (halted, _) => Exit::of_run(halted.as_ref(), failed_in_log),
         })
+    }
+
+    /// Returns what the run's stop is explained with.
+    fn place(&self, resume: Option<String>) -> Place {
+        let server = parts::base_url(&self.config).ok().filter(|_| !self.config.simulate);
+        Place {
+            server: server.map_or_else(|| "the simulator".to_owned(), |url| url.join("")),
+            proxy: self.way.proxy.as_ref().map(|proxy| (proxy.address().to_owned(), proxy.source())),
+            next: match resume.filter(|_| self.paths.results.is_none()) {
+                Some(resume) => Next::Resume(resume),
+                None if self.config.fresh => Next::WithoutFresh,
+                None => Next::Same,
+            },
+        }
     }
 
     fn summary_context(
@@ -217,7 +240,7 @@ impl NewRun<'_> {
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
             resume_command: errors.is_some().then(|| self.resume_command()),
-            rerun_command: (has_more && !is_pipe).then(|| self.rerun.clone()),
+            rerun_command: (has_more && !is_pipe).then(|| self.commands.again()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),
             unpriced_models: models.unwrap_or_default(),

@@ -17,12 +17,13 @@ use anyhow::{Result, bail};
 use tokio::sync::mpsc;
 
 use super::args::{ResumeArgs, RunArgs};
+use super::commands::Commands;
 use super::config::Config;
 use super::config::recorded::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
-use super::{say, shell};
+use super::say;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
@@ -40,7 +41,7 @@ use crate::source::{self, Input};
 use crate::transport::http::Credential;
 
 use launch::Ready;
-use resume::{check_logs, disk, read_log, resume_args};
+use resume::{check_logs, disk, read_log};
 use way::Way;
 
 /// Answers every prompt of the inputs, or goes on where an earlier run stopped.
@@ -108,7 +109,8 @@ struct NewRun<'a> {
     only: Vec<ErrorClass>,
     /// Entries of that log that are no rows.
     broken: u64,
-    rerun: String,
+    /// The commands that are printed.
+    commands: Commands,
     /// The copy of a log that has no run folder to keep it in.
     copy: Option<tempfile::TempPath>,
     /// How requests get to the server.
@@ -124,6 +126,7 @@ impl<'a> NewRun<'a> {
         paths: RunPaths,
         plan: InputPlan,
     ) -> Self {
+        let commands = Commands::of_process(config.fresh);
         Self {
             config,
             reread,
@@ -134,7 +137,7 @@ impl<'a> NewRun<'a> {
             plan,
             only: Vec::new(),
             broken: 0,
-            rerun: shell::ours_as_typed(),
+            commands,
             copy: None,
             way: Way::default(),
         }
@@ -265,7 +268,7 @@ impl NewRun<'_> {
 
     /// Returns the command that runs failed rows again.
     fn resume_command(&self) -> String {
-        shell::ours(resume_args(&self.paths))
+        self.commands.resume(&self.paths)
     }
 
     fn origin(&self) -> Result<String> {
@@ -295,7 +298,7 @@ impl NewRun<'_> {
         self.say(&said);
         if recovered.dead_in_flight > 0 {
             let answers = plural(recovered.dead_in_flight, "answer", "answers");
-            self.say(&format!("{answers} may have been paid besides by an earlier run that was killed"));
+            self.say(&format!("{answers} may have been paid besides by an earlier run that was cut short"));
         }
         match self.start {
             Start::Resume if self.broken > 0 => self.say(&format!(
@@ -409,7 +412,7 @@ impl NewRun<'_> {
         let on_commit: OnCommit = Box::new(move |synced| {
             let commit = match synced {
                 Synced::Durable { up_to } => Commit::UpTo(up_to),
-                Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+                Synced::Failed(failure) => Commit::Failed((&failure).into()),
             };
             // Nobody listens after the run.
             let _ = commits.send(commit);

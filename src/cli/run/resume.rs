@@ -3,17 +3,15 @@
 //! Where its rows go is the word of the person, or of a log that names a file beside it; nothing in a log or a run folder
 //! says where requests go, which key is used or what is run.
 
-use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::super::shell;
 use crate::cli::args::ResumeArgs;
 use crate::cli::config::Config;
 use crate::cli::config::world::World;
-use crate::journal::{ErrorLog, JournalError, RealDisk, RunPaths, quoted, read_error_log};
+use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
 /// Reads every log before any is run, so that a refused one leaves the others as they are. One log is read when it is run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
@@ -61,34 +59,4 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
         }
         error => error.into(),
     })
-}
-
-/// Returns the arguments that run the failed rows of these files again.
-pub(super) fn resume_args(paths: &RunPaths) -> Vec<OsString> {
-    let mut args = vec!["resume".into(), shell::file(&paths.errors)];
-    if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
-        args.extend(["-o".into(), shell::file(results)]);
-    }
-    args
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    #[test]
-    fn the_results_are_named_where_the_log_can_not_name_them() {
-        let args = |results: Option<&str>, errors: &str| {
-            let args = resume_args(&RunPaths::given(results.map(PathBuf::from), errors.into()));
-            args.iter().map(|arg| arg.to_string_lossy().replace('\\', "/")).collect::<Vec<_>>().join(" ")
-        };
-
-        assert_eq!(args(Some("d/o.jsonl"), "d/o.errors.jsonl"), "resume d/o.errors.jsonl");
-        assert_eq!(args(None, "e.jsonl"), "resume e.jsonl");
-        assert_eq!(args(Some("d/o.jsonl"), "e.jsonl"), "resume e.jsonl -o d/o.jsonl");
-        assert_eq!(args(Some("-o.jsonl"), "d/-e.jsonl"), "resume d/-e.jsonl -o ./-o.jsonl");
-        assert_eq!(args(Some("nul.jsonl"), "-e.jsonl"), "resume ./-e.jsonl -o nul.jsonl");
-    }
 }

@@ -13,6 +13,7 @@ use super::super::config::Config;
 use super::super::parts;
 use super::NewRun;
 use crate::catalog::Catalog;
+use crate::domain::causes;
 use crate::report::text::{count, escape};
 use crate::runner::input::Survey;
 use crate::runner::signals::RereadSettings;
@@ -43,9 +44,10 @@ impl NewRun<'_> {
                     current = config;
                     Ok((steering, message))
                 }
-                Err(error) => {
-                    Err(format!("the run goes on as before, since its settings can't be read again: {error:#}"))
-                }
+                Err(error) => Err(format!(
+                    "the run goes on as before, since its settings can't be read again: {}",
+                    causes(error.as_ref())
+                )),
             }
         })
     }

@@ -9,7 +9,7 @@ use super::super::config::Config;
 use super::super::config::world::World;
 use super::super::parts;
 use crate::report::text::escape;
-use crate::transport::{Proxy, ignored_for_cgi, proxy_for};
+use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 
 /// How requests get to the server.
 #[derive(Debug, Default)]
@@ -36,10 +36,16 @@ impl Way {
         let mut way = Self::default();
         if !config.no_proxy {
             way.proxy = proxy_for(&base_url, variable)?;
-            way.warnings.extend(
-                ignored_for_cgi(&base_url, variable)
-                    .map(|name| format!("{name} is not used, since REQUEST_METHOD is set, as it is for CGI programs")),
-            );
+            if let Some(passed) = passed_over(&base_url, variable) {
+                let told = match passed.why {
+                    PassedOverWhy::Loopback | PassedOverWhy::Exempt if !passed.is_unreadable() => &mut way.parts,
+                    PassedOverWhy::Loopback
+                    | PassedOverWhy::Exempt
+                    | PassedOverWhy::Cgi
+                    | PassedOverWhy::OtherScheme => &mut way.warnings,
+                };
+                told.push(passed.to_string());
+            }
         }
         way.parts.extend(way.proxy.as_ref().map(|proxy| format!("through proxy {}", proxy.address())));
         way.parts.extend(config.ca_file.as_ref().map(|path| format!("--ca-file {}", path.display())));

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 use self::filter::Filter;
 use self::view::View;
-use super::{Failure, HaltReason, Message, Verdict, json};
+use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// Secrets below this are placeholders (`x`, `key`).
 pub const SHORTEST: usize = 8;
@@ -113,9 +113,14 @@ impl Secrets {
                 | HaltReason::Account(failure)
                 | HaltReason::Models(failure)
                 | HaltReason::Tls(failure)
+                | HaltReason::Proxy(failure)
                 | HaltReason::Endpoint(failure)
                 | HaltReason::AllFail { failure, .. } => self.clean_failure(failure),
-                HaltReason::Disk(message) | HaltReason::Budget(message) => self.clean(message),
+                HaltReason::Redirect { to, failure } => {
+                    to.iter_mut().for_each(|to| self.clean(to));
+                    self.clean_failure(failure);
+                }
+                HaltReason::Disk(WriteFault { message, .. }) | HaltReason::Budget(message) => self.clean(message),
                 HaltReason::RetryAfter { .. } | HaltReason::Signal(_) => {}
             },
             Verdict::Aborted => {}
@@ -123,7 +128,7 @@ impl Secrets {
     }
 
     fn clean_failure(&self, failure: &mut Failure) {
-        let Failure { status: _, kind, code, message, request_id, usage: _, stream: _ } = failure;
+        let Failure { status: _, wire: _, kind, code, message, request_id, usage: _, stream: _ } = failure;
         self.clean(message);
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }

@@ -48,7 +48,10 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
             if is_in_stream || is_success(head.status) {
                 return after_success(failure, waits, signals);
             }
-            let verdict = by_status(head.status, with_location(failure, head), waits, signals);
+            if (300..400).contains(&head.status) {
+                return Verdict::Halt(redirect(failure, head));
+            }
+            let verdict = by_status(head.status, failure, waits, signals);
             obey_should_retry(verdict, head.status, signals.should_retry)
         }
     }
@@ -96,6 +99,8 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
+        // Only a proxy answers so, and it passes nothing on.
+        407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
         413 => Verdict::Rejected { class: ErrorClass::TooLarge, failure },
@@ -152,8 +157,7 @@ fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Obeys `x-should-retry` for failures of a single row. Stops of the run, limits and overload have rules of their own,
-/// and a redirect is never followed.
+/// Obeys `x-should-retry` for failures of a single row. Stops of the run, limits and overload have rules of their own.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
@@ -164,31 +168,27 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Says where a redirect leads, by its origin only: path and query may hold what nobody should see.
-fn with_location(mut failure: Failure, head: &ReplyHead) -> Failure {
-    if !(300..400).contains(&head.status) {
-        return failure;
-    }
+/// Returns the stop of a run whose server says that the API is elsewhere: no row is to blame for that, and nothing is sent
+/// there, since the key would go along.
+fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-    failure.message = match location.and_then(origin) {
-        Some(origin) => format!(
-            "the server redirects to {}, and redirects are not followed since the key would go along; \
-             set --base-url if that is the right place",
-            shortened(&origin)
-        ),
-        None => "the server redirects, and redirects are not followed; check --base-url".to_owned(),
-    };
-    failure
+    // The body repeats the address, with what is left out here.
+    HaltReason::Redirect { to: location.and_then(place), failure: Failure { message: String::new(), ..failure } }
 }
 
-/// Returns scheme, host and port of an absolute URL.
-fn origin(location: &str) -> Option<String> {
-    let uri: http::Uri = location.parse().ok()?;
-    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
-    Some(match uri.port_u16() {
-        Some(port) => format!("{scheme}://{host}:{port}"),
-        None => format!("{scheme}://{host}"),
-    })
+/// Returns where a redirect leads: scheme, host, port and path, or the path alone where the server is the same.
+///
+/// User name, password, query and fragment may hold what nobody should see.
+fn place(location: &str) -> Option<String> {
+    let bare = location.split(['?', '#']).next().unwrap_or_default();
+    let uri: http::Uri = bare.parse().ok()?;
+    let place = match (uri.scheme_str(), uri.host(), uri.port_u16()) {
+        (Some(scheme), Some(host), Some(port)) => format!("{scheme}://{host}:{port}{}", uri.path()),
+        (Some(scheme), Some(host), None) => format!("{scheme}://{host}{}", uri.path()),
+        (None, None, None) if bare.starts_with('/') && !bare.starts_with("//") => bare.to_owned(),
+        _ => return None,
+    };
+    Some(shortened(&place).into_owned())
 }
 
 fn transient(class: ErrorClass, retry_after: Option<Duration>, maybe_paid: bool, failure: Failure) -> Verdict {
@@ -200,10 +200,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_is_named_by_its_origin_only() {
-        assert_eq!(origin("https://other.example:8443/p?key=1").as_deref(), Some("https://other.example:8443"));
-        assert_eq!(origin("https://user:pass@other.example/p").as_deref(), Some("https://other.example"));
-        assert_eq!(origin("/relative"), None);
-        assert_eq!(origin("::"), None);
+    fn a_redirect_is_named_by_its_place_without_what_may_be_secret() {
+        for (location, expected) in [
+            ("https://other.example:8443/p/v1/messages?key=1", Some("https://other.example:8443/p/v1/messages")),
+            ("https://user:pass@other.example/p#part", Some("https://other.example/p")),
+            ("https://other.example", Some("https://other.example/")),
+            ("/login?next=%2Fv1%2Fmessages", Some("/login")),
+            ("//other.example/p", None),
+            ("elsewhere", None),
+            ("?key=1", None),
+            ("", None),
+            ("::", None),
+        ] {
+            assert_eq!(place(location).as_deref(), expected, "{location}");
+        }
+        assert!(place(&format!("/{}", "x".repeat(5_000))).is_some_and(|place| place.chars().count() <= 201));
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     let message = ["/error/message", "/message", "/error", "/detail", "/title"].into_iter().find_map(string);
     Failure {
         status: Some(head.status),
+        wire: None,
         kind: string("/error/type").and_then(text::name),
         code: string("/error/details/error_code").and_then(text::name),
         message: message.map(text::clean).filter(|message| !message.is_empty()).unwrap_or_else(|| text::excerpt(body)),
@@ -384,6 +385,7 @@ mod tests {
 
         let expected = Failure {
             status: Some(429),
+            wire: None,
             kind: Some("rate_limit_error".to_owned()),
             code: Some("ramp_limit_exceeded".to_owned()),
             message: "too fast".to_owned(),

@@ -135,7 +135,7 @@ fn run(input: &Path, folder: &Path) {
     let on_commit = Box::new(move |synced| {
         let commit = match synced {
             Synced::Durable { up_to } => Commit::UpTo(up_to),
-            Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+            Synced::Failed(failure) => Commit::Failed((&failure).into()),
         };
         // Nobody listens after the run.
         let _ = commits_in.send(commit);

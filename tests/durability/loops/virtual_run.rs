@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId};
+use claude_batch::domain::{
+    Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, WriteFault,
+};
 use claude_batch::journal::{
     Closed, Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start,
     Threading,
@@ -83,7 +85,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
                 seen.lock().expect("nobody panics").push(up_to);
                 Commit::UpTo(up_to)
             }
-            Synced::Failed(failure) => Commit::Failed(failure.to_string()),
+            Synced::Failed(failure) => Commit::Failed((&failure).into()),
         };
         // Nobody listens after the run.
         let _ = commits_in.send(commit);
@@ -197,7 +199,7 @@ struct Recorder {
 }
 
 impl Ledger for Recorder {
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), String> {
+    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault> {
         self.inside.mark(ticket, job)
     }
     fn clear(&mut self, ticket: Ticket) {
@@ -224,7 +226,7 @@ impl Ledger for Recorder {
         self.inside.backlog_bytes()
     }
 
-    fn flush(&mut self) -> Result<(), String> {
+    fn flush(&mut self) -> Result<(), WriteFault> {
         self.inside.flush()
     }
 }

@@ -174,7 +174,7 @@ fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
         }
     }
     Seen::new(
-        "the same in errors that stop the run or park its model (401, 402, 403, 404, spend limits)",
+        "the same in errors that stop the run or park its model (redirects, 401, 402, 403, 404, spend limits)",
         GOAL,
         format!("**0** in {runs} runs, {} places", places.len()),
     )

@@ -198,13 +198,6 @@ pub const PLACES: &[Place] = places! {
         )
         .into_bytes()
     },
-    "location, the host": |echo| with_header("location", &format!("https://{}.example/", echo.text), 302),
-    "location, the user": |echo| with_header("location", &format!("https://{}:x@host.example/", echo.text), 307),
-    "location, the password": |echo| with_header("location", &format!("https://x:{}@host.example/", echo.text), 301),
-    "location, the port": |echo| with_header("location", &format!("https://host.example:{}/", echo.text), 302),
-    "location, the scheme": |echo| with_header("location", &format!("{}://host.example/", echo.text), 302),
-    "location, the path": |echo| with_header("location", &format!("https://host.example/{}", echo.text), 308),
-    "location, all of it": |echo| with_header("location", &echo.text, 302),
     "an error's message": |echo| error(
         ROW_ERRORS[echo.any % ROW_ERRORS.len()],
         &format!(r#"{{"type":"error","error":{{"type":"t","message":"no {} here"}}}}"#, echo.json),
@@ -378,5 +371,12 @@ pub const STOPS: &[Place] = places! {
             echo.json
         ),
     ),
+    "location, the host": |echo| with_header("location", &format!("https://{}.example/", echo.text), 302),
+    "location, the user": |echo| with_header("location", &format!("https://{}:x@host.example/", echo.text), 307),
+    "location, the password": |echo| with_header("location", &format!("https://x:{}@host.example/", echo.text), 301),
+    "location, the port": |echo| with_header("location", &format!("https://host.example:{}/", echo.text), 302),
+    "location, the scheme": |echo| with_header("location", &format!("{}://host.example/", echo.text), 302),
+    "location, the path": |echo| with_header("location", &format!("https://host.example/{}", echo.text), 308),
+    "location, all of it": |echo| with_header("location", &echo.text, 302),
     "no HTTP at all": |echo| format!("{}\r\n\r\n", echo.text).into_bytes(),
 };

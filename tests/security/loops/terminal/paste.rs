@@ -73,14 +73,15 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A command as it was printed, and the arguments it must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log. Where the log can't name its results (their name holds what no log may name),
-/// the command does.
-fn resume_of(folder: &Folder, log: &OsString, command: &str) -> Vec<OsString> {
+/// Returns the arguments that resume a log, with the flags that are carried. Where the log can't name its results (their name
+/// holds what no log may name), the command does.
+fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
         let results = names(folder).find(|name| name.as_bytes().ends_with(b".results.jsonl"));
         args.extend(["-o".into(), as_file(&results.expect("there are results"))]);
     }
+    args.extend(carried.iter().map(OsString::from));
     args
 }
 
@@ -113,7 +114,8 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
             let command = command_in(&said, &format!("claude-batch {subcommand} "), at);
             let mut expected = typed(more);
             expected[6] = "X-Team: [hidden]".into();
-            let expected = if *subcommand == "run" { expected } else { resume_of(&folder, &log, &command) };
+            let carried = [&["--header", "X-Team: [hidden]"], *more, &["--progress", kind]].concat();
+            let expected = if *subcommand == "run" { expected } else { resume_of(&folder, &log, &command, &carried) };
             printed.push((command, expected));
         }
     }
@@ -138,7 +140,7 @@ fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     let sentence = said.lines().find(|line| line.starts_with("A limit")).unwrap_or_else(|| panic!("{at}: {said}"));
     let command = command_in(sentence, "claude-batch resume ", at);
     let command = command.strip_suffix('.').expect("it ends the sentence").to_owned();
-    vec![(command, vec!["resume".into(), as_file(name)])]
+    vec![(command, vec!["resume".into(), as_file(name), "--max-requests".into(), "1".into()])]
 }
 
 /// Warns of a key that others can read.

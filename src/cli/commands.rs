@@ -1,0 +1,207 @@
+//! The commands that are printed for a person to paste: how a run goes on, and how its failed rows are tried again.
+//!
+//! All of them are made here, from what was typed, and each works where the run was started, with the same environment:
+//!
+//! - *Going on* is the same command. `--fresh` becomes `--fresh=false`: typed once more it would set the answers aside that
+//!   there are, and pay for them again.
+//! - *Trying again* is `resume` with the log, and with every typed flag that `resume` has too: server, configuration, key
+//!   file, limits and the rest. What the run folder records would be enough for some of them; a pipe has no run folder.
+//!   `--only` and `--simulate-faults` are left out: the first chose among the rows of an earlier log, and the second
+//!   would make the same rows fail again.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory};
+
+use super::args::{Cli, ResumeArgs};
+use super::shell;
+use crate::journal::RunPaths;
+
+/// Flags of `resume` that are not taken over from what was typed; `-o` follows from where the files are.
+const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
+
+/// What was typed, and the commands that follow from it.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    typed: Vec<OsString>,
+    is_fresh: bool,
+}
+
+impl Commands {
+    /// Returns the commands that follow from this program's arguments. `is_fresh` is whether the run set earlier results
+    /// aside, whatever said so.
+    pub fn of_process(is_fresh: bool) -> Self {
+        Self::of(std::env::args_os().skip(1), is_fresh)
+    }
+
+    fn of(typed: impl IntoIterator<Item = OsString>, is_fresh: bool) -> Self {
+        Self { typed: typed.into_iter().collect(), is_fresh }
+    }
+
+    /// Returns the command that goes on with the run.
+    pub fn again(&self) -> String {
+        let mut args = shell::without_headers(self.typed.iter().cloned());
+        if self.is_fresh {
+            let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+            let rest = args.split_off(flags);
+            args.retain(|arg| arg != "--fresh" && !arg.as_encoded_bytes().starts_with(b"--fresh="));
+            args.push("--fresh=false".into());
+            args.extend(rest);
+        }
+        shell::ours(args)
+    }
+
+    /// Returns the command that runs the failed rows of these files again.
+    pub fn resume(&self, paths: &RunPaths) -> String {
+        let mut args = vec!["resume".into(), shell::file(&paths.errors)];
+        if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
+            args.extend(["-o".into(), shell::file(results)]);
+        }
+        args.extend(self.carried());
+        shell::ours(args)
+    }
+
+    /// Returns the typed flags that `resume` has too, each in its long form.
+    fn carried(&self) -> Vec<OsString> {
+        let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
+        // What was typed has been read once already, so it is no mistake.
+        let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
+        let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
+        let resume = ResumeArgs::augment_args(Command::new("resume"));
+        resume.get_arguments().flat_map(|arg| typed_again(arg, matches)).collect()
+    }
+}
+
+/// Returns a flag as it may be typed again; nothing for one that was not typed.
+fn typed_again(arg: &clap::Arg, matches: &ArgMatches) -> Vec<OsString> {
+    let id = arg.get_id().as_str();
+    let is_typed = || matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+    let Some(long) = arg.get_long().filter(|long| !NOT_CARRIED.contains(long)) else { return Vec::new() };
+    if !matches.try_contains_id(id).unwrap_or(false) || !is_typed() {
+        return Vec::new();
+    }
+    let flag = format!("--{long}");
+    if matches!(arg.get_action(), ArgAction::Count) {
+        return vec![flag.into(); matches.get_count(id).into()];
+    }
+    let occurrences = matches.get_raw_occurrences(id).into_iter().flatten();
+    let values = occurrences.map(|values| values.collect::<Vec<_>>().join(std::ffi::OsStr::new(",")));
+    values.flat_map(|value| with_value(&flag, arg, value)).collect()
+}
+
+fn with_value(flag: &str, arg: &clap::Arg, value: OsString) -> Vec<OsString> {
+    let value = if flag == "--header" { shell::hidden(value.as_encoded_bytes()).into() } else { value };
+    if arg.is_require_equals_set() && value == "true" {
+        return vec![flag.into()];
+    }
+    let looks_like_a_flag = value.as_encoded_bytes().first().is_none_or(|first| *first == b'-');
+    if arg.is_require_equals_set() || looks_like_a_flag {
+        let mut word = OsString::from(format!("{flag}="));
+        word.push(value);
+        return vec![word];
+    }
+    vec![flag.into(), value]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn commands(typed: &[&str], is_fresh: bool) -> Commands {
+        Commands::of(typed.iter().map(OsString::from), is_fresh)
+    }
+
+    fn resume(typed: &[&str]) -> String {
+        let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
+        commands(typed, false).resume(&paths)
+    }
+
+    #[test]
+    fn the_results_are_named_where_the_log_can_not_name_them() {
+        let args = |results: Option<&str>, errors: &str| {
+            let paths = RunPaths::given(results.map(PathBuf::from), errors.into());
+            commands(&["run", "p.jsonl"], false).resume(&paths).replace('\\', "/")
+        };
+
+        assert_eq!(args(Some("d/o.jsonl"), "d/o.errors.jsonl"), "claude-batch resume d/o.errors.jsonl");
+        assert_eq!(args(None, "e.jsonl"), "claude-batch resume e.jsonl");
+        assert_eq!(args(Some("d/o.jsonl"), "e.jsonl"), "claude-batch resume e.jsonl -o d/o.jsonl");
+        assert_eq!(args(Some("-o.jsonl"), "d/-e.jsonl"), "claude-batch resume d/-e.jsonl -o ./-o.jsonl");
+        assert_eq!(args(Some("nul.jsonl"), "-e.jsonl"), "claude-batch resume ./-e.jsonl -o nul.jsonl");
+    }
+
+    #[test]
+    fn flags_that_resume_has_too_are_carried_and_no_others() {
+        for (typed, carried) in [
+            (&["run", "p.jsonl"][..], ""),
+            (&["run", "p.jsonl", "-o", "o.jsonl", "-m", "m", "-s", "x", "-n", "5", "--strict", "--fresh"], ""),
+            (&["run", "--base-url", "http://127.0.0.1:1", "p.jsonl"], " --base-url http://127.0.0.1:1"),
+            (&["run", "--base-url=http://127.0.0.1:1", "p.jsonl"], " --base-url http://127.0.0.1:1"),
+            (&["run", "p.jsonl", "--simulate", "--simulate-faults", "f.json"], " --simulate"),
+            (&["run", "p.jsonl", "--simulate=false"], " --simulate=false"),
+            (&["run", "p.jsonl", "-vvc4"], " --concurrency 4 --verbose --verbose"),
+            (&["run", "p.jsonl", "--budget", "3", "--tier", "2"], " --tier 2 --max-cost 3"),
+            (&["run", "p.jsonl", "--config", "my 'own'.toml"], r" --config 'my '\''own'\''.toml'"),
+            (&["run", "p.jsonl", "--beta", "a,b", "--beta", "c"], " --beta a,b --beta c"),
+            (&["run", "p.jsonl", "--profile=-x"], " --profile=-x"),
+            (&["run", "p.jsonl", "--header", "X-Team: s3cret"], " --header 'X-Team: [hidden]'"),
+            (&["run", "--no-proxy", "--", "--base-url"], " --no-proxy"),
+            (
+                &["resume", "a.jsonl", "--only", "timeout", "--base-url", "http://[::1]:1"],
+                " --base-url 'http://[::1]:1'",
+            ),
+        ] {
+            assert_eq!(resume(typed), format!("claude-batch resume o.errors.jsonl{carried}"), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn every_flag_of_resume_is_carried_or_named_as_not_carried() {
+        let resume_command = ResumeArgs::augment_args(Command::new("resume"));
+        let flags = resume_command
+            .get_arguments()
+            .filter(|arg| !arg.is_hide_set())
+            .filter_map(|arg| Some((arg, arg.get_long()?)));
+        let mut seen = 0;
+        for (arg, long) in flags.filter(|(_, long)| *long != "only" && *long != "help") {
+            let possible = arg.get_possible_values();
+            let candidates =
+                ["1", "true", "1s", "a", "none", "http://127.0.0.1:1", "A: b", "5%", "never"].map(str::to_owned);
+            let named = possible.iter().map(|value| value.get_name().to_owned());
+            let words = named.chain(candidates).map(|value| format!("--{long}={value}")).chain([format!("--{long}")]);
+            let typed = words.map(|word| ["run".to_owned(), "p.jsonl".to_owned(), word]);
+            let good = typed.into_iter().find(|typed| {
+                Cli::command().try_get_matches_from([&["claude-batch".to_owned()][..], typed].concat()).is_ok()
+            });
+            let good = good.unwrap_or_else(|| panic!("no value for --{long}"));
+
+            let made = resume(&good.iter().map(String::as_str).collect::<Vec<_>>());
+
+            let is_carried = made.contains(&format!(" --{long}"));
+            assert_eq!(is_carried, !NOT_CARRIED.contains(&long), "{good:?}: {made}");
+            seen += 1;
+        }
+        assert!(seen > 35, "{seen}");
+    }
+
+    #[test]
+    fn going_on_never_starts_over() {
+        let again = |typed: &[&str], is_fresh| commands(typed, is_fresh).again();
+
+        assert_eq!(again(&["run", "a b.jsonl", "--tier", "2"], false), "claude-batch run 'a b.jsonl' --tier 2");
+        assert_eq!(again(&["run", "p.jsonl", "--fresh"], true), "claude-batch run p.jsonl --fresh=false");
+        assert_eq!(again(&["run", "--fresh=true", "p.jsonl"], true), "claude-batch run p.jsonl --fresh=false");
+        assert_eq!(
+            again(&["run", "p.jsonl"], true),
+            "claude-batch run p.jsonl --fresh=false",
+            "the environment said so"
+        );
+        assert_eq!(again(&["run", "--fresh", "--", "--fresh"], true), "claude-batch run --fresh=false -- --fresh");
+        assert_eq!(
+            again(&["run", "p.jsonl", "--header", "A: s3cret"], false),
+            "claude-batch run p.jsonl --header 'A: [hidden]'"
+        );
+    }
+}

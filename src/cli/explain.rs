@@ -1,0 +1,406 @@
+//! Sentences about why a run stopped and what to do next, for the end of the summary.
+//!
+//! What is said follows the type of what happened. What a server or the system said about it is quoted and read by nobody.
+
+use crate::domain::{Failure, HaltReason, WireErrorKind, WriteCause, WriteFault, WriteTarget};
+use crate::report::text::{count, duration, escape};
+
+use super::shell;
+
+/// Path at which the API takes messages, below the base URL.
+const MESSAGES: &str = "/v1/messages";
+
+/// What a run's stop is explained with.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The base URL.
+    pub server: String,
+    /// The proxy on the way there: its address, and what names it.
+    pub proxy: Option<(String, &'static str)>,
+    /// How the run goes on.
+    pub next: Next,
+}
+
+/// How a run goes on.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// By the same command, which the summary names.
+    Same,
+    /// By the same command without its `--fresh`.
+    WithoutFresh,
+    /// By this command, which takes the rows of a pipe from their log.
+    Resume(String),
+}
+
+impl Next {
+    fn words(&self) -> String {
+        match self {
+            Self::Same => "run the same command".to_owned(),
+            Self::WithoutFresh => "run the same command without --fresh".to_owned(),
+            Self::Resume(command) => format!("run {}", escape(command)),
+        }
+    }
+}
+
+/// Returns what stopped a run and what to do next, in a few sentences.
+///
+/// Shape: one line; what a server said is escaped and in quotes.
+pub fn explain(reason: &HaltReason, place: &Place) -> String {
+    let next = place.next.words();
+    match reason {
+        HaltReason::Key(failure) => format!(
+            "The API refused the key{}. Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then {next}; \
+             no row was lost.",
+            said(failure)
+        ),
+        HaltReason::Forbidden(failure) => format!(
+            "The API forbids these requests{}. Check what the key and its workspace may do, then {next}.",
+            said(failure)
+        ),
+        HaltReason::Account(failure) => format!(
+            "The account is stopped{}. Check credit, billing and spend limits in the console, then {next}.",
+            said(failure)
+        ),
+        HaltReason::Models(failure) => format!(
+            "No model of this run was found{}. Check the model's name and --base-url, then {next}; rows that name \
+             their model need a change in the input.",
+            said(failure)
+        ),
+        HaltReason::RetryAfter { wait, allowed } => format!(
+            "The API asks to wait {}, longer than --retry-for allows ({}). After that, or with a longer --retry-for, \
+             {next}.",
+            duration(*wait),
+            duration(*allowed)
+        ),
+        HaltReason::Tls(failure) => format!(
+            "The connection could not be made safe{}. Check the address and the clock; a proxy's own certificates are \
+             added with --ca-file. Then {next}.",
+            said(failure)
+        ),
+        HaltReason::Proxy(failure) => proxy(failure, place),
+        HaltReason::Redirect { to, failure } => redirect(to.as_deref(), failure, place),
+        HaltReason::Endpoint(failure) => endpoint(failure, place),
+        HaltReason::AllFail { rows, finished, class, failure } => {
+            let which = match rows == finished {
+                true => format!("The first {} rows all failed", count(*rows)),
+                false => format!("{} of {} finished rows failed", count(*rows), count(*finished)),
+            };
+            let next = match place.next {
+                Next::Resume(_) => next,
+                Next::Same => "run the same command with --retry-failed".to_owned(),
+                Next::WithoutFresh => "run the same command with --retry-failed and without --fresh".to_owned(),
+            };
+            format!(
+                "{which}, the last as {class}{}. Put that right, then {next}; --halt never goes on regardless.",
+                said(failure)
+            )
+        }
+        HaltReason::Disk(fault) => disk(fault, place),
+        HaltReason::Signal(_) => format!("Interrupted. To go on, {next}."),
+        HaltReason::Budget(message) => {
+            format!("A limit you set is reached ({}). To go on, raise it and {next}.", escape(message))
+        }
+    }
+}
+
+/// A proxy that passes nothing on: said with the variable that names it, whose value may hold a password.
+fn proxy(failure: &Failure, place: &Place) -> String {
+    let next = place.next.words();
+    match &place.proxy {
+        Some((address, source)) => {
+            let (scheme, host) = address.split_once("://").unwrap_or(("http", address));
+            format!(
+                "The proxy {} (from {source}) does not pass requests on{}. Set {source} to \
+                 {scheme}://USER:PASSWORD@{}, or connect directly with --no-proxy; then {next}; no row was lost.",
+                escape(address),
+                said(failure),
+                escape(host)
+            )
+        }
+        None => format!(
+            "A proxy on the way to {} wants a user name and a password{}. Name it by HTTPS_PROXY or HTTP_PROXY as \
+             http://USER:PASSWORD@HOST:PORT, then {next}; no row was lost.",
+            escape(&place.server),
+            said(failure)
+        ),
+    }
+}
+
+fn redirect(to: Option<&str>, failure: &Failure, place: &Place) -> String {
+    let (next, server) = (place.next.words(), place.server.as_str());
+    let to = to.map(|to| if to.starts_with('/') { format!("{}{to}", origin(server)) } else { to.to_owned() });
+    let instead = to.as_deref().and_then(|to| to.strip_suffix(MESSAGES)).filter(|base| *base != server);
+    let set = match instead {
+        Some(base) => format!("--base-url {}", escape(&shell::quoted(base))),
+        None => "--base-url to the address of the API".to_owned(),
+    };
+    let to = to.as_deref().map_or_else(|| "without saying where".into(), |to| format!("to {}", escape(to)));
+    format!(
+        "{}{MESSAGES} redirects {to}{}. Redirects are not followed, since the key would go along. If you trust that \
+         place, set {set}; then {next}; no row was lost.",
+        escape(server),
+        said(failure)
+    )
+}
+
+/// Returns scheme, host and port of a base URL.
+fn origin(server: &str) -> &str {
+    let host = server.find("://").map_or(0, |at| at + 3);
+    server[host..].find('/').map_or(server, |at| &server[..host + at])
+}
+
+/// An endpoint at which nothing worked for too long, by the last that came of it.
+fn endpoint(failure: &Failure, place: &Place) -> String {
+    let (next, server, said) = (place.next.words(), escape(&place.server), said(failure));
+    match (failure.wire, failure.status) {
+        (Some(WireErrorKind::Authorization), _) => {
+            format!("There is no credential for {server}{said}. Check where it comes from, then {next}.")
+        }
+        (Some(WireErrorKind::Proxy | WireErrorKind::ProxyAuth), _) => {
+            let (address, source) =
+                place.proxy.as_ref().map_or(("", "HTTPS_PROXY"), |(address, source)| (address, source));
+            format!(
+                "The proxy {} can't be reached or does not connect to {server}{said}. Check {source}, or connect \
+                 directly with --no-proxy; then {next}.",
+                escape(address)
+            )
+        }
+        (Some(WireErrorKind::Timeout | WireErrorKind::Idle), _) => format!(
+            "{server} does not answer in time{said}. Check --base-url and the network, allow more time with --timeout, or \
+             use --stream on; then {next}."
+        ),
+        (Some(WireErrorKind::TooLarge), _) => {
+            format!("{server} sends more than an answer can hold{said}. Check --base-url, then {next}.")
+        }
+        (Some(WireErrorKind::Broken), _) => format!(
+            "{server} takes requests and breaks the connection{said}. Check the network, proxies and --base-url, then \
+             {next}."
+        ),
+        (None, Some(200..300)) => format!(
+            "{server} answers, but not as the API does{said}. Check --base-url, or use --stream off; then {next}."
+        ),
+        (None, Some(_)) => format!(
+            "{server} answers with nothing but faults{said}. That is trouble of the service or of a gateway before it. \
+             To go on later, {next}; --retry-for allows longer waits."
+        ),
+        (Some(WireErrorKind::Connect | WireErrorKind::Tls), _) => {
+            format!("{server} can't be reached{said}. Check the network, proxies and --base-url, then {next}.")
+        }
+        (None, None) => format!("{server} fails{said}. Check the network, proxies and --base-url, then {next}."),
+    }
+}
+
+fn disk(fault: &WriteFault, place: &Place) -> String {
+    let (message, next) = (escape(&fault.message), place.next.words());
+    let lost = match place.next {
+        // Such rows are nowhere else.
+        Next::Resume(_) => "rows that the log does not hold have to be piped in again",
+        Next::Same | Next::WithoutFresh => "answers since the last sync may be paid and lost",
+    };
+    match (fault.target, fault.cause) {
+        (WriteTarget::StandardOutput, WriteCause::ReaderGone) => {
+            format!("Whatever read standard output is gone ({message}). To go on, {next}.")
+        }
+        (WriteTarget::StandardOutput, WriteCause::Full | WriteCause::Other) => {
+            format!("Standard output took no more ({message}). To go on, {next}.")
+        }
+        (WriteTarget::File, WriteCause::Full) => format!(
+            "A file of this run can't be written, since there is no room ({message}). Make room, then {next}; {lost}."
+        ),
+        (WriteTarget::File, WriteCause::ReaderGone | WriteCause::Other) => format!(
+            "A file of this run can't be written ({message}). Mend the disk or its permissions, then {next}; {lost}."
+        ),
+    }
+}
+
+/// Returns what came, to stand after a clause: ` (401, "invalid x-api-key", request req_1)`.
+fn said(failure: &Failure) -> String {
+    let status = failure.status.map(|status| status.to_string());
+    let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));
+    let request = failure.request_id.as_ref().map(|id| format!("request {}", escape(id)));
+    let parts = [status, message, request].into_iter().flatten().collect::<Vec<_>>();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::ErrorClass;
+    use crate::report::words::halt_words;
+
+    #[test]
+    fn every_explanation_says_what_to_do_and_can_not_steer_the_terminal() {
+        for (name, reason) in reasons() {
+            let same = explain(&reason, &place(Next::Same));
+            let piped = explain(&reason, &place(Next::Resume("claude-batch resume x.jsonl".to_owned())));
+            let fresh = explain(&reason, &place(Next::WithoutFresh));
+
+            assert!(!same.chars().any(char::is_control), "{name}: {same:?}");
+            assert!(same.contains("run the same command"), "{name}: {same}");
+            assert!(
+                piped.contains("run claude-batch resume x.jsonl") && !piped.contains("the same"),
+                "{name}: {piped}"
+            );
+            assert!(fresh.contains("without --fresh"), "{name}: {fresh}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_its_words() {
+        let told = |(name, reason): &(&str, HaltReason)| {
+            format!("{name}: {}\n  {}\n", halt_words(reason), explain(reason, &place(Next::Same)))
+        };
+
+        insta::assert_snapshot!(reasons().iter().map(told).collect::<String>(), @r#"
+        key: the key was refused
+          The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost.
+        forbidden: the key may not do this
+          The API forbids these requests (403, "no"). Check what the key and its workspace may do, then run the same command.
+        account: the account is stopped
+          The account is stopped (402, "no"). Check credit, billing and spend limits in the console, then run the same command.
+        models: no model of this run was found
+          No model of this run was found (404, "not found: m"). Check the model's name and --base-url, then run the same command; rows that name their model need a change in the input.
+        retry-after: the API asks to wait longer than --retry-for
+          The API asks to wait 2 h 00 min, longer than --retry-for allows (30 min 00 s). After that, or with a longer --retry-for, run the same command.
+        tls: the connection is not safe
+          The connection could not be made safe ("it broke"). Check the address and the clock; a proxy's own certificates are added with --ca-file. Then run the same command.
+        proxy: the proxy refuses to pass requests on
+          The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not pass requests on ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
+        redirect: the endpoint sends requests elsewhere
+          https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would go along. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
+        endpoint: nothing known: the endpoint fails
+          https://api.example fails. Check the network, proxies and --base-url, then run the same command.
+        endpoint: 529: the endpoint is overloaded (529)
+          https://api.example answers with nothing but faults (529, "Overloaded"). That is trouble of the service or of a gateway before it. To go on later, run the same command; --retry-for allows longer waits.
+        endpoint: 500: the endpoint fails (500)
+          https://api.example answers with nothing but faults (500, "Internal server error"). That is trouble of the service or of a gateway before it. To go on later, run the same command; --retry-for allows longer waits.
+        endpoint: 200: the endpoint's answers are not those of the API
+          https://api.example answers, but not as the API does (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
+        rows: all: every row fails
+          The first 10 rows all failed, the last as invalid_request (400, "no"). Put that right, then run the same command with --retry-failed; --halt never goes on regardless.
+        rows: some: too many rows failed
+          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Put that right, then run the same command with --retry-failed; --halt never goes on regardless.
+        disk: stdout, reader gone: standard output takes no more
+          Whatever read standard output is gone (can't write x\n). To go on, run the same command.
+        disk: stdout, full: standard output takes no more
+          Standard output took no more (can't write x\n). To go on, run the same command.
+        disk: stdout, other: standard output takes no more
+          Standard output took no more (can't write x\n). To go on, run the same command.
+        disk: file, full: results can't be written
+          A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be paid and lost.
+        disk: file, other: results can't be written
+          A file of this run can't be written (can't write x\n). Mend the disk or its permissions, then run the same command; answers since the last sync may be paid and lost.
+        INT: interrupted
+          Interrupted. To go on, run the same command.
+        TERM: interrupted
+          Interrupted. To go on, run the same command.
+        HUP: interrupted
+          Interrupted. To go on, run the same command.
+        budget: a limit you set is reached
+          A limit you set is reached (--max-cost $40.00). To go on, raise it and run the same command.
+        endpoint: Connect: the endpoint can't be reached
+          https://api.example can't be reached ("it broke"). Check the network, proxies and --base-url, then run the same command.
+        endpoint: Proxy: the proxy can't be reached or does not connect
+          The proxy http://proxy.example:3128 can't be reached or does not connect to https://api.example ("it broke"). Check HTTPS_PROXY, or connect directly with --no-proxy; then run the same command.
+        endpoint: ProxyAuth: the proxy refuses to pass requests on
+          The proxy http://proxy.example:3128 can't be reached or does not connect to https://api.example ("it broke"). Check HTTPS_PROXY, or connect directly with --no-proxy; then run the same command.
+        endpoint: Tls: the connection is not safe
+          https://api.example can't be reached ("it broke"). Check the network, proxies and --base-url, then run the same command.
+        endpoint: Timeout: the endpoint does not answer in time
+          https://api.example does not answer in time ("it broke"). Check --base-url and the network, allow more time with --timeout, or use --stream on; then run the same command.
+        endpoint: Idle: the endpoint falls silent in the middle of answers
+          https://api.example does not answer in time ("it broke"). Check --base-url and the network, allow more time with --timeout, or use --stream on; then run the same command.
+        endpoint: Broken: the endpoint breaks connections
+          https://api.example takes requests and breaks the connection ("it broke"). Check the network, proxies and --base-url, then run the same command.
+        endpoint: TooLarge: the endpoint's answers are too large
+          https://api.example sends more than an answer can hold ("it broke"). Check --base-url, then run the same command.
+        "#);
+    }
+
+    #[test]
+    fn a_redirect_names_the_base_url_to_set() {
+        for (server, to, expected) in [
+            ("http://gw.example", Some("https://gw.example/v1/messages"), "set --base-url https://gw.example;"),
+            ("http://gw.example", Some("/claude/v1/messages"), "set --base-url http://gw.example/claude;"),
+            ("http://gw.example/a", Some("/v1/messages"), "set --base-url http://gw.example;"),
+            ("http://gw.example", Some("https://a b;.example/v1/messages"), "set --base-url 'https://a b;.example';"),
+            ("http://gw.example", Some("/v1/messages"), "set --base-url to the address of the API;"),
+            ("http://gw.example", Some("/login"), "to http://gw.example/login "),
+            ("http://gw.example", None, "redirects without saying where"),
+        ] {
+            let reason = HaltReason::Redirect { to: to.map(str::to_owned), failure: failure(302, "") };
+            let place = Place { server: server.to_owned(), proxy: None, next: Next::Same };
+
+            let said = explain(&reason, &place);
+
+            assert!(said.starts_with(&format!("{server}/v1/messages redirects ")), "{said}");
+            assert!(said.contains(expected), "{to:?}: {said}");
+        }
+    }
+
+    fn place(next: Next) -> Place {
+        let proxy = Some(("http://proxy.example:3128".to_owned(), "HTTPS_PROXY"));
+        Place { server: "https://api.example".to_owned(), proxy, next }
+    }
+
+    fn failure(status: u16, message: &str) -> Failure {
+        Failure { status: Some(status), message: message.to_owned(), ..Failure::default() }
+    }
+
+    /// Every reason, with a name; endpoints by each thing that can come of them, files by each thing that can befall them.
+    pub(in crate::cli) fn reasons() -> Vec<(&'static str, HaltReason)> {
+        let request_id = Some("req_1".to_owned());
+        let key = Failure { request_id, ..failure(401, "invalid x-api-key\x1b[2J\n") };
+        let wire = |kind| Failure { wire: Some(kind), message: "it broke".to_owned(), ..Failure::default() };
+        let disk =
+            |target, cause| HaltReason::Disk(WriteFault { target, cause, message: "can't write x\n".to_owned() });
+        let all_fail = |rows, finished| HaltReason::AllFail {
+            rows,
+            finished,
+            class: ErrorClass::InvalidRequest,
+            failure: failure(400, "no"),
+        };
+        let wait = Duration::from_secs(7_200);
+        let mut reasons = vec![
+            ("key", HaltReason::Key(key)),
+            ("forbidden", HaltReason::Forbidden(failure(403, "no"))),
+            ("account", HaltReason::Account(failure(402, "no"))),
+            ("models", HaltReason::Models(failure(404, "not found: m"))),
+            ("retry-after", HaltReason::RetryAfter { wait, allowed: Duration::from_secs(1_800) }),
+            ("tls", HaltReason::Tls(wire(WireErrorKind::Tls))),
+            ("proxy", HaltReason::Proxy(wire(WireErrorKind::ProxyAuth))),
+            ("redirect", HaltReason::Redirect { to: Some("/sso\u{1b}".to_owned()), failure: failure(302, "") }),
+            ("endpoint: nothing known", HaltReason::Endpoint(Failure::default())),
+            ("endpoint: 529", HaltReason::Endpoint(failure(529, "Overloaded"))),
+            ("endpoint: 500", HaltReason::Endpoint(failure(500, "Internal server error"))),
+            ("endpoint: 200", HaltReason::Endpoint(failure(200, "the body is no JSON"))),
+            ("rows: all", all_fail(10, 10)),
+            ("rows: some", all_fail(25, 80)),
+            ("disk: stdout, reader gone", disk(WriteTarget::StandardOutput, WriteCause::ReaderGone)),
+            ("disk: stdout, full", disk(WriteTarget::StandardOutput, WriteCause::Full)),
+            ("disk: stdout, other", disk(WriteTarget::StandardOutput, WriteCause::Other)),
+            ("disk: file, full", disk(WriteTarget::File, WriteCause::Full)),
+            ("disk: file, other", disk(WriteTarget::File, WriteCause::Other)),
+            ("INT", HaltReason::Signal(2)),
+            ("TERM", HaltReason::Signal(15)),
+            ("HUP", HaltReason::Signal(1)),
+            ("budget", HaltReason::Budget("--max-cost $40.00".to_owned())),
+        ];
+        let kinds = [
+            ("endpoint: Authorization", WireErrorKind::Authorization),
+            ("endpoint: Connect", WireErrorKind::Connect),
+            ("endpoint: Proxy", WireErrorKind::Proxy),
+            ("endpoint: ProxyAuth", WireErrorKind::ProxyAuth),
+            ("endpoint: Tls", WireErrorKind::Tls),
+            ("endpoint: Timeout", WireErrorKind::Timeout),
+            ("endpoint: Idle", WireErrorKind::Idle),
+            ("endpoint: Broken", WireErrorKind::Broken),
+            ("endpoint: TooLarge", WireErrorKind::TooLarge),
+        ];
+        assert_eq!(kinds.map(|(_, kind)| kind), WireErrorKind::ALL);
+        reasons.extend(kinds.map(|(name, kind)| (name, HaltReason::Endpoint(wire(kind)))));
+        reasons
+    }
+}

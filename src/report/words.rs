@@ -1,0 +1,107 @@
+//! What is wrong, in a few words: for notes, the live line, and the first line of the summary.
+//!
+//! The words come from types and statuses, never from what a message says.
+
+use std::borrow::Cow;
+
+use super::text::{duration, escape};
+use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
+
+/// Returns what stopped a run in a few words, for lines that go on.
+pub fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
+    match reason {
+        HaltReason::Key(_) => "the key was refused".into(),
+        HaltReason::Forbidden(_) => "the key may not do this".into(),
+        HaltReason::Account(_) => "the account is stopped".into(),
+        HaltReason::Models(_) => "no model of this run was found".into(),
+        HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for".into(),
+        HaltReason::Tls(_) => wire_words(WireErrorKind::Tls).into(),
+        HaltReason::Proxy(_) => wire_words(WireErrorKind::ProxyAuth).into(),
+        HaltReason::Redirect { .. } => "the endpoint sends requests elsewhere".into(),
+        HaltReason::Endpoint(failure) => fault_words(failure),
+        HaltReason::AllFail { rows, finished, .. } if rows == finished => "every row fails".into(),
+        HaltReason::AllFail { .. } => "too many rows failed".into(),
+        HaltReason::Disk(WriteFault { target: WriteTarget::StandardOutput, .. }) => {
+            "standard output takes no more".into()
+        }
+        HaltReason::Disk(WriteFault { target: WriteTarget::File, .. }) => "results can't be written".into(),
+        HaltReason::Signal(_) => "interrupted".into(),
+        HaltReason::Budget(_) => "a limit you set is reached".into(),
+    }
+}
+
+/// Returns what is wrong with an endpoint at which nothing works, by the last that came of it.
+pub fn fault_words(failure: &Failure) -> Cow<'static, str> {
+    match (failure.wire, failure.status, &failure.kind) {
+        (Some(kind), ..) => wire_words(kind).into(),
+        (None, Some(529), _) => "the endpoint is overloaded (529)".into(),
+        (None, Some(200..300), Some(kind)) => format!("the endpoint's answers are errors ({})", escape(kind)).into(),
+        (None, Some(200..300), None) => "the endpoint's answers are not those of the API".into(),
+        (None, Some(status), _) => format!("the endpoint fails ({status})").into(),
+        (None, None, _) => "the endpoint fails".into(),
+    }
+}
+
+/// Returns how an outage goes: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
+pub fn outage_words(outage: &Outage) -> String {
+    let next = match outage.next_try {
+        Some(wait) if wait.is_zero() => ", next try now".to_owned(),
+        Some(wait) => format!(", next try in {}", duration(wait)),
+        None => ", trying".to_owned(),
+    };
+    format!("{} for {}{next}", fault_words(&outage.fault), duration(outage.lasted))
+}
+
+fn wire_words(kind: WireErrorKind) -> &'static str {
+    match kind {
+        WireErrorKind::Authorization => "there is no credential for the endpoint",
+        WireErrorKind::Connect => "the endpoint can't be reached",
+        WireErrorKind::Proxy => "the proxy can't be reached or does not connect",
+        WireErrorKind::ProxyAuth => "the proxy refuses to pass requests on",
+        WireErrorKind::Tls => "the connection is not safe",
+        WireErrorKind::Timeout => "the endpoint does not answer in time",
+        WireErrorKind::Idle => "the endpoint falls silent in the middle of answers",
+        WireErrorKind::Broken => "the endpoint breaks connections",
+        WireErrorKind::TooLarge => "the endpoint's answers are too large",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Reason;
+
+    #[test]
+    fn a_hold_is_not_said_to_follow_a_header_that_need_not_have_come() {
+        assert_eq!(Reason::Hold.name(), "holds after 429");
+    }
+
+    #[test]
+    fn only_an_endpoint_that_is_silent_is_said_not_to_answer() {
+        let wire = |kind| Failure { wire: Some(kind), ..Failure::default() };
+        let status = |status| Failure { status: Some(status), ..Failure::default() };
+        let in_stream = Failure { kind: Some("overload\u{1b}".to_owned()), ..status(200) };
+        let faults = WireErrorKind::ALL.map(wire).into_iter();
+        let faults = faults.chain([500, 503, 529, 404, 200].map(status)).chain([in_stream, Failure::default()]);
+
+        let words = faults.map(|failure| fault_words(&failure).into_owned()).collect::<Vec<_>>().join("\n");
+
+        insta::assert_snapshot!(words, @r"
+        the endpoint can't be reached
+        the proxy can't be reached or does not connect
+        the proxy refuses to pass requests on
+        the connection is not safe
+        the endpoint does not answer in time
+        the endpoint falls silent in the middle of answers
+        the endpoint breaks connections
+        the endpoint's answers are too large
+        the endpoint fails (500)
+        the endpoint fails (503)
+        the endpoint is overloaded (529)
+        the endpoint fails (404)
+        the endpoint's answers are not those of the API
+        the endpoint's answers are errors (overload\u{1b})
+        the endpoint fails
+        ");
+    }
+}

@@ -1,0 +1,176 @@
+//! What a person can do about a failed row: the `hint` of its line in the error log.
+//!
+//! It agrees with `retryable`: where another run may succeed with the row as it is, the hint says to run `resume`; where it
+//! can't, the hint begins with what has to change first.
+
+use crate::domain::{ErrorClass, Failure};
+
+/// Returns the hint for a row that failed so.
+///
+/// Shape: lower case, no full stop, fits after a colon.
+pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
+    if is_retryable { again(class) } else { first_change(class, failure.status) }
+}
+
+/// The row may succeed as it is.
+fn again(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::RateLimit => {
+            "the limit outlasted --retry-for: run `resume` later, or lower --rpm, --itpm or --tier"
+        }
+        ErrorClass::Overloaded => "the service was overloaded for longer than --retry-for: run `resume` later",
+        ErrorClass::Server => "the server failed on every try: run `resume` later; support asks for the request_id",
+        ErrorClass::Timeout => "no answer came in time: run `resume` with a longer --timeout, or with --stream on",
+        ErrorClass::Network => {
+            "the connection failed on every try: check network, proxy and --base-url, then run `resume`"
+        }
+        ErrorClass::InvalidOutput => {
+            "no usable answer came and it may have been billed: run `resume`, or use --stream on"
+        }
+        ErrorClass::Canceled => "the run ended before this row was answered: run `resume`",
+        ErrorClass::Expired => "the batch expired before this row was answered: run `resume`",
+        ErrorClass::Billing => "the account has no money or reached a spend limit: see the console, then run `resume`",
+        ErrorClass::InvalidInput
+        | ErrorClass::InvalidRequest
+        | ErrorClass::TooLarge
+        | ErrorClass::Auth
+        | ErrorClass::Refused
+        | ErrorClass::Truncated => {
+            "the server asked to try this row again, and failed on every try: run `resume` later"
+        }
+    }
+}
+
+/// The row can't succeed before something changes.
+fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {
+    match (class, status) {
+        (ErrorClass::InvalidInput, _) => "correct this line of the input and run it again",
+        (ErrorClass::InvalidRequest, Some(404)) => {
+            "correct the name of the model or --base-url: the API did not find what this row asks for"
+        }
+        (ErrorClass::InvalidRequest, Some(405 | 415)) => {
+            "correct --base-url: this address does not take requests for messages"
+        }
+        (ErrorClass::InvalidRequest, _) => "correct the parameters of this row: the API refuses it as it is",
+        (ErrorClass::TooLarge, _) => "shorten or split the prompt: the request is too large for the API",
+        (ErrorClass::Auth, _) => "change what the key may do: check its workspace and its access to the model",
+        (ErrorClass::Billing, _) => "raise credit or spend limits in the console: the account can't pay for this row",
+        (ErrorClass::Refused, _) => "change the prompt or the model: the model refused to answer",
+        (ErrorClass::Truncated, _) => {
+            "raise --max-tokens for this row or shorten the prompt: the answer ended at its limit"
+        }
+        (ErrorClass::InvalidOutput, _) => {
+            "change what this row asks for: its answer can't be used, and may have been billed"
+        }
+        (ErrorClass::RateLimit | ErrorClass::Overloaded | ErrorClass::Server | ErrorClass::Timeout, _) => {
+            "change this row or ask support, who want the request_id: the server says that trying again is of no use"
+        }
+        (ErrorClass::Network | ErrorClass::Canceled | ErrorClass::Expired, _) => {
+            "check network, proxy and --base-url: this row did not get through"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = (ErrorClass, Option<u16>, bool)> {
+        let statuses = [None, Some(200), Some(400), Some(404), Some(405), Some(415), Some(429), Some(500), Some(529)];
+        ErrorClass::ALL
+            .into_iter()
+            .flat_map(move |class| statuses.into_iter().map(move |status| (class, status)))
+            .flat_map(|(class, status)| [false, true].map(|is_retryable| (class, status, is_retryable)))
+    }
+
+    #[test]
+    fn a_hint_says_resume_where_the_row_may_succeed_and_a_change_where_it_can_not() {
+        const CHANGES: [&str; 5] = ["correct ", "shorten ", "change ", "raise ", "check "];
+        for (class, status, is_retryable) in all() {
+            let hint = hint(class, &Failure { status, ..Failure::default() }, is_retryable);
+
+            assert_eq!(hint.contains("run `resume`"), is_retryable, "{class} {status:?}: {hint}");
+            assert_eq!(
+                CHANGES.iter().any(|change| hint.starts_with(change)),
+                !is_retryable,
+                "{class} {status:?}: {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_class_has_its_hints() {
+        let told = |class: ErrorClass| {
+            let of = |is_retryable| hint(class, &Failure::default(), is_retryable);
+            format!("{class}\n  again: {}\n  first: {}\n", of(true), of(false))
+        };
+
+        insta::assert_snapshot!(ErrorClass::ALL.map(told).concat(), @"
+        invalid_input
+          again: the server asked to try this row again, and failed on every try: run `resume` later
+          first: correct this line of the input and run it again
+        rate_limit
+          again: the limit outlasted --retry-for: run `resume` later, or lower --rpm, --itpm or --tier
+          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+        overloaded
+          again: the service was overloaded for longer than --retry-for: run `resume` later
+          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+        server
+          again: the server failed on every try: run `resume` later; support asks for the request_id
+          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+        timeout
+          again: no answer came in time: run `resume` with a longer --timeout, or with --stream on
+          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+        network
+          again: the connection failed on every try: check network, proxy and --base-url, then run `resume`
+          first: check network, proxy and --base-url: this row did not get through
+        invalid_request
+          again: the server asked to try this row again, and failed on every try: run `resume` later
+          first: correct the parameters of this row: the API refuses it as it is
+        too_large
+          again: the server asked to try this row again, and failed on every try: run `resume` later
+          first: shorten or split the prompt: the request is too large for the API
+        auth
+          again: the server asked to try this row again, and failed on every try: run `resume` later
+          first: change what the key may do: check its workspace and its access to the model
+        billing
+          again: the account has no money or reached a spend limit: see the console, then run `resume`
+          first: raise credit or spend limits in the console: the account can't pay for this row
+        refused
+          again: the server asked to try this row again, and failed on every try: run `resume` later
+          first: change the prompt or the model: the model refused to answer
+        truncated
+          again: the server asked to try this row again, and failed on every try: run `resume` later
+          first: raise --max-tokens for this row or shorten the prompt: the answer ended at its limit
+        invalid_output
+          again: no usable answer came and it may have been billed: run `resume`, or use --stream on
+          first: change what this row asks for: its answer can't be used, and may have been billed
+        canceled
+          again: the run ended before this row was answered: run `resume`
+          first: check network, proxy and --base-url: this row did not get through
+        expired
+          again: the batch expired before this row was answered: run `resume`
+          first: check network, proxy and --base-url: this row did not get through
+        ");
+    }
+
+    #[test]
+    fn every_hint_fits_after_a_colon() {
+        for (class, status, is_retryable) in all() {
+            let hint = hint(class, &Failure { status, ..Failure::default() }, is_retryable);
+
+            assert!(hint.len() > 20 && !hint.ends_with('.'), "{class}: {hint}");
+            assert!(hint.starts_with(|first: char| first.is_ascii_lowercase()), "{class}: {hint}");
+        }
+    }
+
+    #[test]
+    fn hints_of_refused_requests_follow_the_status() {
+        let of =
+            |status| hint(ErrorClass::InvalidRequest, &Failure { status: Some(status), ..Failure::default() }, false);
+
+        assert!(of(404).contains("model"));
+        assert!(of(405).contains("--base-url"));
+        assert!(of(400).contains("parameters"));
+    }
+}

@@ -1,0 +1,41 @@
+//! What became of the tunnel through a proxy, told by type: the client wraps that error and gives no name to it.
+
+use std::error::Error as StdError;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use tower_service::Service;
+
+/// The same for every connector.
+type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
+
+/// Why a proxy opened no tunnel to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelFault {
+    /// It wants a user name and a password, or refuses those that it was given (407).
+    Unauthorized,
+    /// It answered, and did not open it.
+    Refused,
+    /// It could not be reached, or the connection to it broke.
+    Unreachable,
+}
+
+/// Returns whether a cause only wraps another: its words would stand before those that say something.
+pub(super) fn is_wrapping(cause: &(dyn StdError + 'static)) -> bool {
+    let is_failed_tunnel = matches!(cause.downcast_ref(), Some(TunnelError::ConnectFailed(_) | TunnelError::Io(_)));
+    cause.source().is_some() && (is_failed_tunnel || cause.is::<hyper_util::client::legacy::Error>())
+}
+
+/// Returns what a cause says about the tunnel; `None` when it is not about one.
+pub(super) fn tunnel_fault(cause: &(dyn StdError + 'static)) -> Option<TunnelFault> {
+    Some(match cause.downcast_ref::<TunnelError>()? {
+        TunnelError::ProxyAuthRequired => TunnelFault::Unauthorized,
+        TunnelError::TunnelUnsuccessful | TunnelError::ProxyHeadersTooLong | TunnelError::MissingHost => {
+            TunnelFault::Refused
+        }
+        TunnelError::ConnectFailed(_) | TunnelError::Io(_) | TunnelError::TunnelUnexpectedEof => {
+            TunnelFault::Unreachable
+        }
+    })
+}

@@ -1,0 +1,223 @@
+//! The commands that the summary prints: each is taken out of it and run by a shell, as a person would paste it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::*;
+
+const ROWS: usize = 6;
+/// A row fails once, and works when it is tried again.
+const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 3.", "times": 1}]}"#;
+
+/// What is typed, where the API is said to be, and where the results are.
+struct Case<'a> {
+    args: &'a [&'a str],
+    variables: &'a [(&'a str, &'a str)],
+    results: &'a str,
+}
+
+#[test]
+fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
+    let api = || Api::with_faults(ONE_FAILS);
+    let key = ("ANTHROPIC_API_KEY", CANARY);
+    let quoted = r#"my "best" $(prompts) it's.jsonl"#;
+    let url = "URL";
+    let dead = ("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
+    let cases = [
+        Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key], results: "p.results.jsonl" },
+        Case {
+            args: &["run", quoted, "--base-url", url],
+            variables: &[key],
+            results: r#"my "best" $(prompts) it's.results.jsonl"#,
+        },
+        Case {
+            args: &["run", "p.jsonl", "-o", "o ut.jsonl", "--errors", "logs/e.jsonl", "--base-url", url],
+            variables: &[key],
+            results: "o ut.jsonl",
+        },
+        // Another server in the environment than the one that was typed.
+        Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
+        // Nothing but the environment.
+        Case {
+            args: &["run", "p.jsonl"],
+            variables: &[
+                key,
+                ("CLAUDE_BATCH_BASE_URL", url),
+                ("CLAUDE_BATCH_TIER", "3"),
+                ("CLAUDE_BATCH_QUIET", "false"),
+            ],
+            results: "p.results.jsonl",
+        },
+        Case { args: &["run", "p.jsonl"], variables: &[key, ("ANTHROPIC_BASE_URL", url)], results: "p.results.jsonl" },
+        // A file of settings and a profile in it.
+        Case {
+            args: &["run", "p.jsonl", "--config", "its conf.toml", "--profile", "at night"],
+            variables: &[key],
+            results: "p.results.jsonl",
+        },
+        // A key that is in a file alone.
+        Case {
+            args: &["run", "p.jsonl", "--base-url", url, "--api-key-file", "key file"],
+            variables: &[],
+            results: "p.results.jsonl",
+        },
+        // What the run folder does not record.
+        Case {
+            args: &[
+                "run",
+                "p.jsonl",
+                "--base-url",
+                url,
+                "-c2",
+                "-v",
+                "--retry-for=9m",
+                "--fsync",
+                "always",
+                "--no-proxy",
+            ],
+            variables: &[key],
+            results: "p.results.jsonl",
+        },
+        // Earlier results are set aside once, and never by going on.
+        Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
+        Case {
+            args: &["run", "p.jsonl", "--base-url", url],
+            variables: &[key, ("CLAUDE_BATCH_FRESH", "true")],
+            results: "p.results.jsonl",
+        },
+    ];
+    for case in cases {
+        finished_by_what_is_printed(&api(), &case, quoted);
+    }
+}
+
+fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("logs")).expect("a folder");
+    folder.write("p.jsonl", &rows(ROWS));
+    folder.write(quoted, &rows(ROWS));
+    folder.write("key file", CANARY);
+    folder.write("claude-batch.toml", "tier = \"4\"\n");
+    folder.write("its conf.toml", &format!("[profile.\"at night\"]\nbase-url = \"{}\"\n", api.url));
+    let filled = |text: &str| text.replace("URL", &api.url);
+    // A whole name of a variable holds it too.
+    let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
+    let args: Vec<_> = case.args.iter().map(|arg| value(arg)).chain(["--max-requests".into(), "4".into()]).collect();
+    let mut command = folder.command(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    case.variables.iter().for_each(|(name, text)| {
+        command.env(name, value(text));
+    });
+
+    let mut said = Said::of(command.output().expect("the program starts"));
+
+    said.ends_with(4).tells(&["2 pending"]);
+    let retry = printed(&said, "retry").expect("a row failed");
+    let mut turns = 0;
+    while let Some(again) = printed(&said, "go on") {
+        said = pasted(&again, &command, None);
+        turns += 1;
+        assert!(turns <= 2, "{:?}: {again}: {}", case.args, said.err);
+    }
+    assert!(turns > 0, "{:?}: {}", case.args, said.err);
+    pasted(&retry, &command, None).ends_with(0);
+    assert_each_once(&folder.read(case.results), ROWS);
+    assert_eq!(api.books().billed_calls, ROWS as u64, "{:?}: no answer is paid for twice", case.args);
+}
+
+#[test]
+fn printed_commands_finish_a_rehearsal_in_files_and_over_a_pipe() {
+    let folder = Folder::new();
+    folder.write("a b.jsonl", &rows(ROWS));
+    folder.write("faults.json", ONE_FAILS);
+    let flags = ["--simulate", "--simulate-faults", "faults.json", "--tier", "none"];
+    let in_files = folder.command(&[&["run", "a b.jsonl"][..], &flags].concat());
+    let piped = folder.command(&[&["run"][..], &flags].concat());
+
+    for (command, input) in [(in_files, None), (piped, Some(rows(ROWS)))] {
+        let said = feed(again_as(&command), input.as_deref().unwrap_or_default());
+        said.ends_with(3).tells(&["1 failed"]);
+        let retried = pasted(&printed(&said, "retry").expect("a row failed"), &command, None);
+
+        retried.ends_with(0).tells(&["simulator"]);
+        if input.is_some() {
+            assert_eq!(ids(&retried.out), ["r3"]);
+        } else {
+            assert_each_once(&folder.read("a b.simulated.results.jsonl"), ROWS);
+        }
+    }
+}
+
+#[test]
+fn a_run_over_a_pipe_into_a_file_goes_on_with_the_same_rows_on_standard_input() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let command = folder.command_at(&api, &["run", "-o", "o.jsonl", "--max-requests", "4"]);
+
+    let said = feed(again_as(&command), &rows(ROWS));
+    said.ends_with(4).tells(&["the command that goes on needs the same ones there"]);
+    let on = pasted(&printed(&said, "go on").expect("rows are left"), &command, Some(&rows(ROWS)));
+
+    on.ends_with(0);
+    assert_each_once(&folder.read("o.jsonl"), ROWS);
+}
+
+#[test]
+fn the_command_in_the_explanation_of_a_stopped_pipe_is_the_one_that_works() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let mut command = folder.command(&["run", "--base-url", &api.url, "--max-requests", "4"]);
+    command.env("ANTHROPIC_API_KEY", CANARY);
+
+    let said = feed(again_as(&command), &rows(ROWS));
+    said.ends_with(4);
+    let explained = said.err.lines().find_map(|line| line.split_once("raise it and run ")).expect("it is explained").1;
+    assert_eq!(Some(explained.trim_end_matches('.').to_owned()), printed(&said, "go on"));
+    let on = pasted(explained.trim_end_matches('.'), &command, None);
+
+    on.ends_with(0);
+    let mut answered = [ids(&said.out), ids(&on.out)].concat();
+    answered.sort();
+    assert_eq!(answered, ["r0", "r1", "r2", "r3", "r4", "r5"]);
+}
+
+/// Returns the command that a summary prints under a label: beside it, or alone on the next line.
+fn printed(said: &Said, label: &str) -> Option<String> {
+    let mut lines = said.err.lines().skip_while(|line| !line.trim_end().starts_with(label));
+    let line = lines.next()?;
+    let beside = line.strip_prefix(label)?.trim();
+    let command = if beside.is_empty() { lines.next()?.trim() } else { beside };
+    assert!(command.starts_with("claude-batch "), "{}", said.err);
+    Some(command.to_owned())
+}
+
+/// Runs a printed command by a shell, in the folder and the environment of the run that printed it.
+fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
+    let program = Path::new(like.get_program());
+    let mut path: Vec<PathBuf> = vec![program.parent().expect("its folder").to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", text]).env("PATH", std::env::join_paths(path).expect("a path"));
+    as_there(&mut shell, like);
+    // A command that lacks its server must not find another one.
+    shell.env("HTTPS_PROXY", "http://127.0.0.1:9");
+    feed(shell, input.unwrap_or_default())
+}
+
+/// Returns a command as it was made, to be run once more.
+fn again_as(like: &Command) -> Command {
+    let mut command = Command::new(like.get_program());
+    command.args(like.get_args());
+    as_there(&mut command, like);
+    command
+}
+
+fn as_there(command: &mut Command, like: &Command) {
+    command.current_dir(like.get_current_dir().expect("a folder"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    like.get_envs().for_each(|(name, value)| {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    });
+}
