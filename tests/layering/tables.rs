@@ -86,11 +86,11 @@ pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instan
 pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("clap", &["cli/"]),
+    ("console", &["report/"]),
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
     ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs"]),
-    ("indicatif", &["report/progress.rs"]),
     ("memchr", &["source/raw.rs"]),
     ("minijinja", &["source/template.rs", "source/template/"]),
     ("reqwest", &["transport/http.rs", "transport/http/"]),
