@@ -16,6 +16,7 @@ pub mod harmless;
 pub mod json;
 pub mod line;
 pub mod notes;
+mod pace;
 pub mod plain;
 pub mod progress;
 pub mod quiet;

@@ -3,14 +3,15 @@
 //! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so that the counters
 //! equal the lines in the files.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::pace::{Pace, between};
 use crate::domain::{
-    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason,
-    RunEvent, Usage,
+    ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason, RunEvent,
+    Usage,
 };
 
 /// Why an attempt was not the last.
@@ -288,111 +289,11 @@ impl Stats {
     }
 }
 
-/// The finishing of rows over the last while, in seconds' worth.
-///
-/// The while is a minute, or as long as the last 20 rows took: a mean over the whole run would keep a wrong rate for
-/// hours after a limit changed, and a fixed minute would see nothing of rows that take several.
-///
-/// How much a row needs is a mean over the whole run: no limit changes it, and over a minute it differs by a tenth by
-/// chance. So where tokens bind, the time left is computed from the tokens of the last while, which the limit keeps even.
-#[derive(Clone, Debug, Default)]
-struct Pace {
-    slots: VecDeque<Slot>,
-    rows: u64,
-    /// Input that counts against limits, and output.
-    tokens: [u64; 2],
-    /// Rows and tokens of the whole run.
-    all_rows: u64,
-    all_tokens: [u64; 2],
-    /// The end of the youngest slot that was dropped.
-    dropped_at: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    last_at: Timestamp,
-    second: i64,
-    rows: u64,
-    tokens: [u64; 2],
-}
-
-impl Pace {
-    const SPAN: Duration = Duration::from_secs(60);
-    const ROWS: u64 = 20;
-
-    fn note(&mut self, at: Timestamp, usage: Usage) {
-        let tokens = [usage.limited_input_tokens(), usage.output_tokens];
-        self.rows += 1;
-        self.tokens = [self.tokens[0] + tokens[0], self.tokens[1] + tokens[1]];
-        self.all_rows += 1;
-        self.all_tokens = [self.all_tokens[0] + tokens[0], self.all_tokens[1] + tokens[1]];
-        match self.slots.back_mut() {
-            Some(slot) if slot.second == at.as_second() => {
-                slot.rows += 1;
-                slot.tokens = [slot.tokens[0] + tokens[0], slot.tokens[1] + tokens[1]];
-                slot.last_at = at;
-            }
-            _ => self.slots.push_back(Slot { last_at: at, second: at.as_second(), rows: 1, tokens }),
-        }
-        while let Some(oldest) = self.slots.front() {
-            if between(oldest.last_at, at) <= Self::SPAN || self.rows - oldest.rows < Self::ROWS {
-                break;
-            }
-            self.rows -= oldest.rows;
-            self.tokens = [self.tokens[0] - oldest.tokens[0], self.tokens[1] - oldest.tokens[1]];
-            self.dropped_at = Some(oldest.last_at);
-            self.slots.pop_front();
-        }
-    }
-
-    /// Returns how much the last rows needed of what binds, for each that the rows of the run needed; 1 where no tokens
-    /// bind. So many times as many rows of the usual size would have been done.
-    fn size_of_last(&self, reason: Option<Reason>) -> f64 {
-        let of = |at: usize| {
-            let (last, all) =
-                (self.tokens[at] as f64 / self.rows as f64, self.all_tokens[at] as f64 / self.all_rows as f64);
-            last / all
-        };
-        let size = match reason {
-            Some(Reason::Limit(Dimension::InputTokens)) => of(0),
-            Some(Reason::Limit(Dimension::OutputTokens)) => of(1),
-            _ => 1.0,
-        };
-        if size.is_finite() && size > 0.0 { size } else { 1.0 }
-    }
-
-    /// Returns the least time that the limits of these pools together allow for so many rows like the last ones.
-    fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
-        let needs =
-            [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
-        let time = |dimension: Dimension| {
-            let limit = |pool: &PoolStatus| pool.limits.of(dimension).map_or(f64::INFINITY, f64::from);
-            let level = |pool: &PoolStatus| pool.level[dimension.index()].unwrap_or(0.0) * limit(pool);
-            let per_minute: f64 = pools.iter().map(limit).sum();
-            if pools.is_empty() || per_minute.is_infinite() {
-                return 0.0;
-            }
-            let there: f64 = pools.iter().map(level).sum();
-            (rows as f64 * needs[dimension.index()] - there).max(0.0) * 60.0 / per_minute
-        };
-        Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
-    }
-
-    fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
-        let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
-        (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)
-    }
-}
-
-fn between(earlier: Timestamp, later: Timestamp) -> Duration {
-    Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
+    use crate::domain::{Dimension, ModelClass, PoolId, RateLimits, Speed};
 
     use super::*;
 
