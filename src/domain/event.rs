@@ -30,6 +30,19 @@ pub struct PoolStatus {
     pub level: [Option<f64>; 3],
     /// Until when it is held, from this moment; `None` when it is not.
     pub held_for: Option<Duration>,
+    /// Rows that wait for it to admit them.
+    pub ready: usize,
+}
+
+/// Rows that wait for their next try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backoffs {
+    /// How many.
+    pub rows: usize,
+    /// When the first of them may be sent, from this moment.
+    pub first_in: Duration,
+    /// When the last of them may be sent, from this moment.
+    pub last_in: Duration,
 }
 
 /// What can happen in a run.
@@ -83,6 +96,8 @@ pub enum EventBody {
         window: usize,
         /// Why no more is being sent.
         reason: Reason,
+        /// Rows that wait for their next try.
+        backoffs: Backoffs,
         /// Each pool that has work.
         pools: Vec<PoolStatus>,
     },

@@ -27,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::notes::{halt_words, limit_name};
+use super::outlook::Outlook;
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
 use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
@@ -183,8 +184,10 @@ pub struct Progress {
     maybe_paid: u64,
     /// Rows a minute over the last while; null at first.
     rows_per_minute: Option<f64>,
-    /// Seconds left at that rate; null on a pipe and at first.
+    /// Seconds left; null on a pipe, at first, and while the run waits.
     eta_s: Option<f64>,
+    /// What is waited for while no row finishes, or while those that are left say nothing of the time left; else null.
+    waiting_for: Option<&'static str>,
     /// Uncached input tokens, cache writes included.
     input_tokens: u64,
     /// Input tokens read from a cache.
@@ -231,6 +234,10 @@ impl Progress {
             maybe_paid: stats.maybe_paid,
             rows_per_minute: stats.rows_per_minute().map(rounded),
             eta_s: stats.eta().map(seconds),
+            waiting_for: match stats.outlook() {
+                Outlook::Waiting { reason, .. } => Some(reason.name()),
+                Outlook::Unknown | Outlook::Left(_) => None,
+            },
             input_tokens: stats.usage.limited_input_tokens(),
             cache_read_tokens: stats.usage.cache_read_tokens,
             output_tokens: stats.usage.output_tokens,

@@ -16,6 +16,7 @@ pub mod harmless;
 pub mod json;
 pub mod line;
 pub mod notes;
+pub mod outlook;
 mod pace;
 pub mod plain;
 pub mod progress;

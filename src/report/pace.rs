@@ -25,6 +25,8 @@ pub(super) struct Pace {
     all_tokens: [u64; 2],
     /// The end of the youngest slot that was dropped.
     dropped_at: Option<Timestamp>,
+    /// The latencies of all answers together, and how many there were.
+    latencies: (Duration, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,7 @@ impl Pace {
     const SPAN: Duration = Duration::from_secs(60);
     const ROWS: u64 = 20;
 
+    /// Takes in a row that finished.
     pub(super) fn note(&mut self, at: Timestamp, usage: Usage) {
         let tokens = [usage.limited_input_tokens(), usage.output_tokens];
         self.rows += 1;
@@ -97,6 +100,26 @@ impl Pace {
         Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
     }
 
+    /// Takes in how long an answer took from its row's first request on.
+    pub(super) fn note_latency(&mut self, latency: Duration) {
+        self.latencies = (self.latencies.0.saturating_add(latency), self.latencies.1.saturating_add(1));
+    }
+
+    /// Returns when a row finished last.
+    pub(super) fn last_at(&self) -> Option<Timestamp> {
+        self.slots.back().map(|slot| slot.last_at)
+    }
+
+    /// Returns for how long it is usual that no row finishes: three times as long as from one to the next, and half again
+    /// as long as an answer takes, since those that were sent together come together. `start` is that of the run.
+    pub(super) fn patience(&self, start: Timestamp) -> Duration {
+        let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
+        let (latencies, answers) = self.latencies;
+        let answer = (latencies / answers.max(1)).as_secs_f64() * 1.5;
+        Duration::try_from_secs_f64(between_two.max(answer)).unwrap_or(Duration::MAX)
+    }
+
+    /// Returns how many rows finished a second over the last while, which ends at `now`. `start` is that of the run.
     pub(super) fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
         let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
         (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::pace::{Pace, between};
 use crate::domain::{
-    ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason, RunEvent,
-    Usage,
+    Backoffs, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason,
+    RunEvent, Usage,
 };
 
 /// Why an attempt was not the last.
@@ -57,6 +57,8 @@ pub struct Standing {
     pub window: usize,
     /// Why no more is being sent.
     pub reason: Reason,
+    /// Rows that wait for their next try.
+    pub backoffs: Backoffs,
     /// Each pool that has work.
     pub pools: Vec<PoolStatus>,
 }
@@ -123,9 +125,9 @@ pub struct Stats {
     pub is_draining: bool,
     already_done: u64,
     skipped: u64,
-    started_at: Option<Timestamp>,
-    last_at: Option<Timestamp>,
-    pace: Pace,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) last_at: Option<Timestamp>,
+    pub(super) pace: Pace,
 }
 
 impl Stats {
@@ -145,10 +147,11 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { quality, usage, cost, latency: _ } => {
+            EventBody::Succeeded { quality, usage, cost, latency } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
                 self.pace.note(event.at, *usage);
+                self.pace.note_latency(*latency);
             }
             EventBody::Failed { class, usage, cost } => {
                 *self.failed.entry(*class).or_default() += 1;
@@ -158,10 +161,15 @@ impl Stats {
                     self.pace.note(event.at, *usage);
                 }
             }
-            EventBody::Status { in_flight, window, reason, pools } => {
-                let (in_flight, window, reason, pools) = (*in_flight, *window, *reason, pools.clone());
+            EventBody::Status { in_flight, window, reason, backoffs, pools } => {
                 pools.iter().for_each(|pool| self.note_limits(pool));
-                self.standing = Some(Standing { in_flight, window, reason, pools });
+                self.standing = Some(Standing {
+                    in_flight: *in_flight,
+                    window: *window,
+                    reason: *reason,
+                    backoffs: *backoffs,
+                    pools: pools.clone(),
+                });
             }
             EventBody::Draining { .. } => self.is_draining = true,
             EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => {
@@ -267,26 +275,6 @@ impl Stats {
         let secs = self.elapsed().as_secs_f64();
         (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)
     }
-
-    /// Returns how long the rest will take: at the rate of the last while, but no less than the limits need for rows like
-    /// those of the last while. Without that, a burst at the start would promise a run of minutes in seconds.
-    ///
-    /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
-    /// latency and to few requests, so an estimate from them is several times too long.
-    pub fn eta(&self) -> Option<Duration> {
-        const ROWS: u64 = 10;
-        let remaining = self.remaining()?;
-        if self.ending.is_some() || self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
-            return None;
-        }
-        let reason = self.standing.as_ref().map(|standing| standing.reason);
-        let per_second = self.rows_per_minute()? / 60.0 * self.pace.size_of_last(reason);
-        let by_pace = remaining as f64 / per_second;
-        let Some(standing) = &self.standing else { return Duration::try_from_secs_f64(by_pace).ok() };
-        let by_limits = self.pace.seconds_by_limits(remaining, &standing.pools);
-        let seconds = by_pace.max(by_limits);
-        Duration::try_from_secs_f64(seconds).ok()
-    }
 }
 
 #[cfg(test)]
@@ -358,8 +346,7 @@ pub(crate) mod tests {
         let eta = |reason| {
             let mut stats = Stats::default();
             stats.fold(&at(0, started(Some(10_000), 0)));
-            let pools = Vec::new();
-            stats.fold(&at(0, EventBody::Status { in_flight: 1, window: 16, reason, pools }));
+            stats.fold(&at(0, status(reason, Vec::new())));
             for second in 1..=600 {
                 // In the last minute twice as many rows, each of half the size.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
@@ -413,6 +400,7 @@ pub(crate) mod tests {
             in_flight: 1,
             window: 2,
             reason: Reason::Hold,
+            backoffs: Backoffs::default(),
             pools: vec![pool("a", [Some(0.5), None, Some(0.9)]), pool("b", [Some(0.6), Some(0.1), None])],
         };
 
@@ -442,6 +430,11 @@ pub(crate) mod tests {
         EventBody::Failed { class, usage: usage(), cost: Some(Money::ZERO) }
     }
 
+    /// Returns the status of a run with 3 of 16 requests in flight.
+    pub(crate) fn status(reason: Reason, pools: Vec<PoolStatus>) -> EventBody {
+        EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }
+    }
+
     /// Returns the status of one pool.
     pub(crate) fn pool(class: &str, level: [Option<f64>; 3]) -> PoolStatus {
         let pool = PoolId {
@@ -450,7 +443,7 @@ pub(crate) mod tests {
             class: ModelClass(Arc::from(class)),
             speed: Speed::Standard,
         };
-        PoolStatus { pool, limits: RateLimits::new(1_000, 450_000, 90_000), level, held_for: None }
+        PoolStatus { pool, limits: RateLimits::new(1_000, 450_000, 90_000), level, held_for: None, ready: 9 }
     }
 
     fn usage() -> Usage {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::stats::tests::{at, failed, pool, started, succeeded};
 use super::*;
-use crate::domain::{Dimension, ErrorClass, Quality, Reason};
+use crate::domain::{Backoffs, Dimension, ErrorClass, Quality, Reason};
 
 const HEADER: &str = "http://127.0.0.1:8787, claude-haiku-4-5: 4 rows to send, about $0.01";
 
@@ -298,7 +298,8 @@ fn stripped(text: &str) -> String {
 
 fn status(in_flight: usize) -> EventBody {
     let pools = vec![pool("haiku-4.5", [Some(0.83), None, Some(0.004)])];
-    EventBody::Status { in_flight, window: 16, reason: Reason::Limit(Dimension::OutputTokens), pools }
+    let (reason, backoffs) = (Reason::Limit(Dimension::OutputTokens), Backoffs::default());
+    EventBody::Status { in_flight, window: 16, reason, backoffs, pools }
 }
 
 fn ended() -> EventBody {
