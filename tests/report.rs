@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::domain::{
-    Backoffs, Dimension, ErrorClass, EventBody, HaltReason, LimitKind, ModelClass, Money, PoolId, PoolStatus, Quality,
-    RateLimits, Reason, RunEvent, Speed, Usage,
+    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, ModelClass, Money, PoolId,
+    PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
 };
 use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn json_lines_have_one_shape() {
     assert_eq!((kinds.first(), kinds.last()), (Some(&"started"), Some(&"ended")));
     let last = lines.iter().rfind(|line| line["type"] == "progress").expect("there is one");
     insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
-    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
 }
 
 #[test]
@@ -136,7 +136,8 @@ fn script() -> Vec<RunEvent> {
     events.insert(10, at(5, warned));
     events.insert(20, at(9, held));
     events.push(at(24, retried));
-    events.push(at(24, EventBody::Failed { class: ErrorClass::Server, usage: Usage::default(), cost: None }));
+    let row = Box::new(FailedRow::new("r25", Some(500), "Internal\x1b[2J error", true));
+    events.push(at(24, EventBody::Failed { class: ErrorClass::Server, row, usage: Usage::default(), cost: None }));
     events.push(at(25, EventBody::Draining { in_flight: 3, reason: Some(Box::new(HaltReason::Signal(2))) }));
     events.push(at(
         26,

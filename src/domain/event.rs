@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Dimension, ErrorClass, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage};
+use super::{
+    Dimension, ErrorClass, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage, shortened,
+};
 
 /// Version of the events' form.
 pub const EVENT_VERSION: u32 = 1;
@@ -32,6 +34,26 @@ pub struct PoolStatus {
     pub held_for: Option<Duration>,
     /// Rows that wait for it to admit them.
     pub ready: usize,
+}
+
+/// A row that failed for good, as one of its kind is shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Its label; for a row without one, where it was read.
+    pub label: String,
+    /// The HTTP status that came last, if one did.
+    pub status: Option<u16>,
+    /// What was said last. This and the label are shortened: many may wait for a disk.
+    pub message: String,
+    /// Whether another run may succeed as it is.
+    pub is_retryable: bool,
+}
+
+impl FailedRow {
+    /// Returns a row with its label and message shortened.
+    pub fn new(label: &str, status: Option<u16>, message: &str, is_retryable: bool) -> Self {
+        Self { label: shortened(label).into_owned(), status, message: shortened(message).into_owned(), is_retryable }
+    }
 }
 
 /// Rows that wait for their next try.
@@ -83,6 +105,8 @@ pub enum EventBody {
     Failed {
         /// Why.
         class: ErrorClass,
+        /// Which, and what was said. In a box for the same reason as that of [`EventBody::Ended`].
+        row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
         /// What that cost; `None` when the model has no price.

@@ -18,7 +18,7 @@ pub mod shown;
 
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Cost, Dimension, Money, Usage};
-pub use event::{Backoffs, EventBody, PoolStatus, RunEvent};
+pub use event::{Backoffs, EventBody, FailedRow, PoolStatus, RunEvent};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use merged::Merged;

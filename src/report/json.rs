@@ -12,7 +12,7 @@
 //! | `warning` | something a person should know | `message` |
 //! | `draining` | nothing more is started | `in_flight`, `reason` (null at the input's end) |
 //! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
-//! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}] |
+//! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `failures` [those of [`Failures`]] |
 //!
 //! Characters that steer a terminal are written as `\uXXXX`, since people look at these lines too.
 //!
@@ -26,11 +26,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::failures::{self, FailedRows};
 use super::notes::{halt_words, limit_name};
 use super::outlook::Outlook;
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{EventBody, PoolStatus, Quality, RateLimits, RunEvent};
+use crate::domain::{ErrorClass, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
 /// Writes JSON lines.
 pub struct Json {
@@ -63,7 +64,7 @@ impl View for Json {
             self.write(event, Body::Progress(Box::new(Progress::of(stats))));
             self.due_at = event.at.saturating_add(Self::EVERY).ok();
         }
-        if let Some(body) = Body::of(&event.body) {
+        if let Some(body) = Body::of(&event.body, stats) {
             self.write(event, body);
         }
     }
@@ -92,19 +93,47 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Body<'a> {
-    Started { total: Option<u64>, already_done: u64 },
+    Started {
+        total: Option<u64>,
+        already_done: u64,
+    },
     Progress(Box<Progress>),
-    Held { pool: String, wait_s: f64, limit: &'static str, dimension: Option<&'static str> },
-    Limits { pool: String, limits: Limits },
-    Parked { model: &'a str, message: &'a str },
-    Warning { message: &'a str },
-    Note { message: &'a str },
-    Draining { in_flight: usize, reason: Option<&'static str> },
-    Ended { pending: u64, reason: Option<&'static str>, elapsed_s: f64, max_in_flight: usize, bound_by: Vec<Bound> },
+    Held {
+        pool: String,
+        wait_s: f64,
+        limit: &'static str,
+        dimension: Option<&'static str>,
+    },
+    Limits {
+        pool: String,
+        limits: Limits,
+    },
+    Parked {
+        model: &'a str,
+        message: &'a str,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Note {
+        message: &'a str,
+    },
+    Draining {
+        in_flight: usize,
+        reason: Option<&'static str>,
+    },
+    Ended {
+        pending: u64,
+        reason: Option<&'static str>,
+        elapsed_s: f64,
+        max_in_flight: usize,
+        bound_by: Vec<Bound>,
+        failures: Vec<Failures<'a>>,
+    },
 }
 
 impl<'a> Body<'a> {
-    fn of(body: &'a EventBody) -> Option<Self> {
+    fn of(body: &'a EventBody, stats: &'a Stats) -> Option<Self> {
         Some(match body {
             EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
             EventBody::Held { pool, wait, kind, dimension } => Self::Held {
@@ -131,6 +160,7 @@ impl<'a> Body<'a> {
                     .iter()
                     .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
                     .collect(),
+                failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Skipped
             | EventBody::Sent
@@ -146,6 +176,40 @@ impl<'a> Body<'a> {
 struct Bound {
     reason: &'static str,
     share: f64,
+}
+
+/// The rows of this run that failed in one class, as `ended` has them, the largest class first.
+#[derive(Debug, Serialize)]
+pub struct Failures<'a> {
+    /// The class.
+    class: &'static str,
+    /// How many rows.
+    rows: u64,
+    /// Whether any of them may succeed in another run as it is.
+    retryable: bool,
+    /// The first of them; null when none is known.
+    example: Option<Example<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Example<'a> {
+    /// Its label, or where it was read.
+    row: &'a str,
+    /// The HTTP status, if one came.
+    status: Option<u16>,
+    message: &'a str,
+}
+
+impl<'a> Failures<'a> {
+    fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
+        let example = failed.example.as_ref();
+        Self {
+            class: class.name(),
+            rows: failed.rows,
+            retryable: failed.retryable > 0,
+            example: example.map(|row| Example { row: &row.label, status: row.status, message: &row.message }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -229,7 +293,7 @@ impl Progress {
             truncated: stats.succeeded_as(Quality::Truncated),
             refused: stats.succeeded_as(Quality::Refused),
             failed: stats.failed_total(),
-            failed_by_class: stats.failed.iter().map(|(class, rows)| (class.name(), *rows)).collect(),
+            failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
             retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
             maybe_paid: stats.maybe_paid,
             rows_per_minute: stats.rows_per_minute().map(rounded),

@@ -12,6 +12,7 @@
 //! through [`harmless`]. A write to standard error that fails is dropped: a closed terminal must not end a run.
 
 mod advice;
+pub mod failures;
 pub mod harmless;
 pub mod json;
 pub mod line;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::failures::FailedRows;
 use super::pace::{Pace, between};
 use crate::domain::{
     Backoffs, ErrorClass, EventBody, HaltReason, LimitKind, Money, PoolId, PoolStatus, Quality, RateLimits, Reason,
@@ -104,7 +105,7 @@ pub struct Stats {
     /// Rows answered by this run, by quality.
     pub succeeded: BTreeMap<Quality, u64>,
     /// Rows that failed for good in this run, by class.
-    pub failed: BTreeMap<ErrorClass, u64>,
+    pub failed: BTreeMap<ErrorClass, FailedRows>,
     /// Attempts that will be or were tried again, by cause.
     pub retried: BTreeMap<RetryCause, u64>,
     /// Of those, how many may have been billed all the same.
@@ -153,8 +154,8 @@ impl Stats {
                 self.pace.note(event.at, *usage);
                 self.pace.note_latency(*latency);
             }
-            EventBody::Failed { class, usage, cost } => {
-                *self.failed.entry(*class).or_default() += 1;
+            EventBody::Failed { class, row, usage, cost } => {
+                self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
                 // A row that can't be read takes no time, and says nothing of those that are sent.
                 if *class != ErrorClass::InvalidInput {
@@ -217,7 +218,7 @@ impl Stats {
 
     /// Returns the rows that failed for good in this run.
     pub fn failed_total(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed.values().map(|failed| failed.rows).sum()
     }
 
     /// Returns the retries, for any cause.
@@ -281,7 +282,7 @@ impl Stats {
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::domain::{Dimension, ModelClass, PoolId, RateLimits, Speed};
+    use crate::domain::{Dimension, FailedRow, ModelClass, PoolId, RateLimits, Speed};
 
     use super::*;
 
@@ -304,8 +305,8 @@ pub(crate) mod tests {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, succeeded(Quality::Ok)));
-        stats.fold(&at(0, EventBody::Failed { class: ErrorClass::Server, usage: usage(), cost: None }));
-        stats.fold(&at(0, EventBody::Failed { class: ErrorClass::InvalidInput, usage: Usage::default(), cost: None }));
+        stats.fold(&at(0, failed_with(ErrorClass::Server, usage(), None)));
+        stats.fold(&at(0, failed_with(ErrorClass::InvalidInput, Usage::default(), None)));
 
         assert_eq!((stats.cost, stats.unpriced), (Money::from_dollars(0.01), 1));
     }
@@ -427,7 +428,13 @@ pub(crate) mod tests {
 
     /// Returns the event of a failure that used what an answer does.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
-        EventBody::Failed { class, usage: usage(), cost: Some(Money::ZERO) }
+        failed_with(class, usage(), Some(Money::ZERO))
+    }
+
+    /// Returns the event of a failure of row `r7`, as its class usually is.
+    pub(crate) fn failed_with(class: ErrorClass, usage: Usage, cost: Option<Money>) -> EventBody {
+        let row = FailedRow::new("r7", Some(500), "it went wrong", class.may_pass());
+        EventBody::Failed { class, row: Box::new(row), usage, cost }
     }
 
     /// Returns the status of a run with 3 of 16 requests in flight.

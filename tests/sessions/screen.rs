@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::pty::{Pty, ended};
+use crate::pty::{Pty, ended, shown};
 use crate::support::*;
 
 const ROWS: u16 = 24;
@@ -27,6 +27,17 @@ fn a_terminal_that_changes_its_size_keeps_what_stands_above_and_shows_one_block(
             scope.spawn(move || changes_its_size(first));
         }
     });
+}
+
+#[test]
+fn a_terminal_that_can_not_redraw_is_sent_plain_lines() {
+    let (folder, api) = (Folder::with_rows(20), Api::quick());
+    let mut command = folder.command_at(&api, &["run", "prompts.jsonl"]);
+
+    command.env("TERM", "dumb");
+    let shown = String::from_utf8(shown(command, 80).bytes).expect("the program writes UTF-8");
+
+    assert!(!shown.contains('\x1b') && shown.contains("20 answered"), "{shown}");
 }
 
 /// Runs the program on a terminal that is so wide at first.

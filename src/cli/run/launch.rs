@@ -1,5 +1,6 @@
 //! From a run that nothing speaks against to its end: the parts are made, the loop runs, the journal is closed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use super::super::say;
 use super::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{EventBody, HaltReason, RunEvent};
+use crate::domain::{ErrorClass, EventBody, HaltReason, RunEvent};
 use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
-use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
+use crate::report::{self, Report, Reporter, Stats, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
@@ -164,10 +165,11 @@ impl NewRun<'_> {
         }
         let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
         let closed = ledger.close(input, finish.aborted > 0);
-        let failed_in_log: u64 = match &closed {
-            Ok(closed) => closed.failed.values().sum(),
-            Err(_) => report.stats().failed_total() + kept_rows,
+        let log = match &closed {
+            Ok(closed) => closed.failed.clone(),
+            Err(_) => failed_by_class(report.stats(), kept_rows),
         };
+        let failed_in_log: u64 = log.values().sum();
         let is_disk_full = closed.as_ref().err().map(ToString::to_string);
         if let Some(message) = &is_disk_full {
             finish.halted.get_or_insert(HaltReason::Disk(message.clone()));
@@ -177,12 +179,13 @@ impl NewRun<'_> {
             self.say(&format!("nothing to do: no rows in {}", self.input_names()));
             return Ok(Exit::Done);
         }
-        let context = self.summary_context(&finish, failed_in_log, catalog, recovered, looked.as_ref());
+        let context = self.summary_context(&finish, log, report.stats(), catalog, recovered, looked.as_ref());
         // What was tried again is in the statistics; the rest was cut off, or was the last try of a failed row.
         let maybe_paid_at_end = finish.maybe_paid.saturating_sub(report.stats().maybe_paid);
         let context = SummaryContext { maybe_paid_at_end, ..context };
         let columns = report::progress::terminal_width().unwrap_or(80);
         self.say(report::summary(report.stats(), &context, columns).trim_end());
+        self.say_failures_if_quiet(&context.failed_in_log, report.stats());
         if let Some(reason) = &finish.halted {
             let resume = context.resume_command.as_deref().filter(|_| self.paths.results.is_none());
             let explained = explain(reason, resume);
@@ -200,20 +203,22 @@ impl NewRun<'_> {
     fn summary_context(
         &self,
         finish: &Finish,
-        failed_in_log: u64,
+        failed_in_log: BTreeMap<ErrorClass, u64>,
+        stats: &Stats,
         catalog: &Catalog,
         recovered: &Recovered,
         looked: Option<&Survey>,
     ) -> SummaryContext {
         let shown = |path: &Path| path.display().to_string();
-        let errors = (failed_in_log > 0).then(|| shown(&self.paths.errors));
+        let errors = (failed_in_log.values().any(|rows| *rows > 0)).then(|| shown(&self.paths.errors));
         let is_unpriced = |model: &&Arc<str>| catalog.worst_cost(model, 1, 1).is_none();
         let models = looked.map(|survey| survey.models.keys().filter(is_unpriced).map(ToString::to_string).collect());
         let is_pipe = self.paths.results.is_none();
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
-            resume_command: errors.is_some().then(|| self.resume_command()),
+            resume_command: self.resume_command(&failed_in_log, stats),
+            failed_in_log,
             rerun_command: (has_more && !is_pipe).then(|| self.rerun.clone()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),
@@ -229,6 +234,13 @@ impl NewRun<'_> {
             is_simulated: self.config.simulate,
         }
     }
+}
+
+/// Returns how many rows of this run failed in each class, those that it ended before included.
+fn failed_by_class(stats: &Stats, canceled: u64) -> BTreeMap<ErrorClass, u64> {
+    let mut classes: BTreeMap<_, _> = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
+    *classes.entry(ErrorClass::Canceled).or_default() += canceled;
+    classes
 }
 
 #[cfg(not(feature = "sim"))]
