@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::domain::{
-    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, ModelClass, Money, PoolId, PoolStatus, Quality,
-    RateLimits, Reason, RunEvent, Speed, Usage,
+    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, ModelClass, Money, PoolId,
+    PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
 };
 use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
 use proptest::prelude::*;
@@ -36,8 +36,23 @@ fn json_lines_have_one_shape() {
     assert_eq!(kinds.iter().filter(|kind| **kind == "progress").count(), 26);
     assert_eq!((kinds.first(), kinds.last()), (Some(&"started"), Some(&"ended")));
     let last = lines.iter().rfind(|line| line["type"] == "progress").expect("there is one");
-    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"window":16}"#);
-    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
+    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+}
+
+#[test]
+fn scripts_are_told_what_a_run_waits_for_in_place_of_the_time_left() {
+    let mut events: Vec<_> = script().into_iter().filter(|event| event.at.as_second() < 24).collect();
+    let (reason, pools) = (Reason::Draining, Vec::new());
+    events.push(at(25, EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }));
+
+    let shown = played(ProgressKind::Json, Verbosity::Normal, events);
+
+    let progress = shown.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let progress: Vec<_> = progress.filter(|line| line["type"] == "progress").collect();
+    let (before, last) = (&progress[progress.len() - 2], &progress[progress.len() - 1]);
+    assert!(before["eta_s"].is_number() && before["waiting_for"].is_null(), "{before}");
+    assert!(last["eta_s"].is_null() && last["waiting_for"] == "last answers", "{last}");
 }
 
 #[test]
@@ -106,9 +121,13 @@ fn script() -> Vec<RunEvent> {
             limits: RateLimits::new(1_000, 450_000, 90_000),
             level: [Some(0.83), Some(0.12), Some(0.4)],
             held_for: None,
+            ready: 9,
         }];
         let reason = Reason::Limit(Dimension::OutputTokens);
-        events.push(at(second, EventBody::Status { in_flight: 3, window: 16, reason, pools }));
+        events.push(at(
+            second,
+            EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools },
+        ));
     }
     let retried = EventBody::Retried { class: ErrorClass::Overloaded, limit: None, maybe_paid: false };
     let warned = EventBody::Warned("two rows name max_token; did you mean max_tokens".to_owned());
@@ -117,7 +136,8 @@ fn script() -> Vec<RunEvent> {
     events.insert(10, at(5, warned));
     events.insert(20, at(9, held));
     events.push(at(24, retried));
-    events.push(at(24, EventBody::Failed { class: ErrorClass::Server, usage: Usage::default(), cost: None }));
+    let row = Box::new(FailedRow::new("r25", Some(500), "Internal\x1b[2J error", true));
+    events.push(at(24, EventBody::Failed { class: ErrorClass::Server, row, usage: Usage::default(), cost: None }));
     events.push(at(25, EventBody::Draining { in_flight: 3, reason: Some(Box::new(HaltReason::Signal(2))) }));
     events.push(at(
         26,

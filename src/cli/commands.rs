@@ -51,11 +51,15 @@ impl Commands {
         shell::ours(args)
     }
 
-    /// Returns the command that runs the failed rows of these files again.
-    pub fn resume(&self, paths: &RunPaths) -> String {
+    /// Returns the command that runs the failed rows of these files again; those of some classes `only`, as `--only` takes
+    /// them.
+    pub fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
             args.extend(["-o".into(), shell::file(results)]);
+        }
+        if let Some(only) = only {
+            args.extend(["--only".into(), only.into()]);
         }
         args.extend(self.carried());
         shell::ours(args)
@@ -115,14 +119,14 @@ mod tests {
 
     fn resume(typed: &[&str]) -> String {
         let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
-        commands(typed, false).resume(&paths)
+        commands(typed, false).resume(&paths, None)
     }
 
     #[test]
     fn the_results_are_named_where_the_log_can_not_name_them() {
         let args = |results: Option<&str>, errors: &str| {
             let paths = RunPaths::given(results.map(PathBuf::from), errors.into());
-            commands(&["run", "p.jsonl"], false).resume(&paths).replace('\\', "/")
+            commands(&["run", "p.jsonl"], false).resume(&paths, None).replace('\\', "/")
         };
 
         assert_eq!(args(Some("d/o.jsonl"), "d/o.errors.jsonl"), "claude-batch resume d/o.errors.jsonl");

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage};
+use super::{
+    Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage, shortened,
+};
 
 /// Version of the events' form.
 pub const EVENT_VERSION: u32 = 1;
@@ -30,6 +32,39 @@ pub struct PoolStatus {
     pub level: [Option<f64>; 3],
     /// Until when it is held, from this moment; `None` when it is not.
     pub held_for: Option<Duration>,
+    /// Rows that wait for it to admit them.
+    pub ready: usize,
+}
+
+/// A row that failed for good, as one of its kind is shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Its label; for a row without one, where it was read.
+    pub label: String,
+    /// The HTTP status that came last, if one did.
+    pub status: Option<u16>,
+    /// What was said last. This and the label are shortened: many may wait for a disk.
+    pub message: String,
+    /// Whether another run may succeed as it is.
+    pub is_retryable: bool,
+}
+
+impl FailedRow {
+    /// Returns a row with its label and message shortened.
+    pub fn new(label: &str, status: Option<u16>, message: &str, is_retryable: bool) -> Self {
+        Self { label: shortened(label).into_owned(), status, message: shortened(message).into_owned(), is_retryable }
+    }
+}
+
+/// Rows that wait for their next try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backoffs {
+    /// How many.
+    pub rows: usize,
+    /// When the first of them may be sent, from this moment.
+    pub first_in: Duration,
+    /// When the last of them may be sent, from this moment.
+    pub last_in: Duration,
 }
 
 /// An endpoint at which nothing works at the moment.
@@ -83,6 +118,8 @@ pub enum EventBody {
     Failed {
         /// Why.
         class: ErrorClass,
+        /// Which, and what was said. In a box for the same reason as that of [`EventBody::Ended`].
+        row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
         /// What that cost; `None` when the model has no price.
@@ -96,6 +133,8 @@ pub enum EventBody {
         window: usize,
         /// Why no more is being sent.
         reason: Reason,
+        /// Rows that wait for their next try.
+        backoffs: Backoffs,
         /// Each pool that has work.
         pools: Vec<PoolStatus>,
     },

@@ -19,7 +19,7 @@ pub mod shown;
 
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
-pub use event::{EventBody, Outage, PoolStatus, RunEvent};
+pub use event::{Backoffs, EventBody, FailedRow, Outage, PoolStatus, RunEvent};
 pub use fault::{WireErrorKind, WriteCause, WriteFault, WriteTarget};
 pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};

@@ -90,6 +90,27 @@ impl ErrorClass {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
+
+    /// Returns whether a row that failed so may succeed in another run as it is, where only its class is known.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::RateLimit
+            | Self::Overloaded
+            | Self::Server
+            | Self::Timeout
+            | Self::Network
+            | Self::Billing
+            | Self::InvalidOutput
+            | Self::Canceled
+            | Self::Expired => true,
+            Self::InvalidInput
+            | Self::InvalidRequest
+            | Self::TooLarge
+            | Self::Auth
+            | Self::Refused
+            | Self::Truncated => false,
+        }
+    }
 }
 
 impl fmt::Display for ErrorClass {

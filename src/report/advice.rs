@@ -85,7 +85,7 @@ fn next_limit(stats: &Stats, bound: Dimension) -> Option<(f64, Dimension)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, started, succeeded};
+    use super::super::stats::tests::{at, started, status, succeeded};
     use super::*;
     use crate::domain::{EventBody, ModelClass, PoolId, PoolStatus, Quality, RateLimits, Speed};
 
@@ -134,11 +134,12 @@ mod tests {
             limits,
             level: [None; 3],
             held_for: None,
+            ready: 9,
         };
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(60), 0)));
         let pools = classes.iter().map(pool).collect();
-        stats.fold(&at(1, EventBody::Status { in_flight: 1, window: 16, reason: Reason::Window, pools }));
+        stats.fold(&at(1, status(Reason::Window, pools)));
         (1..=60).for_each(|second| {
             stats.fold(&at(second, EventBody::Sent));
             stats.fold(&at(second, succeeded(Quality::Ok)));

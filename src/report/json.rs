@@ -12,7 +12,7 @@
 //! | `warning` | something a person should know | `message` |
 //! | `draining` | nothing more is started | `in_flight`, `reason` (null at the input's end) |
 //! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
-//! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}] |
+//! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `failures` [those of [`Failures`]] |
 //!
 //! Characters that steer a terminal are written as `\uXXXX`, since people look at these lines too.
 //!
@@ -27,11 +27,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::failures::{self, FailedRows};
 use super::notes::limit_name;
+use super::outlook::Outlook;
 use super::words::{fault_words, halt_words};
 use super::{Stats, View, harmless};
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{EventBody, Money, Outage, PoolStatus, Quality, RateLimits, RunEvent};
+use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolStatus, Quality, RateLimits, RunEvent};
 
 /// Writes JSON lines.
 pub struct Json {
@@ -64,7 +66,7 @@ impl View for Json {
             self.write(event, Body::Progress(Box::new(Progress::of(stats))));
             self.due_at = event.at.saturating_add(Self::EVERY).ok();
         }
-        if let Some(body) = Body::of(&event.body) {
+        if let Some(body) = Body::of(&event.body, stats) {
             self.write(event, body);
         }
     }
@@ -128,11 +130,12 @@ enum Body<'a> {
         elapsed_s: f64,
         max_in_flight: usize,
         bound_by: Vec<Bound>,
+        failures: Vec<Failures<'a>>,
     },
 }
 
 impl<'a> Body<'a> {
-    fn of(body: &'a EventBody) -> Option<Self> {
+    fn of(body: &'a EventBody, stats: &'a Stats) -> Option<Self> {
         Some(match body {
             EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
             EventBody::Held { pool, wait, kind, dimension } => Self::Held {
@@ -159,6 +162,7 @@ impl<'a> Body<'a> {
                     .iter()
                     .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
                     .collect(),
+                failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Skipped
             | EventBody::Sent
@@ -175,6 +179,40 @@ impl<'a> Body<'a> {
 struct Bound {
     reason: &'static str,
     share: f64,
+}
+
+/// The rows of this run that failed in one class, as `ended` has them, the largest class first.
+#[derive(Debug, Serialize)]
+pub struct Failures<'a> {
+    /// The class.
+    class: &'static str,
+    /// How many rows.
+    rows: u64,
+    /// Whether any of them may succeed in another run as it is.
+    retryable: bool,
+    /// The first of them; null when none is known.
+    example: Option<Example<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Example<'a> {
+    /// Its label, or where it was read.
+    row: &'a str,
+    /// The HTTP status, if one came.
+    status: Option<u16>,
+    message: &'a str,
+}
+
+impl<'a> Failures<'a> {
+    fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
+        let example = failed.example.as_ref();
+        Self {
+            class: class.name(),
+            rows: failed.rows,
+            retryable: failed.retryable > 0,
+            example: example.map(|row| Example { row: &row.label, status: row.status, message: &row.message }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -215,8 +253,10 @@ pub struct Progress {
     maybe_paid: u64,
     /// Rows a minute over the last while; null at first.
     rows_per_minute: Option<f64>,
-    /// Seconds left at that rate; null on a pipe and at first.
+    /// Seconds left; null on a pipe, at first, and while the run waits.
     eta_s: Option<f64>,
+    /// What is waited for while no row finishes, or while those that are left say nothing of the time left; else null.
+    waiting_for: Option<&'static str>,
     /// Uncached input tokens, cache writes included.
     input_tokens: u64,
     /// Input tokens read from a cache.
@@ -290,11 +330,15 @@ impl Progress {
             refused: stats.succeeded_as(Quality::Refused),
             unknown: stats.succeeded_as(Quality::Unknown),
             failed: stats.failed_total(),
-            failed_by_class: stats.failed.iter().map(|(class, rows)| (class.name(), *rows)).collect(),
+            failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
             retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
             maybe_paid: stats.maybe_paid,
             rows_per_minute: stats.rows_per_minute().map(rounded),
             eta_s: stats.eta().map(seconds),
+            waiting_for: match stats.outlook() {
+                Outlook::Waiting { reason, .. } => Some(reason.name()),
+                Outlook::Unknown | Outlook::Left(_) => None,
+            },
             input_tokens: stats.usage.limited_input_tokens(),
             cache_read_tokens: stats.usage.cache_read_tokens,
             output_tokens: stats.usage.output_tokens,

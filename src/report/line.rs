@@ -5,8 +5,9 @@
 
 use anstyle::{AnsiColor, Style};
 
+use super::outlook::Outlook;
 use super::plain::rate_words;
-use super::text::{count, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
+use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
 use super::words::outage_words;
 use super::{Stats, stats::Standing};
 use crate::domain::{Dimension, PoolStatus, Reason};
@@ -47,7 +48,7 @@ pub fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
     lines
 }
 
-/// How far: `1,234/20,000 ████░░░░  6% · 2 failed · 412 rows/min · 45 min left`.
+/// How far: `1,234/20,000 ████░░░░  6% · 2 failed · 412 rows/min · about 45 min left`.
 fn rows_line(stats: &Stats) -> Vec<Part> {
     let finished = stats.finished();
     let mut parts = Vec::new();
@@ -71,8 +72,10 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(Part::new(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
     }
-    if let Some(eta) = stats.eta() {
-        parts.push(Part::new(7, format!("{} left", rough_duration(eta)), rough_duration(eta)));
+    let outlook = stats.outlook();
+    if let Some((long, short)) = outlook.words().zip(outlook.short_words()) {
+        let part = Part::new(7, long, short);
+        parts.push(if matches!(outlook, Outlook::Waiting { .. }) { part.colored(AnsiColor::Yellow) } else { part });
     }
     parts
 }
@@ -197,12 +200,12 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::domain::{ErrorClass, EventBody, Failure, Outage, Quality};
+    use crate::domain::{Backoffs, ErrorClass, EventBody, Failure, Outage, Quality};
 
     #[test]
     fn a_wide_terminal_shows_everything() {
         insta::assert_snapshot!(lines(&busy(), 120, false).join("\n"), @"
-        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · 31 min left
+        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
         haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00
         ");
     }
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn eighty_columns_shorten_before_they_drop() {
         insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
-        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · 31 min left
+        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
         haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00
         ");
     }
@@ -315,6 +318,7 @@ mod tests {
     }
 
     fn status(pools: Vec<PoolStatus>) -> EventBody {
-        EventBody::Status { in_flight: 32, window: 64, reason: Reason::Limit(Dimension::OutputTokens), pools }
+        let (reason, backoffs) = (Reason::Limit(Dimension::OutputTokens), Backoffs::default());
+        EventBody::Status { in_flight: 32, window: 64, reason, backoffs, pools }
     }
 }

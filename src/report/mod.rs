@@ -12,10 +12,13 @@
 //! through [`harmless`]. A write to standard error that fails is dropped: a closed terminal must not end a run.
 
 mod advice;
+pub mod failures;
 pub mod harmless;
 pub mod json;
 pub mod line;
 pub mod notes;
+pub mod outlook;
+mod pace;
 pub mod plain;
 pub mod progress;
 pub mod quiet;
@@ -61,10 +64,10 @@ impl<R: Reporter + ?Sized> Reporter for Box<R> {
 /// How a run is shown while it lasts: `--progress`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
-    /// Live lines on a terminal, plain lines elsewhere.
+    /// Live lines on a terminal that can redraw, plain lines elsewhere.
     #[default]
     Auto,
-    /// Live lines; plain ones when standard error is no terminal, since nothing can be redrawn there.
+    /// Live lines; plain ones when standard error is no terminal, or a dumb one, since nothing can be redrawn there.
     Tty,
     /// A line now and then.
     Plain,
@@ -141,7 +144,7 @@ pub fn open(options: ViewOptions) -> Report {
         (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
         (Verbosity::Quiet, _) => Box::new(quiet::Silent),
         (_, ProgressKind::None) => Box::new(quiet::WarningsOnly::new(writer)),
-        (_, ProgressKind::Auto | ProgressKind::Tty) if is_terminal => {
+        (_, ProgressKind::Auto | ProgressKind::Tty) if is_terminal && progress::can_redraw() => {
             Box::new(progress::Progress::on_stderr(verbosity, is_colored, writer))
         }
         (_, ProgressKind::Auto | ProgressKind::Tty | ProgressKind::Plain) => {

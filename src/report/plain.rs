@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::{SignedDuration, Timestamp};
 
 use super::notes::{Notes, Verbosity};
-use super::text::{count, duration, plural, rough_duration};
+use super::text::{count, duration, plural};
 use super::words::outage_words;
 use super::{Stats, View};
 use crate::domain::{EventBody, RunEvent};
@@ -57,9 +57,7 @@ pub fn line(stats: &Stats) -> String {
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(format!("{} rows/min", rate_words(rate)));
     }
-    if let Some(eta) = stats.eta() {
-        parts.push(format!("about {} left", rough_duration(eta)));
-    }
+    parts.extend(stats.outlook().words());
     if let Some(standing) = &stats.standing {
         parts.push(match &stats.outage {
             Some(outage) => outage_words(outage),

@@ -1,13 +1,22 @@
-//! Live lines on a terminal: the only user of indicatif, and of console, its terminal.
+//! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's size.
 //!
-//! indicatif takes lines back and draws them again; what they say comes from [`super::line`], fitted to the width that
-//! the terminal has at each drawing. Drawn at most ten times a second by the events' time, whatever their number.
-//! Its own template parts are not used: they neither drop what does not fit by importance nor know of buckets.
+//! What the lines say comes from [`super::line`], fitted to the size that the terminal has at each drawing. Drawn at most
+//! ten times a second by the events' time, whatever their number.
+//!
+//! The cursor rests at the start of the first line, and a drawing begins with erasing everything from there on. So nothing
+//! has to be known of what a change of size did to the lines: some terminals break lines anew when their width changes,
+//! some cut them off, and in both the cursor stays with the text it stood on. (With the cursor behind the last line, one has
+//! to go up by as many rows as the lines take. After a change of size nobody knows how many, and going up by too many
+//! erases what stands above.) While a block is drawn, the terminal does not wrap: a size that changes at that moment cuts
+//! the lines off and leaves as many rows as were counted. Each line ends with a line break, so that no terminal takes two
+//! for one. A drawing is one write, so that nothing comes between.
+//!
+//! Nothing takes back a line that was scrolled away. Some terminals scroll away the cursor's own line when it stands in the
+//! first row and they break the lines below it anew.
 
 use std::io::Write;
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use super::line::lines;
@@ -16,80 +25,106 @@ use super::text::wrap;
 use super::{Stats, View, plain};
 use crate::domain::{EventBody, RunEvent};
 
+/// Erases the block: all from the start of the cursor's row. A blank goes first, since some terminals take what is erased
+/// from their first column and row on for a cleared screen, which they keep among the lines scrolled away.
+const TAKE_BACK: &str = "\r \x1b[J\r";
+
+/// The size of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Its width.
+    pub columns: usize,
+    /// Its height.
+    pub rows: usize,
+}
+
 /// Draws where a run stands and redraws it in place; notes are printed above.
 pub struct Progress {
-    bar: ProgressBar,
-    width: Box<dyn Fn() -> usize + Send>,
+    size: Box<dyn Fn() -> Size + Send>,
     is_colored: bool,
     notes: Notes,
     writer: Box<dyn Write + Send>,
     drawn_at: Option<Timestamp>,
+    /// Whether a block is on the terminal.
+    is_shown: bool,
 }
 
 impl Progress {
     const PAUSE: SignedDuration = SignedDuration::from_millis(100);
 
-    /// Returns a view on the terminal of standard error. `writer` takes the notes and must lead to the same terminal.
+    /// Returns a view on the terminal of standard error, to which `writer` must lead.
     pub fn on_stderr(verbosity: Verbosity, is_colored: bool, writer: Box<dyn Write + Send>) -> Self {
-        let term = Term::buffered_stderr();
-        let size = term.clone();
-        let width = move || usize::from(size.size().1);
-        // The pace is kept here, by the events' time: indicatif's own limit is set so that it never drops a drawing.
-        Self::new(ProgressDrawTarget::term(term, 20), Box::new(width), verbosity, is_colored, writer)
+        let term = Term::stderr();
+        let size = move || {
+            let (rows, columns) = term.size();
+            Size { columns: columns.into(), rows: rows.into() }
+        };
+        Self::new(Box::new(size), verbosity, is_colored, writer)
     }
 
-    /// Returns a view on any terminal; `width` tells its columns at each drawing.
+    /// Returns a view on any terminal; `size` tells its size at each drawing.
     pub fn new(
-        target: ProgressDrawTarget,
-        width: Box<dyn Fn() -> usize + Send>,
+        size: Box<dyn Fn() -> Size + Send>,
         verbosity: Verbosity,
         is_colored: bool,
         writer: Box<dyn Write + Send>,
     ) -> Self {
-        let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(ProgressStyle::with_template("{msg}").expect("the template is a constant"));
-        Self { bar, width, is_colored, notes: Notes::new(verbosity), writer, drawn_at: None }
+        Self { size, is_colored, notes: Notes::new(verbosity), writer, drawn_at: None, is_shown: false }
     }
 
-    fn print_above(&mut self, note: &str) {
-        let Self { bar, writer, width, .. } = self;
-        let note = wrap(note, width().max(1)).join("\n");
-        bar.suspend(|| {
-            let _ = writeln!(writer, "{note}");
-            let _ = writer.flush();
-        });
-    }
-
-    fn draw(&mut self, now: Timestamp, stats: &Stats) {
-        self.drawn_at = Some(now);
+    /// Draws the block anew, below a note if there is one.
+    fn draw(&mut self, note: Option<&str>, stats: &Stats) {
+        let size = (self.size)();
+        let mut drawing = TAKE_BACK.to_owned();
+        for line in note.into_iter().flat_map(|note| wrap(note, size.columns.max(1))) {
+            drawing.push_str(&line);
+            drawing.push_str("\r\n");
+        }
         // A full last column makes some terminals wrap.
-        let columns = (self.width)().saturating_sub(1).max(1);
-        self.bar.set_message(lines(stats, columns, self.is_colored).join("\n"));
-        // indicatif leaves the cursor at the right edge, where the `^C` that a terminal echoes makes a line of its own
-        // that is not taken back.
-        let _ = self.writer.write_all(b"\r").and_then(|()| self.writer.flush());
+        let mut lines = lines(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
+        lines.truncate(size.rows.max(1));
+        push_block(&mut drawing, &lines);
+        self.write(&drawing);
+        self.is_shown = true;
     }
+
+    fn write(&mut self, drawing: &str) {
+        let _ = self.writer.write_all(drawing.as_bytes()).and_then(|()| self.writer.flush());
+    }
+}
+
+/// Appends what draws these lines below each other and goes back to the start of the first.
+fn push_block(drawing: &mut String, lines: &[String]) {
+    drawing.push_str("\x1b[?7l");
+    drawing.push_str(&lines.join("\r\n"));
+    drawing.push_str("\x1b[?7h");
+    for _ in 1..lines.len() {
+        drawing.push_str("\x1b[1A");
+    }
+    drawing.push('\r');
 }
 
 impl View for Progress {
     fn show(&mut self, event: &RunEvent, stats: &Stats) {
-        if let Some(note) = self.notes.of(event) {
-            self.print_above(&note);
-        }
-        let is_due = self.drawn_at.is_none_or(|drawn| event.at.duration_since(drawn) >= Self::PAUSE);
         if matches!(event.body, EventBody::Ended { .. }) {
-            self.close();
-        } else if is_due {
-            self.draw(event.at, stats);
+            return self.close();
+        }
+        let note = self.notes.of(event);
+        let is_due = self.drawn_at.is_none_or(|drawn| event.at.duration_since(drawn) >= Self::PAUSE);
+        if note.is_some() || is_due {
+            self.drawn_at = Some(event.at);
+            self.draw(note.as_deref(), stats);
         }
     }
 
     fn answer(&mut self, stats: &Stats) {
-        self.print_above(&plain::line(stats));
+        self.draw(Some(&plain::line(stats)), stats);
     }
 
     fn close(&mut self) {
-        self.bar.finish_and_clear();
+        if std::mem::take(&mut self.is_shown) {
+            self.write(TAKE_BACK);
+        }
     }
 }
 
@@ -100,128 +135,16 @@ impl Drop for Progress {
     }
 }
 
+/// Returns whether standard error's terminal takes lines back: not a dumb one, and not an old console of Windows, which a
+/// new one is told here to obey.
+pub fn can_redraw() -> bool {
+    !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
+}
+
 /// Returns the columns of standard error's terminal; `None` when it is none.
 pub fn terminal_width() -> Option<usize> {
     Term::stderr().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
 #[cfg(test)]
-mod tests {
-    use indicatif::{InMemoryTerm, TermLike};
-
-    use super::super::stats::tests::{at, started, succeeded};
-    use super::*;
-    use crate::domain::Quality;
-
-    #[test]
-    fn a_note_stands_above_the_line_and_the_line_goes_at_the_end() {
-        let (term, mut view, mut stats) = opened(60);
-        let mut play = |event: RunEvent| {
-            stats.fold(&event);
-            view.show(&event, &stats);
-        };
-
-        play(at(0, started(Some(4), 0)));
-        play(at(1, succeeded(Quality::Ok)));
-        play(at(2, EventBody::Warned("be\x1bware".to_owned())));
-        play(at(3, succeeded(Quality::Ok)));
-        let during = term.contents();
-        play(at(4, ended()));
-
-        insta::assert_snapshot!(during, @r"
-        warning: be\u{1b}ware
-        2/4 ████████████░░░░░░░░░░░░ 50% · 40 rows/min
-        ");
-        assert_eq!(term.contents(), r"warning: be\u{1b}ware");
-    }
-
-    #[test]
-    fn a_note_above_two_lines_leaves_no_trace_of_them_and_breaks_at_blanks() {
-        let (term, mut view, mut stats) = opened(40);
-        let mut play = |event: RunEvent| {
-            stats.fold(&event);
-            view.show(&event, &stats);
-        };
-        let (in_flight, window, pools) = (3, 4, Vec::new());
-
-        play(at(0, started(Some(4), 0)));
-        play(at(1, EventBody::Status { in_flight, window, reason: crate::domain::Reason::Window, pools }));
-        play(at(2, EventBody::Warned("something long that has to be broken at a blank".to_owned())));
-
-        insta::assert_snapshot!(term.contents(), @"
-        warning: something long that has to be
-        broken at a blank
-        0/4 ░░░░░░░░░░░░░░░░░░░░░░░░ 0%
-        concurrency · 3/4 in flight · $0.00
-        ");
-    }
-
-    #[test]
-    fn the_echo_of_an_interrupt_leaves_no_trace() {
-        let (term, mut view, mut stats) = opened(40);
-        let mut play = |event: RunEvent| {
-            stats.fold(&event);
-            view.show(&event, &stats);
-        };
-        play(at(0, started(Some(4), 0)));
-
-        term.write_str("^C").expect("it is in memory");
-        play(at(1, EventBody::Warned("interrupted".to_owned())));
-        play(at(2, ended()));
-
-        assert_eq!(term.contents(), "warning: interrupted");
-    }
-
-    #[test]
-    fn many_events_within_a_tenth_of_a_second_are_one_drawing() {
-        let (term, mut view, mut stats) = opened(60);
-        let events = (0..1_000).map(|_| at(5, succeeded(Quality::Ok)));
-
-        for event in events {
-            stats.fold(&event);
-            view.show(&event, &stats);
-        }
-
-        assert_eq!(term.contents(), "1 row");
-    }
-
-    #[test]
-    fn a_narrow_terminal_never_wraps() {
-        let (term, mut view, mut stats) = opened(20);
-        let events = (0..40).map(|second| at(second, succeeded(Quality::Ok)));
-
-        for event in [at(0, started(Some(123_456), 0))].into_iter().chain(events) {
-            stats.fold(&event);
-            view.show(&event, &stats);
-        }
-
-        assert_eq!(term.contents().lines().count(), 1, "{}", term.contents());
-    }
-
-    fn opened(columns: u16) -> (InMemoryTerm, Progress, Stats) {
-        let term = InMemoryTerm::new(10, columns);
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 20);
-        let width = Box::new(move || usize::from(columns));
-        let writer = Box::new(Printer(term.clone()));
-        (term, Progress::new(target, width, Verbosity::Normal, false, writer), Stats::default())
-    }
-
-    fn ended() -> EventBody {
-        let elapsed = std::time::Duration::from_secs(4);
-        EventBody::Ended { pending: 0, reason: None, reasons: Vec::new(), elapsed, max_in_flight: 1 }
-    }
-
-    /// Writes to the in-memory terminal what a program would to standard error.
-    struct Printer(InMemoryTerm);
-
-    impl Write for Printer {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.write_str(&String::from_utf8_lossy(bytes).replace('\n', "\r\n"))?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-}
+mod tests;

@@ -3,13 +3,15 @@
 //! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so that the counters
 //! equal the lines in the files.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::failures::FailedRows;
+use super::pace::{Pace, between};
 use crate::domain::{
-    Dimension, ErrorClass, EventBody, HaltReason, LimitKind, Money, Outage, PoolId, PoolStatus, Quality, RateLimits,
+    Backoffs, ErrorClass, EventBody, HaltReason, LimitKind, Money, Outage, PoolId, PoolStatus, Quality, RateLimits,
     Reason, RunEvent, Usage,
 };
 
@@ -56,6 +58,8 @@ pub struct Standing {
     pub window: usize,
     /// Why no more is being sent.
     pub reason: Reason,
+    /// Rows that wait for their next try.
+    pub backoffs: Backoffs,
     /// Each pool that has work.
     pub pools: Vec<PoolStatus>,
 }
@@ -101,7 +105,7 @@ pub struct Stats {
     /// Rows answered by this run, by quality.
     pub succeeded: BTreeMap<Quality, u64>,
     /// Rows that failed for good in this run, by class.
-    pub failed: BTreeMap<ErrorClass, u64>,
+    pub failed: BTreeMap<ErrorClass, FailedRows>,
     /// Attempts that will be or were tried again, by cause.
     pub retried: BTreeMap<RetryCause, u64>,
     /// Of those, how many may have been billed all the same.
@@ -124,9 +128,9 @@ pub struct Stats {
     pub is_draining: bool,
     already_done: u64,
     skipped: u64,
-    started_at: Option<Timestamp>,
-    last_at: Option<Timestamp>,
-    pace: Pace,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) last_at: Option<Timestamp>,
+    pub(super) pace: Pace,
 }
 
 impl Stats {
@@ -146,23 +150,29 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { quality, usage, cost, latency: _ } => {
+            EventBody::Succeeded { quality, usage, cost, latency } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
                 self.pace.note(event.at, *usage);
+                self.pace.note_latency(*latency);
             }
-            EventBody::Failed { class, usage, cost } => {
-                *self.failed.entry(*class).or_default() += 1;
+            EventBody::Failed { class, row, usage, cost } => {
+                self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
                 // A row that can't be read takes no time, and says nothing of those that are sent.
                 if *class != ErrorClass::InvalidInput {
                     self.pace.note(event.at, *usage);
                 }
             }
-            EventBody::Status { in_flight, window, reason, pools } => {
-                let (in_flight, window, reason, pools) = (*in_flight, *window, *reason, pools.clone());
+            EventBody::Status { in_flight, window, reason, backoffs, pools } => {
                 pools.iter().for_each(|pool| self.note_limits(pool));
-                self.standing = Some(Standing { in_flight, window, reason, pools });
+                self.standing = Some(Standing {
+                    in_flight: *in_flight,
+                    window: *window,
+                    reason: *reason,
+                    backoffs: *backoffs,
+                    pools: pools.clone(),
+                });
             }
             EventBody::Outage(outage) => self.outage = outage.as_deref().cloned(),
             EventBody::Draining { .. } => self.is_draining = true,
@@ -217,7 +227,7 @@ impl Stats {
 
     /// Returns the rows that failed for good in this run.
     pub fn failed_total(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed.values().map(|failed| failed.rows).sum()
     }
 
     /// Returns the retries, for any cause.
@@ -275,133 +285,13 @@ impl Stats {
         let secs = self.elapsed().as_secs_f64();
         (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)
     }
-
-    /// Returns how long the rest will take: at the rate of the last while, but no less than the limits need for rows like
-    /// those of the last while. Without that, a burst at the start would promise a run of minutes in seconds.
-    ///
-    /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
-    /// latency and to few requests, so an estimate from them is several times too long.
-    pub fn eta(&self) -> Option<Duration> {
-        const ROWS: u64 = 10;
-        let remaining = self.remaining()?;
-        if self.ending.is_some() || self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
-            return None;
-        }
-        let reason = self.standing.as_ref().map(|standing| standing.reason);
-        let per_second = self.rows_per_minute()? / 60.0 * self.pace.size_of_last(reason);
-        let by_pace = remaining as f64 / per_second;
-        let Some(standing) = &self.standing else { return Duration::try_from_secs_f64(by_pace).ok() };
-        let by_limits = self.pace.seconds_by_limits(remaining, &standing.pools);
-        let seconds = by_pace.max(by_limits);
-        Duration::try_from_secs_f64(seconds).ok()
-    }
-}
-
-/// The finishing of rows over the last while, in seconds' worth.
-///
-/// The while is a minute, or as long as the last 20 rows took: a mean over the whole run would keep a wrong rate for
-/// hours after a limit changed, and a fixed minute would see nothing of rows that take several.
-///
-/// How much a row needs is a mean over the whole run: no limit changes it, and over a minute it differs by a tenth by
-/// chance. So where tokens bind, the time left is computed from the tokens of the last while, which the limit keeps even.
-#[derive(Clone, Debug, Default)]
-struct Pace {
-    slots: VecDeque<Slot>,
-    rows: u64,
-    /// Input that counts against limits, and output.
-    tokens: [u64; 2],
-    /// Rows and tokens of the whole run.
-    all_rows: u64,
-    all_tokens: [u64; 2],
-    /// The end of the youngest slot that was dropped.
-    dropped_at: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    last_at: Timestamp,
-    second: i64,
-    rows: u64,
-    tokens: [u64; 2],
-}
-
-impl Pace {
-    const SPAN: Duration = Duration::from_secs(60);
-    const ROWS: u64 = 20;
-
-    fn note(&mut self, at: Timestamp, usage: Usage) {
-        let tokens = [usage.limited_input_tokens(), usage.output_tokens];
-        self.rows += 1;
-        self.tokens = [self.tokens[0] + tokens[0], self.tokens[1] + tokens[1]];
-        self.all_rows += 1;
-        self.all_tokens = [self.all_tokens[0] + tokens[0], self.all_tokens[1] + tokens[1]];
-        match self.slots.back_mut() {
-            Some(slot) if slot.second == at.as_second() => {
-                slot.rows += 1;
-                slot.tokens = [slot.tokens[0] + tokens[0], slot.tokens[1] + tokens[1]];
-                slot.last_at = at;
-            }
-            _ => self.slots.push_back(Slot { last_at: at, second: at.as_second(), rows: 1, tokens }),
-        }
-        while let Some(oldest) = self.slots.front() {
-            if between(oldest.last_at, at) <= Self::SPAN || self.rows - oldest.rows < Self::ROWS {
-                break;
-            }
-            self.rows -= oldest.rows;
-            self.tokens = [self.tokens[0] - oldest.tokens[0], self.tokens[1] - oldest.tokens[1]];
-            self.dropped_at = Some(oldest.last_at);
-            self.slots.pop_front();
-        }
-    }
-
-    /// Returns how much the last rows needed of what binds, for each that the rows of the run needed; 1 where no tokens
-    /// bind. So many times as many rows of the usual size would have been done.
-    fn size_of_last(&self, reason: Option<Reason>) -> f64 {
-        let of = |at: usize| {
-            let (last, all) =
-                (self.tokens[at] as f64 / self.rows as f64, self.all_tokens[at] as f64 / self.all_rows as f64);
-            last / all
-        };
-        let size = match reason {
-            Some(Reason::Limit(Dimension::InputTokens)) => of(0),
-            Some(Reason::Limit(Dimension::OutputTokens)) => of(1),
-            _ => 1.0,
-        };
-        if size.is_finite() && size > 0.0 { size } else { 1.0 }
-    }
-
-    /// Returns the least time that the limits of these pools together allow for so many rows like the last ones.
-    fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
-        let needs =
-            [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
-        let time = |dimension: Dimension| {
-            let limit = |pool: &PoolStatus| pool.limits.of(dimension).map_or(f64::INFINITY, f64::from);
-            let level = |pool: &PoolStatus| pool.level[dimension.index()].unwrap_or(0.0) * limit(pool);
-            let per_minute: f64 = pools.iter().map(limit).sum();
-            if pools.is_empty() || per_minute.is_infinite() {
-                return 0.0;
-            }
-            let there: f64 = pools.iter().map(level).sum();
-            (rows as f64 * needs[dimension.index()] - there).max(0.0) * 60.0 / per_minute
-        };
-        Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
-    }
-
-    fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
-        let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
-        (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)
-    }
-}
-
-fn between(earlier: Timestamp, later: Timestamp) -> Duration {
-    Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
+    use crate::domain::{Dimension, FailedRow, ModelClass, PoolId, RateLimits, Speed};
 
     use super::*;
 
@@ -424,8 +314,8 @@ pub(crate) mod tests {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, succeeded(Quality::Ok)));
-        stats.fold(&at(0, EventBody::Failed { class: ErrorClass::Server, usage: usage(), cost: None }));
-        stats.fold(&at(0, EventBody::Failed { class: ErrorClass::InvalidInput, usage: Usage::default(), cost: None }));
+        stats.fold(&at(0, failed_with(ErrorClass::Server, usage(), None)));
+        stats.fold(&at(0, failed_with(ErrorClass::InvalidInput, Usage::default(), None)));
 
         assert_eq!((stats.cost, stats.unpriced), (Money::from_dollars(0.01), 1));
         assert_eq!(stats.known_cost(), Some(stats.cost));
@@ -482,8 +372,7 @@ pub(crate) mod tests {
         let eta = |reason| {
             let mut stats = Stats::default();
             stats.fold(&at(0, started(Some(10_000), 0)));
-            let pools = Vec::new();
-            stats.fold(&at(0, EventBody::Status { in_flight: 1, window: 16, reason, pools }));
+            stats.fold(&at(0, status(reason, Vec::new())));
             for second in 1..=600 {
                 // In the last minute twice as many rows, each of half the size.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
@@ -537,6 +426,7 @@ pub(crate) mod tests {
             in_flight: 1,
             window: 2,
             reason: Reason::Hold,
+            backoffs: Backoffs::default(),
             pools: vec![pool("a", [Some(0.5), None, Some(0.9)]), pool("b", [Some(0.6), Some(0.1), None])],
         };
 
@@ -563,7 +453,18 @@ pub(crate) mod tests {
 
     /// Returns the event of a failure that used what an answer does.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
-        EventBody::Failed { class, usage: usage(), cost: Some(Money::ZERO) }
+        failed_with(class, usage(), Some(Money::ZERO))
+    }
+
+    /// Returns the event of a failure of row `r7`, as its class usually is.
+    pub(crate) fn failed_with(class: ErrorClass, usage: Usage, cost: Option<Money>) -> EventBody {
+        let row = FailedRow::new("r7", Some(500), "it went wrong", class.may_pass());
+        EventBody::Failed { class, row: Box::new(row), usage, cost }
+    }
+
+    /// Returns the status of a run with 3 of 16 requests in flight.
+    pub(crate) fn status(reason: Reason, pools: Vec<PoolStatus>) -> EventBody {
+        EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }
     }
 
     /// Returns the status of one pool.
@@ -574,7 +475,7 @@ pub(crate) mod tests {
             class: ModelClass(Arc::from(class)),
             speed: Speed::Standard,
         };
-        PoolStatus { pool, limits: RateLimits::new(1_000, 450_000, 90_000), level, held_for: None }
+        PoolStatus { pool, limits: RateLimits::new(1_000, 450_000, 90_000), level, held_for: None, ready: 9 }
     }
 
     fn usage() -> Usage {

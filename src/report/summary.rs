@@ -2,6 +2,7 @@
 //!
 //! Plain text from [`Stats`] and what only the caller knows ([`SummaryContext`]).
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use super::advice::advice;
 use super::plain::rate_words;
 use super::stats::Ending;
 use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
-use super::{Stats, words::halt_words};
-use crate::domain::Quality;
+use super::{Stats, failures, words::halt_words};
+use crate::domain::{ErrorClass, Quality};
 
 /// What the summary says and the events do not.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +20,9 @@ pub struct SummaryContext {
     pub results: Option<String>,
     /// The error log, when there is something in it.
     pub errors: Option<String>,
-    /// The command that runs failed rows again, when there are some.
+    /// Rows in the error log, by class; those of earlier runs included.
+    pub failed_in_log: BTreeMap<ErrorClass, u64>,
+    /// The command that runs failed rows again, when some may succeed as they are.
     pub resume_command: Option<String>,
     /// The command that goes on with pending rows.
     pub rerun_command: Option<String>,
@@ -46,6 +49,7 @@ pub struct SummaryContext {
 pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", answered(stats))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
+    rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
     if let Some(ending) = &stats.ending {
         rows.extend(pace(stats, ending));
         let faster = advice(stats, ending, context.concurrency);
@@ -54,7 +58,17 @@ pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> Strin
     rows.extend(spent(stats, context));
     rows.extend(repeated(stats, context));
     rows.extend(files(stats, context));
+    rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats), ListRow::text));
     format!("{}\n{}", wrap(&headline(stats, context), columns).join("\n"), list(&rows, columns))
+}
+
+/// Returns rows of which only the first has the label.
+fn labelled(
+    label: &'static str,
+    values: Vec<String>,
+    row: impl Fn(&'static str, String) -> ListRow,
+) -> impl Iterator<Item = ListRow> {
+    values.into_iter().enumerate().map(move |(at, value)| row(if at == 0 { label } else { "" }, value))
 }
 
 fn headline(stats: &Stats, context: &SummaryContext) -> String {
@@ -89,7 +103,7 @@ fn answered(stats: &Stats) -> String {
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
     let mut lines = Vec::new();
     if stats.failed_total() > 0 {
-        let classes = stats.failed.iter().map(|(class, rows)| (*rows, class.name()));
+        let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
         lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));
     }
     let done_before = stats.already_done().saturating_sub(context.failed_before);
@@ -209,9 +223,9 @@ fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, failed, started, succeeded};
+    use super::super::stats::tests::{at, failed, failed_with, started, succeeded};
     use super::*;
-    use crate::domain::{Dimension, ErrorClass, EventBody, Failure, HaltReason, LimitKind, Reason};
+    use crate::domain::{Dimension, EventBody, FailedRow, Failure, HaltReason, LimitKind, Money, Reason};
 
     #[test]
     fn a_clean_run_is_told_in_few_lines() {
@@ -234,13 +248,15 @@ mod tests {
 
     #[test]
     fn a_run_with_everything_names_all_of_it() {
-        insta::assert_snapshot!(summary(&mixed(), &full_context(), 100), @"
+        insta::assert_snapshot!(summary(&mixed(), &full_context(), 100), @r#"
         stopped (interrupted) after 1 min 32 s, simulated
         rows      92 answered (90 ok, 1 truncated, 1 refused)
                   4 failed (3 server, 1 invalid_output)
                   45 done by earlier runs
                   5 failed in earlier runs and not tried again
                   54 pending
+        why       server: row r7, 500, "it went wrong"
+                  invalid_output: row r7, 500, "it went wrong"
         speed     63 rows/min, at most 64 in flight
         bound by  output tokens per minute 83% of the time, concurrency 17%
         faster    with a higher tier, or shorter answers
@@ -252,14 +268,14 @@ mod tests {
         errors    prompts.errors.jsonl
         go on     claude-batch run prompts.jsonl --tier 2
         retry     claude-batch resume prompts.errors.jsonl
-        ");
+        "#);
     }
 
     #[test]
     fn forty_columns_are_still_readable() {
         let shown = summary(&mixed(), &full_context(), 40);
 
-        insta::assert_snapshot!(shown, @"
+        insta::assert_snapshot!(shown, @r#"
         stopped (interrupted) after 1 min 32 s,
         simulated
         rows      92 answered (90 ok, 1
@@ -270,6 +286,8 @@ mod tests {
                   5 failed in earlier runs and
                   not tried again
                   54 pending
+        why       server: row r7, 500, "it went…
+                  invalid_output: row r7, 500, …
         speed     63 rows/min, at most 64 in
                   flight
         bound by  output tokens per minute 83%
@@ -292,7 +310,7 @@ mod tests {
           claude-batch run prompts.jsonl --tier 2
         retry
           claude-batch resume prompts.errors.jsonl
-        ");
+        "#);
     }
 
     #[test]
@@ -363,6 +381,38 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_fail_again_as_they_are_are_told_what_to_change_and_are_not_resumed() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(200), 0)));
+        (0..116).for_each(|_| stats.fold(&at(1, succeeded(Quality::Ok))));
+        let message = "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens";
+        for at_row in 0..84 {
+            let row = Box::new(FailedRow::new(&format!("r{at_row}\x1b[2J"), Some(400), message, false));
+            let (class, usage) = (ErrorClass::InvalidRequest, Default::default());
+            stats.fold(&at(2, EventBody::Failed { class, row, usage, cost: Some(Money::ZERO) }));
+        }
+        stats.fold(&at(2, ended(0, None)));
+        let failed_in_log = BTreeMap::from([(ErrorClass::InvalidRequest, 84)]);
+        let context = SummaryContext { errors: Some("p.errors.jsonl".to_owned()), failed_in_log, ..context() };
+
+        insta::assert_snapshot!(summary(&stats, &context, 80), @r#"
+        finished with failures after 1 min 32 s
+        rows      116 answered
+                  84 failed (84 invalid_request)
+        why       invalid_request: row r0\u{1b}[2J, 400, "max_tokens: 100000 > 64000, w…
+        speed     130 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        faster    with a higher tier, or shorter answers
+        tokens    11,600 in, 1,160 out
+        cost      $1.16 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        errors    p.errors.jsonl
+        change    invalid_request: the API will refuse these rows again; correct them in
+                  the input, then run it again
+        "#);
+    }
+
+    #[test]
     fn a_path_can_not_steer_the_terminal() {
         let context = SummaryContext { results: Some("a\x1b[2J\nb".to_owned()), ..context() };
 
@@ -388,7 +438,7 @@ mod tests {
         stats.fold(&at(90, succeeded(Quality::Refused)));
         (0..3).for_each(|_| stats.fold(&at(91, failed(ErrorClass::Server))));
         let usage = crate::domain::Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
-        stats.fold(&at(91, EventBody::Failed { class: ErrorClass::InvalidOutput, usage, cost: None }));
+        stats.fold(&at(91, failed_with(ErrorClass::InvalidOutput, usage, None)));
         let limited =
             EventBody::Retried { class: ErrorClass::RateLimit, limit: Some(LimitKind::Rate), maybe_paid: false };
         stats.fold(&at(91, limited));

@@ -142,18 +142,34 @@ pub fn rough_duration(span: Duration) -> String {
 pub struct ListRow {
     label: &'static str,
     value: String,
-    is_verbatim: bool,
+    fit: Fit,
+}
+
+/// What becomes of a value that is too wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// It is broken at blanks.
+    Break,
+    /// It is cut.
+    Cut,
+    /// Nothing.
+    Whole,
 }
 
 impl ListRow {
     /// Returns a row whose value may be broken at blanks.
     pub fn text(label: &'static str, value: impl Into<String>) -> Self {
-        Self { label, value: value.into(), is_verbatim: false }
+        Self { label, value: value.into(), fit: Fit::Break }
+    }
+
+    /// Returns a row whose value stays on one line and is cut where that ends.
+    pub fn cut(label: &'static str, value: impl Into<String>) -> Self {
+        Self { label, value: value.into(), fit: Fit::Cut }
     }
 
     /// Returns a row whose value is never broken: a path or a command that people copy.
     pub fn verbatim(label: &'static str, value: impl Into<String>) -> Self {
-        Self { label, value: value.into(), is_verbatim: true }
+        Self { label, value: value.into(), fit: Fit::Whole }
     }
 }
 
@@ -167,12 +183,16 @@ pub fn list(rows: &[ListRow], columns: usize) -> String {
     let mut shown = String::new();
     for row in rows {
         let mut lead = format!("{}{}", row.label, " ".repeat(indent - width(row.label)));
-        if row.is_verbatim && width(&row.value) > room && !row.label.is_empty() {
+        if row.fit == Fit::Whole && width(&row.value) > room && !row.label.is_empty() {
             shown.push_str(row.label);
             shown.push('\n');
             lead = "  ".to_owned();
         }
-        let lines = if row.is_verbatim { vec![row.value.clone()] } else { wrap(&row.value, room) };
+        let lines = match row.fit {
+            Fit::Break => wrap(&row.value, room),
+            Fit::Cut => vec![shorten(&row.value, room).into_owned()],
+            Fit::Whole => vec![row.value.clone()],
+        };
         for line in lines {
             shown.push_str(lead.trim_end_matches(|_| line.is_empty()));
             shown.push_str(&line);

@@ -33,8 +33,8 @@ pub use thread::LoopThread;
 
 use crate::clock::{Instant, RunClock};
 use crate::domain::{
-    Ended, ErrorClass, EventBody, HaltReason, Job, Money, Outcome, Planned, Reason, RunEvent, Usage, Verdict,
-    WriteFault,
+    Ended, ErrorClass, EventBody, FailedRow, HaltReason, Job, Money, Outcome, Planned, Reason, RunEvent, Usage,
+    Verdict, WriteFault,
 };
 use crate::provider::Provider;
 use crate::report::Reporter;
@@ -335,7 +335,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
                 EventBody::Succeeded { quality: message.quality, usage, cost, latency: last.since(first) }
             }
-            Ended::Failed { class, .. } => EventBody::Failed { class: *class, usage, cost },
+            Ended::Failed { class, failure, is_retryable } => {
+                let label = &outcome.job.custom_id;
+                let row = FailedRow::new(label, failure.status, &failure.message, *is_retryable);
+                EventBody::Failed { class: *class, row: Box::new(row), usage, cost }
+            }
         };
         if matches!(outcome.ended, Ended::Failed { .. }) {
             let last_was_ambiguous = outcome.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
@@ -352,15 +356,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn on_fed(&mut self, fed: Option<Fed>) {
-        let failed = |class| EventBody::Failed { class, usage: Usage::default(), cost: Some(Money::ZERO) };
         match fed {
             Some(Fed::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
             Some(Fed::Rejected(rejected)) => {
-                let seq = self.take_seq(failed(rejected.class));
+                let seq = self.take_seq(unsent(rejected.class, &rejected.custom_id, &rejected.message));
                 self.ledger.write_rejected(seq, &rejected);
             }
             Some(Fed::Broken(broken)) => {
-                let seq = self.take_seq(failed(ErrorClass::InvalidInput));
+                let place = || format!("{}:{}", broken.origin.source, broken.origin.line);
+                let label = broken.custom_id.clone().unwrap_or_else(place);
+                let seq = self.take_seq(unsent(ErrorClass::InvalidInput, &label, &broken.message));
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Fed::Skipped(rows)) => (0..rows).for_each(|_| self.show(EventBody::Skipped)),
@@ -525,6 +530,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             max_in_flight: self.scheduler.max_in_flight(),
         });
     }
+}
+
+/// Returns the event of a row that failed without being sent.
+fn unsent(class: ErrorClass, label: &str, message: &str) -> EventBody {
+    let row = Box::new(FailedRow::new(label, None, message, false));
+    EventBody::Failed { class, row, usage: Usage::default(), cost: Some(Money::ZERO) }
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

@@ -101,7 +101,7 @@ fn broken_off(usage: Usage) -> Verdict {
     Verdict::Transient { class: ErrorClass::Network, retry_after: None, maybe_paid: true, failure }
 }
 
-fn fault() -> Verdict {
+pub(crate) fn fault() -> Verdict {
     let failure = Failure { status: Some(500), ..Failure::default() };
     Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{EventBody, Message, Outage, PoolStatus, Quality, Reason, quoted};
+use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, Reason, quoted};
 
 use super::{PoolState, Scheduler};
 
@@ -40,11 +40,13 @@ impl Scheduler {
             limits: state.pool.limits(),
             level: state.pool.levels(now),
             held_for: Some(state.pool.held_until().since(now)).filter(|held| !held.is_zero()),
+            ready: state.ready.len(),
         };
         EventBody::Status {
             in_flight,
             window: self.window_size(),
             reason: self.bound_by.map_or(Reason::Input, |(reason, _)| reason),
+            backoffs: self.backoffs(now),
             pools: self.pools.iter().filter(is_busy).map(status).collect(),
         }
     }
@@ -69,6 +71,15 @@ impl Scheduler {
         })
     }
 
+    fn backoffs(&self, now: Instant) -> Backoffs {
+        let wait = |entry: Option<(&(Instant, u64), _)>| entry.map_or(Duration::ZERO, |((at, _), _)| at.since(now));
+        Backoffs {
+            rows: self.later.len(),
+            first_in: wait(self.later.first_key_value()),
+            last_in: wait(self.later.last_key_value()),
+        }
+    }
+
     /// Returns the share of the time that each reason bound the run, largest first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
@@ -83,7 +94,7 @@ impl Scheduler {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::tests::{config, dispatched, scheduler_with};
+    use super::super::tests::{answer, config, dispatched, fault, scheduler_with};
     use super::*;
     use crate::domain::{RateLimits, Usage, Verdict};
 
@@ -103,5 +114,24 @@ mod tests {
         let told = scheduler.take_events();
         let [EventBody::Warned(told)] = &told[..] else { panic!("it is told once: {told:?}") };
         assert!(told.starts_with(r#"an answer ended with stop_reason "pon\u{1b}dered", which"#), "{told}");
+    }
+
+    #[test]
+    fn a_status_tells_how_many_rows_wait_for_their_next_try_and_until_when() {
+        let mut scheduler = scheduler_with(3, config(RateLimits::NONE, 3));
+        let tickets = dispatched(&mut scheduler, Instant::ZERO);
+        scheduler.on_end(tickets[0], fault(), Instant::ZERO);
+        scheduler.on_end(tickets[1], fault(), Instant::from_secs(1));
+        scheduler.on_end(tickets[2], answer(), Instant::from_secs(1));
+
+        let status = |seconds| match scheduler.status(Instant::from_secs(seconds)) {
+            EventBody::Status { backoffs, .. } => backoffs,
+            other => panic!("{other:?} is no status"),
+        };
+
+        let (soon, late) = (status(1), status(3_600));
+        assert_eq!((soon.rows, late.rows), (2, 2));
+        assert!(soon.last_in > Duration::ZERO && soon.first_in <= soon.last_in, "{soon:?}");
+        assert_eq!(late.last_in, Duration::ZERO);
     }
 }

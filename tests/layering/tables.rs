@@ -86,6 +86,7 @@ pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instan
 pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("clap", &["cli/"]),
+    ("console", &["report/"]),
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),

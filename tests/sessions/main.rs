@@ -13,9 +13,15 @@ mod hostile;
 mod input;
 mod main_uses;
 mod output;
+#[cfg(unix)]
+#[path = "../security/loops/terminal/pty.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
+mod pty;
 mod readme;
 mod refusals;
 mod resume;
+#[cfg(unix)]
+mod screen;
 mod secrets;
 #[cfg(unix)]
 mod signals;

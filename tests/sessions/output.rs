@@ -141,6 +141,43 @@ fn quiet_says_nothing_of_a_run_that_goes_well() {
     assert_eq!(again.ends_with(0).err, "");
 }
 
+/// Each way to end, with quiet asked for: what is said on standard error, in how many lines.
+#[test]
+fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
+    let faults = r#"{"rules": [
+        {"status": 400, "contains": "number 1.", "times": 2, "message": "max_tokens: is wrong"},
+        {"status": 400, "contains": "number 2.", "times": 2, "message": "max_tokens: is wrong"},
+        {"status": 413, "contains": "number 3.", "times": 1}
+    ]}"#;
+    let (folder, api) = (Folder::with_rows(20), Api::with_faults(faults));
+    folder.write("broken.jsonl", "{\"prompt\":\"a\"}\n{\"prompt\":\n");
+    let errors = "prompts.errors.jsonl";
+    let fresh = "3 rows failed, 2 of them with invalid_request (row r";
+    let cases: [(&[&str], i32, &[&str]); 9] = [
+        (
+            &["run", "prompts.jsonl"],
+            3,
+            &[fresh, "400, \"max_tokens: is wrong\"); the error log is prompts.errors.jsonl"],
+        ),
+        (&["run", "prompts.jsonl"], 3, &["3 rows failed, 2 of them with invalid_request; the error log is ", errors]),
+        (&["resume", errors, "--only", "too_large"], 3, &["2 rows failed with invalid_request; ", errors]),
+        (&["resume", errors], 3, &["2 rows failed with invalid_request (row r", errors]),
+        (&["resume", errors], 0, &[]),
+        (&["run", "prompts.jsonl"], 0, &[]),
+        (&["run", "prompts.jsonl", "-o", "x.jsonl", "--max-requests", "3"], 4, &["--max-requests"]),
+        (&["run", "missing.jsonl"], 2, &["missing.jsonl: no such file"]),
+        (&["run", "broken.jsonl"], 3, &["1 row failed with invalid_input (row broken.jsonl:2, "]),
+    ];
+
+    for (args, code, parts) in cases {
+        let said = folder.run_at(&api, &[args, &["-q"]].concat());
+
+        said.ends_with(code).tells(parts);
+        assert_eq!(said.err.lines().count(), usize::from(code != 0), "{args:?}: {}", said.err);
+        assert_eq!(said.out, "", "{args:?}");
+    }
+}
+
 #[test]
 fn no_progress_still_has_a_summary() {
     let folder = Folder::with_rows(3);

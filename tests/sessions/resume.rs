@@ -10,6 +10,9 @@ const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 /// The row of one name is refused once.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
+/// The server fails once, at the row of one name.
+const ONE_FAULT: &str = r#"{"rules": [{"status": 500, "contains": "number 1.", "times": 1}]}"#;
+
 #[test]
 fn what_failed_for_good_is_answered_by_resume_once_the_fault_is_gone() {
     let folder = Folder::with_rows(120);
@@ -21,7 +24,7 @@ fn what_failed_for_good_is_answered_by_resume_once_the_fault_is_gone() {
     let failed = ids(&folder.read("out.errors.jsonl"));
     let resumed = folder.run(&["resume", "out.errors.jsonl", "--simulate"]);
 
-    first.ends_with(3).tells(&["invalid_request", "claude-batch resume out.errors.jsonl"]);
+    first.ends_with(3).tells(&["invalid_request", "out.errors.jsonl"]);
     assert!((6..=20).contains(&failed.len()), "a tenth of 120 failed: {}", failed.len());
     resumed.ends_with(0).tells(&[&format!("{} answered", failed.len())]);
     assert_eq!(folder.read("out.errors.jsonl"), "");
@@ -78,6 +81,37 @@ fn every_line_tells_where_its_row_stands_in_the_input_resumed_ones_too() {
 }
 
 #[test]
+fn only_what_may_succeed_as_it_is_is_proposed_to_be_resumed_and_the_rest_is_told_what_to_change() {
+    let folder = Folder::with_rows(30);
+    let faults = r#"{"rules": [
+        {"status": 400, "contains": "number 1.", "message": "max_tokens: is\u001b[2J wrong"},
+        {"status": 500, "contains": "number 2.", "times": 1}
+    ]}"#;
+    let api = Api::with_faults(faults);
+
+    let mixed = folder.run_at(&api, &["run", "prompts.jsonl", "--max-retries", "0"]);
+    let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl", "--only", "server"]);
+    let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    folder.write("prompts.jsonl", &rows(30).replace("the number 1.", "the number one."));
+    let corrected = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    mixed.ends_with(3).tells(&[
+        "28 answered",
+        r#"invalid_request: row r1, 400, "max_tokens: is [2J wrong""#,
+        "server: row r2, 500, ",
+        "claude-batch resume prompts.errors.jsonl --only server\n",
+        "invalid_request: the API will refuse these rows again",
+    ]);
+    resumed.ends_with(3).tells(&["1 answered", "invalid_request: the API will refuse these rows again"]);
+    assert!(!resumed.err.contains("claude-batch resume"), "{}", resumed.err);
+    again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run it again"]);
+    assert!(!again.err.contains("resume"), "{}", again.err);
+    corrected.ends_with(0).tells(&["1 row to send", "1 answered"]);
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_each_once(&folder.read("prompts.results.jsonl"), 30);
+}
+
+#[test]
 fn a_log_without_failures_is_nothing_to_do_and_stays() {
     let folder = Folder::with_rows(2);
     let api = Api::quick();
@@ -114,7 +148,7 @@ fn failed_rows_wait_for_retry_failed() {
     let retried = folder.run_at(&api, &["run", "prompts.jsonl", "--retry-failed"]);
 
     first.ends_with(3).tells(&["19 answered", "1 failed"]);
-    same.ends_with(3).tells(&["nothing to do", "1 failed", "claude-batch resume prompts.errors.jsonl"]);
+    same.ends_with(3).tells(&["nothing to do", "1 failed", "the failures are in prompts.errors.jsonl", "correct them"]);
     retried.ends_with(0).tells(&["1 answered"]);
     assert_eq!(api.books().requests, 21);
     assert_eq!(folder.read("prompts.errors.jsonl"), "");
@@ -266,10 +300,10 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
 
 #[test]
 fn a_log_that_lies_elsewhere_is_resumed_by_the_command_that_names_its_results() {
-    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAULT));
     std::fs::create_dir(folder.path("logs")).expect("it can be made");
 
-    let run = folder.run_at(&api, &["run", "prompts.jsonl", "--errors", "logs/fails.jsonl"]);
+    let run = folder.run_at(&api, &["run", "prompts.jsonl", "--errors", "logs/fails.jsonl", "--max-retries", "0"]);
     let again = folder.run_at(&api, &["run", "prompts.jsonl", "--errors", "logs/fails.jsonl"]);
     let unnamed = folder.run_at(&api, &["resume", "logs/fails.jsonl"]);
     let wrong = folder.run_at(&api, &["resume", "logs/fails.jsonl", "-o", "logs/prompts.results.jsonl"]);

@@ -1,5 +1,6 @@
 //! From a run that nothing speaks against to its end: the parts are made, the loop runs, the journal is closed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,11 +17,11 @@ use super::super::say;
 use super::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{EventBody, HaltReason, RunEvent};
+use crate::domain::{ErrorClass, EventBody, HaltReason, RunEvent};
 use crate::journal::{Journal, Recovered};
 use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
-use crate::report::{self, Report, Reporter, SummaryContext, ViewOptions};
+use crate::report::{self, Report, Reporter, Stats, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
 use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
 use crate::scheduler::Scheduler;
@@ -166,10 +167,11 @@ impl NewRun<'_> {
         }
         let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
         let closed = ledger.close(input, finish.aborted > 0);
-        let failed_in_log: u64 = match &closed {
-            Ok(closed) => closed.failed.values().sum(),
-            Err(_) => report.stats().failed_total() + kept_rows,
+        let log = match &closed {
+            Ok(closed) => closed.failed.clone(),
+            Err(_) => failed_by_class(report.stats(), kept_rows),
         };
+        let failed_in_log: u64 = log.values().sum();
         if let Err(error) = &closed {
             finish.halted.get_or_insert(HaltReason::Disk(error.into()));
         }
@@ -178,7 +180,7 @@ impl NewRun<'_> {
             self.say(&format!("nothing to do: no rows in {}", self.input_names()));
             return Ok(Exit::Done);
         }
-        let context = self.summary_context(&finish, failed_in_log, catalog, recovered, looked.as_ref());
+        let context = self.summary_context(&finish, log, report.stats(), catalog, recovered, looked.as_ref());
         // What was tried again is in the statistics; the rest was cut off, or was the last try of a failed row.
         let maybe_paid_at_end = finish.maybe_paid.saturating_sub(report.stats().maybe_paid);
         let context = SummaryContext { maybe_paid_at_end, ..context };
@@ -187,6 +189,7 @@ impl NewRun<'_> {
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
             self.say("the rows came from standard input: the command that goes on needs the same ones there");
         }
+        self.say_failures_if_quiet(&context.failed_in_log, report.stats());
         if let Some(reason) = &finish.halted {
             let place = self.place(context.resume_command);
             let explained = explain(reason, &place);
@@ -223,13 +226,14 @@ impl NewRun<'_> {
     fn summary_context(
         &self,
         finish: &Finish,
-        failed_in_log: u64,
+        failed_in_log: BTreeMap<ErrorClass, u64>,
+        stats: &Stats,
         catalog: &Catalog,
         recovered: &Recovered,
         looked: Option<&Survey>,
     ) -> SummaryContext {
         let shown = |path: &Path| path.display().to_string();
-        let errors = (failed_in_log > 0).then(|| shown(&self.paths.errors));
+        let errors = (failed_in_log.values().any(|rows| *rows > 0)).then(|| shown(&self.paths.errors));
         let unpriced = |survey: &Survey| {
             let models = survey.models.iter().filter(|(_, sum)| sum.unpriced > 0);
             models.map(|(model, _)| model.to_string()).collect()
@@ -239,7 +243,8 @@ impl NewRun<'_> {
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
-            resume_command: errors.is_some().then(|| self.resume_command()),
+            resume_command: self.resume_command(&failed_in_log, stats),
+            failed_in_log,
             rerun_command: (has_more && !is_pipe).then(|| self.commands.again()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),
@@ -255,6 +260,13 @@ impl NewRun<'_> {
             is_simulated: self.config.simulate,
         }
     }
+}
+
+/// Returns how many rows of this run failed in each class, those that it ended before included.
+fn failed_by_class(stats: &Stats, canceled: u64) -> BTreeMap<ErrorClass, u64> {
+    let mut classes: BTreeMap<_, _> = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
+    *classes.entry(ErrorClass::Canceled).or_default() += canceled;
+    classes
 }
 
 #[cfg(not(feature = "sim"))]

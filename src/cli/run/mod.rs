@@ -10,6 +10,7 @@ mod steer;
 mod watchdog;
 mod way;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use crate::journal::{
 use crate::plan::{Dialect, Planner};
 use crate::report::progress::terminal_width;
 use crate::report::text::{count, escape, plural, wrap};
-use crate::report::{self, ProgressKind, Verbosity};
+use crate::report::{self, ProgressKind, Stats, Verbosity, failures};
 use crate::runner::Commit;
 use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
 use crate::source::{self, Input};
@@ -266,9 +267,24 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the command that runs failed rows again.
-    fn resume_command(&self) -> String {
-        self.commands.resume(&self.paths)
+    /// Returns the command that runs failed rows again which may succeed as they are; `None` when there are none. `log` has
+    /// the rows of the error log by class.
+    fn resume_command(&self, log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Option<String> {
+        let classes = failures::worth_retrying(log, stats);
+        let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
+        let only = classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(",");
+        let only = (!is_all).then_some(only.as_str());
+        (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
+    }
+
+    /// Says in one line that rows failed, where quiet was asked for: it ends with an exit code that tells of a fault.
+    fn say_failures_if_quiet(&self, log: &BTreeMap<ErrorClass, u64>, stats: &Stats) {
+        let errors = self.paths.errors.display().to_string();
+        if let Some(said) =
+            failures::in_one_line(log, stats, &errors).filter(|_| self.config.verbosity == Verbosity::Quiet)
+        {
+            self.tell_whole(&format!("claude-batch: {said}"));
+        }
     }
 
     fn origin(&self) -> Result<String> {
@@ -305,13 +321,21 @@ impl NewRun<'_> {
                 "{} in {errors} could not be read and can't be run again: mend the input and run that",
                 plural(self.broken, "row", "rows")
             )),
-            Start::Continue | Start::Fresh if failed > 0 => {
-                let again = self.resume_command();
-                self.say_whole(&format!("the failures are in {errors}; to try them again: {again}"));
-            }
+            Start::Continue | Start::Fresh if failed > 0 => self.say_what_to_do(&closed.failed, &errors),
             _ => {}
         }
+        self.say_failures_if_quiet(&closed.failed, &Stats::default());
         Ok(Exit::of_run(None, failed))
+    }
+
+    /// Says what to do with the rows of an error log that nothing was sent of.
+    fn say_what_to_do(&self, log: &BTreeMap<ErrorClass, u64>, errors: &str) {
+        let none = Stats::default();
+        match self.resume_command(log, &none) {
+            Some(again) => self.say_whole(&format!("the failures are in {errors}; to try them again: {again}")),
+            None => self.say(&format!("the failures are in {errors}")),
+        }
+        failures::to_change(log, &none).iter().for_each(|text| self.say(text));
     }
 
     /// Returns how much of its input a run has read that read `is_whole`.

@@ -2,15 +2,14 @@
 //!
 //! Text of this program and of others in UTF-8, line feed, carriage return, and the sequences that the program itself
 //! needs: colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and those
-//! by which the live lines are taken back (erase the line, cursor up a line or two). The strings that are tried hold none
-//! of these sequences whole, so one that is seen is the program's own.
+//! by which the live lines are drawn in one place (erase what follows, cursor up a line, wrapping off and on). The strings
+//! that are tried hold none of these sequences whole, so one that is seen is the program's own.
 
 /// How a forged line begins: a line of the output that begins so was made by a string.
 pub const FORGED: &str = "FORGED";
 
 /// The program's own sequences, without the escape character.
-const OWN: &[&str] =
-    &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[2K", "[K", "[1A", "[2A", "[1B", "[1G", "[?25h", "[?25l"];
+const OWN: &[&str] = &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
 /// Returns what a terminal would have obeyed that is not the program's own; `None` when there is nothing. What begins a
 /// line counts only where the program breaks none for want of columns.

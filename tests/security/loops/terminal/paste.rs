@@ -40,7 +40,8 @@ struct Counts {
 
 pub fn page(size: Size) -> Vec<Seen> {
     // Made before there are threads: a program that another thread's child still holds open can't be started.
-    let (api, programs) = (Api::quick(), programs());
+    let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
+    let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
     let counted = side_by_side(&seeds, |(number, seed)| one_name(&api, &programs.path(""), *number, *seed));
     let sum = |of: fn(&Counts) -> u64| counted.iter().map(of).sum::<u64>();
@@ -88,19 +89,19 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
 /// Runs until a rule stops it, then to the end, then once more: each prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
-    // The broken row comes first, so that it is in the log whenever the run stops.
-    let rows = "{\"prompt\":1}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
+    // The row that fails comes first, so that it is in the log whenever the run stops.
+    let rows = "{\"prompt\":\"always fails\"}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
     fs::write(folder.path("").join(name), rows).expect("a file can be written");
     let kind = ["plain", "json", "none"][(turn % 3) as usize];
     let header = format!("X-Team: {SECRET}");
     let typed = |more: &[&str]| -> Vec<OsString> {
         let flags = ["run", "--format", "jsonl", "--progress", kind, "--header", &header, "--system", text];
-        let flags = flags.into_iter().chain(more.iter().copied()).map(OsString::from);
+        let flags = flags.into_iter().chain(["--max-retries", "0"]).chain(more.iter().copied()).map(OsString::from);
         flags.chain(["--".into(), name.clone()]).collect()
     };
     let mut printed = Vec::new();
     let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
-    let steps = [(["--max-requests", "1"].as_slice(), ["run", "resume"].as_slice()), to_the_end, to_the_end];
+    let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run", "resume"].as_slice()), to_the_end, to_the_end];
     // A log keeps the name of its results as text: where that is not all of the name, it is refused the second time.
     let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
     for (more, wanted) in steps {

@@ -1,0 +1,246 @@
+//! Rows that failed: why, which may succeed as they are, and what to change in those that can't.
+
+use std::collections::BTreeMap;
+
+use super::Stats;
+use super::text::{count, escape, plural};
+use crate::domain::{ErrorClass, FailedRow, HaltReason};
+
+/// Classes of which an example is shown.
+const SHOWN: usize = 5;
+
+/// The rows of one run that failed in one class.
+#[derive(Clone, Debug, Default)]
+pub struct FailedRows {
+    /// How many.
+    pub rows: u64,
+    /// How many of them may succeed in another run as they are.
+    pub retryable: u64,
+    /// The first of them.
+    pub example: Option<FailedRow>,
+}
+
+impl FailedRows {
+    /// Counts a row.
+    pub fn add(&mut self, row: &FailedRow) {
+        self.rows += 1;
+        self.retryable += u64::from(row.is_retryable);
+        self.example.get_or_insert_with(|| row.clone());
+    }
+}
+
+/// Returns the classes in which rows of this run failed, the largest first.
+pub fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
+    let mut classes: Vec<_> = stats.failed.iter().map(|(class, failed)| (*class, failed)).collect();
+    classes.sort_by_key(|(_, failed)| std::cmp::Reverse(failed.rows));
+    classes
+}
+
+/// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500, "Internal
+/// server error"`. After five the rest is counted. What stopped the run is left out: it is said where that is explained.
+pub fn reasons(stats: &Stats) -> Vec<String> {
+    let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
+    let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
+    let mut reasons: Vec<_> = shown
+        .iter()
+        .filter_map(|(class, failed)| Some(format!("{class}: {}", words(failed.example.as_ref()?))))
+        .collect();
+    if !rest.is_empty() {
+        let rows = rest.iter().map(|(_, failed)| failed.rows).sum();
+        let classes = plural(rest.len() as u64, "other class", "other classes");
+        reasons.push(format!("{} of {classes}", plural(rows, "row", "rows")));
+    }
+    reasons
+}
+
+/// Returns whether failures of a class stopped the run, which is explained with one of them.
+fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
+    let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
+    matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
+}
+
+fn words(row: &FailedRow) -> String {
+    let status = row.status.map(|status| format!(", {status}")).unwrap_or_default();
+    let message = if row.message.is_empty() { String::new() } else { format!(", \"{}\"", escape(&row.message)) };
+    format!("row {}{status}{message}", escape(&row.label))
+}
+
+/// Returns the classes of an error log with rows that may succeed as they are. `log` has the rows of each class; of those of
+/// earlier runs no more is known than the class.
+pub fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
+    let may_pass = |(class, rows): (&ErrorClass, &u64)| {
+        let own = stats.failed.get(class);
+        let is_of_others = *rows > own.map_or(0, |failed| failed.rows);
+        own.is_some_and(|failed| failed.retryable > 0) || (is_of_others && class.may_pass())
+    };
+    log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
+}
+
+/// Returns what to change in the rows of an error log that can't succeed as they are, a line for each class, the largest
+/// first.
+pub fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
+    let retried = worth_retrying(log, stats);
+    let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
+    classes.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
+    classes.into_iter().map(|(class, _)| format!("{class}: {}", change(*class))).collect()
+}
+
+/// Returns what to change in a row that failed so.
+fn change(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::InvalidInput => "correct these rows in the input, then run it again",
+        ErrorClass::InvalidRequest => {
+            "the API will refuse these rows again; correct them in the input, then run it again"
+        }
+        ErrorClass::TooLarge => "shorten these rows in the input, then run it again",
+        ErrorClass::Auth => "allow the key what these rows ask for, then run the input again with --retry-failed",
+        ErrorClass::Refused => "change the prompt or the model of these rows in the input, then run it again",
+        ErrorClass::Truncated => "raise max_tokens of these rows in the input, then run it again",
+        ErrorClass::InvalidOutput => "ask for less in these rows of the input, then run it again",
+        ErrorClass::RateLimit
+        | ErrorClass::Overloaded
+        | ErrorClass::Server
+        | ErrorClass::Timeout
+        | ErrorClass::Network
+        | ErrorClass::Billing
+        | ErrorClass::Canceled
+        | ErrorClass::Expired => "change these rows in the input, then run it again",
+    }
+}
+
+/// Returns what must be said of failed rows even where quiet was asked for, in one line: how many, the commonest class with
+/// an example, and where the log is. `None` when none failed.
+pub fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
+    // Rows that the run ended before did not fail: they are pending.
+    let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
+    let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
+    let all: u64 = failed().map(|(_, rows)| rows).sum();
+    let share = if *most == all { String::new() } else { format!(", {} of them", count(*most)) };
+    let own = stats.failed.get(class).filter(|_| !stopped_the_run(*class, stats));
+    let example = own.and_then(|failed| failed.example.as_ref());
+    let example = example.map(|row| format!(" ({})", words(row))).unwrap_or_default();
+    let rows = plural(all, "row", "rows");
+    Some(format!("{rows} failed{share} with {class}{example}; the error log is {}", escape(errors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::stats::tests::{at, started};
+    use super::super::text::is_steering;
+    use super::*;
+    use crate::domain::{EventBody, Failure, Usage};
+
+    #[test]
+    fn five_classes_have_an_example_and_the_rest_is_counted() {
+        let failed = ErrorClass::ALL.iter().take(7).rev().zip(1..);
+        let stats = stats(failed.flat_map(|(class, rows)| (0..rows).map(|_| (*class, "it failed", true))));
+
+        let reasons = reasons(&stats);
+
+        assert_eq!(reasons.len(), 6);
+        assert_eq!(reasons[0], "invalid_input: row r0, 500, \"it failed\"");
+        assert_eq!(reasons[5], "3 rows of 2 other classes");
+    }
+
+    #[test]
+    fn what_stopped_the_run_is_not_said_twice() {
+        let class = ErrorClass::InvalidRequest;
+        let mut stats = stats([(class, "wrong", false), (ErrorClass::Server, "broken", true)]);
+        let reason = HaltReason::AllFail { rows: 10, finished: 10, class, failure: Failure::default() };
+        let (reasons_of_time, elapsed) = (Vec::new(), std::time::Duration::ZERO);
+        let reason = Some(Box::new(reason));
+        stats
+            .fold(&at(2, EventBody::Ended { pending: 0, reason, reasons: reasons_of_time, elapsed, max_in_flight: 1 }));
+
+        let log = BTreeMap::from([(class, 10)]);
+
+        assert_eq!(reasons(&stats), ["server: row r0, 500, \"broken\""]);
+        let line = in_one_line(&log, &stats, "e.jsonl");
+        assert_eq!(line.as_deref(), Some("10 rows failed with invalid_request; the error log is e.jsonl"));
+    }
+
+    #[test]
+    fn one_line_has_the_number_the_commonest_class_an_example_and_the_log() {
+        let stats = stats([
+            (ErrorClass::Server, "broken", true),
+            (ErrorClass::InvalidRequest, "max_tokens: is wrong", false),
+            (ErrorClass::InvalidRequest, "other", false),
+        ]);
+        let log =
+            BTreeMap::from([(ErrorClass::Server, 1), (ErrorClass::InvalidRequest, 2), (ErrorClass::Canceled, 90)]);
+        let one_class = BTreeMap::from([(ErrorClass::Timeout, 3)]);
+        let canceled = BTreeMap::from([(ErrorClass::Canceled, 90), (ErrorClass::Server, 0)]);
+
+        assert_eq!(
+            in_one_line(&log, &stats, "p.errors.jsonl").as_deref(),
+            Some(
+                "3 rows failed, 2 of them with invalid_request (row r0, 500, \"max_tokens: is wrong\"); the error log is \
+                 p.errors.jsonl"
+            )
+        );
+        assert_eq!(
+            in_one_line(&one_class, &Stats::default(), "e\n").as_deref(),
+            Some("3 rows failed with timeout; the error log is e\\n")
+        );
+        assert_eq!(in_one_line(&canceled, &stats, "e"), None);
+    }
+
+    #[test]
+    fn a_class_of_earlier_runs_goes_by_its_name_and_one_of_this_run_by_its_rows() {
+        let stats = stats([(ErrorClass::InvalidOutput, "not whole", false), (ErrorClass::Server, "broken", true)]);
+        let log = |rows: u64| BTreeMap::from([(ErrorClass::InvalidOutput, rows), (ErrorClass::TooLarge, 4)]);
+
+        assert_eq!(worth_retrying(&log(1), &stats), []);
+        assert_eq!(worth_retrying(&log(2), &stats), [ErrorClass::InvalidOutput]);
+        assert_eq!(to_change(&log(2), &stats), ["too_large: shorten these rows in the input, then run it again"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_class_of_a_log_is_either_tried_again_or_told_what_to_change(
+            rows in proptest::collection::vec((0..ErrorClass::ALL.len(), any::<bool>()), 0..30),
+            earlier in proptest::collection::btree_map(0..ErrorClass::ALL.len(), 0_u64..3, 0..8),
+        ) {
+            let own = rows.iter().map(|(class, may_pass)| (ErrorClass::ALL[*class], "it failed", *may_pass));
+            let stats = stats(own.clone());
+            let mut log: BTreeMap<_, u64> = earlier.iter().map(|(class, rows)| (ErrorClass::ALL[*class], *rows)).collect();
+            own.for_each(|(class, ..)| *log.entry(class).or_default() += 1);
+
+            let (again, change) = (worth_retrying(&log, &stats), to_change(&log, &stats));
+
+            let in_log = log.iter().filter(|(_, rows)| **rows > 0).count();
+            prop_assert_eq!(again.len() + change.len(), in_log);
+            for class in again {
+                let prefix = format!("{class}: ");
+                prop_assert!(!change.iter().any(|line| line.starts_with(&prefix)));
+                prop_assert!(class.may_pass() || stats.failed[&class].retryable > 0);
+            }
+        }
+
+        #[test]
+        fn nothing_that_a_row_or_server_says_steers_the_terminal(label in any::<String>(), message in any::<String>()) {
+            let row = Box::new(FailedRow::new(&label, None, &message, true));
+            let class = ErrorClass::Network;
+            let mut stats = Stats::default();
+            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None }));
+            let log = BTreeMap::from([(class, 1)]);
+
+            let shown = [reasons(&stats), in_one_line(&log, &stats, &label).into_iter().collect()].concat().concat();
+
+            prop_assert!(!shown.chars().any(is_steering), "{shown:?}");
+        }
+    }
+
+    /// Returns the counters of a run whose rows failed so: class, message, and whether they may succeed as they are.
+    fn stats<'a>(rows: impl IntoIterator<Item = (ErrorClass, &'a str, bool)>) -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(1_000), 0)));
+        for (class, message, is_retryable) in rows {
+            let row = Box::new(FailedRow::new("r0", Some(500), message, is_retryable));
+            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None }));
+        }
+        stats
+    }
+}

@@ -1,0 +1,359 @@
+//! When a run will be done, as far as that can be told; else what it waits for.
+//!
+//! A time left is only shown while rows finish. It takes in what is known to hold rows back: limits, holds, the next try of
+//! rows that failed. It counts down while nothing finishes, and when it has run out, or nothing has finished for longer
+//! than is usual, what is waited for is said in its place. So no time left stands still, whatever the run waits for.
+
+use std::time::Duration;
+
+use super::Stats;
+use super::pace::between;
+use super::stats::Standing;
+use super::text::{count, duration, plural, rough_duration};
+use crate::domain::Reason;
+
+/// For so long at least no row may finish before it is said what is waited for.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What can be told of a run's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing: on a pipe, at first, and at the end.
+    Unknown,
+    /// It is so far away.
+    Left(Duration),
+    /// No row finishes, or the pace so far says nothing of those that are left.
+    Waiting {
+        /// What is waited for, as scripts know it.
+        reason: Reason,
+        /// What is waited for, to follow "waiting for".
+        what: String,
+        /// For how long no row has finished.
+        idle: Duration,
+    },
+}
+
+impl Outlook {
+    /// Returns it in words: `about 12 min left`, `waiting 42 s for the last 3 answers`; `None` when there is nothing to say.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::Unknown => None,
+            Self::Left(left) => Some(format!("about {} left", rough_duration(*left))),
+            Self::Waiting { what, .. } => Some(format!("{} for {what}", self.short_words()?)),
+        }
+    }
+
+    /// Returns it in few words: `12 min`, `waiting 42 s`.
+    pub fn short_words(&self) -> Option<String> {
+        match self {
+            Self::Unknown => None,
+            Self::Left(left) => Some(rough_duration(*left)),
+            Self::Waiting { idle, .. } if *idle < Duration::from_secs(1) => Some("waiting".to_owned()),
+            Self::Waiting { idle, .. } => Some(format!("waiting {}", duration(*idle))),
+        }
+    }
+}
+
+impl Stats {
+    /// Returns what can be told of the run's end.
+    pub fn outlook(&self) -> Outlook {
+        if self.ending.is_some() || self.remaining() == Some(0) {
+            return Outlook::Unknown;
+        }
+        let idle = self.idle();
+        let left = self.seconds_left(idle);
+        let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
+        let is_stuck = idle >= self.patience();
+        match (standing.reason, left) {
+            // Nothing is left to wait for but the disk, which is said when it takes long.
+            (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
+            // The pace so far says nothing of these rows.
+            (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
+            _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
+            // The run may stop before its end.
+            (Reason::Budget, _) | (_, None) => Outlook::Unknown,
+            (_, Some(left)) if left <= 0.0 => waiting(standing, idle),
+            (_, Some(left)) => time_left(left),
+        }
+    }
+
+    /// Returns how long the rest will take, where that can be told.
+    pub fn eta(&self) -> Option<Duration> {
+        match self.outlook() {
+            Outlook::Left(left) => Some(left),
+            Outlook::Unknown | Outlook::Waiting { .. } => None,
+        }
+    }
+
+    /// Returns for how long no row has finished.
+    fn idle(&self) -> Duration {
+        let since = self.pace.last_at().or(self.started_at);
+        since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
+    }
+
+    fn patience(&self) -> Duration {
+        self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
+    }
+
+    /// Returns how many seconds the rest will take: at the rate of the last while, but no less than the limits need for rows
+    /// like those of the last while (without that, a burst at the start would promise a run of minutes in seconds), and no
+    /// less than what is known to be held back waits. Zero or less when it should be over.
+    ///
+    /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
+    /// latency and to few requests, so an estimate from them is several times too long.
+    fn seconds_left(&self, idle: Duration) -> Option<f64> {
+        const ROWS: u64 = 10;
+        let remaining = self.remaining()?;
+        if self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
+            return None;
+        }
+        let reason = self.standing.as_ref().map(|standing| standing.reason);
+        let per_second = self.pace.per_second(self.started_at?, self.pace.last_at()?)? * self.pace.size_of_last(reason);
+        let by_pace = remaining as f64 / per_second - idle.as_secs_f64();
+        let Some(standing) = &self.standing else { return Some(by_pace) };
+        let by_limits = self.pace.seconds_by_limits(remaining, &standing.pools);
+        let held = standing.pools.iter().filter(|pool| pool.ready > 0).map(|pool| pool.held_for.unwrap_or_default());
+        let nothing_is_sent_for = match standing.reason {
+            Reason::Hold => held.clone().min().unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        let held_back = held.max().unwrap_or_default().max(standing.backoffs.last_in);
+        Some((by_pace.max(by_limits) + nothing_is_sent_for.as_secs_f64()).max(held_back.as_secs_f64()))
+    }
+}
+
+fn time_left(seconds: f64) -> Outlook {
+    Duration::try_from_secs_f64(seconds.max(0.0)).map_or(Outlook::Unknown, Outlook::Left)
+}
+
+fn waiting(standing: &Standing, idle: Duration) -> Outlook {
+    Outlook::Waiting { reason: standing.reason, what: what(standing), idle }
+}
+
+/// Returns what a run waits for, to follow "waiting for".
+fn what(standing: &Standing) -> String {
+    let more =
+        |span: Duration| if span.is_zero() { String::new() } else { format!(" ({} more)", rough_duration(span)) };
+    match standing.reason {
+        Reason::Limit(_) => format!("the limit on {}", standing.reason.name()),
+        Reason::Window => format!("answers to {}", plural(standing.in_flight as u64, "request", "requests")),
+        Reason::Hold => {
+            let held = standing.busiest().and_then(|pool| pool.held_for).unwrap_or_default();
+            format!("the pause after a refusal{}", more(held))
+        }
+        Reason::Ramp => "the rate to rise".to_owned(),
+        Reason::Probe => "the endpoint to work again".to_owned(),
+        Reason::Gate => "rows that lead others".to_owned(),
+        Reason::Backoff => {
+            let backoffs = standing.backoffs;
+            let rows = plural(backoffs.rows as u64, "row", "rows");
+            format!("the next try of {rows}{}", more(backoffs.first_in))
+        }
+        Reason::Budget => "answers that free money for the next".to_owned(),
+        Reason::Input => "the input".to_owned(),
+        Reason::Disk => "the disk".to_owned(),
+        Reason::Draining => match standing.in_flight as u64 {
+            0 => "the disk".to_owned(),
+            1 => "the last answer".to_owned(),
+            some => format!("the last {} answers", count(some)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::stats::tests::{at, pool, started, status, succeeded};
+    use super::*;
+    use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
+
+    /// Every reason that a run can be bound by, and what it is then said to wait for.
+    const REASONS: [(Reason, &str); 13] = [
+        (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
+        (Reason::Limit(Dimension::InputTokens), "the limit on input tokens per minute"),
+        (Reason::Limit(Dimension::OutputTokens), "the limit on output tokens per minute"),
+        (Reason::Window, "answers to 3 requests"),
+        (Reason::Hold, "the pause after a refusal (42 s more)"),
+        (Reason::Ramp, "the rate to rise"),
+        (Reason::Probe, "the endpoint to work again"),
+        (Reason::Gate, "rows that lead others"),
+        (Reason::Backoff, "the next try of 2 rows (7 s more)"),
+        (Reason::Budget, "answers that free money for the next"),
+        (Reason::Input, "the input"),
+        (Reason::Disk, "the disk"),
+        (Reason::Draining, "the last 3 answers"),
+    ];
+
+    #[test]
+    fn the_last_rows_of_a_quick_run_are_waited_for_and_promise_no_second() {
+        for (reason, what) in [(Reason::Draining, "the last 3 answers"), (Reason::Backoff, "the next try of 2 rows")] {
+            let mut stats = quick_run(997, 1_000);
+            for second in 100..160 {
+                stats.fold(&at(second, waits(reason, 60, 60)));
+
+                let words = stats.outlook().words().unwrap_or_default();
+                assert!(words.starts_with("waiting") && words.contains(what), "at {second}: {words}");
+                assert_eq!(stats.eta(), None, "at {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_run_is_bound_by_it_says_what_it_waits_for_once_nothing_finishes() {
+        for (reason, what) in REASONS {
+            let mut stats = quick_run(500, 1_000);
+
+            stats.fold(&at(62, waits(reason, 42, 7)));
+
+            let expected = format!("waiting 12 s for {what}");
+            assert_eq!(stats.outlook().words(), Some(expected), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_waits_from_its_start_on_says_for_what() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(3), 0)));
+
+        stats.fold(&at(2, status(Reason::Draining, Vec::new())));
+        let soon = stats.outlook().words();
+        stats.fold(&at(45, status(Reason::Draining, Vec::new())));
+
+        assert_eq!(soon.as_deref(), Some("waiting 2 s for the last 3 answers"));
+        assert_eq!(stats.outlook().words().as_deref(), Some("waiting 45 s for the last 3 answers"));
+    }
+
+    #[test]
+    fn a_pause_and_the_next_try_of_a_row_are_part_of_the_time_left() {
+        let left = |reason, held, last_in| {
+            let mut stats = quick_run(500, 1_000);
+            stats.fold(&at(50, waits(reason, held, last_in)));
+            stats.eta().expect("rows finish").as_secs()
+        };
+
+        // 500 rows are left at ten a second.
+        assert_eq!(left(Reason::Window, 0, 0), 50);
+        assert_eq!(left(Reason::Hold, 42, 0), 92);
+        assert_eq!(left(Reason::Window, 70, 0), 70, "one pool of several is held");
+        assert_eq!(left(Reason::Window, 0, 300), 300);
+    }
+
+    #[test]
+    fn answers_that_come_together_after_a_while_are_no_standstill() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(1_000), 0)));
+        let answered = |second| {
+            let EventBody::Succeeded { quality, usage, cost, .. } = succeeded(Quality::Ok) else { unreachable!() };
+            at(second, EventBody::Succeeded { quality, usage, cost, latency: Duration::from_secs(30) })
+        };
+        for burst in 1..=3 {
+            (0..50).for_each(|_| stats.fold(&answered(30 * burst)));
+        }
+
+        stats.fold(&at(115, status(Reason::Window, Vec::new())));
+        let between_two = stats.outlook();
+        stats.fold(&at(140, status(Reason::Window, Vec::new())));
+
+        // 850 rows are left at 50 in 30 s, of which 25 s are over.
+        assert_eq!(between_two, Outlook::Left(Duration::from_secs(510 - 25)));
+        assert!(matches!(stats.outlook(), Outlook::Waiting { .. }), "{:?}", stats.outlook());
+    }
+
+    #[test]
+    fn before_the_end_and_without_a_total_nothing_is_promised() {
+        let mut all = quick_run(1_000, 1_000);
+        all.fold(&at(100, status(Reason::Draining, Vec::new())));
+        let mut pipe = Stats::default();
+        pipe.fold(&at(0, started(None, 0)));
+        (1..=50).for_each(|second| pipe.fold(&at(second, succeeded(Quality::Ok))));
+        pipe.fold(&at(50, status(Reason::Window, Vec::new())));
+
+        assert_eq!((all.outlook(), pipe.outlook()), (Outlook::Unknown, Outlook::Unknown));
+    }
+
+    /// One step of a random run, after so many tenths of a second.
+    #[derive(Clone, Debug)]
+    struct Step {
+        after: i64,
+        rows: usize,
+        reason: Reason,
+        held: u64,
+        last_in: u64,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let after = prop_oneof![4 => 1_i64..10, 1 => 10_i64..600];
+        let rows = prop_oneof![3 => Just(0_usize), 2 => 1_usize..40];
+        let held = prop_oneof![3 => Just(0_u64), 1 => 1_u64..90];
+        let last_in = prop_oneof![3 => Just(0_u64), 1 => 1_u64..90];
+        let reason = (0..REASONS.len()).prop_map(|at| REASONS[at].0);
+        (after, rows, reason, held, last_in).prop_map(|(after, rows, reason, held, last_in)| Step {
+            after,
+            rows,
+            reason,
+            held,
+            last_in,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_left_outlives_itself_or_promises_less_than_what_is_held_back(
+            steps in proptest::collection::vec(step(), 1..60),
+            total in 1_u64..3_000,
+        ) {
+            let mut stats = Stats::default();
+            stats.fold(&at(0, started(Some(total), 0)));
+            let (mut tenths, mut finished, mut promised): (i64, u64, Option<i64>) = (0, 0, None);
+            for Step { after, rows, reason, held, last_in } in steps {
+                tenths += after;
+                let rows = (rows as u64).min(total - finished);
+                finished += rows;
+                (0..rows).for_each(|_| stats.fold(&at_tenth(tenths, succeeded(Quality::Ok))));
+                stats.fold(&at_tenth(tenths, waits(reason, held, last_in)));
+
+                let outlook = stats.outlook();
+                if let Outlook::Left(left) = outlook {
+                    prop_assert!(finished < total);
+                    prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
+                    prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining | Reason::Budget));
+                    let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
+                    // What is held back from here on moves the end; nothing else does while no row finishes.
+                    if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
+                        prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
+                    }
+                    promised = (held == 0 && last_in == 0).then_some(end);
+                } else if rows > 0 || held > 0 || last_in > 0 {
+                    promised = None;
+                }
+                if let Outlook::Waiting { idle, .. } = outlook {
+                    prop_assert!(rows == 0 || idle.is_zero());
+                }
+            }
+        }
+    }
+
+    /// A run of ten rows a second.
+    fn quick_run(rows: u64, total: u64) -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(total), 0)));
+        (0..rows).for_each(|row| stats.fold(&at((row / 10 + 1) as i64, succeeded(Quality::Ok))));
+        stats
+    }
+
+    /// A status with a pool without limits that is held for so long, and two rows that wait for their next try.
+    fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
+        let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
+        let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];
+        let wait = Duration::from_secs(last_in);
+        let rows = if last_in > 0 { 2 } else { 0 };
+        let backoffs = Backoffs { rows, first_in: wait, last_in: wait };
+        EventBody::Status { in_flight: 3, window: 16, reason, backoffs, pools }
+    }
+
+    fn at_tenth(tenths: i64, body: EventBody) -> RunEvent {
+        let at = jiff::Timestamp::from_millisecond(tenths * 100).expect("a moment of this century");
+        RunEvent { at, ..super::super::stats::tests::at(0, body) }
+    }
+}

@@ -1,0 +1,131 @@
+//! How fast rows finish, and what that promises of those that are left.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::{Dimension, PoolStatus, Reason, Usage};
+
+/// The finishing of rows over the last while, in seconds' worth.
+///
+/// The while is a minute, or as long as the last 20 rows took: a mean over the whole run would keep a wrong rate for
+/// hours after a limit changed, and a fixed minute would see nothing of rows that take several.
+///
+/// How much a row needs is a mean over the whole run: no limit changes it, and over a minute it differs by a tenth by
+/// chance. So where tokens bind, the time left is computed from the tokens of the last while, which the limit keeps even.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace {
+    slots: VecDeque<Slot>,
+    pub(super) rows: u64,
+    /// Input that counts against limits, and output.
+    tokens: [u64; 2],
+    /// Rows and tokens of the whole run.
+    all_rows: u64,
+    all_tokens: [u64; 2],
+    /// The end of the youngest slot that was dropped.
+    dropped_at: Option<Timestamp>,
+    /// The latencies of all answers together, and how many there were.
+    latencies: (Duration, u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    last_at: Timestamp,
+    second: i64,
+    rows: u64,
+    tokens: [u64; 2],
+}
+
+impl Pace {
+    const SPAN: Duration = Duration::from_secs(60);
+    const ROWS: u64 = 20;
+
+    /// Takes in a row that finished.
+    pub(super) fn note(&mut self, at: Timestamp, usage: Usage) {
+        let tokens = [usage.limited_input_tokens(), usage.output_tokens];
+        self.rows += 1;
+        self.tokens = [self.tokens[0] + tokens[0], self.tokens[1] + tokens[1]];
+        self.all_rows += 1;
+        self.all_tokens = [self.all_tokens[0] + tokens[0], self.all_tokens[1] + tokens[1]];
+        match self.slots.back_mut() {
+            Some(slot) if slot.second == at.as_second() => {
+                slot.rows += 1;
+                slot.tokens = [slot.tokens[0] + tokens[0], slot.tokens[1] + tokens[1]];
+                slot.last_at = at;
+            }
+            _ => self.slots.push_back(Slot { last_at: at, second: at.as_second(), rows: 1, tokens }),
+        }
+        while let Some(oldest) = self.slots.front() {
+            if between(oldest.last_at, at) <= Self::SPAN || self.rows - oldest.rows < Self::ROWS {
+                break;
+            }
+            self.rows -= oldest.rows;
+            self.tokens = [self.tokens[0] - oldest.tokens[0], self.tokens[1] - oldest.tokens[1]];
+            self.dropped_at = Some(oldest.last_at);
+            self.slots.pop_front();
+        }
+    }
+
+    /// Returns how much the last rows needed of what binds, for each that the rows of the run needed; 1 where no tokens
+    /// bind. So many times as many rows of the usual size would have been done.
+    pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
+        let of = |at: usize| {
+            let (last, all) =
+                (self.tokens[at] as f64 / self.rows as f64, self.all_tokens[at] as f64 / self.all_rows as f64);
+            last / all
+        };
+        let size = match reason {
+            Some(Reason::Limit(Dimension::InputTokens)) => of(0),
+            Some(Reason::Limit(Dimension::OutputTokens)) => of(1),
+            _ => 1.0,
+        };
+        if size.is_finite() && size > 0.0 { size } else { 1.0 }
+    }
+
+    /// Returns the least time that the limits of these pools together allow for so many rows like the last ones.
+    pub(super) fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
+        let needs =
+            [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
+        let time = |dimension: Dimension| {
+            let limit = |pool: &PoolStatus| pool.limits.of(dimension).map_or(f64::INFINITY, f64::from);
+            let level = |pool: &PoolStatus| pool.level[dimension.index()].unwrap_or(0.0) * limit(pool);
+            let per_minute: f64 = pools.iter().map(limit).sum();
+            if pools.is_empty() || per_minute.is_infinite() {
+                return 0.0;
+            }
+            let there: f64 = pools.iter().map(level).sum();
+            (rows as f64 * needs[dimension.index()] - there).max(0.0) * 60.0 / per_minute
+        };
+        Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
+    }
+
+    /// Takes in how long an answer took from its row's first request on.
+    pub(super) fn note_latency(&mut self, latency: Duration) {
+        self.latencies = (self.latencies.0.saturating_add(latency), self.latencies.1.saturating_add(1));
+    }
+
+    /// Returns when a row finished last.
+    pub(super) fn last_at(&self) -> Option<Timestamp> {
+        self.slots.back().map(|slot| slot.last_at)
+    }
+
+    /// Returns for how long it is usual that no row finishes: three times as long as from one to the next, and half again
+    /// as long as an answer takes, since those that were sent together come together. `start` is that of the run.
+    pub(super) fn patience(&self, start: Timestamp) -> Duration {
+        let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
+        let (latencies, answers) = self.latencies;
+        let answer = (latencies / answers.max(1)).as_secs_f64() * 1.5;
+        Duration::try_from_secs_f64(between_two.max(answer)).unwrap_or(Duration::MAX)
+    }
+
+    /// Returns how many rows finished a second over the last while, which ends at `now`. `start` is that of the run.
+    pub(super) fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
+        let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
+        (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)
+    }
+}
+
+pub(super) fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
+}

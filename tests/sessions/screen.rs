@@ -1,0 +1,180 @@
+//! What a person sees on a terminal, as an emulator shows it, while the terminal changes its size.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Child;
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::pty::{Pty, ended, shown};
+use crate::support::*;
+
+const ROWS: u16 = 24;
+/// The sizes that a terminal takes on in turn, in columns and rows.
+const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
+/// Drawings after which one must have been made at the latest size.
+const DRAWINGS: usize = 3;
+
+/// How a drawing of two lines ends: the cursor goes back to the first.
+const DRAWN: &str = "\x1b[1A\r";
+
+#[test]
+fn a_terminal_that_changes_its_size_keeps_what_stands_above_and_shows_one_block() {
+    std::thread::scope(|scope| {
+        for first in [40, 80, 250] {
+            scope.spawn(move || changes_its_size(first));
+        }
+    });
+}
+
+#[test]
+fn a_terminal_that_can_not_redraw_is_sent_plain_lines() {
+    let (folder, api) = (Folder::with_rows(20), Api::quick());
+    let mut command = folder.command_at(&api, &["run", "prompts.jsonl"]);
+
+    command.env("TERM", "dumb");
+    let shown = String::from_utf8(shown(command, 80).bytes).expect("the program writes UTF-8");
+
+    assert!(!shown.contains('\x1b') && shown.contains("20 answered"), "{shown}");
+}
+
+/// Runs the program on a terminal that is so wide at first.
+fn changes_its_size(first: u16) {
+    let (folder, api) = (Folder::with_rows(5_000), Api::slow(std::time::Duration::from_millis(20)));
+    let mut window = Window::open(&folder, &api, first);
+    let header = window.whole_header();
+    assert!(header.contains("5,000rowstosend"), "{header}");
+
+    window.check(&header);
+    for (columns, rows) in SIZES {
+        window.resize(columns, rows);
+        window.wait_for(DRAWINGS);
+        window.check(&header);
+    }
+    let shown = window.interrupted();
+
+    assert!(stripped(&shown).starts_with(&header), "the header is gone:\n{shown}");
+    assert!(!shown.lines().any(is_first_of_block), "the block is still there:\n{shown}");
+    assert!(shown.contains("stopped (interrupted)"), "{shown}");
+}
+
+/// A run on a terminal.
+struct Window {
+    child: Child,
+    ours: File,
+    terminal: avt::Terminal,
+    written: Receiver<String>,
+    /// What was written since the last change.
+    latest: String,
+}
+
+impl Window {
+    fn open(folder: &Folder, api: &Api, columns: u16) -> Self {
+        let pty = Pty::new(columns);
+        let mut command = folder.command_at(api, &["run", "prompts.jsonl", "--tier", "none", "-c2"]);
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR").stdout(pty.stream()).stderr(pty.stream());
+        let child = command.spawn().expect("the program starts");
+        let ours = File::from(pty.ours);
+        let mut reader = ours.try_clone().expect("it can be read twice");
+        let (sender, written) = channel();
+        std::thread::spawn(move || {
+            let (mut bytes, mut rest) = (vec![0; 4096], Vec::new());
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                rest.extend_from_slice(&bytes[..count]);
+                // A character may be split between two reads.
+                let whole = rest.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+                let text = String::from_utf8(rest.drain(..whole).collect()).expect("it was found valid");
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        let terminal = avt::Terminal::with_scrollback(columns.into(), ROWS.into(), None).expect("a size");
+        Self { child, ours, terminal, written, latest: String::new() }
+    }
+
+    fn resize(&mut self, columns: u16, rows: u16) {
+        self.terminal.resize(columns.into(), rows.into());
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.ours, size).expect("it has a size");
+        self.latest.clear();
+    }
+
+    /// Takes in so many drawings of the progress, each of which has the number of rows, and the whole of the last one.
+    #[track_caller]
+    fn wait_for(&mut self, drawings: usize) {
+        let count = |text: &str| text.matches("/5,000").count() + text.matches("/5.0k").count();
+        while count(&self.latest) < drawings || !self.latest.ends_with(DRAWN) {
+            self.take_in();
+        }
+    }
+
+    /// Returns what stands above the block once the first answer has told the limits: nothing more is printed after that.
+    #[track_caller]
+    fn whole_header(&mut self) -> String {
+        while !self.latest.contains("the API says") {
+            self.take_in();
+        }
+        self.latest.clear();
+        self.wait_for(DRAWINGS);
+        self.header()
+    }
+
+    #[track_caller]
+    fn take_in(&mut self) {
+        let text = self.written.recv().expect("the run goes on");
+        self.terminal.feed(text.as_str());
+        self.latest.push_str(&text);
+    }
+
+    /// Returns what stands above the block, without blanks.
+    fn header(&self) -> String {
+        let shown = self.shown();
+        let above = shown.lines().take_while(|line| !is_first_of_block(line)).collect::<Vec<_>>();
+        stripped(&above.join("\n"))
+    }
+
+    /// Asserts that what the terminal shows and has shown is the header and one block.
+    #[track_caller]
+    fn check(&self, header: &str) {
+        let shown = self.shown();
+        let size = self.terminal.size();
+        let blocks = shown.lines().filter(|line| is_first_of_block(line)).count();
+        assert_eq!(blocks, 1, "at {size:?}:\n{shown}");
+        assert_eq!(self.header(), header, "at {size:?}:\n{shown}");
+        let visible: Vec<_> = self.terminal.screen().visible_lines().map(avt::Line::text).collect();
+        let block: Vec<_> = visible.iter().skip_while(|line| !is_first_of_block(line)).collect();
+        let lines = block.iter().filter(|line| !line.trim().is_empty()).count();
+        assert_eq!(lines, 2, "at {size:?}:\n{shown}");
+    }
+
+    /// Returns everything that the terminal has shown and not taken back.
+    fn shown(&self) -> String {
+        let lines = self.terminal.screen().all_lines().map(avt::Line::text);
+        lines.map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+
+    /// Interrupts the run and returns what is left on the terminal.
+    fn interrupted(mut self) -> String {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")).expect("a process id");
+        kill_process(pid, Signal::INT).expect("it runs");
+        while let Ok(text) = self.written.recv() {
+            self.terminal.feed(text.as_str());
+        }
+        assert_eq!(ended(&mut self.child), Some(130));
+        self.shown()
+    }
+}
+
+/// Returns whether a line begins with how far the run is: `12/5,000`.
+fn is_first_of_block(line: &str) -> bool {
+    let Some((done, rest)) = line.split_once('/') else { return false };
+    let is_count = !done.is_empty() && done.chars().all(|char| char.is_ascii_digit() || ",.kM".contains(char));
+    is_count && (rest.starts_with("5,000") || rest.starts_with("5.0k"))
+}
+
+fn stripped(text: &str) -> String {
+    text.split_whitespace().collect()
+}
