@@ -193,7 +193,7 @@ impl Config {
     /// Names the flag, variable, or file and line that is wrong, what was found, and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
-        if config.inputs.len() > 1 && config.output.is_none() && !config.dry_run {
+        if config.inputs.len() > 1 && config.output.is_none() {
             bail!("{} inputs have no one place beside them; name the results with -o", config.inputs.len());
         }
         Ok(config)

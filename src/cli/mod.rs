@@ -22,7 +22,7 @@ use anyhow::Result;
 
 use self::args::{Cli, Command};
 use self::config::world::World;
-use self::exit::Exit;
+use self::exit::{Exit, Interrupted};
 use self::say::OutputFailure;
 use crate::domain::Secrets;
 use crate::journal::{DiskFailure, JournalError};
@@ -59,5 +59,9 @@ fn fail(error: &anyhow::Error) -> Exit {
             || cause.downcast_ref::<OutputFailure>().is_some()
             || matches!(cause.downcast_ref::<JournalError>(), Some(JournalError::Disk(_)))
     });
-    if is_output { Exit::Output } else { Exit::Usage }
+    match error.downcast_ref::<Interrupted>() {
+        Some(Interrupted(signal)) => Exit::Interrupted(*signal),
+        None if is_output => Exit::Output,
+        None => Exit::Usage,
+    }
 }

@@ -11,6 +11,7 @@ use super::say;
 use crate::catalog::Catalog;
 use crate::domain::{ModelClass, RateLimits, Tier};
 use crate::report::text::{count, escape, plural};
+use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
 
 /// Broken rows that `check` shows; more are counted.
@@ -24,7 +25,7 @@ pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
-    let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN)?;
+    let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     found.unusable_shown.iter().try_for_each(|problem| say::out(&escape(problem)))?;
     let more = found.unusable.saturating_sub(found.unusable_shown.len() as u64);

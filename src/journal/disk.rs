@@ -123,6 +123,14 @@ pub trait Disk: Send + Sync {
     /// is read from.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
+    /// Checks, without writing, that this user may write to a file or folder that is there.
+    ///
+    /// # Errors
+    /// What the system would report. A disk that can't tell says nothing.
+    fn may_write(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Creates one folder for its owner only (0700). Fine when it is there: it is then made so.
     ///
     /// # Errors

@@ -112,6 +112,24 @@ fn a_dry_run_needs_no_key_and_leaves_nothing() {
 }
 
 #[test]
+fn a_dry_run_knows_what_earlier_runs_answered_and_counts_only_the_rest() {
+    let folder = Folder::with_rows(7);
+    let api = Api::with_faults(r#"{"rules":[{"status":400,"contains":"number 2."}]}"#);
+    folder.run_at(&api, &["run", "prompts.jsonl", "--limit", "4"]).ends_with(3);
+    let before = folder.contents();
+
+    let rest = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run"]);
+    let failed = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run", "--retry-failed"]);
+    let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl", "--dry-run"]);
+
+    rest.ends_with(0).tells(&["3 rows to send (3 done by earlier runs)", "nothing was sent"]);
+    failed.ends_with(0).tells(&["4 rows to send (3 done by earlier runs)"]);
+    resumed.ends_with(0).tells(&["1 row to send", "nothing was sent"]);
+    assert!(folder.contents() == before, "{:?}", folder.names());
+    assert_eq!(api.books().requests, 4);
+}
+
+#[test]
 fn strict_refuses_to_start_over_a_broken_row() {
     let folder = Folder::new();
     folder.write("prompts.jsonl", "{\"prompt\":\"a\"}\n{\n");

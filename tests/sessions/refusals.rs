@@ -1,12 +1,29 @@
 //! What is refused before anything is sent: one clear message, exit code 2, and nothing left behind.
+//!
+//! Whatever a run refuses, a dry run refuses with the same words and the same code: each case here is tried both ways.
+//! What only sending needs is not asked for in a dry run, and is tried by [`refused_once`].
 
 use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Runs the program, and asserts that it says one thing, sends nothing and leaves the folder as it was.
+/// Runs the program, and once more as a dry run, and asserts that it says one thing, the same both times, sends nothing
+/// and leaves the folder as it was.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
+    let said = refused_once(folder, args, parts);
+    if !matches!(args[0], "run" | "resume") {
+        return;
+    }
+
+    let dry = refused_once(folder, &[args, &["--dry-run"]].concat(), parts);
+
+    assert_eq!(said.err.lines().next(), dry.err.lines().next(), "a dry run says what the run would say");
+}
+
+/// Runs the program, and asserts that it says one thing, sends nothing and leaves the folder as it was.
+#[track_caller]
+fn refused_once(folder: &Folder, args: &[&str], parts: &[&str]) -> Said {
     let before = folder.contents();
 
     let said = Said::of(folder.command(args).output().expect("the program starts"));
@@ -18,6 +35,7 @@ fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
         assert_eq!(said.err.lines().count(), 1, "one message: {}", said.err);
         assert!(line.len() < 400, "{line}");
     }
+    said
 }
 
 #[test]
@@ -112,16 +130,20 @@ fn an_output_that_can_not_be_written() {
         return;
     }
 
-    let said = folder.run(&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"]);
+    let args = ["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"];
+    let said = folder.run(&args);
+    let dry = folder.run(&[&args[..], &["--dry-run"]].concat());
 
     said.ends_with(7).tells(&["locked/out.jsonl", "ermission"]);
+    dry.ends_with(7);
+    assert_eq!(said.err, dry.err);
 }
 
 #[test]
 fn a_run_without_a_key_names_both_ways_out() {
     let folder = Folder::with_rows(2);
 
-    refused(&folder, &["run", "prompts.jsonl"], &["ANTHROPIC_API_KEY", "--api-key-file", "--simulate"]);
+    refused_once(&folder, &["run", "prompts.jsonl"], &["ANTHROPIC_API_KEY", "--api-key-file", "--simulate"]);
 }
 
 #[test]
@@ -153,10 +175,69 @@ fn a_second_run_on_one_output() {
     api.wait_for_requests(1);
 
     let second = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let before = folder.contents();
+    let dry = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run"]);
+    let is_unchanged = folder.contents() == before;
 
     first.kill().expect("it can be ended");
     first.wait().expect("it ends");
     second.ends_with(2).tells(&["another run", &format!("process {}", first.id()), "prompts.results.jsonl", "-o"]);
+    dry.ends_with(2);
+    assert_eq!(second.err, dry.err);
+    assert!(is_unchanged);
+}
+
+#[test]
+fn rows_of_which_none_can_be_sent() {
+    let folder = Folder::new();
+    folder.write("broken.jsonl", "{\"prompt\":\"\"}\n{\n");
+    folder.write("long.jsonl", "{\"prompt\":\"a\",\"max_tokens\":9999999}\n");
+    folder.write("in.jsonl", "{\"nr\":1,\"ticket_id\":7,\"prompt\":\"a\"}\n{\"nr\":2,\"prompt\":\"b\"}\n");
+
+    let first = "nothing in broken.jsonl can be sent (2 rows read); the first problem: broken.jsonl:1:";
+    refused(&folder, &["run", "broken.jsonl", "--simulate"], &[first]);
+    refused(&folder, &["run", "long.jsonl", "--simulate"], &["nothing in long.jsonl can be sent", "max_tokens"]);
+    refused(&folder, &["run", "in.jsonl", "--simulate", "--id", "ticket"], &["ticket", "--id"]);
+    refused(&folder, &["run", "in.jsonl", "--simulate", "-t", "{{subject}}"], &["subject", "nr, ticket_id, prompt"]);
+}
+
+#[test]
+fn answers_to_other_requests_and_of_other_servers() {
+    let folder = Folder::with_rows(3);
+    let (one, other) = (Api::quick(), Api::quick());
+    folder.run_at(&one, &["run", "prompts.jsonl"]).ends_with(0);
+    let at = |api: &Api, flags: &[&str]| {
+        let before = folder.contents();
+        let args = [&["run", "prompts.jsonl"], flags].concat();
+        let dry = folder.run_at(api, &[&args[..], &["--dry-run"]].concat());
+        assert!(folder.contents() == before, "a dry run changes nothing: {:?}", folder.names());
+        let said = folder.run_at(api, &args);
+        (said, dry)
+    };
+
+    let (elsewhere, elsewhere_dry) = at(&other, &[]);
+    let (changed, changed_dry) = at(&one, &["-m", "claude-sonnet-4-5"]);
+    let (done, done_dry) = at(&one, &[]);
+
+    elsewhere.ends_with(2).tells(&["come from", "--fresh"]);
+    changed.ends_with(2).tells(&["--rerun-changed"]);
+    done.ends_with(0).tells(&["all 3 rows are answered"]);
+    for (said, dry) in [(elsewhere, elsewhere_dry), (changed, changed_dry), (done, done_dry)] {
+        assert_eq!((said.code, said.err), (dry.code, dry.err));
+    }
+}
+
+#[test]
+fn what_the_parts_of_a_run_can_not_do() {
+    let folder = Folder::with_rows(2);
+    folder.write("more.jsonl", &rows(1));
+    folder.write("no.pem", "no certificate\n");
+    let run = |flags: &[&'static str]| [&["run", "prompts.jsonl", "--simulate"][..], flags].concat();
+
+    refused(&folder, &run(&["more.jsonl"]), &["2 inputs", "-o"]);
+    refused(&folder, &run(&["--ca-file", "no.pem"]), &["--ca-file", "BEGIN CERTIFICATE"]);
+    refused(&folder, &run(&["--base-url", "https://example.invalid"]), &["--simulate", "--base-url"]);
+    refused(&folder, &["run", "prompts.jsonl", "--prices", "no.pem"], &["--prices no.pem"]);
 }
 
 #[test]

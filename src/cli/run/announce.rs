@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -17,6 +19,9 @@ use crate::runner::input::{ModelSum, Places, Survey};
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 /// Output that an estimate expects of a row about which nothing is known.
 const EXPECTED_OUTPUT: u64 = 256;
+
+/// How often it is looked whether somebody interrupts the question.
+const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
     /// Says where requests go, what they are and what they may cost.
@@ -94,7 +99,7 @@ impl NewRun<'_> {
 
     fn must_ask(&self, survey: Option<&Survey>, catalog: &Catalog) -> bool {
         // A bound that a file in the working folder sets answers no question.
-        let is_excused = self.config.yes || self.config.has_own_max_cost || self.config.simulate;
+        let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let about = survey.and_then(|survey| estimate(&survey.models, catalog));
         !is_excused && can_answer && about.is_some_and(|(about, _)| about > ASK_ABOVE)
@@ -105,11 +110,28 @@ impl NewRun<'_> {
         let about = survey.and_then(|survey| estimate(&survey.models, catalog));
         let Some((about, _)) = about.filter(|_| self.must_ask(survey, catalog)) else { return Ok(()) };
         say::ask(&format!("This run may cost about {about}. Go on? [y/N] "));
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
+        let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a bound")),
+        }
+    }
+
+    /// Reads an answer, and listens for an interrupt meanwhile.
+    fn answer(&self) -> Result<String> {
+        let (give, answer) = mpsc::channel();
+        std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
+            let mut line = String::new();
+            let read = std::io::stdin().read_line(&mut line).map(|_| line);
+            // Nobody waits for it any more.
+            let _ = give.send(read);
+        })?;
+        loop {
+            match answer.recv_timeout(EVERY) {
+                Ok(line) => return line.context("can't read the answer"),
+                Err(RecvTimeoutError::Timeout) => self.check_interrupted()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("can't read the answer")),
+            }
         }
     }
 }
