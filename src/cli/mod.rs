@@ -3,6 +3,7 @@
 //! The composition root: the only place where all parts meet. [`run`] is the whole program.
 
 pub mod args;
+mod columns;
 pub mod config;
 pub mod exit;
 mod lockdown;

@@ -78,6 +78,19 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= 40 && is_near(&plain(name), &plain(of))
 }
 
+/// Names that are compared with a wrong one, at most.
+const MAX_COMPARED: usize = 200;
+
+/// Returns the name that was probably meant by a wrong one.
+pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let wanted = plain(name);
+    let names = names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= 40 && other.len() <= 40);
+    let near = names.map(|other| (edits(&wanted, &plain(other)), other));
+    let (_, nearest) = near.min_by_key(|(edits, _)| *edits)?;
+    let is_part = || wanted.len() >= 3 && plain(nearest).contains(&wanted);
+    (is_near(&wanted, &plain(nearest)) || is_part()).then_some(nearest)
+}
+
 fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

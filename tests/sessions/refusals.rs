@@ -93,6 +93,26 @@ fn a_template_that_names_what_is_not_there() {
     refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "{{bdoy}}"], &["bdoy", "subject, body"]);
     refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "{{body"], &["template"]);
     refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "@no.txt"], &["no.txt"]);
+    refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "{{ body|uper }}"], &["no filter uper", "`upper`"]);
+    refused(
+        &folder,
+        &["run", "tickets.csv", "--simulate", "-t", "{{body}}", "--id", "subjct"],
+        &["did you mean subject?"],
+    );
+}
+
+#[test]
+fn a_template_without_a_column() {
+    let folder = Folder::with_rows(3);
+    folder.write("tickets.csv", "subject,body\na,b\nc,d\n");
+
+    for input in ["tickets.csv", "prompts.jsonl"] {
+        let run = |template| ["run", input, "--simulate", "-t", template];
+        refused(&folder, &run("Classify {body}"), &["names no column", "write {{ body }} instead of {body}"]);
+        refused(&folder, &run("Classify this"), &["names no column", "write {{ name }}"]);
+    }
+    let piped = feed(folder.command(&["run", "--simulate", "-t", "Classify {body}"]), "{\"body\":\"a\"}\n");
+    piped.ends_with(2).tells(&["names no column"]);
 }
 
 #[test]
@@ -197,7 +217,11 @@ fn rows_of_which_none_can_be_sent() {
     let first = "nothing in broken.jsonl can be sent (2 rows read); the first problem: broken.jsonl:1:";
     refused(&folder, &["run", "broken.jsonl", "--simulate"], &[first]);
     refused(&folder, &["run", "long.jsonl", "--simulate"], &["nothing in long.jsonl can be sent", "max_tokens"]);
-    refused(&folder, &["run", "in.jsonl", "--simulate", "--id", "ticket"], &["ticket", "--id"]);
+    refused(
+        &folder,
+        &["run", "in.jsonl", "--simulate", "--id", "ticket"],
+        &["ticket", "--id", "did you mean ticket_id?"],
+    );
     refused(&folder, &["run", "in.jsonl", "--simulate", "-t", "{{subject}}"], &["subject", "nr, ticket_id, prompt"]);
 }
 

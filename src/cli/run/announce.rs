@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::super::say;
+use super::super::{columns, say};
 use super::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Money, PoolId, RateLimits, Usage};
@@ -55,6 +55,11 @@ impl NewRun<'_> {
             let rows = plural(survey.unusable, "row", "rows");
             self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
         }
+        if survey.to_send > 1 && survey.same == survey.to_send {
+            self.say(&format!("warning: all {} rows ask the same", count(survey.to_send)));
+        }
+        let system = self.config.request.system.as_deref();
+        columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \

@@ -35,6 +35,10 @@ pub struct Survey {
     pub changed: u64,
     /// The first of them.
     pub first_changed: Option<String>,
+    /// Rows to be sent that ask the same as the first of them.
+    pub same: u64,
+    /// What the first of them asks.
+    first_key: Option<JobKey>,
     /// Per model: rows to be sent and what they come to.
     pub models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
@@ -192,6 +196,7 @@ impl Survey {
         };
         if is_sent {
             self.to_send += 1;
+            self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
             self.layout.add(mark, &planned.ask.pool, planned.ask.cost);
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;
