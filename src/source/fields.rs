@@ -86,9 +86,10 @@ pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
     let wanted = plain(name);
     let names = names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= 40 && other.len() <= 40);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
-    let (_, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    let is_part = || wanted.len() >= 3 && plain(nearest).contains(&wanted);
-    (is_near(&wanted, &plain(nearest)) || is_part()).then_some(nearest)
+    let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
+    // Something is wrong already, so a short name that is one edit away is worth naming, too.
+    let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
+    (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
 
 fn plain(name: &str) -> String {
@@ -244,6 +245,26 @@ mod tests {
         for (name, field) in cases {
             assert_eq!(meant_field(name), Some(field), "{name}");
         }
+    }
+
+    #[test]
+    fn the_nearest_of_some_names_is_found_where_one_is_near() {
+        let names = ["id", "subject", "body", "ticket_id", "first name"];
+        let cases = [
+            ("bdy", Some("body")),
+            ("boddy", Some("body")),
+            ("Subjct", Some("subject")),
+            ("ticket", Some("ticket_id")),
+            ("ticketId", Some("ticket_id")),
+            ("firstname", Some("first name")),
+            ("x", None),
+            ("customer", None),
+        ];
+
+        for (wrong, meant) in cases {
+            assert_eq!(nearest(wrong, names), meant, "{wrong}");
+        }
+        assert_eq!(nearest("a", []), None);
     }
 
     #[test]
