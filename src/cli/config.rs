@@ -209,7 +209,9 @@ impl Config {
             bail!("an error log must be a file, since what still fails is written back to it; found -");
         }
         let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
-        Self::of(args.settings(), recorded, inputs, world)
+        let config = Self::of(args.settings(), recorded, inputs, world)?;
+        // The rows of a log are as they were sent: nothing that a file sets for new ones may change what they ask.
+        Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
     /// Returns the settings of `check`.

@@ -25,6 +25,11 @@ pub enum OpenMode {
     CreateNew,
 }
 
+impl OpenMode {
+    /// How it is found out whether a run holds a file: where opening for writing takes the place of a lock, by that.
+    pub(super) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
+}
+
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {

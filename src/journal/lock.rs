@@ -45,10 +45,10 @@ pub(super) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lo
 /// As [`lock`].
 pub(super) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(), JournalError> {
     let path = folder.join("lock");
-    match disk.open(&path, OpenMode::Read) {
-        Ok(file) if matches!(file.try_lock(), Ok(LockAttempt::Held)) => {
-            Err(JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) })
-        }
+    let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
+    match disk.open(&path, OpenMode::TO_PROBE) {
+        Ok(file) if matches!(file.try_lock(), Ok(LockAttempt::Held)) => Err(held()),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(held()),
         Ok(_) => Ok(disk.may_write(&path).map_err(DiskFailure::of("open", &path))?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.kind(folder) {
             Ok(Some(_)) => Ok(disk.may_write(folder).map_err(DiskFailure::of("open", &path))?),

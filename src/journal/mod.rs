@@ -7,6 +7,7 @@
 //! ```text
 //! open:    check paths → lock folder and files → manifest → scan both files → mend → [compact] → manifest → slots → writer
 //! run:     mark a slot ─► send … append the outcome ─► commit ─► clear the slot, show the row as done
+//! look:    the same as far as `scan both files`, for a dry run: nothing is held or changed (`look.rs`)
 //! close:   drain and sync → carried sums → compact the error log → empty the slots → unlock
 //! ```
 //!

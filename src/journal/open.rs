@@ -97,7 +97,7 @@ impl Journal {
         }
         let mut unresolved = opening.recover(&mut found, is_known, &dead, start)?;
         let mut recovered = opening.recovered;
-        let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead);
+        let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead, start);
         if let Some(folder) = paths.folder() {
             manifest::write(&*disk, &folder, &manifest)?;
         }
@@ -331,8 +331,10 @@ fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), Journa
     }
 }
 
-fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun) -> Manifest {
+fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
+    // Rows of a log bring their own parameters, so the results still have the shape of the run that began them.
+    let kept = before.filter(|_| start == Start::Resume).map(|before| before.shape.clone());
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
     carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);
     let last = before.map_or(0, |before| before.opening).max(dead.opening);
@@ -343,6 +345,7 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadR
         carried,
         opening: last.saturating_add(1),
         counted_opening: last,
+        shape: kept.unwrap_or(given.shape),
         ..given
     }
 }

@@ -65,17 +65,18 @@ impl Output {
 
     /// Opens a file that is there for reading, unless a run holds it or it could not be written to.
     fn look(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
-        let open = || match disk.open(path, OpenMode::Read) {
+        let open = |mode| match disk.open(path, mode) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(DiskFailure::of("open", path)(error)),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(locked(path, log)),
+            Err(error) => Err(DiskFailure::of("open", path)(error).into()),
         };
         // A handle of its own, whose lock goes with it: a run that starts now finds nobody.
-        let is_held = open()?.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held)));
+        let is_held = open(OpenMode::TO_PROBE)?.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held)));
         if is_held {
             return Err(locked(path, log));
         }
-        let Some(file) = open()? else {
+        let Some(file) = open(OpenMode::Read)? else {
             disk.may_write(folder_of(path)).map_err(DiskFailure::of("open", path))?;
             return Ok(None);
         };

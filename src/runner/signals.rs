@@ -1,7 +1,8 @@
 //! Interrupts from the operating system.
 //!
 //! [`Signals`] are caught from the moment they are installed, before anything is read: the system's own answer to most
-//! of them is to end the program. What comes while nobody listens is kept, each kind once.
+//! of them is to end the program. What comes while nobody listens is kept, each kind once. A hang-up that whoever started
+//! the program wanted ignored, as `nohup` does, stays ignored where the system tells so.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,6 +20,9 @@ use tokio::signal::windows::CtrlC as Signal;
 
 /// Number of the signal that Ctrl-C sends.
 pub const INT: i32 = 2;
+/// Number of the signal for a terminal that is gone.
+#[cfg(unix)]
+const HUP: i32 = 1;
 /// How long requests in flight may go on after TERM or HUP.
 pub const GRACE: Duration = Duration::from_secs(30);
 
@@ -70,11 +74,12 @@ impl Signals {
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),
             (Meaning::End(15), SignalKind::terminate()),
-            (Meaning::End(1), SignalKind::hangup()),
+            (Meaning::End(HUP), SignalKind::hangup()),
             (Meaning::Status, SignalKind::user_defined1()),
             (Meaning::Steer, SignalKind::user_defined2()),
         ];
-        let caught = wanted.into_iter().map(|(meaning, kind)| Ok((meaning, signal(kind)?)));
+        let wanted = wanted.into_iter().filter(|(meaning, _)| *meaning != Meaning::End(HUP) || !is_ignored(HUP));
+        let caught = wanted.map(|(meaning, kind)| Ok((meaning, signal(kind)?)));
         Ok(Self { caught: caught.collect::<io::Result<_>>()?, is_steering_due: false })
     }
 
@@ -127,4 +132,13 @@ impl Signals {
         });
         receiver
     }
+}
+
+/// Returns whether a signal is ignored since the start of the program. Linux tells; elsewhere it counts as not ignored.
+#[cfg(unix)]
+fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (number - 1)) != 0
 }

@@ -435,7 +435,10 @@ mod tests {
         assert!(error("prompt,a,b,a,b\n", &Options::default()).contains("names a, b more than once"));
         assert!(error("prompt,id\n", &id).contains("--id names the column \"nr\""));
         let template = error("id,text\n1,x\n", &with_template("{{text}} {{txt}}"));
-        assert!(template.contains("names txt, which is not there (columns: id, text)"), "{template}");
+        assert!(
+            template.contains("names txt, which is not there (columns: id, text; did you mean text?)"),
+            "{template}"
+        );
         assert!(error("prompt,\"open\nx\n", &Options::default()).contains("never closed"));
         assert!(error("\n\nprompt,\0\nx\n", &Options::default()).contains("line 3"));
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -278,6 +278,22 @@ fn slow_to_look_at(rows: usize) -> (Folder, [&'static str; 6]) {
     (folder, ["run", "slow.csv", "-t", "@t.txt", "--tier", "none"])
 }
 
+/// Returns the command as `nohup` would start it.
+#[cfg(target_os = "linux")]
+fn with_hang_ups_ignored(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.current_dir(command.get_current_dir().expect("a folder"));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
 /// Waits until the program reads its input for the first time.
 #[cfg(target_os = "linux")]
 fn wait_until_looking(child: &Child) {
@@ -306,6 +322,21 @@ fn an_interrupt_while_the_input_is_looked_at_ends_with_its_code_and_leaves_nothi
         assert!(folder.contents() == before, "{:?}", folder.names());
         assert_eq!(api.books().requests, 0);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_nohup_wanted_ignored_stays_ignored_in_the_first_look_and_in_the_run() {
+    let ((folder, run), api) = (slow_to_look_at(20), Api::slow(Duration::from_millis(30)));
+    let mut command = with_hang_ups_ignored(&folder.command_at(&api, &run));
+    let child = command.spawn().expect("it starts");
+    wait_until_looking(&child);
+
+    send(&child, Signal::HUP);
+    api.wait_for_requests(3);
+    send(&child, Signal::HUP);
+
+    finish(child).ends_with(0).tells(&["20 answered"]);
 }
 
 #[cfg(target_os = "linux")]
