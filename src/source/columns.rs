@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::error::name_list;
-use super::{Input, InputFormat, Item, Options, SourceError, open};
+use super::{Input, InputFormat, Item, Options, SourceError, Template, open};
 
 /// JSON rows that are looked at.
 const LOOKED_AT: usize = 100;
@@ -50,7 +50,7 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
     if !super::is_seekable(input) || options.template.as_ref().is_some_and(|template| template.is_of_whole_row()) {
         return Ok(None);
     }
-    let mut reader = open(input, options)?;
+    let reader = open(input, options)?;
     if let Some(columns) = reader.columns() {
         return Ok(Some(columns));
     }
@@ -58,9 +58,12 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
         return Ok(None);
     };
     let mut columns = Columns::default();
-    for item in reader.by_ref().take(LOOKED_AT) {
+    // Filling the template is not needed to see what a row has.
+    let options = Options { template: Some(Template::plain()), ..options.clone() };
+    for item in open(input, &options)?.take(LOOKED_AT) {
         let Item::Row(row) = item? else { continue };
         let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
+        // The messages are made from the template.
         for name in of_row.filter(|name| *name != "messages" || template.columns().any(|own| own == *name)) {
             let is_sent = template.columns().any(|own| own == name) || row.params.get(name).is_some();
             let into = if is_sent { &mut columns.sent } else { &mut columns.unsent };
@@ -76,7 +79,6 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
 mod tests {
     use std::io::Write as _;
 
-    use super::super::Template;
     use super::*;
 
     #[test]
