@@ -140,19 +140,32 @@ fn an_output_that_can_not_be_one() {
 #[test]
 fn an_output_that_can_not_be_written() {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    /// A user who owns nothing.
+    const NOBODY: u32 = 65_534;
     let folder = Folder::with_rows(2);
     refused(&folder, &["run", "prompts.jsonl", "--simulate", "-o", "/dev/full"], &["/dev/full"]);
     let locked = folder.path("locked");
     std::fs::create_dir(&locked).expect("a folder");
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).expect("permissions");
-    if std::fs::write(locked.join("probe"), "").is_ok() {
-        eprintln!("SKIPPED: this user may write everywhere, so a folder without that right can't be tried");
-        return;
-    }
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    set(&folder.path(""), 0o755);
+    set(&locked, 0o555);
+    // Who may write everywhere lets another user try.
+    let is_root = std::fs::write(locked.join("probe"), "").is_ok();
+    let run = |flags: &[&str]| {
+        let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();
+        let mut command = folder.command(&args);
+        let command = if is_root { command.uid(NOBODY) } else { &mut command };
+        command.output().map(Said::of)
+    };
 
-    let args = ["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"];
-    let said = folder.run(&args);
-    let dry = folder.run(&[&args[..], &["--dry-run"]].concat());
+    let Ok(said) = run(&[]) else {
+        eprintln!("SKIPPED: this user may write everywhere, and the program is out of the reach of another");
+        return;
+    };
+    let dry = run(&["--dry-run"]).expect("the program starts");
 
     said.ends_with(7).tells(&["locked/out.jsonl", "ermission"]);
     dry.ends_with(7);
