@@ -102,7 +102,9 @@ pub fn placeholders(text: &str) -> Vec<Placeholder> {
         let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
         match here {
             // What stands in a block of raw text has its brackets by intent.
-            Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => at += 2,
+            Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
+                at += placeholder.written.len() + 1;
+            }
             Some(placeholder) => {
                 at += placeholder.written.len();
                 if found.len() < MOST && !found.contains(&placeholder) {
@@ -142,18 +144,25 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
 }
 
+/// Bytes of a source that are looked at for what was meant.
+const LOOKED_AT: usize = 64 << 10;
+
 /// Returns the first placeholder that a template's own brackets were meant to make, in a source that can't be read:
 /// `{{body}`, `{{{body}}}`, `{% body %}`, `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
+    // A longer source was made by a program, which is not helped by a hint.
+    let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
     let mut found = starts.filter_map(|(at, _)| {
-        let inner = text[at..].trim_start_matches(['{', '%', ' ']);
-        let length = inner.find(['}', '%', '{', '\n']).unwrap_or(inner.len()).min(inner.len());
-        let column = inner[..length].trim();
-        let begin = &text[at..text.len() - inner.len()];
+        let near = text[at..].char_indices().nth(2 * LONGEST).map_or(text.len(), |(length, _)| at + length);
+        let near = &text[at..near];
+        let inner = near.trim_start_matches(['{', '%', ' ']);
+        let length = inner.find(['}', '%', '{', '\n']).unwrap_or(inner.len());
+        let (begin, column) = (&near[..near.len() - inner.len()], inner[..length].trim());
         let end = &inner[length..inner.len() - inner[length..].trim_start_matches(['}', '%']).len()];
         let is_fine = begin.trim_end() == "{{" && end == "}}" && !column.contains(' ');
-        let written = &text[at..at + begin.len() + length + end.len()];
+        let written = &near[..begin.len() + length + end.len()];
         let is_meant = column.len() <= LONGEST && is_name(column) && begin.len() > 1 && !is_fine;
         is_meant.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
     });
@@ -208,6 +217,23 @@ mod tests {
             "<é",
         ] {
             assert_eq!(placeholders(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_looked_through_and_what_is_found_stands_in_it() {
+        const PIECES: [&str; 20] = [
+            "{", "}", "{{", "}}", "<", ">", "%", "$", "#", "[", "]", "(", ")s", " ", "=", "é", "日", "body", "\n", "-",
+        ];
+        let mut random = fastrand::Rng::with_seed(29);
+        for case in 0..5_000 {
+            let text: String = (0..random.usize(1..30)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect();
+
+            let found = placeholders(&text);
+
+            for Placeholder { written, column } in found.iter().chain(&misspelt(&text)) {
+                assert!(text.contains(written) && written.contains(column), "case {case}: {text:?}: {found:?}");
+            }
         }
     }
 
