@@ -374,6 +374,21 @@ fn resume_takes_classes_and_no_pipe() {
 }
 
 #[test]
+fn what_files_set_for_new_rows_does_not_change_those_that_are_resumed() {
+    let place = Place::new();
+    place.user_file(
+        "template = \"{{ custom_id }}\"\nsystem = \"Be brief.\"\nmodel = \"m\"\nlimit = 1\nparam = [\"a=1\"]\n",
+    );
+    let Command::Resume(resume) = parse(&["resume", "e.errors.jsonl"]) else { panic!("it is resume") };
+
+    let config = Config::of_resume(&resume, Settings::default(), &place.world).expect("the file is good");
+
+    assert_eq!((config.source.template_text, config.source.limit), (None, None));
+    assert_eq!((config.request.system, config.request.model), (None, None));
+    assert!(config.request.params.0.is_empty());
+}
+
+#[test]
 fn a_pipe_is_an_input_and_a_terminal_is_none() {
     let mut place = Place::new();
 

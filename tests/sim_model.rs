@@ -172,7 +172,7 @@ proptest! {
     fn the_events_of_a_stream_fold_to_the_plain_answer(
         seed in any::<u64>(),
         max_tokens in 1_u32..900,
-        form in 0..5,
+        form in 0..6,
     ) {
         let mut body: Value = serde_json::from_str(&prompt(30, max_tokens)).expect("JSON");
         match form {
@@ -185,6 +185,10 @@ proptest! {
                 body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
             }
             3 => body["stop_sequences"] = json!(["END \"quoted\""]),
+            5 => {
+                body["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
+                body["tool_choice"] = json!({"type": "any"});
+            }
             4 => {
                 body["max_tokens"] = json!(3_000);
                 body["thinking"] = json!({"type": "enabled", "budget_tokens": 1_024});
@@ -446,7 +450,9 @@ fn versions_keys_and_paths_are_checked() {
         (vec![key, old], "/v1/messages", &sampled, 200),
         (vec![key, old, ("anthropic-beta", "nonsense")], "/v1/messages", &body, 400),
         (vec![key, old, ("anthropic-beta", "files-api-2025-04-14")], "/v1/messages", &body, 200),
+        (vec![key, old, ("anthropic-beta", "claude-code-20250219,oauth-2025-04-20")], "/v1/messages", &body, 200),
         (vec![key, old], "/v1/complete", &body, 404),
+        (vec![], "/v1/complete", &body, 404),
         (vec![key, old], "/v1/models", &body, 405),
     ];
 
@@ -456,6 +462,92 @@ fn versions_keys_and_paths_are_checked() {
         let request = Request { method: &Method::POST, path, query: None, headers: &map, body: body.as_bytes() };
 
         assert_eq!(status(&api.arrive(&request, Instant::ZERO)), expected, "{headers:?} {path}");
+    }
+}
+
+#[test]
+fn betas_that_look_like_none_are_named_in_one_message() {
+    let headers = header_map(&[
+        ("x-api-key", "k"),
+        ("anthropic-version", "2023-06-01"),
+        ("anthropic-beta", "nonsense, oauth-2025-04-20,more"),
+    ]);
+    let body = prompt(1, 5);
+    let request =
+        Request { method: &Method::POST, path: "/v1/messages", query: None, headers: &headers, body: body.as_bytes() };
+
+    let refused = Model::new(instant_answers(RateLimits::NONE)).arrive(&request, Instant::ZERO);
+
+    let text = String::from_utf8(bytes(&refused)).expect("UTF-8");
+    assert_eq!(status(&refused), 400);
+    assert!(text.contains("Unexpected value(s) `nonsense`, `more` for the `anthropic-beta` header"), "{text}");
+}
+
+#[test]
+fn a_client_that_asks_whether_the_api_is_there_needs_no_key_and_gets_no_body_for_head() {
+    for (method, path, expected, has_body) in [
+        (Method::HEAD, "/", 404, false),
+        (Method::GET, "/", 404, true),
+        (Method::HEAD, "/api/hello", 200, false),
+        (Method::GET, "/api/hello", 200, true),
+        (Method::POST, "/v1/complete", 404, true),
+        (Method::POST, "/v1/messages", 401, true),
+        (Method::HEAD, "/v1/messages", 401, false),
+    ] {
+        let (mut api, headers) = (Model::new(instant_answers(RateLimits::NONE)), HeaderMap::new());
+
+        let answer =
+            api.arrive(&Request { method: &method, path, query: None, headers: &headers, body: b"" }, Instant::ZERO);
+
+        assert_eq!((status(&answer), !bytes(&answer).is_empty()), (expected, has_body), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_tool_of_the_server_is_run_by_the_server_and_one_of_the_client_by_the_client() {
+    let search = json!({"type": "web_search_20250305", "name": "web_search"});
+    let fetch = json!({"type": "web_fetch_20250910", "name": "web_fetch"});
+    let code = json!({"type": "code_execution_20250825", "name": "code_execution"});
+    let bash = json!({"type": "bash_20250124", "name": "bash"});
+    let any = json!({"type": "any"});
+    let named = |name: &str| json!({"type": "tool", "name": name});
+    let called = &["server_tool_use", "web_search_tool_result", "text"][..];
+    let cases = [
+        (json!([search]), any.clone(), called, "end_turn", 1),
+        (json!([tool(), search]), named("web_search"), called, "end_turn", 1),
+        (json!([fetch]), any.clone(), &["server_tool_use", "web_fetch_tool_result", "text"], "end_turn", 0),
+        (json!([code]), any.clone(), &["text"], "end_turn", 0),
+        (json!([search, tool()]), named("note \"it\""), &["tool_use"], "tool_use", 0),
+        (json!([bash]), any, &["tool_use"], "tool_use", 0),
+    ];
+
+    for (tools, choice, kinds, stop_reason, searches) in cases {
+        for is_stream in [false, true] {
+            let mut body: Value = serde_json::from_str(&prompt(30, 900)).expect("JSON");
+            (body["tools"], body["tool_choice"], body["stream"]) = (tools.clone(), choice.clone(), json!(is_stream));
+            let mut api = Model::new(SimConfig::new(presets::models()));
+
+            let mut arrival = arrive(&mut api, &body.to_string(), Instant::ZERO);
+            api.head(&mut arrival, Instant::ZERO);
+            let stats = api.stats(Instant::from_secs(600));
+
+            let bytes = bytes(&arrival);
+            let answer = if is_stream { fold(&bytes) } else { serde_json::from_slice(&bytes).expect("JSON") };
+            let blocks = answer["content"].as_array().expect("a list");
+            assert_eq!(
+                blocks.iter().map(|block| block["type"].as_str()).collect::<Vec<_>>(),
+                kinds.iter().map(|kind| Some(*kind)).collect::<Vec<_>>()
+            );
+            assert_eq!(answer["stop_reason"], stop_reason);
+            assert_eq!(answer["usage"]["server_tool_use"]["web_search_requests"].as_u64().unwrap_or(0), searches);
+            assert_eq!(stats.books.billed.web_searches, searches);
+            assert_eq!(stats.books.billed_money >= Money(10_000_000_000), searches > 0, "a search costs a cent");
+            if kinds[0] == "server_tool_use" {
+                assert!(blocks[0]["input"].as_object().is_some_and(|input| !input.is_empty()), "{answer}");
+                assert!(blocks[0]["id"].as_str().is_some_and(|id| id.starts_with("srvtoolu_")), "{answer}");
+                assert_eq!(blocks[0]["id"], blocks[1]["tool_use_id"]);
+            }
+        }
     }
 }
 
@@ -822,7 +914,7 @@ fn fold(body: &[u8]) -> Value {
             "content_block_delta" => apply_delta(&mut message, &mut partial, &data),
             "content_block_stop" => {
                 let block = &mut message["content"][data["index"].as_u64().expect("an index") as usize];
-                if block["type"] == "tool_use" {
+                if ["tool_use", "server_tool_use"].iter().any(|kind| block["type"] == **kind) {
                     block["input"] = serde_json::from_str(&std::mem::take(&mut partial)).expect("whole JSON");
                 }
             }
@@ -863,8 +955,10 @@ fn apply_end(message: &mut Value, data: &Value) {
 fn without_ids(mut message: Value) -> Value {
     message["id"] = Value::Null;
     for block in message["content"].as_array_mut().expect("a list") {
-        if block["type"] == "tool_use" {
-            block["id"] = Value::Null;
+        for name in ["id", "tool_use_id"] {
+            if block.get(name).is_some() {
+                block[name] = Value::Null;
+            }
         }
     }
     message

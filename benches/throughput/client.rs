@@ -22,7 +22,7 @@ use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::quiet::Silent;
 use claude_batch::report::{Report, Reporter};
 use claude_batch::runner::input::{Earlier, InputPlan, feed, is_seekable, survey};
-use claude_batch::runner::{Commit, JournalLedger, LoopThread, Parts, drive};
+use claude_batch::runner::{Commit, JournalLedger, LoopThread, Parts, Progress, drive};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
 use claude_batch::sim::model::Model;
@@ -181,7 +181,8 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let mut reading = planner(&catalog);
         if is_seekable(&plan) && self.origin == files::NOBODY {
-            let looked = survey(&plan, &mut planner(&catalog), &Earlier::none(), 1).map_err(io::Error::other)?;
+            let looked = survey(&plan, &mut planner(&catalog), &Earlier::none(), 1, &Progress::default())
+                .map_err(io::Error::other)?;
             assert!(looked.duplicate.is_none());
             reading = reading.with_repeats(looked.repeats);
         }

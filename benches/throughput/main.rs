@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use claude_batch::catalog::Catalog;
 use claude_batch::domain::JobId;
+use claude_batch::runner::Progress;
 use claude_batch::runner::input::{Earlier, survey};
 use claude_batch::source::{self, Input, Item, Options};
 
@@ -367,7 +368,7 @@ fn read_and_survey(input: &Path) -> io::Result<Seen> {
     let started = Instant::now();
     let plan = client::input_plan(Input::File(input.to_owned()));
     let mut planner = client::planner(&Arc::new(Catalog::builtin()));
-    let looked = survey(&plan, &mut planner, &Earlier::none(), 1).map_err(io::Error::other)?;
+    let looked = survey(&plan, &mut planner, &Earlier::none(), 1, &Progress::default()).map_err(io::Error::other)?;
     Ok(Seen::here(looked.rows, started.elapsed()))
 }
 

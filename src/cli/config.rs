@@ -193,7 +193,7 @@ impl Config {
     /// Names the flag, variable, or file and line that is wrong, what was found, and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
-        if config.inputs.len() > 1 && config.output.is_none() && !config.dry_run {
+        if config.inputs.len() > 1 && config.output.is_none() {
             bail!("{} inputs have no one place beside them; name the results with -o", config.inputs.len());
         }
         Ok(config)
@@ -209,7 +209,9 @@ impl Config {
             bail!("an error log must be a file, since what still fails is written back to it; found -");
         }
         let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
-        Self::of(args.settings(), recorded, inputs, world)
+        let config = Self::of(args.settings(), recorded, inputs, world)?;
+        // The rows of a log are as they were sent: nothing that a file sets for new ones may change what they ask.
+        Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
     /// Returns the settings of `check`.

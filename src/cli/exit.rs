@@ -20,6 +20,11 @@ pub const TABLE: &str = "  \
                  finished
 After 4 to 7 and interruptions the same command goes on.";
 
+/// The program was asked to end before a run had begun.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted before anything was sent; to go on, run the same command")]
+pub struct Interrupted(pub i32);
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

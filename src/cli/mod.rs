@@ -3,6 +3,7 @@
 //! The composition root: the only place where all parts meet. [`run`] is the whole program.
 
 pub mod args;
+mod columns;
 mod commands;
 pub mod config;
 pub mod exit;
@@ -24,7 +25,7 @@ use anyhow::Result;
 
 use self::args::{Cli, Command};
 use self::config::world::World;
-use self::exit::Exit;
+use self::exit::{Exit, Interrupted};
 use self::say::OutputFailure;
 use crate::domain::{Secrets, causes};
 use crate::journal::{DiskFailure, JournalError};
@@ -61,5 +62,9 @@ fn fail(error: &anyhow::Error) -> Exit {
             || cause.downcast_ref::<OutputFailure>().is_some()
             || matches!(cause.downcast_ref::<JournalError>(), Some(JournalError::Disk(_)))
     });
-    if is_output { Exit::Output } else { Exit::Usage }
+    match error.downcast_ref::<Interrupted>() {
+        Some(Interrupted(signal)) => Exit::Interrupted(*signal),
+        None if is_output => Exit::Output,
+        None => Exit::Usage,
+    }
 }

@@ -22,7 +22,7 @@ use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
 use crate::journal::Owners;
-use crate::runner::signals::{self, Interrupt};
+use crate::runner::signals::{Interrupt, Signals};
 use crate::sim::config::SimConfig;
 use crate::sim::faults::FaultPlan;
 use crate::sim::model::Model;
@@ -126,7 +126,7 @@ pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
 
 /// Serves, and says where; when interrupted, says what came.
 async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
-    let mut interrupts = signals::listen(None)?;
+    let mut interrupts = Signals::install()?.interrupts(None);
     let clock = RunClock::start();
     let server = SimServer::start(address, model.clone(), clock)
         .await

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::args::{CheckArgs, LimitsArgs};
+use super::columns;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
@@ -11,6 +12,7 @@ use super::say;
 use crate::catalog::Catalog;
 use crate::domain::{ModelClass, RateLimits, Tier};
 use crate::report::text::{count, escape, plural};
+use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
 
 /// Broken rows that `check` shows; more are counted.
@@ -24,8 +26,9 @@ pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
-    let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN)?;
+    let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    columns::notes(&plan, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
     found.unusable_shown.iter().try_for_each(|problem| say::out(&escape(problem)))?;
     let more = found.unusable.saturating_sub(found.unusable_shown.len() as u64);
     if more > 0 {

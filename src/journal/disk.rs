@@ -26,6 +26,11 @@ pub enum OpenMode {
     CreateNew,
 }
 
+impl OpenMode {
+    /// How it is found out whether a run holds a file: where opening for writing takes the place of a lock, by that.
+    pub(super) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
+}
+
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
@@ -123,6 +128,14 @@ pub trait Disk: Send + Sync {
     /// Returns whether standard output goes to the regular file at `path`, or with `None` to the one that standard input
     /// is read from.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
+
+    /// Checks, without writing, that this user may write to a file or folder that is there.
+    ///
+    /// # Errors
+    /// What the system would report. A disk that can't tell says nothing.
+    fn may_write(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Creates one folder for its owner only (0700). Fine when it is there: it is then made so.
     ///

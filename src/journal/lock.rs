@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 
 use super::JournalError;
-use super::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
+use super::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, folder_of};
 use super::output::lacks_locks;
 
 /// A held lock; dropping it frees it.
@@ -37,6 +37,25 @@ pub(super) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lo
     };
     write_holder(disk, folder)?;
     Ok((Lock { _file: file }, warning))
+}
+
+/// Checks that nobody holds the lock of a run folder, and that it could be taken; makes and changes nothing.
+///
+/// # Errors
+/// As [`lock`].
+pub(super) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(), JournalError> {
+    let path = folder.join("lock");
+    let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
+    match disk.open(&path, OpenMode::TO_PROBE) {
+        Ok(file) if matches!(file.try_lock(), Ok(LockAttempt::Held)) => Err(held()),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(held()),
+        Ok(_) => Ok(disk.may_write(&path).map_err(DiskFailure::of("open", &path))?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.kind(folder) {
+            Ok(Some(_)) => Ok(disk.may_write(folder).map_err(DiskFailure::of("open", &path))?),
+            _ => Ok(disk.may_write(folder_of(folder)).map_err(DiskFailure::of("create", folder))?),
+        },
+        Err(error) => Err(DiskFailure::of("open", &path)(error).into()),
+    }
 }
 
 fn write_holder(disk: &dyn Disk, folder: &Path) -> Result<(), JournalError> {

@@ -7,6 +7,7 @@
 //! ```text
 //! open:    check paths → lock folder and files → manifest → scan both files → mend → [compact] → manifest → slots → writer
 //! run:     mark a slot ─► send … append the outcome ─► commit ─► clear the slot, show the row as done
+//! look:    the same as far as `scan both files`, for a dry run: nothing is held or changed (`look.rs`)
 //! close:   drain and sync → carried sums → compact the error log → remove superseded answers → empty the slots → unlock
 //! ```
 //!
@@ -33,6 +34,7 @@ mod inflight;
 mod judge;
 mod lines;
 mod lock;
+mod look;
 mod manifest;
 mod mem_disk;
 mod open;
@@ -63,6 +65,7 @@ pub use error::{JournalError, quoted};
 pub use error_log::{ErrorLog, read_error_log};
 pub use inflight::Slot;
 pub use judge::{Owners, Refusal};
+pub use look::Looked;
 pub use manifest::{Carried, FORMAT_VERSION, InputIdentity, Manifest, RequestShape};
 pub use mem_disk::MemDisk;
 pub use open::{JournalOptions, Recovered, Start};

@@ -10,7 +10,7 @@ use super::done::DoneSet;
 use super::held::Held;
 use super::inflight::{self, DeadRun, Inflight};
 use super::manifest::{self, Carried, FORMAT_VERSION, Manifest};
-use super::output::{Found, Output, Outputs};
+use super::output::{Found, Output, Outputs, Purpose};
 use super::paths::with_suffix;
 use super::reading::{self, Pass, Totals};
 use super::record::{Account, parse_error, parse_result};
@@ -92,19 +92,14 @@ impl Journal {
     /// mended.
     pub fn open(options: JournalOptions, on_commit: OnCommit) -> Result<(Self, Recovered), JournalError> {
         let JournalOptions { disk, paths, inputs, run, start, .. } = options;
-        paths.check(&inputs, start, &*disk)?;
-        let mut opening = Opening { disk: &*disk, paths: &paths, run: &run, recovered: Recovered::default() };
-        let is_known = opening.is_known()?;
-        opening.check_beginnings(is_known)?;
-        let lock = opening.lock()?;
-        let mut found = Found::find(&*disk, &paths, &inputs, start, &mut opening.recovered.notes)?;
-        let dead = opening.read_folder(&options.manifest.origin, start)?;
+        let mut opening = Opening::new(&*disk, &paths, &run, Purpose::Run);
+        let Before { is_known, lock, mut found, dead } = opening.find(&inputs, &options.manifest.origin, start)?;
         if start == Start::Fresh {
             opening.set_aside(std::mem::take(&mut found))?;
         }
         let (mut unresolved, superseded) = opening.recover(&mut found, is_known, &dead, start)?;
         let mut recovered = opening.recovered;
-        let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead);
+        let mut manifest = next_manifest(options.manifest, &run, &recovered, &dead, start);
         if let Some(folder) = paths.folder() {
             manifest::write(&*disk, &folder, &manifest)?;
         }
@@ -142,14 +137,48 @@ impl Journal {
 }
 
 /// A journal on its way.
-struct Opening<'a> {
+pub(super) struct Opening<'a> {
     disk: &'a dyn Disk,
     paths: &'a RunPaths,
     run: &'a str,
+    purpose: Purpose,
     recovered: Recovered,
 }
 
-impl Opening<'_> {
+/// What an earlier run left.
+pub(super) struct Before {
+    pub(super) is_known: bool,
+    pub(super) lock: Option<lock::Lock>,
+    pub(super) found: Found,
+    pub(super) dead: DeadRun,
+}
+
+impl<'a> Opening<'a> {
+    pub(super) fn new(disk: &'a dyn Disk, paths: &'a RunPaths, run: &'a str, purpose: Purpose) -> Self {
+        Self { disk, paths, run, purpose, recovered: Recovered::default() }
+    }
+
+    /// Finds and holds what is there, and refuses what may not be used. Of files that are there nothing is changed.
+    pub(super) fn find(&mut self, inputs: &[PathBuf], origin: &str, start: Start) -> Result<Before, JournalError> {
+        self.paths.check(inputs, start, self.disk)?;
+        let is_known = self.is_known()?;
+        self.check_beginnings(is_known)?;
+        let lock = self.lock()?;
+        let found = Found::find(self.disk, self.paths, inputs, start, self.purpose, &mut self.recovered.notes)?;
+        let dead = self.read_folder(origin, start)?;
+        if let Some(Output { path: _, file }) = found.errors.as_ref().filter(|_| start == Start::Fresh) {
+            reading::check_owner(&**file, self.paths)?;
+        }
+        Ok(Before { is_known, lock, found, dead })
+    }
+
+    /// Reads what is there as it is, and returns what was before and the failures that count.
+    pub(super) fn read(mut self, before: &Before, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
+        let pass = self.read_both(&before.found, before.is_known, &before.dead, start)?;
+        let (unresolved, _) = self.sum_up(pass);
+        Ok((self.recovered, unresolved))
+    }
+
     /// Returns whether a run of ours was here: its manifest is.
     fn is_known(&self) -> Result<bool, DiskFailure> {
         self.paths.folder().map_or(Ok(false), |folder| manifest::exists(self.disk, &folder))
@@ -171,6 +200,9 @@ impl Opening<'_> {
 
     fn lock(&mut self) -> Result<Option<lock::Lock>, JournalError> {
         let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
+        if self.purpose == Purpose::Look {
+            return lock::check_free(self.disk, &folder, results).map(|()| None);
+        }
         self.disk.create_folder(&folder).map_err(DiskFailure::of("create", &folder))?;
         let (lock, warning) = lock::lock(self.disk, &folder, results)?;
         self.recovered.notes.extend(warning);
@@ -219,9 +251,6 @@ impl Opening<'_> {
     ///
     /// Only what this run holds is renamed, and no log of other results.
     fn set_aside(&self, found: Found) -> Result<(), JournalError> {
-        if let Some(Output { path: _, file }) = &found.errors {
-            reading::check_owner(&**file, self.paths)?;
-        }
         let suffix = format!(".old-{}", self.run);
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
             self.disk.rename(path, &with_suffix(path, &suffix)).map_err(DiskFailure::of("rename", path))?;
@@ -248,6 +277,11 @@ impl Opening<'_> {
         if moves_lines {
             pass = self.read_both(found, is_known, dead, start)?;
         }
+        Ok(self.sum_up(pass))
+    }
+
+    /// Takes what both files say; returns the failures that count and the rows with several answers.
+    fn sum_up(&mut self, mut pass: Pass) -> (Unresolved, Superseded) {
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
         let dead_in_flight = pass.dead.len() as u64;
         pass.totals.add(Account {
@@ -260,7 +294,7 @@ impl Opening<'_> {
         self.recovered.failed = pass.unresolved.by_class();
         let (done, repeated) = DoneSet::new(pass.answered, pass.unresolved.for_done_set());
         self.recovered.done = done.clone();
-        Ok((pass.unresolved, Superseded::new(done, repeated)))
+        (pass.unresolved, Superseded::new(done, repeated))
     }
 
     fn read_both(&self, found: &Found, is_known: bool, dead: &DeadRun, start: Start) -> Result<Pass, JournalError> {
@@ -302,8 +336,10 @@ fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), Journa
     }
 }
 
-fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun) -> Manifest {
+fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
+    // Rows of a log bring their own parameters, so the results still have the shape of the run that began them.
+    let kept = before.filter(|_| start == Start::Resume).map(|before| before.shape.clone());
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
     carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);
     let last = before.map_or(0, |before| before.opening).max(dead.opening);
@@ -314,6 +350,7 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, dead: &DeadR
         carried,
         opening: last.saturating_add(1),
         counted_opening: last,
+        shape: kept.unwrap_or(given.shape),
         ..given
     }
 }

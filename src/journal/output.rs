@@ -19,6 +19,15 @@ use crate::sink::Log;
 /// How often a file is opened again that was replaced while it was being locked: each time another run ended.
 const TRIES: u32 = 16;
 
+/// What files are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be held and written to.
+    Run,
+    /// To be read once, as they are: they are not held, and nothing is changed.
+    Look,
+}
+
 /// A file that is open, ours and locked, as long as the last copy of `file` lives.
 pub(super) struct Output {
     pub(super) path: PathBuf,
@@ -40,6 +49,41 @@ pub(super) struct Outputs {
 }
 
 impl Output {
+    /// Opens a file that is there, for what it is needed; `None` when none is.
+    fn find_for(
+        disk: &dyn Disk,
+        path: &Path,
+        log: Log,
+        purpose: Purpose,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, JournalError> {
+        match purpose {
+            Purpose::Run => Self::find(disk, path, log, notes),
+            Purpose::Look => Self::look(disk, path, log),
+        }
+    }
+
+    /// Opens a file that is there for reading, unless a run holds it or it could not be written to.
+    fn look(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
+        let open = |mode| match disk.open(path, mode) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(locked(path, log)),
+            Err(error) => Err(DiskFailure::of("open", path)(error).into()),
+        };
+        // A handle of its own, whose lock goes with it: a run that starts now finds nobody.
+        let is_held = open(OpenMode::TO_PROBE)?.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held)));
+        if is_held {
+            return Err(locked(path, log));
+        }
+        let Some(file) = open(OpenMode::Read)? else {
+            disk.may_write(folder_of(path)).map_err(DiskFailure::of("open", path))?;
+            return Ok(None);
+        };
+        disk.may_write(path).map_err(DiskFailure::of("open", path))?;
+        Ok(Some(Self { path: path.to_owned(), file: file.into() }))
+    }
+
     /// Opens and locks a file that is there; `None` when none is.
     ///
     /// # Errors
@@ -101,7 +145,7 @@ impl Output {
 }
 
 impl Found {
-    /// Opens and locks the outputs that are there, none of which may be among `inputs`; the log may when a run reads it.
+    /// Opens the outputs that are there, and locks them where they are held, none of which may be among `inputs`; the log may when a run reads it.
     ///
     /// # Errors
     /// As [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
@@ -110,14 +154,15 @@ impl Found {
         paths: &RunPaths,
         inputs: &[PathBuf],
         start: Start,
+        purpose: Purpose,
         notes: &mut Vec<String>,
     ) -> Result<Self, JournalError> {
         let results = match &paths.results {
-            Some(path) => Output::find(disk, path, Log::Results, notes)?,
+            Some(path) => Output::find_for(disk, path, Log::Results, purpose, notes)?,
             None => None,
         };
         check_distinct(results.as_ref(), &paths.errors)?;
-        let errors = Output::find(disk, &paths.errors, Log::Errors, notes)?;
+        let errors = Output::find_for(disk, &paths.errors, Log::Errors, purpose, notes)?;
         let written = errors.as_ref().filter(|_| start != Start::Resume);
         for output in results.iter().chain(written) {
             // An input that can't be looked at is refused where it is read.

@@ -179,6 +179,10 @@ impl Disk for RealDisk {
         system::is_standard_output(path).unwrap_or(false)
     }
 
+    fn may_write(&self, path: &Path) -> io::Result<()> {
+        system::may_write(path)
+    }
+
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         match system::create_folder(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.adopt_folder(path),

@@ -15,7 +15,7 @@ mod unix {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
     use std::path::Path;
 
-    use rustix::fs::OFlags;
+    use rustix::fs::{Access, OFlags};
 
     use super::super::judge::Facts;
 
@@ -47,6 +47,12 @@ mod unix {
 
     pub fn sync_folder(path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    /// Checks that the user may write to a file, or make files in a folder.
+    pub fn may_write(path: &Path) -> io::Result<()> {
+        let access = if path.is_dir() { Access::WRITE_OK.union(Access::EXEC_OK) } else { Access::WRITE_OK };
+        Ok(rustix::fs::access(path, access)?)
     }
 
     pub fn user() -> u32 {
@@ -138,6 +144,11 @@ mod elsewhere {
 
     pub fn create_folder(path: &Path) -> io::Result<()> {
         fs::create_dir(path)
+    }
+
+    /// Rights can't be asked for without writing.
+    pub fn may_write(_path: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     /// Folders can't be synced.

@@ -13,6 +13,7 @@
 //! - while lines wait for a slow disk nothing new is sent.
 
 mod attempt;
+mod early;
 pub mod input;
 mod ledger;
 mod room;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use early::{Early, Heard, Progress};
 pub use input::Fed;
 pub use ledger::{Commit, JournalLedger, Ledger};
 pub use signals::Interrupt;

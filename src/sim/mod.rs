@@ -24,7 +24,10 @@
 //! | `count_tokens` has a request limit of its own, is free, ignores caching and takes the fields of a prompt only | Docs, Token counting, 2026-08-22; API reference, 2026-10 |
 //! | error bodies with type, details and request id; the request id stands in head and body | Docs, Errors, 2026-10 |
 //! | ids of request, organization and workspace in every head of the API, none in those of the network before it | Docs, API overview, 2026-08 and 2026-10; release notes, 2026-08-11 |
-//! | unknown query parameters are ignored; unknown paths are a 404, wrong methods a 405 | clients of Anthropic's own (`?beta=true`), 2026-11; answers seen |
+//! | unknown query parameters are ignored; unknown paths are a 404 without a look at the key, wrong methods a 405; answers to HEAD have no body | clients of Anthropic's own (`?beta=true`, `HEAD /`), 2026-11; answers seen |
+//! | `/api/hello` is a 200 that needs no key: clients ask it whether the API can be reached | issues of clients, 2025-05 and 2026-09 |
+//! | betas are a name and a date (`name-2026-01-31`, `claude-code-20250219`); what does not look like one is a 400 that names all of them | Docs, Beta headers, 2026-10; issues of clients, 2025-11 to 2026-06 |
+//! | web searches and fetches are run by the API: the answer has the call, its result and text, and ends with `end_turn`; a search costs one cent | Docs, Server tools and Web search tool, 2026-10; Pricing, 2026-10 |
 //! | both ways to send a key; version required; the versions 2023-06-01 and 2026-10-21, the latter without sampling parameters | Docs, Versions, 2026-10 |
 //! | 400 for unknown fields, prompts over the window, `max_tokens` over the model's, prefill, sampling, thinking and forced tools where a model does not take them, tools without name or schema, empty texts and stop sequences, cache lifetimes out of order; 404 for unknown and retired models; 413 over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
 //! | stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
@@ -65,7 +68,8 @@
 //!   the version 2026-10-21 refuses besides sampling (documents of assistants, citations of users); compressed bodies
 //!   (refused as an encoding that is not supported); unknown fields inside messages and blocks are let through; limits
 //!   on schemas, stop sequences and the number of messages, images and pages.
-//! - Answers: server tools, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
+//! - Answers: calls of server tools besides web search and fetch (with these the model answers in text), the tokens of
+//!   what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
 //!   thinking of models that always think; time-outs of the API itself.
 //! - Tokens: the tokenizers' difference (one skew for all models), images and PDFs by their size (an image counts 1,500),
 //!   the hidden prompt of tools by model (346 for all).

@@ -9,13 +9,13 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::error::{name_list, short};
+use super::error::{found_list, name_list, short};
 use super::fields::Warnings;
 use super::raw::{Fault, Place, RawRow, Splitter, row_text};
 use super::shape::{MAX_LABEL_BYTES, label_too_long};
 use super::template::{Cell, Template, missing_columns};
 use super::text::refuse_nul;
-use super::{Item, Options, Row, Rows, SourceError, json, prompt};
+use super::{Columns, Item, Options, Row, Rows, SourceError, json, prompt};
 use crate::domain::Params;
 
 /// An input of records.
@@ -47,6 +47,10 @@ impl Csv {
 impl Rows for Csv {
     fn splitter(&mut self) -> &mut Splitter {
         &mut self.records
+    }
+
+    fn columns(&self) -> Option<Columns> {
+        self.header.as_ref().map(|header| header.told(self.template.as_ref()))
     }
 
     fn next_item(&mut self, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
@@ -139,7 +143,7 @@ struct Header {
 impl Header {
     fn new(columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let name = || input.to_owned();
-        let list = || name_list(columns.iter().map(|column| &**column));
+        let list = |wrong: &[&str]| found_list(columns.iter().map(|column| &**column), wrong);
         let find = |wanted: &str| columns.iter().position(|column| &**column == wanted);
 
         if let Some(repeated) = repeated(&columns) {
@@ -148,7 +152,8 @@ impl Header {
         let label = match &options.id_column {
             Some(asked) => match find(asked) {
                 None => {
-                    return Err(SourceError::NoIdColumn { name: name(), column: asked.clone(), columns: list() });
+                    let columns = list(&[asked]);
+                    return Err(SourceError::NoIdColumn { name: name(), column: asked.clone(), columns });
                 }
                 label => label,
             },
@@ -157,20 +162,38 @@ impl Header {
         match &options.template {
             Some(template) => {
                 if let Some(missing) = missing_columns(template, |wanted| find(wanted).is_some()) {
-                    return Err(SourceError::TemplateColumn { name: name(), missing, columns: list() });
+                    let (columns, missing) = (list(&missing), name_list(missing));
+                    return Err(SourceError::TemplateColumn { name: name(), missing, columns });
                 }
                 Ok(Self { label, prompt: None, system: None, model: None, max_tokens: None, columns })
             }
             None => {
                 let Some(prompt) = find("prompt") else {
                     let example = example(&columns);
-                    return Err(SourceError::NoPromptColumn { name: name(), columns: list(), example });
+                    return Err(SourceError::NoPromptColumn { name: name(), columns: list(&[]), example });
                 };
                 let named = |wanted| find(wanted).filter(|at| Some(*at) != label && *at != prompt);
                 let (system, model, max_tokens) = (named("system"), named("model"), named("max_tokens"));
                 Ok(Self { label, prompt: Some(prompt), system, model, max_tokens, columns })
             }
         }
+    }
+
+    /// Returns the columns by what becomes of them.
+    fn told(&self, template: Option<&Template>) -> Columns {
+        let by_name = [self.prompt, self.system, self.model, self.max_tokens];
+        let is_sent = |at: usize, name: &str| {
+            by_name.contains(&Some(at)) || template.is_some_and(|own| own.columns().any(|column| column == name))
+        };
+        let mut told = Columns::default();
+        for (at, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            match (is_sent(at, name), self.label == Some(at)) {
+                (true, _) => told.sent.push(name.to_string()),
+                (false, true) => told.label = Some(name.to_string()),
+                (false, false) => told.unsent.push(name.to_string()),
+            }
+        }
+        told
     }
 
     fn label<'r>(&self, record: &'r csv::StringRecord) -> Option<&'r str> {
@@ -412,7 +435,10 @@ mod tests {
         assert!(error("prompt,a,b,a,b\n", &Options::default()).contains("names a, b more than once"));
         assert!(error("prompt,id\n", &id).contains("--id names the column \"nr\""));
         let template = error("id,text\n1,x\n", &with_template("{{text}} {{txt}}"));
-        assert!(template.contains("names txt, which is not there (columns: id, text)"), "{template}");
+        assert!(
+            template.contains("names txt, which is not there (columns: id, text; did you mean text?)"),
+            "{template}"
+        );
         assert!(error("prompt,\"open\nx\n", &Options::default()).contains("never closed"));
         assert!(error("\n\nprompt,\0\nx\n", &Options::default()).contains("line 3"));
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::fields;
 use crate::domain::quoted;
 
 /// A fault that concerns a whole input. What concerns one row is an [`Item::Broken`](super::Item::Broken).
@@ -169,6 +170,17 @@ pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
         shown.push(format!("and {hidden} more"));
     }
     shown.join(", ")
+}
+
+/// Returns [`name_list`], and the name that was probably meant by a wrong one.
+pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let meant = wrong.iter().find_map(|wrong| fields::nearest(wrong, names.iter().copied()));
+    let list = name_list(names.iter().copied());
+    match meant {
+        Some(name) => format!("{list}; did you mean {}?", short(name)),
+        None => list,
+    }
 }
 
 /// Returns a name for a message: cut at 40 characters, quoted unless it is a plain word.

@@ -78,6 +78,20 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= 40 && is_near(&plain(name), &plain(of))
 }
 
+/// Names that are compared with a wrong one, at most.
+const MAX_COMPARED: usize = 200;
+
+/// Returns the name that was probably meant by a wrong one.
+pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let wanted = plain(name);
+    let names = names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= 40 && other.len() <= 40);
+    let near = names.map(|other| (edits(&wanted, &plain(other)), other));
+    let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
+    // Something is wrong already, so a short name that is one edit away is worth naming, too.
+    let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
+    (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
+}
+
 fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -231,6 +245,26 @@ mod tests {
         for (name, field) in cases {
             assert_eq!(meant_field(name), Some(field), "{name}");
         }
+    }
+
+    #[test]
+    fn the_nearest_of_some_names_is_found_where_one_is_near() {
+        let names = ["id", "subject", "body", "ticket_id", "first name"];
+        let cases = [
+            ("bdy", Some("body")),
+            ("boddy", Some("body")),
+            ("Subjct", Some("subject")),
+            ("ticket", Some("ticket_id")),
+            ("ticketId", Some("ticket_id")),
+            ("firstname", Some("first name")),
+            ("x", None),
+            ("customer", None),
+        ];
+
+        for (wrong, meant) in cases {
+            assert_eq!(nearest(wrong, names), meant, "{wrong}");
+        }
+        assert_eq!(nearest("a", []), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! Line numbers count line feeds only, and blank lines too; byte offsets count every byte, a byte order mark too;
 //! columns count bytes from 1 within the row's first line.
 
+mod columns;
 mod csv;
 mod error;
 mod fields;
@@ -39,9 +40,10 @@ use self::raw::{Place, Splitter};
 use self::sniff::Peeked;
 use crate::domain::{Origin, Params};
 
+pub use self::columns::{Columns, columns};
 pub use self::error::SourceError;
 pub use self::identity::{InputIdentity, identity, is_seekable};
-pub use self::template::{Template, TemplateError};
+pub use self::template::{Placeholder, Template, TemplateError, placeholders};
 
 /// One row as it was written.
 #[derive(Clone, Debug)]
@@ -243,6 +245,11 @@ trait Rows: Send {
     /// Returns what cuts the input into rows.
     fn splitter(&mut self) -> &mut Splitter;
 
+    /// Returns the columns that a header names.
+    fn columns(&self) -> Option<Columns> {
+        None
+    }
+
     /// Returns the next row; `None` at the end. What is doubtful goes to `warnings`.
     fn next_item(&mut self, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 }
@@ -320,6 +327,11 @@ impl Reader {
     /// Returns the format that was found; never [`InputFormat::Auto`].
     pub fn format(&self) -> InputFormat {
         self.format
+    }
+
+    /// Returns the columns that its header names; `None` for a format without one.
+    pub fn columns(&self) -> Option<Columns> {
+        self.rows.as_ref().and_then(|rows| rows.columns())
     }
 
     /// Returns where the next row begins, or the blank lines before it; `None` behind the last.

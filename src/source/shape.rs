@@ -14,7 +14,7 @@
 
 use serde_json::value::RawValue;
 
-use super::error::{name_list, short};
+use super::error::{found_list, name_list, short};
 use super::fields::{self, Warnings, Within};
 use super::json::{self, Member, Nested, Object};
 use super::raw::Fault;
@@ -75,7 +75,8 @@ impl Label {
             return Ok(None);
         };
         let Some(value) = object.get(name) else {
-            return Err(Fault::new(format!("has no member {}, which --id names", short(name))));
+            let found = found_list(object.members.iter().map(|(name, _)| &**name), &[name]);
+            return Err(Fault::new(format!("has no member {}, which --id names (found: {found})", short(name))));
         };
         match json::kind(value.get()) {
             "null" if self.asked.is_none() => Ok(None),
@@ -491,7 +492,7 @@ mod tests {
         let [Item::Broken(missing), Item::Row(_), Item::Broken(blank), Item::Broken(bare)] = &found[..] else {
             panic!("{found:?}")
         };
-        assert_eq!(missing.message, "has no title, which the template names (found: titel)");
+        assert_eq!(missing.message, "has no title, which the template names (found: titel; did you mean titel?)");
         assert!(blank.message.contains("empty prompt"), "{}", blank.message);
         assert!(bare.message.contains("found: line, prompt"), "{}", bare.message);
     }

@@ -11,10 +11,14 @@
 //! - no macros, includes, blocks and recursive loops, and no `namespace`: nothing is kept from one turn of a loop to the
 //!   next, so values nest no deeper than the source does. One prompt needs none of them.
 //!
+//! A template makes a prompt of each row: one without a column would make the same of all, each of them paid. It is
+//! refused, and so is one with a filter that there is not, before any row is read.
+//!
 //! What the fuel does not see is a value that holds the same list many times over, made by a chain of assignments; that
 //! is for [`Template::pulse`].
 
 mod shape;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,8 +31,11 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-use super::error::{name_list, short};
+use super::error::{found_list, name_list, short};
+use super::fields;
 use crate::domain::shortened;
+
+pub use self::uses::{Placeholder, placeholders};
 
 /// The template's name inside the environment. Without an extension, since that would choose an escaping.
 const NAME: &str = "template";
@@ -59,6 +66,24 @@ pub enum TemplateError {
         line: usize,
         /// What is wrong.
         message: String,
+    },
+    /// It names no column, so every row would get the same prompt.
+    #[error("the template names no column, so every row would get the same prompt; {remedy}")]
+    NoColumn {
+        /// What to write.
+        remedy: String,
+    },
+    /// It uses a filter or a test that there is not.
+    #[error("the template is wrong on line {line}: there is no {kind} {name}{nearest}")]
+    NoSuch {
+        /// Line in the template, from 1.
+        line: usize,
+        /// `filter` or `test`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What was probably meant, as the end of the sentence; empty where nothing is like it.
+        nearest: String,
     },
     /// It names columns that a row has not.
     #[error("has no {missing}, which the template names (found: {columns})")]
@@ -105,6 +130,9 @@ pub struct Template {
 struct Inner {
     environment: Environment<'static>,
     names: BTreeSet<String>,
+    row_columns: BTreeSet<String>,
+    is_whole_row: bool,
+    placeholders: Vec<Placeholder>,
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -119,10 +147,24 @@ impl Template {
     /// Parses a template, `{{column}}` in plain text or anything else minijinja knows but what the module names.
     ///
     /// # Errors
-    /// [`TemplateError::Syntax`].
+    /// [`TemplateError::Syntax`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let parsed = Self::read(text).map_err(|error| with_remedy(error, text))?;
+        if parsed.columns().next().is_none() && !parsed.is_of_whole_row() {
+            return Err(TemplateError::NoColumn { remedy: remedy(parsed.placeholders().first()) });
+        }
+        Ok(parsed)
+    }
+
+    /// Returns a template that takes no time and no column.
+    pub(super) fn plain() -> Self {
+        Self::read("x").expect("plain text is a template")
+    }
+
+    fn read(text: &str) -> Result<Self, TemplateError> {
         let config = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| syntax(&error))?;
         shape::check(text, &config)?;
+        let uses = uses::of(text, &config)?;
         let parsing = || environment_of(text, config);
         let (environment, names) = thread::scope(|scope| {
             let thread = thread::Builder::new().stack_size(shape::PARSER_STACK_BYTES).spawn_scoped(scope, parsing);
@@ -132,8 +174,16 @@ impl Template {
                 Err(error) => Err(TemplateError::Syntax { line: 1, message: format!("no thread to read it: {error}") }),
             }
         })?;
+        check_names(&environment, &uses)?;
+        let uses::Uses { row_columns, is_whole_row, placeholders, .. } = uses;
+        // A template may give something of its own this name.
+        let has_row = names.contains(ROW);
+        let row_columns = if has_row { row_columns } else { BTreeSet::new() };
         let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { inner: Arc::new(Inner { environment, names, begun, ended }) })
+        let is_whole_row = is_whole_row && has_row;
+        Ok(Self {
+            inner: Arc::new(Inner { environment, names, row_columns, is_whole_row, placeholders, begun, ended }),
+        })
     }
 
     /// Returns a number for the row that is being filled in, another one for each; `None` while there is none.
@@ -145,13 +195,28 @@ impl Template {
         (begun > ended).then_some(begun)
     }
 
-    /// Returns the columns the template names, sorted; those named through `row["…"]` can't be told.
+    /// Returns the columns the template names, by themselves and then through `row["…"]`, each sorted.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.names().chain(self.inner.row_columns.iter().map(String::as_str))
+    }
+
+    /// Returns whether it uses the row as a whole, so that any column may be meant.
+    pub fn is_of_whole_row(&self) -> bool {
+        self.inner.is_whole_row
+    }
+
+    /// Returns what looks like a placeholder in its plain text, and is not filled in.
+    pub fn placeholders(&self) -> &[Placeholder] {
+        &self.inner.placeholders
+    }
+
+    /// Returns the columns named by themselves, which must be there.
+    fn names(&self) -> impl Iterator<Item = &str> {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
 
     /// Returns how a template names a column: itself, or `row["…"]` when it is no identifier.
-    pub(super) fn expression(column: &str) -> String {
+    pub fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),
@@ -200,7 +265,7 @@ impl Template {
         let there = || columns.iter().map(|(name, _)| *name);
         let missing: Vec<&str> = self.columns().filter(|name| !there().any(|own| own == *name)).collect();
         if error.kind() == ErrorKind::UndefinedError && !missing.is_empty() {
-            let (missing, columns) = (name_list(missing), name_list(there()));
+            let (columns, missing) = (found_list(there(), &missing), name_list(missing));
             return TemplateError::MissingColumn { missing, columns };
         }
         fill(error)
@@ -232,6 +297,114 @@ fn environment_of(text: &str, config: SyntaxConfig) -> Result<(Environment<'stat
     let named = environment.get_template(NAME).map_err(|error| syntax(&error))?.undeclared_variables(false);
     let names = named.into_iter().filter(|name| !globals.contains(&**name)).collect();
     Ok((environment, names))
+}
+
+/// Names of filters and tests, for what was meant by one that there is not.
+const KNOWN: [&str; 61] = [
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "boolean",
+    "capitalize",
+    "chain",
+    "count",
+    "default",
+    "defined",
+    "dictsort",
+    "divisibleby",
+    "endingwith",
+    "even",
+    "false",
+    "filter",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "in",
+    "indent",
+    "int",
+    "integer",
+    "items",
+    "iterable",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "mapping",
+    "max",
+    "min",
+    "none",
+    "number",
+    "odd",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "sequence",
+    "slice",
+    "sort",
+    "split",
+    "startingwith",
+    "string",
+    "sum",
+    "title",
+    "trim",
+    "true",
+    "undefined",
+    "unique",
+    "upper",
+    "zip",
+];
+
+/// Refuses filters and tests that there are not.
+fn check_names(environment: &Environment<'_>, uses: &uses::Uses) -> Result<(), TemplateError> {
+    let mut state = environment.empty_state();
+    let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
+        Err(error) if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
+            let nearest = fields::nearest(name, KNOWN);
+            let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
+        }
+        // It is there, and misses what it is given.
+        Ok(()) | Err(_) => Ok(()),
+    };
+    for (name, line) in &uses.filters {
+        let found = state.apply_filter(name, &[]).map(drop);
+        check("filter", name, *line, found)?;
+    }
+    for (name, line) in &uses.tests {
+        let found = state.perform_test(name, &[]).map(drop);
+        check("test", name, *line, found)?;
+    }
+    Ok(())
+}
+
+/// Returns what to write, for a template without a column.
+fn remedy(placeholder: Option<&Placeholder>) -> String {
+    match placeholder {
+        Some(Placeholder { written, column }) => {
+            format!("write {{{{ {} }}}} instead of {}", Template::expression(column), shortened(written))
+        }
+        None => "write {{ name }} where the text of the column `name` belongs".to_owned(),
+    }
+}
+
+/// Adds to an error what was probably meant.
+fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
+    match (error, uses::misspelt(text)) {
+        (TemplateError::Syntax { line, message }, Some(meant)) => {
+            TemplateError::Syntax { line, message: format!("{message}; {}", remedy(Some(&meant))) }
+        }
+        (error, _) => error,
+    }
 }
 
 fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
@@ -307,10 +480,10 @@ impl io::Write for Bounded {
     }
 }
 
-/// Returns the columns a template names and an input has not, for its error.
-pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<String> {
-    let missing: Vec<String> = template.columns().filter(|name| !has(name)).map(short).collect();
-    (!missing.is_empty()).then(|| missing.join(", "))
+/// Returns the columns a template names and an input has not.
+pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<Vec<&str>> {
+    let missing: Vec<&str> = template.names().filter(|name| !has(name)).collect();
+    (!missing.is_empty()).then_some(missing)
 }
 
 #[cfg(test)]
@@ -351,7 +524,7 @@ mod tests {
         let error = parse("{{text}} {{titel}}").render(&[("text", Cell::Text("x")), ("title", Cell::Text("y"))]);
 
         let message = error.expect_err("titel is missing").to_string();
-        assert_eq!(message, "has no titel, which the template names (found: text, title)");
+        assert_eq!(message, "has no titel, which the template names (found: text, title; did you mean title?)");
         assert!(parse("{{ row['nope'] }}").render(&[("text", Cell::Text("x"))]).is_err());
     }
 
@@ -359,8 +532,92 @@ mod tests {
     fn the_columns_a_template_names_are_known() {
         let template = parse("{% for n in range(3) %}{{ n }}{{ b }}{% endfor %}{{ a.x }}{{ row['c d'] }}");
 
-        assert_eq!(template.columns().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(missing_columns(&template, |name| name == "a"), Some("b".to_owned()));
+        assert_eq!(template.columns().collect::<Vec<_>>(), ["a", "b", "c d"]);
+        assert_eq!(missing_columns(&template, |name| name == "a"), Some(vec!["b"]));
+        assert!(!template.is_of_whole_row() && parse("{{ row|items }}").is_of_whole_row());
+    }
+
+    #[test]
+    fn a_template_without_a_column_is_refused_with_what_to_write() {
+        let cases = [
+            ("Classify {body}", "write {{ body }} instead of {body}"),
+            ("Classify {body}}", "write {{ body }} instead of {body}}"),
+            ("Classify ${body}", "write {{ body }} instead of ${body}"),
+            ("Classify $body", "write {{ body }} instead of $body"),
+            ("Classify %body%", "write {{ body }} instead of %body%"),
+            ("Classify <body>", "write {{ body }} instead of <body>"),
+            ("Classify [body]", "write {{ body }} instead of [body]"),
+            ("Classify {first name}", "write {{ row[\"first name\"] }} instead of {first name}"),
+            ("Classify this", "write {{ name }} where the text of the column `name` belongs"),
+            ("", "write {{ name }}"),
+            ("{{ 'body' }}", "write {{ name }}"),
+            ("{% raw %}{{ body }}{% endraw %}", "write {{ name }}"),
+            ("{# {{ body }} #}Classify", "write {{ name }}"),
+            ("{% for x in [] %}{{ x }}{% endfor %}", "write {{ name }}"),
+            ("{% for n in range(3) %}{{ n }}{% endfor %}", "write {{ name }}"),
+            ("{% set body = 'x' %}{{ body }}", "write {{ name }}"),
+        ];
+
+        for (text, remedy) in cases {
+            let error = Template::parse(text).expect_err(text);
+
+            assert!(matches!(error, TemplateError::NoColumn { .. }), "{text}: {error}");
+            assert!(error.to_string().contains(remedy), "{text}: {error}");
+        }
+        for text in ["{{ row['x'] }}", "{{ row.x }}", "{% for n, v in row|items %}{{ v }}{% endfor %}", "{x} {{ y }}"] {
+            assert!(Template::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_can_not_be_read_says_what_was_probably_meant() {
+        for (text, remedy) in [
+            ("Classify {{body}", "write {{ body }} instead of {{body}"),
+            ("Classify {{{body}}}", "write {{ body }} instead of {{{body}}}"),
+            ("Classify {% body %}", "write {{ body }} instead of {% body %}"),
+            ("Classify {{ first name }}", "write {{ row[\"first name\"] }} instead of {{ first name }}"),
+        ] {
+            let error = Template::parse(text).expect_err(text).to_string();
+
+            assert!(error.contains("the template is wrong on line 1") && error.contains(remedy), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_there_is_not_is_named_before_any_row() {
+        for (text, message) in [
+            ("{{ body|uper }}", "line 1: there is no filter uper; did you mean `upper`?"),
+            ("a\n{{ body | summarize }}", "line 2: there is no filter summarize"),
+            ("{% if false %}{{ body|nope }}{% endif %}", "there is no filter nope"),
+            ("{{ body|map('upper')|jion(', ') }}", "there is no filter jion"),
+            ("{% if body is not defind %}{% endif %}", "there is no test defind; did you mean `defined`?"),
+        ] {
+            let error = Template::parse(text).expect_err(text).to_string();
+
+            assert!(error.contains(message), "{text}: {error}");
+        }
+        for text in [
+            "{{ 'a | nope' ~ body }}",
+            "{{ body|default('x')|upper }}",
+            "{% if body is defined %}{% endif %}",
+            "{{ a.is }}",
+        ] {
+            assert!(Template::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_that_may_be_meant_are_filters_or_tests() {
+        let environment = Environment::new();
+        let mut state = environment.empty_state();
+
+        let unknown = KNOWN.iter().filter(|name| {
+            let filter = state.apply_filter(name, &[]).err().map(|error| error.kind());
+            let test = state.perform_test(name, &[]).err().map(|error| error.kind());
+            filter == Some(ErrorKind::UnknownFilter) && test == Some(ErrorKind::UnknownTest)
+        });
+
+        assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&&str>::new());
     }
 
     #[test]
@@ -402,7 +659,6 @@ mod tests {
             "{{ [1]|slice(1000000000, 0)|list }}",
             "{{ ('x' * 1000)|replace('x', 'y' * 1000000) }}",
             "{{ range(99999)|join('y' * 100000) }}",
-            "{{ x|center(1000000000) }}",
             "{{ namespace(a=1) }}",
             &doubled,
             &shared,
@@ -463,6 +719,6 @@ mod tests {
     }
 
     fn parse(text: &str) -> Template {
-        Template::parse(text).expect("the test writes valid templates")
+        Template::read(text).expect("the test writes valid templates")
     }
 }

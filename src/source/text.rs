@@ -1,5 +1,6 @@
 //! Plain text: each line that is not blank is a prompt.
 
+use super::error::{found_list, name_list};
 use super::fields::Warnings;
 use super::prompt;
 use super::raw::{Fault, Place, RawRow, Splitter, row_text};
@@ -23,12 +24,14 @@ impl Text {
     /// # Errors
     /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: a line has no columns but itself.
     pub fn new(lines: Splitter, place: Place, options: &Options) -> Result<Self, SourceError> {
-        let (name, columns) = (place.name.to_string(), COLUMNS.join(", "));
+        let (name, columns) = (place.name.to_string(), |wrong: &[&str]| found_list(COLUMNS, wrong));
         if let Some(column) = options.id_column.clone() {
+            let columns = columns(&[&column]);
             return Err(SourceError::NoIdColumn { name, column, columns });
         }
         let missing = options.template.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
         if let Some(missing) = missing {
+            let (columns, missing) = (columns(&missing), name_list(missing));
             return Err(SourceError::TemplateColumn { name, missing, columns });
         }
         Ok(Self { lines, place, template: options.template.clone() })

@@ -281,6 +281,14 @@ fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> 
     Ok(certificates)
 }
 
+/// Checks that a file of certificates can be used.
+///
+/// # Errors
+/// [`TransportError::CaFile`].
+pub fn check_authorities(pem: &[u8]) -> Result<(), TransportError> {
+    authorities(pem).map(drop)
+}
+
 /// Returns the moment `duration` after `now`; a century after it for one that the clock can't hold.
 fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))

@@ -102,6 +102,40 @@ fn several_inputs_make_one_run() {
 }
 
 #[test]
+fn columns_that_are_not_sent_are_named_once() {
+    let folder = Folder::new();
+    folder.write("tickets.csv", "id,subject,body,date\n1,a,b,c\n2,d,e,f\n");
+    folder.write("rows.jsonl", "{\"id\":1,\"body\":\"a\",\"note\":1}\n{\"id\":2,\"body\":\"b\"}\n");
+    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {{ date }}."];
+    let run = |input| folder.run(&[&["run", input, "--simulate", "--dry-run"], &template[..]].concat());
+
+    let (csv, json) = (run("tickets.csv"), run("rows.jsonl"));
+
+    csv.ends_with(0).tells(&[
+        "note: tickets.csv: columns sent: body; id is the label; not sent: subject, date",
+        "warning: {subject} in the template is sent as it is written; {{ subject }} sends the column",
+        "warning: --system is sent as it is written: the column date in it is not filled in",
+    ]);
+    assert_eq!(csv.err.matches("not sent:").count(), 1, "{}", csv.err);
+    json.ends_with(0).tells(&["note: rows.jsonl: columns sent: body; not sent: note"]);
+    assert!(!json.err.contains("warning"), "{}", json.err);
+}
+
+#[test]
+fn rows_that_all_ask_the_same_are_told_before_they_are_sent() {
+    let folder = Folder::new();
+    folder.write("same.csv", "id,body\n1,a\n2,b\n3,c\n");
+    folder.write("other.csv", "id,body\n1,a\n2,b\n");
+    let run = |input, template| folder.run(&["run", input, "--simulate", "--dry-run", "-t", template]);
+
+    let same = run("same.csv", "{% if false %}{{ body }}{% endif %}Classify");
+    let other = run("other.csv", "{{ body }}");
+
+    same.ends_with(0).tells(&["warning: all 3 rows ask the same"]);
+    assert!(!other.err.contains("ask the same"), "{}", other.err);
+}
+
+#[test]
 fn a_dry_run_needs_no_key_and_leaves_nothing() {
     let folder = Folder::with_rows(4);
 
@@ -109,6 +143,24 @@ fn a_dry_run_needs_no_key_and_leaves_nothing() {
 
     said.ends_with(0).tells(&["4 rows to send", "about $", "nothing was sent"]);
     assert_eq!(folder.names(), ["prompts.jsonl"]);
+}
+
+#[test]
+fn a_dry_run_knows_what_earlier_runs_answered_and_counts_only_the_rest() {
+    let folder = Folder::with_rows(7);
+    let api = Api::with_faults(r#"{"rules":[{"status":400,"contains":"number 2."}]}"#);
+    folder.run_at(&api, &["run", "prompts.jsonl", "--limit", "4"]).ends_with(3);
+    let before = folder.contents();
+
+    let rest = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run"]);
+    let failed = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run", "--retry-failed"]);
+    let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl", "--dry-run"]);
+
+    rest.ends_with(0).tells(&["3 rows to send (3 done by earlier runs)", "nothing was sent"]);
+    failed.ends_with(0).tells(&["4 rows to send (3 done by earlier runs)"]);
+    resumed.ends_with(0).tells(&["1 row to send", "nothing was sent"]);
+    assert!(folder.contents() == before, "{:?}", folder.names());
+    assert_eq!(api.books().requests, 4);
 }
 
 #[test]

@@ -1,12 +1,29 @@
 //! What is refused before anything is sent: one clear message, exit code 2, and nothing left behind.
+//!
+//! Whatever a run refuses, a dry run refuses with the same words and the same code: each case here is tried both ways.
+//! What only sending needs is not asked for in a dry run, and is tried by [`refused_once`].
 
 use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Runs the program, and asserts that it says one thing, sends nothing and leaves the folder as it was.
+/// Runs the program, and once more as a dry run, and asserts that it says one thing, the same both times, sends nothing
+/// and leaves the folder as it was.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
+    let said = refused_once(folder, args, parts);
+    if !matches!(args[0], "run" | "resume") {
+        return;
+    }
+
+    let dry = refused_once(folder, &[args, &["--dry-run"]].concat(), parts);
+
+    assert_eq!(said.err.lines().next(), dry.err.lines().next(), "a dry run says what the run would say");
+}
+
+/// Runs the program, and asserts that it says one thing, sends nothing and leaves the folder as it was.
+#[track_caller]
+fn refused_once(folder: &Folder, args: &[&str], parts: &[&str]) -> Said {
     let before = folder.contents();
 
     let said = Said::of(folder.command(args).output().expect("the program starts"));
@@ -18,6 +35,7 @@ fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
         assert_eq!(said.err.lines().count(), 1, "one message: {}", said.err);
         assert!(line.len() < 400, "{line}");
     }
+    said
 }
 
 #[test]
@@ -75,6 +93,26 @@ fn a_template_that_names_what_is_not_there() {
     refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "{{bdoy}}"], &["bdoy", "subject, body"]);
     refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "{{body"], &["template"]);
     refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "@no.txt"], &["no.txt"]);
+    refused(&folder, &["run", "tickets.csv", "--simulate", "-t", "{{ body|uper }}"], &["no filter uper", "`upper`"]);
+    refused(
+        &folder,
+        &["run", "tickets.csv", "--simulate", "-t", "{{body}}", "--id", "subjct"],
+        &["did you mean subject?"],
+    );
+}
+
+#[test]
+fn a_template_without_a_column() {
+    let folder = Folder::with_rows(3);
+    folder.write("tickets.csv", "subject,body\na,b\nc,d\n");
+
+    for input in ["tickets.csv", "prompts.jsonl"] {
+        let run = |template| ["run", input, "--simulate", "-t", template];
+        refused(&folder, &run("Classify {body}"), &["names no column", "write {{ body }} instead of {body}"]);
+        refused(&folder, &run("Classify this"), &["names no column", "write {{ name }}"]);
+    }
+    let piped = feed(folder.command(&["run", "--simulate", "-t", "Classify {body}"]), "{\"body\":\"a\"}\n");
+    piped.ends_with(2).tells(&["names no column"]);
 }
 
 #[test]
@@ -102,26 +140,43 @@ fn an_output_that_can_not_be_one() {
 #[test]
 fn an_output_that_can_not_be_written() {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    /// A user who owns nothing.
+    const NOBODY: u32 = 65_534;
     let folder = Folder::with_rows(2);
     refused(&folder, &["run", "prompts.jsonl", "--simulate", "-o", "/dev/full"], &["/dev/full"]);
     let locked = folder.path("locked");
     std::fs::create_dir(&locked).expect("a folder");
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).expect("permissions");
-    if std::fs::write(locked.join("probe"), "").is_ok() {
-        eprintln!("SKIPPED: this user may write everywhere, so a folder without that right can't be tried");
-        return;
-    }
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    set(&folder.path(""), 0o755);
+    set(&locked, 0o555);
+    // Who may write everywhere lets another user try.
+    let is_root = std::fs::write(locked.join("probe"), "").is_ok();
+    let run = |flags: &[&str]| {
+        let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();
+        let mut command = folder.command(&args);
+        let command = if is_root { command.uid(NOBODY) } else { &mut command };
+        command.output().map(Said::of)
+    };
 
-    let said = folder.run(&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"]);
+    let Ok(said) = run(&[]) else {
+        eprintln!("SKIPPED: this user may write everywhere, and the program is out of the reach of another");
+        return;
+    };
+    let dry = run(&["--dry-run"]).expect("the program starts");
 
     said.ends_with(7).tells(&["locked/out.jsonl", "ermission"]);
+    dry.ends_with(7);
+    assert_eq!(said.err, dry.err);
 }
 
 #[test]
 fn a_run_without_a_key_names_both_ways_out() {
     let folder = Folder::with_rows(2);
 
-    refused(&folder, &["run", "prompts.jsonl"], &["ANTHROPIC_API_KEY", "--api-key-file", "--simulate"]);
+    refused_once(&folder, &["run", "prompts.jsonl"], &["ANTHROPIC_API_KEY", "--api-key-file", "--simulate"]);
 }
 
 #[test]
@@ -153,10 +208,73 @@ fn a_second_run_on_one_output() {
     api.wait_for_requests(1);
 
     let second = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let before = folder.contents();
+    let dry = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run"]);
+    let is_unchanged = folder.contents() == before;
 
     first.kill().expect("it can be ended");
     first.wait().expect("it ends");
     second.ends_with(2).tells(&["another run", &format!("process {}", first.id()), "prompts.results.jsonl", "-o"]);
+    dry.ends_with(2);
+    assert_eq!(second.err, dry.err);
+    assert!(is_unchanged);
+}
+
+#[test]
+fn rows_of_which_none_can_be_sent() {
+    let folder = Folder::new();
+    folder.write("broken.jsonl", "{\"prompt\":\"\"}\n{\n");
+    folder.write("long.jsonl", "{\"prompt\":\"a\",\"max_tokens\":9999999}\n");
+    folder.write("in.jsonl", "{\"nr\":1,\"ticket_id\":7,\"prompt\":\"a\"}\n{\"nr\":2,\"prompt\":\"b\"}\n");
+
+    let first = "nothing in broken.jsonl can be sent (2 rows read); the first problem: broken.jsonl:1:";
+    refused(&folder, &["run", "broken.jsonl", "--simulate"], &[first]);
+    refused(&folder, &["run", "long.jsonl", "--simulate"], &["nothing in long.jsonl can be sent", "max_tokens"]);
+    refused(
+        &folder,
+        &["run", "in.jsonl", "--simulate", "--id", "ticket"],
+        &["ticket", "--id", "did you mean ticket_id?"],
+    );
+    refused(&folder, &["run", "in.jsonl", "--simulate", "-t", "{{subject}}"], &["subject", "nr, ticket_id, prompt"]);
+}
+
+#[test]
+fn answers_to_other_requests_and_of_other_servers() {
+    let folder = Folder::with_rows(3);
+    let (one, other) = (Api::quick(), Api::quick());
+    folder.run_at(&one, &["run", "prompts.jsonl"]).ends_with(0);
+    let at = |api: &Api, flags: &[&str]| {
+        let before = folder.contents();
+        let args = [&["run", "prompts.jsonl"], flags].concat();
+        let dry = folder.run_at(api, &[&args[..], &["--dry-run"]].concat());
+        assert!(folder.contents() == before, "a dry run changes nothing: {:?}", folder.names());
+        let said = folder.run_at(api, &args);
+        (said, dry)
+    };
+
+    let (elsewhere, elsewhere_dry) = at(&other, &[]);
+    let (changed, changed_dry) = at(&one, &["-m", "claude-sonnet-4-5"]);
+    let (done, done_dry) = at(&one, &[]);
+
+    elsewhere.ends_with(2).tells(&["come from", "--fresh"]);
+    changed.ends_with(2).tells(&["--rerun-changed"]);
+    done.ends_with(0).tells(&["all 3 rows are answered"]);
+    for (said, dry) in [(elsewhere, elsewhere_dry), (changed, changed_dry), (done, done_dry)] {
+        assert_eq!((said.code, said.err), (dry.code, dry.err));
+    }
+}
+
+#[test]
+fn what_the_parts_of_a_run_can_not_do() {
+    let folder = Folder::with_rows(2);
+    folder.write("more.jsonl", &rows(1));
+    folder.write("no.pem", "no certificate\n");
+    let run = |flags: &[&'static str]| [&["run", "prompts.jsonl", "--simulate"][..], flags].concat();
+
+    refused(&folder, &run(&["more.jsonl"]), &["2 inputs", "-o"]);
+    refused(&folder, &run(&["--ca-file", "no.pem"]), &["--ca-file", "BEGIN CERTIFICATE"]);
+    refused(&folder, &run(&["--base-url", "https://example.invalid"]), &["--simulate", "--base-url"]);
+    refused(&folder, &["run", "prompts.jsonl", "--prices", "no.pem"], &["--prices no.pem"]);
 }
 
 #[test]

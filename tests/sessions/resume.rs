@@ -383,3 +383,22 @@ fn results_that_are_a_link_are_refused_by_resume_in_plain_words() {
     by_flag.ends_with(2).tells(&["out.jsonl is a symbolic link"]);
     assert_eq!(folder.read("moved.jsonl"), before);
 }
+
+#[test]
+fn after_a_resume_the_same_command_takes_new_rows_without_an_id() {
+    let folder = Folder::new();
+    let row = |text: &str| format!("{{\"prompt\":\"{text}\"}}\n");
+    folder.write("prompts.jsonl", &(row("one") + &row("two")));
+    folder.write("claude-batch.toml", "model = \"claude-sonnet-4-6\"\nsystem = \"Be brief.\"\n");
+    let api = Api::with_faults(r#"{"rules":[{"status":400,"contains":"two","first_attempts_only":true}]}"#);
+
+    let first = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
+    folder.write("prompts.jsonl", &(row("one") + &row("two") + &row("three")));
+    let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
+
+    first.ends_with(3);
+    resumed.ends_with(0);
+    on.ends_with(0).tells(&["1 answered"]);
+    assert_eq!((whole_lines(&folder.path("prompts.results.jsonl")), api.books().requests), (3, 4));
+}

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,7 +58,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // Before the first moment of a run the system's own end is the answer.
+        // Before it hears signals the system's own end is the answer.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
@@ -266,6 +266,109 @@ fn usr1_prints_where_the_run_stands() {
     let said = finish(child);
 
     said.ends_with(0).tells(&["0 of 4 rows done", "4 of 8 in flight"]);
+}
+
+/// A folder whose input takes as long to be looked at as a test needs: each row goes many times through a loop.
+#[cfg(target_os = "linux")]
+fn slow_to_look_at(rows: usize) -> (Folder, [&'static str; 6]) {
+    let folder = Folder::new();
+    folder
+        .write("slow.csv", &format!("id,body\n{}", (0..rows).map(|row| format!("r{row},text\n")).collect::<String>()));
+    folder.write("t.txt", "{{ body }}{% for a in range(200) %}{% for b in range(100) %}{% endfor %}{% endfor %}");
+    (folder, ["run", "slow.csv", "-t", "@t.txt", "--tier", "none"])
+}
+
+/// Returns the command as `nohup` would start it.
+#[cfg(target_os = "linux")]
+fn with_hang_ups_ignored(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.current_dir(command.get_current_dir().expect("a folder"));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+/// Waits until the program reads its input for the first time.
+#[cfg(target_os = "linux")]
+fn wait_until_looking(child: &Child) {
+    let is_look = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == "look")
+    };
+    let tasks = || std::fs::read_dir(format!("/proc/{}/task", child.id())).expect("it runs").flatten();
+    while !tasks().any(is_look) {
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_while_the_input_is_looked_at_ends_with_its_code_and_leaves_nothing() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let ((folder, run), api) = (slow_to_look_at(100_000), Api::quick());
+        let before = folder.contents();
+        let child = folder.command_at(&api, &run).spawn().expect("it starts");
+        wait_until_looking(&child);
+
+        send(&child, signal);
+        let said = finish(child);
+
+        said.ends_with(code).tells(&["interrupted before anything was sent", "the same command"]);
+        assert!(folder.contents() == before, "{:?}", folder.names());
+        assert_eq!(api.books().requests, 0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_nohup_wanted_ignored_stays_ignored_in_the_first_look_and_in_the_run() {
+    let ((folder, run), api) = (slow_to_look_at(20), Api::slow(Duration::from_millis(30)));
+    let mut command = with_hang_ups_ignored(&folder.command_at(&api, &run));
+    let child = command.spawn().expect("it starts");
+    wait_until_looking(&child);
+
+    send(&child, Signal::HUP);
+    api.wait_for_requests(3);
+    send(&child, Signal::HUP);
+
+    finish(child).ends_with(0).tells(&["20 answered"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn usr1_and_usr2_while_the_input_is_looked_at_are_answered_and_end_nothing() {
+    let ((folder, run), api) = (slow_to_look_at(100_000), Api::quick());
+    let child = folder.command_at(&api, &run).spawn().expect("it starts");
+    wait_until_looking(&child);
+
+    send(&child, Signal::USR1);
+    wait_until_said(&child, "the run has not begun: nothing was sent");
+    send(&child, Signal::USR2);
+    wait_until_said(&child, "settings are read again when the run begins");
+    send(&child, Signal::INT);
+
+    finish(child).ends_with(130);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn settings_that_were_to_be_read_again_during_the_first_look_are_read_when_the_run_begins() {
+    let ((folder, run), api) = (slow_to_look_at(30), Api::slow(Duration::from_millis(30)));
+    folder.write("claude-batch.toml", "max-requests = 1000\n");
+    let child = folder.command_at(&api, &run).spawn().expect("it starts");
+    wait_until_looking(&child);
+
+    folder.write("claude-batch.toml", "max-requests = 5\n");
+    send(&child, Signal::USR2);
+    let said = finish(child);
+
+    said.ends_with(4).tells(&["settings read again", "max-requests is 5 (was 1,000)"]);
+    assert!(api.books().requests <= 30);
 }
 
 /// Reads what a running program says up to a line that holds `part`.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::super::say;
+use super::super::{columns, say};
 use super::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Expense, Money, PoolId, RateLimits};
@@ -15,6 +17,9 @@ use crate::runner::input::{ModelSum, Places, Survey};
 
 /// A run on a terminal that may cost more than this asks first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
+
+/// How often it is looked whether somebody interrupts the question.
+const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
     /// Says where requests go, what they are and what they may cost.
@@ -48,6 +53,11 @@ impl NewRun<'_> {
             let rows = plural(survey.unusable, "row", "rows");
             self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
         }
+        if survey.to_send > 1 && survey.same == survey.to_send {
+            self.say(&format!("warning: all {} rows ask the same", count(survey.to_send)));
+        }
+        let system = self.config.request.system.as_deref();
+        columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \
@@ -92,7 +102,7 @@ impl NewRun<'_> {
 
     fn must_ask(&self, survey: Option<&Survey>) -> bool {
         // A bound that a file in the working folder sets answers no question.
-        let is_excused = self.config.yes || self.config.has_own_max_cost || self.config.simulate;
+        let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let expense = survey.and_then(|survey| expense(&survey.models));
         !is_excused && can_answer && expense.is_some_and(|expense| expense.about > ASK_ABOVE)
@@ -103,11 +113,28 @@ impl NewRun<'_> {
         let expense = survey.and_then(|survey| expense(&survey.models));
         let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
         say::ask(&format!("This run may cost {}. Go on? [y/N] ", amounts(about, most)));
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
+        let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a bound")),
+        }
+    }
+
+    /// Reads an answer, and listens for an interrupt meanwhile.
+    fn answer(&self) -> Result<String> {
+        let (give, answer) = mpsc::channel();
+        std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
+            let mut line = String::new();
+            let read = std::io::stdin().read_line(&mut line).map(|_| line);
+            // Nobody waits for it any more.
+            let _ = give.send(read);
+        })?;
+        loop {
+            match answer.recv_timeout(EVERY) {
+                Ok(line) => return line.context("can't read the answer"),
+                Err(RecvTimeoutError::Timeout) => self.check_interrupted()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("can't read the answer")),
+            }
         }
     }
 }

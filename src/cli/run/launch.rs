@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tokio::sync::mpsc;
 
 use super::super::args::values::Concurrency;
@@ -23,7 +23,7 @@ use crate::plan::{Dialect, Repeats};
 use crate::report::text::{escape, plural};
 use crate::report::{self, Report, Reporter, Stats, SummaryContext, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
-use crate::runner::{Commit, Fed, Finish, JournalLedger, LoopThread, Parts, drive, signals};
+use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
@@ -48,8 +48,7 @@ impl NewRun<'_> {
     pub(super) fn start_run(mut self, ready: Ready) -> Result<Exit> {
         let Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked } = ready;
         let simulator = self.simulator(&catalog, clock)?;
-        // A simulator in this process holds the other end of each connection.
-        let files_of_call = if simulator.is_some() { 2 } else { 1 };
+        let files_of_call = self.files_of_call();
         let window = parts::window(&self.config, files_of_call)?;
         let base_url = match &simulator {
             Some(url) => parse_base_url(url.url(), false)?,
@@ -67,7 +66,6 @@ impl NewRun<'_> {
         let transport = Arc::new(HttpTransport::new(http)?);
         let sent = transport.clone();
         say::panics(move || sent.secrets());
-        let thread = LoopThread::new()?;
         let scheduler = Scheduler::new(parts::scheduler(&self.config, &catalog, window, &recovered));
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,
@@ -82,9 +80,14 @@ impl NewRun<'_> {
         report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         let reread = self.reread_settings(&catalog, looked.as_ref(), files_of_call);
         let rows = self.start_reader(&catalog, &dialect, earlier, looked.as_ref())?;
+        let (thread, signals) = match self.early.take() {
+            Some(early) => early.release(),
+            None => bail!("signals are heard from the start"),
+        };
+        self.check_interrupted()?;
         let interrupts = {
             let _entered = thread.enter();
-            signals::listen(Some(reread))?
+            signals.interrupts(Some(reread))
         };
         let (finish, ledger, mut report) = thread.run(drive(Parts {
             transport,

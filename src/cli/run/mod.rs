@@ -4,17 +4,22 @@
 //! only then is a file made or a key asked for. Nothing here sends a request; that is the loop's.
 
 mod announce;
+mod early;
 mod launch;
+mod opened;
+mod refuse;
 mod resume;
 mod steer;
 mod watchdog;
 mod way;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+#[cfg(not(feature = "sim"))]
+use anyhow::bail;
 use tokio::sync::mpsc;
 
 use super::args::{ResumeArgs, RunArgs};
@@ -28,20 +33,18 @@ use super::say;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::ErrorClass;
-use crate::journal::{
-    Commit as Synced, InputRead, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape,
-    RunPaths, Start, Threading,
-};
+use crate::journal::{InputRead, Recovered, RunPaths, Start};
 use crate::plan::{Dialect, Planner};
 use crate::report::progress::terminal_width;
 use crate::report::text::{count, escape, plural, wrap};
 use crate::report::{self, ProgressKind, Stats, Verbosity, failures};
-use crate::runner::Commit;
-use crate::runner::input::{Earlier, InputPlan, Refusal, Survey, is_seekable, survey};
+use crate::runner::input::{Earlier, InputPlan, Survey, is_seekable, survey};
+use crate::runner::{Early, Progress};
 use crate::source::{self, Input};
-use crate::transport::http::Credential;
+use crate::transport::http::{Credential, check_authorities};
 
 use launch::Ready;
+use opened::Opened;
 use resume::{check_logs, disk, read_log};
 use way::Way;
 
@@ -116,6 +119,10 @@ struct NewRun<'a> {
     copy: Option<tempfile::TempPath>,
     /// How requests get to the server.
     way: Way,
+    /// Hears signals until the run begins.
+    early: Option<Early>,
+    /// How far the first look is, and whether somebody asked for the end.
+    progress: Arc<Progress>,
 }
 
 impl<'a> NewRun<'a> {
@@ -141,12 +148,15 @@ impl<'a> NewRun<'a> {
             commands,
             copy: None,
             way: Way::default(),
+            early: None,
+            progress: Arc::default(),
         }
     }
 }
 
 impl NewRun<'_> {
     fn go(mut self) -> Result<Exit> {
+        self.hear_signals()?;
         self.config.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         self.config.notes.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
         if let Some(template) = &self.plan.options.template {
@@ -159,6 +169,7 @@ impl NewRun<'_> {
         let origin = self.origin()?;
         self.way = Way::find(&self.config, self.world)?;
         self.way.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+        self.check_parts()?;
         let goes_on = self.goes_on();
         let first = if goes_on { None } else { self.first_look(&catalog, &dialect)? };
         if let Some(first) = &first {
@@ -167,26 +178,21 @@ impl NewRun<'_> {
                 return self.no_rows();
             }
         }
-        if self.config.dry_run {
-            self.announce(&origin, first.as_ref(), &catalog);
-            self.say("dry run: nothing was sent");
-            return Ok(Exit::Done);
-        }
         let early_key = if goes_on { None } else { self.key()? };
         let is_asked = self.ask_first(&origin, first.as_ref(), &catalog)?;
         let clock = RunClock::start();
         let (commits_in, commits) = mpsc::unbounded_channel();
-        let (journal, recovered) = self.open(&catalog, &dialect, &origin, clock, commits_in)?;
+        let (opened, recovered) = self.open(&catalog, &dialect, &origin, clock, commits_in)?;
         recovered.notes.iter().for_each(|note| self.say(&format!("note: {}", escape(note))));
         if self.start == Start::Resume {
-            self.plan.inputs = vec![Input::File(self.resume_input(&journal)?)];
+            self.plan.inputs = vec![Input::File(self.resume_input(&opened)?)];
         }
         let earlier = self.earlier(&recovered);
         let looked = match first {
             // The first look stands where earlier runs left nothing to know.
             Some(first) if recovered.done.is_empty() && recovered.failed.is_empty() => Some(first),
             None if !goes_on => None,
-            _ => Some(survey(&self.plan, &mut self.planner(&catalog, &dialect), &earlier, 1)?),
+            _ => Some(self.look(&catalog, &dialect, &earlier)?),
         };
         if let Some(survey) = &looked {
             self.refuse(survey)?;
@@ -197,14 +203,20 @@ impl NewRun<'_> {
             survey.warnings.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
         }
         if let Some(survey) = looked.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
-            return self.nothing_left(survey, journal, &recovered);
+            return self.nothing_left(survey, opened, &recovered);
         }
+        let Opened::Run(journal) = opened else {
+            self.announce(&origin, looked.as_ref(), &catalog);
+            self.say("dry run: nothing was sent");
+            return Ok(Exit::Done);
+        };
         let key = if goes_on { self.key()? } else { early_key };
         if !is_asked {
             self.announce(&origin, looked.as_ref(), &catalog);
             self.ask(looked.as_ref())?;
         }
-        self.start_run(Ready { catalog, dialect, key, clock, journal, recovered, commits, earlier, looked })
+        self.check_interrupted()?;
+        self.start_run(Ready { catalog, dialect, key, clock, journal: *journal, recovered, commits, earlier, looked })
     }
 
     /// Returns whether there is a run to go on with. Its input is looked at once, when it is known what is done: over
@@ -212,12 +224,11 @@ impl NewRun<'_> {
     fn goes_on(&self) -> bool {
         let has_results =
             || self.paths.results.as_ref().is_some_and(|path| path.metadata().is_ok_and(|file| file.len() > 0));
-        let is_known = match self.start {
+        match self.start {
             Start::Resume => true,
             Start::Continue => has_results() && is_seekable(&self.plan),
             Start::Fresh => false,
-        };
-        is_known && !self.config.dry_run
+        }
     }
 
     fn no_rows(&self) -> Result<Exit> {
@@ -225,9 +236,9 @@ impl NewRun<'_> {
         Ok(Exit::Done)
     }
 
-    /// Returns the key, of which a rehearsal needs none.
+    /// Returns the key, of which a rehearsal and a dry run need none.
     fn key(&self) -> Result<Option<Credential>> {
-        if self.config.simulate {
+        if self.config.simulate || self.config.dry_run {
             return Ok(None);
         }
         let (credential, warnings) = parts::key(&self.config, self.world)?;
@@ -261,8 +272,14 @@ impl NewRun<'_> {
     /// Says something without line breaks of its own: one within a command would change what is pasted. Where JSON was
     /// asked for, that is what it is.
     fn tell_whole(&self, text: &str) {
-        match self.config.progress {
-            ProgressKind::Json => say::err(&report::json::note(&self.name, text, jiff::Timestamp::now())),
+        self.voice()(text);
+    }
+
+    /// Returns what says something to the person, for other threads too.
+    fn voice(&self) -> impl Fn(&str) + Send + 'static {
+        let (kind, name) = (self.config.progress, self.name.clone());
+        move |text| match kind {
+            ProgressKind::Json => say::err(&report::json::note(&name, text, jiff::Timestamp::now())),
             _ => say::err(text),
         }
     }
@@ -295,9 +312,12 @@ impl NewRun<'_> {
     }
 
     /// Ends a run that has nothing to send: says what there is instead.
-    fn nothing_left(&self, survey: &Survey, journal: Journal, recovered: &Recovered) -> Result<Exit> {
-        let closed = journal.close(self.input_read(true), false)?;
-        let failed: u64 = closed.failed.values().sum();
+    fn nothing_left(&self, survey: &Survey, opened: Opened, recovered: &Recovered) -> Result<Exit> {
+        let log = match opened {
+            Opened::Run(journal) => journal.close(self.input_read(true), false)?.failed,
+            Opened::DryRun(looked) => looked.failed(),
+        };
+        let failed: u64 = log.values().sum();
         let errors = escape(&self.paths.errors.display().to_string()).into_owned();
         let results = self.paths.results.as_deref().map(|path| escape(&path.display().to_string()).into_owned());
         let mut said = match (self.start, failed) {
@@ -321,10 +341,10 @@ impl NewRun<'_> {
                 "{} in {errors} could not be read and can't be run again: mend the input and run that",
                 plural(self.broken, "row", "rows")
             )),
-            Start::Continue | Start::Fresh if failed > 0 => self.say_what_to_do(&closed.failed, &errors),
+            Start::Continue | Start::Fresh if failed > 0 => self.say_what_to_do(&log, &errors),
             _ => {}
         }
-        self.say_failures_if_quiet(&closed.failed, &Stats::default());
+        self.say_failures_if_quiet(&log, &Stats::default());
         Ok(Exit::of_run(None, failed))
     }
 
@@ -342,6 +362,20 @@ impl NewRun<'_> {
     fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
+    }
+
+    /// Refuses what the parts of a run would refuse, before any is made.
+    fn check_parts(&self) -> Result<()> {
+        parts::window(&self.config, self.files_of_call())?;
+        if let Some(pem) = &self.config.ca_pem {
+            check_authorities(pem)?;
+        }
+        Ok(())
+    }
+
+    /// Returns how many files a call in flight needs: a simulator in this process holds the other end of each connection.
+    fn files_of_call(&self) -> usize {
+        if self.config.simulate { 2 } else { 1 }
     }
 
     #[cfg(feature = "sim")]
@@ -377,130 +411,14 @@ impl NewRun<'_> {
             }
             return Ok(None);
         }
-        let mut planner = self.planner(catalog, dialect);
         let earlier = Earlier { refuse: self.price_guard(), ..Earlier::none() };
-        Ok(Some(survey(&self.plan, &mut planner, &earlier, 1)?))
+        self.look(catalog, dialect, &earlier).map(Some)
     }
 
-    /// Refuses mistakes that concern every row, before anything is made.
-    fn refuse(&self, survey: &Survey) -> Result<()> {
-        if let Some(duplicate) = &survey.duplicate {
-            bail!("{duplicate}");
-        }
-        if self.config.max_cost.is_some()
-            && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
-        {
-            bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
-        }
-        if self.config.source.strict
-            && let Some(problem) = survey.unusable_shown.first()
-        {
-            bail!("--strict: {} can't be sent, the first is {problem}", plural(survey.unusable, "row", "rows"));
-        }
-        Ok(())
+    /// Reads the whole input once.
+    fn look(&self, catalog: &Arc<Catalog>, dialect: &Dialect, earlier: &Earlier) -> Result<Survey> {
+        let survey = survey(&self.plan, &mut self.planner(catalog, dialect), earlier, 1, &self.progress)?;
+        // One that was ended is not whole.
+        self.check_interrupted().map(|()| survey)
     }
-
-    fn price_guard(&self) -> Refusal {
-        // A seekable input is refused as a whole; on a pipe each row is looked at.
-        if self.config.max_cost.is_none() || is_seekable(&self.plan) {
-            return Box::new(|_| None);
-        }
-        Box::new(|planned| {
-            let model = &planned.ask.model;
-            let is_priced = planned.ask.expense.is_some();
-            (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
-        })
-    }
-
-    fn open(
-        &self,
-        catalog: &Catalog,
-        dialect: &Dialect,
-        origin: &str,
-        clock: RunClock,
-        commits: mpsc::UnboundedSender<Commit>,
-    ) -> Result<(Journal, Recovered)> {
-        let options = JournalOptions {
-            disk: Arc::new(RealDisk::new(self.config.owners)),
-            paths: self.paths.clone(),
-            inputs: parts::input_files(&self.config),
-            run: self.name.as_str().into(),
-            clock,
-            price_date: Some(catalog.price_date().into()),
-            manifest: parts::manifest(&self.config, dialect, origin),
-            start: self.start,
-            fsync: self.config.fsync,
-            threading: Threading::Thread,
-            stdout: self.paths.results.is_none().then(say::results),
-        };
-        let on_commit: OnCommit = Box::new(move |synced| {
-            let commit = match synced {
-                Synced::Durable { up_to } => Commit::UpTo(up_to),
-                Synced::Failed(failure) => Commit::Failed((&failure).into()),
-            };
-            // Nobody listens after the run.
-            let _ = commits.send(commit);
-        });
-        Ok(Journal::open(options, on_commit)?)
-    }
-
-    /// Returns the copy of the log that `resume` reads. Where there is no run folder it is temporary, and removed at
-    /// the end of the program.
-    fn resume_input(&mut self, journal: &Journal) -> Result<PathBuf> {
-        if self.paths.folder().is_some() {
-            return Ok(journal.write_resume_input(&self.only)?);
-        }
-        let copy = tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile()?.into_temp_path();
-        journal.write_resume_input_to(&copy, &self.only)?;
-        Ok(self.copy.insert(copy).to_path_buf())
-    }
-
-    fn earlier(&self, recovered: &Recovered) -> Earlier {
-        let done = recovered.done.clone();
-        Earlier {
-            known: Box::new(move |row, identity| done.state(row, identity)),
-            reruns_failed: self.config.retry_failed || self.start == Start::Resume,
-            reruns_changed: self.config.rerun_changed,
-            refuse: self.price_guard(),
-        }
-    }
-
-    fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, dialect: &Dialect) -> Result<()> {
-        let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
-        if survey.changed > 0 && !self.config.rerun_changed {
-            let first = survey.first_changed.as_deref().unwrap_or_default();
-            bail!(
-                "{} an answer in {results} to another request, the first is {first}: --rerun-changed runs them again, \
-                 --fresh starts over (the old results are kept), -o names another file",
-                match survey.changed {
-                    1 => "1 row has".to_owned(),
-                    rows => format!("{} rows have", count(rows)),
-                }
-            );
-        }
-        let Some(Manifest { shape, .. }) = &recovered.manifest else { return Ok(()) };
-        let ours = parts::manifest(&self.config, dialect, "").shape;
-        let would_pay_again = survey.unnamed > 0 && survey.to_send > 0 && !recovered.done.is_empty();
-        if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
-            bail!(
-                "the answers in {results} were asked for with other settings ({}), and rows without an id can't be told \
-                 from new ones: --rerun-changed runs them again, --fresh starts over (the old results are kept), -o \
-                 names another file",
-                differences(shape, &ours)
-            );
-        }
-        Ok(())
-    }
-}
-
-fn differences(theirs: &RequestShape, ours: &RequestShape) -> String {
-    let names = [
-        ("--model", theirs.model != ours.model),
-        ("--max-tokens", theirs.max_tokens != ours.max_tokens),
-        ("--system", theirs.system_sha256 != ours.system_sha256),
-        ("--param", theirs.params != ours.params),
-        ("--api-version", theirs.api_version != ours.api_version),
-        ("--beta", theirs.betas != ours.betas),
-    ];
-    names.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }

@@ -11,6 +11,7 @@ use crate::source::SourceError;
 
 use super::InputPlan;
 use super::reading::{Read, Reading};
+use crate::runner::Progress;
 
 /// Items in a bundle, at most.
 const ITEMS: usize = 128;
@@ -24,17 +25,18 @@ type Given = Result<Read, SourceError>;
 /// Returns what the whole input gives, read ahead on a thread of the scope; where the system has no thread to give, read
 /// on this one.
 ///
-/// The thread ends with the input, or when nobody takes its items any more.
+/// The thread ends with the input, when nobody takes its items any more, or when the look should end.
 pub(super) fn read_ahead<'scope>(
     plan: &InputPlan,
+    progress: &'scope Progress,
     scope: &'scope Scope<'scope, '_>,
 ) -> Box<dyn Iterator<Item = Given> + 'scope> {
     let (give, bundles) = sync_channel(BUNDLES);
     let mut reading = Reading::whole(plan);
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
-            let bundle = bundle_of(&mut reading);
-            // A receiver that is gone has met an error and asks for nothing more.
+            let bundle = bundle_of(&mut reading, progress);
+            // A receiver that is gone has met an error, or should end, and asks for nothing more.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }
@@ -42,14 +44,18 @@ pub(super) fn read_ahead<'scope>(
     });
     match thread {
         Ok(_) => Box::new(bundles.into_iter().flatten()),
-        Err(_) => Box::new(Reading::whole(plan)),
+        Err(_) => Box::new(Reading::whole(plan).take_while(|_| progress.on_row())),
     }
 }
 
-fn bundle_of(reading: &mut Reading) -> Vec<Given> {
+/// Returns the next items; none at the end, or when the look should end.
+fn bundle_of(reading: &mut Reading, progress: &Progress) -> Vec<Given> {
     let mut bundle = Vec::with_capacity(ITEMS);
     let begins_at = reading.place();
     while let Some(given) = reading.next() {
+        if !progress.on_row() {
+            return Vec::new();
+        }
         bundle.push(given);
         let is_long = match (begins_at, reading.place()) {
             (Some((first, begin)), Some((input, at))) => input == first && at - begin >= BYTES,

@@ -12,6 +12,7 @@ use super::ahead::read_ahead;
 use super::reading::{Mark, Read, Reading};
 use super::walk::{Walk, Walked};
 use super::{Earlier, InputPlan, Layout};
+use crate::runner::Progress;
 
 /// What a first look found.
 #[derive(Debug, Default)]
@@ -34,6 +35,10 @@ pub struct Survey {
     pub changed: u64,
     /// The first of them.
     pub first_changed: Option<String>,
+    /// Rows to be sent that ask the same as the first of them.
+    pub same: u64,
+    /// What the first of them asks.
+    first_key: Option<JobKey>,
     /// Per model: rows to be sent and what they come to.
     pub models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
@@ -61,22 +66,35 @@ pub struct ModelSum {
 
 /// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
 ///
+/// Where `progress` says that it should end, it ends at the next row: what it returns then is not whole.
+///
 /// # Errors
 /// The first [`SourceError`].
-pub fn survey(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier, shown: usize) -> Result<Survey, SourceError> {
-    std::thread::scope(|scope| {
-        let mut walk = Walk::new(read_ahead(plan, scope), plan.skip);
-        look(plan, &mut walk, planner, earlier, shown)
-    })
+pub fn survey(
+    plan: &InputPlan,
+    planner: &mut Planner,
+    earlier: &Earlier,
+    shown: usize,
+    progress: &Progress,
+) -> Result<Survey, SourceError> {
+    let (mut survey, suspects) = std::thread::scope(|scope| {
+        let mut walk = Walk::new(read_ahead(plan, progress, scope), plan.skip);
+        look(&mut walk, planner, earlier, shown)
+    })?;
+    if !suspects.is_empty() {
+        let reading = Reading::whole(plan).take_while(|_| progress.on_row());
+        survey.duplicate = find_duplicate(plan, reading, planner, &suspects)?;
+    }
+    Ok(survey)
 }
 
+/// Returns what was found, and hashes of labels that two rows may share.
 fn look<R: Iterator<Item = Result<Read, SourceError>>>(
-    plan: &InputPlan,
     walk: &mut Walk<R>,
     planner: &mut Planner,
     earlier: &Earlier,
     shown: usize,
-) -> Result<Survey, SourceError> {
+) -> Result<(Survey, Vec<u64>), SourceError> {
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
@@ -107,11 +125,7 @@ fn look<R: Iterator<Item = Result<Read, SourceError>>>(
         }
     }
     survey.repeats = keys.finish();
-    let suspects = labels.finish();
-    if !suspects.is_empty() {
-        survey.duplicate = find_duplicate(plan, planner, &suspects)?;
-    }
-    Ok(survey)
+    Ok((survey, labels.finish()))
 }
 
 fn at(origin: &Origin, message: &str) -> String {
@@ -128,11 +142,12 @@ fn describe(broken: &BrokenRow) -> String {
 
 fn find_duplicate(
     plan: &InputPlan,
+    reading: impl Iterator<Item = Result<Read, SourceError>>,
     planner: &mut Planner,
     suspects: &[u64],
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
-    let mut walk = Walk::new(Reading::whole(plan), plan.skip);
+    let mut walk = Walk::new(reading, plan.skip);
     while let Some(walked) = walk.next(planner, &Earlier::none())? {
         let (identity, label, origin) = match walked {
             Walked::Done(named) => (named.identity, named.custom_id, named.origin),
@@ -183,6 +198,7 @@ impl Survey {
         };
         if is_sent {
             self.to_send += 1;
+            self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
             self.layout.add(mark, &planned.ask.pool, planned.ask.cost);
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;

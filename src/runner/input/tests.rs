@@ -8,6 +8,7 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::domain::RateLimits;
 use crate::plan::{Dialect, Planner, RequestDefaults};
+use crate::runner::Progress;
 
 const LIMITS: RateLimits = RateLimits::new(100, 45_000, 9_000);
 
@@ -162,7 +163,7 @@ fn places(plan: &InputPlan, earlier: &Earlier) -> Option<Places> {
 }
 
 fn look(plan: &InputPlan, earlier: &Earlier) -> Survey {
-    survey(plan, &mut planner(), earlier, 1).expect("the file can be read")
+    survey(plan, &mut planner(), earlier, 1, &Progress::default()).expect("the file can be read")
 }
 
 fn numbers(fed: &[Fed]) -> Vec<u64> {

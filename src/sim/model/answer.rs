@@ -9,6 +9,7 @@ use crate::sim::config::{Endings, OutputLengths, SimConfig, SimModel};
 
 use super::hash::Hash;
 use super::schema;
+use super::server_tools::{self, Served};
 use super::text::Passage;
 use super::tokens;
 use super::validate::{Form, Prompt};
@@ -29,6 +30,8 @@ pub(super) struct Answer {
     pub output_tokens: u64,
     /// Of these, tokens of thinking.
     pub thinking_tokens: u64,
+    /// Searches that the API made for it.
+    pub searches: u64,
 }
 
 /// One block of an answer.
@@ -42,6 +45,10 @@ pub(super) enum OutBlock {
     Json(String, u64),
     /// A tool call: name, input as JSON, tokens.
     ToolUse(String, String, u64),
+    /// A call of a tool that the API runs.
+    ServerToolUse(Served),
+    /// What came of the call before it.
+    ServerToolResult(Served),
 }
 
 impl OutBlock {
@@ -50,6 +57,8 @@ impl OutBlock {
         match self {
             Self::Thinking(passage) | Self::Text(passage) => passage.tokens,
             Self::Json(_, tokens) | Self::ToolUse(_, _, tokens) => *tokens,
+            Self::ServerToolUse(served) => served.tokens(),
+            Self::ServerToolResult(_) => 0,
         }
     }
 }
@@ -66,9 +75,9 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     let thinking = thinking(prompt, room.tokens, hash);
     let said = match &prompt.form {
         Form::Json(schema) => json_text(schema, room.less(thinking), hash),
-        Form::Tool(name) => tool_use(prompt, name.as_deref(), room.less(thinking), hash),
+        Form::Tool(name) => tool_use(prompt, name.as_deref(), config, room.less(thinking), hash),
         Form::Free { has_tools: true } if hash.word(2).unit() < config.endings.tool_use => {
-            tool_use(prompt, None, room.less(thinking), hash)
+            tool_use(prompt, None, config, room.less(thinking), hash)
         }
         Form::Free { .. } => text(prompt, config, room.less(thinking), hash),
     };
@@ -99,7 +108,7 @@ impl Room {
 }
 
 fn ended(blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
-    Answer { blocks, stop_reason, stop_sequence: None, output_tokens: 0, thinking_tokens: 0 }
+    Answer { blocks, stop_reason, stop_sequence: None, output_tokens: 0, thinking_tokens: 0, searches: 0 }
 }
 
 fn thinking(prompt: &Prompt<'_>, room: u64, hash: Hash) -> u64 {
@@ -177,9 +186,11 @@ fn cut(text: &str, kept: u64, count: u64) -> String {
     text[..end].to_owned()
 }
 
-fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, room: Room, hash: Hash) -> Answer {
+fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, config: &SimConfig, room: Room, hash: Hash) -> Answer {
     #[derive(Deserialize)]
     struct Tool {
+        #[serde(rename = "type", default)]
+        kind: Option<String>,
         #[serde(default)]
         name: String,
         #[serde(default)]
@@ -192,6 +203,9 @@ fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, room: Room, hash: Hash) -> 
         None => tools.get((hash.word(12).end() % tools.len().max(1) as u64) as usize),
     };
     let Some(tool) = chosen else { return ended(Vec::new(), "end_turn") };
+    if let Some(kind) = tool.kind.as_deref().filter(|kind| server_tools::is_served(Some(kind))) {
+        return server_use(kind, prompt, config, room, hash);
+    }
     let input = match schema::example(&tool.input_schema, hash.word(13).end()) {
         Value::Object(members) => Value::Object(members).to_string(),
         _ => "{}".to_owned(),
@@ -201,4 +215,15 @@ fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, room: Room, hash: Hash) -> 
         return ended(vec![OutBlock::ToolUse(tool.name.clone(), "{}".to_owned(), room.tokens)], room.full);
     }
     ended(vec![OutBlock::ToolUse(tool.name.clone(), input, count)], "tool_use")
+}
+
+/// An answer for which the API runs one of its own tools: call, result and text.
+fn server_use(kind: &str, prompt: &Prompt<'_>, config: &SimConfig, room: Room, hash: Hash) -> Answer {
+    let Some(served) = Served::of(kind).filter(|served| served.tokens() < room.tokens) else {
+        return text(prompt, config, room, hash);
+    };
+    let mut answer = text(prompt, config, room.less(served.tokens()), hash);
+    answer.blocks.splice(0..0, [OutBlock::ServerToolUse(served), OutBlock::ServerToolResult(served)]);
+    answer.searches = u64::from(served.is_search());
+    answer
 }

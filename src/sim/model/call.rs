@@ -42,6 +42,7 @@ pub(super) struct Call {
     counted: u64,
     estimate: u64,
     is_free: bool,
+    searches: u64,
     user_id: Option<String>,
 }
 
@@ -76,6 +77,7 @@ impl Call {
             counted: input.1,
             estimate: input.2,
             is_free: answer.stop_reason == "refusal" && answer.output_tokens == 0,
+            searches: answer.searches,
             user_id: prompt.user_id.as_deref().map(str::to_owned),
         }
     }
@@ -93,7 +95,7 @@ impl Call {
             cache_write_1h_tokens: self.split.write_1h,
             cache_read_tokens: self.split.read,
             output_tokens: self.output_tokens,
-            web_searches: 0,
+            web_searches: self.searches,
         }
     }
 }
@@ -188,10 +190,14 @@ impl Model {
     }
 }
 
+/// Price of a web search. Source: Docs, Pricing, 2026-10 ($10 per 1,000).
+const SEARCH_PRICE: Money = Money(10_000_000_000);
+
 fn price_of(usage: Usage, price: &SimPrice) -> Money {
     price.input.times(usage.input_tokens)
         + price.output.times(usage.output_tokens)
         + price.cache_write_5m.times(usage.cache_write_5m_tokens)
         + price.cache_write_1h.times(usage.cache_write_1h_tokens)
         + price.cache_read.times(usage.cache_read_tokens)
+        + SEARCH_PRICE.times(usage.web_searches)
 }

@@ -15,6 +15,13 @@ use super::request::Fields;
 use super::validate::{self, Endpoint};
 use super::{Arrival, MAX_UNKNOWN, Model, Request, TOKEN_COUNT};
 
+/// Where clients ask whether the API can be reached.
+const HELLO: &str = "/api/hello";
+/// The endpoints, but those of one model.
+const PATHS: [&str; 4] = ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/organizations/rate_limits"];
+/// What the paths of single models begin with.
+const ONE_MODEL: &str = "/v1/models/";
+
 /// What the keys of administrators begin with.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
@@ -35,6 +42,12 @@ impl Model {
         now: Instant,
     ) -> Result<Arrival, Box<Stop>> {
         let path = request.path.strip_suffix('/').unwrap_or(request.path);
+        if path == HELLO && matches!(*request.method, Method::GET | Method::HEAD) {
+            return Ok(self.json_answer(br#"{"message":"hello"}"#.to_vec(), request_id, 0, None));
+        }
+        if !is_known(path) {
+            return Err(ApiError::new(404, "Not found").into());
+        }
         let caller = self.authenticate(request.headers)?;
         let version = version(request.headers)?;
         betas(request.headers)?;
@@ -48,13 +61,10 @@ impl Model {
             ("/v1/organizations/rate_limits", &Method::GET) => {
                 Ok(self.data(self.list_limits(request.query, caller)?, request_id, caller))
             }
-            ("/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/organizations/rate_limits", _) => {
-                Err(ApiError::new(405, "Method Not Allowed").into())
+            (path, &Method::GET) if path.starts_with(ONE_MODEL) => {
+                Ok(self.data(self.one_model(&path[ONE_MODEL.len()..])?, request_id, caller))
             }
-            (path, &Method::GET) if path.starts_with("/v1/models/") => {
-                Ok(self.data(self.one_model(&path["/v1/models/".len()..])?, request_id, caller))
-            }
-            _ => Err(ApiError::new(404, "Not found").into()),
+            _ => Err(ApiError::new(405, "Method Not Allowed").into()),
         }
     }
 
@@ -150,6 +160,10 @@ impl Model {
     }
 }
 
+fn is_known(path: &str) -> bool {
+    PATHS.contains(&path) || path.starts_with(ONE_MODEL) || path == HELLO
+}
+
 /// Returns the error for a model that is not served.
 pub(super) fn unknown(name: &str) -> ApiError {
     ApiError::new(404, format!("model: {name}"))
@@ -165,18 +179,20 @@ fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
     Ok(version)
 }
 
-/// Refuses betas that do not look like one: `name-2026-01-31`. The list of the known ones is not modelled.
+/// Refuses betas that do not look like one, all in one message as the API does. The list of the known ones is not
+/// modelled.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
-    for value in headers.get_all("anthropic-beta") {
-        for beta in value.to_str().unwrap_or("").split(',').map(str::trim).filter(|beta| !beta.is_empty()) {
-            if !is_beta(beta) {
-                return Err(ApiError::invalid(format!(
-                    "Unexpected value(s) `{beta}` for the `anthropic-beta` header."
-                )));
-            }
-        }
+    let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
+    let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());
+    let unknown: Vec<String> = names.filter(|beta| !is_beta(beta)).map(|beta| format!("`{beta}`")).collect();
+    if unknown.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(ApiError::invalid(format!(
+        "Unexpected value(s) {} for the `anthropic-beta` header. Please consult our documentation at docs.claude.com or \
+         try again without the header.",
+        unknown.join(", ")
+    )))
 }
 
 /// Refuses bodies that are compressed: the API takes some, this does not.
@@ -188,11 +204,17 @@ fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// Returns whether a beta is a name and a date: `name-2026-01-31` or `name-20260131`.
 fn is_beta(beta: &str) -> bool {
-    let Some(at) = beta.len().checked_sub(11).filter(|&at| at > 0) else { return false };
-    beta.as_bytes()[at..].iter().enumerate().all(|(at, byte)| match at {
-        0 | 5 | 8 => *byte == b'-',
-        _ => byte.is_ascii_digit(),
+    let is_name = |name: &str| {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(is_fit)
+    };
+    ["20260131", "2026-01-31"].iter().any(|form| {
+        let split = beta.len().checked_sub(form.len()).and_then(|at| beta.split_at_checked(at));
+        split.is_some_and(|(name, date)| {
+            name.strip_suffix('-').is_some_and(is_name) && date.parse::<jiff::civil::Date>().is_ok()
+        })
     })
 }
 
@@ -201,11 +223,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_beta_is_a_name_with_a_date() {
-        for beta in ["prompt-caching-2024-07-31", "fast-mode-2026-02-01"] {
+    fn a_beta_is_a_name_with_a_date_in_either_form() {
+        for beta in [
+            "prompt-caching-2024-07-31",
+            "fast-mode-2026-02-01",
+            "claude-code-20250219",
+            "oauth-2025-04-20",
+            "context-1m-2025-08-07",
+            "x-20260228",
+        ] {
             assert!(is_beta(beta), "{beta}");
         }
-        for other in ["", "2026-02-01", "-2026-02-01", "context-1m", "a-2026-2-01", "größe-20"] {
+        for other in [
+            "",
+            "2026-02-01",
+            "20260201",
+            "-2026-02-01",
+            "-20260201",
+            "context-1m",
+            "a-2026-2-01",
+            "a-2026-0201",
+            "a-20260230",
+            "a20260201",
+            "a-2026-13-01",
+            "größe-20",
+            "größe-20260201",
+            "a b-20260201",
+        ] {
             assert!(!is_beta(other), "{other}");
         }
     }

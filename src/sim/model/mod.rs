@@ -26,6 +26,7 @@ mod refusal;
 mod reply;
 mod request;
 mod schema;
+mod server_tools;
 mod text;
 mod tokens;
 mod validate;
@@ -285,7 +286,10 @@ impl Model {
         }
         let request_id = self.receive(request, now);
         let answer = self.answer(request, &request_id, self.now);
-        let arrival = answer.unwrap_or_else(|stop| self.stop(*stop, &request_id, self.now));
+        let mut arrival = answer.unwrap_or_else(|stop| self.stop(*stop, &request_id, self.now));
+        if *request.method == Method::HEAD {
+            arrival.body.clear();
+        }
         self.tell(arrival, &request_id)
     }
 

@@ -5,6 +5,7 @@
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
+use super::server_tools::Served;
 
 /// How the first event of a stream begins.
 pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
@@ -44,10 +45,8 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
     stop_sequence(&mut out, answer);
     out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#","usage":"#);
     usage(&mut out, frame.split, answer.output_tokens);
-    if answer.thinking_tokens > 0 {
-        out.0.pop();
-        thinking_details(&mut out, answer).add("}");
-    }
+    out.0.pop();
+    usage_details(&mut out, answer).add("}");
     out.add("}");
     out.0
 }
@@ -110,6 +109,9 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
         OutBlock::Thinking(_) => out.add(r#"{"type":"thinking","thinking":"","signature":""}"#),
         OutBlock::Text(_) | OutBlock::Json(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
+        OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
+        // A result comes whole.
+        OutBlock::ServerToolResult(served) => server_tool_result(&mut out, served, serial),
     };
     out.add("}\n\n");
     *bytes = out.0;
@@ -134,18 +136,23 @@ fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &
             passage.pieces(size).for_each(|(count, text)| each(count, "text_delta", "text", text));
         }
         OutBlock::Json(text, tokens) => each(*tokens, "text_delta", "text", text),
-        OutBlock::ToolUse(_, input, tokens) => {
-            let quoted = serde_json::Value::from(input.as_str()).to_string();
-            let inner = &quoted[1..quoted.len() - 1];
-            let half = (1..inner.len() / 2).rev().find(|&at| splits_well(inner, at)).unwrap_or(0);
-            each(0, "input_json_delta", "partial_json", "");
-            if half > 0 {
-                each(tokens / 2, "input_json_delta", "partial_json", &inner[..half]);
-            }
-            let rest = if half > 0 { tokens - tokens / 2 } else { *tokens };
-            each(rest, "input_json_delta", "partial_json", &inner[half..]);
-        }
+        OutBlock::ToolUse(_, input, tokens) => for_each_part(input, *tokens, each),
+        OutBlock::ServerToolUse(served) => for_each_part(served.input, served.tokens(), each),
+        OutBlock::ServerToolResult(_) => {}
     }
+}
+
+/// Gives the input of a tool, as JSON, in parts.
+fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
+    let quoted = serde_json::Value::from(input).to_string();
+    let inner = &quoted[1..quoted.len() - 1];
+    let half = (1..inner.len() / 2).rev().find(|&at| splits_well(inner, at)).unwrap_or(0);
+    each(0, "input_json_delta", "partial_json", "");
+    if half > 0 {
+        each(tokens / 2, "input_json_delta", "partial_json", &inner[..half]);
+    }
+    let rest = if half > 0 { tokens - tokens / 2 } else { tokens };
+    each(rest, "input_json_delta", "partial_json", &inner[half..]);
 }
 
 /// Returns whether a text inside a JSON string can be split here without splitting an escape.
@@ -167,9 +174,7 @@ fn message_delta(answer: &Answer) -> Vec<u8> {
     stop_sequence(&mut out, answer);
     out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#"},"usage":{"output_tokens":"#);
     out.number(answer.output_tokens);
-    if answer.thinking_tokens > 0 {
-        thinking_details(&mut out, answer);
-    }
+    usage_details(&mut out, answer);
     out.add("}}\n\n");
     out.0
 }
@@ -196,12 +201,32 @@ fn whole_block(out: &mut Out, block: &OutBlock, serial: u64) {
         OutBlock::ToolUse(name, input, _) => {
             tool_head(out, name, serial).add(r#","input":"#).add(input).add("}");
         }
+        OutBlock::ServerToolUse(served) => {
+            server_tool_head(out, served.name, serial).add(r#","input":"#).add(served.input).add("}");
+        }
+        OutBlock::ServerToolResult(served) => {
+            server_tool_result(out, served, serial);
+        }
     }
 }
 
 fn tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Out {
     let name = serde_json::Value::from(name).to_string();
     out.add(r#"{"type":"tool_use","id":""#).add(&id("toolu_01", 0, serial)).add(r#"","name":"#).add(&name)
+}
+
+fn server_tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Out {
+    out.add(r#"{"type":"server_tool_use","id":""#).add(&server_tool_id(serial)).add(r#"","name":""#).add(name).add("\"")
+}
+
+/// Writes the block that follows its call.
+fn server_tool_result<'o>(out: &'o mut Out, served: &Served, serial: u64) -> &'o mut Out {
+    out.add(r#"{"type":""#).add(served.result_kind).add(r#"","tool_use_id":""#).add(&server_tool_id(serial - 1));
+    out.add(r#"","content":"#).add(served.result).add("}")
+}
+
+fn server_tool_id(serial: u64) -> String {
+    id("srvtoolu_01", 0, serial)
 }
 
 fn stop_sequence(out: &mut Out, answer: &Answer) {
@@ -218,8 +243,16 @@ fn stop_details(answer: &Answer) -> &'static str {
     }
 }
 
-fn thinking_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
-    out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}")
+/// Writes what only some answers used, behind the other members of `usage`.
+fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
+    if answer.thinking_tokens > 0 {
+        out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");
+    }
+    if answer.searches > 0 {
+        out.add(r#","server_tool_use":{"web_search_requests":"#).number(answer.searches);
+        out.add(r#","web_fetch_requests":0}"#);
+    }
+    out
 }
 
 fn usage(out: &mut Out, split: Split, output_tokens: u64) {

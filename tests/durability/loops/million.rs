@@ -19,7 +19,7 @@ use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{ReplyHead, WireRequest};
 use claude_batch::runner::input::{Earlier, InputPlan, feed, survey};
-use claude_batch::runner::{Commit, JournalLedger, Parts, drive};
+use claude_batch::runner::{Commit, JournalLedger, Parts, Progress, drive};
 use claude_batch::scheduler::{Config, Scheduler, StreamMode, Window};
 use claude_batch::source::{Input, Options};
 use claude_batch::transport::{Exchange, Transport, WireError};
@@ -128,7 +128,7 @@ fn run(input: &Path, folder: &Path) {
     let catalog = Arc::new(Catalog::builtin());
     let planner =
         || Planner::new(RequestDefaults::default(), dialect.clone(), catalog.clone(), "anthropic".into(), "".into());
-    let looked = survey(&plan, &mut planner(), &Earlier::none(), 1).expect("it can be read");
+    let looked = survey(&plan, &mut planner(), &Earlier::none(), 1, &Progress::default()).expect("it can be read");
     assert!(looked.duplicate.is_none());
     let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
     let (commits_in, commits) = mpsc::unbounded_channel();

@@ -649,6 +649,7 @@ fn of_another_user() -> String {
     fs::write(place.own_file(), "tier = 2\n").expect("a file");
     set(place.root.path(), 0o755);
     set(&place.root.path().join("home"), 0o700);
+    chown(&place.world.working_folder, Some(ANOTHER), None).expect("root may");
     fs::write(place.work("a.jsonl"), "{\"prompt\":\"hi\"}\n").expect("a file");
     let outer = Folder::new();
     let run = || {

@@ -411,8 +411,8 @@ fn table() -> Seen {
     // A log of other results, by each kind of entry.
     for (kind, input, faults) in [
         ("failed", rows('a'), r#"{"rules": [{"status": 400}]}"#),
-        ("broken", "{broken\n".to_owned(), "{}"),
-        ("rejected", "{\"custom_id\":\"a0\",\"prompt\":\"\",\"max_tokens\":-1}\n".to_owned(), "{}"),
+        ("broken", format!("{{broken\n{}", rows('a')), "{}"),
+        ("rejected", format!("{{\"custom_id\":\"x\",\"prompt\":\"\",\"max_tokens\":-1}}\n{}", rows('a')), "{}"),
     ] {
         let folder = Folder::new();
         folder.write("a.jsonl", &input);

@@ -420,7 +420,7 @@ fn certificates() -> String {
             Said::of(command.env("ANTHROPIC_API_KEY", CANARY).output().expect("it starts"))
         };
 
-        let said = run(&["run", "prompts.jsonl", "--dry-run"]);
+        let said = run(&["run", "prompts.jsonl", "--dry-run", "--fresh"]);
 
         match expected {
             Ok(shown) => said.ends_with(0).tells(&[shown]),

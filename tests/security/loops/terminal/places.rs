@@ -317,7 +317,7 @@ fn answer(text: &str) -> String {
 }
 
 fn records(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
-    folder.write("prompts.jsonl", "{\"custom_id\":\"b\",\"prompt\":1}\n");
+    folder.write("prompts.jsonl", "{\"custom_id\":\"b\",\"prompt\":1}\n{\"custom_id\":\"c\",\"prompt\":\"x\"}\n");
     folder.run(&["run", "prompts.jsonl", "--simulate", "--progress", "none"]).ends_with(3);
     let (log, text) = ("prompts.simulated.errors.jsonl", json(strings));
     let manifest = "prompts.simulated.results.jsonl.run/manifest.json";

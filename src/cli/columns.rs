@@ -1,0 +1,47 @@
+//! What is said before a run about the columns of its inputs.
+
+use std::collections::BTreeSet;
+
+use crate::report::text::escape;
+use crate::runner::input::InputPlan;
+use crate::source::{self, Columns, Placeholder, Template};
+
+/// Returns which columns are sent and which are not, and what looks as if a column were filled in and is not: each once.
+///
+/// The inputs have been read by then; what can't be read any more is told when the run reads it.
+pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> {
+    let mut notes = BTreeSet::new();
+    for input in &plan.inputs {
+        let Ok(Some(columns)) = source::columns(input, &plan.options) else { continue };
+        let name = input.name();
+        notes.extend((!columns.unsent.is_empty()).then(|| format!("note: {}: {columns}", escape(&name))));
+        let template = plan.options.template.as_ref();
+        let unfilled = template.into_iter().flat_map(|template| in_template(template, &columns));
+        let unfilled = unfilled.chain(system.into_iter().flat_map(|system| in_system(system, &columns)));
+        notes.extend(unfilled.map(|text| format!("warning: {}", escape(&text))));
+    }
+    notes
+}
+
+/// Placeholders of another kind for columns that the template uses in no other place.
+fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
+    let is_used = |column: &str| template.columns().any(|own| own == column);
+    let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);
+    let words = |Placeholder { written, column }: &Placeholder| {
+        let expression = Template::expression(column);
+        format!("{written} in the template is sent as it is written; {{{{ {expression} }}}} sends the column")
+    };
+    template.placeholders().iter().filter(is_meant).map(words).collect()
+}
+
+/// Columns in brackets in a system text, which is no template.
+fn in_system(system: &str, columns: &Columns) -> Vec<String> {
+    let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
+    // Angle brackets are tags, which prompts have, too.
+    let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
+    let words = |own: &Placeholder| {
+        let column = Template::expression(&own.column);
+        format!("--system is sent as it is written: the column {column} in it is not filled in, as it is in --template")
+    };
+    found.iter().filter(is_meant).map(words).collect()
+}

@@ -1,0 +1,88 @@
+//! What is refused before a run because of its rows: mistakes that concern all of them, and answers to other requests.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::NewRun;
+use crate::cli::parts;
+use crate::journal::{Manifest, Recovered, RequestShape, Start};
+use crate::plan::Dialect;
+use crate::report::text::{count, plural};
+use crate::runner::input::{Refusal, Survey, is_seekable};
+
+impl NewRun<'_> {
+    /// Refuses mistakes that concern every row, before anything is made.
+    pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
+        if let Some(duplicate) = &survey.duplicate {
+            bail!("{duplicate}");
+        }
+        if survey.rows > 0 && survey.unusable == survey.rows && self.start != Start::Resume {
+            let (inputs, rows) = (self.input_names(), plural(survey.rows, "row", "rows"));
+            let problem = survey.unusable_shown.first().map_or("", String::as_str);
+            bail!("nothing in {inputs} can be sent ({rows} read); the first problem: {problem}");
+        }
+        if self.config.max_cost.is_some()
+            && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
+        {
+            bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
+        }
+        if self.config.source.strict
+            && let Some(problem) = survey.unusable_shown.first()
+        {
+            bail!("--strict: {} can't be sent, the first is {problem}", plural(survey.unusable, "row", "rows"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn price_guard(&self) -> Refusal {
+        // A seekable input is refused as a whole; on a pipe each row is looked at.
+        if self.config.max_cost.is_none() || is_seekable(&self.plan) {
+            return Box::new(|_| None);
+        }
+        Box::new(|planned| {
+            let model = &planned.ask.model;
+            let is_priced = planned.ask.expense.is_some();
+            (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
+        })
+    }
+
+    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, dialect: &Dialect) -> Result<()> {
+        let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
+        if survey.changed > 0 && !self.config.rerun_changed {
+            let first = survey.first_changed.as_deref().unwrap_or_default();
+            bail!(
+                "{} an answer in {results} to another request, the first is {first}: --rerun-changed runs them again, \
+                 --fresh starts over (the old results are kept), -o names another file",
+                match survey.changed {
+                    1 => "1 row has".to_owned(),
+                    rows => format!("{} rows have", count(rows)),
+                }
+            );
+        }
+        let Some(Manifest { shape, .. }) = &recovered.manifest else { return Ok(()) };
+        let ours = parts::manifest(&self.config, dialect, "").shape;
+        let would_pay_again = survey.unnamed > 0 && survey.to_send > 0 && !recovered.done.is_empty();
+        if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
+            bail!(
+                "the answers in {results} were asked for with other settings ({}), and rows without an id can't be told \
+                 from new ones: --rerun-changed runs them again, --fresh starts over (the old results are kept), -o \
+                 names another file",
+                differences(shape, &ours)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn differences(theirs: &RequestShape, ours: &RequestShape) -> String {
+    let names = [
+        ("--model", theirs.model != ours.model),
+        ("--max-tokens", theirs.max_tokens != ours.max_tokens),
+        ("--system", theirs.system_sha256 != ours.system_sha256),
+        ("--param", theirs.params != ours.params),
+        ("--api-version", theirs.api_version != ours.api_version),
+        ("--beta", theirs.betas != ours.betas),
+    ];
+    names.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,189 @@
+//! Signals that come while a run is prepared: while its input is looked at, its files are opened, its key is asked for.
+//!
+//! All that is plain work on the program's own thread, which asks now and then whether it should end ([`Progress`]).
+//! Meanwhile another thread hears the signals, with the runtime that the loop will use. They mean what they mean during
+//! the run: the first end lets what is being done finish, since nothing is in flight yet that is at the next row; a second
+//! one, or the end of the grace, cuts it off.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::LoopThread;
+use super::signals::{GRACE, INT, Meaning, Signals};
+
+/// How far a first look is, and whether it should end.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows: AtomicU64,
+    /// The signal that ends it; 0 for none.
+    ended_by: AtomicI32,
+}
+
+impl Progress {
+    /// Counts a row; returns whether the look goes on.
+    pub fn on_row(&self) -> bool {
+        self.rows.fetch_add(1, Ordering::Relaxed);
+        self.ended_by().is_none()
+    }
+
+    /// Returns how many rows were read.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Returns the signal that ends it.
+    pub fn ended_by(&self) -> Option<i32> {
+        Some(self.ended_by.load(Ordering::Acquire)).filter(|signal| *signal != 0)
+    }
+
+    /// Lets it end at the next row.
+    pub fn end(&self, signal: i32) {
+        self.ended_by.store(signal, Ordering::Release);
+    }
+}
+
+/// What was heard before a run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Somebody asks for the status.
+    Status,
+    /// Somebody asks for the settings to be read again, which happens when the run begins.
+    Steer,
+    /// The program must end now, by this signal: it was asked twice, or the grace is over.
+    Cut(i32),
+}
+
+/// The thread that hears signals while a run is prepared. It ends when this is dropped.
+pub struct Early {
+    release: oneshot::Sender<()>,
+    thread: JoinHandle<(LoopThread, Signals)>,
+}
+
+impl Early {
+    /// Catches signals from here on. `grace` is how long an end may take, instead of each signal's own default. `progress`
+    /// is told of the end; `on_heard` is called for all else.
+    ///
+    /// # Errors
+    /// When the system gives no handler or no thread.
+    pub fn start(
+        grace: Option<Duration>,
+        progress: Arc<Progress>,
+        on_heard: impl FnMut(Heard) + Send + 'static,
+    ) -> io::Result<Self> {
+        let thread = LoopThread::new()?;
+        let signals = {
+            let _entered = thread.enter();
+            Signals::install()?
+        };
+        let (release, released) = oneshot::channel();
+        let hearing = hear(signals, progress, grace, released, on_heard);
+        let run = move || {
+            let signals = thread.run(hearing);
+            (thread, signals)
+        };
+        let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(run)?;
+        Ok(Self { release, thread })
+    }
+
+    /// Hands over the runtime and the signals. What came to end the run is in its progress.
+    pub fn release(self) -> (LoopThread, Signals) {
+        // A thread that is gone has panicked.
+        let _ = self.release.send(());
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+async fn hear(
+    mut signals: Signals,
+    progress: Arc<Progress>,
+    grace: Option<Duration>,
+    mut released: oneshot::Receiver<()>,
+    mut on_heard: impl FnMut(Heard),
+) -> Signals {
+    let mut cut_at = None;
+    loop {
+        let overdue = async {
+            match cut_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let meaning = tokio::select! {
+            // Dropped or sent: nobody prepares anything any more.
+            _ = &mut released => return signals,
+            meaning = signals.next() => meaning,
+            () = overdue => {
+                cut_at = None;
+                progress.ended_by().into_iter().for_each(|signal| on_heard(Heard::Cut(signal)));
+                continue;
+            }
+        };
+        match (meaning, progress.ended_by()) {
+            (Meaning::Status, _) => on_heard(Heard::Status),
+            (Meaning::Steer, _) => {
+                signals.steer_later();
+                on_heard(Heard::Steer);
+            }
+            (Meaning::End(_), Some(first)) => on_heard(Heard::Cut(first)),
+            (Meaning::End(signal), None) => {
+                progress.end(signal);
+                let grace = grace.or((signal != INT).then_some(GRACE));
+                cut_at = grace.map(|grace| Instant::now() + grace);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::sync::mpsc;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    /// One test, since signals go to the whole process.
+    #[test]
+    fn signals_before_a_run_mean_what_they_mean_during_it() {
+        let (heard_in, heard) = mpsc::channel();
+        let progress = Arc::new(Progress::default());
+        let on_heard = move |heard| heard_in.send(heard).expect("it is read");
+        let early = Early::start(Some(Duration::from_secs(3_600)), progress.clone(), on_heard)
+            .expect("handlers can be installed");
+        let send = |signal| kill_process(getpid(), signal).expect("it is caught");
+
+        send(Signal::USR1);
+        let status = heard.recv();
+        send(Signal::USR2);
+        let steer = heard.recv();
+        let goes_on = progress.on_row();
+        send(Signal::HUP);
+        while progress.on_row() {
+            std::thread::yield_now();
+        }
+        let ended_by = progress.ended_by();
+        send(Signal::TERM);
+        let cut = heard.recv();
+        let (thread, signals) = early.release();
+        let mut interrupts = {
+            let _entered = thread.enter();
+            signals.interrupts(Some(Box::new(|| Err("read again".to_owned()))))
+        };
+        let first = thread.run(async move { interrupts.recv().await });
+
+        assert_eq!((status, steer, goes_on), (Ok(Heard::Status), Ok(Heard::Steer), true));
+        assert_eq!((ended_by, cut), (Some(1), Ok(Heard::Cut(1))));
+        let again = crate::runner::Interrupt::Steer(Err("read again".to_owned()));
+        assert_eq!(
+            format!("{first:?}"),
+            format!("{:?}", Some(again)),
+            "what was asked for before is done at the start"
+        );
+    }
+}

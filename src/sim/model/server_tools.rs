@@ -1,0 +1,86 @@
+//! Tools that the API runs itself, and which of the tools with a type of their own those are.
+//!
+//! The answer holds the call, its result and text, and ends as one without tools does: a client has nothing to run.
+//! Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). What other tools of the
+//! server return is not modelled: with them the model answers in text.
+
+use super::tokens;
+
+/// What the tools begin with whose type is given by the API and which the client runs.
+const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
+
+/// Tokens of a call beyond its input.
+const CALL: u64 = 12;
+
+/// Returns whether the API runs a tool of this type by itself.
+pub(super) fn is_served(kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| !RUN_BY_CLIENTS.iter().any(|begin| kind.starts_with(begin)))
+}
+
+/// A call that the API runs, and what comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Served {
+    /// The tool's name.
+    pub name: &'static str,
+    /// Its input, as JSON.
+    pub input: &'static str,
+    /// The type of the block with its result.
+    pub result_kind: &'static str,
+    /// The content of that block, as JSON.
+    pub result: &'static str,
+}
+
+impl Served {
+    /// Returns a call of a tool of the server; `None` for one that is answered with text.
+    pub(super) fn of(kind: &str) -> Option<Self> {
+        [("web_search_", SEARCH), ("web_fetch_", FETCH)]
+            .into_iter()
+            .find_map(|(begin, served)| kind.starts_with(begin).then_some(served))
+    }
+
+    /// Returns the tokens of the call; those of the result are no output.
+    pub(super) fn tokens(&self) -> u64 {
+        tokens::of_text(self.input) + CALL
+    }
+
+    /// Returns whether it is a search, which is charged by itself.
+    pub(super) fn is_search(&self) -> bool {
+        self.name == SEARCH.name
+    }
+}
+
+const SEARCH: Served = Served {
+    name: "web_search",
+    input: r#"{"query":"summer market opening hours"}"#,
+    result_kind: "web_search_tool_result",
+    result: r#"[{"type":"web_search_result","url":"https://example.invalid/market","title":"Summer market","encrypted_content":"c2ltdWxhdGVkLXJlc3VsdA==","page_age":"March 14, 2026"}]"#,
+};
+
+const FETCH: Served = Served {
+    name: "web_fetch",
+    input: r#"{"url":"https://example.invalid/market"}"#,
+    result_kind: "web_fetch_tool_result",
+    result: r#"{"type":"web_fetch_result","url":"https://example.invalid/market","content":{"type":"document","source":{"type":"text","media_type":"text/plain","data":"Open from nine to five."},"title":"Summer market"},"retrieved_at":"2026-03-14T09:00:00Z"}"#,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_of_the_server_are_told_from_those_that_clients_run() {
+        let served = ["web_search_20250305", "web_fetch_20250910", "code_execution_20250825", "mcp_toolset"];
+        let own = ["custom", "bash_20250124", "text_editor_20250728", "computer_20250124", "memory_20250818"];
+
+        assert!(served.iter().all(|kind| is_served(Some(kind))));
+        assert!(!own.iter().any(|kind| is_served(Some(kind))) && !is_served(None));
+    }
+
+    #[test]
+    fn what_is_returned_is_json() {
+        for Served { input, result, .. } in [SEARCH, FETCH] {
+            assert!(serde_json::from_str::<serde_json::Value>(input).is_ok_and(|input| input.is_object()));
+            assert!(serde_json::from_str::<serde_json::Value>(result).is_ok(), "{result}");
+        }
+    }
+}

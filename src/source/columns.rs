@@ -1,0 +1,115 @@
+//! Which columns of an input go into requests, and which do not.
+//!
+//! For CSV the header tells; JSON rows have columns where a template is used, and the first rows tell.
+
+use std::fmt;
+
+use super::error::name_list;
+use super::{Input, InputFormat, Item, Options, SourceError, Template, open};
+
+/// JSON rows that are looked at.
+const LOOKED_AT: usize = 100;
+
+/// The columns of an input by what becomes of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// What a request is made from, in the order of the input.
+    pub sent: Vec<String>,
+    /// The one that is the label.
+    pub label: Option<String>,
+    /// What rides along and is not sent.
+    pub unsent: Vec<String>,
+}
+
+impl Columns {
+    /// Returns whether there is a column of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.sent.iter().chain(&self.label).chain(&self.unsent).any(|column| column == name)
+    }
+}
+
+impl fmt::Display for Columns {
+    /// Writes `columns sent: subject, body; id is the label; not sent: date`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |names: &[String]| name_list(names.iter().map(String::as_str));
+        write!(f, "columns sent: {}", list(&self.sent))?;
+        if let Some(label) = &self.label {
+            write!(f, "; {} is the label", name_list([label.as_str()]))?;
+        }
+        write!(f, "; not sent: {}", list(&self.unsent))
+    }
+}
+
+/// Returns the columns of an input; `None` where it has none, or where any of them may be sent.
+///
+/// A stream is not looked at: what is read of it is gone.
+///
+/// # Errors
+/// Any [`SourceError`].
+pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
+    if !super::is_seekable(input) || options.template.as_ref().is_some_and(|template| template.is_of_whole_row()) {
+        return Ok(None);
+    }
+    let reader = open(input, options)?;
+    if let Some(columns) = reader.columns() {
+        return Ok(Some(columns));
+    }
+    let Some(template) = options.template.as_ref().filter(|_| reader.format() == InputFormat::Jsonl) else {
+        return Ok(None);
+    };
+    let mut columns = Columns::default();
+    // Filling the template is not needed to see what a row has.
+    let options = Options { template: Some(Template::plain()), ..options.clone() };
+    for item in open(input, &options)?.take(LOOKED_AT) {
+        let Item::Row(row) = item? else { continue };
+        let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
+        // The messages are made from the template.
+        for name in of_row.filter(|name| *name != "messages" || template.columns().any(|own| own == *name)) {
+            let is_sent = template.columns().any(|own| own == name) || row.params.get(name).is_some();
+            let into = if is_sent { &mut columns.sent } else { &mut columns.unsent };
+            if !into.iter().any(|own| own == name) {
+                into.push(name.to_owned());
+            }
+        }
+    }
+    Ok(Some(columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_told_by_what_becomes_of_them() {
+        let csv = "id,subject,body,date\n1,a,b,c\n";
+        let prompts = "id,prompt,max_tokens,note\n1,a,5,n\n";
+        let json = "{\"id\":1,\"body\":\"b\",\"max_tokens\":5,\"note\":\"n\"}\n{\"id\":2,\"body\":\"b\",\"late\":[]}\n";
+        let cases = [
+            (
+                ".csv",
+                csv,
+                Some("{{ body }}: {{ row.subject }}"),
+                Some("columns sent: subject, body; id is the label; not sent: date"),
+            ),
+            (".csv", csv, Some("{{ id }} {{ body }}"), Some("columns sent: id, body; not sent: subject, date")),
+            (".csv", csv, Some("{% for n, v in row|items %}{{ v }}{% endfor %}"), None),
+            (".csv", prompts, None, Some("columns sent: prompt, max_tokens; id is the label; not sent: note")),
+            (".jsonl", json, Some("{{ body }}"), Some("columns sent: body, max_tokens; not sent: note, late")),
+            (".jsonl", "{\"prompt\":\"a\",\"note\":1}\n", None, None),
+            (".txt", "a\n", Some("{{ line }}"), None),
+        ];
+
+        for (suffix, text, template, expected) in cases {
+            let mut file = tempfile::Builder::new().suffix(suffix).tempfile().expect("a temporary file");
+            file.write_all(text.as_bytes()).expect("it can be written");
+            let template = template.map(|text| Template::parse(text).expect("a good template"));
+            let options = Options { template, ..Options::default() };
+
+            let found = columns(&Input::File(file.path().to_owned()), &options).expect("it can be read");
+
+            assert_eq!(found.map(|columns| columns.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+}

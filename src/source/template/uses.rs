@@ -1,0 +1,254 @@
+//! What a template uses, as its tokens show: filters, tests, columns named through `row`; and placeholders of other
+//! kinds in its plain text, which look as if they were filled in and are not.
+
+use std::collections::BTreeSet;
+
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
+
+use super::{ROW, TemplateError, syntax};
+
+/// What a template uses besides the columns that it names by themselves.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// Names of filters, with their lines.
+    pub filters: Vec<(String, usize)>,
+    /// Names of tests, with their lines.
+    pub tests: Vec<(String, usize)>,
+    /// Columns named through `row`.
+    pub row_columns: BTreeSet<String>,
+    /// Whether `row` is used as a whole, so that any column may be meant.
+    pub is_whole_row: bool,
+    /// Placeholders of other kinds.
+    pub placeholders: Vec<Placeholder>,
+}
+
+/// A placeholder of another kind than a template's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placeholder {
+    /// As it was written: `{body}`.
+    pub written: String,
+    /// The column that is meant: `body`.
+    pub column: String,
+}
+
+/// Returns what a template uses.
+pub(super) fn of(text: &str, config: &SyntaxConfig) -> Result<Uses, TemplateError> {
+    let tokens = tokenize(text, false, config.clone()).map(|token| token.map_err(|error| syntax(&error)));
+    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    let mut uses = Uses::default();
+    for (at, (token, span)) in tokens.iter().enumerate() {
+        let next = |ahead: usize| tokens.get(at + ahead).map(|(token, _)| token);
+        let before = at.checked_sub(1).and_then(|at| tokens.get(at)).map(|(token, _)| token);
+        let line = usize::from(span.start_line).max(1);
+        match (token, next(1)) {
+            (Token::TemplateData(data), _) => uses.placeholders.extend(placeholders(data)),
+            (Token::Pipe, Some(Token::Ident(name))) => uses.filters.push(((*name).to_owned(), line)),
+            (Token::Ident("filter"), Some(Token::Ident(name))) if matches!(before, Some(Token::BlockStart)) => {
+                uses.filters.push(((*name).to_owned(), line));
+            }
+            (Token::Ident("is"), Some(Token::Ident(name))) if !matches!(before, Some(Token::Dot)) => {
+                let negated = next(2).filter(|_| *name == "not");
+                let name = if let Some(Token::Ident(name)) = negated { name } else { name };
+                uses.tests.push(((*name).to_owned(), line));
+            }
+            (Token::Ident(ROW), _) if !matches!(before, Some(Token::Dot | Token::Pipe)) => {
+                match (next(1), next(2), next(3)) {
+                    (Some(Token::Dot), Some(Token::Ident(column)), after)
+                        if !matches!(after, Some(Token::ParenOpen)) =>
+                    {
+                        uses.row_columns.insert((*column).to_owned());
+                    }
+                    (Some(Token::BracketOpen), Some(Token::Str(column)), Some(Token::BracketClose)) => {
+                        uses.row_columns.insert((*column).to_owned());
+                    }
+                    (Some(Token::BracketOpen), Some(Token::String(column)), Some(Token::BracketClose)) => {
+                        uses.row_columns.insert(column.to_string());
+                    }
+                    _ => uses.is_whole_row = true,
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(uses)
+}
+
+/// How placeholders of other kinds begin and end, and whether blanks may stand within; longer ones first.
+const FORMS: [(&str, &str, bool); 12] = [
+    ("<%=", "%>", true),
+    ("${", "}", true),
+    ("#{", "}", true),
+    ("%(", ")s", true),
+    ("{{", "}", true),
+    ("{", "}}", true),
+    ("{", "}", true),
+    ("[[", "]]", true),
+    ("<<", ">>", true),
+    ("%", "%", false),
+    ("<", ">", false),
+    ("[", "]", false),
+];
+
+/// The longest name between them, in characters.
+const LONGEST: usize = 40;
+
+/// Returns the placeholders of other kinds in a plain text, each once.
+pub fn placeholders(text: &str) -> Vec<Placeholder> {
+    let mut found: Vec<Placeholder> = Vec::new();
+    let mut at = 0;
+    while let Some(step) = text[at..].find(['<', '$', '#', '%', '{', '[']) {
+        at += step;
+        let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
+        match here {
+            // What stands in a block of raw text has its brackets by intent.
+            Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
+                at += placeholder.written.len() + 1;
+            }
+            Some(placeholder) => {
+                at += placeholder.written.len();
+                if found.len() < MOST && !found.contains(&placeholder) {
+                    found.push(placeholder);
+                }
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+/// Placeholders that are kept, at most.
+const MOST: usize = 100;
+
+fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {
+    let inner = text.strip_prefix(begin)?;
+    let most = inner.char_indices().nth(LONGEST + end.len()).map_or(inner.len(), |(at, _)| at);
+    let length = inner[..most].find(end)?;
+    let column = if has_blanks { inner[..length].trim() } else { &inner[..length] };
+    let written = &text[..begin.len() + length + end.len()];
+    let is_fit = is_name(column) && (has_blanks || !column.contains(' '));
+    is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
+}
+
+/// `$name`, as shells have it.
+fn dollar(text: &str) -> Option<Placeholder> {
+    let rest = text.strip_prefix('$')?;
+    let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let column = rest.get(..length).filter(|name| name.len() <= LONGEST && is_name(name))?;
+    Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
+}
+
+/// Returns whether a text may be the name of a column: words, the first of which begins with a letter.
+fn is_name(text: &str) -> bool {
+    let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
+}
+
+/// Bytes of a source that are looked at for what was meant.
+const LOOKED_AT: usize = 64 << 10;
+
+/// Returns the first placeholder that a template's own brackets were meant to make, in a source that can't be read:
+/// `{{body}`, `{{{body}}}`, `{% body %}`, `{{ first name }}`.
+pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
+    // A longer source was made by a program, which is not helped by a hint.
+    let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let text = &text[..end];
+    let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
+    let mut found = starts.filter_map(|(at, _)| {
+        let near = text[at..].char_indices().nth(2 * LONGEST).map_or(text.len(), |(length, _)| at + length);
+        let near = &text[at..near];
+        let inner = near.trim_start_matches(['{', '%', ' ']);
+        let length = inner.find(['}', '%', '{', '\n']).unwrap_or(inner.len());
+        let (begin, column) = (&near[..near.len() - inner.len()], inner[..length].trim());
+        let end = &inner[length..inner.len() - inner[length..].trim_start_matches(['}', '%']).len()];
+        let is_fine = begin.trim_end() == "{{" && end == "}}" && !column.contains(' ');
+        let written = &near[..begin.len() + length + end.len()];
+        let is_meant = column.len() <= LONGEST && is_name(column) && begin.len() > 1 && !is_fine;
+        is_meant.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
+    });
+    found.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_of_other_kinds_are_found_as_they_were_written() {
+        for (text, column) in [
+            ("{body}", "body"),
+            ("{ body }", "body"),
+            ("{body}}", "body"),
+            ("{{body}", "body"),
+            ("${body}", "body"),
+            ("#{body}", "body"),
+            ("$body", "body"),
+            ("%body%", "body"),
+            ("%(body)s", "body"),
+            ("<body>", "body"),
+            ("<<body>>", "body"),
+            ("<%= body %>", "body"),
+            ("[body]", "body"),
+            ("[[body]]", "body"),
+            ("{first name}", "first name"),
+            ("{e-mail}", "e-mail"),
+            ("{größe}", "größe"),
+        ] {
+            let found = placeholders(&format!("Classify {text}, {text}."));
+
+            assert_eq!(found, [Placeholder { written: text.to_owned(), column: column.to_owned() }], "{text}");
+        }
+    }
+
+    #[test]
+    fn other_brackets_are_no_placeholders() {
+        for text in [
+            "{}",
+            "{1}",
+            "a < b > c",
+            "100 % of 50 %",
+            "$5",
+            "{\"a\": 1}",
+            "</body>",
+            "{a: b}",
+            "[1, 2]",
+            "[a, b]",
+            "{",
+            "<é",
+        ] {
+            assert_eq!(placeholders(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_looked_through_and_what_is_found_stands_in_it() {
+        const PIECES: [&str; 20] = [
+            "{", "}", "{{", "}}", "<", ">", "%", "$", "#", "[", "]", "(", ")s", " ", "=", "é", "日", "body", "\n", "-",
+        ];
+        let mut random = fastrand::Rng::with_seed(29);
+        for case in 0..5_000 {
+            let text: String = (0..random.usize(1..30)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect();
+
+            let found = placeholders(&text);
+
+            for Placeholder { written, column } in found.iter().chain(&misspelt(&text)) {
+                assert!(text.contains(written) && written.contains(column), "case {case}: {text:?}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_meant_by_a_source_that_can_not_be_read() {
+        for (text, column) in [
+            ("x {{body}", "body"),
+            ("x {{ body }", "body"),
+            ("{{{body}}}", "body"),
+            ("{% body %}", "body"),
+            ("{{subject}} {{ body", "body"),
+            ("{{ first name }}", "first name"),
+        ] {
+            assert_eq!(misspelt(text).map(|found| found.column).as_deref(), Some(column), "{text}");
+        }
+        assert_eq!(misspelt("{{ body }} {a} {{ b|c }"), None);
+    }
+}
