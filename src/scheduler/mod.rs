@@ -26,6 +26,7 @@
 //! What is sent for a row may change: a policy ([`crate::answer`]) sees each answer, each failure and each halt of an
 //! endpoint, and may put another ask in the place of the one that ended, on the same route or on another.
 
+mod ahead;
 mod backoff;
 mod budget;
 mod cap;
@@ -71,10 +72,6 @@ use halt::Halt;
 use passing::Passing;
 use prediction::Prediction;
 
-/// Rows that wait at the scheduler, at least and when several pools share the input.
-const LOOKAHEAD: usize = 64;
-const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-
 struct PoolState {
     pool: Pool,
     /// The endpoint it belongs to.
@@ -102,6 +99,8 @@ pub struct Scheduler {
     later: BTreeMap<(Instant, u64), Entry>,
     later_serial: u64,
     gates: Gates,
+    /// Bytes of the rows that wait or are in flight.
+    row_bytes: usize,
     is_input_closed: bool,
     halt_watch: Halt,
     halted: Option<HaltReason>,
@@ -136,6 +135,7 @@ impl Scheduler {
             later: BTreeMap::new(),
             later_serial: 0,
             gates: Gates::default(),
+            row_bytes: 0,
             is_input_closed: false,
             halt_watch,
             halted: None,
@@ -148,22 +148,10 @@ impl Scheduler {
         }
     }
 
-    /// Returns how many more rows are wanted; offering more is allowed and only costs memory.
-    pub fn wants(&self) -> usize {
-        if self.is_input_closed || self.halted.is_some() {
-            return 0;
-        }
-        let window = self.window_size();
-        let lookahead = match self.pools.len() {
-            0 | 1 => (2 * window).max(LOOKAHEAD),
-            _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
-        };
-        lookahead.saturating_sub(self.ready() + self.later.len() + self.gates.waiting())
-    }
-
     /// Takes a row. A row that this run can't answer any more is set aside at once.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
-        self.take_in(Entry::new(planned), now);
+        let entry = self.count_in(planned);
+        self.take_in(entry, now);
     }
 
     /// Notes that no more rows come.
@@ -291,6 +279,7 @@ impl Scheduler {
         let until = self.next_wake();
         let reason = match (self.is_input_closed, self.later.is_empty()) {
             _ if self.gates.waiting() > 0 => Reason::Gate,
+            (false, _) if self.is_full() => Reason::Memory,
             (false, _) => Reason::Input,
             (true, false) => Reason::Backoff,
             (true, true) if self.in_flight() == 0 => {

@@ -89,14 +89,17 @@ impl Scheduler {
 
     /// Puts another ask in the place of a row's last one and queues it on the route of that ask. Tries count anew.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
-        let Entry { mut planned, attempts, leads, .. } = entry;
+        let Entry { mut planned, attempts, leads, bytes, .. } = entry;
         planned.ask = ask;
-        self.queue_first(Entry { attempts, leads, ..Entry::new(planned) }, now);
+        self.row_bytes -= bytes;
+        let anew = self.count_in(planned);
+        self.queue_first(Entry { attempts, leads, ..anew }, now);
     }
 
     /// Notes a row that this run will not answer.
     pub(super) fn put_aside(&mut self, entry: Entry) {
         self.unkept += u64::from(entry.holds_answer());
+        self.row_bytes -= entry.bytes;
         self.set_aside.push(entry.planned);
     }
 

@@ -74,10 +74,11 @@ impl Scheduler {
         remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
 
         let end = End { pool, endpoint, reserved, sent_at, head, now };
-        let leads = entry.leads;
+        let (leads, bytes) = (entry.leads, entry.bytes);
         let next = self.on_verdict(entry, verdict, &end);
-        if let Some(gate) = leads.filter(|_| matches!(next, Next::Finished(_) | Next::Pending(_))) {
-            self.open_gate(gate, now);
+        if matches!(next, Next::Finished(_) | Next::Pending(_)) {
+            self.row_bytes -= bytes;
+            leads.into_iter().for_each(|gate| self.open_gate(gate, now));
         }
         next
     }
