@@ -18,8 +18,9 @@ use crate::domain::Origin;
 /// How much of a broken row's text is kept.
 pub(super) const RAW_BYTES: usize = 4096;
 
-/// How much room the row buffer keeps between rows.
-const KEPT_ROOM: usize = 1 << 20;
+/// How much room the row buffer keeps between rows: as much as the read buffer, since up to 64 places of a file are read in
+/// turn, each with both.
+const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How long a row may be that is skipped, before the whole input is refused. A file of rows has none a hundredth as long;
 /// an endless line would be read for ever.
