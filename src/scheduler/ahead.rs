@@ -24,8 +24,8 @@ use super::entry::Entry;
 /// Rows that wait at the scheduler, at least and when several pools share the input.
 const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Bytes of rows that wait or are in flight. What the reader has ready (a third of this) comes on top: 64 MiB in all. At
-/// 200 kB a row that is 250 rows, more than the limits of any tier answer in a minute.
+/// Bytes of rows that wait or are in flight. What the reader has ready (a third of this) comes on top: 64 MiB in all. That
+/// is 250 rows of 200 kB or 12 million tokens, more than twice what the highest tier takes uncached in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
