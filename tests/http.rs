@@ -143,6 +143,26 @@ async fn what_is_put_into_a_body_goes_out_with_its_length() {
 }
 
 #[tokio::test]
+async fn a_large_body_with_something_put_in_goes_out_whole_and_with_its_length_on_each_try() {
+    let server = Server::start(|stream, _| whole(stream, "529 Overloaded", "", b"{}"));
+    let bytes = Bytes::from(format!("{{\"model\":\"{}\"}}", "m".repeat(40_000)));
+    let body = Body::plain(bytes.clone());
+    let body = body.with(Splice { at: bytes.len() - 1, text: Bytes::from_static(b",\"stream\":true") });
+
+    for _ in 0..2 {
+        let sent = WireRequest { body: body.clone(), ..request() };
+        send(&server.transport(), sent).await.expect("an answer");
+    }
+
+    let whole = String::from_utf8(body.into_bytes().to_vec()).expect("text");
+    for request in server.requests() {
+        assert!(request.contains(&format!("content-length: {}\r\n", whole.len())));
+        assert!(request.ends_with(&format!("\r\n\r\n{whole}")) && !request.contains("transfer-encoding"));
+    }
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn a_proxys_path_stays_before_the_apis() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();

@@ -104,6 +104,11 @@ impl Params {
         }
     }
 
+    /// Returns how many bytes of text they are.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
+    }
+
     /// Writes the parameters as one JSON object without insignificant white space between them.
     ///
     /// Line breaks inside the raw values become blanks: JSON has none inside strings, so the value is the same and the
@@ -138,6 +143,13 @@ pub struct Job {
     pub index: u64,
 }
 
+impl Job {
+    /// Returns how many bytes of text it holds: label, request and what rides along.
+    pub fn bytes(&self) -> usize {
+        self.custom_id.len() + self.request.json().len() + self.extra.bytes()
+    }
+}
+
 /// A job with what is to be sent for it next, as the scheduler takes it.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -145,6 +157,15 @@ pub struct Planned {
     pub job: Box<Job>,
     /// What is sent for it.
     pub ask: Ask,
+}
+
+impl Planned {
+    /// Returns how many bytes of text it holds. The first ask of a row shares those of its job.
+    pub fn bytes(&self) -> usize {
+        let (of_job, of_ask) = (self.job.request.json(), self.ask.request.json());
+        let is_shared = of_job.as_ptr() == of_ask.as_ptr();
+        self.job.bytes() + if is_shared { 0 } else { of_ask.len() }
+    }
 }
 
 #[cfg(test)]

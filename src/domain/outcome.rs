@@ -454,6 +454,8 @@ pub enum Reason {
     Budget,
     /// The input has no next row ready.
     Input,
+    /// The rows in flight take all the memory that there is for rows.
+    Memory,
     /// Results wait for the disk.
     Disk,
     /// Nothing is left to start; what is in flight finishes.
@@ -475,6 +477,7 @@ impl Reason {
             Self::Backoff => "retry backoff",
             Self::Budget => "budget",
             Self::Input => "input",
+            Self::Memory => "memory for rows",
             Self::Disk => "disk",
             Self::Draining => "last answers",
         }

@@ -68,14 +68,23 @@ impl Body {
         self.bytes.is_empty() && self.splices.is_empty()
     }
 
+    /// Returns whether nothing is put in.
+    pub fn is_plain(&self) -> bool {
+        self.splices.is_empty()
+    }
+
+    /// Returns how many bytes go out.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.splices.iter().map(|splice| splice.text.len()).sum::<usize>()
+    }
+
     /// Returns the body in one piece; without splices no byte is copied.
     pub fn into_bytes(self) -> Bytes {
-        let Self { bytes, splices } = self;
-        if splices.is_empty() {
-            return bytes;
+        if self.is_plain() {
+            return self.bytes;
         }
-        let added: usize = splices.iter().map(|splice| splice.text.len()).sum();
-        let mut whole = Vec::with_capacity(bytes.len() + added);
+        let mut whole = Vec::with_capacity(self.len());
+        let Self { bytes, splices } = self;
         let mut from = 0;
         for Splice { at, text } in &splices {
             whole.extend_from_slice(&bytes[from..*at]);
@@ -84,6 +93,20 @@ impl Body {
         }
         whole.extend_from_slice(&bytes[from..]);
         whole.into()
+    }
+
+    /// Returns the body in as many pieces as it takes to copy no byte; none is empty.
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        let Self { mut bytes, splices } = self;
+        let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
+        let mut from = 0;
+        for Splice { at, text } in splices {
+            pieces.extend([bytes.split_to(at - from), text]);
+            from = at;
+        }
+        pieces.push(bytes);
+        pieces.retain(|piece| !piece.is_empty());
+        pieces
     }
 }
 
@@ -109,7 +132,9 @@ mod tests {
         let body =
             Body::plain(Bytes::from_static(b"abcd")).with(splice(4, "5")).with(splice(0, "1")).with(splice(2, "3"));
 
-        assert_eq!(body.clone().with(splice(2, "4")).into_bytes(), "1ab34cd5");
+        let another = body.clone().with(splice(2, "4"));
+        assert_eq!((another.len(), another.clone().into_bytes()), (8, "1ab34cd5".into()));
+        assert_eq!(another.into_pieces(), ["1", "ab", "3", "4", "cd", "5"]);
         assert_eq!(body.into_bytes(), "1ab3cd5");
     }
 
@@ -118,7 +143,8 @@ mod tests {
         let bytes = Bytes::from(vec![b'x'; 100]);
 
         let sent = Body::plain(bytes.clone()).into_bytes();
+        let pieces = Body::plain(bytes.clone()).into_pieces();
 
-        assert_eq!(sent.as_ptr(), bytes.as_ptr());
+        assert_eq!([sent.as_ptr(), pieces[0].as_ptr()], [bytes.as_ptr(); 2]);
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
             "a higher --max-cost: rows waited until others had settled for less than they might".to_owned()
         }
         Reason::Input => "a source that gives rows more quickly".to_owned(),
+        Reason::Memory => "shorter rows: those in flight take all the memory that there is for rows (64 MB)".to_owned(),
         Reason::Disk => "a quicker disk for the results".to_owned(),
         Reason::Draining => return None,
     })

@@ -142,6 +142,7 @@ fn short_reason(reason: Reason) -> &'static str {
         Reason::Backoff => "backoff",
         Reason::Budget => "budget",
         Reason::Input => "input",
+        Reason::Memory => "memory",
         Reason::Disk => "disk",
         Reason::Draining => "last",
     }

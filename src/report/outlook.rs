@@ -151,6 +151,7 @@ fn what(standing: &Standing) -> String {
         }
         Reason::Budget => "answers that free money for the next".to_owned(),
         Reason::Input => "the input".to_owned(),
+        Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
         Reason::Draining => match standing.in_flight as u64 {
             0 => "the disk".to_owned(),
@@ -169,7 +170,8 @@ mod tests {
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
     /// Every reason that a run can be bound by, and what it is then said to wait for.
-    const REASONS: [(Reason, &str); 13] = [
+    const REASONS: [(Reason, &str); 14] = [
+        (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
         (Reason::Limit(Dimension::InputTokens), "the limit on input tokens per minute"),
         (Reason::Limit(Dimension::OutputTokens), "the limit on output tokens per minute"),

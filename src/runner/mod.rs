@@ -10,7 +10,7 @@
 //!   (rows of one turn of the loop together, in one write);
 //! - what has come is handed to the system before anything else is sent, so a death takes no more answers than requests
 //!   were in flight;
-//! - while lines wait for a slow disk nothing new is sent.
+//! - while lines wait for a slow disk, or for a slow reader of standard output, nothing new is sent and no row is taken.
 
 mod attempt;
 mod early;
@@ -50,6 +50,8 @@ use senders::Senders;
 /// Bytes of lines that may wait for the disk before sending stops: a fifth of a second's worth at forty thousand rows a
 /// second, hours' worth at the limits of an account. A loss of power can take them; for standard output they lie in memory.
 const BACKLOG_BYTES: usize = 8 << 20;
+/// Bytes of rows that are kept until their lines are on disk before sending stops: an answer may be a thousandth of its row.
+const UNSYNCED_BYTES: usize = 8 << 20;
 /// Bytes of lines that may lie in memory before a large answer keeps its room until its line is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 /// How often watchers are told where things stand.
@@ -123,6 +125,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         marked: Vec::new(),
         last_shown: (Instant::ZERO, parts.clock.wall(Instant::ZERO)),
         unsynced: VecDeque::new(),
+        unsynced_bytes: 0,
         is_broken: false,
         next_seq: 0,
         is_input_open: true,
@@ -158,6 +161,8 @@ struct Run<T, L, R> {
     last_shown: (Instant, jiff::Timestamp),
     /// Events that wait for their lines to be on disk.
     unsynced: VecDeque<Unsynced>,
+    /// Bytes of the rows that are kept there.
+    unsynced_bytes: usize,
     /// Whether lines can't be written any more.
     is_broken: bool,
     next_seq: u64,
@@ -187,7 +192,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         loop {
             self.take_rows(&mut channels.feed);
             let Some(until) = self.dispatch() else { break };
-            let wants_rows = self.is_input_open && self.scheduler.wants() > 0;
+            let wants_rows = self.wants_rows();
             tokio::select! {
                 biased;
                 Some(interrupt) = channels.interrupts.recv() => self.on_interrupt(interrupt),
@@ -204,8 +209,17 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.close(channels).await;
     }
 
+    fn wants_rows(&self) -> bool {
+        self.is_input_open && self.scheduler.wants() > 0 && !self.is_backed_up()
+    }
+
+    /// Returns whether more waits for the disk, or for who reads standard output, than may.
+    fn is_backed_up(&self) -> bool {
+        self.ledger.backlog_bytes() > BACKLOG_BYTES || self.unsynced_bytes > UNSYNCED_BYTES
+    }
+
     fn take_rows(&mut self, feed: &mut mpsc::Receiver<Fed>) {
-        while self.is_input_open && self.scheduler.wants() > 0 {
+        while self.wants_rows() {
             match feed.try_recv() {
                 Ok(fed) => self.on_fed(Some(fed)),
                 Err(mpsc::error::TryRecvError::Empty) => break,
@@ -240,7 +254,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn mark_what_may_go(&mut self, now: Instant) -> Option<Instant> {
         loop {
-            if self.ledger.backlog_bytes() > BACKLOG_BYTES && self.scheduler.in_flight() > 0 {
+            if self.is_backed_up() && self.scheduler.holds_rows() {
                 self.scheduler.bind(Reason::Disk, now);
                 return Some(Instant::NEVER);
             }
@@ -308,6 +322,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     // A line that the system has takes no memory here.
                     last.held = held.filter(|_| self.ledger.unwritten_bytes() > UNWRITTEN_BYTES);
                     last.job = self.keep_pending.then_some(outcome.job);
+                    self.unsynced_bytes += last.job.as_ref().map_or(0, |job| job.bytes());
                 }
             }
             Next::Again { class, limit, maybe_paid } => {
@@ -393,7 +408,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.on_committed(seq);
                 let now = self.clock.now();
                 while self.unsynced.front().is_some_and(|unsynced| unsynced.seq <= seq) {
-                    let Some(Unsynced { event, .. }) = self.unsynced.pop_front() else { break };
+                    let Some(Unsynced { event, job, .. }) = self.unsynced.pop_front() else { break };
+                    self.unsynced_bytes -= job.map_or(0, |job| job.bytes());
                     match event {
                         EventBody::Succeeded { .. } => self.finish.answered += 1,
                         EventBody::Failed { .. } => self.finish.failed += 1,
@@ -468,6 +484,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         // Their answers were paid for, and no line keeps them.
         let is_answer = |unsynced: &&Unsynced| matches!(unsynced.event, EventBody::Succeeded { .. });
         self.finish.maybe_paid += self.unsynced.iter().filter(is_answer).count() as u64;
+        self.unsynced_bytes = 0;
         self.finish.kept.extend(self.unsynced.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job));
     }
 
@@ -546,3 +563,6 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,9 @@ use crate::clock::Instant;
 use crate::domain::{Failure, HaltReason, JobId, PoolId, Reason};
 
 use super::blame::Tally;
-use super::entry::Entry;
 use super::faults::RETRY_QUOTA;
 use super::health::Health;
-use super::held_back::Outage;
+use super::held_back::{HeldBack, Outage};
 use super::streaming::Streaming;
 use super::window::Window;
 
@@ -56,8 +55,8 @@ pub(super) struct Endpoint {
     pub(super) outage: Outage,
     /// Whether the next fault of each row is its last: the endpoint is taken to work.
     pub(super) has_last_tries: bool,
-    /// Rows that are sent last, or to see what comes, with their pools.
-    pub(super) held_back: VecDeque<(usize, Entry)>,
+    /// Rows that are sent last, or to see what comes.
+    pub(super) held_back: VecDeque<HeldBack>,
     /// Whether one of them is queued or in flight to see what comes.
     pub(super) is_asked: bool,
     /// The row furthest in the input that was answered.

@@ -11,6 +11,8 @@ use super::gate::GateId;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) planned: Planned,
+    /// What `planned` takes of the memory for rows.
+    pub(super) bytes: usize,
     pub(super) attempts: Vec<AttemptRecord>,
     /// Tries of the present ask that counted.
     pub(super) tries: u32,
@@ -35,6 +37,7 @@ impl Entry {
     /// Returns a row for which nothing was tried yet.
     pub(super) fn new(planned: Planned) -> Self {
         Self {
+            bytes: planned.bytes(),
             planned,
             attempts: Vec::new(),
             tries: 0,

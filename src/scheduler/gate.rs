@@ -31,6 +31,11 @@ impl Gates {
         self.waiting
     }
 
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.closed.values().flatten()
+    }
+
     /// Takes out the rows behind all gates, which stay closed, that `is_wanted` says yes to.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
@@ -50,14 +55,14 @@ impl Scheduler {
         let gate = GateId(self.gates.made);
         self.gates.made += 1;
         self.gates.closed.insert(gate, Vec::new());
-        let entry = Entry { leads: Some(gate), ..Entry::new(planned) };
+        let entry = Entry { leads: Some(gate), ..self.count_in(planned) };
         self.take_in(entry, now);
         gate
     }
 
     /// Takes a row that waits behind a gate; behind one that has opened it waits no more.
     pub fn offer_behind(&mut self, planned: Planned, gate: GateId, now: Instant) {
-        let entry = Entry::new(planned);
+        let entry = self.count_in(planned);
         match self.gates.closed.get_mut(&gate) {
             Some(behind) if self.halted.is_none() => {
                 behind.push(entry);

@@ -5,8 +5,11 @@
 //! themselves. So a few rows are taken out of the line early and sent last. An endpoint that seems to fail is probed with
 //! them first, then with rows that were not tried yet, then with those that failed least often.
 //!
-//! A row is held back only while others wait to be sent, and goes out with the last of them. At the end of a run it waits
+//! A row is held back only while others wait to be sent, for [`LONGEST`] at most, and goes out with the last of them. At the
+//! end of a run it waits
 //! for the rows that met a fault, so that it can speak for them: one after the other, each when nothing is in flight.
+
+use std::time::Duration;
 
 use crate::clock::Instant;
 
@@ -20,8 +23,18 @@ const MOST: usize = 4;
 const SPACING: u64 = 16;
 /// Rows that must wait already.
 const WAITING: usize = 2;
+/// How long one is held back while nothing is in doubt.
+const LONGEST: Duration = Duration::from_secs(20);
 /// How likely bad rows alone may be to explain that all rows held back failed, for that to be believed still.
 const DOUBT: f64 = 0.05;
+
+/// A row that is held back.
+#[derive(Debug)]
+pub(super) struct HeldBack {
+    pub(super) pool: usize,
+    pub(super) entry: Entry,
+    since: Instant,
+}
 
 /// What is known of an outage beside its length.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +67,7 @@ impl Outage {
 
 impl Scheduler {
     /// Holds a new row back, or returns it.
-    pub(super) fn held_back(&mut self, pool: usize, entry: Entry) -> Option<Entry> {
+    pub(super) fn held_back(&mut self, pool: usize, entry: Entry, now: Instant) -> Option<Entry> {
         let endpoint = &mut self.endpoints[self.pools[pool].endpoint];
         endpoint.offered += 1;
         let is_wanted = endpoint.held_back.len() < MOST
@@ -65,7 +78,7 @@ impl Scheduler {
             return Some(entry);
         }
         endpoint.hold_back_from = endpoint.offered + SPACING;
-        endpoint.held_back.push_back((pool, entry));
+        endpoint.held_back.push_back(HeldBack { pool, entry, since: now });
         None
     }
 
@@ -80,6 +93,8 @@ impl Scheduler {
                 if now >= endpoint.health.probe_at() && self.is_to_be_asked(at) {
                     self.ask(at);
                 }
+            } else if endpoint.held_back.front().is_some_and(|first| now.since(first.since) >= LONGEST) {
+                self.let_first_go(at, now);
             } else if endpoint.ready == 0 {
                 if !self.is_in_doubt(at) {
                     self.let_all_go(at);
@@ -118,7 +133,7 @@ impl Scheduler {
     /// Sends one row next, to see what comes.
     fn ask(&mut self, at: usize) {
         let endpoint = &mut self.endpoints[at];
-        let Some((pool, mut entry)) = endpoint.held_back.pop_front() else { return };
+        let Some(HeldBack { pool, mut entry, .. }) = endpoint.held_back.pop_front() else { return };
         entry.is_asked = true;
         endpoint.is_asked = true;
         endpoint.ready += 1;
@@ -126,10 +141,22 @@ impl Scheduler {
         self.next_pool = pool;
     }
 
+    /// Lets the row go that is held back longest, unless it may be needed.
+    fn let_first_go(&mut self, at: usize, now: Instant) {
+        let is_in_doubt = self.is_in_doubt(at);
+        let endpoint = &mut self.endpoints[at];
+        if is_in_doubt {
+            return endpoint.held_back.iter_mut().for_each(|held| held.since = now);
+        }
+        let Some(HeldBack { pool, entry, .. }) = endpoint.held_back.pop_front() else { return };
+        endpoint.ready += 1;
+        self.pools[pool].ready.push_front(entry);
+    }
+
     fn let_all_go(&mut self, at: usize) {
         let endpoint = &mut self.endpoints[at];
         endpoint.ready += endpoint.held_back.len();
-        for (pool, entry) in std::mem::take(&mut endpoint.held_back) {
+        for HeldBack { pool, entry, .. } in std::mem::take(&mut endpoint.held_back) {
             self.pools[pool].ready.push_back(entry);
         }
     }

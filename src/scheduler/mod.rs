@@ -29,6 +29,7 @@
 //! What is asked for a row may change: a policy ([`crate::answer`]) sees each answer, each failure and each halt of an
 //! endpoint, and may put another ask in the place of the one that ended, on the same route or on another.
 
+mod ahead;
 mod backoff;
 mod blame;
 mod budget;
@@ -78,12 +79,6 @@ use halt::Halt;
 use passing::Passing;
 use prediction::Prediction;
 
-/// Rows that wait at the scheduler, at least and when several pools share the input.
-const LOOKAHEAD: usize = 64;
-const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-
-/// Rows without a fault that are kept ready for an endpoint that fails.
-const PROBES: usize = 4;
 /// Rows among which the next probe is looked for.
 const PROBED: usize = 1024;
 
@@ -122,6 +117,8 @@ pub struct Scheduler {
     later: BTreeMap<(Instant, u64), Entry>,
     later_serial: u64,
     gates: Gates,
+    /// Bytes of the rows that wait or are in flight.
+    row_bytes: usize,
     is_input_closed: bool,
     halt_watch: Halt,
     halted: Option<HaltReason>,
@@ -158,6 +155,7 @@ impl Scheduler {
             later: BTreeMap::new(),
             later_serial: 0,
             gates: Gates::default(),
+            row_bytes: 0,
             is_input_closed: false,
             halt_watch,
             halted: None,
@@ -171,30 +169,10 @@ impl Scheduler {
         }
     }
 
-    /// Returns how many more rows are wanted; offering more is allowed and only costs memory.
-    pub fn wants(&self) -> usize {
-        if self.is_input_closed || self.halted.is_some() {
-            return 0;
-        }
-        let window = self.window_size();
-        let lookahead = match self.pools.len() {
-            0 | 1 => (2 * window).max(LOOKAHEAD),
-            _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
-        };
-        let wanted = lookahead.saturating_sub(self.ready() + self.later.len() + self.gates.waiting());
-        // An endpoint that fails is probed with rows that did not.
-        let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
-        if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
-    }
-
-    fn probes_wanted(&self) -> usize {
-        let ready = self.pools.iter().flat_map(|state| &state.ready);
-        PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
-    }
-
     /// Takes a row. A row that this run can't answer any more is set aside at once.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
-        self.take_new(Entry::new(planned), now);
+        let entry = self.count_in(planned);
+        self.take_new(entry, now);
     }
 
     /// Notes that no more rows come.
@@ -326,6 +304,7 @@ impl Scheduler {
         }
         let reason = match (self.is_input_closed, self.later.is_empty()) {
             _ if self.gates.waiting() > 0 => Reason::Gate,
+            (false, _) if self.is_full() => Reason::Memory,
             (false, _) => Reason::Input,
             (true, false) => Reason::Backoff,
             (true, true) if self.in_flight() == 0 => {

@@ -27,7 +27,7 @@ impl Scheduler {
         self.pools.iter_mut().for_each(|state| queued.extend(state.ready.drain(..)));
         for endpoint in &mut self.endpoints {
             endpoint.ready = 0;
-            queued.extend(std::mem::take(&mut endpoint.held_back).into_iter().map(|(_, entry)| entry));
+            queued.extend(std::mem::take(&mut endpoint.held_back).into_iter().map(|held| held.entry));
         }
         queued.extend(std::mem::take(&mut self.later).into_values());
         queued.extend(self.gates.take(|_| true));
@@ -50,7 +50,7 @@ impl Scheduler {
             .filter(|state| state.endpoint == at)
             .for_each(|state| queued.extend(state.ready.drain(..)));
         self.endpoints[at].ready = 0;
-        queued.extend(std::mem::take(&mut self.endpoints[at].held_back).into_iter().map(|(_, entry)| entry));
+        queued.extend(std::mem::take(&mut self.endpoints[at].held_back).into_iter().map(|held| held.entry));
         let id = self.endpoints[at].id.clone();
         let is_its = |entry: &Entry| EndpointId::of(&entry.planned.ask.pool) == id;
         let (its, kept): (Vec<_>, Vec<_>) =
@@ -75,7 +75,7 @@ impl Scheduler {
     /// Queues a new row, or holds it back.
     pub(super) fn take_new(&mut self, entry: Entry, now: Instant) {
         let Some((pool, entry)) = self.placed(entry, now) else { return };
-        if let Some(entry) = self.held_back(pool, entry) {
+        if let Some(entry) = self.held_back(pool, entry, now) {
             self.pools[pool].ready.push_back(entry);
             self.endpoints[self.pools[pool].endpoint].ready += 1;
         }
@@ -115,14 +115,17 @@ impl Scheduler {
 
     /// Puts another ask in the place of a row's last one and queues it on the route of that ask. Tries count anew.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
-        let Entry { mut planned, attempts, leads, .. } = entry;
+        let Entry { mut planned, attempts, leads, bytes, .. } = entry;
         planned.ask = ask;
-        self.queue_first(Entry { attempts, leads, ..Entry::new(planned) }, now);
+        self.row_bytes -= bytes;
+        let anew = self.count_in(planned);
+        self.queue_first(Entry { attempts, leads, ..anew }, now);
     }
 
     /// Notes a row that this run will not answer.
     pub(super) fn put_aside(&mut self, entry: Entry) {
         self.unkept += u64::from(entry.holds_answer());
+        self.row_bytes -= entry.bytes;
         self.set_aside.push(entry.planned);
     }
 

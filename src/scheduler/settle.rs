@@ -74,10 +74,11 @@ impl Scheduler {
         remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
 
         let end = End { pool, endpoint, reserved, sent_at, head, now };
-        let leads = entry.leads;
+        let (leads, bytes) = (entry.leads, entry.bytes);
         let next = self.on_verdict(entry, verdict, &end);
-        if let Some(gate) = leads.filter(|_| matches!(next, Next::Finished(_) | Next::Pending(_))) {
-            self.open_gate(gate, now);
+        if matches!(next, Next::Finished(_) | Next::Pending(_)) {
+            self.row_bytes -= bytes;
+            leads.into_iter().for_each(|gate| self.open_gate(gate, now));
         }
         next
     }
@@ -296,9 +297,9 @@ impl Scheduler {
         let endpoint = &mut self.endpoints[end.endpoint];
         let (its, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut endpoint.held_back)
             .into_iter()
-            .partition(|(_, entry)| &*entry.planned.ask.model == model);
+            .partition(|held| &*held.entry.planned.ask.model == model);
         endpoint.held_back = kept.into();
-        parked.extend(its.into_iter().map(|(_, entry)| entry));
+        parked.extend(its.into_iter().map(|held| held.entry));
         endpoint.is_asked &= !parked.iter().any(|entry| entry.is_asked);
         for entry in parked {
             let leads = entry.leads;

@@ -52,6 +52,16 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
+/// Returns a planned row of a pool, with a prompt of so many bytes, which its clones share.
+pub(crate) fn long(class: &str, bytes: usize) -> Planned {
+    let mut planned = planned("row", 100, 100);
+    let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");
+    planned.job.request = Request::of(&Params(vec![("messages".into(), prompt)]));
+    planned.ask.request = planned.job.request.clone();
+    planned.ask.pool = Arc::new(PoolId { class: ModelClass(class.into()), ..PoolId::clone(&planned.ask.pool) });
+    planned
+}
+
 pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
@@ -106,7 +116,7 @@ pub(crate) fn fault() -> Verdict {
     Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
 }
 
-fn limited(retry_after: Option<u64>) -> Verdict {
+pub(crate) fn limited(retry_after: Option<u64>) -> Verdict {
     let retry_after = retry_after.map(Duration::from_secs);
     Verdict::Limited { kind: LimitKind::Rate, retry_after, failure: Failure::default() }
 }

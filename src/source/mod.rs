@@ -391,8 +391,12 @@ impl Iterator for Reader {
 
     /// Returns the next row. After an error or the end there is nothing more.
     fn next(&mut self) -> Option<Self::Item> {
-        match self.rows.as_mut()?.next_item(&mut self.warnings) {
-            Ok(Some(item)) => Some(self.judged(item)),
+        let rows = self.rows.as_mut()?;
+        match rows.next_item(&mut self.warnings) {
+            Ok(Some(item)) => {
+                rows.splitter().let_go();
+                Some(self.judged(item))
+            }
             Ok(None) => {
                 self.end();
                 None

@@ -18,8 +18,9 @@ use crate::domain::Origin;
 /// How much of a broken row's text is kept.
 pub(super) const RAW_BYTES: usize = 4096;
 
-/// How much room the row buffer keeps between rows.
-const KEPT_ROOM: usize = 1 << 20;
+/// How much room the row buffer keeps between rows: as much as the read buffer, since up to 64 places of a file are read in
+/// turn, each with both of them.
+const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How long a row may be that is skipped, before the whole input is refused. A file of rows has none a hundredth as long;
 /// an endless line would be read for ever.
@@ -272,9 +273,15 @@ impl Splitter {
         }
     }
 
+    /// Lets go of the last row, which was taken: its text may be large, and it may be long until the next is read.
+    pub fn let_go(&mut self) {
+        if self.buffer.capacity() > KEPT_ROOM {
+            self.buffer = Vec::new();
+        }
+    }
+
     fn begin(&mut self) -> (u64, u64) {
         self.buffer.clear();
-        self.buffer.shrink_to(KEPT_ROOM);
         (self.line, self.offset)
     }
 
@@ -354,6 +361,25 @@ mod tests {
         assert_eq!(rows[0], (1, 0, "x".repeat(11), End::OverCap));
         assert_eq!(rows[1], (2, 12, "y".repeat(10), End::Whole));
         assert_eq!(rows[2], (3, 24, "ok".to_owned(), End::Whole));
+    }
+
+    #[test]
+    fn the_text_of_a_large_row_is_not_kept_until_the_next_is_read() {
+        let json = format!("{{\"prompt\":\"{}\"}}\n", "x".repeat(2 * KEPT_ROOM)).repeat(3);
+        let csv = format!("prompt\n{}", format!("{}\n", "x".repeat(2 * KEPT_ROOM)).repeat(3));
+        for (name, text) in [("rows.jsonl", json), ("rows.csv", csv)] {
+            let mut reader = super::super::testing::reader(name, text, &Default::default()).expect("it is sound");
+
+            let mut rows = 0;
+            while let Some(item) = reader.next() {
+                assert!(matches!(item, Ok(super::super::Item::Row(_))), "{item:?}");
+                let room = reader.rows.as_mut().map(|rows| rows.splitter().buffer.capacity());
+                assert!(room.is_none_or(|room| room <= KEPT_ROOM), "{name}: {room:?} bytes are kept");
+                rows += 1;
+            }
+
+            assert_eq!(rows, 3, "{name}");
+        }
     }
 
     #[test]

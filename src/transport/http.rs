@@ -15,6 +15,7 @@
 //! Rejected: reqwest's own `read_timeout`, which runs from the send and would kill long silent calls.
 
 mod names;
+mod pieces;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -194,7 +195,7 @@ impl HttpTransport {
             sent.headers_mut().insert(name, value);
         }
         if !request.body.is_empty() {
-            *sent.body_mut() = Some(request.body.into_bytes().into());
+            *sent.body_mut() = Some(pieces::sent(request.body));
         }
         Ok(sent)
     }

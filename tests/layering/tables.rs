@@ -89,6 +89,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("console", &["report/"]),
     ("csv", &["source/csv.rs", "sink/csv.rs"]),
     ("governor", &["limiter/bucket.rs"]),
+    ("http_body", &["sim/server/", "transport/http/pieces.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
     ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs", "transport/tunnel.rs"]),
     ("indicatif", &["report/progress.rs"]),

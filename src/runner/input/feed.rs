@@ -1,8 +1,6 @@
 //! Rows into the loop.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +9,7 @@ use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::{BrokenRow, SourceError};
 
+use super::outlet::Outlet;
 use super::reading::Reading;
 use super::walk::{Walk, Walked};
 use super::{Earlier, InputPlan, Places, is_seekable};
@@ -30,6 +29,19 @@ pub enum Fed {
     Warning(String),
     /// The input itself failed: no more rows come.
     Failed(String),
+}
+
+impl Fed {
+    /// Returns how many bytes of text it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Planned(planned) => planned.bytes(),
+            Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
+            Self::Broken(broken) => broken.raw.len(),
+            Self::Warning(text) | Self::Failed(text) => text.len(),
+            Self::Skipped(_) => 0,
+        }
+    }
 }
 
 /// Reads rows into the loop until the input ends or nobody listens: from the first to the last, or from several places
@@ -127,82 +139,6 @@ impl Feeder<'_> {
     fn is_repeated(&mut self, row: RowId, identity: &Identity) -> bool {
         let is_new = |seen: &mut Seen| seen.insert(row.label);
         *identity == Identity::Named && !self.labels.as_mut().is_none_or(is_new)
-    }
-}
-
-/// The reader's end of the channel.
-///
-/// Rows that are skipped are only counted, and told by the hundred: at millions a second each by itself would wake the
-/// loop for nothing.
-///
-/// A row is on its way as soon as it is read. But when the channel is full the reader waits until half of it is free:
-/// woken for each single place it would take turns with the loop, two switches of threads a row.
-struct Outlet<'a> {
-    rows: &'a mpsc::Sender<Fed>,
-    permits: Option<mpsc::PermitIterator<'a, Fed>>,
-    skipped: u64,
-}
-
-impl<'a> Outlet<'a> {
-    fn new(rows: &'a mpsc::Sender<Fed>) -> Self {
-        Self { rows, permits: None, skipped: 0 }
-    }
-
-    /// Counts a row that is skipped; returns whether anybody listens.
-    fn skip(&mut self) -> bool {
-        const TOLD_AT_ONCE: u64 = 256;
-        self.skipped += 1;
-        self.skipped < TOLD_AT_ONCE || self.send_skipped()
-    }
-
-    fn send_skipped(&mut self) -> bool {
-        match std::mem::take(&mut self.skipped) {
-            0 => true,
-            skipped => self.pass(Fed::Skipped(skipped)),
-        }
-    }
-
-    /// Sends; returns whether anybody listens.
-    fn send(&mut self, fed: Fed) -> bool {
-        self.send_skipped() && self.pass(fed)
-    }
-
-    fn pass(&mut self, fed: Fed) -> bool {
-        if let Some(permit) = self.permits.as_mut().and_then(Iterator::next) {
-            permit.send(fed);
-            return !self.rows.is_closed();
-        }
-        self.permits = None;
-        let fed = match self.rows.try_send(fed) {
-            Ok(()) => return true,
-            Err(mpsc::error::TrySendError::Closed(_)) => return false,
-            Err(mpsc::error::TrySendError::Full(fed)) => fed,
-        };
-        match wait_for(self.rows.reserve_many(self.rows.max_capacity().div_ceil(2))) {
-            Ok(permits) => {
-                self.permits = Some(permits);
-                self.pass(fed)
-            }
-            Err(_) => false,
-        }
-    }
-}
-
-/// Waits on this thread, which belongs to no runtime.
-fn wait_for<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
     }
 }
 

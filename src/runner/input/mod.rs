@@ -1,13 +1,14 @@
 //! The input of a run: a first look at all of it where that is possible, then row by row into the loop.
 //!
 //! Reading, parsing and planning happen on a thread of their own ([`feed`]), off the loop, behind a bounded channel: a
-//! full channel stops the reader, so memory stays flat however long the input is. A seekable input is read twice. The
+//! full channel stops the reader, by rows or by their bytes, so memory stays flat however long the input and its rows are. A seekable input is read twice. The
 //! first time ([`survey`]) everything is read and planned and nothing kept but counts and a coarse map: so mistakes that
 //! concern every row, repeated labels and changed rows are found before the first request, the total is known, and so is
 //! whether reading from several places gains time ([`Layout`]). A pipe is read once.
 
 mod ahead;
 mod feed;
+mod outlet;
 mod places;
 mod reading;
 mod survey;

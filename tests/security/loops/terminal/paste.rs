@@ -115,7 +115,10 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
             let command = command_in(&said, &format!("claude-batch {subcommand} "), at);
             let mut expected = typed(more);
             expected[6] = "X-Team: [hidden]".into();
-            let carried = [&["--header", "X-Team: [hidden]"], *more, &["--progress", kind]].concat();
+            let limits: &[&str] = if more.is_empty() { &[] } else { &["--max-requests", "2"] };
+            let window: &[&str] = if more.is_empty() { &[] } else { &["--concurrency", "1"] };
+            let header = ["--header", "X-Team: [hidden]"];
+            let carried = [&header[..], window, &["--max-retries", "0"], limits, &["--progress", kind]].concat();
             let expected = if *subcommand == "run" { expected } else { resume_of(&folder, &log, &command, &carried) };
             printed.push((command, expected));
         }

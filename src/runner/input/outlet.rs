@@ -1,0 +1,215 @@
+//! The reader's end of the channel to the loop.
+//!
+//! Rows that are skipped are only counted, and told by the hundred: at millions a second each by itself would wake the
+//! loop for nothing.
+//!
+//! A row is on its way as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until
+//! half of it is free: woken for each single place it would take turns with the loop, two switches of threads a row.
+//!
+//! The bytes that lie in the channel are known without the loop's help: rows leave it in the order they came, so what lies
+//! there is what was sent last, as many rows as the channel says it holds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+
+use tokio::sync::mpsc;
+
+use super::Fed;
+
+/// Bytes of rows that lie in the channel, at most; one row always fits. The loop holds three times as much.
+const FEED_BYTES: usize = 16 << 20;
+
+/// The reader's end of the channel.
+pub(super) struct Outlet<'a> {
+    rows: &'a mpsc::Sender<Fed>,
+    permits: Option<mpsc::PermitIterator<'a, Fed>>,
+    /// What was sent last: all that lies in the channel, and maybe more.
+    last: Last,
+    skipped: u64,
+}
+
+/// The sizes of what was sent last.
+#[derive(Default)]
+struct Last {
+    sizes: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Last {
+    fn push(&mut self, bytes: usize) {
+        self.sizes.push_back(bytes);
+        self.bytes += bytes;
+    }
+
+    /// Forgets all but the last `rows`.
+    fn keep(&mut self, rows: usize) {
+        while self.sizes.len() > rows {
+            self.bytes -= self.sizes.pop_front().unwrap_or_default();
+        }
+    }
+
+    /// Forgets the first until the others take no more than `bytes`; returns how many they are.
+    fn keep_bytes(&mut self, bytes: usize) -> usize {
+        while self.bytes > bytes {
+            self.keep(self.sizes.len() - 1);
+        }
+        self.sizes.len()
+    }
+}
+
+impl<'a> Outlet<'a> {
+    pub(super) fn new(rows: &'a mpsc::Sender<Fed>) -> Self {
+        Self { rows, permits: None, last: Last::default(), skipped: 0 }
+    }
+
+    /// Counts a row that is skipped; returns whether anybody listens.
+    pub(super) fn skip(&mut self) -> bool {
+        const TOLD_AT_ONCE: u64 = 256;
+        self.skipped += 1;
+        self.skipped < TOLD_AT_ONCE || self.send_skipped()
+    }
+
+    pub(super) fn send_skipped(&mut self) -> bool {
+        match std::mem::take(&mut self.skipped) {
+            0 => true,
+            skipped => self.pass(Fed::Skipped(skipped)),
+        }
+    }
+
+    /// Sends; returns whether anybody listens.
+    pub(super) fn send(&mut self, fed: Fed) -> bool {
+        self.send_skipped() && self.pass(fed)
+    }
+
+    fn pass(&mut self, fed: Fed) -> bool {
+        let bytes = fed.bytes();
+        self.last.keep(self.rows.max_capacity());
+        if self.last.bytes + bytes > FEED_BYTES && !self.has_bytes_for(bytes) {
+            let kept = self.last.keep_bytes((FEED_BYTES / 2).saturating_sub(bytes));
+            self.permits = None;
+            if !self.wait_for_free(self.rows.max_capacity() - kept) {
+                return false;
+            }
+        }
+        self.last.push(bytes);
+        self.put(fed)
+    }
+
+    /// Looks what still lies in the channel; returns whether so many bytes more may.
+    fn has_bytes_for(&mut self, bytes: usize) -> bool {
+        let reserved = self.permits.as_ref().map_or(0, ExactSizeIterator::len);
+        self.last.keep(self.rows.max_capacity() - self.rows.capacity() - reserved);
+        self.last.bytes + bytes <= FEED_BYTES || self.last.sizes.is_empty()
+    }
+
+    fn put(&mut self, fed: Fed) -> bool {
+        if let Some(permit) = self.permits.as_mut().and_then(Iterator::next) {
+            permit.send(fed);
+            return !self.rows.is_closed();
+        }
+        self.permits = None;
+        match self.rows.try_send(fed) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(fed)) => {
+                self.wait_for_free(self.rows.max_capacity().div_ceil(2)) && self.put(fed)
+            }
+        }
+    }
+
+    /// Waits until so many places of the channel are free and takes them; returns whether anybody listens.
+    fn wait_for_free(&mut self, places: usize) -> bool {
+        self.permits = wait_for(self.rows.reserve_many(places)).ok();
+        self.permits.is_some()
+    }
+}
+
+/// Waits on this thread, which belongs to no runtime.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::tests::long;
+
+    #[test]
+    fn large_rows_lie_in_the_channel_by_their_bytes_and_small_ones_by_their_number() {
+        for (bytes, most) in [(1_000, 256), (200_000, 83), (FEED_BYTES / 2, 1), (2 * FEED_BYTES, 1)] {
+            let row = long("one", bytes);
+            let (out, mut arrived) = mpsc::channel(256);
+
+            let lying: Vec<usize> = std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let mut outlet = Outlet::new(&out);
+                    assert!((0..300).all(|_| outlet.send(Fed::Planned(row.clone()))));
+                });
+                while arrived.len() < most {
+                    std::thread::yield_now();
+                }
+                let next = || {
+                    // The reader has the time to go on where it may.
+                    (0..20).for_each(|_| std::thread::yield_now());
+                    let lying = arrived.len();
+                    arrived.blocking_recv().map(|_| lying)
+                };
+                std::iter::from_fn(next).collect()
+            });
+
+            assert_eq!((lying.len(), lying.into_iter().max()), (300, Some(most)), "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn random_rows_all_arrive_in_their_order_and_stay_within_the_bytes() {
+        let sizes = (4..25).step_by(4).map(|power| Fed::Planned(long("one", 1 << power)));
+        let sizes: Vec<_> = sizes.chain([Fed::Skipped(1), Fed::Warning("text".to_owned())]).collect();
+        for seed in 0..20 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let order: Vec<usize> = (0..500).map(|_| random.usize(0..sizes.len())).collect();
+            let (out, mut arrived) = mpsc::channel(random.usize(1..300));
+
+            let (sizes, order) = (&sizes, &order);
+            let size_of = |at: usize| sizes[order[at]].bytes();
+            let (arrived, lying): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let mut outlet = Outlet::new(&out);
+                    assert!(order.iter().all(|&at| outlet.send(again(&sizes[at]))));
+                });
+                let next = || arrived.blocking_recv().map(|fed| (fed.bytes(), arrived.len()));
+                std::iter::from_fn(next).unzip()
+            });
+
+            assert!((0..500).map(size_of).eq(arrived), "seed {seed}");
+            for (at, rows) in lying.into_iter().enumerate() {
+                let sizes = || (at + 1..500).take(rows).map(size_of).filter(|bytes| *bytes > 0);
+                let bytes: usize = sizes().sum();
+                assert!(bytes <= FEED_BYTES || sizes().count() == 1, "seed {seed}: {rows} rows behind row {at}");
+            }
+        }
+    }
+
+    fn again(fed: &Fed) -> Fed {
+        match fed {
+            Fed::Planned(planned) => Fed::Planned(planned.clone()),
+            Fed::Skipped(rows) => Fed::Skipped(*rows),
+            Fed::Warning(text) => Fed::Warning(text.clone()),
+            Fed::Rejected(_) | Fed::Broken(_) | Fed::Failed(_) => panic!("not among them: {fed:?}"),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Cases of the loop whose lines nobody takes: a disk that stands still, a standard output that is not read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::domain::{Identity, JobId, JobKey, Origin, Params, RateLimits, Request, WriteFault};
+use crate::plan::Rejected;
+use crate::provider::anthropic::Anthropic;
+use crate::provider::{ReplyHead, WireRequest};
+use crate::scheduler::tests::{config, long};
+use crate::source::BrokenRow;
+use crate::transport::{Exchange, WireError};
+
+const ROWS: u64 = 300;
+const BYTES: usize = 200_000;
+const WINDOW: usize = 10;
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_kept_until_their_lines_are_taken_are_bounded_by_their_bytes() {
+    let row = long("one", BYTES);
+    let (written, finish) = whole(|| Fed::Planned(row.clone()), 1_000).await;
+
+    let most = UNSYNCED_BYTES / BYTES + WINDOW + 1;
+    assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
+    assert_eq!((finish.answered, finish.pending), (ROWS, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_rows_that_are_not_sent_are_bounded_by_their_bytes() {
+    let request = long("one", BYTES).job.request;
+    let (written, finish) = whole(|| Fed::Rejected(Box::new(rejected(request.clone()))), BYTES).await;
+
+    let most = BACKLOG_BYTES / BYTES + 1;
+    assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
+    assert_eq!(finish.failed, ROWS);
+}
+
+/// Runs rows whose lines are so long; returns how many were written while none was taken, and how it ended once all were.
+async fn whole(mut row: impl FnMut() -> Fed, line_bytes: usize) -> (u64, Finish) {
+    let (commits_in, commits) = mpsc::unbounded_channel();
+    let (feed_in, feed) = mpsc::channel(ROWS as usize);
+    let (_interrupts_in, interrupts) = mpsc::channel(1);
+    for _ in 0..ROWS {
+        feed_in.try_send(row()).expect("the channel has room for all");
+    }
+    drop(feed_in);
+    let written = Arc::new(AtomicU64::new(0));
+    let ledger = Stalled { written: written.clone(), taken: 0, line_bytes };
+    let run = tokio::spawn(drive(Parts {
+        transport: Arc::new(Answers),
+        provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("a provider")),
+        scheduler: Scheduler::new(config(RateLimits::NONE, WINDOW)),
+        ledger,
+        commits,
+        feed,
+        interrupts,
+        reporter: Nobody,
+        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+        run: "test".into(),
+        grace: None,
+        keep_pending: true,
+    }));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let while_stalled = written.load(Ordering::Relaxed);
+    while !run.is_finished() {
+        // It may have ended since.
+        let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    (while_stalled, run.await.expect("it does not panic").0)
+}
+
+fn rejected(request: Request) -> Rejected {
+    Rejected {
+        custom_id: "row".to_owned(),
+        origin: Origin { source: "test".into(), line: 1 },
+        index: 0,
+        key: JobKey([0; 16]),
+        identity: Identity::Named,
+        request,
+        extra: Params::default(),
+        class: ErrorClass::InvalidInput,
+        message: "too much of it".to_owned(),
+    }
+}
+
+/// A ledger whose lines are on disk when the test says so.
+struct Stalled {
+    written: Arc<AtomicU64>,
+    taken: u64,
+    line_bytes: usize,
+}
+
+impl Ledger for Stalled {
+    fn mark(&mut self, _ticket: Ticket, _job: &Job) -> Result<(), WriteFault> {
+        Ok(())
+    }
+
+    fn clear(&mut self, _ticket: Ticket) {}
+
+    fn keep(&mut self, _ticket: Ticket, _job: JobId) {}
+
+    fn write_outcome(&mut self, seq: u64, _ticket: Ticket, _outcome: &Outcome) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    fn write_rejected(&mut self, seq: u64, _rejected: &Rejected) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    fn write_broken(&mut self, seq: u64, _broken: &BrokenRow) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    fn on_committed(&mut self, seq: u64) {
+        self.taken = seq;
+    }
+
+    fn backlog_bytes(&self) -> usize {
+        (self.written.load(Ordering::Relaxed) - self.taken) as usize * self.line_bytes
+    }
+
+    fn flush(&mut self) -> Result<(), WriteFault> {
+        Ok(())
+    }
+}
+
+struct Nobody;
+
+impl Reporter for Nobody {
+    fn on_event(&mut self, _event: &RunEvent) {}
+}
+
+/// A server that answers at once.
+struct Answers;
+
+struct Answer {
+    head: ReplyHead,
+    body: Option<Bytes>,
+}
+
+impl Transport for Answers {
+    type Exchange = Answer;
+
+    async fn send(&self, _request: WireRequest) -> Result<Answer, WireError> {
+        let body = br#"{"id":"m","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}"#;
+        let json = (http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        let head = ReplyHead { status: 200, headers: http::HeaderMap::from_iter([json]) };
+        Ok(Answer { head, body: Some(Bytes::from_static(body)) })
+    }
+}
+
+impl Exchange for Answer {
+    fn head(&self) -> &ReplyHead {
+        &self.head
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        Ok(self.body.take())
+    }
+}

@@ -1,0 +1,268 @@
+//! How far rows are read ahead.
+//!
+//! The scheduler asks for rows until enough of them wait: twice the window with one pool; thousands with several, so that
+//! each pool finds its own among them. Rows may be large, so their bytes count as well: all that it holds, waiting and in
+//! flight, takes no more than [`MOST_BYTES`] and one row. Small rows never reach that.
+//!
+//! One row always fits, whatever its size: more is asked for whenever less than that is held. What a policy asks in place of
+//! a row counts as well, and may take more than there is.
+//!
+//! All pools share these bytes. When the rows of a pool that is held, or whose limits are low, fill them, nothing more is
+//! read, and another pool whose rows stand behind them in the input has nothing to send meanwhile. It is not stopped for
+//! ever: each wait of a row ends, with an answer, a failure or the halt of its endpoint, and with each that ends a next
+//! row is read. An input whose pools come one after the other is read from several places in turn (`order`), so that their
+//! rows come mixed.
+//!
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so those of one pool can't be left
+//! unread while the next are read.
+
+use crate::domain::Planned;
+
+use super::Scheduler;
+use super::entry::Entry;
+
+/// Rows that wait at the scheduler, at least and when several pools share the input.
+const LOOKAHEAD: usize = 64;
+const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
+/// Rows without a fault that are kept ready for an endpoint that fails.
+const PROBES: usize = 4;
+/// Bytes of rows that wait or are in flight. What the reader has ready (a third of this) comes on top: 64 MiB in all. That
+/// is 250 rows of 200 kB or 12 million tokens, more than twice what the highest tier takes uncached in a minute.
+const MOST_BYTES: usize = 48 << 20;
+
+impl Scheduler {
+    /// Returns how many more rows are wanted; offering more is allowed and only costs memory.
+    pub fn wants(&self) -> usize {
+        if self.is_input_closed || self.halted.is_some() || self.is_full() {
+            return 0;
+        }
+        let window = self.window_size();
+        let lookahead = match self.pools.len() {
+            0 | 1 => (2 * window).max(LOOKAHEAD),
+            _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
+        };
+        let wanted = lookahead.saturating_sub(self.waiting());
+        let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
+        if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
+    }
+
+    /// Returns how many more rows are wanted so that an endpoint that fails can be probed with such as did not.
+    fn probes_wanted(&self) -> usize {
+        let ready = self.pools.iter().flat_map(|state| &state.ready);
+        PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
+    }
+
+    /// Returns whether it holds any row.
+    pub fn holds_rows(&self) -> bool {
+        self.waiting() + self.in_flight() > 0
+    }
+
+    /// Returns whether the rows that it holds take all the bytes there are for them.
+    pub(super) fn is_full(&self) -> bool {
+        self.row_bytes >= MOST_BYTES
+    }
+
+    /// Takes a row into the count.
+    pub(super) fn count_in(&mut self, planned: Planned) -> Entry {
+        let entry = Entry::new(planned);
+        self.row_bytes += entry.bytes;
+        entry
+    }
+
+    fn waiting(&self) -> usize {
+        let held_back: usize = self.endpoints.iter().map(|endpoint| endpoint.held_back.len()).sum();
+        self.ready() + held_back + self.later.len() + self.gates.waiting()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, config, dispatched, limited, long};
+    use super::super::*;
+    use super::*;
+    use crate::answer::{Came, Then};
+    use crate::domain::{Ask, ErrorClass, Failure, Purpose, RateLimits, Verdict};
+
+    const LARGE: usize = 200_000;
+
+    #[test]
+    fn small_rows_are_read_ahead_by_their_number() {
+        let mut one_pool = Scheduler::new(config(RateLimits::NONE, 100));
+        let mut two_pools = Scheduler::new(config(RateLimits::NONE, 100));
+        let row = long("one", 1_000);
+
+        let taken = |scheduler: &mut Scheduler, rows: &mut dyn FnMut() -> Planned| {
+            std::iter::from_fn(|| (scheduler.wants() > 0).then(|| scheduler.offer(rows(), Instant::ZERO))).count()
+        };
+
+        assert_eq!(taken(&mut one_pool, &mut || row.clone()), 200);
+        assert_eq!(taken(&mut two_pools, &mut alternating(1_000)), 4_096);
+    }
+
+    #[test]
+    fn large_rows_of_several_pools_are_read_ahead_by_their_bytes() {
+        let mut scheduler = Scheduler::new(config(RateLimits::new(1, 50_000, 10_000), 100));
+        let mut rows = alternating(LARGE);
+
+        let mut taken = 0;
+        while scheduler.wants() > 0 {
+            scheduler.offer(rows(), Instant::ZERO);
+            dispatched(&mut scheduler, Instant::ZERO);
+            taken += 1;
+        }
+
+        assert!(scheduler.in_flight() > 0, "what is in flight counts");
+        assert_eq!(taken, MOST_BYTES.div_ceil(long("one", LARGE).bytes()));
+    }
+
+    #[test]
+    fn a_row_larger_than_all_the_bytes_there_are_goes_alone() {
+        let mut scheduler = Scheduler::new(config(RateLimits::NONE, 100));
+        let row = long("one", MOST_BYTES + 1);
+
+        for second in 0..3 {
+            assert_ne!(scheduler.wants(), 0);
+            scheduler.offer(row.clone(), Instant::from_secs(second));
+            assert_eq!(scheduler.wants(), 0);
+            let sent = dispatched(&mut scheduler, Instant::from_secs(second));
+            let step = scheduler.poll(Instant::from_secs(second));
+            assert!(matches!(step, Step::Wait { reason: Reason::Memory, .. }), "{step:?}");
+            sent.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), Instant::from_secs(second))));
+        }
+
+        assert!(!scheduler.holds_rows());
+    }
+
+    #[test]
+    fn a_held_pool_leaves_another_what_is_read_within_the_bytes_and_stops_it_no_longer_than_it_is_held() {
+        let mut scheduler = Scheduler::new(config(RateLimits::NONE, 4));
+        let (mut rows, total) = (alternating(LARGE), 1_000);
+        let (mut read, mut answered, mut most_held, mut during_the_hold) = (0, [0, 0], 0, 0);
+
+        for second in 0..1_200 {
+            let now = Instant::from_secs(second);
+            loop {
+                while scheduler.wants() > 0 && read < total {
+                    scheduler.offer(rows(), now);
+                    read += 1;
+                }
+                most_held = most_held.max(scheduler.row_bytes);
+                let Step::Dispatch { ticket, .. } = scheduler.poll(now) else { break };
+                let is_other = &*scheduler.sent(ticket).ask.pool.class.0 == "other";
+                let is_refused = !is_other && second < 600;
+                answered[usize::from(is_other)] += usize::from(!is_refused);
+                scheduler.on_end(ticket, if is_refused { limited(Some(600 - second)) } else { answer() }, now);
+            }
+            if second < 600 {
+                during_the_hold = answered[1];
+            }
+        }
+
+        let fit = MOST_BYTES / LARGE;
+        assert!((fit - 5..=fit + 5).contains(&during_the_hold), "{during_the_hold} of {fit}");
+        assert_eq!(answered, [500, 500]);
+        assert!(most_held <= MOST_BYTES + long("one", LARGE).bytes());
+    }
+
+    #[test]
+    fn random_rows_never_take_more_than_the_bytes_and_one_row_and_each_ends_once() {
+        let classes = ["one", "other", "third"].into_iter().cycle();
+        let rows: Vec<Planned> = (4..24).zip(classes).map(|(power, class)| long(class, 1 << power)).collect();
+        for seed in 0..60 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let asks_more = random.bool();
+            let mut scheduler = Scheduler::new(random_config(asks_more, &mut random));
+            let total = random.usize(1..150);
+            let (mut read, mut ended, mut largest) = (0, 0, 0);
+            let mut in_flight = Vec::new();
+            for second in 0.. {
+                let now = Instant::from_secs(second);
+                while scheduler.wants() > 0 && read < total {
+                    let planned = rows[random.usize(0..rows.len())].clone();
+                    largest = largest.max(planned.bytes() + long("one", 16).bytes());
+                    read += offer(&mut scheduler, planned, now, random.u8(0..10) == 0);
+                }
+                if read >= total {
+                    scheduler.close_input();
+                }
+                assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
+                // What is asked in place of a row comes on top of the row.
+                assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
+                in_flight.extend(dispatched(&mut scheduler, now));
+                random.shuffle(&mut in_flight);
+                for ticket in in_flight.split_off(random.usize(0..=in_flight.len())) {
+                    let next = scheduler.on_end(ticket, random_verdict(&mut random), now);
+                    ended += usize::from(matches!(next, Next::Finished(_) | Next::Pending(_)));
+                }
+                if second == 600 {
+                    scheduler.halt(HaltReason::Signal(2));
+                }
+                ended += scheduler.take_set_aside().len();
+                match scheduler.poll(now) {
+                    Step::Dispatch { ticket, .. } => in_flight.push(ticket),
+                    Step::Wait { .. } => assert!(second < 1_200, "seed {seed}: it does not end"),
+                    Step::Drained => break,
+                }
+            }
+            ended += scheduler.take_set_aside().len();
+
+            assert_eq!((ended, scheduler.row_bytes, scheduler.holds_rows()), (read, 0, false), "seed {seed}");
+        }
+    }
+
+    /// A policy that asks again with a request of another size, now and then.
+    fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
+        let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
+        config.retry_for = Duration::from_secs(random.u64(5..100));
+        let repair = long("one", 100_000).ask.request;
+        config.policy = Some(Box::new(move |_, ask: &Ask, came, attempts| match came {
+            Came::Answer(_) | Came::Failure { .. } if asks_more && attempts.len() < 3 => {
+                Then::Ask(Box::new(Ask { request: repair.clone(), purpose: Purpose::Repair, ..ask.clone() }))
+            }
+            _ => Then::Keep,
+        }));
+        config
+    }
+
+    fn random_verdict(random: &mut fastrand::Rng) -> Verdict {
+        let failure = Failure { status: Some(500), ..Failure::default() };
+        match random.u8(0..20) {
+            0..2 => limited(Some(random.u64(0..10))),
+            2..4 => {
+                Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: random.bool(), failure }
+            }
+            4 => Verdict::Overloaded { retry_after: None, maybe_paid: false, failure },
+            5 => Verdict::Rejected { class: ErrorClass::InvalidRequest, failure },
+            6 if random.u8(0..10) == 0 => Verdict::NoModel(failure),
+            7 if random.u8(0..50) == 0 => Verdict::Halt(HaltReason::Key(failure)),
+            _ => answer(),
+        }
+    }
+
+    /// Offers a row, now and then one that leads and one that waits for it; returns how many.
+    fn offer(scheduler: &mut Scheduler, planned: Planned, now: Instant, leads: bool) -> usize {
+        if !leads {
+            scheduler.offer(planned, now);
+            return 1;
+        }
+        let gate = scheduler.offer_leader(long("one", 16), now);
+        scheduler.offer_behind(planned, gate, now);
+        2
+    }
+
+    fn counted(scheduler: &Scheduler) -> usize {
+        let ready = scheduler.pools.iter().flat_map(|state| &state.ready);
+        let waiting = ready.chain(scheduler.later.values()).chain(scheduler.gates.entries());
+        let in_flight = scheduler.flights.iter().flatten().map(|flight| &flight.entry);
+        waiting.chain(in_flight).map(|entry| entry.planned.bytes()).sum()
+    }
+
+    fn alternating(bytes: usize) -> impl FnMut() -> Planned {
+        let both = [long("one", bytes), long("other", bytes)];
+        let mut turn = 0;
+        move || {
+            turn += 1;
+            both[turn % 2].clone()
+        }
+    }
+}

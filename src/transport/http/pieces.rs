@@ -1,0 +1,96 @@
+//! Bodies that are sent in pieces.
+//!
+//! A body is what a row asks, with something put in on the way. Put together, a large one would be in memory twice for as
+//! long as it takes to send it; so its pieces go out one after the other. The length is known, so the request has a
+//! `content-length` as any other. A small body is copied: that is quicker than to ask for pieces.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::provider::Body;
+
+/// A body of this size is sent in pieces.
+const LARGE_BYTES: usize = 16 << 10;
+
+/// Returns the body as the client takes it.
+pub(super) fn sent(body: Body) -> reqwest::Body {
+    if body.len() < LARGE_BYTES || body.is_plain() {
+        return body.into_bytes().into();
+    }
+    let bytes = body.len() as u64;
+    reqwest::Body::wrap(Pieces { pieces: body.into_pieces().into_iter(), bytes })
+}
+
+struct Pieces {
+    pieces: std::vec::IntoIter<Bytes>,
+    /// Bytes of the pieces that are left.
+    bytes: u64,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.next();
+        self.bytes -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.as_slice().is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Body as _;
+
+    use super::*;
+    use crate::provider::Splice;
+
+    #[test]
+    fn a_large_body_with_something_put_in_is_not_copied_and_has_a_known_length() {
+        let bytes = Bytes::from(vec![b'x'; LARGE_BYTES]);
+        let splice = Splice { at: LARGE_BYTES - 1, text: Bytes::from_static(b"put in") };
+        let body = Body::plain(bytes.clone()).with(splice);
+
+        let whole = body.clone().into_bytes();
+        let mut sent = sent(body);
+
+        assert_eq!(sent.size_hint().exact(), Some(LARGE_BYTES as u64 + 6));
+        let pieces = pieces(&mut sent);
+        assert_eq!(pieces.concat(), whole);
+        assert_eq!((pieces.len(), pieces[0].as_ptr()), (3, bytes.as_ptr()));
+        assert!(sent.is_end_stream());
+    }
+
+    #[test]
+    fn a_small_body_and_one_with_nothing_put_in_are_one_piece() {
+        let small = Body::plain(Bytes::from_static(b"{}")).with(Splice { at: 1, text: Bytes::from_static(b"1") });
+        let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
+
+        assert_eq!(pieces(&mut sent(small)), [&b"{1}"[..]]);
+        assert_eq!(pieces(&mut sent(Body::plain(large.clone())))[0].as_ptr(), large.as_ptr());
+    }
+
+    fn pieces(body: &mut reqwest::Body) -> Vec<Bytes> {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut next = || match Pin::new(&mut *body).poll_frame(&mut context) {
+            Poll::Ready(Some(frame)) => frame.expect("nothing fails").into_data().ok(),
+            Poll::Ready(None) | Poll::Pending => None,
+        };
+        std::iter::from_fn(&mut next).collect()
+    }
+}
