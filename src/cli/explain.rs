@@ -300,6 +300,8 @@ pub(super) mod tests {
           Interrupted. To go on, run the same command.
         budget: a limit you set is reached
           A limit you set is reached (--max-cost $40.00). To go on, raise it and run the same command.
+        endpoint: Authorization: there is no credential for the endpoint
+          There is no credential for https://api.example ("it broke"). Check where it comes from, then run the same command.
         endpoint: Connect: the endpoint can't be reached
           https://api.example can't be reached ("it broke"). Check the network, proxies and --base-url, then run the same command.
         endpoint: Proxy: the proxy can't be reached or does not connect

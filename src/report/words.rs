@@ -87,6 +87,7 @@ mod tests {
         let words = faults.map(|failure| fault_words(&failure).into_owned()).collect::<Vec<_>>().join("\n");
 
         insta::assert_snapshot!(words, @r"
+        there is no credential for the endpoint
         the endpoint can't be reached
         the proxy can't be reached or does not connect
         the proxy refuses to pass requests on

@@ -254,7 +254,8 @@ mod tests {
         let ready = scheduler.pools.iter().flat_map(|state| &state.ready);
         let waiting = ready.chain(scheduler.later.values()).chain(scheduler.gates.entries());
         let in_flight = scheduler.flights.iter().flatten().map(|flight| &flight.entry);
-        waiting.chain(in_flight).map(|entry| entry.planned.bytes()).sum()
+        let held_back = scheduler.endpoints.iter().flat_map(|endpoint| &endpoint.held_back).map(|held| &held.entry);
+        waiting.chain(in_flight).chain(held_back).map(|entry| entry.planned.bytes()).sum()
     }
 
     fn alternating(bytes: usize) -> impl FnMut() -> Planned {

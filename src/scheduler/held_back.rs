@@ -7,7 +7,8 @@
 //!
 //! A row is held back only while others wait to be sent, for [`LONGEST`] at most, and goes out with the last of them. At the
 //! end of a run it waits
-//! for the rows that met a fault, so that it can speak for them: one after the other, each when nothing is in flight.
+//! for the rows that met a fault, so that it can speak for them: one after the other, each when nothing is in flight. A pool
+//! with big rows, for which small ones wait long enough, holds none back.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const SPACING: u64 = 16;
 /// Rows that must wait already.
 const WAITING: usize = 2;
 /// How long one is held back while nothing is in doubt.
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(10);
 /// How likely bad rows alone may be to explain that all rows held back failed, for that to be believed still.
 const DOUBT: f64 = 0.05;
 
@@ -73,6 +74,7 @@ impl Scheduler {
         let is_wanted = endpoint.held_back.len() < MOST
             && endpoint.ready >= WAITING
             && endpoint.offered >= endpoint.hold_back_from
+            && !self.pools[pool].has_big_rows
             && entry.leads.is_none();
         if !is_wanted {
             return Some(entry);
@@ -150,7 +152,23 @@ impl Scheduler {
         }
         let Some(HeldBack { pool, entry, .. }) = endpoint.held_back.pop_front() else { return };
         endpoint.ready += 1;
-        self.pools[pool].ready.push_front(entry);
+        let state = &mut self.pools[pool];
+        // The wait of a big row goes on: this one may pass it.
+        let place = usize::from(state.passing.is_some());
+        state.ready.insert(place.min(state.ready.len()), entry);
+    }
+
+    /// Lets the rows of a pool go that were held back, before a big one that is about to wait for its bucket: they came before
+    /// it. Returns whether there were any.
+    pub(super) fn let_go_before(&mut self, pool: usize) -> bool {
+        let endpoint = &mut self.endpoints[self.pools[pool].endpoint];
+        let (its, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut endpoint.held_back).into_iter().partition(|held| held.pool == pool);
+        endpoint.held_back = kept.into();
+        endpoint.ready += its.len();
+        let is_any = !its.is_empty();
+        its.into_iter().rev().for_each(|held| self.pools[pool].ready.push_front(held.entry));
+        is_any
     }
 
     fn let_all_go(&mut self, at: usize) {

@@ -92,6 +92,8 @@ struct PoolState {
     streamed: u32,
     /// The wait of a big row in front, and who passed it.
     passing: Option<Passing>,
+    /// Whether a big row ever had to wait.
+    has_big_rows: bool,
 }
 
 impl PoolState {
@@ -352,6 +354,11 @@ impl Scheduler {
             }
             Admission::Wait { until, on: None } => Err((until, Reason::Hold)),
             Admission::Wait { until, on: Some(dimension) } if is_probe => Err((until, Reason::Limit(dimension))),
+            Admission::Wait { on: Some(dimension), .. }
+                if state.passing.is_none() && state.is_big(cost, dimension) && self.let_go_before(pool) =>
+            {
+                self.start(pool, now)
+            }
             Admission::Wait { until, on: Some(dimension) } => {
                 let (at, until) = self.pools[pool].who_passes(cost, dimension, until, now);
                 match at {

@@ -47,6 +47,15 @@ impl Passing {
 }
 
 impl PoolState {
+    /// Returns whether a row that needs `cost` is big.
+    pub(super) fn is_big(&self, cost: Cost, dimension: Dimension) -> bool {
+        f64::from(cost.of(dimension)) > BIG_SECONDS * self.per_second(dimension)
+    }
+
+    fn per_second(&self, dimension: Dimension) -> f64 {
+        self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0)
+    }
+
     /// Returns the place of a row that may pass the first one, which needs `cost` and waits for `dimension` until
     /// `until`, with what was reserved for it; and when to ask again.
     pub(super) fn who_passes(
@@ -56,14 +65,15 @@ impl PoolState {
         until: Instant,
         now: Instant,
     ) -> (Option<(usize, Reservation)>, Instant) {
-        let need = cost.of(dimension);
-        let per_second = self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0);
-        if f64::from(need) <= BIG_SECONDS * per_second {
+        if !self.is_big(cost, dimension) {
             return (None, until);
         }
+        let need = cost.of(dimension);
+        let per_second = self.per_second(dimension);
         let behind = self.ready.iter().enumerate().take(REACH).skip(1);
         let mut costs = behind.map(|(at, entry)| (at, self.prediction.cost(&entry.planned.ask)));
         let small = costs.find(|(_, cost)| cost.of(dimension) <= need / SMALL_PART);
+        self.has_big_rows = true;
         let fresh = Passing { since: now, dimension, taken: 0 };
         let passing = self.passing.get_or_insert(fresh);
         if passing.dimension != dimension {

@@ -14,7 +14,7 @@ use super::prediction::Prediction;
 use super::{EndpointId, PoolState, Scheduler};
 
 /// Rows that take turns where each is refused.
-const REACH: usize = 16;
+const REACH: usize = 8;
 
 impl Scheduler {
     /// Stops the run: nothing more is started, and what is queued is set aside. The first reason stays.
@@ -97,11 +97,15 @@ impl Scheduler {
         }
     }
 
-    /// Queues a row near the front of its pool: behind those that had fewer turns, so that they take turns.
+    /// Queues a row at the front of its pool; from its second turn on behind a few that had fewer and need no more, so that
+    /// they take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Entry, now: Instant) {
         if let Some((pool, entry)) = self.placed(entry, now) {
             let ready = &mut self.pools[pool].ready;
-            let place = ready.iter().take(REACH).take_while(|other| other.turns < entry.turns).count();
+            let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
+            let goes_first =
+                |other: &&Entry| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(&entry);
+            let place = ready.iter().take(REACH).take_while(goes_first).count();
             ready.insert(place, entry);
             self.endpoints[self.pools[pool].endpoint].ready += 1;
         }
@@ -192,7 +196,15 @@ impl Scheduler {
         let pool = Pool::new(id.clone(), preset, self.config.by_hand, self.config.headroom, now);
         let (ready, prediction) = (VecDeque::new(), Prediction::default());
         let endpoint = self.endpoint_of(EndpointId::of(id));
-        self.pools.push(PoolState { pool, endpoint, ready, prediction, streamed: 0, passing: None });
+        self.pools.push(PoolState {
+            pool,
+            endpoint,
+            ready,
+            prediction,
+            streamed: 0,
+            passing: None,
+            has_big_rows: false,
+        });
         self.index.insert(id.clone(), self.pools.len() - 1);
         self.pools.len() - 1
     }

@@ -7,7 +7,7 @@ use crate::support::*;
 
 const ROWS: usize = 6;
 /// A row fails once, and works when it is tried again.
-const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 3.", "times": 1}]}"#;
+const ONE_FAILS: &str = r#"{"rules": [{"status": 500, "contains": "number 0.", "times": 1}]}"#;
 
 /// What is typed, where the API is said to be, and where the results are.
 struct Case<'a> {
@@ -102,7 +102,12 @@ fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
     let filled = |text: &str| text.replace("URL", &api.url);
     // A whole name of a variable holds it too.
     let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
-    let args: Vec<_> = case.args.iter().map(|arg| value(arg)).chain(["--max-requests".into(), "4".into()]).collect();
+    let args: Vec<_> = case
+        .args
+        .iter()
+        .map(|arg| value(arg))
+        .chain(["--max-requests", "4", "--max-retries", "0"].map(Into::into))
+        .collect();
     let mut command = folder.command(&args.iter().map(String::as_str).collect::<Vec<_>>());
     case.variables.iter().for_each(|(name, text)| {
         command.env(name, value(text));
@@ -129,7 +134,7 @@ fn printed_commands_finish_a_rehearsal_in_files_and_over_a_pipe() {
     let folder = Folder::new();
     folder.write("a b.jsonl", &rows(ROWS));
     folder.write("faults.json", ONE_FAILS);
-    let flags = ["--simulate", "--simulate-faults", "faults.json", "--tier", "none"];
+    let flags = ["--simulate", "--simulate-faults", "faults.json", "--tier", "none", "--max-retries", "0"];
     let in_files = folder.command(&[&["run", "a b.jsonl"][..], &flags].concat());
     let piped = folder.command(&[&["run"][..], &flags].concat());
 
@@ -140,7 +145,7 @@ fn printed_commands_finish_a_rehearsal_in_files_and_over_a_pipe() {
 
         retried.ends_with(0).tells(&["simulator"]);
         if input.is_some() {
-            assert_eq!(ids(&retried.out), ["r3"]);
+            assert_eq!(ids(&retried.out), ["r0"]);
         } else {
             assert_each_once(&folder.read("a b.simulated.results.jsonl"), ROWS);
         }

@@ -99,7 +99,7 @@ fn only_what_may_succeed_as_it_is_is_proposed_to_be_resumed_and_the_rest_is_told
         "28 answered",
         r#"invalid_request: row r1, 400, "max_tokens: is [2J wrong""#,
         "server: row r2, 500, ",
-        "claude-batch resume prompts.errors.jsonl --only server\n",
+        "claude-batch resume prompts.errors.jsonl --only server --max-retries 0\n",
         "invalid_request: the API will refuse these rows again",
     ]);
     resumed.ends_with(3).tells(&["1 answered", "invalid_request: the API will refuse these rows again"]);
