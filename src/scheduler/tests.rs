@@ -373,6 +373,97 @@ fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
 }
 
 #[test]
+fn rows_of_a_missing_model_that_come_first_stop_nothing_before_the_others_are_answered() {
+    let mut scheduler = Scheduler::new(config(RateLimits::NONE, 4));
+    let mut rows = (0..300).map(|row| {
+        let mut planned = planned(&row.to_string(), 10, 10);
+        if row < 200 {
+            planned.ask.model = "claude-gone".into();
+        }
+        planned
+    });
+    let (mut answered, mut aside, mut now) = (0, 0, Instant::ZERO);
+    loop {
+        while scheduler.wants() > 0 {
+            match rows.next() {
+                Some(row) => scheduler.offer(row, now),
+                None => scheduler.close_input(),
+            }
+        }
+        let tickets = dispatched(&mut scheduler, now);
+        aside += scheduler.take_set_aside().len();
+        if tickets.is_empty() && matches!(scheduler.poll(now), Step::Drained) {
+            break;
+        }
+        for ticket in tickets {
+            let is_gone = &*scheduler.sent(ticket).ask.model == "claude-gone";
+            let verdict = if is_gone { Verdict::NoModel(Failure::default()) } else { answer() };
+            match scheduler.on_end(ticket, verdict, now) {
+                Next::Finished(_) => answered += 1,
+                Next::Pending(_) => aside += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        now = now + Duration::from_millis(100);
+    }
+
+    assert_eq!((answered, aside), (100, 200));
+    assert!(matches!(scheduler.halted(), Some(HaltReason::Models(_))));
+}
+
+#[test]
+fn rows_take_turns_at_a_limit_that_does_not_say_when_it_ends_and_waits_only_grow() {
+    let mut scheduler =
+        scheduler_with(50, Config { retry_for: Duration::from_secs(36_000), ..config(RateLimits::NONE, 1) });
+    let bare = || Verdict::Limited { kind: LimitKind::Concurrency, retry_after: None, failure: Failure::default() };
+    let mut now = Instant::ZERO;
+    let mut tried: Vec<(String, Instant)> = Vec::new();
+    while tried.len() < 17 {
+        for ticket in dispatched(&mut scheduler, now) {
+            tried.push((scheduler.sent(ticket).job.custom_id.clone(), now));
+            scheduler.on_end(ticket, bare(), now);
+        }
+        now = now + Duration::from_millis(50);
+    }
+
+    let gaps: Vec<_> = tried.windows(2).map(|pair| pair[1].1.since(pair[0].1)).collect();
+    assert!(gaps.is_sorted(), "{gaps:?}");
+    let most = tried.iter().map(|(row, _)| tried.iter().filter(|(other, _)| other == row).count()).max();
+    assert!(most <= Some(4), "{tried:?}");
+}
+
+#[test]
+fn no_row_waits_for_longer_than_its_bound_whatever_makes_it_wait() {
+    let failure = || Failure { status: Some(529), ..Failure::default() };
+    let overloaded = |asked| Verdict::Overloaded { retry_after: asked, maybe_paid: false, failure: failure() };
+    let bare = || Verdict::Limited { kind: LimitKind::Rate, retry_after: None, failure: failure() };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let verdicts: [&dyn Fn() -> Verdict; 5] =
+        [&|| overloaded(None), &|| overloaded(seconds(20)), &bare, &|| limited(Some(20)), &fault];
+    for (kind, verdict) in verdicts.into_iter().enumerate() {
+        for seed in 0..20 {
+            let config =
+                Config { retry_for: Duration::from_secs(30), seed, max_retries: 100, ..config(RateLimits::NONE, 4) };
+            let mut scheduler = scheduler_with(200, config);
+            let (mut now, mut ended_at) = (Instant::ZERO, None);
+            while ended_at.is_none() {
+                for ticket in dispatched(&mut scheduler, now) {
+                    let is_bad = scheduler.sent(ticket).job.custom_id == "1";
+                    let next = scheduler.on_end(ticket, if is_bad { verdict() } else { answer() }, now);
+                    if is_bad && matches!(next, Next::Finished(_)) {
+                        ended_at = Some(now);
+                    }
+                }
+                now = now + Duration::from_millis(50);
+                assert!(now < Instant::from_secs(100), "kind {kind}, seed {seed}: it is not given up");
+            }
+            let waited = ended_at.expect("it ended").since(Instant::ZERO);
+            assert!(waited <= Duration::from_secs(31), "kind {kind}, seed {seed}: {waited:?}");
+        }
+    }
+}
+
+#[test]
 fn ten_first_rows_that_fail_alike_stop_the_run() {
     let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
