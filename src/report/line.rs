@@ -1,5 +1,7 @@
 //! The live lines' content, fitted to a width: pure, so that every width can be tested.
 //!
+//! Of the bar it says the place and the width. Whoever draws the block fills it.
+//!
 //! A line is a row of parts. What does not fit is first shortened, then left out, the least important first; a line is
 //! never wider than asked, so that a terminal never wraps it.
 
@@ -12,6 +14,17 @@ use super::words::outage_words;
 use super::{Stats, stats::Standing};
 use crate::domain::{Dimension, PoolStatus, Reason};
 
+/// Lines below each other, with a line break between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// What stands before the bar; everything when there is none.
+    pub before: String,
+    /// The width of the bar; 0 when there is none.
+    pub cells: usize,
+    /// What stands behind the bar.
+    pub after: String,
+}
+
 /// One piece of a line.
 struct Part {
     /// With room.
@@ -23,11 +36,17 @@ struct Part {
     /// What stands before it, unless it is the first.
     joint: &'static str,
     style: Style,
+    /// Whether it only keeps room for the bar.
+    is_bar: bool,
 }
 
 impl Part {
     fn new(rank: u8, long: impl Into<String>, short: impl Into<String>) -> Self {
-        Self { long: long.into(), short: short.into(), rank, joint: " · ", style: Style::new() }
+        Self { long: long.into(), short: short.into(), rank, joint: " · ", style: Style::new(), is_bar: false }
+    }
+
+    fn bar(rank: u8, long: usize, short: usize) -> Self {
+        Self { is_bar: true, ..Self::new(rank, " ".repeat(long), " ".repeat(short)) }
     }
 
     fn colored(self, color: AnsiColor) -> Self {
@@ -40,12 +59,39 @@ impl Part {
 }
 
 /// Returns the lines that show where a run stands, none wider than `columns`.
-pub fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
-    let mut lines = vec![render(rows_line(stats), columns, is_colored)];
+pub fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
+    let mut block = Block::default();
+    block.push_line(rows_line(stats), columns, is_colored);
     if let Some(standing) = &stats.standing {
-        lines.push(render(limits_line(stats, standing), columns, is_colored));
+        block.push("\n");
+        block.push_line(limits_line(stats, standing), columns, is_colored);
     }
-    lines
+    block
+}
+
+impl Block {
+    /// Appends the parts as one line of at most `columns`.
+    fn push_line(&mut self, mut parts: Vec<Part>, columns: usize, is_colored: bool) {
+        fit(&mut parts, columns);
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                self.push(part.joint);
+            }
+            let style = if is_colored { part.style } else { Style::new() };
+            self.push(&style.render().to_string());
+            if part.is_bar {
+                self.cells = width(&part.long);
+            } else {
+                // A single part wider than the line is all that can be left to cut.
+                self.push(&shorten(&part.long, columns));
+            }
+            self.push(&style.render_reset().to_string());
+        }
+    }
+
+    fn push(&mut self, text: &str) {
+        if self.cells == 0 { self.before.push_str(text) } else { self.after.push_str(text) }
+    }
 }
 
 /// How far: `1,234/20,000 ████░░░░  6% · 2 failed · 412 rows/min · about 45 min left`.
@@ -59,7 +105,7 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
                 format!("{}/{}", count(finished), count(total)),
                 format!("{}/{}", short_count(finished), short_count(total)),
             ));
-            parts.push(Part::new(2, bar(share, 24), bar(share, 8)).after(" ").colored(AnsiColor::Cyan));
+            parts.push(Part::bar(2, 24, 8).after(" ").colored(AnsiColor::Cyan));
             parts.push(Part::new(6, percent(share), percent(share)).after(" "));
         }
         _ => parts.push(Part::new(9, plural(finished, "row", "rows"), short_count(finished))),
@@ -148,30 +194,6 @@ fn short_reason(reason: Reason) -> &'static str {
     }
 }
 
-fn bar(share: f64, cells: usize) -> String {
-    let filled = ((share * cells as f64) as usize).min(cells);
-    format!("{}{}", "█".repeat(filled), "░".repeat(cells - filled))
-}
-
-/// Returns the parts as one line of at most `columns`.
-fn render(mut parts: Vec<Part>, columns: usize, is_colored: bool) -> String {
-    fit(&mut parts, columns);
-    let mut line = String::new();
-    for (at, part) in parts.iter().enumerate() {
-        if at > 0 {
-            line.push_str(part.joint);
-        }
-        // A single part wider than the line is all that can be left to cut.
-        let text = shorten(&part.long, columns);
-        if is_colored {
-            line.push_str(&format!("{}{text}{}", part.style.render(), part.style.render_reset()));
-        } else {
-            line.push_str(&text);
-        }
-    }
-    line
-}
-
 /// Shortens, then drops parts, the lowest rank first, until they fit.
 fn fit(parts: &mut Vec<Part>, columns: usize) {
     let mut ranks = parts.iter().map(|part| part.rank).collect::<Vec<_>>();
@@ -196,7 +218,7 @@ fn total_width(parts: &[Part]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::stats::tests::{at, failed, pool, started, succeeded};
     use super::*;
     use std::time::Duration;
@@ -307,7 +329,20 @@ mod tests {
         assert!(!lines(&stats, 120, false).concat().chars().any(char::is_control));
     }
 
-    fn busy() -> Stats {
+    /// Returns the lines that show where a run stands, with a bar made here: what the drawn ones are held against.
+    pub fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
+        let Block { before, cells, after } = block(stats, columns, is_colored);
+        let bar = bar(stats.share().unwrap_or_default(), cells);
+        format!("{before}{bar}{after}").lines().map(str::to_owned).collect()
+    }
+
+    fn bar(share: f64, cells: usize) -> String {
+        let filled = ((share * cells as f64) as usize).min(cells);
+        format!("{}{}", "█".repeat(filled), "░".repeat(cells - filled))
+    }
+
+    /// Returns where a run with everything to show stands.
+    pub fn busy() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(20_000), 0)));
         for second in 1..=120 {

@@ -1,7 +1,8 @@
 //! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's size.
 //!
-//! What the lines say comes from [`super::line`], fitted to the size that the terminal has at each drawing. Drawn at most
-//! ten times a second by the events' time, whatever their number.
+//! What the lines say comes from [`super::line`], fitted to the size that the terminal has at each drawing; indicatif
+//! renders them with their bar (`progress/bar.rs` says why its own repaint is not used). Drawn at most ten times a second by
+//! the events' time, whatever their number.
 //!
 //! The cursor rests at the start of the first line, and a drawing begins with erasing everything from there on. So nothing
 //! has to be known of what a change of size did to the lines: some terminals break lines anew when their width changes,
@@ -14,12 +15,15 @@
 //! Nothing takes back a line that was scrolled away. Some terminals scroll away the cursor's own line when it stands in the
 //! first row and they break the lines below it anew.
 
+mod bar;
+
 use std::io::Write;
 
 use console::Term;
 use jiff::{SignedDuration, Timestamp};
 
-use super::line::lines;
+use self::bar::Bar;
+use super::line::block;
 use super::notes::{Notes, Verbosity};
 use super::text::wrap;
 use super::{Stats, View, plain};
@@ -43,6 +47,7 @@ pub struct Progress {
     size: Box<dyn Fn() -> Size + Send>,
     is_colored: bool,
     notes: Notes,
+    bar: Bar,
     writer: Box<dyn Write + Send>,
     drawn_at: Option<Timestamp>,
     /// Whether a block is on the terminal.
@@ -69,7 +74,8 @@ impl Progress {
         is_colored: bool,
         writer: Box<dyn Write + Send>,
     ) -> Self {
-        Self { size, is_colored, notes: Notes::new(verbosity), writer, drawn_at: None, is_shown: false }
+        let (notes, bar) = (Notes::new(verbosity), Bar::new());
+        Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
     /// Draws the block anew, below a note if there is one.
@@ -81,7 +87,8 @@ impl Progress {
             drawing.push_str("\r\n");
         }
         // A full last column makes some terminals wrap.
-        let mut lines = lines(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
+        let block = block(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
+        let mut lines = self.bar.draw(block, stats);
         lines.truncate(size.rows.max(1));
         push_block(&mut drawing, &lines);
         self.write(&drawing);

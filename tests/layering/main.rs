@@ -17,7 +17,7 @@ use paths::Source;
 use rules::{
     core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
 };
-use tables::{MODULES, SAME_LAYER, TEXTS, row};
+use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, row};
 
 #[test]
 fn every_module_uses_only_what_its_row_allows() {
@@ -71,6 +71,16 @@ fn the_core_names_no_clock_file_socket_or_thread() {
 #[test]
 fn every_foreign_crate_stays_at_home() {
     hold(project().iter().flat_map(home_faults).collect());
+}
+
+#[test]
+fn every_foreign_crate_with_a_home_is_used() {
+    let sources = project();
+
+    let is_used = |krate: &str| sources.iter().any(|source| source.paths.iter().any(|path| path.first() == krate));
+    let unused: Vec<&str> = HOMES.iter().map(|(krate, _)| *krate).filter(|krate| !is_used(krate)).collect();
+
+    assert!(unused.is_empty(), "nothing uses {unused:?}, which tests/layering/tables.rs gives a home");
 }
 
 #[test]

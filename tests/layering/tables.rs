@@ -92,7 +92,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("http_body", &["sim/server/", "transport/http/pieces.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
     ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs", "transport/tunnel.rs"]),
-    ("indicatif", &["report/progress.rs"]),
+    ("indicatif", &["report/progress/bar.rs"]),
     ("memchr", &["source/raw.rs"]),
     ("minijinja", &["source/template.rs", "source/template/"]),
     ("reqwest", &["transport/http.rs", "transport/http/"]),

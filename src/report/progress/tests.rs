@@ -4,6 +4,7 @@ use std::time::Duration;
 use avt::Terminal;
 use proptest::prelude::*;
 
+use super::super::line::tests::lines;
 use super::super::stats::tests::{at, failed, pool, started, succeeded};
 use super::*;
 use crate::domain::{Backoffs, Dimension, ErrorClass, Quality, Reason};
