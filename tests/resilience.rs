@@ -3,6 +3,11 @@
 //!
 //! Whatever comes, a run ends by itself and says why; a good row is answered or, where the endpoint is given up, pending;
 //! a bad one is in the log. `RUNS=2000 cargo test --test resilience` tries as many as that.
+//!
+//! Three things that can't be told apart by what is seen are left out, or counted and printed: an outage that answers 500
+//! for longer than a minute and a half and meets every row that is left may put good rows into the log (`is_unclear`); a
+//! gateway that turns refusals into 500 stands before no rows that are always answered 500; and outages are short enough
+//! that each row can be probed within `--retry-for`.
 
 mod support;
 
@@ -59,12 +64,17 @@ struct Case {
 impl Case {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let rows = rows(&mut rng);
+        let mut rows = rows(&mut rng);
         let hides = [Hides::Nothing, Hides::Headers, Hides::Refusals][rng.usize(..3)];
+        if hides == Hides::Refusals {
+            rows.iter_mut().filter(|kind| **kind == Kind::Bad).for_each(|kind| *kind = Kind::Good);
+        }
         let rpm = if hides == Hides::Nothing || rng.bool() { 1_000 } else { rng.u32(20..300) };
         let work_s = rows.len() as f64 * 60.0 / f64::from(rpm.min(1_000));
         let count = rng.usize(..3);
-        let outages = (0..count).map(|_| outage(&mut rng, work_s, 1_500.0 / count as f64)).collect();
+        // Every row is probed within --retry-for, one every ten seconds, during the outage and after it.
+        let longest = (1_700.0 - 10.0 * rows.len() as f64) / 2.0;
+        let outages = (0..count).map(|_| outage(&mut rng, work_s, longest / count as f64)).collect();
         Self {
             rows,
             outages,
@@ -207,14 +217,15 @@ fn check(case: &Case) -> Result<usize, String> {
     };
     is_within("good rows", &good, &(&(&answered | &pending) | &blamed))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
-    is_within("rows of a missing model", &missing, &kept)?;
+    let blamed_missing = if case.is_unclear() { &missing & &failed } else { BTreeSet::new() };
+    is_within("rows of a missing model", &missing, &(&kept | &blamed_missing))?;
     // Where nothing was ever answered, rows that fail can't be told from an endpoint that does.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }
     let expected = match () {
         () if is_given_up => Exit::Endpoint,
-        () if !missing.is_empty() => Exit::Account,
+        () if !missing.is_subset(&blamed_missing) => Exit::Account,
         () if !failed.is_empty() => Exit::SomeFailed,
         () => Exit::Done,
     };

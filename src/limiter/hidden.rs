@@ -32,6 +32,8 @@ const HELD: f64 = 0.94;
 /// Faults beyond a fifth of the attempts that begin a trial, each counted by what it adds to the sum.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
+/// The sum from which on a fault may be a refusal.
+const DOUBT: u32 = 2 * FAULT;
 /// Attempts that decide a trial.
 const TRIED: u32 = 20;
 /// After a trial that showed nothing.
@@ -145,6 +147,13 @@ impl Hidden {
             self.faults.trial = Some(Trial { share_before: met / (met + let_in), let_in: 0, faults: 0 });
         }
         self.faults.trial.is_some() || self.faults.are_refusals
+    }
+
+    /// Returns whether faults may be refusals in disguise: they are, or it is tried, or there are enough of them to try.
+    pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
+        let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
+        let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;
+        *are_refusals || trial.is_some() || is_doubtful
     }
 
     /// Returns how many requests and input tokens a minute may be sent, where that is known.

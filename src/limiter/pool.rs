@@ -463,6 +463,11 @@ impl Pool {
         is_refusal
     }
 
+    /// Returns whether faults may be refusals in disguise, for which no row is to blame.
+    pub fn may_be_refusing(&self, now: Instant) -> bool {
+        !self.has_seen_limits && self.hidden.may_be_refusing(now)
+    }
+
     /// Lets the rates that were learned take effect where those that were told are not lower.
     fn follow_hidden(&mut self, now: Instant) {
         let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };

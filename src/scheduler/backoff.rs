@@ -15,8 +15,8 @@ pub struct Backoff {
 impl Backoff {
     /// For server faults and broken connections.
     pub const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
-    /// For overload of an endpoint that answers others.
-    pub const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(4) };
+    /// For overload of an endpoint that works: others are answered meanwhile.
+    pub const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
     /// For overload.
     pub const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 

@@ -66,11 +66,6 @@ impl Tally {
         }
     }
 
-    /// Returns whether anything was answered since `before`.
-    pub(super) fn has_answered_since(&self, before: Option<Self>) -> bool {
-        self.answers > before.map_or(0, |before| before.answers)
-    }
-
     /// Returns how likely it is that a row fails by itself: the share of rows that met a fault and were not answered since,
     /// of all that were tried. While little is known it is nearer to a half.
     pub(super) fn bad_share(&self) -> f64 {

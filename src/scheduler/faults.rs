@@ -50,28 +50,30 @@ impl Scheduler {
     /// Takes in a fault: the row waits for its next try, or fails when it has none.
     pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
-        let before = entry.at_fault;
         let blame = self.note_fault(&mut entry, &fault, end);
-        let Fault { class, retry_after, maybe_paid, failure } = fault;
+        let retry_after = fault.retry_after;
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
         }
         if self.is_halted(end) {
             return self.stranded(entry, end);
         }
-        let is_overload = class == ErrorClass::Overloaded;
+        let is_overload = fault.class == ErrorClass::Overloaded;
         let counts = match blame {
             Blame::Row => true,
             Blame::Endpoint => false,
-            Blame::Unknown => !was_failing,
+            Blame::Unknown => !was_failing && !self.may_be_refused(&fault, end),
         };
         entry.tries += u32::from(counts && !is_overload);
+        let Fault { class, retry_after, maybe_paid, failure } = fault;
         let endpoint = &self.endpoints[end.endpoint];
-        let is_last = entry.tries > self.config.max_retries
+        let is_only = self.config.max_retries == 0 && !was_failing && !is_overload;
+        let is_last = is_only
+            || entry.tries > self.config.max_retries
             || (maybe_paid && !self.config.retry_ambiguous)
             || endpoint.has_last_tries;
         let backoff = match is_overload {
-            true if endpoint.tally.has_answered_since(before) => Backoff::BUSY,
+            true if endpoint.health.has_worked() && !endpoint.health.is_failing() => Backoff::BUSY,
             true => Backoff::OVERLOADED,
             false => Backoff::TRANSIENT,
         };
@@ -92,6 +94,11 @@ impl Scheduler {
         }
     }
 
+    /// Returns whether a fault may be a refusal in disguise.
+    fn may_be_refused(&self, fault: &Fault, end: &End) -> bool {
+        fault.class == ErrorClass::Server && self.pools[end.pool].pool.may_be_refusing(end.now)
+    }
+
     /// Holds the pool of a row after a fault that is a refusal in disguise.
     fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
@@ -107,9 +114,13 @@ impl Scheduler {
     /// which fail for good, do not look like an outage. An outage that is known is not the row's doing: its faults go on to
     /// tell of it.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
+        let is_refusal = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
         let bad_share = endpoint.tally.bad_share();
-        let blame = endpoint.tally.fault(entry.at_fault, end.now);
+        let mut blame = endpoint.tally.fault(entry.at_fault, end.now);
+        if blame == Blame::Row && is_refusal {
+            blame = Blame::Endpoint;
+        }
         entry.at_fault = Some(endpoint.tally);
         entry.turns += 1;
         entry.is_suspect |= blame == Blame::Row;

@@ -3,7 +3,8 @@
 //! Faults in a row, with no answer between, mean that the endpoint fails, not the rows: sending stops but for one probe
 //! at a time, at growing intervals, and attempts are not counted against rows. The first answer ends it. So an outage is
 //! met with a few requests a minute, however wide the window, and costs no row its tries. An endpoint that fails again
-//! within a minute is believed to fail after three faults: one that answers one request in ten is as good as down.
+//! within a minute is believed to fail after three faults, and one more for each answer since: one that answers one request
+//! in ten is as good as down, one that answers every second is not.
 
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Health {
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
+    /// Answers since then.
+    answers: u32,
     /// Requests sent before this moment tell of the outage that is known already.
     probe_at: Instant,
     probe_after: Duration,
@@ -84,7 +87,8 @@ impl Health {
         let was_failing = self.is_failing;
         let recovered_at = if was_failing { Some(now) } else { self.recovered_at };
         let probe_after = if was_failing { self.probe_after } else { Duration::ZERO };
-        *self = Self { has_worked: true, was_reached: true, recovered_at, probe_after, ..Self::default() };
+        let answers = if was_failing { 0 } else { self.answers.saturating_add(1) };
+        *self = Self { has_worked: true, was_reached: true, recovered_at, answers, probe_after, ..Self::default() };
         was_failing
     }
 
@@ -95,7 +99,8 @@ impl Health {
         let since = *self.failing_since.get_or_insert(now);
         self.unclear_since = if sign == Sign::Unclear { self.unclear_since.max(since) } else { now };
         let is_relapse = self.recovered_at.is_some_and(|at| now.since(at) < RELAPSE);
-        self.is_failing |= self.faults_in_a_row >= if is_relapse { FAULTS_OF_RELAPSE } else { FAULTS };
+        let believed = if is_relapse { FAULTS_OF_RELAPSE.saturating_add(self.answers).min(FAULTS) } else { FAULTS };
+        self.is_failing |= self.faults_in_a_row >= believed;
         if self.is_failing && now >= self.probe_at {
             self.probe_after = (self.probe_after * 2).clamp(FIRST_PROBE, SLOWEST_PROBE);
             self.probe_at = now + self.probe_after;

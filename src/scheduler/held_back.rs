@@ -62,7 +62,7 @@ impl Outage {
 
     /// Returns whether rows from elsewhere in the input speak for an outage.
     pub(super) fn is_believed(&self) -> bool {
-        self.failed > 0 && self.bad_share.powi(self.failed) < DOUBT
+        self.failed > 1 && self.bad_share.powi(self.failed) < DOUBT
     }
 }
 
