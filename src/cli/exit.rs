@@ -14,7 +14,8 @@ pub const TABLE: &str = "  \
   4              stopped by a rule of yours (cost, requests, time, --halt)
   5              stopped by the account (key, credit, spend limit, model, a long
                  retry-after)
-  6              the endpoint can't be reached, or is dead
+  6              the endpoint or the proxy on the way can't be reached,
+                 redirects, or is dead
   7              results could not be written
   129, 130, 143  interrupted (HUP, INT, TERM) after what was in flight had
                  finished
