@@ -66,6 +66,11 @@ impl Tally {
         }
     }
 
+    /// Returns whether any fault was met.
+    pub(super) fn has_faults(&self) -> bool {
+        self.faults > 0
+    }
+
     /// Returns how likely it is that a row fails by itself: the share of rows that met a fault and were not answered since,
     /// of all that were tried. While little is known it is nearer to a half.
     pub(super) fn bad_share(&self) -> f64 {

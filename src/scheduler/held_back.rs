@@ -2,7 +2,7 @@
 //!
 //! Rows that fail often stand together in the input, and when ten in a row have met a fault nobody knows whether it is
 //! theirs. A row from elsewhere in the input knows: where it is answered, the endpoint works, and the others fail by
-//! themselves. So a few rows are taken out of the line early and sent last. An endpoint that seems to fail is probed with
+//! themselves. So once a first fault was met, a few rows are taken out of the line and sent last. An endpoint that seems to fail is probed with
 //! them first, then with rows that were not tried yet, then with those that failed least often.
 //!
 //! A row is held back only while others wait to be sent, for [`LONGEST`] at most, and goes out with the last of them. At the
@@ -71,7 +71,8 @@ impl Scheduler {
     pub(super) fn held_back(&mut self, pool: usize, entry: Entry, now: Instant) -> Option<Entry> {
         let endpoint = &mut self.endpoints[self.pools[pool].endpoint];
         endpoint.offered += 1;
-        let is_wanted = endpoint.held_back.len() < MOST
+        let is_wanted = endpoint.tally.has_faults()
+            && endpoint.held_back.len() < MOST
             && endpoint.ready >= WAITING
             && endpoint.offered >= endpoint.hold_back_from
             && !self.pools[pool].has_big_rows

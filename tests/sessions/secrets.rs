@@ -34,7 +34,10 @@ fn a_server_that_sends_the_key_back_can_not_make_it_shown() {
         let folder = Folder::with_rows(12);
         let api = Api::with_faults(&format!(r#"{{"rules": [{{"status": {status}, "message": "{echo}"}}]}}"#));
 
-        let said = folder.run_at(&api, &["run", "prompts.jsonl", "-v", "--max-retries", "1", "--progress", "json"]);
+        let said = folder.run_at(
+            &api,
+            &["run", "prompts.jsonl", "-v", "--max-retries", "1", "--retry-for", "3s", "--progress", "json"],
+        );
 
         assert_ne!(said.code, Some(0));
         assert_no_canary(&folder, &said);
