@@ -112,14 +112,15 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Notes the first refusal since the pool was last held; returns whether the limit was found.
-    pub(super) fn on_refusal(&mut self, now: Instant) -> bool {
+    /// Notes the first refusal since the pool was last held.
+    pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.let_in));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
             self.refusals.pop_front();
         }
-        let first = self.refusals.front().copied();
-        first.is_some_and(|(since, before)| self.find(since, self.let_in.since(before), now))
+        if let Some(&(since, before)) = self.refusals.front() {
+            self.find(since, self.let_in.since(before), now);
+        }
     }
 
     /// Notes a fault; returns whether it is to be taken for a refusal, as it is while that is tried.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limiter::pool::LONGEST_UNSAID_HOLD;
+
 /// Exponential backoff with full jitter.
 ///
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015): full jitter spreads retries best for the
@@ -34,6 +36,11 @@ impl Backoff {
 /// Returns a hold with its jitter: a tenth more at most, so that it is never shortened.
 pub fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
+}
+
+/// Returns a hold for which the server named no time, with its jitter: never longer than the longest of them.
+pub fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
+    jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }
 
 #[cfg(test)]

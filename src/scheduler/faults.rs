@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
-use crate::limiter::pool::LONGEST_UNSAID_HOLD;
 
-use super::backoff::{Backoff, jittered_hold};
+use super::backoff::{Backoff, jittered_unsaid_hold};
 use super::blame::Blame;
 use super::entry::Entry;
 use super::health::Sign;
@@ -103,7 +102,7 @@ impl Scheduler {
     fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         if pool.on_fault(end.now) {
-            let held = jittered_hold(pool.next_unsaid_hold(), &mut self.rng).min(LONGEST_UNSAID_HOLD);
+            let held = jittered_unsaid_hold(pool.next_unsaid_hold(), &mut self.rng);
             pool.hold_until(end.now + held, end.reserved, end.now);
         }
     }

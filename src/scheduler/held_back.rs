@@ -1,14 +1,15 @@
 //! Rows that are held back, to tell rows that fail from an endpoint that does.
 //!
-//! Rows that fail often stand together in the input, and when ten in a row have met a fault nobody knows whether it is
-//! theirs. A row from elsewhere in the input knows: where it is answered, the endpoint works, and the others fail by
-//! themselves. So once a first fault was met, a few rows are taken out of the line and sent last. An endpoint that seems to fail is probed with
-//! them first, then with rows that were not tried yet, then with those that failed least often.
+//! Rows that fail often stand together in the input, and when several in a row have met a fault nobody knows whether it is
+//! theirs. A row from elsewhere in the input shows it: where that one is answered, the endpoint works, and the others fail
+//! by themselves. So once a first fault was met, a few rows are taken out of the queue and sent later than those behind
+//! them. An endpoint that seems to fail is probed with them first, then with rows that were not tried yet, then with those
+//! that failed least often.
 //!
-//! A row is held back only while others wait to be sent, for [`LONGEST`] at most, and goes out with the last of them. At the
-//! end of a run it waits
-//! for the rows that met a fault, so that it can speak for them: one after the other, each when nothing is in flight. A pool
-//! with big rows, for which small ones wait long enough, holds none back.
+//! A row is held back only while others wait to be sent, and for [`LONGEST`] at most while no fault is unexplained. At the
+//! end of a run the rows held back are sent one after the other, each when nothing else is in flight, as long as there are
+//! rows that met a fault of which nobody knows whose it is. A pool with big rows holds none back: small rows wait long
+//! enough there.
 
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub(super) struct HeldBack {
 pub(super) struct Outage {
     /// The share of rows that failed by themselves before it began.
     bad_share: f64,
-    /// Rows held back that failed in it and whose neighbours in the input were answered before, since the endpoint last said itself that it is down.
+    /// Rows held back that failed in it, and behind which rows of the input had been answered. Counted since the endpoint
+    /// last said itself that it is down.
     failed: i32,
     /// Whether it says so.
     is_said: bool,

@@ -8,13 +8,12 @@ use crate::domain::{
     Outcome, RateSignals, Usage, Verdict,
 };
 
-use super::backoff::{Backoff, jittered_hold};
+use super::backoff::{Backoff, jittered_hold, jittered_unsaid_hold};
 use super::entry::{Entry, Flight, Head};
 use super::faults::{Fault, QUOTA_PER_SUCCESS, RETRY_QUOTA};
 use super::held_back::Outage;
 use super::{Next, Scheduler, Ticket};
 use crate::answer::{Came, Then};
-use crate::limiter::pool::LONGEST_UNSAID_HOLD;
 
 /// Forbidden rows in a row that stop a run which has had a success.
 const FORBIDDEN: u32 = 3;
@@ -247,7 +246,7 @@ impl Scheduler {
         };
         let held = match retry_after {
             Some(wait) => jittered_hold(wait, &mut self.rng),
-            None => jittered_hold(wait, &mut self.rng).min(LONGEST_UNSAID_HOLD),
+            None => jittered_unsaid_hold(wait, &mut self.rng),
         };
         pool.hold_until(end.now + held, end.reserved, end.now);
         if !was_held {
