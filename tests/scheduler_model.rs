@@ -122,6 +122,7 @@ impl Sim {
     fn step(&mut self) -> bool {
         match self.scheduler.poll(self.now) {
             Step::Dispatch { ticket, .. } => self.dispatch(ticket),
+            Step::Canary { ticket, .. } => self.take_off(ticket),
             Step::Wait { until, .. } => {
                 let end = self.ends.peek().map_or(Instant::NEVER, |Reverse((at, _, _))| *at);
                 let next = until.min(end);
@@ -147,6 +148,11 @@ impl Sim {
         assert!(self.now >= held, "pool {pool} is held until {held:?}, sent at {:?}", self.now);
         assert!(self.sent_rows.insert(ticket, row).is_none(), "a ticket is used twice at once");
         assert!(self.sent_rows.values().filter(|&&sent| sent == row).count() == 1, "row {row} is in flight twice");
+        self.take_off(ticket);
+    }
+
+    fn take_off(&mut self, ticket: Ticket) {
+        assert!(!self.is_halted && self.scheduler.in_flight() <= self.window);
         let latency = Duration::from_millis(self.rng.u64(1..5_000));
         self.serial += 1;
         self.ends.push(Reverse((self.now + latency, self.serial, ticket)));
@@ -154,7 +160,7 @@ impl Sim {
 
     fn finish_one(&mut self) {
         let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
-        let row = self.sent_rows.remove(&ticket).expect("an end belongs to a sent row");
+        let Some(row) = self.sent_rows.remove(&ticket) else { return self.finish_canary(ticket) };
         let verdict = self.verdict(row);
         if self.rng.bool() {
             self.scheduler.on_head(ticket, 200, &RateSignals::default(), None, self.now);
@@ -165,13 +171,20 @@ impl Sim {
                 assert!(!outcome.attempts.is_empty());
                 self.end(row, Ended::Finished);
             }
-            Next::More { .. } => panic!("no policy asks for more"),
+            Next::More { .. } | Next::NoRow => panic!("it is a row, and no policy asks for more"),
             Next::Again { .. } => assert!(self.scheduler.halted().is_none(), "no row is queued after a halt"),
             Next::Pending(planned) => {
                 assert_eq!(planned.job.id.0, row);
                 self.end(row, Ended::Pending);
             }
         }
+    }
+
+    fn finish_canary(&mut self, ticket: Ticket) {
+        let row = self.rng.usize(0..self.tries.len()) as u64;
+        let verdict = self.verdict(row);
+        let next = self.scheduler.on_end(ticket, verdict, self.now);
+        assert!(matches!(next, Next::NoRow), "{next:?}");
     }
 
     fn verdict(&mut self, row: u64) -> Verdict {

@@ -48,6 +48,8 @@ pub enum Purpose {
     Continue,
     /// The row's own request again, on another route.
     Fallback,
+    /// No row: shows whether the endpoint works.
+    Canary,
 }
 
 /// How a request travels.

@@ -263,6 +263,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     Ok(()) => self.marked.push((ticket, stream)),
                     Err(fault) => self.refuse(ticket, fault, now),
                 },
+                // It is no row: no mark tells of it.
+                Step::Canary { ticket, ask } => self.senders.send(ticket, &ask, false),
                 Step::Wait { until, .. } => return Some(until),
                 Step::Drained => return None,
             }
@@ -330,6 +332,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.finish.maybe_paid += u64::from(maybe_paid);
                 self.show(EventBody::Retried { class, limit, maybe_paid });
             }
+            Next::NoRow => {}
             // What came was paid for, and no line keeps it: the mark stays, so that a death now is counted.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::Pending(planned) => {

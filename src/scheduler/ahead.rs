@@ -70,8 +70,7 @@ impl Scheduler {
     }
 
     fn waiting(&self) -> usize {
-        let held_back: usize = self.endpoints.iter().map(|endpoint| endpoint.held_back.len()).sum();
-        self.ready() + held_back + self.later.len() + self.gates.waiting()
+        self.ready() + self.later.len() + self.gates.waiting()
     }
 }
 
@@ -199,7 +198,7 @@ mod tests {
                 }
                 ended += scheduler.take_set_aside().len();
                 match scheduler.poll(now) {
-                    Step::Dispatch { ticket, .. } => in_flight.push(ticket),
+                    Step::Dispatch { ticket, .. } | Step::Canary { ticket, .. } => in_flight.push(ticket),
                     Step::Wait { .. } => assert!(second < 1_200, "seed {seed}: it does not end"),
                     Step::Drained => break,
                 }
@@ -253,9 +252,8 @@ mod tests {
     fn counted(scheduler: &Scheduler) -> usize {
         let ready = scheduler.pools.iter().flat_map(|state| &state.ready);
         let waiting = ready.chain(scheduler.later.values()).chain(scheduler.gates.entries());
-        let in_flight = scheduler.flights.iter().flatten().map(|flight| &flight.entry);
-        let held_back = scheduler.endpoints.iter().flat_map(|endpoint| &endpoint.held_back).map(|held| &held.entry);
-        waiting.chain(in_flight).chain(held_back).map(|entry| entry.planned.bytes()).sum()
+        let in_flight = scheduler.flights.iter().flatten().filter_map(|flight| flight.row());
+        waiting.chain(in_flight).map(|entry| entry.planned.bytes()).sum()
     }
 
     fn alternating(bytes: usize) -> impl FnMut() -> Planned {

@@ -65,19 +65,6 @@ impl Tally {
             _ => Blame::Endpoint,
         }
     }
-
-    /// Returns whether any fault was met.
-    pub(super) fn has_faults(&self) -> bool {
-        self.faults > 0
-    }
-
-    /// Returns how likely it is that a row fails by itself: the share of rows that met a fault and were not answered since,
-    /// of all that were tried. While little is known it is nearer to a half.
-    pub(super) fn bad_share(&self) -> f64 {
-        let tried = self.answers - self.answers_to_failed + self.first_faults;
-        let bad = self.first_faults.saturating_sub(self.answers_to_failed);
-        (bad + 1) as f64 / (tried + 2) as f64
-    }
 }
 
 #[cfg(test)]

@@ -4,16 +4,16 @@
 //! has, and whether it may be asked at all are its own, and so are the pools of limits behind it. A run has one or several:
 //! when one halts, the rows of the others go on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Instant;
-use crate::domain::{Failure, HaltReason, JobId, PoolId, Reason};
+use crate::domain::{Failure, HaltReason, PoolId, Reason};
 
 use super::blame::Tally;
+use super::canary::Canary;
 use super::faults::RETRY_QUOTA;
 use super::health::Health;
-use super::held_back::{HeldBack, Outage};
 use super::streaming::Streaming;
 use super::window::Window;
 
@@ -51,19 +51,10 @@ pub(super) struct Endpoint {
     pub(super) successes: u64,
     /// What became of attempts.
     pub(super) tally: Tally,
-    /// What is known of the present outage.
-    pub(super) outage: Outage,
+    /// The request of our own that probes it.
+    pub(super) canary: Canary,
     /// Whether the next fault of each row is its last: the endpoint is taken to work.
     pub(super) has_last_tries: bool,
-    /// Rows that are sent last, or to see what comes.
-    pub(super) held_back: VecDeque<HeldBack>,
-    /// Whether one of them is queued or in flight to see what comes.
-    pub(super) is_asked: bool,
-    /// The row furthest in the input that was answered.
-    pub(super) last_answered: Option<JobId>,
-    /// Rows offered so far, and from which on one is held back again.
-    pub(super) offered: u64,
-    pub(super) hold_back_from: u64,
     pub(super) forbidden_in_a_row: u32,
     pub(super) retry_quota: f64,
     pub(super) last_fault: Failure,
@@ -86,13 +77,8 @@ impl Endpoint {
             answered_models: BTreeSet::new(),
             successes: 0,
             tally: Tally::default(),
-            outage: Outage::default(),
+            canary: Canary::default(),
             has_last_tries: false,
-            held_back: VecDeque::new(),
-            is_asked: false,
-            last_answered: None,
-            offered: 0,
-            hold_back_from: 0,
             forbidden_in_a_row: 0,
             retry_quota: RETRY_QUOTA,
             last_fault: Failure::default(),

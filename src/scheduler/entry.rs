@@ -1,7 +1,7 @@
 //! A row in the scheduler: what is sent for it at this moment, and what was tried.
 
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, Money, Planned, RateSignals};
+use crate::domain::{Ask, AttemptRecord, Money, Planned, RateSignals};
 use crate::limiter::Reservation;
 
 use super::blame::Tally;
@@ -17,6 +17,8 @@ pub(super) struct Entry {
     /// Tries of the present ask that counted.
     pub(super) tries: u32,
     pub(super) overloads: u32,
+    /// Faults that may have been refusals in disguise.
+    pub(super) disguised: u32,
     /// When the first try began that made it wait, for whatever reason.
     pub(super) waiting_since: Option<Instant>,
     /// How often it was refused or met a fault: those with fewer turns are tried first.
@@ -27,8 +29,6 @@ pub(super) struct Entry {
     pub(super) wants_stream: Option<bool>,
     /// It met a fault that was its own, not the endpoint's.
     pub(super) is_suspect: bool,
-    /// It was held back and is sent to see what comes.
-    pub(super) is_asked: bool,
     /// The gate behind which others wait for this row.
     pub(super) leads: Option<GateId>,
 }
@@ -42,12 +42,12 @@ impl Entry {
             attempts: Vec::new(),
             tries: 0,
             overloads: 0,
+            disguised: 0,
             waiting_since: None,
             turns: 0,
             wants_stream: None,
             at_fault: None,
             is_suspect: false,
-            is_asked: false,
             leads: None,
         }
     }
@@ -58,10 +58,18 @@ impl Entry {
     }
 }
 
+/// What was sent.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
+pub(super) enum Sent {
+    Row(Entry),
+    Canary(Box<Ask>),
+}
+
 /// An attempt in flight.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) entry: Entry,
+    pub(super) sent: Sent,
     pub(super) pool: usize,
     pub(super) reservation: Reservation,
     pub(super) money: Money,
@@ -69,6 +77,16 @@ pub(super) struct Flight {
     /// Whether it asks for a stream.
     pub(super) stream: bool,
     pub(super) head: Option<Head>,
+}
+
+impl Flight {
+    /// Returns its row; `None` for a canary.
+    pub(super) fn row(&self) -> Option<&Entry> {
+        match &self.sent {
+            Sent::Row(entry) => Some(entry),
+            Sent::Canary(_) => None,
+        }
+    }
 }
 
 /// What a head said, kept for the end of its attempt.

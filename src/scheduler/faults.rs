@@ -1,15 +1,14 @@
 //! Faults of the server and the connection: what they say of the endpoint, and what becomes of the row.
 //!
 //! A row's own faults ([`Blame`]) use up its tries and end in the error log. What nobody can tell counts for the row while
-//! the endpoint does not seem to fail. While it does, no row is blamed: it is probed (`health`), first with rows that did
-//! not fail (`held_back`), until it answers, or until it is given up with its rows pending.
+//! the endpoint does not seem to fail. While it does, no row is blamed: it is probed (`health`), with a request of our own
+//! and with the rows that failed least often in turn (`canary`), until something is answered, or until it is given up with
+//! its rows pending.
 //!
-//! At the end of a run only rows may be left that failed. Whether the endpoint broke down at that moment or those rows fail
-//! by themselves can't be seen any more. An endpoint that said nothing about itself (no 503, no 529, no refused
+//! Where the canary says nothing, the end of a run stays unclear: only rows are left that failed, and whether the endpoint
+//! broke down at that moment can't be seen. An endpoint that said nothing about itself (no 503, no 529, no refused
 //! connection) is then waited for as long as a tenth of the run took, a minute and a half at least. After that each row
-//! that is left has one more try, and its fault counts for it. So a run that ends with bad rows does not stand still for
-//! all of `--retry-for`; an outage that met the last rows of a run leaves them in the error log, from which `resume` sends
-//! them again.
+//! that is left has one more try, and its fault counts for it.
 //!
 //! Waits of a row, for whatever reason, have one bound: `--retry-for` from the first of them, or from the end of an outage
 //! of the endpoint after that.
@@ -21,9 +20,8 @@ use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
 
 use super::backoff::{Backoff, jittered_unsaid_hold};
 use super::blame::Blame;
-use super::entry::Entry;
+use super::entry::{Entry, Flight};
 use super::health::Sign;
-use super::held_back::Outage;
 use super::settle::End;
 use super::{Next, Scheduler};
 
@@ -33,6 +31,8 @@ pub(super) const RETRY_QUOTA: f64 = 100.0;
 pub(super) const QUOTA_PER_SUCCESS: f64 = 1.0;
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
+/// Of so many faults that are the row's own or refusals in disguise, one counts for the row.
+const DISGUISED: u32 = 3;
 /// How long an endpoint is waited for when only rows are left that failed: this, and this part of the run so far.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
@@ -43,6 +43,18 @@ pub(super) struct Fault {
     pub(super) retry_after: Option<Duration>,
     pub(super) maybe_paid: bool,
     pub(super) failure: Failure,
+}
+
+impl Fault {
+    /// Returns what it says of the endpoint.
+    pub(super) fn sign(&self) -> Sign {
+        let has_credential = self.failure.wire != Some(WireErrorKind::Authorization);
+        match (self.class, self.failure.status) {
+            (ErrorClass::Network, _) if !self.maybe_paid && has_credential => Sign::Unreachable,
+            (ErrorClass::Network | ErrorClass::Overloaded, _) | (_, Some(503)) => Sign::Down,
+            _ => Sign::Unclear,
+        }
+    }
 }
 
 impl Scheduler {
@@ -58,10 +70,15 @@ impl Scheduler {
             return self.stranded(entry, end);
         }
         let is_overload = fault.class == ErrorClass::Overloaded;
+        let may_be_refused = self.may_be_refused(&fault, end);
         let counts = match blame {
+            Blame::Row | Blame::Unknown if may_be_refused && !was_failing => {
+                entry.disguised += 1;
+                entry.disguised.is_multiple_of(DISGUISED)
+            }
             Blame::Row => true,
             Blame::Endpoint => false,
-            Blame::Unknown => !was_failing && !self.may_be_refused(&fault, end),
+            Blame::Unknown => !was_failing,
         };
         entry.tries += u32::from(counts && !is_overload);
         let Fault { class, retry_after, maybe_paid, failure } = fault;
@@ -99,7 +116,7 @@ impl Scheduler {
     }
 
     /// Holds the pool of a row after a fault that is a refusal in disguise.
-    fn hold_if_refused(&mut self, end: &End) {
+    pub(super) fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         if pool.on_fault(end.now) {
             let held = jittered_unsaid_hold(pool.next_unsaid_hold(), &mut self.rng);
@@ -113,28 +130,18 @@ impl Scheduler {
     /// which fail for good, do not look like an outage. An outage that is known is not the row's doing: its faults go on to
     /// tell of it.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
-        let is_refusal = self.may_be_refused(fault, end);
+        let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
-        let bad_share = endpoint.tally.bad_share();
-        let mut blame = endpoint.tally.fault(entry.at_fault, end.now);
-        if blame == Blame::Row && is_refusal {
-            blame = Blame::Endpoint;
-        }
+        let blame = endpoint.tally.fault(entry.at_fault, end.now);
         entry.at_fault = Some(endpoint.tally);
         entry.turns += 1;
-        entry.is_suspect |= blame == Blame::Row;
+        entry.is_suspect |= blame == Blame::Row && !may_be_refused;
         // That a stream can't be read says nothing about whether the endpoint works.
         let speaks = fault.failure.stream.is_none() && (!entry.is_suspect || endpoint.health.is_failing());
         if speaks && !endpoint.has_last_tries {
-            let sign = sign(fault);
-            if endpoint.health.on_fault(sign, end.now) {
-                endpoint.outage = Outage::new(bad_share);
-            }
-            let speaks_for_others =
-                entry.is_asked && endpoint.last_answered.is_some_and(|last| last > entry.planned.job.id);
-            endpoint.outage.note(sign, speaks_for_others);
+            endpoint.health.on_fault(fault.sign(), end.now);
         }
-        endpoint.is_asked &= !std::mem::take(&mut entry.is_asked);
+        endpoint.canary.on_row_fault(end.pool, &entry.planned.ask);
         endpoint.last_fault = fault.failure.clone();
         self.halt_if_overdue(end.now);
         blame
@@ -199,7 +206,22 @@ impl Scheduler {
         endpoint.health.is_failing()
             && now.since(since) >= patience
             && (endpoint.health.has_worked() || self.config.has_worked_before)
-            && !endpoint.outage.is_believed()
+            && !endpoint.canary.proves_outage()
+    }
+
+    /// Returns whether an endpoint has no row left but such as met a fault, now or ever.
+    fn has_failed_rows_only(&self, at: usize) -> bool {
+        let is_other = |entry: &Entry| entry.at_fault.is_none() && self.endpoint_of_entry(entry) == Some(at);
+        let ready = self.pools.iter().filter(|state| state.endpoint == at).flat_map(|state| &state.ready);
+        let in_flight = self.flights.iter().flatten().filter_map(Flight::row);
+        self.is_input_closed
+            && self.gates.waiting() == 0
+            && !ready.chain(self.later.values()).chain(in_flight).any(is_other)
+    }
+
+    /// Returns the endpoint of a row that is or was queued.
+    pub(super) fn endpoint_of_entry(&self, entry: &Entry) -> Option<usize> {
+        self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
     }
 
     /// Lets each row of an endpoint be tried once more, at once.
@@ -212,15 +234,5 @@ impl Scheduler {
             later.into_iter().partition(|(_, entry)| self.endpoint_of_entry(entry) == Some(at));
         self.later = kept.into_iter().collect();
         its.into_iter().for_each(|(_, entry)| self.take_in(entry, now));
-    }
-}
-
-/// Returns what a fault says of the endpoint.
-fn sign(fault: &Fault) -> Sign {
-    let has_credential = fault.failure.wire != Some(WireErrorKind::Authorization);
-    match (fault.class, fault.failure.status) {
-        (ErrorClass::Network, _) if !fault.maybe_paid && has_credential => Sign::Unreachable,
-        (ErrorClass::Network | ErrorClass::Overloaded, _) | (_, Some(503)) => Sign::Down,
-        _ => Sign::Unclear,
     }
 }

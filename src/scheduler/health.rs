@@ -49,6 +49,8 @@ pub struct Health {
     /// Requests sent before this moment tell of the outage that is known already.
     probe_at: Instant,
     probe_after: Duration,
+    /// Whether a probe has failed in the present outage. Until then it may be no outage, only rows that fail.
+    has_failed_probe: bool,
 }
 
 impl Health {
@@ -85,27 +87,28 @@ impl Health {
     /// Takes in an answer; returns whether it ended an outage.
     pub fn on_answer(&mut self, now: Instant) -> bool {
         let was_failing = self.is_failing;
-        let recovered_at = if was_failing { Some(now) } else { self.recovered_at };
-        let probe_after = if was_failing { self.probe_after } else { Duration::ZERO };
+        let was_outage = was_failing && self.has_failed_probe;
+        let recovered_at = if was_outage { Some(now) } else { self.recovered_at };
+        let probe_after = if was_outage { self.probe_after } else { Duration::ZERO };
         let answers = if was_failing { 0 } else { self.answers.saturating_add(1) };
         *self = Self { has_worked: true, was_reached: true, recovered_at, answers, probe_after, ..Self::default() };
         was_failing
     }
 
-    /// Takes in a fault of the server or the connection; returns whether it is the first since an answer.
-    pub fn on_fault(&mut self, sign: Sign, now: Instant) -> bool {
+    /// Takes in a fault of the server or the connection.
+    pub fn on_fault(&mut self, sign: Sign, now: Instant) {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         self.was_reached |= sign != Sign::Unreachable;
         let since = *self.failing_since.get_or_insert(now);
         self.unclear_since = if sign == Sign::Unclear { self.unclear_since.max(since) } else { now };
         let is_relapse = self.recovered_at.is_some_and(|at| now.since(at) < RELAPSE);
         let believed = if is_relapse { FAULTS_OF_RELAPSE.saturating_add(self.answers).min(FAULTS) } else { FAULTS };
+        self.has_failed_probe |= self.is_failing && now >= self.probe_at;
         self.is_failing |= self.faults_in_a_row >= believed;
         if self.is_failing && now >= self.probe_at {
             self.probe_after = (self.probe_after * 2).clamp(FIRST_PROBE, SLOWEST_PROBE);
             self.probe_at = now + self.probe_after;
         }
-        self.faults_in_a_row == 1
     }
 
     /// Takes the endpoint to work, though nothing has been answered: rows are sent as usual.
@@ -151,12 +154,25 @@ mod tests {
     fn an_endpoint_that_fails_again_soon_is_believed_after_three_faults() {
         let mut health = Health::default();
         (0..10).for_each(|_| fault(&mut health, 1));
+        fault(&mut health, 2);
         health.on_answer(Instant::from_secs(2));
 
         (0..3).for_each(|_| fault(&mut health, 3));
 
         assert!(health.is_failing());
-        assert_eq!(health.probe_at(), Instant::from_secs(5), "it goes on from the interval of the first outage");
+        assert_eq!(health.probe_at(), Instant::from_secs(7), "it goes on from the interval of the first outage");
+    }
+
+    #[test]
+    fn faults_that_end_with_the_first_probe_were_no_outage() {
+        let mut health = Health::default();
+        (0..10).for_each(|_| fault(&mut health, 1));
+
+        health.on_answer(Instant::from_secs(2));
+        (0..7).for_each(|_| fault(&mut health, 3));
+
+        assert!(!health.is_failing());
+        assert_eq!(health.recovered_at(), Instant::ZERO);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod ahead;
 mod backoff;
 mod blame;
 mod budget;
+mod canary;
 mod cap;
 mod config;
 mod endpoint;
@@ -41,7 +42,6 @@ mod faults;
 mod gate;
 mod halt;
 mod health;
-mod held_back;
 pub mod order;
 mod passing;
 mod prediction;
@@ -73,7 +73,7 @@ use crate::limiter::{Admission, Pool, Reservation};
 use budget::Room;
 use config::wants_stream;
 use endpoint::Endpoint;
-use entry::{Entry, Flight};
+use entry::{Entry, Flight, Sent};
 use gate::Gates;
 use halt::Halt;
 use passing::Passing;
@@ -174,7 +174,7 @@ impl Scheduler {
     /// Takes a row. A row that this run can't answer any more is set aside at once.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
         let entry = self.count_in(planned);
-        self.take_new(entry, now);
+        self.take_in(entry, now);
     }
 
     /// Notes that no more rows come.
@@ -187,7 +187,7 @@ impl Scheduler {
         let step = self.next_step(now);
         match step {
             Step::Wait { reason, .. } => self.bind(reason, now),
-            Step::Dispatch { .. } => {}
+            Step::Dispatch { .. } | Step::Canary { .. } => {}
             Step::Drained => self.bind(Reason::Draining, now),
         }
         step
@@ -201,10 +201,11 @@ impl Scheduler {
     /// Returns an attempt's row, and what is sent for it.
     ///
     /// # Panics
-    /// When the ticket is not in flight.
+    /// When the ticket is not in flight, or a canary's.
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights[ticket.0 as usize].as_ref();
-        &flight.expect("a ticket is asked for while its attempt is in flight").entry.planned
+        let row = flight.expect("a ticket is asked for while its attempt is in flight").row();
+        &row.expect("a canary has no row").planned
     }
 
     /// Returns the rows that this run will not answer, so far.
@@ -261,7 +262,9 @@ impl Scheduler {
             return self.drain();
         }
         self.wake(now);
-        self.let_go(now);
+        if let Some(step) = self.send_canary(now) {
+            return step;
+        }
         if self.ready() == 0 {
             return self.wait_without_rows();
         }
@@ -300,9 +303,9 @@ impl Scheduler {
     }
 
     fn wait_without_rows(&mut self) -> Step {
-        let until = self.next_wake();
-        if let Some(at) = self.next_asked() {
-            return Step::Wait { until: until.min(at), reason: Reason::Probe };
+        let (until, canary_at) = (self.next_wake(), self.next_canary());
+        if canary_at < until {
+            return Step::Wait { until: canary_at, reason: Reason::Probe };
         }
         let reason = match (self.is_input_closed, self.later.is_empty()) {
             _ if self.gates.waiting() > 0 => Reason::Gate,
@@ -354,11 +357,6 @@ impl Scheduler {
             }
             Admission::Wait { until, on: None } => Err((until, Reason::Hold)),
             Admission::Wait { until, on: Some(dimension) } if is_probe => Err((until, Reason::Limit(dimension))),
-            Admission::Wait { on: Some(dimension), .. }
-                if state.passing.is_none() && state.is_big(cost, dimension) && self.let_go_before(pool) =>
-            {
-                self.start(pool, now)
-            }
             Admission::Wait { until, on: Some(dimension) } => {
                 let (at, until) = self.pools[pool].who_passes(cost, dimension, until, now);
                 match at {
@@ -402,7 +400,7 @@ impl Scheduler {
         let endpoint = &mut self.endpoints[state.endpoint];
         endpoint.ready -= 1;
         let stream = wants && !endpoint.streaming.is_given_up();
-        let flight = Flight { entry, pool, reservation, money, sent_at: now, stream, head: None };
+        let flight = Flight { sent: Sent::Row(entry), pool, reservation, money, sent_at: now, stream, head: None };
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 

@@ -27,7 +27,6 @@ impl Scheduler {
         self.pools.iter_mut().for_each(|state| queued.extend(state.ready.drain(..)));
         for endpoint in &mut self.endpoints {
             endpoint.ready = 0;
-            queued.extend(std::mem::take(&mut endpoint.held_back).into_iter().map(|held| held.entry));
         }
         queued.extend(std::mem::take(&mut self.later).into_values());
         queued.extend(self.gates.take(|_| true));
@@ -50,7 +49,6 @@ impl Scheduler {
             .filter(|state| state.endpoint == at)
             .for_each(|state| queued.extend(state.ready.drain(..)));
         self.endpoints[at].ready = 0;
-        queued.extend(std::mem::take(&mut self.endpoints[at].held_back).into_iter().map(|held| held.entry));
         let id = self.endpoints[at].id.clone();
         let is_its = |entry: &Entry| EndpointId::of(&entry.planned.ask.pool) == id;
         let (its, kept): (Vec<_>, Vec<_>) =
@@ -69,15 +67,6 @@ impl Scheduler {
         }
         if self.endpoints.iter().any(|endpoint| !endpoint.parked.is_empty()) {
             self.halt_for_parked();
-        }
-    }
-
-    /// Queues a new row, or holds it back.
-    pub(super) fn take_new(&mut self, entry: Entry, now: Instant) {
-        let Some((pool, entry)) = self.placed(entry, now) else { return };
-        if let Some(entry) = self.held_back(pool, entry, now) {
-            self.pools[pool].ready.push_back(entry);
-            self.endpoints[self.pools[pool].endpoint].ready += 1;
         }
     }
 

@@ -9,9 +9,8 @@ use crate::domain::{
 };
 
 use super::backoff::{Backoff, jittered_hold, jittered_unsaid_hold};
-use super::entry::{Entry, Flight, Head};
+use super::entry::{Entry, Flight, Head, Sent};
 use super::faults::{Fault, QUOTA_PER_SUCCESS, RETRY_QUOTA};
-use super::held_back::Outage;
 use super::{Next, Scheduler, Ticket};
 use crate::answer::{Came, Then};
 
@@ -41,7 +40,7 @@ impl Scheduler {
             pool.on_let_in(flight.reservation.cost(), flight.sent_at, now);
         }
         flight.head = Some(Head { signals: *signals, limit_changed, request_id });
-        let leads = flight.entry.leads.filter(|_| (200..300).contains(&status));
+        let leads = flight.row().and_then(|entry| entry.leads).filter(|_| (200..300).contains(&status));
         if limit_changed {
             let (pool, limits) = (pool.id().clone(), pool.limits());
             self.events.push(EventBody::LimitsChanged { pool, limits });
@@ -58,7 +57,7 @@ impl Scheduler {
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights[ticket.0 as usize].take().expect("an attempt ends once, while it is in flight");
         self.free.push(ticket.0);
-        let Flight { mut entry, pool, reservation, money, sent_at, stream, mut head } = flight;
+        let Flight { sent, pool, reservation, money, sent_at, stream, mut head } = flight;
         let endpoint = self.pools[pool].endpoint;
         self.endpoints[endpoint].in_flight -= 1;
         if stream {
@@ -68,8 +67,19 @@ impl Scheduler {
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
-        let cost = (self.config.real_cost)(&entry.planned.ask, &verdict.usage());
+        let ask = match &sent {
+            Sent::Row(entry) => &entry.planned.ask,
+            Sent::Canary(ask) => ask,
+        };
+        let cost = (self.config.real_cost)(ask, &verdict.usage());
         self.config.budget.settle(money, charged(&verdict, cost, money));
+        let mut entry = match sent {
+            Sent::Row(entry) => entry,
+            Sent::Canary(_) => {
+                self.on_canary_end(verdict, &End { pool, endpoint, reserved, sent_at, head, now });
+                return Next::NoRow;
+            }
+        };
         remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
 
         let end = End { pool, endpoint, reserved, sent_at, head, now };
@@ -96,7 +106,7 @@ impl Scheduler {
                 self.on_fault(entry, Fault { class, retry_after, maybe_paid, failure }, end)
             }
             Verdict::Rejected { class, failure } => {
-                self.on_works(&entry, end);
+                self.on_works(entry.at_fault.is_some(), end);
                 self.fail(entry, class, failure, false, end)
             }
             Verdict::Forbidden(failure) => self.on_forbidden(entry, failure, end),
@@ -129,10 +139,9 @@ impl Scheduler {
     }
 
     fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
-        self.on_works(&entry, end);
+        self.on_works(entry.at_fault.is_some(), end);
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.successes += 1;
-        endpoint.last_answered = endpoint.last_answered.max(Some(entry.planned.job.id));
         endpoint.forbidden_in_a_row = 0;
         endpoint.retry_quota = (endpoint.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
         if !endpoint.answered_models.contains(&entry.planned.ask.model) {
@@ -150,19 +159,17 @@ impl Scheduler {
         }
     }
 
-    /// Notes that the endpoint did something for a row, whatever it said.
-    fn on_works(&mut self, entry: &Entry, end: &End) {
+    /// Notes that the endpoint handled a request, whatever it said; `had_failed` for a row that had met a fault before.
+    pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
-        endpoint.tally.answer(entry.at_fault.is_some(), end.sent_at);
+        endpoint.tally.answer(had_failed, end.sent_at);
         endpoint.has_last_tries = false;
-        self.on_reply(entry, end);
+        self.on_reply(end);
     }
 
     /// Notes that the endpoint replies, though it may only have said that it is too early.
-    fn on_reply(&mut self, entry: &Entry, end: &End) {
+    pub(super) fn on_reply(&mut self, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
-        endpoint.outage = Outage::default();
-        endpoint.is_asked &= !entry.is_asked;
         let was_failing = endpoint.health.on_answer(end.now);
         if was_failing {
             endpoint.window.restart(end.now);
@@ -190,8 +197,7 @@ impl Scheduler {
         if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
             return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
         }
-        self.on_reply(&entry, end);
-        entry.is_asked = false;
+        self.on_reply(end);
         entry.turns += 1;
         if self.is_halted(end) {
             return self.stranded(entry, end);
@@ -229,7 +235,7 @@ impl Scheduler {
         }
     }
 
-    fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
+    pub(super) fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let dimension = match &end.head {
             Some(head) => pool.on_refusal(end.reserved, &head.signals, head.limit_changed, end.now),
@@ -255,7 +261,7 @@ impl Scheduler {
     }
 
     fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
-        self.on_works(&entry, end);
+        self.on_works(entry.at_fault.is_some(), end);
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.forbidden_in_a_row += 1;
         if endpoint.successes == 0 {
@@ -269,7 +275,7 @@ impl Scheduler {
 
     /// Parks a model; its queued rows are set aside. The run goes on: it halts for that once nothing else is left to do.
     fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
-        self.on_works(&entry, end);
+        self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
         let endpoint = &mut self.endpoints[end.endpoint];
         if endpoint.answered_models.contains(&model) {
@@ -293,13 +299,6 @@ impl Scheduler {
             self.endpoints[end.endpoint].ready -= its.len();
             parked.extend(its);
         }
-        let endpoint = &mut self.endpoints[end.endpoint];
-        let (its, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut endpoint.held_back)
-            .into_iter()
-            .partition(|held| &*held.entry.planned.ask.model == model);
-        endpoint.held_back = kept.into();
-        parked.extend(its.into_iter().map(|held| held.entry));
-        endpoint.is_asked &= !parked.iter().any(|entry| entry.is_asked);
         for entry in parked {
             let leads = entry.leads;
             self.put_aside(entry);

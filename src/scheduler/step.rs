@@ -1,7 +1,7 @@
 //! What the scheduler says: what to do next, and what became of a row.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
+use crate::domain::{Ask, ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
 
 /// A request in flight. The number is small and reused: it can index a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,13 @@ pub enum Step {
         ticket: Ticket,
         /// Whether to ask for a stream.
         stream: bool,
+    },
+    /// Send this request, which is no row's; report its head and its end.
+    Canary {
+        /// Names the attempt.
+        ticket: Ticket,
+        /// What is asked.
+        ask: Box<Ask>,
     },
     /// Ask again at `until` (never: only after an event).
     Wait {
@@ -49,4 +56,6 @@ pub enum Next {
     },
     /// This run will not answer it; a later one can.
     Pending(Box<Planned>),
+    /// It was no row.
+    NoRow,
 }

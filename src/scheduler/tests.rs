@@ -91,7 +91,7 @@ pub(crate) fn scheduler_with(rows: usize, config: Config) -> Scheduler {
 
 pub(crate) fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket> {
     let mut tickets = Vec::new();
-    while let Step::Dispatch { ticket, .. } = scheduler.poll(now) {
+    while let Step::Dispatch { ticket, .. } | Step::Canary { ticket, .. } = scheduler.poll(now) {
         tickets.push(ticket);
     }
     tickets

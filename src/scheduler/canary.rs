@@ -1,0 +1,336 @@
+//! The canary: a tiny request of our own, which tells rows that fail from an endpoint that fails.
+//!
+//! A row that upsets the server is answered 500 each time; an endpoint in trouble answers 500 to everyone. When several
+//! rows in a row have met a fault, nothing that these rows do can tell the two apart. So an endpoint that seems to fail is
+//! probed with a canary and a row in turn. The canary is one word with `max_tokens` 1, to the model of a row that failed:
+//!
+//! - it is answered: the endpoint works, and a row that fails next is to blame itself;
+//! - it fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts;
+//! - it fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
+//!
+//! A canary that is answered costs about a thousandth of a cent. It stands under the limits and the budget like a row, and
+//! is left out when there is no room for it. It is no row: nothing is written down for it.
+//!
+//! Rejected: to probe with rows held back from elsewhere in the input. It told bad rows from an outage only while such
+//! rows were left, so an outage at the end of a run put good rows into the error log.
+
+use serde_json::value::RawValue;
+
+use crate::clock::Instant;
+use crate::domain::{Ask, Cost, ErrorClass, Failure, Money, Params, Purpose, Request, Terms, Usage, Verdict};
+use crate::limiter::Admission;
+
+use super::budget::Room;
+use super::entry::{Flight, Sent};
+use super::faults::Fault;
+use super::settle::End;
+use super::{Scheduler, Step};
+
+const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
+/// More than the question takes, so that the limits and the budget hold.
+const INPUT_TOKENS: u32 = 20;
+
+/// What an endpoint knows of its canary.
+#[derive(Debug, Default)]
+pub(super) struct Canary {
+    /// What is asked, and the pool of the row that it stands for; `None` until a row has failed.
+    ask: Option<(usize, Ask)>,
+    /// Until when its pool has no room for it.
+    not_before: Instant,
+    /// Whether the next probe is a row.
+    is_rows_turn: bool,
+    /// Whether the last one failed as the rows did.
+    fails_alike: bool,
+    /// Whether one was rejected: none is sent again.
+    is_useless: bool,
+}
+
+impl Canary {
+    /// Notes the fault of a row: the next probe is a canary for it.
+    pub(super) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
+        self.is_rows_turn = false;
+        if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
+            self.ask = Some((pool, canary_of(ask)));
+        }
+    }
+
+    /// Returns whether the endpoint is known to fail, not only its rows.
+    pub(super) fn proves_outage(&self) -> bool {
+        self.fails_alike
+    }
+}
+
+impl Scheduler {
+    /// Sends a canary to an endpoint that fails, when it is time to probe it with one.
+    pub(super) fn send_canary(&mut self, now: Instant) -> Option<Step> {
+        let at = (0..self.endpoints.len()).find(|at| self.canary_due(*at).is_some_and(|due| due <= now))?;
+        let (pool, ask) = self.endpoints[at].canary.ask.clone()?;
+        let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
+            Admission::Granted(reservation) => reservation,
+            Admission::Wait { until, .. } => {
+                self.endpoints[at].canary.not_before = until;
+                return None;
+            }
+        };
+        let usage = Usage { input_tokens: INPUT_TOKENS.into(), output_tokens: 1, ..Usage::default() };
+        let money = (self.config.real_cost)(&ask, &usage).filter(|_| self.config.budget.max_cost.is_some());
+        let money = money.unwrap_or(Money::ZERO);
+        if self.config.budget.reserve(money) != Room::Yes {
+            self.pools[pool].pool.settle(reservation, Cost::default(), false, now);
+            self.endpoints[at].canary.is_rows_turn = true;
+            return None;
+        }
+        let sent = Sent::Canary(Box::new(ask.clone()));
+        let flight = Flight { sent, pool, reservation, money, sent_at: now, stream: false, head: None };
+        Some(Step::Canary { ticket: self.board(flight), ask: Box::new(ask) })
+    }
+
+    /// Returns when the next canary is due.
+    pub(super) fn next_canary(&self) -> Instant {
+        (0..self.endpoints.len()).filter_map(|at| self.canary_due(at)).min().unwrap_or(Instant::NEVER)
+    }
+
+    fn canary_due(&self, at: usize) -> Option<Instant> {
+        let endpoint = &self.endpoints[at];
+        self.wants_canary(at).then(|| endpoint.health.probe_at().max(endpoint.canary.not_before))
+    }
+
+    /// Returns whether the next probe of an endpoint is a canary: it fails, and rows wait for it.
+    fn wants_canary(&self, at: usize) -> bool {
+        let endpoint = &self.endpoints[at];
+        endpoint.health.is_failing()
+            && endpoint.halted.is_none()
+            && endpoint.in_flight == 0
+            && endpoint.canary.ask.is_some()
+            && !endpoint.canary.is_useless
+            && (!endpoint.canary.is_rows_turn || endpoint.ready == 0)
+            && (endpoint.ready > 0 || self.later.values().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
+    }
+
+    /// Takes in the end of a canary.
+    pub(super) fn on_canary_end(&mut self, verdict: Verdict, end: &End) {
+        let canary = &mut self.endpoints[end.endpoint].canary;
+        canary.is_rows_turn = true;
+        canary.fails_alike = false;
+        match verdict {
+            Verdict::Answered(_) => self.on_works(false, end),
+            Verdict::Limited { kind, retry_after, .. } => {
+                self.on_reply(end);
+                self.hold(kind, retry_after.map(|wait| wait.min(self.config.retry_for)), end);
+            }
+            Verdict::Overloaded { retry_after, maybe_paid, failure } => {
+                self.on_canary_fault(&Fault { class: ErrorClass::Overloaded, retry_after, maybe_paid, failure }, end);
+            }
+            Verdict::Transient { class, retry_after, maybe_paid, failure } => {
+                self.on_canary_fault(&Fault { class, retry_after, maybe_paid, failure }, end);
+            }
+            Verdict::Rejected { .. } | Verdict::Forbidden(_) | Verdict::NoModel(_) => canary.is_useless = true,
+            Verdict::Halt(reason) if reason.is_of_endpoint() => self.halt_endpoint(end.endpoint, reason, end.now),
+            Verdict::Halt(reason) => self.halt(reason),
+            Verdict::Aborted => {}
+        }
+    }
+
+    fn on_canary_fault(&mut self, fault: &Fault, end: &End) {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.canary.fails_alike = is_alike(&fault.failure, &endpoint.last_fault);
+        endpoint.health.on_fault(fault.sign(), end.now);
+        if fault.class == ErrorClass::Server {
+            self.hold_if_refused(end);
+        }
+        self.halt_if_overdue(end.now);
+    }
+}
+
+/// Returns the canary that stands for what is asked for a row.
+fn canary_of(ask: &Ask) -> Ask {
+    let raw = |json: String| RawValue::from_string(json).expect("a quoted name and literals are JSON");
+    let model = serde_json::Value::from(&*ask.model).to_string();
+    let members = [("model", model), ("max_tokens", "1".to_owned()), ("messages", MESSAGES.to_owned())];
+    let request = Request::of(&Params(members.into_iter().map(|(name, value)| (name.into(), raw(value))).collect()));
+    Ask {
+        body_bytes: request.json().len() as u32,
+        request,
+        model: ask.model.clone(),
+        terms: Terms::default(),
+        pool: ask.pool.clone(),
+        cost: Cost { requests: 1, input_tokens: INPUT_TOKENS, output_tokens: 1 },
+        expense: None,
+        max_tokens: 1,
+        template: 0,
+        purpose: Purpose::Canary,
+    }
+}
+
+/// Returns whether two failures look the same: what happened and what was said.
+fn is_alike(one: &Failure, other: &Failure) -> bool {
+    (one.status, one.wire, &one.message) == (other.status, other.wire, &other.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tests::{answer, config, planned};
+    use super::super::{Budget, Config, Next, Ticket};
+    use super::*;
+    use crate::domain::{Ended, Expense, HaltReason, RateLimits};
+
+    const RETRY_FOR: u64 = 1_800;
+
+    /// What a whole run came to.
+    #[derive(Debug, Default, PartialEq)]
+    struct Came {
+        answered: usize,
+        failed: usize,
+        pending: usize,
+        canaries: usize,
+        seconds: u64,
+    }
+
+    fn server_fault(message: &str) -> Verdict {
+        let failure = Failure { status: Some(500), message: message.to_owned(), ..Failure::default() };
+        Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
+    }
+
+    /// Plays a run whose requests end after a tenth of a second: rows by number and second, canaries by the second.
+    fn play(
+        rows: usize,
+        config: Config,
+        row: impl Fn(usize, u64) -> Verdict,
+        canary: impl Fn(u64) -> Verdict,
+    ) -> (Came, Scheduler) {
+        let mut scheduler = Scheduler::new(config);
+        let (mut came, mut offered, mut now) = (Came::default(), 0, Instant::ZERO);
+        let mut in_flight: Vec<(Ticket, Option<usize>)> = Vec::new();
+        loop {
+            while scheduler.wants() > 0 {
+                match offered < rows {
+                    true => {
+                        let mut row = planned(&offered.to_string(), 100, 100);
+                        row.ask.expense = Some(Expense { about: Money(10), most: Money(10) });
+                        scheduler.offer(row, now);
+                    }
+                    false => scheduler.close_input(),
+                }
+                offered += 1;
+            }
+            let is_drained = loop {
+                match scheduler.poll(now) {
+                    Step::Dispatch { ticket, .. } => {
+                        let number = scheduler.sent(ticket).job.custom_id.parse().expect("rows have numbers");
+                        in_flight.push((ticket, Some(number)));
+                    }
+                    Step::Canary { ticket, ask } => {
+                        assert_eq!(ask.max_tokens, 1);
+                        came.canaries += 1;
+                        in_flight.push((ticket, None));
+                    }
+                    Step::Wait { .. } => break false,
+                    Step::Drained => break true,
+                }
+            };
+            if is_drained {
+                break;
+            }
+            now = now + Duration::from_millis(100);
+            let second = now.since(Instant::ZERO).as_secs();
+            for (ticket, number) in in_flight.drain(..) {
+                let verdict = number.map_or_else(|| canary(second), |number| row(number, second));
+                match scheduler.on_end(ticket, verdict, now) {
+                    Next::Finished(outcome) if matches!(outcome.ended, Ended::Succeeded(_)) => came.answered += 1,
+                    Next::Finished(_) => came.failed += 1,
+                    Next::Pending(_) => came.pending += 1,
+                    Next::NoRow => assert_eq!(number, None),
+                    Next::Again { .. } | Next::More { .. } => {}
+                }
+            }
+            assert!(second < 3 * RETRY_FOR, "it must end: {came:?}");
+        }
+        came.pending += scheduler.take_set_aside().len();
+        came.seconds = now.since(Instant::ZERO).as_secs();
+        (came, scheduler)
+    }
+
+    fn usual() -> Config {
+        Config { max_retries: 8, ..config(RateLimits::NONE, 20) }
+    }
+
+    fn down(second: u64, until: u64) -> Verdict {
+        if second < until { server_fault("down") } else { answer() }
+    }
+
+    #[test]
+    fn rows_that_always_fail_end_in_the_log_wherever_they_stand_and_the_others_are_answered() {
+        for (rows, bad) in [(225, 200..225), (105, 30..45), (11, 0..11), (400, 0..300), (1, 0..1)] {
+            let row = |number, _| if bad.contains(&number) { server_fault("bad") } else { answer() };
+
+            let (came, scheduler) = play(rows, usual(), row, |_| answer());
+
+            assert_eq!((came.answered, came.failed, came.pending), (rows - bad.len(), bad.len(), 0), "{rows} {bad:?}");
+            assert!(came.seconds < 600, "{rows} {bad:?}: {came:?}");
+            assert_eq!(scheduler.halted(), None);
+        }
+    }
+
+    #[test]
+    fn an_outage_puts_no_row_into_the_log_however_few_rows_are_left() {
+        for (rows, until) in [(1, 1_700), (5, 600), (30, 100), (200, 1_700)] {
+            let (came, _) = play(rows, usual(), |_, second| down(second, until), |second| down(second, until));
+
+            assert_eq!((came.answered, came.failed), (rows, 0), "{rows} rows, {until} s");
+            assert!(came.seconds < until + 60, "{rows} rows, {until} s: {came:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_for_good_leaves_its_rows_pending_though_it_answered_before() {
+        let row = |number, _| if number < 200 { answer() } else { server_fault("down") };
+
+        let (came, scheduler) = play(225, usual(), row, |_| server_fault("down"));
+
+        assert_eq!((came.answered, came.failed, came.pending), (200, 0, 25));
+        assert!(matches!(scheduler.halted(), Some(HaltReason::Endpoint(_))));
+        assert!((RETRY_FOR..RETRY_FOR + 30).contains(&came.seconds), "{came:?}");
+    }
+
+    #[test]
+    fn a_canary_that_fails_in_another_way_or_is_rejected_says_nothing() {
+        let rejected = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() };
+        let row = |number, _| if number < 200 { answer() } else { server_fault("bad") };
+
+        let (other, _) = play(225, usual(), row, |_| server_fault("unknown request"));
+        let (refused, _) = play(225, usual(), row, |_| rejected());
+
+        assert_eq!((other.answered, other.failed), (200, 25), "they are given up after a minute and a half");
+        assert_eq!((refused.answered, refused.failed, refused.canaries), (200, 25, 1));
+    }
+
+    #[test]
+    fn a_canary_stands_under_the_budget() {
+        let row = |number, _| if number < 20 { answer() } else { server_fault("bad") };
+        let with = |most: u128| Config {
+            budget: Budget::new(Some(Money(most)), None, None, Money::ZERO),
+            real_cost: Box::new(|_, _| Some(Money(10))),
+            ..usual()
+        };
+
+        let (some, scheduler) = play(25, with(200 + 10), row, |_| answer());
+        let (none, poor) = play(25, with(200 + 9), row, |_| answer());
+
+        assert!(some.canaries == 1 && scheduler.spent() == Money(210), "{some:?} {:?}", scheduler.spent());
+        assert!(none.canaries == 0 && poor.spent() == Money(200), "{none:?} {:?}", poor.spent());
+    }
+
+    #[test]
+    fn a_canary_asks_the_model_of_the_row_that_failed_for_one_token() {
+        let mut row = planned("1", 100, 100);
+        row.ask.model = r#"a "model""#.into();
+
+        let ask = canary_of(&row.ask);
+
+        let json = r#"{"model":"a \"model\"","max_tokens":1,"messages":[{"role":"user","content":"ping"}]}"#;
+        assert_eq!(ask.request.json(), json);
+        assert_eq!((&ask.pool, &ask.model), (&row.ask.pool, &row.ask.model));
+    }
+}
