@@ -79,8 +79,9 @@ struct Found {
 struct Faults {
     /// By how much more than a fifth of the attempts met a fault, in fifths.
     excess: u32,
-    /// When the present trouble began, and what was sent since then and let in.
+    /// When the present trouble began, when the last fault came, and what was sent since the beginning and let in.
     since: Option<Instant>,
+    last_at: Instant,
     let_in: LetIn,
     met: u64,
     trial: Option<Trial>,
@@ -125,6 +126,10 @@ impl Hidden {
 
     /// Notes a fault; returns whether it is to be taken for a refusal, as it is while that is tried.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
+        if now.since(self.faults.last_at) > LONGEST {
+            self.forget_faults();
+        }
+        self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
             // Less is sent, and still they come.
@@ -148,6 +153,14 @@ impl Hidden {
             self.faults.trial = Some(Trial { share_before: met / (met + let_in), let_in: 0, faults: 0 });
         }
         self.faults.trial.is_some() || self.faults.are_refusals
+    }
+
+    /// Forgets faults that nothing was concluded from: they have another explanation, or are too long ago. What little was
+    /// let in between them is no rate.
+    pub(super) fn forget_faults(&mut self) {
+        if self.faults.trial.is_none() && !self.faults.are_refusals {
+            self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
+        }
     }
 
     /// Returns whether faults may be refusals in disguise: they are, or it is tried, or there are enough of them to try.
@@ -289,5 +302,26 @@ mod tests {
 
         let [found, _] = hidden.per_minute(Instant::from_secs(300)).expect("it was found");
         assert!((150.0..320.0).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn what_little_an_outage_lets_in_is_no_rate() {
+        for is_told in [true, false] {
+            let mut hidden = Hidden::default();
+            let down = 300;
+            (0..down).step_by(if is_told { 10 } else { 61 }).for_each(|second| {
+                hidden.on_fault(Instant::from_secs(second));
+            });
+            if is_told {
+                hidden.forget_faults();
+            }
+            (0..4).for_each(|_| hidden.on_let_in(ONE, Instant::from_secs(down), Instant::from_secs(down)));
+
+            (0..4).for_each(|second| {
+                hidden.on_fault(Instant::from_secs(down + 62 + second));
+            });
+
+            assert_eq!(hidden.per_minute(Instant::from_secs(down + 70)), None, "{is_told}");
+        }
     }
 }

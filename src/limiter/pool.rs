@@ -463,6 +463,11 @@ impl Pool {
         is_refusal
     }
 
+    /// Notes that an outage of the endpoint is over: its faults say nothing about limits.
+    pub fn on_outage_end(&mut self) {
+        self.hidden.forget_faults();
+    }
+
     /// Returns whether faults may be refusals in disguise, for which no row is to blame.
     pub fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)

@@ -13,6 +13,7 @@ use super::entry::{Entry, Flight, Head, Sent};
 use super::faults::{Fault, QUOTA_PER_SUCCESS, RETRY_QUOTA};
 use super::{Next, Scheduler, Ticket};
 use crate::answer::{Came, Then};
+use crate::limiter::Pool;
 
 /// Forbidden rows in a row that stop a run which has had a success.
 const FORBIDDEN: u32 = 3;
@@ -175,15 +176,22 @@ impl Scheduler {
             endpoint.window.restart(end.now);
         }
         endpoint.window.on_answer(end.now);
+        let was_outage = was_failing && endpoint.health.recovered_at() == end.now;
         if was_failing {
             self.calm_down(end);
+        }
+        if was_outage {
+            self.pools_of(end.endpoint).for_each(Pool::on_outage_end);
         }
     }
 
     /// Lets every pool of an endpoint start over slowly: while it was in trouble their buckets filled up.
     fn calm_down(&mut self, end: &End) {
-        let its = self.pools.iter_mut().filter(|state| state.endpoint == end.endpoint);
-        its.for_each(|state| state.pool.calm_down(end.now));
+        self.pools_of(end.endpoint).for_each(|pool| pool.calm_down(end.now));
+    }
+
+    fn pools_of(&mut self, endpoint: usize) -> impl Iterator<Item = &mut Pool> {
+        self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
     fn on_limit(
