@@ -220,7 +220,7 @@ fn a_long_file_of_results_recovers_as_a_short_one_does() {
     assert!(whole.len() > 3 << 20, "{}", whole.len());
     assert_eq!(disk.content(RESULTS).as_deref(), Some(&whole[..]));
     assert!(
-        recovered.notes.len() == 1 && recovered.notes[0].starts_with("cut a torn line of 200"),
+        recovered.notes.len() == 1 && recovered.notes[0].starts_with("removed a half-written line of 200"),
         "{:?}",
         recovered.notes
     );
@@ -537,12 +537,14 @@ fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
 fn rows_in_flight_at_a_death_are_counted_once_and_no_row_with_a_line_is() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id)).expect("the disk works")).collect();
+    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id))).collect();
+    journal.flush().expect("the disk works");
     journal.append_outcome(&answered(0), 0).expect("the disk works");
     journal.append_outcome(&failed(1, ErrorClass::Server), 1).expect("the disk works");
     for slot in slots.into_iter().skip(5) {
-        journal.clear(slot).expect("the disk works");
+        journal.clear(slot);
     }
+    journal.flush().expect("the disk works");
 
     // Rows 2, 3 and 4 were in flight; each start but the last dies early or late while it recovers.
     let mut disk = disk.after_death();
@@ -565,7 +567,8 @@ fn a_retried_row_in_flight_counts_though_an_earlier_run_logged_it() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
-    let _slot = journal.mark(&job(FAILS[0])).expect("the disk works");
+    let _slot = journal.mark(&job(FAILS[0]));
+    journal.flush().expect("the disk works");
 
     let (_, recovered) = open(&disk.after_death(), "r3", Start::Continue).expect("the disk works");
 
@@ -576,7 +579,8 @@ fn a_retried_row_in_flight_counts_though_an_earlier_run_logged_it() {
 fn a_run_whose_disk_failed_does_not_close_and_keeps_its_slots() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    let _slot = journal.mark(&job(0)).expect("the disk works");
+    let _slot = journal.mark(&job(0));
+    journal.flush().expect("the disk works");
     disk.fail_at(disk.changes(), io::ErrorKind::StorageFull);
 
     let appended = journal.append_outcome(&answered(0), 0);
@@ -766,7 +770,7 @@ fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
         journal.close(InputRead::Whole, false).expect("the disk works");
 
         let committed = committed.lock().expect("nobody panics");
-        assert!(matches!(committed.last(), Some(Commit::Durable { up_to }) if *up_to == to - 1));
+        assert!(matches!(committed.last(), Some(Commit::UpTo(seq)) if *seq == to - 1));
     }
     let content = std::fs::read(folder.path().join("out.jsonl")).expect("it is there");
     assert_eq!(lines(&content).len(), 600 - FAILS.len());
@@ -952,19 +956,18 @@ fn run_rows(disk: &MemDisk, run: &str, job: impl Fn(u64) -> Job, outcome: impl F
     let Ok((mut journal, recovered)) = Journal::open(options(disk, run), on_commit) else { return reported };
     let mut is_whole = true;
     for id in (0..ROWS).filter(|&id| state(&recovered, &job(id)) != RowState::Done) {
-        let Ok(slot) = journal.mark(&job(id)) else {
-            is_whole = false;
-            break;
-        };
-        let done = journal.append_outcome(&outcome(id), id);
-        if done.is_err() || journal.clear(slot).is_err() {
-            is_whole = false;
+        let slot = journal.mark(&job(id));
+        let is_marked = journal.flush().is_ok();
+        let is_appended = is_marked && journal.append_outcome(&outcome(id), id).is_ok();
+        journal.clear(slot);
+        is_whole = is_appended && journal.flush().is_ok();
+        if !is_whole {
             break;
         }
     }
     for commit in commits.lock().expect("nobody panics").iter() {
         match commit {
-            Commit::Durable { up_to } => reported.committed.insert(label(*up_to)),
+            Commit::UpTo(seq) => reported.committed.insert(label(*seq)),
             Commit::Failed(_) => false,
         };
     }
@@ -1033,7 +1036,7 @@ fn whole_ids(disk: &MemDisk, path: &str) -> Vec<String> {
 
 fn lines(content: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(content).expect("files are text");
-    assert!(text.is_empty() || text.ends_with('\n'), "no torn line is left");
+    assert!(text.is_empty() || text.ends_with('\n'), "no half-written line is left");
     text.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect()
 }
 
