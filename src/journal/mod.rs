@@ -75,7 +75,7 @@ pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, Open
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;
-pub use files::{Carried, FORMAT_VERSION, InputIdentity, Manifest, RequestShape, RunPaths, Slot, read_manifest};
+pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, read_manifest};
 pub(crate) use files::{PathRequest, manifest_path, open_to_append};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
@@ -161,7 +161,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
-    pub fn append_rejected(&mut self, rejected: &Rejected, now: Instant, seq: u64) -> Result<(), JournalError> {
+    pub(crate) fn append_rejected(&mut self, rejected: &Rejected, now: Instant, seq: u64) -> Result<(), JournalError> {
         self.line.clear();
         sink::rejected_line(rejected, &self.context, now, &mut self.line);
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, Kind::Rejected, seq)
@@ -179,7 +179,7 @@ impl Journal {
     }
 
     /// Frees the slot of a row whose line is durable. Needs no write, because a later run finds the line.
-    pub fn release(&mut self, slot: Slot) {
+    pub(crate) fn release(&mut self, slot: Slot) {
         self.slots.release(slot);
     }
 
@@ -195,23 +195,18 @@ impl Journal {
     }
 
     /// Lets lines become durable as soon as possible, from now on: the run only waits for them.
-    pub fn hurry(&mut self) {
+    pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
 
     /// Returns how many bytes were appended and are not yet durable. Stop sending while they are many.
-    pub fn backlog_bytes(&self) -> usize {
+    pub(crate) fn backlog_bytes(&self) -> usize {
         self.writer.backlog_bytes()
     }
 
     /// Returns how many bytes were appended and may still be in memory only: standard output may have a slow reader.
-    pub fn unwritten_bytes(&self) -> usize {
+    pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
-    }
-
-    /// Returns where the files are.
-    pub fn paths(&self) -> &RunPaths {
-        &self.paths
     }
 
     /// Writes the rows of the error log that still count to a file in the run folder, and returns its path.

@@ -45,7 +45,7 @@ pub(crate) struct Recovery<'a> {
 }
 
 /// The files that exist when a run begins.
-pub(crate) struct Existing {
+pub(super) struct Existing {
     /// Whether a run of this program was here: its manifest exists.
     is_known: bool,
     /// The lock of the run folder, unless this is a dry run or results go to standard output.

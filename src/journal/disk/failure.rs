@@ -33,12 +33,12 @@ impl DiskFailure {
     }
 
     /// Returns why the file may not be used, when that is the reason.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }
 
     /// Returns whether the reader of a pipe went away, which is not a fault of the disk.
-    pub fn is_closed_pipe(&self) -> bool {
+    fn is_closed_pipe(&self) -> bool {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }
 

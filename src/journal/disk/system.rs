@@ -3,9 +3,9 @@
 //! Where the system can't tell owners and modes, every file counts as the user's own and as private.
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::*;
+pub(super) use elsewhere::*;
 #[cfg(unix)]
-pub(crate) use unix::*;
+pub(super) use unix::*;
 
 #[cfg(unix)]
 mod unix {

@@ -77,7 +77,7 @@ pub enum Owners {
 
 /// What the system says about a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(super) struct Facts {
     pub(crate) owner: u32,
     pub(crate) names: u64,
     pub(crate) mode: u32,
@@ -98,14 +98,14 @@ impl Facts {
     }
 
     /// Returns whether every user may remove and replace the files in this folder.
-    pub(crate) fn is_open_to_all(&self) -> bool {
+    pub(super) fn is_open_to_all(&self) -> bool {
         const WRITABLE_FOR_ALL: u32 = 0o002;
         const STICKY: u32 = 0o1000;
         self.mode & WRITABLE_FOR_ALL != 0 && self.mode & STICKY == 0
     }
 
     /// Returns the mode to set when the file or folder is the user's own and others have rights to it; else `None`.
-    pub(crate) fn private_mode(&self, us: u32) -> Option<u32> {
+    pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
         const OF_OTHERS: u32 = 0o077;
         let is_too_open = self.owner == us && self.mode & OF_OTHERS != 0;
         is_too_open.then_some(if self.is_folder { 0o700 } else { 0o600 })

@@ -16,7 +16,7 @@ impl RunPaths {
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
     /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::StandardOutput`], [`JournalError::Disk`].
-    pub fn check(&self, inputs: &[PathBuf], start: Start, disk: &dyn Disk) -> Result<(), JournalError> {
+    pub(crate) fn check(&self, inputs: &[PathBuf], start: Start, disk: &dyn Disk) -> Result<(), JournalError> {
         for output in self.outputs() {
             let is_log_resumed = start == Start::Resume && output == self.errors;
             let is_input = |input: &&PathBuf| *input == output || disk.is_same_file(input, output);

@@ -57,7 +57,7 @@ pub(crate) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Resu
 }
 
 /// Returns the warning about a file system without locks.
-pub(crate) fn lacks_locks(path: &Path) -> String {
+pub(super) fn lacks_locks(path: &Path) -> String {
     let folder = folder_of(path).display();
     format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
 }

@@ -18,7 +18,7 @@ use crate::journal::disk::{Disk, DiskFailure, OpenMode, read_up_to, replace, wit
 use crate::journal::error::JournalError;
 
 /// Format version of the run folder. A folder with a higher version is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 

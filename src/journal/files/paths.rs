@@ -21,7 +21,7 @@ use crate::journal::error::JournalError;
 
 /// What paths are made from.
 #[derive(Clone, Copy, Debug)]
-pub struct PathRequest<'a> {
+pub(crate) struct PathRequest<'a> {
     /// The inputs that are files, in order. Empty when the only input is a pipe.
     pub inputs: &'a [PathBuf],
     /// Whether standard input is among the inputs.
@@ -50,7 +50,7 @@ impl RunPaths {
     ///
     /// # Errors
     /// [`JournalError::NeedsOutput`] for several inputs without `--output`.
-    pub fn resolve(request: &PathRequest<'_>) -> Result<Self, JournalError> {
+    pub(crate) fn resolve(request: &PathRequest<'_>) -> Result<Self, JournalError> {
         let piped_errors = || PathBuf::from(format!("claude-batch.{}.errors.jsonl", request.run));
         let (results, errors) = match (request.output, request.inputs) {
             (Some(output), _) if output == Path::new("-") => (None, piped_errors()),
@@ -74,13 +74,13 @@ impl RunPaths {
     }
 
     /// Returns the run folder. It is `None` when results go to standard output: such a run can't be resumed.
-    pub fn folder(&self) -> Option<PathBuf> {
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
     /// Returns the results file as an entry of the error log names it: only the file name when both are in one folder, else
     /// an absolute path.
-    pub fn results_beside_errors(&self) -> Option<String> {
+    pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
         if folder_of(results) == folder_of(&self.errors) || absolute_folder(results) == absolute_folder(&self.errors) {
@@ -91,7 +91,7 @@ impl RunPaths {
     }
 
     /// Returns whether an entry of the error log that names its results file as `theirs` belongs to these results.
-    pub(crate) fn are_results(&self, theirs: &str) -> bool {
+    fn are_results(&self, theirs: &str) -> bool {
         let Some(results) = &self.results else { return false };
         // The name is only compared, never opened: on some systems a name can stand for a file of another machine.
         let named = self.errors.with_file_name(theirs);
@@ -114,7 +114,7 @@ impl RunPaths {
 
     /// Returns whether `resume` finds the results by the error log alone: its entries name a file in the folder of the log.
     /// Else the person has to name the results with `-o`.
-    pub fn log_finds_results(&self) -> bool {
+    pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {
                 let is_file_name = results.file_name().is_some_and(|file_name| file_name == name.as_str());

@@ -30,27 +30,27 @@ const KEPT_BYTES: usize = 4 << 20;
 
 /// How a file is cut and who reads it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
+pub(super) struct Cut {
     /// Length of a block.
-    pub(crate) block_bytes: u64,
+    pub(super) block_bytes: u64,
     /// How many threads read.
-    pub(crate) threads: usize,
+    pub(super) threads: usize,
 }
 
 impl Cut {
     /// Returns the block length and the threads for this machine.
-    pub(crate) fn here() -> Self {
+    pub(super) fn here() -> Self {
         Self { block_bytes: BLOCK_BYTES, threads: threads() }
     }
 }
 
 /// Returns how many threads this machine can use.
-pub(crate) fn threads() -> usize {
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS))
 }
 
 /// A block whose lines are to be read.
-pub(crate) struct Block<'a> {
+pub(super) struct Block<'a> {
     file: &'a dyn DiskFile,
     start: u64,
     end: u64,
@@ -62,7 +62,7 @@ impl Block<'_> {
     ///
     /// # Errors
     /// What the system reports.
-    pub(crate) fn each_line(self, mut each: impl FnMut(&Line<'_>)) -> io::Result<()> {
+    pub(super) fn each_line(self, mut each: impl FnMut(&Line<'_>)) -> io::Result<()> {
         let Self { file, start, end, buffer } = self;
         // The byte before the block shows whether a line begins at the first byte of the block.
         let from = start.saturating_sub(1);
@@ -161,7 +161,7 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 /// The first error that `take` returns. No round is read after it.
-pub(crate) fn each_block<T: Send, E>(
+pub(super) fn each_block<T: Send, E>(
     file: &dyn DiskFile,
     size: u64,
     cut: Cut,

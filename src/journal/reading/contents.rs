@@ -109,7 +109,7 @@ impl Contents {
 }
 
 /// Adds an entry of the error log and its offset to those of its block, for a scan.
-pub(crate) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
+pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
     parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
 }
 
@@ -144,7 +144,7 @@ fn named_by_other<'r>(
 }
 
 /// Returns the refusal of a log in which the line at `offset` names other results.
-pub(crate) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
+pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
     match line_number(file, offset) {
         Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },
         Err(error) => DiskFailure::of("read", path)(error).into(),

@@ -15,7 +15,7 @@ use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
 /// Parses a result line that is exactly as [`crate::sink`] writes it; `None` for all others.
-pub(crate) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
+pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
     let mut at = Cursor { line, at: 0 };
     at.literal(b"{\"custom_id\":")?;
     let custom_id = at.text()?;

@@ -14,7 +14,7 @@ pub(crate) struct Line<'a> {
     /// Its bytes.
     pub(crate) bytes: &'a [u8],
     /// Whether it ends with a line break. Only the last line of a file can lack it.
-    pub(crate) is_complete: bool,
+    pub(super) is_complete: bool,
 }
 
 impl Line<'_> {
@@ -56,7 +56,7 @@ impl<'f> Lines<'f> {
 }
 
 /// Returns the number, from 1, of the line that begins at `offset`.
-pub(crate) fn line_number(file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
+pub(super) fn line_number(file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, Reader::new(file).take(offset));
     let mut number = 1;
     loop {

@@ -96,7 +96,7 @@ pub(crate) fn parse_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
 }
 
 /// Parses a result line with its members in any order.
-pub(crate) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
+pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     let Ok(ResultLine { custom_id, _result, meta }) = serde_json::from_slice(line) else { return Parsed::NotOurs };
     if meta.v > LINE_VERSION {
         return Parsed::Newer(meta.v);

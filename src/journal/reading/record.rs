@@ -53,9 +53,9 @@ pub(crate) struct ErrorRecord {
     pub(crate) row: RowId,
     pub(crate) class: ErrorClass,
     /// Whether the row was never sent, because it was broken or rejected.
-    pub(crate) is_unsent: bool,
+    pub(super) is_unsent: bool,
     /// Whether the line holds a row that can be run again. Else it holds the text of a broken row.
-    pub(crate) is_row: bool,
+    pub(super) is_row: bool,
     /// Id of the run that wrote it.
     pub(crate) run: String,
     /// The results file that it belongs to.

@@ -86,7 +86,7 @@ impl Unresolved {
     }
 
     /// Removes the entries of rows with an answer to the same request, or with a later answer to another request.
-    pub(crate) fn remove_answered(&mut self) {
+    pub(super) fn remove_answered(&mut self) {
         self.rows.retain(|_, entry| match entry.answer {
             Some((key, _)) if key == entry.key => false,
             Some((_, Some(answered_at))) => entry.last_at.is_none_or(|failed_at| failed_at >= answered_at),

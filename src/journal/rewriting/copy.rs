@@ -49,7 +49,7 @@ pub(crate) fn each_line(
 }
 
 /// A file that lines are copied to.
-pub(crate) struct LineCopy<'a> {
+pub(super) struct LineCopy<'a> {
     copy: &'a dyn DiskFile,
     path: &'a Path,
     buffer: Vec<u8>,
@@ -90,7 +90,7 @@ impl<'a> LineCopy<'a> {
 }
 
 /// Copies a part of a file to the offset `to` of another; returns the offset after the copy.
-pub(crate) fn copy_range(
+pub(super) fn copy_range(
     file: &dyn DiskFile,
     path: &Path,
     range: Range<u64>,

@@ -23,7 +23,7 @@ const WRITE_BYTES: usize = 256 << 10;
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The thread that writes to standard output, and its queue.
-pub(crate) struct Stdout {
+pub(super) struct Stdout {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -89,7 +89,7 @@ impl Stdout {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(targets: Targets, syncer: Arc<Syncer>) -> Result<Self, DiskFailure> {
+    pub(super) fn start(targets: Targets, syncer: Arc<Syncer>) -> Result<Self, DiskFailure> {
         let shared = Arc::new(Shared::new(syncer));
         let own = Arc::clone(&shared);
         let thread = Some(spawn("stdout", move || write_groups(&own, targets))?);
@@ -100,7 +100,7 @@ impl Stdout {
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(crate) fn append(&self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append(&self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         let mut queue = self.shared.queue();
         if let Some(failure) = self.shared.syncer.failure()
             && (log == Log::Results || !queue.takes_errors)
@@ -120,13 +120,13 @@ impl Stdout {
     }
 
     /// Lets everything be written as soon as possible.
-    pub(crate) fn hurry(&self) {
+    pub(super) fn hurry(&self) {
         self.shared.queue().is_hurried = true;
         self.shared.wake.notify_one();
     }
 
     /// Waits until all lines are written and the thread has ended.
-    pub(crate) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.shared.queue().is_closed = true;
         self.shared.wake.notify_one();
         // A panic of the thread was recorded as a failure by its guard.

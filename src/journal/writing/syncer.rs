@@ -29,14 +29,14 @@ const SYNC_BYTES: usize = 1 << 20;
 type FilesToSync = [Option<(Arc<dyn DiskFile>, PathBuf)>; 2];
 
 /// The syncer and its thread.
-pub(crate) struct SyncThread {
-    pub(crate) syncer: Arc<Syncer>,
+pub(super) struct SyncThread {
+    pub(super) syncer: Arc<Syncer>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SyncThread {
     /// Waits until all that was written is durable and the thread has ended.
-    pub(crate) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.syncer.end();
         // A panic of the thread was recorded as a failure by its guard.
         let _ = self.thread.take().map(JoinHandle::join);
@@ -45,7 +45,7 @@ impl SyncThread {
 
 /// What the writer and the syncer's thread share.
 #[derive(Default)]
-pub(crate) struct Syncer {
+pub(super) struct Syncer {
     state: Mutex<State>,
     wake: Condvar,
     /// Bytes that were taken and are not yet durable.
@@ -79,7 +79,7 @@ impl Syncer {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(files: FilesToSync, on_commit: OnCommit) -> Result<SyncThread, DiskFailure> {
+    pub(super) fn start(files: FilesToSync, on_commit: OnCommit) -> Result<SyncThread, DiskFailure> {
         let syncer = Arc::new(Self::default());
         let own = Arc::clone(&syncer);
         let thread = spawn("sync", move || own.run(files, &on_commit))?;
@@ -87,12 +87,12 @@ impl Syncer {
     }
 
     /// Counts bytes that were taken and will be written.
-    pub(crate) fn note_taken(&self, bytes: usize) {
+    pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Notes that all lines up to `up_to` are written, with so many more bytes in each log.
-    pub(crate) fn note_written(&self, bytes: &[(Log, usize)], up_to: u64) {
+    pub(super) fn note_written(&self, bytes: &[(Log, usize)], up_to: u64) {
         let mut state = self.state();
         let written = state.written.get_or_insert_default();
         written.up_to = up_to;
@@ -111,28 +111,28 @@ impl Syncer {
     }
 
     /// Returns how many bytes were taken and are not yet durable.
-    pub(crate) fn backlog_bytes(&self) -> usize {
+    pub(super) fn backlog_bytes(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
     }
 
     /// Lets written lines become durable as soon as possible.
-    pub(crate) fn hurry(&self) {
+    pub(super) fn hurry(&self) {
         self.state().is_hurried = true;
         self.wake.notify_one();
     }
 
     /// Notes a failure. Only the first one is kept.
-    pub(crate) fn fail(&self, failure: DiskFailure) {
+    pub(super) fn fail(&self, failure: DiskFailure) {
         self.state().failed.get_or_insert(failure);
     }
 
     /// Returns the failure that stopped everything.
-    pub(crate) fn failure(&self) -> Option<DiskFailure> {
+    pub(super) fn failure(&self) -> Option<DiskFailure> {
         self.state().failed.clone()
     }
 
     /// Notes that nothing more will be written. The thread ends when all that was written is synced.
-    pub(crate) fn end(&self) {
+    pub(super) fn end(&self) {
         self.state().is_ended = true;
         self.wake.notify_one();
     }
@@ -189,13 +189,13 @@ impl State {
 ///
 /// # Errors
 /// When the system can't start one.
-pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DiskFailure> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DiskFailure> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(DiskFailure::of("start the writer of", Path::new("results")))
 }
 
 /// Turns a panic of its thread into a failure, so that no more lines are taken that would never become durable.
-pub(crate) struct PanicGuard<'a>(pub(crate) &'a Syncer, pub(crate) &'static str);
+pub(super) struct PanicGuard<'a>(pub(super) &'a Syncer, pub(super) &'static str);
 
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
