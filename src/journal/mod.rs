@@ -75,8 +75,8 @@ pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, Open
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;
-pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, read_manifest};
-pub(crate) use files::{PathRequest, manifest_path, open_to_append};
+pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, open_to_append, read_manifest};
+pub(crate) use files::{PathRequest, manifest_path};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
 pub use recovery::Recovered;

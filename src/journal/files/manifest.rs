@@ -33,7 +33,7 @@ const FAULT_CHARS: usize = 200;
 /// What a run was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Format version of the run folder: [`FORMAT_VERSION`].
+    /// Format version of the run folder.
     pub format: u32,
     /// Version of the program that wrote it.
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! The files that a run appends to: results and error log, opened once and locked.
 //!
 //! A lock on a name is not enough: two runs can share an error log, or reach one file by several names. So each file is
-//! locked itself, in addition to the run folder ([`super::lock`]). The lock is on the file that was opened. Another run may
+//! locked itself, in addition to the run folder (`lock.rs`). The lock is on the file that was opened. Another run may
 //! have replaced or removed that file in the meantime, so the name is checked again after locking. A file that replaces a
 //! locked one is locked before it gets the name ([`Output::replace`]).
 //!
@@ -252,7 +252,7 @@ fn locked(path: &Path, log: Log) -> JournalError {
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
-pub(crate) fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
+pub fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
     let disk = RealDisk::new(owners);
     let folder = folder_of(path);
     if !disk.is_folder(folder).map_err(DiskFailure::of("look at", path))? {

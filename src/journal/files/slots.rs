@@ -28,8 +28,8 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 /// Bytes of the head for the id of the run. The first 16 hold the magic number and the opening.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. Free it with [`crate::journal::Journal::clear`] or
-/// [`crate::journal::Journal::release`].
+/// The slot of a request in flight. Give it back with [`crate::journal::Journal::clear`], or when its row has a durable line
+/// with `release`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);

@@ -254,7 +254,7 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
         assert!(resumed.closed.is_some(), "{what}: resume fails: {resumed:?}");
     }
     let content = disk.content(RESULTS).unwrap_or_default();
-    assert!(content.ends_with(b"\n"), "{what}: a torn line is left");
+    assert!(content.ends_with(b"\n"), "{what}: a half-written line is left");
     let mut answers = BTreeMap::new();
     for line in content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let mut line: Value = serde_json::from_slice(line).unwrap_or_else(|error| panic!("{what}: {error}"));
