@@ -1,7 +1,8 @@
-//! The promises of the journal, tested at every point: every write that fails, every death, every byte where a file is cut.
+//! The promises of the journal, tested at every point: every write that fails, every death, every byte where a file is
+//! cut.
 //!
-//! The tests compare with a simple model: each row that was reported as done must be in the files, complete and once. When the
-//! same command is given again, it must end with each row once.
+//! The tests compare with a simple model: each row that was reported as done must be in the files, complete and once.
+//! When the same command is given again, it must end with each row once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -28,7 +29,8 @@ const RESULTS: &str = "d/out.jsonl";
 const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 
-// ---- every failed write, every death -------------------------------------------------------------------------------------
+// ---- every failed write, every death
+// -------------------------------------------------------------------------------------
 
 #[test]
 fn a_failed_write_at_any_point_loses_no_reported_row_and_the_next_run_ends() {
@@ -403,7 +405,8 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // For each row: a filled slot, a line, its sync and an emptied slot. And opening, carrying and replacing the file.
+        // For each row: a filled slot, a line, its sync and an emptied slot. And opening, carrying and replacing the
+        // file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
@@ -531,7 +534,8 @@ fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     whole.map(|line| (label_of(&line), line["meta"]["key"].as_str().unwrap_or_default().to_owned())).collect()
 }
 
-// ---- what may have been paid for --------------------------------------------------------------------------------------
+// ---- what may have been paid for
+// --------------------------------------------------------------------------------------
 
 #[test]
 fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
@@ -830,7 +834,8 @@ fn clock() -> RunClock {
     RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
 }
 
-// ---- the set of done rows against a simple map -----------------------------------------------------------------------------
+// ---- the set of done rows against a simple map
+// -----------------------------------------------------------------------------
 
 #[derive(Clone, Debug)]
 struct Step {

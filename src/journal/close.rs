@@ -13,7 +13,8 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// It read the input to the end. Entries of rows that were broken or rejected earlier, and not in this run, are removed.
+    /// It read the input to the end. Entries of rows that were broken or rejected earlier, and not in this run, are
+    /// removed.
     Whole,
     /// It did not read the input to the end, or it read an error log.
     Part,
@@ -24,8 +25,8 @@ pub enum InputRead {
 pub struct Closed {
     /// Entries of the error log by class, including those of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Where the error log is. It is `None` when results went to standard output and the log was empty: then the log was
-    /// removed.
+    /// Where the error log is. It is `None` when results went to standard output and the log was empty: then the log
+    /// was removed.
     pub errors: Option<PathBuf>,
 }
 
@@ -33,12 +34,12 @@ impl Journal {
     /// Ends the run: makes all lines durable, removes lines that do not count any more from both files, and empties the
     /// slots.
     ///
-    /// With `keeps_slots`, the slots stay as after a death: requests that were cut off may have been paid for, and the next run
-    /// counts them.
+    /// With `keeps_slots`, the slots stay as after a death: requests that were cut off may have been paid for, and the
+    /// next run counts them.
     ///
     /// # Errors
-    /// [`JournalError::Disk`]. Lines that were reported as durable are durable. The slots are kept, so that the next run
-    /// counts what was in flight.
+    /// [`JournalError::Disk`]. Lines that were reported as durable are durable. The slots are kept, so that the next
+    /// run counts what was in flight.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self {
             disk, paths, mut manifest, mut slots, mut unresolved, superseded, writer, mut outputs, _lock, ..

@@ -78,7 +78,7 @@ pub enum JournalError {
     },
     /// This program did not write the file at the path of an output.
     #[error(
-        "{} is not a file of claude-batch (see its first line) and was not changed: name another file",
+        "{} is not a file of claude-batch (its first line is from another program) and was not changed: name another file",
         path.display()
     )]
     Foreign {
@@ -244,7 +244,7 @@ mod tests {
         another program keeps replacing o.jsonl: stop it, or name another file
         standard output goes to the input i.jsonl, and results would be mixed into it: send standard output to another file
         the folder gone of the output o.jsonl does not exist: create it or name another
-        o.jsonl is not a file of claude-batch (see its first line) and was not changed: name another file
+        o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed: name another file
         line 3 of o.jsonl is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)
         a later claude-batch wrote o.jsonl (format version 2): run that version, or name another output
         the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)

@@ -1,8 +1,8 @@
 //! The journal: a row that is done stays done.
 //!
 //! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
-//! first check of their names to the last sync. Knows nothing of scheduling, and of a request only its identity. Lines are
-//! made in [`crate::sink`].
+//! first check of their names to the last sync. Knows nothing of scheduling, and of a request only its identity. Lines
+//! are made in [`crate::sink`].
 //!
 //! | folder or file | what it holds |
 //! |---|---|
@@ -19,7 +19,7 @@
 //! **From an outcome to the disk**
 //!
 //! ```text
-//! Ledger::write_outcome ─► Journal::append_outcome ─► Writer::append        renders the line behind those of this turn
+//! Ledger::write_outcome ─► Journal::append_outcome ─► Writer::append        adds the line to those of this turn
 //! Ledger::flush ─► Journal::flush ─► Writer::flush ─► Targets::write ─► DiskFile::write_at ─► write(2)   once a turn
 //! thread `sync`: fdatasync(2) ─► Commit::UpTo ─► the row is reported as done, and its slot is freed
 //! ```
@@ -40,11 +40,11 @@
 //!
 //! Invariants:
 //! - A row is done when its line is synced. It is reported as done only then ([`Commit::UpTo`]).
-//! - Files are only appended to. Only repair cuts them, and only repair, compaction and the removal of superseded answers
-//!   replace them as a whole. Files of other programs are never changed. Bytes that are removed and are not the
+//! - Files are only appended to. Only repair cuts them, and only repair, compaction and the removal of superseded
+//!   answers replace them as a whole. Files of other programs are never changed. Bytes that are removed and are not the
 //!   half-written end of a line of this program are kept in another file.
-//! - Only files of this user are used: each is judged by what was opened (`disk/trust.rs`). A run locks its files before it
-//!   reads them and until it ends (`files/output.rs`).
+//! - Only files of this user are used: each is judged by what was opened (`disk/trust.rs`). A run locks its files
+//!   before it reads them and until it ends (`files/output.rs`).
 //! - Repair, compaction and closing can be started again after a death at any step.
 //! - Where files differ, lines win over the manifest, and results over the error log.
 //!
@@ -90,7 +90,7 @@ use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
 
 use files::{Lock, Outputs, Slots};
-use reading::{Kind, Parsed, Unresolved, parse_error};
+use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
 
@@ -138,7 +138,7 @@ impl Journal {
             Ended::Failed { class, .. } => {
                 line.clear();
                 sink::outcome_line(outcome, context, line);
-                self.append_error(outcome.job.row, *class, Kind::Failed, seq)?;
+                self.append_error(outcome.job.row, *class, EntryKind::Failed, seq)?;
                 Ok(Log::Errors)
             }
         }
@@ -152,7 +152,7 @@ impl Journal {
         self.line.clear();
         sink::broken_line(row, &self.context, now, &mut self.line);
         match parse_error(&self.line) {
-            Parsed::Record(record) => self.append_error(record.row, record.class, Kind::Broken, seq),
+            Parsed::Record(record) => self.append_error(record.row, record.class, EntryKind::Broken, seq),
             Parsed::Newer(_) | Parsed::NotOurs => self.append_line(seq),
         }
     }
@@ -164,11 +164,11 @@ impl Journal {
     pub(crate) fn append_rejected(&mut self, rejected: &Rejected, now: Instant, seq: u64) -> Result<(), JournalError> {
         self.line.clear();
         sink::rejected_line(rejected, &self.context, now, &mut self.line);
-        self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, Kind::Rejected, seq)
+        self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot: a request of the job is in flight. The slot is written with the next [`Journal::flush`], and the request
-    /// must not be sent before.
+    /// Fills a slot: a request of the job is in flight. The slot is written with the next [`Journal::flush`], and the
+    /// request must not be sent before.
     pub fn mark(&mut self, job: &Job) -> Slot {
         self.slots.mark(job.row)
     }
@@ -186,8 +186,8 @@ impl Journal {
     /// Writes the lines and the slots that wait. A loop calls it once a turn, before it sends anything.
     ///
     /// # Errors
-    /// [`JournalError::Disk`] when slots can't be written. Requests that were marked since the last call must then not be
-    /// sent. A failure to write lines is reported as a commit.
+    /// [`JournalError::Disk`] when slots can't be written. Requests that were marked since the last call must then not
+    /// be sent. A failure to write lines is reported as a commit.
     pub fn flush(&mut self) -> Result<(), JournalError> {
         // A failure is reported once, as a commit.
         let _ = self.writer.flush();
@@ -211,8 +211,8 @@ impl Journal {
 
     /// Writes the rows of the error log that still count to a file in the run folder, and returns its path.
     ///
-    /// `resume` reads this copy, because the log itself gets new entries while its rows are run. With `only`, rows of these
-    /// classes are written; when it is empty, rows of all classes. Broken rows are left out.
+    /// `resume` reads this copy, because the log itself gets new entries while its rows are run. With `only`, rows of
+    /// these classes are written; when it is empty, rows of all classes. Broken rows are left out.
     ///
     /// # Errors
     /// [`JournalError::NoFolder`] when results go to standard output; [`JournalError::Disk`].
@@ -237,7 +237,7 @@ impl Journal {
     }
 
     /// Appends the prepared line of a row that has no answer.
-    fn append_error(&mut self, row: RowId, class: ErrorClass, kind: Kind, seq: u64) -> Result<(), JournalError> {
+    fn append_error(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, seq: u64) -> Result<(), JournalError> {
         self.unresolved.append(row, class, kind, self.errors_end);
         self.append_line(seq)
     }

@@ -47,8 +47,8 @@ impl Journal {
     /// `on_commit` is called when lines have become durable, and when they can't be written any more.
     ///
     /// # Errors
-    /// Any [`JournalError`] except `NeedsOutput`. Files of other programs are unchanged. Files of earlier runs are unchanged or
-    /// repaired.
+    /// Any [`JournalError`] except `NeedsOutput`. Files of other programs are unchanged. Files of earlier runs are
+    /// unchanged or repaired.
     pub fn open(options: JournalOptions, on_commit: OnCommit) -> Result<(Self, Recovered), JournalError> {
         let JournalOptions { disk, paths, inputs, run, start, .. } = options;
         let folder = paths.folder();

@@ -26,8 +26,8 @@ pub struct Recovered {
     pub totals: Totals,
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Rows that were in flight when the last run died and that have no line. They may have been paid for. They are also
-    /// counted in `totals.maybe_paid`, once.
+    /// Rows that were in flight when the last run died and that have no line. They may have been paid for. They are
+    /// also counted in `totals.maybe_paid`, once.
     pub dead_in_flight: u64,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,
@@ -130,8 +130,8 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest of a run that is given all its settings again. When the manifest is damaged, only checks and sums
-    /// are lost, and a note says so.
+    /// Reads the manifest of a run that is given all its settings again. When the manifest is damaged, only checks and
+    /// sums are lost, and a note says so.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {
@@ -146,8 +146,8 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// Renames the files of earlier runs: error log, results, manifest. So a death in between leaves either all answers in
-    /// place or none.
+    /// Renames the files of earlier runs: error log, results, manifest. So a death in between leaves either all answers
+    /// in place or none.
     ///
     /// Only files that this run has locked are renamed, and no log of other results.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {

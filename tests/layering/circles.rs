@@ -1,7 +1,7 @@
 //! Circles of imports: files that use each other, directly or through others.
 //!
-//! A path counts as a use of the file that defines the item: re-exports (`pub use`) are followed. A file that only re-exports
-//! an item does not use it.
+//! A path counts as a use of the file that defines the item: re-exports (`pub use`) are followed. A file that only
+//! re-exports an item does not use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

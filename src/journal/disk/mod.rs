@@ -9,8 +9,8 @@
 //! | `failure.rs` | what failed, on which path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | names beside a path, reading a file, replacing a file as a whole |
 //!
-//! Everything the journal does to files goes through [`Disk`], so that a simulated disk can tear, drop, reorder and refuse
-//! writes. Knows nothing of lines or runs.
+//! Everything the journal does to files goes through [`Disk`], so that a simulated disk can tear, drop, reorder and
+//! refuse writes. Knows nothing of lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids: its errors then hold a [`Refusal`].
 
@@ -37,8 +37,8 @@ pub use trust::{Owners, Refusal};
 
 /// How a file is opened.
 ///
-/// No mode follows a symbolic link on Unix. A file that is created is for its owner only (0600); a file that exists is made
-/// so when it is opened for writing.
+/// No mode follows a symbolic link on Unix. A file that is created is for its owner only (0600); a file that exists is
+/// made so when it is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// For reading. The file must exist.
@@ -52,7 +52,8 @@ pub enum OpenMode {
 }
 
 impl OpenMode {
-    /// How a file is opened to find out whether a run holds it. On Windows, opening for writing takes the place of a lock.
+    /// How a file is opened to find out whether a run holds it. On Windows, opening for writing takes the place of a
+    /// lock.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
@@ -103,8 +104,8 @@ pub trait DiskFile: Send + Sync {
     /// Waits until everything that was written is on stable storage.
     ///
     /// # Errors
-    /// What the system reports. What was written since the last success may then be lost for good, and a second try that
-    /// succeeds proves nothing.
+    /// What the system reports. What was written since the last success may then be lost for good, and a second try
+    /// that succeeds proves nothing.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.
@@ -113,14 +114,15 @@ pub trait DiskFile: Send + Sync {
     /// What the system reports.
     fn truncate(&self, size: u64) -> io::Result<()>;
 
-    /// Tries to lock the file for this handle alone. The lock belongs to the file, not to its name, and keeps nobody from
-    /// reading.
+    /// Tries to lock the file for this handle alone. The lock belongs to the file, not to its name, and keeps nobody
+    /// from reading.
     ///
     /// # Errors
     /// What the system reports, except for "held" and "unsupported".
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
-    /// Returns whether `path` leads to this very file, with symbolic links followed. It does not when nothing exists there.
+    /// Returns whether `path` leads to this very file, with symbolic links followed. It does not when nothing exists
+    /// there.
     ///
     /// # Errors
     /// What the system reports.
@@ -151,8 +153,8 @@ pub trait Disk: Send + Sync {
     /// Returns whether both paths lead to the same existing file.
     fn is_same_file(&self, one: &Path, other: &Path) -> bool;
 
-    /// Returns whether standard output goes to the regular file at `path`; with `None`, to the file that standard input is
-    /// read from.
+    /// Returns whether standard output goes to the regular file at `path`; with `None`, to the file that standard input
+    /// is read from.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
     /// Checks, without writing, that this user may write to an existing file or folder.

@@ -1,11 +1,11 @@
 //! The machine's own file system.
 //!
-//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting, and
-//! then the file that was opened is checked. The name is checked before as well, so that no device is opened: opening alone
-//! makes some devices act.
+//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
+//! and then the file that was opened is checked. The name is checked before as well, so that no device is opened:
+//! opening alone makes some devices act.
 //!
-//! On Windows, a file that is open for writing can't be opened for writing by another process, but can be read, renamed and
-//! replaced. That takes the place of locks, which would keep people from reading their results there.
+//! On Windows, a file that is open for writing can't be opened for writing by another process, but can be read, renamed
+//! and replaced. That takes the place of locks, which would keep people from reading their results there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -50,8 +50,8 @@ impl RealDisk {
         }
     }
 
-    /// Opens a file that a program appends to by itself, not by position. It is checked and made private as the files of a
-    /// run are.
+    /// Opens a file that a program appends to by itself, not by position. It is checked and made private as the files
+    /// of a run are.
     ///
     /// # Errors
     /// As [`Disk::open`].
@@ -104,7 +104,8 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // A second name that is removed at this moment is not seen in the link count. Then this name leads elsewhere.
+            // A second name that is removed at this moment is not seen in the link count. Then this name leads
+            // elsewhere.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }

@@ -11,9 +11,9 @@ const TEMPORARY: &str = ".claude-batch.tmp";
 
 /// Writes a new file with `fill` and puts it in the place of the old one.
 ///
-/// The new file is written beside the old one, synced, and renamed. A temporary file that an earlier death left is removed
-/// first: the caller holds the lock, so no other process is using it. A temporary file that can't be finished is removed
-/// too, because the disk may be full.
+/// The new file is written beside the old one, synced, and renamed. A temporary file that an earlier death left is
+/// removed first: the caller holds the lock, so no other process is using it. A temporary file that can't be finished
+/// is removed too, because the disk may be full.
 ///
 /// # Errors
 /// What failed. The file is then either the old one or the new one, never a mixture.
@@ -38,7 +38,8 @@ pub(crate) fn replace_locked(
     put(disk, path, lock, fill)
 }
 
-/// Removes the temporary file that a death left while it replaced the file at `path`. The caller must hold that file's lock.
+/// Removes the temporary file that a death left while it replaced the file at `path`. The caller must hold that file's
+/// lock.
 ///
 /// # Errors
 /// What failed.

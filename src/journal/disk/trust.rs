@@ -1,8 +1,8 @@
 //! Which files may be used. A file is judged by what it is, not by its name.
 //!
 //! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to use.
-//! They can do so between the check of the name and the opening. So the check before opening ([`super::Disk::kind`]) only
-//! gives a better message, and the file that was opened is checked again. Both checks follow the same table:
+//! They can do so between the check of the name and the opening. So the check before opening ([`super::Disk::kind`])
+//! only gives a better message, and the file that was opened is checked again. Both checks follow the same table:
 //!
 //! | what | answer | allowed by `--trust-owner` |
 //! |---|---|---|
@@ -12,9 +12,9 @@
 //! | results or error log in a folder that every user may write to, without the sticky bit | refused | yes |
 //! | the user's own file or folder, to which others have rights | made private, with a note | |
 //!
-//! For root, every other user is another user. A folder that a group may write to is fine: its owner chose the group, and
-//! on many systems each user has a group of their own. The sticky bit keeps users from removing each other's files. That
-//! is enough, because files that another user made are not used.
+//! For root, every other user is another user. A folder that a group may write to is fine: its owner chose the group,
+//! and on many systems each user has a group of their own. The sticky bit keeps users from removing each other's files.
+//! That is enough, because files that another user made are not used.
 //!
 //! Pure.
 

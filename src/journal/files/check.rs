@@ -10,12 +10,13 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks that the outputs can be created or opened, without changing anything.
     ///
-    /// No output may be one of `inputs`; only `resume` may read the error log that it writes. What the files hold is checked
-    /// when the journal is opened.
+    /// No output may be one of `inputs`; only `resume` may read the error log that it writes. What the files hold is
+    /// checked when the journal is opened.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
-    /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::StandardOutput`], [`JournalError::Disk`].
+    /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::StandardOutput`],
+    /// [`JournalError::Disk`].
     pub(crate) fn check(&self, inputs: &[PathBuf], start: Start, disk: &dyn Disk) -> Result<(), JournalError> {
         for output in self.outputs() {
             let is_log_resumed = start == Start::Resume && output == self.errors;

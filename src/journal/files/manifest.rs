@@ -1,7 +1,7 @@
 //! The manifest: what a run was, as the file `manifest.json` in the run folder.
 //!
-//! The file is replaced atomically (temporary file, sync, rename, sync of the folder). Where manifest and lines differ, the
-//! lines win. Losing the manifest loses only convenience, and the sums that no line holds any more.
+//! The file is replaced atomically (temporary file, sync, rename, sync of the folder). Where manifest and lines differ,
+//! the lines win. Losing the manifest loses only convenience, and the sums that no line holds any more.
 //!
 //! A run folder may come from somebody else, so a manifest is not trusted: its size is bounded, its numbers are added
 //! without overflow, its origin is only compared, and `resume` takes only the settings in the table of
@@ -22,8 +22,8 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// Size of the largest manifest that is read. Tens of thousands of inputs fit. Hostile text takes up to thirty times as much
-/// memory when it is parsed.
+/// Size of the largest manifest that is read. Tens of thousands of inputs fit. Hostile text takes up to thirty times as
+/// much memory when it is parsed.
 const MOST_BYTES: u64 = 4 << 20;
 /// Length of the longest origin, because messages show it.
 const ORIGIN_BYTES: usize = 512;
@@ -50,8 +50,8 @@ pub struct Manifest {
     /// What the flags put into every request.
     #[serde(default)]
     pub shape: RequestShape,
-    /// Other settings, by the names of their flags. They are not checked here. A credential or the base URL is never among
-    /// them.
+    /// Other settings, by the names of their flags. They are not checked here. A credential or the base URL is never
+    /// among them.
     #[serde(default)]
     pub settings: Map<String, Value>,
     /// Sums over lines that were removed.
@@ -116,8 +116,8 @@ pub struct Carried {
 }
 
 impl Manifest {
-    /// Adds what lines say that are about to be removed, and makes the sums durable. Without a run folder, they are only kept
-    /// in memory.
+    /// Adds what lines say that are about to be removed, and makes the sums durable. Without a run folder, they are
+    /// only kept in memory.
     ///
     /// # Errors
     /// What failed.

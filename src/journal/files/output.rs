@@ -2,11 +2,11 @@
 //!
 //! A lock on a name is not enough: two runs can share an error log, or reach one file by several names. So each file is
 //! locked itself, in addition to the run folder (`lock.rs`). The lock is on the file that was opened. Another run may
-//! have replaced or removed that file in the meantime, so the name is checked again after locking. A file that replaces a
-//! locked one is locked before it gets the name ([`Output::replace`]).
+//! have replaced or removed that file in the meantime, so the name is checked again after locking. A file that replaces
+//! a locked one is locked before it gets the name ([`Output::replace`]).
 //!
-//! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in between,
-//! it is not used.
+//! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in
+//! between, it is not used.
 
 use std::fs::File;
 use std::io;

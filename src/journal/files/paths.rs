@@ -10,8 +10,8 @@
 //! | any | `out.results.jsonl` | `out.results.jsonl` | `out.errors.jsonl` |
 //! | pipe | none or `-` | standard output | `claude-batch.<run>.errors.jsonl` |
 //!
-//! A simulated run adds `.simulated` to names that are made from an input, so it never touches the files of a real run. The
-//! run folder has the name of the results file with `.run` added.
+//! A simulated run adds `.simulated` to names that are made from an input, so it never touches the files of a real run.
+//! The run folder has the name of the results file with `.run` added.
 
 use std::path::{Path, PathBuf};
 
@@ -78,8 +78,8 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the results file as an entry of the error log names it: only the file name when both are in one folder, else
-    /// an absolute path.
+    /// Returns the results file as an entry of the error log names it: only the file name when both are in one folder,
+    /// else an absolute path.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -100,8 +100,8 @@ impl RunPaths {
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that answers [`Self::are_results`] for one entry after another. It is fast because most entries
-    /// name the same file as the entry before.
+    /// Returns a function that answers [`Self::are_results`] for one entry after another. It is fast because most
+    /// entries name the same file as the entry before.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {
@@ -112,8 +112,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether `resume` finds the results by the error log alone: its entries name a file in the folder of the log.
-    /// Else the person has to name the results with `-o`.
+    /// Returns whether `resume` finds the results by the error log alone: its entries name a file in the folder of the
+    /// log. Else the person has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {

@@ -1,17 +1,17 @@
 //! Slots: which requests are in flight, so that the next run can count what a dead run may have paid for.
 //!
-//! Owns the file `inflight` in the run folder. It begins with a head that names the run. Then come slots of 64 bytes, one for
-//! each request in flight. A slot is filled before its request is sent, so it survives a death of the process. It is free
-//! again when the line of its row is durable.
+//! Owns the file `inflight` in the run folder. It begins with a head that names the run. Then come slots of 64 bytes,
+//! one for each request in flight. A slot is filled before its request is sent, so it survives a death of the process.
+//! It is free again when the line of its row is durable.
 //!
-//! Changes of slots wait for [`Slots::flush`], which writes all of them in one piece. A system call for each change would cost
-//! as much as sending the request. A request must not be sent before its slot is flushed.
+//! Changes of slots wait for [`Slots::flush`], which writes all of them in one piece. A system call for each change
+//! would cost as much as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! A slot of a row with a durable line is not cleared in the file: the next run does not count rows that have a line. The
-//! lowest free slot is used first, so that the slots that change in one turn of the run's loop are close together.
+//! A slot of a row with a durable line is not cleared in the file: the next run does not count rows that have a line.
+//! The lowest free slot is used first, so that the slots that change in one turn of the run's loop are close together.
 //!
-//! Slots are not synced: a sync for each request would cost more than the count is worth. After a loss of power, slots may
-//! be missing or old, and the count is then only an estimate. A slot whose checksum is wrong counts as empty.
+//! Slots are not synced: a sync for each request would cost more than the count is worth. After a loss of power, slots
+//! may be missing or old, and the count is then only an estimate. A slot whose checksum is wrong counts as empty.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -28,8 +28,8 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 /// Bytes of the head for the id of the run. The first 16 hold the magic number and the opening.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. Give it back with [`crate::journal::Journal::clear`], or when its row has a durable line
-/// with `release`.
+/// The slot of a request in flight. Give it back with [`crate::journal::Journal::clear`], or when its row has a durable
+/// line with `release`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);

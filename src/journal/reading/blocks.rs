@@ -1,9 +1,9 @@
 //! Reading all lines of a file on several threads, in order.
 //!
-//! The file is cut into blocks of equal length. A line belongs to the block that it begins in, so each thread can find the
-//! lines of a block without the others. Blocks are read in rounds: a free thread takes the next block of the round. When all
-//! blocks of a round are read, what was made of them is handed over in the order of the file. So memory does not grow with
-//! the file, and a panic of one thread ends the reading instead of leaving others waiting.
+//! The file is cut into blocks of equal length. A line belongs to the block that it begins in, so each thread can find
+//! the lines of a block without the others. Blocks are read in rounds: a free thread takes the next block of the round.
+//! When all blocks of a round are read, what was made of them is handed over in the order of the file. So memory does
+//! not grow with the file, and a panic of one thread ends the reading instead of leaving others waiting.
 //!
 //! Rejected:
 //! - One thread that reads and splits, and others that parse: every byte is copied once more.
@@ -156,8 +156,8 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
     bytes[free..].iter().position(|&byte| byte == b'\n').map(|at| free + at + 1)
 }
 
-/// Reads a file of `size` bytes. `read` makes a value of each block, on any thread. `take` gets these values in the order of
-/// the file. Lines that were appended after `size` are left out.
+/// Reads a file of `size` bytes. `read` makes a value of each block, on any thread. `take` gets these values in the
+/// order of the file. Lines that were appended after `size` are left out.
 ///
 /// # Errors
 /// The first error that `take` returns. No round is read after it.

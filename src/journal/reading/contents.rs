@@ -129,8 +129,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// Returns the results that an entry belongs to, unless they are those of this run. Entries of a run to standard output name
-/// no results; with `resume`, they belong to this run.
+/// Returns the results that an entry belongs to, unless they are those of this run. Entries of a run to standard output
+/// name no results; with `resume`, they belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,

@@ -2,8 +2,9 @@
 //!
 //! The latest line of a row counts: when a changed row was run again, only its latest answer is its answer.
 //!
-//! The rows are kept in parts, by the first bits of their labels, which are hashes. Each part grows and is sorted by itself.
-//! So neither growing nor sorting needs the memory of the whole set twice, and several threads can sort parts at once.
+//! The rows are kept in parts, by the first bits of their labels, which are hashes. Each part grows and is sorted by
+//! itself. So neither growing nor sorting needs the memory of the whole set twice, and several threads can sort parts
+//! at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,8 +119,8 @@ pub struct DoneSet {
 }
 
 impl DoneSet {
-    /// Makes the set out of answered rows and the failures that still count. Also returns the labels that were answered more
-    /// than once.
+    /// Makes the set out of answered rows and the failures that still count. Also returns the labels that were answered
+    /// more than once.
     pub(crate) fn new(answered: AnsweredRows, failed: HashMap<u64, (u64, ErrorClass)>) -> (Self, Vec<u64>) {
         let (parts, repeated) = answered.sorted();
         let len = parts.iter().map(Vec::len).sum();
@@ -149,10 +150,10 @@ impl DoneSet {
 
     /// Returns the answered row of a label.
     ///
-    /// This is an interpolation search. Labels are hashes, so they are spread evenly, and the position of a label can be
-    /// estimated from its value. Each of the three estimates leaves a piece about as long as the square root of the piece
-    /// before. Binary search alone would wait for memory twenty times among ten million rows. A wrong estimate only costs
-    /// time.
+    /// This is an interpolation search. Labels are hashes, so they are spread evenly, and the position of a label can
+    /// be estimated from its value. Each of the three estimates leaves a piece about as long as the square root of the
+    /// piece before. Binary search alone would wait for memory twenty times among ten million rows. A wrong estimate
+    /// only costs time.
     fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

@@ -1,8 +1,8 @@
 //! Reading an error log for `resume`: which results it belongs to, and how many rows it holds.
 //!
-//! A log may come from anybody, so its rows are only data. The results file that it names must be in the folder of the log,
-//! and a run must have written it: an entry must not create a file with a name of its choice. Every other name is refused
-//! and never opened. A results file that the person names takes the place of the one in the log.
+//! A log may come from anybody, so its rows are only data. The results file that it names must be in the folder of the
+//! log, and a run must have written it: an entry must not create a file with a name of its choice. Every other name is
+//! refused and never opened. A results file that the person names takes the place of the one in the log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,9 +34,10 @@ type Named = (u64, Option<String>);
 /// which results it belongs to.
 ///
 /// # Errors
-/// [`JournalError::Foreign`] or [`JournalError::ForeignLine`] when it is not an error log; [`JournalError::OtherResults`]
-/// when an entry belongs to other results than `output`, or than the first entry; [`JournalError::ResultsElsewhere`] when
-/// the log names a file outside its folder; [`JournalError::Refused`]; [`JournalError::Disk`].
+/// [`JournalError::Foreign`] or [`JournalError::ForeignLine`] when it is not an error log;
+/// [`JournalError::OtherResults`] when an entry belongs to other results than `output`, or than the first entry;
+/// [`JournalError::ResultsElsewhere`] when the log names a file outside its folder; [`JournalError::Refused`];
+/// [`JournalError::Disk`].
 pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
     disk.is_folder(folder_of(path)).map_err(DiskFailure::of("look at", path))?;
     let file = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
@@ -94,8 +95,8 @@ fn beside(
     Err(JournalError::ResultsElsewhere { path: path.to_owned(), line, found: name, what })
 }
 
-/// Returns whether a run has written these results, or `log` has the name of their error log. An empty or missing file may
-/// be anything else.
+/// Returns whether a run has written these results, or `log` has the name of their error log. An empty or missing file
+/// may be anything else.
 fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFailure> {
     let is_run = || {
         let folder = RunPaths::given(Some(results.to_owned()), log.to_owned()).folder();

@@ -4,8 +4,8 @@
 //! module checks that order byte by byte, skips the answer, and takes the members that recovery needs.
 //!
 //! It returns `None` for every other line: with its members in another order, with an escape in the label, rewritten by
-//! another tool, or damaged. Such a line goes to the JSON parser ([`super::parse`]). When it returns a record, the parser
-//! would return the same one.
+//! another tool, or damaged. Such a line goes to the JSON parser ([`super::parse`]). When it returns a record, the
+//! parser would return the same one.
 
 use std::borrow::Cow;
 

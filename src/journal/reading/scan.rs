@@ -1,8 +1,8 @@
 //! Scanning a file of a run: which lines are records, and what the others are.
 //!
 //! Owns the rules that tell half-written, zeroed and foreign lines apart. What is done about them is in
-//! [`crate::journal::rewriting`]. Lines are read on several threads. What a damaged line means depends on the lines around
-//! it, so that is decided afterwards, in the order of the file.
+//! [`crate::journal::rewriting`]. Lines are read on several threads. What a damaged line means depends on the lines
+//! around it, so that is decided afterwards, in the order of the file.
 
 use std::io;
 use std::ops::Range;
@@ -83,8 +83,8 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` gets each line. It collects what it needs from the lines of one block, and says
-/// whether the line is a record. `take` gets what was collected, in the order of the file.
+/// Scans a file on several threads. `read` gets each line. It collects what it needs from the lines of one block, and
+/// says whether the line is a record. `take` gets what was collected, in the order of the file.
 ///
 /// `is_known` says that the file belongs to a run of this program, because its run folder exists.
 ///

@@ -12,7 +12,7 @@ use crate::domain::{ErrorClass, RowId};
 
 /// What a row without an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     /// It was sent and has failed.
     Failed,
     /// It was rejected before it was sent.
@@ -59,13 +59,13 @@ impl Unresolved {
     }
 
     /// Takes an entry that this run writes at `offset`. It replaces an earlier entry of the same row.
-    pub(crate) fn append(&mut self, row: RowId, class: ErrorClass, kind: Kind, offset: u64) {
+    pub(crate) fn append(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, offset: u64) {
         let entry = Entry {
             key: row.key,
             class,
             offset,
-            is_unsent: kind != Kind::Failed,
-            is_row: kind != Kind::Broken,
+            is_unsent: kind != EntryKind::Failed,
+            is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
             last_at: None,
             answer: None,
@@ -102,7 +102,8 @@ impl Unresolved {
         }
     }
 
-    /// Removes the entries of rows that were never sent, unless this run wrote them. For a run that read the whole input.
+    /// Removes the entries of rows that were never sent, unless this run wrote them. For a run that read the whole
+    /// input.
     pub(crate) fn remove_stale_unsent(&mut self) {
         self.rows.retain(|_, entry| !entry.is_unsent || entry.is_of_this_run);
     }

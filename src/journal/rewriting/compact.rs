@@ -1,8 +1,8 @@
 //! Compaction: entries that do not count any more are removed from the error log.
 //!
-//! The log is replaced as a whole, so a death at any step leaves the old log or the compacted one, and both mean the same.
-//! What removed entries say was spent is given to `carry` before the log is replaced. A death between the two counts it
-//! twice, which is the safe side for a budget.
+//! The log is replaced as a whole, so a death at any step leaves the old log or the compacted one, and both mean the
+//! same. What removed entries say was spent is given to `carry` before the log is replaced. A death between the two
+//! counts it twice, which is the safe side for a budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;

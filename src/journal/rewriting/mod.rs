@@ -7,8 +7,8 @@
 //! | `superseded.rs` | removes answers that later ones supersede | at the end |
 //! | `copy.rs` | copies lines and parts of files, for the others and for the input of `resume` | |
 //!
-//! A file is changed only by cutting its end, or by replacing it as a whole. So a death at any step leaves a file that means
-//! the same as before or after.
+//! A file is changed only by cutting its end, or by replacing it as a whole. So a death at any step leaves a file that
+//! means the same as before or after.
 
 mod compact;
 mod copy;

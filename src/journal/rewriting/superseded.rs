@@ -1,16 +1,16 @@
-//! Superseded answers: when a row has several result lines, the last one counts, and the others are removed at the end of a
-//! run.
+//! Superseded answers: when a row has several result lines, the last one counts, and the others are removed at the end
+//! of a run.
 //!
-//! A named row gets a second answer when its request has changed and it was run again. A failure supersedes nothing: the
-//! answer that was paid for stays until there is another one.
+//! A named row gets a second answer when its request has changed and it was run again. A failure supersedes nothing:
+//! the answer that was paid for stays until there is another one.
 //!
-//! Which rows have several lines is known without reading the file: reading the results at the start finds those of earlier
-//! runs, and each answer of this run is looked up in the set of done rows. When there are none, nothing is read and nothing is
-//! written.
+//! Which rows have several lines is known without reading the file: reading the results at the start finds those of
+//! earlier runs, and each answer of this run is looked up in the set of done rows. When there are none, nothing is read
+//! and nothing is written.
 //!
-//! The results are replaced as a whole, so a death at any step leaves the old file or the new one, and both mean the same.
-//! What removed lines say was spent is given to `carry` before that. A death between the two counts it twice, which is the
-//! safe side for a budget.
+//! The results are replaced as a whole, so a death at any step leaves the old file or the new one, and both mean the
+//! same. What removed lines say was spent is given to `carry` before that. A death between the two counts it twice,
+//! which is the safe side for a budget.
 //!
 //! A line whose key is in an unknown format is kept, since it is not known whether its row is named.
 
@@ -27,8 +27,8 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order, some of them more than once. Eight bytes each, because ten million
-    /// rows may have changed.
+    /// Labels of rows with several lines, in any order, some of them more than once. Eight bytes each, because ten
+    /// million rows may have changed.
     labels: Vec<u64>,
 }
 

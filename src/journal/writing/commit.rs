@@ -20,8 +20,8 @@ pub enum Threading {
     /// The caller writes files, and a thread syncs them. A thread of its own writes to standard output.
     #[default]
     Thread,
-    /// The caller writes and syncs each line before `append` returns. For runs on virtual time, where another thread would
-    /// let the clock run away. `--fsync always` works in the same way.
+    /// The caller writes and syncs each line before `append` returns. For runs on virtual time, where another thread
+    /// would let the clock run away. `--fsync always` works in the same way.
     Inline,
 }
 

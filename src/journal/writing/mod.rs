@@ -15,13 +15,15 @@
 //!
 //! A commit is reported when both files are synced, in the order of the lines.
 //!
-//! After a failed write or sync, nothing is tried again: nobody knows what a failed sync left, and a second sync that succeeds
-//! proves nothing. The failure is reported once, and every later line is refused. There is one exception: when standard
-//! output has failed, the error log still takes lines, because rows that were read from a pipe are kept nowhere else.
+//! After a failed write or sync, nothing is tried again: nobody knows what a failed sync left, and a second sync that
+//! succeeds proves nothing. The failure is reported once, and every later line is refused. There is one exception: when
+//! standard output has failed, the error log still takes lines, because rows that were read from a pipe are kept
+//! nowhere else.
 //!
-//! Rejected: a thread that also writes files, so that the run's loop never waits for the disk. When that thread does not get
-//! to run, answers pile up while more requests are sent: with 16 in flight, a death once took 34 answers. A write costs two
-//! microseconds a turn, which is less than waking a thread, and the slots before each request wait for the same disk anyway.
+//! Rejected: a thread that also writes files, so that the run's loop never waits for the disk. When that thread does
+//! not get to run, answers pile up while more requests are sent: with 16 in flight, a death once took 34 answers. A
+//! write costs two microseconds a turn, which is less than waking a thread, and the slots before each request wait for
+//! the same disk anyway.
 
 mod commit;
 mod stdout;

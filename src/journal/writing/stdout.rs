@@ -1,9 +1,9 @@
-//! Results on standard output. A thread writes them, because the reader of a pipe may be slow and the run's loop must not wait
-//! for it.
+//! Results on standard output. A thread writes them, because the reader of a pipe may be slow and the run's loop must
+//! not wait for it.
 //!
-//! Owns the thread and its queue. Lines wait a hundredth of a second at most, unless the pipe is full. The same thread writes
-//! the error log, so that lines are written in the order of their numbers. After standard output has failed, the thread
-//! still writes the error log, because rows that were read from a pipe are kept nowhere else.
+//! Owns the thread and its queue. Lines wait a hundredth of a second at most, unless the pipe is full. The same thread
+//! writes the error log, so that lines are written in the order of their numbers. After standard output has failed, the
+//! thread still writes the error log, because rows that were read from a pipe are kept nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,8 +14,8 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time between the beginnings of two writes. A thread switch and a system call for each turn of the loop would cost a quarter
-/// as much as sending its requests.
+/// Time between the beginnings of two writes. A thread switch and a system call for each turn of the loop would cost a
+/// quarter as much as sending its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 /// From this number of bytes on (about two hundred lines), a write begins at once.
 const WRITE_BYTES: usize = 256 << 10;
@@ -143,8 +143,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write, and until `earliest` unless a write must begin at once. Returns `None` when
-    /// nothing more will come.
+    /// Waits until there is something to write, and until `earliest` unless a write must begin at once. Returns `None`
+    /// when nothing more will come.
     fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
         let left = || earliest.checked_duration_since(Instant::now());
@@ -159,8 +159,8 @@ impl Shared {
         (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
     }
 
-    /// Waits until there is something for the error log, after standard output has failed. Returns `None` when nothing more
-    /// will come.
+    /// Waits until there is something for the error log, after standard output has failed. Returns `None` when nothing
+    /// more will come.
     fn next_errors(&self, emptied: Group) -> Option<Group> {
         let mut queue = self.queue();
         // Results that were queued before the failure can't be written.

@@ -1,8 +1,8 @@
 //! The syncer: a thread that makes written lines durable.
 //!
-//! The writer tells it what was written and does not wait: lines reach the system while a sync of earlier lines is running.
-//! Syncs begin at least [`SYNC_EVERY`] apart, so that many lines become durable at once. They begin sooner when there is much
-//! to sync, or when the run only waits for its lines.
+//! The writer tells it what was written and does not wait: lines reach the system while a sync of earlier lines is
+//! running. Syncs begin at least [`SYNC_EVERY`] apart, so that many lines become durable at once. They begin sooner
+//! when there is much to sync, or when the run only waits for its lines.
 //!
 //! After a failed write or sync, no more lines are taken. What was written before a failed write is still synced and
 //! reported. Then the failure is reported, once.
@@ -18,9 +18,9 @@ use crate::domain::WriteFault;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
-/// Time between the beginnings of two syncs. A sync and its two thread switches cost as much as ten requests. At a thousand
-/// rows a second, syncing at once would mean a sync for every third row. Nobody notices that a row is done a fifth of a second
-/// later, and a loss of power takes far less than a second of work.
+/// Time between the beginnings of two syncs. A sync and its two thread switches cost as much as ten requests. At a
+/// thousand rows a second, syncing at once would mean a sync for every third row. Nobody notices that a row is done a
+/// fifth of a second later, and a loss of power takes far less than a second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// From this number of bytes on, a sync begins at once. It is small compared to the backlog at which sending stops.
 const SYNC_BYTES: usize = 1 << 20;
@@ -158,8 +158,8 @@ impl Syncer {
         }
     }
 
-    /// Waits until something is to be synced, and until `earliest` unless a sync must begin at once. Returns `None` when
-    /// nothing more will be written.
+    /// Waits until something is to be synced, and until `earliest` unless a sync must begin at once. Returns `None`
+    /// when nothing more will be written.
     fn next(&self, earliest: Instant) -> Option<Written> {
         let mut state = self.state();
         let left = || earliest.checked_duration_since(Instant::now());

@@ -1,8 +1,8 @@
 //! The writer of a run: collects the lines of one turn, writes them in one piece, and lets them become durable.
 //!
-//! A write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the run's loop. So
-//! lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. At most a megabyte waits. A
-//! line of the other log flushes what waits, so that lines are written in the order of their numbers.
+//! A write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the run's loop.
+//! So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. At most a megabyte
+//! waits. A line of the other log flushes what waits, so that lines are written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Most bytes that wait. One write of this size takes far longer than the call itself, and a turn with huge answers does not
-/// hold all of them in memory twice.
+/// Most bytes that wait. One write of this size takes far longer than the call itself, and a turn with huge answers
+/// does not hold all of them in memory twice.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Takes lines and makes them durable.
@@ -242,8 +242,8 @@ mod tests {
         }
     }
 
-    /// A standard output whose reader takes one write when the test lets it, and then goes away. Without a receiver it takes
-    /// none.
+    /// A standard output whose reader takes one write when the test lets it, and then goes away. Without a receiver it
+    /// takes none.
     struct LeavingReader(Option<Receiver<()>>, Sender<()>);
 
     impl io::Write for LeavingReader {

@@ -3,10 +3,11 @@
 //! It can fail or die at any operation. It tells two events apart:
 //!
 //! - A death of the process keeps everything that was written.
-//! - A loss of power keeps everything that was synced. Of each later write it keeps all, nothing, or a part that ends at a
-//!   multiple of 512 bytes, or leaves zeros, in any order. Of the later changes to names it keeps the first few.
+//! - A loss of power keeps everything that was synced. Of each later write it keeps all, nothing, or a part that ends
+//!   at a multiple of 512 bytes, or leaves zeros, in any order. Of the later changes to names it keeps the first few.
 //!
-//! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the caller.
+//! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
+//! caller.
 
 mod file;
 mod inode;
@@ -41,13 +42,14 @@ impl MemDisk {
         self.state().fault = Some(Fault::Once { at, kind });
     }
 
-    /// Makes the process die at the change number `at`: this change and all later ones fail. When it is a write, its first
-    /// `torn` bytes are written.
+    /// Makes the process die at the change number `at`: this change and all later ones fail. When it is a write, its
+    /// first `torn` bytes are written.
     pub fn die_at(&self, at: u64, torn: usize) {
         self.state().fault = Some(Fault::Death { at, torn });
     }
 
-    /// Returns the disk as another process finds it after the death of this one: everything is written, nothing is locked.
+    /// Returns the disk as another process finds it after the death of this one: everything is written, nothing is
+    /// locked.
     pub fn after_death(&self) -> Self {
         let mut state = self.state().clone();
         state.die();

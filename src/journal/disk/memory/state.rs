@@ -32,7 +32,8 @@ pub(super) enum Fault {
 }
 
 impl State {
-    /// Counts a change. When it is the one to fail, returns the error, and how many bytes of it are written all the same.
+    /// Counts a change. When it is the one to fail, returns the error, and how many bytes of it are written all the
+    /// same.
     pub(super) fn change(&mut self) -> Result<(), (io::Error, usize)> {
         let now = self.changes;
         self.changes += 1;
