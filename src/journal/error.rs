@@ -28,7 +28,7 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// At the path of an output is something that is not a regular file.
+    /// Something that is not a regular file is at the path of an output.
     #[error(
         "the output {} is {what}: name a file, or - for standard output, which a shell can send there with >",
         path.display()
@@ -187,7 +187,7 @@ pub enum JournalError {
 }
 
 impl From<DiskFailure> for JournalError {
-    /// Makes a refusal of a [`DiskFailure`] when the file may not be used.
+    /// Turns a [`DiskFailure`] into a refusal when the file may not be used.
     fn from(failure: DiskFailure) -> Self {
         match failure.refusal().cloned() {
             Some(refusal) => Self::Refused { path: failure.path, refusal },

@@ -7,7 +7,7 @@
 //! | `memory/` | a disk in memory that can fail, die and lose power |
 //! | `trust.rs` | which files may be used: owners, links, modes |
 //! | `failure.rs` | what failed, on which path |
-//! | `names.rs`, `reader.rs`, `replace.rs` | names beside a path, reading a file, replacing a file as a whole |
+//! | `names.rs`, `reader.rs`, `replace.rs` | names made from a path, reading a file, replacing a file as a whole |
 //!
 //! Everything the journal does to files goes through [`Disk`], so that a simulated disk can tear, drop, reorder and
 //! refuse writes. Knows nothing of lines or runs.

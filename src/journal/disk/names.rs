@@ -1,4 +1,4 @@
-//! Names beside a path.
+//! Names made from a path.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

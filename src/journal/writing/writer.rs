@@ -13,8 +13,8 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Most bytes that wait. One write of this size takes far longer than the call itself, and a turn with huge answers
-/// does not hold all of them in memory twice.
+/// The largest number of bytes that wait. One write of this size takes far longer than the call itself, and a turn with
+/// huge answers does not hold all of them in memory twice.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Takes lines and makes them durable.
