@@ -1,7 +1,8 @@
-//! The journal's promises, tried at every point instead of at samples: every fault, every death, every byte.
+//! The promises of the journal, tested at every point: every write that fails, every death, every byte where a file is
+//! cut.
 //!
-//! The judge is a plain model: the ids whose commit was reported must be in the files, whole and once, whatever
-//! happened; and the same command, given again, must end with each row once.
+//! The tests compare with a simple model: each row that was reported as done must be in the files, complete and once.
+//! When the same command is given again, it must end with each row once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -28,10 +29,11 @@ const RESULTS: &str = "d/out.jsonl";
 const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 
-// ---- every fault, every death -------------------------------------------------------------------------------------
+// ---- every failed write, every death
+// -------------------------------------------------------------------------------------
 
 #[test]
-fn a_fault_at_any_change_loses_no_reported_row_and_the_next_run_ends() {
+fn a_failed_write_at_any_point_loses_no_reported_row_and_the_next_run_ends() {
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other, io::ErrorKind::ReadOnlyFilesystem] {
         let untouched = (0..).find(|&at| {
             let disk = MemDisk::new();
@@ -47,7 +49,7 @@ fn a_fault_at_any_change_loses_no_reported_row_and_the_next_run_ends() {
 }
 
 #[test]
-fn a_death_at_any_change_loses_no_reported_row_and_the_next_run_ends() {
+fn a_death_at_any_point_loses_no_reported_row_and_the_next_run_ends() {
     for torn in [0, 1, 100, usize::MAX] {
         let untouched = (0..).find(|&at| {
             let disk = MemDisk::new();
@@ -83,7 +85,7 @@ fn deaths_during_recovery_and_compaction_end_in_a_start_that_works() {
 }
 
 #[test]
-fn a_loss_of_power_at_any_change_loses_no_reported_row() {
+fn a_loss_of_power_at_any_point_loses_no_reported_row() {
     for at in 0..90 {
         for seed in 0..12 {
             let disk = MemDisk::new();
@@ -108,7 +110,7 @@ fn a_loss_of_power_during_compaction_loses_no_entry() {
             let mut committed = run(&disk, "r1", FAILS).committed;
             let disk = disk.after_death();
             disk.die_at(at, 50);
-            // One of the failed rows is answered, so the log shrinks to the others.
+            // One of the failed rows is answered, so its entry is removed from the log.
             committed.extend(run(&disk, "r2", &FAILS[1..]).committed);
 
             let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(seed * 1000 + at));
@@ -120,7 +122,7 @@ fn a_loss_of_power_during_compaction_loses_no_entry() {
 }
 
 #[test]
-fn what_a_start_found_done_is_durable_from_there_on() {
+fn rows_that_a_start_finds_done_are_durable_from_then_on() {
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
     for id in 0..ROWS {
@@ -138,7 +140,7 @@ fn what_a_start_found_done_is_durable_from_there_on() {
 }
 
 #[test]
-fn a_loss_of_power_while_groups_are_in_flight_leaves_holes_that_cost_only_themselves() {
+fn the_next_run_ends_whatever_a_loss_of_power_left_of_unsynced_lines() {
     for seed in 0..300 {
         let disk = MemDisk::new();
         let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
@@ -153,7 +155,7 @@ fn a_loss_of_power_while_groups_are_in_flight_leaves_holes_that_cost_only_themse
 }
 
 #[test]
-fn every_prefix_of_the_results_recovers_its_whole_lines() {
+fn every_prefix_of_the_results_keeps_its_complete_lines() {
     let disk = MemDisk::new();
     run(&disk, "r1", NONE_FAIL);
     let whole = disk.content(RESULTS).expect("the run wrote it");
@@ -171,10 +173,10 @@ fn every_prefix_of_the_results_recovers_its_whole_lines() {
     }
 }
 
-// ---- going on -----------------------------------------------------------------------------------------------------
+// ---- resume -----------------------------------------------------------------------------------------------------
 
 #[test]
-fn a_row_that_was_answered_is_done_and_a_changed_one_is_told() {
+fn an_answered_row_is_done_and_a_changed_row_is_recognized() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
 
@@ -182,14 +184,14 @@ fn a_row_that_was_answered_is_done_and_a_changed_one_is_told() {
 
     let mut changed = job(2);
     changed.key = key(99);
-    let mut elsewhere = job(3);
-    elsewhere.custom_id = "other.jsonl:77".to_owned();
+    let mut moved = job(3);
+    moved.custom_id = "other.jsonl:77".to_owned();
     let state = |job: &Job| state(&recovered, job);
     assert_eq!(state(&job(2)), RowState::Done);
     assert!(
         matches!(state(&changed), RowState::Changed { old_key } if key(2).to_string().starts_with(&old_key.to_string()[..12]))
     );
-    assert_eq!(state(&elsewhere), RowState::Done, "an unnamed row is known by what it asks");
+    assert_eq!(state(&moved), RowState::Done, "an unnamed row is identified by its request");
     assert_eq!(state(&job(4)), RowState::Failed(ErrorClass::Server));
     assert_eq!(state(&job(ROWS)), RowState::New);
     assert_eq!(recovered.totals.ok, ROWS - FAILS.len() as u64);
@@ -199,8 +201,8 @@ fn a_row_that_was_answered_is_done_and_a_changed_one_is_told() {
 }
 
 #[test]
-fn a_long_file_of_results_recovers_as_a_short_one_does() {
-    // Several megabytes, so that it is read in pieces, on several threads where there are some.
+fn a_long_results_file_is_recovered_like_a_short_one() {
+    // Several megabytes, so that the file is read in several blocks, on several threads.
     let rows = 6_000;
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
@@ -220,19 +222,19 @@ fn a_long_file_of_results_recovers_as_a_short_one_does() {
     assert!(whole.len() > 3 << 20, "{}", whole.len());
     assert_eq!(disk.content(RESULTS).as_deref(), Some(&whole[..]));
     assert!(
-        recovered.notes.len() == 1 && recovered.notes[0].starts_with("cut a torn line of 200"),
+        recovered.notes.len() == 1 && recovered.notes[0].starts_with("removed a half-written line of 200"),
         "{:?}",
         recovered.notes
     );
     assert_eq!((recovered.totals.ok, recovered.done.len() as u64), (rows + 1, rows));
     assert_eq!(recovered.totals.usage.output_tokens, (rows + 1) * 7);
     let open_rows = (0..rows).filter(|&id| state(&recovered, &job(id)) != RowState::Done);
-    assert_eq!(open_rows.collect::<Vec<_>>(), [2], "its latest answer is to another request");
+    assert_eq!(open_rows.collect::<Vec<_>>(), [2], "its last answer is to another request");
     assert_eq!(state(&recovered, &again.job), RowState::Done);
 }
 
 #[test]
-fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
+fn failed_rows_that_are_answered_later_leave_an_empty_log_and_their_cost_still_counts() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     let before = open(&disk, "r2", Start::Continue).expect("the disk works").1.totals;
@@ -255,7 +257,7 @@ fn what_failed_and_was_answered_later_leaves_an_empty_log_and_its_spend() {
 }
 
 #[test]
-fn resume_takes_only_the_classes_asked_for_and_no_broken_rows() {
+fn resume_runs_only_rows_of_the_given_classes_and_no_broken_rows() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     journal.append_outcome(&failed(0, ErrorClass::Server), 0).expect("the disk works");
@@ -275,7 +277,7 @@ fn resume_takes_only_the_classes_asked_for_and_no_broken_rows() {
 }
 
 #[test]
-fn broken_rows_stand_in_the_log_once_and_leave_it_when_they_are_mended() {
+fn broken_rows_are_in_the_log_once_and_leave_it_when_the_input_is_corrected() {
     let disk = MemDisk::new();
     for run in ["r1", "r2"] {
         let (mut journal, _) = open(&disk, run, Start::Continue).expect("the disk works");
@@ -295,7 +297,7 @@ fn broken_rows_stand_in_the_log_once_and_leave_it_when_they_are_mended() {
 }
 
 #[test]
-fn canceled_rows_are_pending() {
+fn canceled_rows_are_run_again() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     journal.append_outcome(&failed(0, ErrorClass::Canceled), 0).expect("the disk works");
@@ -307,7 +309,7 @@ fn canceled_rows_are_pending() {
 }
 
 #[test]
-fn fresh_sets_the_old_files_aside_and_keeps_them() {
+fn fresh_renames_the_old_files_and_keeps_them() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     let (results, errors) = (disk.content(RESULTS), disk.content(ERRORS));
@@ -320,10 +322,10 @@ fn fresh_sets_the_old_files_aside_and_keeps_them() {
     assert_eq!(disk.content(RESULTS).as_deref(), Some(&b""[..]));
 }
 
-// ---- answers that later ones supersede -----------------------------------------------------------------------------
+// ---- superseded answers -----------------------------------------------------------------------------
 
 #[test]
-fn a_changed_row_that_was_run_again_has_one_line_and_all_money_is_counted() {
+fn a_changed_row_that_was_run_again_has_one_line_and_all_its_cost_counts() {
     let disk = answered_once();
 
     let reported = rerun(&disk, "r2", CHANGED);
@@ -358,7 +360,7 @@ fn results_without_superseded_answers_are_not_written_again() {
 }
 
 #[test]
-fn a_changed_row_that_fails_keeps_its_answer_until_there_is_another() {
+fn a_changed_row_that_fails_keeps_its_old_answer() {
     let disk = answered_once();
     let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
     let mut fault = failed(2, ErrorClass::Server);
@@ -380,7 +382,7 @@ fn a_changed_row_that_fails_keeps_its_answer_until_there_is_another() {
 }
 
 #[test]
-fn a_line_with_a_key_of_a_later_form_is_never_taken_for_superseded() {
+fn a_line_with_a_key_in_an_unknown_format_is_never_removed() {
     let disk = answered_once();
     let text = String::from_utf8(disk.content(RESULTS).expect("it is there")).expect("it is text");
     let later = text.replace("\"key\":\"k1:", "\"key\":\"k2:");
@@ -393,7 +395,7 @@ fn a_line_with_a_key_of_a_later_form_is_never_taken_for_superseded() {
 }
 
 #[test]
-fn a_death_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money() {
+fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
     for torn in [0, 1, 100, usize::MAX] {
         let untouched = (0..).find(|&at| {
             let disk = answered_once();
@@ -403,13 +405,14 @@ fn a_death_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // A mark, a line, its sync and a cleared mark for each row; opening, carrying, and replacing the file.
+        // For each row: a filled slot, a line, its sync and an emptied slot. And opening, carrying and replacing the
+        // file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
 
 #[test]
-fn a_fault_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money() {
+fn a_failed_write_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other, io::ErrorKind::ReadOnlyFilesystem] {
         let untouched = (0..).find(|&at| {
             let disk = answered_once();
@@ -417,7 +420,7 @@ fn a_fault_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money
             let reported = rerun(&disk, "r2", CHANGED);
 
             let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
-            assert_eq!(left_over, None, "{kind:?} at {at}: the room is not given back");
+            assert_eq!(left_over, None, "{kind:?} at {at}: the temporary file is not removed");
             check_changed(&disk.after_death(), &reported, at);
             disk.changes() <= at
         });
@@ -426,7 +429,7 @@ fn a_fault_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money
 }
 
 #[test]
-fn a_loss_of_power_while_superseded_answers_go_away_loses_no_answer_and_forgets_no_money() {
+fn a_loss_of_power_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
     for at in 0..60 {
         for seed in 0..5 {
             let disk = answered_once();
@@ -441,7 +444,7 @@ fn a_loss_of_power_while_superseded_answers_go_away_loses_no_answer_and_forgets_
 }
 
 #[test]
-fn deaths_in_a_row_while_superseded_answers_go_away_end_in_one_line_for_each_row() {
+fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_each_row() {
     let mut random = fastrand::Rng::with_seed(9);
     for first in 0..60 {
         let mut disk = answered_once();
@@ -456,10 +459,10 @@ fn deaths_in_a_row_while_superseded_answers_go_away_end_in_one_line_for_each_row
     }
 }
 
-/// Rows whose request changes: named ones.
+/// Rows whose request changes. They are named.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
-/// A disk on which every row was answered by a run that ended.
+/// Returns a disk on which a run has answered every row and ended.
 fn answered_once() -> MemDisk {
     let disk = MemDisk::new();
     assert!(run(&disk, "r1", NONE_FAIL).closed.is_some());
@@ -468,14 +471,14 @@ fn answered_once() -> MemDisk {
     disk
 }
 
-/// Gives the command with `--rerun-changed` after the requests of these rows changed.
+/// Runs the command with `--rerun-changed` after the requests of these rows have changed.
 fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     let job = |id| if of.contains(&id) { changed(id) } else { job(id) };
     let outcome = |id| Outcome { job: Box::new(job(id)), ..answered(id) };
     run_rows(disk, name, job, outcome)
 }
 
-/// A row with another request under the same name.
+/// Returns a row with the same name and another request.
 fn changed(id: u64) -> Job {
     let mut job = job(id);
     job.key = key(id + 1000);
@@ -483,7 +486,7 @@ fn changed(id: u64) -> Job {
     job
 }
 
-/// Asserts that no answer is lost, no money forgotten, and that the command ends with one line for each row.
+/// Asserts that no answer and no cost is lost, and that the command ends with one line for each row.
 fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     let found = all_keys(disk);
     for id in 0..ROWS {
@@ -492,7 +495,7 @@ fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
         let is_reported = CHANGED.contains(&id) && reported.committed.contains(&label(id));
         assert!(!is_reported || found.contains(&new), "at {at}: the answer to {new:?} was reported and is gone");
     }
-    let (_, recovered) = open(&disk.after_death(), "look", Start::Continue).expect("it can be gone on with");
+    let (_, recovered) = open(&disk.after_death(), "look", Start::Continue).expect("it can be resumed");
     let paid = ROWS + reported.committed.len() as u64;
     assert!(recovered.totals.spend >= spent(paid), "at {at}: {} of {paid} answers", recovered.totals.spend);
 
@@ -507,44 +510,47 @@ fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     assert_eq!(left_over, None, "at {at}");
 }
 
-/// What so many answers cost.
+/// Returns what this many answers cost.
 fn spent(answers: u64) -> Money {
     Money(1_500_000).times(answers)
 }
 
-/// The keys that the results must end with: each row once.
+/// Returns the keys that the results must have at the end: each row once.
 fn keys_after(of: &[u64]) -> BTreeSet<(String, String)> {
     let key_of = |id| if of.contains(&id) { changed(id).key } else { key(id) };
     (0..ROWS).map(|id| (label(id), key_of(id).to_string())).collect()
 }
 
-/// Labels and keys of the results, in which each label must stand once.
+/// Returns labels and keys of the results. Asserts that each label is there once.
 fn keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     assert_eq!(ids(disk, RESULTS).len(), lines(&disk.content(RESULTS).unwrap_or_default()).len());
     all_keys(disk)
 }
 
-/// Labels and keys of the whole lines of the results, whatever else is there.
+/// Returns labels and keys of the complete lines of the results. Ignores everything else.
 fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     let content = disk.content(RESULTS).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     whole.map(|line| (label_of(&line), line["meta"]["key"].as_str().unwrap_or_default().to_owned())).collect()
 }
 
-// ---- what may have been paid --------------------------------------------------------------------------------------
+// ---- what may have been paid for
+// --------------------------------------------------------------------------------------
 
 #[test]
-fn rows_in_flight_at_a_death_are_counted_once_and_no_row_with_a_line_is() {
+fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id)).expect("the disk works")).collect();
+    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id))).collect();
+    journal.flush().expect("the disk works");
     journal.append_outcome(&answered(0), 0).expect("the disk works");
     journal.append_outcome(&failed(1, ErrorClass::Server), 1).expect("the disk works");
     for slot in slots.into_iter().skip(5) {
-        journal.clear(slot).expect("the disk works");
+        journal.clear(slot);
     }
+    journal.flush().expect("the disk works");
 
-    // Rows 2, 3 and 4 were in flight; each start but the last dies early or late while it recovers.
+    // Rows 2, 3 and 4 were in flight. Each start but the last one dies at another point of its recovery.
     let mut disk = disk.after_death();
     let mut counts = Vec::new();
     for again in 0..20 {
@@ -556,16 +562,17 @@ fn rows_in_flight_at_a_death_are_counted_once_and_no_row_with_a_line_is() {
     let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
 
     assert!(counts.iter().sum::<u64>() <= 3, "{counts:?}");
-    // Two attempts' worth stand in the lines of rows 0 and 1.
+    // The lines of rows 0 and 1 count two attempts.
     assert_eq!(recovered.totals.maybe_paid, 3 + 2);
 }
 
 #[test]
-fn a_retried_row_in_flight_counts_though_an_earlier_run_logged_it() {
+fn a_retried_row_in_flight_counts_although_an_earlier_run_has_logged_it() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
-    let _slot = journal.mark(&job(FAILS[0])).expect("the disk works");
+    let _slot = journal.mark(&job(FAILS[0]));
+    journal.flush().expect("the disk works");
 
     let (_, recovered) = open(&disk.after_death(), "r3", Start::Continue).expect("the disk works");
 
@@ -573,10 +580,11 @@ fn a_retried_row_in_flight_counts_though_an_earlier_run_logged_it() {
 }
 
 #[test]
-fn a_run_whose_disk_failed_does_not_close_and_keeps_its_slots() {
+fn a_run_whose_disk_has_failed_does_not_close_and_keeps_its_slots() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    let _slot = journal.mark(&job(0)).expect("the disk works");
+    let _slot = journal.mark(&job(0));
+    journal.flush().expect("the disk works");
     disk.fail_at(disk.changes(), io::ErrorKind::StorageFull);
 
     let appended = journal.append_outcome(&answered(0), 0);
@@ -603,7 +611,7 @@ fn a_clean_end_leaves_nothing_in_flight() {
 // ---- what is refused ----------------------------------------------------------------------------------------------
 
 #[test]
-fn somebody_elses_files_are_refused_and_untouched() {
+fn files_of_other_programs_are_refused_and_not_changed() {
     for content in
         ["my notes\n", "my notes", "{\"custom_id\":\"a\",\"params\":{}}\n", "{\"prompt\":\"x\"}", "\u{feff}a,b\n1,2\n"]
     {
@@ -615,7 +623,7 @@ fn somebody_elses_files_are_refused_and_untouched() {
                 let refused = open(&disk, "r1", start);
 
                 assert!(matches!(refused, Err(JournalError::Foreign { .. })), "{content} {start:?}");
-                assert_eq!(disk.paths(), [PathBuf::from(path)], "nothing was made");
+                assert_eq!(disk.paths(), [PathBuf::from(path)], "nothing was created");
                 assert_eq!(disk.content(path).as_deref(), Some(content.as_bytes()));
             }
         }
@@ -623,7 +631,7 @@ fn somebody_elses_files_are_refused_and_untouched() {
 }
 
 #[test]
-fn a_foreign_line_between_results_is_refused_by_its_number_and_fresh_gets_past_it() {
+fn a_foreign_line_between_results_is_refused_with_its_number_and_fresh_accepts_it() {
     let disk = MemDisk::new();
     run(&disk, "r1", NONE_FAIL);
     let mut lines = disk.content(RESULTS).expect("the run wrote it");
@@ -651,7 +659,7 @@ fn results_of_another_origin_are_refused() {
 }
 
 #[test]
-fn a_later_form_is_refused() {
+fn a_later_format_version_is_refused() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     disk.put("d/out.jsonl.run/manifest.json", br#"{"format":2,"origin":{}}"#);
@@ -673,7 +681,7 @@ fn a_lost_or_damaged_run_folder_loses_only_convenience() {
         run(&disk, "r1", FAILS);
         disk.put("d/out.jsonl.run/manifest.json", damage);
 
-        let (_, recovered) = open(&disk, "r2", Start::Continue).expect("it can be gone on with");
+        let (_, recovered) = open(&disk, "r2", Start::Continue).expect("it can be resumed");
 
         assert_eq!(recovered.done.len() as u64, ROWS - FAILS.len() as u64);
         assert_eq!(recovered.notes.len(), 1);
@@ -692,7 +700,7 @@ fn a_log_of_other_results_is_refused() {
 }
 
 #[test]
-fn a_second_run_on_one_output_is_refused_until_the_first_is_gone() {
+fn a_second_run_on_the_same_output_is_refused_until_the_first_has_ended() {
     let disk = MemDisk::new();
     let first = open(&disk, "r1", Start::Continue).expect("the disk works");
 
@@ -708,7 +716,7 @@ fn a_second_run_on_one_output_is_refused_until_the_first_is_gone() {
 // ---- pipes, threads, real files -----------------------------------------------------------------------------------
 
 #[test]
-fn a_pipe_gets_results_only_and_leaves_no_empty_log() {
+fn a_pipe_gets_only_results_and_no_empty_log_is_left() {
     #[derive(Clone, Default)]
     struct Pipe(Arc<Mutex<Vec<u8>>>);
     impl io::Write for Pipe {
@@ -766,7 +774,7 @@ fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
         journal.close(InputRead::Whole, false).expect("the disk works");
 
         let committed = committed.lock().expect("nobody panics");
-        assert!(matches!(committed.last(), Some(Commit::Durable { up_to }) if *up_to == to - 1));
+        assert!(matches!(committed.last(), Some(Commit::UpTo(seq)) if *seq == to - 1));
     }
     let content = std::fs::read(folder.path().join("out.jsonl")).expect("it is there");
     assert_eq!(lines(&content).len(), 600 - FAILS.len());
@@ -779,7 +787,7 @@ fn a_threaded_run_on_a_real_disk_ends_with_every_row_once() {
 }
 
 #[test]
-fn a_death_while_more_is_asked_for_a_row_counts_the_answer_that_no_line_keeps() {
+fn a_death_between_two_requests_for_a_row_counts_the_answer_that_is_lost() {
     let disk = MemDisk::new();
     let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     let mut ledger = JournalLedger::new(journal, clock());
@@ -794,7 +802,7 @@ fn a_death_while_more_is_asked_for_a_row_counts_the_answer_that_no_line_keeps() 
 }
 
 #[test]
-fn a_row_that_was_asked_twice_has_one_line_with_what_both_asks_cost() {
+fn a_row_with_two_requests_has_one_line_with_the_cost_of_both() {
     let disk = MemDisk::new();
     let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     let mut ledger = JournalLedger::new(journal, clock());
@@ -826,7 +834,8 @@ fn clock() -> RunClock {
     RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
 }
 
-// ---- the done-set against a plain map -----------------------------------------------------------------------------
+// ---- the set of done rows against a simple map
+// -----------------------------------------------------------------------------
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -858,7 +867,7 @@ impl Step {
         job
     }
 
-    /// What tells the row from others, and whether it is a name.
+    /// Returns what identifies the row.
     fn row(&self) -> (Option<u8>, u8, u8) {
         match self.name {
             Some(name) => (Some(name), 0, 0),
@@ -871,9 +880,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_done_set_answers_as_a_plain_map_would(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
+    fn the_set_of_done_rows_answers_like_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // By row: the key that was answered last, and the key that failed since.
+        // For each row: the key that was answered last, and the key that has failed since.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         for (number, steps) in runs.iter().enumerate() {
@@ -935,11 +944,11 @@ const NONE_FAIL: &[u64] = &[];
 struct Reported {
     /// Labels whose line was reported durable.
     committed: BTreeSet<String>,
-    /// What closing said; `None` when anything failed.
+    /// What was left after closing; `None` when anything failed.
     closed: Option<Closed>,
 }
 
-/// Runs what is left of all rows, as far as the disk lets it.
+/// Runs all rows that are not done, until the disk fails.
 fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
     run_rows(disk, run, job, |id| outcome(id, fails))
 }
@@ -952,19 +961,18 @@ fn run_rows(disk: &MemDisk, run: &str, job: impl Fn(u64) -> Job, outcome: impl F
     let Ok((mut journal, recovered)) = Journal::open(options(disk, run), on_commit) else { return reported };
     let mut is_whole = true;
     for id in (0..ROWS).filter(|&id| state(&recovered, &job(id)) != RowState::Done) {
-        let Ok(slot) = journal.mark(&job(id)) else {
-            is_whole = false;
-            break;
-        };
-        let done = journal.append_outcome(&outcome(id), id);
-        if done.is_err() || journal.clear(slot).is_err() {
-            is_whole = false;
+        let slot = journal.mark(&job(id));
+        let is_marked = journal.flush().is_ok();
+        let is_appended = is_marked && journal.append_outcome(&outcome(id), id).is_ok();
+        journal.clear(slot);
+        is_whole = is_appended && journal.flush().is_ok();
+        if !is_whole {
             break;
         }
     }
     for commit in commits.lock().expect("nobody panics").iter() {
         match commit {
-            Commit::Durable { up_to } => reported.committed.insert(label(*up_to)),
+            Commit::UpTo(seq) => reported.committed.insert(label(*seq)),
             Commit::Failed(_) => false,
         };
     }
@@ -972,14 +980,14 @@ fn run_rows(disk: &MemDisk, run: &str, job: impl Fn(u64) -> Job, outcome: impl F
     reported
 }
 
-/// Asserts that every reported row has its line. A failed row that was answered since may have left the log.
+/// Asserts that every reported row has a line in one of the files.
 fn check_kept(disk: &MemDisk, committed: &BTreeSet<String>, at: u64) {
-    let kept: BTreeSet<String> = [RESULTS, ERRORS].into_iter().flat_map(|path| whole_ids(disk, path)).collect();
+    let kept: BTreeSet<String> = [RESULTS, ERRORS].into_iter().flat_map(|path| complete_ids(disk, path)).collect();
     let lost: Vec<_> = committed.difference(&kept).collect();
     assert!(lost.is_empty(), "at {at}: {lost:?} were reported and are gone");
 }
 
-/// Gives the same command again on a disk that works, and asserts that it ends with each row once.
+/// Runs the same command again on a disk that works, and asserts that it ends with each row once.
 fn finish(disk: &MemDisk, at: u64) {
     let reported = run(disk, "again", FAILS);
 
@@ -1016,7 +1024,7 @@ fn options(disk: &MemDisk, run: &str) -> JournalOptions {
     }
 }
 
-/// Returns the labels of a file's lines, each of which must be JSON and stand there once.
+/// Returns the labels of all lines of a file. Asserts that each line is JSON and each label is there once.
 fn ids(disk: &MemDisk, path: impl AsRef<Path>) -> BTreeSet<String> {
     let lines = lines(&disk.content(path).unwrap_or_default());
     let ids: BTreeSet<String> = lines.iter().map(label_of).collect();
@@ -1024,8 +1032,8 @@ fn ids(disk: &MemDisk, path: impl AsRef<Path>) -> BTreeSet<String> {
     ids
 }
 
-/// Returns the labels of whole lines, whatever else is there.
-fn whole_ids(disk: &MemDisk, path: &str) -> Vec<String> {
+/// Returns the labels of the complete lines. Ignores everything else.
+fn complete_ids(disk: &MemDisk, path: &str) -> Vec<String> {
     let content = disk.content(path).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     whole.map(|line| label_of(&line)).collect()
@@ -1033,7 +1041,7 @@ fn whole_ids(disk: &MemDisk, path: &str) -> Vec<String> {
 
 fn lines(content: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(content).expect("files are text");
-    assert!(text.is_empty() || text.ends_with('\n'), "no torn line is left");
+    assert!(text.is_empty() || text.ends_with('\n'), "no half-written line is left");
     text.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect()
 }
 
@@ -1043,7 +1051,7 @@ fn label_of(line: &Value) -> String {
 
 // ---- rows ---------------------------------------------------------------------------------------------------------
 
-/// Even rows are named, odd ones are not.
+/// Returns a job. Even rows are named, odd rows are not.
 fn job(id: u64) -> Job {
     let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes JSON");
     let identity = if id.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };
@@ -1060,7 +1068,7 @@ fn job(id: u64) -> Job {
     }
 }
 
-/// By what a later run knows a job.
+/// Returns what identifies a job in a later run.
 fn known(job: &Job) -> RowId {
     RowId::of(&job.custom_id, job.key, &job.identity)
 }
@@ -1119,7 +1127,7 @@ fn answer() -> Ended {
 }
 
 fn server_fault() -> Ended {
-    let failure = Failure { status: Some(500), message: "out of order".to_owned(), ..Failure::default() };
+    let failure = Failure { status: Some(500), message: "internal error".to_owned(), ..Failure::default() };
     Ended::Failed { class: ErrorClass::Server, failure, is_retryable: true }
 }
 

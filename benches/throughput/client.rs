@@ -13,8 +13,7 @@ use claude_batch::catalog::Catalog;
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{EventBody, Money, RateLimits, RunEvent, Tier};
 use claude_batch::journal::{
-    Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, Recovered, RequestShape, RunPaths,
-    Start, Threading,
+    Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, Recovered, RequestShape, RunPaths, Start, Threading,
 };
 use claude_batch::limiter::pool::Headroom;
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
@@ -236,14 +235,8 @@ impl<'a> Run<'a> {
             threading: Threading::Thread,
             stdout: (!self.is_kept).then(|| Box::new(io::sink()) as Box<dyn io::Write + Send>),
         };
-        let on_commit = Box::new(move |synced| {
-            let commit = match synced {
-                Synced::Durable { up_to } => Commit::UpTo(up_to),
-                Synced::Failed(failure) => Commit::Failed((&failure).into()),
-            };
-            // Nobody listens after the run.
-            let _ = commits.send(commit);
-        });
+        // After the run nobody receives commits.
+        let on_commit = Box::new(move |commit| _ = commits.send(commit));
         Journal::open(options, on_commit).map_err(io::Error::other)
     }
 }

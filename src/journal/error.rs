@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::disk::DiskFailure;
-use super::judge::Refusal;
+use super::disk::{DiskFailure, Refusal};
 use crate::domain::{WriteCause, WriteFault, WriteTarget};
 
-/// Why a journal can't be opened or written. Nothing of somebody else's is ever changed before one of these.
+/// Why a journal can't be opened or written. Files of other programs are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Several inputs and no output.
+    /// There are several inputs and no output.
     #[error("{inputs} inputs need one output: name it with -o FILE")]
     NeedsOutput {
         /// How many.
@@ -29,9 +28,9 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// Something that is no regular file stands at an output's path.
+    /// Something that is not a regular file is at the path of an output.
     #[error(
-        "the output {} is {what}: name a file, or - for standard output (write there directly, or behind >)",
+        "the output {} is {what}: name a file, or - for standard output, which a shell can send there with >",
         path.display()
     )]
     NotAFile {
@@ -48,28 +47,28 @@ pub enum JournalError {
         /// Why.
         refusal: Refusal,
     },
-    /// An output was made by somebody while the run was starting.
+    /// Somebody else created an output while the run was starting.
     #[error(
-        "{} was made by another run or user while this run was starting, and was left alone: run the same command again",
+        "another run or user created {} while this run was starting: run the same command again",
         path.display()
     )]
     Appeared {
         /// The path.
         path: PathBuf,
     },
-    /// An output goes by a name that leads to another file each time it is looked at.
-    #[error("{} is replaced again and again: find out by whom, or name another file", path.display())]
+    /// The name of an output leads to another file each time it is checked.
+    #[error("another program keeps replacing {}: stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
         path: PathBuf,
     },
-    /// Standard output goes to a file that the run reads, or writes otherwise.
-    #[error("standard output goes to {what}, which would mix what is written there: send it to another file")]
+    /// Standard output goes to a file that the run reads, or that it also writes to by name.
+    #[error("standard output goes to {what}, and results would be mixed into it: send standard output to another file")]
     StandardOutput {
         /// To what.
         what: String,
     },
-    /// An output's folder is missing.
+    /// The folder of an output is missing.
     #[error("the folder {} of the output {} does not exist: create it or name another", folder.display(), path.display())]
     MissingFolder {
         /// The output.
@@ -77,19 +76,18 @@ pub enum JournalError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A file at an output's path was not written by this program.
+    /// This program did not write the file at the path of an output.
     #[error(
-        "{} holds something else than results of claude-batch (its first line is none of theirs), and was left alone: \
-         name another file",
+        "{} is not a file of claude-batch (its first line is from another program) and was not changed: name another file",
         path.display()
     )]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A line between ours was not written by this program.
+    /// This program did not write a line that has lines of this program around it.
     #[error(
-        "line {line} of {} is no line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
+        "line {line} of {} is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
         path.display()
     )]
     ForeignLine {
@@ -98,32 +96,31 @@ pub enum JournalError {
         /// The line's number, from 1.
         line: u64,
     },
-    /// A file was written by a later version of this program.
-    #[error("{} has the form {version} of a later claude-batch: run that version, or name another output", path.display())]
+    /// A later version of this program wrote the file.
+    #[error("a later claude-batch wrote {} (format version {version}): run that version, or name another output", path.display())]
     NewerFormat {
         /// The file.
         path: PathBuf,
-        /// The version of its form.
+        /// Its format version.
         version: u32,
     },
-    /// The results came from elsewhere.
+    /// The results come from another server.
     #[error(
-        "the results in {} come from {theirs} (origin in the manifest of their run folder), this run would ask {ours}: \
-         name another output with -o, or start over \
-         with --fresh (the old file is kept)",
+        "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would ask \
+         {ours}: name another output with -o, or start over with --fresh (the old file is kept)",
         path.display()
     )]
     OtherOrigin {
         /// The results file.
         path: PathBuf,
-        /// Its origin.
+        /// The origin of these results.
         theirs: String,
-        /// The present run's.
+        /// The origin of this run.
         ours: String,
     },
     /// The error log belongs to other results.
     #[error(
-        "line {line} of {} is a failure of other results ({}): name another error log with --errors",
+        "line {line} of {} belongs to other results ({}): name another error log with --errors",
         path.display(),
         quoted(results)
     )]
@@ -135,10 +132,10 @@ pub enum JournalError {
         /// The results file it names.
         results: String,
     },
-    /// An error log does not say which results it belongs to in a way that can be followed.
+    /// An error log names a results file that may not be used.
     #[error(
-        "line {line} of {} names the results file {} (error.results), which is {what}: only a results file beside the \
-         log is taken from there; name it with -o RESULTS",
+        "line {line} of {} names the results file {} (error.results), which is {what}: only a results file in the folder \
+         of the log is used; name the file with -o RESULTS",
         path.display(),
         quoted(found)
     )]
@@ -154,8 +151,7 @@ pub enum JournalError {
     },
     /// A manifest can't be read.
     #[error(
-        "{} can't be read ({fault}): put it right, or remove it to go on without the settings and the sums of money it \
-         holds",
+        "{} can't be read ({fault}): correct it, or remove it to continue without its settings and its sums of money",
         path.display()
     )]
     Manifest {
@@ -173,7 +169,7 @@ pub enum JournalError {
     Locked {
         /// The results file.
         path: PathBuf,
-        /// The other run's process, where known.
+        /// The process id of the other run, when it is known.
         holder: Option<u32>,
     },
     /// Another run uses the error log.
@@ -183,7 +179,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// Results go to standard output, so there is no run folder.
-    #[error("a run that writes to standard output can't be continued: name a results file with -o")]
+    #[error("a run that writes to standard output can't be resumed: name a results file with -o")]
     NoFolder,
     /// The disk failed.
     #[error(transparent)]
@@ -191,7 +187,7 @@ pub enum JournalError {
 }
 
 impl From<DiskFailure> for JournalError {
-    /// A file that may not be used is no fault of the disk.
+    /// Turns a [`DiskFailure`] into a refusal when the file may not be used.
     fn from(failure: DiskFailure) -> Self {
         match failure.refusal().cloned() {
             Some(refusal) => Self::Refused { path: failure.path, refusal },
@@ -209,11 +205,11 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// Characters of a text from a file that a message shows.
+/// How many characters of a text from a file a message shows.
 const SHOWN_CHARS: usize = 100;
 
-/// Returns a text from a file in quotes, escaped, and cut when it is long.
-pub fn quoted(text: &str) -> String {
+/// Returns a text from a file in quotes, escaped, and shortened when it is long.
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -226,12 +222,11 @@ mod tests {
     use std::io;
     use std::path::Path;
 
-    use super::super::disk::DiskFailure;
     use super::*;
     use crate::domain::causes;
 
     #[test]
-    fn every_journal_error_has_its_words_and_says_no_cause_twice() {
+    fn every_error_has_a_message_that_names_each_cause_once() {
         let told: Vec<_> = all().iter().map(|error| causes(error)).collect();
 
         for told in &told {
@@ -243,28 +238,28 @@ mod tests {
         2 inputs need one output: name it with -o FILE
         the output o.jsonl is the input i.jsonl: name another with -o or --errors
         o.jsonl can't hold both results and errors: name another error log with --errors
-        the output o.jsonl is a folder: name a file, or - for standard output (write there directly, or behind >)
+        the output o.jsonl is a folder: name a file, or - for standard output, which a shell can send there with >
         o.jsonl is a symbolic link, which could lead anywhere: remove it, or name another file
-        o.jsonl was made by another run or user while this run was starting, and was left alone: run the same command again
-        o.jsonl is replaced again and again: find out by whom, or name another file
-        standard output goes to the input i.jsonl, which would mix what is written there: send it to another file
+        another run or user created o.jsonl while this run was starting: run the same command again
+        another program keeps replacing o.jsonl: stop it, or name another file
+        standard output goes to the input i.jsonl, and results would be mixed into it: send standard output to another file
         the folder gone of the output o.jsonl does not exist: create it or name another
-        o.jsonl holds something else than results of claude-batch (its first line is none of theirs), and was left alone: name another file
-        line 3 of o.jsonl is no line of claude-batch: remove it, or start over with --fresh (the old file is kept)
-        o.jsonl has the form 2 of a later claude-batch: run that version, or name another output
-        the results in o.jsonl come from simulator (origin in the manifest of their run folder), this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)
-        line 3 of o.jsonl is a failure of other results ("p.jsonl"): name another error log with --errors
-        line 3 of o.jsonl names the results file "/p" (error.results), which is a path: only a results file beside the log is taken from there; name it with -o RESULTS
-        o.jsonl can't be read (it is no JSON): put it right, or remove it to go on without the settings and the sums of money it holds
+        o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed: name another file
+        line 3 of o.jsonl is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)
+        a later claude-batch wrote o.jsonl (format version 2): run that version, or name another output
+        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)
+        line 3 of o.jsonl belongs to other results ("p.jsonl"): name another error log with --errors
+        line 3 of o.jsonl names the results file "/p" (error.results), which is a path: only a results file in the folder of the log is used; name the file with -o RESULTS
+        o.jsonl can't be read (it is not JSON): correct it, or remove it to continue without its settings and its sums of money
         another run (process 7) is using o.jsonl: wait for it, or name another output with -o
         another run is using the error log o.jsonl: wait for it, or name another with --errors
-        a run that writes to standard output can't be continued: name a results file with -o
+        a run that writes to standard output can't be resumed: name a results file with -o
         can't write o.jsonl: no space left on device
         "#);
     }
 
     #[test]
-    fn what_is_written_to_and_what_is_wrong_with_it_are_told_apart_by_type() {
+    fn a_write_fault_says_what_was_written_to_and_what_is_wrong() {
         let fault = |failure: DiskFailure| {
             let WriteFault { target, cause, message } = WriteFault::from(&JournalError::Disk(failure));
             (target, cause, message)
@@ -282,7 +277,7 @@ mod tests {
         assert_eq!(WriteFault::from(&JournalError::NoFolder).cause, WriteCause::Other);
     }
 
-    /// Every variant; a new one has to be named here before this compiles.
+    /// Returns an error of every variant. The match below does not compile when a variant is missing.
     fn all() -> Vec<JournalError> {
         let (path, output, input) = (PathBuf::from("o.jsonl"), PathBuf::from("o.jsonl"), PathBuf::from("i.jsonl"));
         let folder = PathBuf::from("gone");
@@ -307,7 +302,7 @@ mod tests {
             },
             JournalError::OtherResults { path: path.clone(), line: 3, results: "p.jsonl".to_owned() },
             JournalError::ResultsElsewhere { path: path.clone(), line: 3, found: "/p".to_owned(), what: "a path" },
-            JournalError::Manifest { path: path.clone(), fault: "it is no JSON".to_owned() },
+            JournalError::Manifest { path: path.clone(), fault: "it is not JSON".to_owned() },
             JournalError::Locked { path: path.clone(), holder: Some(7) },
             JournalError::LogLocked { path: path.clone() },
             JournalError::NoFolder,

@@ -9,14 +9,7 @@ use crate::plan::Rejected;
 use crate::scheduler::Ticket;
 use crate::source::BrokenRow;
 
-/// What a ledger says of its lines, over a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Commit {
-    /// Every line up to this `seq` is on disk.
-    UpTo(u64),
-    /// Lines can't be written any more.
-    Failed(WriteFault),
-}
+pub use crate::journal::Commit;
 
 /// Takes lines and marks. Each line has a number, its `seq`, which rises by one; [`Commit::UpTo`] reports them in order.
 pub trait Ledger {
@@ -82,8 +75,7 @@ pub struct JournalLedger {
 
 impl JournalLedger {
     /// Returns a ledger over an open journal.
-    pub fn new(mut journal: Journal, clock: RunClock) -> Self {
-        journal.hold();
+    pub fn new(journal: Journal, clock: RunClock) -> Self {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
@@ -116,7 +108,7 @@ impl JournalLedger {
 impl Ledger for JournalLedger {
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault> {
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&job.id) };
-        let slot = kept.unwrap_or_else(|| self.journal.mark_later(job));
+        let slot = kept.unwrap_or_else(|| self.journal.mark(job));
         let at = ticket.0 as usize;
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
@@ -133,7 +125,7 @@ impl Ledger for JournalLedger {
 
     fn clear(&mut self, ticket: Ticket) {
         if let Some(slot) = self.take_slot(ticket) {
-            self.journal.clear_later(slot);
+            self.journal.clear(slot);
         }
     }
 

@@ -113,7 +113,7 @@ pub fn recovery(data: &[u8]) {
             Ok((journal, recovered)) => {
                 drop(journal);
                 let content = disk.content(path).unwrap_or_default();
-                assert!(content.is_empty() || content.ends_with(b"\n"), "no torn line is left");
+                assert!(content.is_empty() || content.ends_with(b"\n"), "no half-written line is left");
                 let (_, again) = Journal::open(options(&disk), Box::new(|_| {})).expect("it recovers again");
                 assert_eq!(again.done.len(), recovered.done.len());
                 assert_eq!(again.failed, recovered.failed);

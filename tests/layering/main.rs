@@ -5,6 +5,7 @@
 //! (`paths.rs`), and held against the tables (`rules.rs`). A scanner of a few hundred lines, and not a parser crate,
 //! because paths and macro calls are all that matters here.
 
+mod circles;
 mod code;
 mod paths;
 mod rules;
@@ -13,11 +14,12 @@ mod tables;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use circles::circles;
 use paths::Source;
 use rules::{
     core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
 };
-use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, row};
+use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, WITH_CIRCLES, row};
 
 #[test]
 fn every_module_uses_only_what_its_row_allows() {
@@ -52,6 +54,19 @@ fn rows_point_to_lower_layers_but_for_the_listed_uses() {
             );
         }
     }
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let is_listed = |file: &str| WITH_CIRCLES.iter().any(|room| file.starts_with(&format!("{room}/")));
+
+    let found: Vec<String> = circles(&project())
+        .iter()
+        .filter(|circle| !circle.iter().all(|file| is_listed(file)))
+        .map(|circle| circle.join(", "))
+        .collect();
+
+    assert!(found.is_empty(), "these files use each other in a circle; move what they share:\n{}", found.join("\n"));
 }
 
 #[test]

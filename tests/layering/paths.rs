@@ -16,6 +16,8 @@ pub struct Source {
     pub paths: Vec<SourcePath>,
     /// Names that mean a module of ours here: declared, or imported from `crate`, `self` or `super`.
     pub local_names: BTreeSet<String>,
+    /// Names of the modules declared here.
+    pub children: BTreeSet<String>,
     /// Names of modules declared for tests only, in files of their own.
     pub own_test_modules: Vec<String>,
 }
@@ -26,10 +28,11 @@ impl Source {
         let tokens = tokens(&code);
         let paths = paths(&tokens);
         let declared = tokens.windows(2).filter(|pair| pair[0].text == "mod").map(|pair| pair[1].text.clone());
+        let children: BTreeSet<String> = declared.collect();
         let is_ours = |path: &&SourcePath| matches!(path.first(), "crate" | "self" | "super");
         let imported = paths.iter().filter(is_ours).map(|path| path.last().to_owned());
-        let local_names = declared.chain(imported).collect();
-        Self { file: file.to_owned(), module: module_path(file), paths, local_names, own_test_modules }
+        let local_names = children.iter().cloned().chain(imported).collect();
+        Self { file: file.to_owned(), module: module_path(file), paths, local_names, children, own_test_modules }
     }
 
     pub fn top_module(&self) -> Option<String> {
@@ -43,15 +46,26 @@ impl Source {
 
     /// Returns the top-level module of the library that a path leads to; `None` for a path to elsewhere.
     pub fn used_module(&self, path: &SourcePath) -> Option<String> {
+        match path.first() {
+            "crate" | "claude_batch" | "self" | "super" => self.whole(path)?.into_iter().next(),
+            _ => None,
+        }
+    }
+
+    /// Returns a path from the root of the library; `None` for a path to elsewhere.
+    pub fn whole(&self, path: &SourcePath) -> Option<Vec<String>> {
         let segments = &path.segments;
         match path.first() {
-            "crate" => segments.get(1).cloned(),
-            "claude_batch" if self.file == "main.rs" => segments.get(1).cloned(),
+            "crate" => Some(segments[1..].to_vec()),
+            "claude_batch" if self.file == "main.rs" => Some(segments[1..].to_vec()),
             "self" | "super" => {
                 let start = usize::from(path.first() == "self");
                 let ups = segments[start..].iter().take_while(|segment| *segment == "super").count();
                 let kept = self.module.len().saturating_sub(ups);
-                self.module[..kept].iter().chain(&segments[start + ups..]).next().cloned()
+                Some(self.module[..kept].iter().chain(&segments[start + ups..]).cloned().collect())
+            }
+            first if segments.len() > 1 && self.children.contains(first) => {
+                Some(self.module.iter().chain(segments).cloned().collect())
             }
             _ => None,
         }
@@ -80,6 +94,8 @@ pub struct SourcePath {
     pub is_absolute: bool,
     /// It is the name of a macro that is called.
     pub is_macro: bool,
+    /// It is re-exported: `pub use`.
+    pub is_export: bool,
 }
 
 impl SourcePath {
@@ -151,8 +167,18 @@ fn paths(tokens: &[Token]) -> Vec<SourcePath> {
     let mut at = 0;
     while at < tokens.len() {
         if tokens[at].is_word() && !BEFORE_PATHS.contains(&&*tokens[at].text) {
-            let before = at.checked_sub(1).map_or("", |before| &*tokens[before].text);
-            at = read_path(tokens, at, Vec::new(), before == "::", &mut paths);
+            let before = |back: usize| at.checked_sub(back).map_or("", |before| &*tokens[before].text);
+            let words = [before(1), before(2), before(3), before(4), before(5)];
+            let first = paths.len();
+            at = read_path(tokens, at, Vec::new(), words[0] == "::", &mut paths);
+            match words {
+                // The name of a module, and who may see an item.
+                ["mod", ..] | ["(", "pub", ..] | ["in", "(", "pub", ..] => paths.truncate(first),
+                ["use", "pub", ..] | ["use", ")", _, "(", "pub"] => {
+                    paths[first..].iter_mut().for_each(|path| path.is_export = true);
+                }
+                _ => {}
+            }
         } else {
             at += 1;
         }
@@ -183,7 +209,7 @@ fn read_path(
         at += 1;
     }
     let is_macro = text(at) == "!" && matches!(text(at + 1), "(" | "[" | "{");
-    paths.push(SourcePath { segments, line, is_absolute, is_macro });
+    paths.push(SourcePath { segments, line, is_absolute, is_macro, is_export: false });
     at
 }
 

@@ -127,8 +127,8 @@ fn an_output_that_can_not_be_one() {
     refused(&folder, &to("./prompts.jsonl"), &["prompts.jsonl is the input"]);
     refused(&folder, &to("folder"), &["folder is a folder"]);
     refused(&folder, &to("nowhere/out.jsonl"), &["the folder nowhere"]);
-    refused(&folder, &to("notes.txt"), &["notes.txt holds something else"]);
-    refused(&folder, &to("other.jsonl"), &["other.jsonl holds something else"]);
+    refused(&folder, &to("notes.txt"), &["notes.txt is not a file of claude-batch"]);
+    refused(&folder, &to("other.jsonl"), &["other.jsonl is not a file of claude-batch"]);
     refused(
         &folder,
         &["run", "prompts.jsonl", "--simulate", "--errors", "prompts.simulated.results.jsonl"],

@@ -10,9 +10,7 @@ use super::NewRun;
 use crate::catalog::Catalog;
 use crate::cli::{parts, say};
 use crate::clock::RunClock;
-use crate::journal::{
-    Commit as Synced, Journal, JournalOptions, Looked, OnCommit, RealDisk, Recovered, Start, Threading,
-};
+use crate::journal::{Inspected, Journal, JournalOptions, RealDisk, Recovered, Start, Threading};
 use crate::plan::Dialect;
 use crate::runner::Commit;
 use crate::runner::input::Earlier;
@@ -22,7 +20,7 @@ pub(super) enum Opened {
     /// Held, to be written.
     Run(Box<Journal>),
     /// Read once, as they were.
-    DryRun(Box<Looked>),
+    DryRun(Box<Inspected>),
 }
 
 impl NewRun<'_> {
@@ -37,8 +35,8 @@ impl NewRun<'_> {
     ) -> Result<(Opened, Recovered)> {
         let (disk, inputs) = (Arc::new(RealDisk::new(self.config.owners)), parts::input_files(&self.config));
         if self.config.dry_run {
-            let (looked, recovered) = Journal::look(disk, &self.paths, &inputs, origin, self.start)?;
-            return Ok((Opened::DryRun(Box::new(looked)), recovered));
+            let (inspected, recovered) = Journal::inspect(disk, &self.paths, &inputs, origin, self.start)?;
+            return Ok((Opened::DryRun(Box::new(inspected)), recovered));
         }
         let options = JournalOptions {
             disk,
@@ -53,14 +51,8 @@ impl NewRun<'_> {
             threading: Threading::Thread,
             stdout: self.paths.results.is_none().then(say::results),
         };
-        let on_commit: OnCommit = Box::new(move |synced| {
-            let commit = match synced {
-                Synced::Durable { up_to } => Commit::UpTo(up_to),
-                Synced::Failed(failure) => Commit::Failed((&failure).into()),
-            };
-            // Nobody listens after the run.
-            let _ = commits.send(commit);
-        });
+        // After the run nobody receives commits.
+        let on_commit = Box::new(move |commit| _ = commits.send(commit));
         let (journal, recovered) = Journal::open(options, on_commit)?;
         Ok((Opened::Run(Box::new(journal)), recovered))
     }
@@ -76,9 +68,9 @@ impl NewRun<'_> {
                 journal.write_resume_input_to(&copy, &self.only)?;
                 copy
             }
-            Opened::DryRun(looked) => {
+            Opened::DryRun(inspected) => {
                 let copy = temporary()?.into_temp_path();
-                looked.write_resume_input_to(&copy, &self.only)?;
+                inspected.write_resume_input_to(&copy, &self.only)?;
                 copy
             }
         };

@@ -57,8 +57,8 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
     let reported = Arc::new(Mutex::new(0));
     let seen = reported.clone();
     let on_commit = Box::new(move |commit| {
-        if let Commit::Durable { up_to } = commit {
-            *seen.lock().expect("nobody panics") = up_to;
+        if let Commit::UpTo(seq) = commit {
+            *seen.lock().expect("nobody panics") = seq;
         }
     });
     let options = JournalOptions { threading: Threading::Thread, fsync: Fsync::Group, ..options(disk, name) };
@@ -72,12 +72,16 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
         if recovered.done.state(job.row, &job.identity) != RowState::New {
             continue;
         }
-        let Ok(slot) = journal.mark(&job) else { break };
+        let slot = journal.mark(&job);
+        if journal.flush().is_err() {
+            break;
+        }
         labels.push(label(number));
         if journal.append_outcome(&outcome(*job, number), labels.len() as u64).is_err() {
             break;
         }
-        if journal.clear(slot).is_err() {
+        journal.clear(slot);
+        if journal.flush().is_err() {
             break;
         }
     }

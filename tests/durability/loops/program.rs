@@ -229,7 +229,7 @@ pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
     }
     let mut answers = BTreeMap::new();
     for line in content.lines() {
-        let mut line: Value = serde_json::from_str(line).map_err(|error| format!("a torn line: {error}"))?;
+        let mut line: Value = serde_json::from_str(line).map_err(|error| format!("a half-written line: {error}"))?;
         let label = line["custom_id"].as_str().ok_or("a line without a label")?.to_owned();
         let mut message = line["result"]["message"].take();
         message.as_object_mut().ok_or("a line without a message")?.remove("id");

@@ -10,8 +10,7 @@ use claude_batch::domain::{
     Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, WriteFault,
 };
 use claude_batch::journal::{
-    Closed, Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start,
-    Threading,
+    Closed, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start, Threading,
 };
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
@@ -79,15 +78,11 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let (commits_in, commits) = mpsc::unbounded_channel();
     let durable = Arc::new(Mutex::new(Vec::new()));
     let seen = durable.clone();
-    let on_commit = Box::new(move |synced| {
-        let commit = match synced {
-            Synced::Durable { up_to } => {
-                seen.lock().expect("nobody panics").push(up_to);
-                Commit::UpTo(up_to)
-            }
-            Synced::Failed(failure) => Commit::Failed((&failure).into()),
-        };
-        // Nobody listens after the run.
+    let on_commit = Box::new(move |commit| {
+        if let Commit::UpTo(seq) = commit {
+            seen.lock().expect("nobody panics").push(seq);
+        }
+        // After the run nobody receives commits.
         let _ = commits_in.send(commit);
     });
     let opened = Journal::open(JournalOptions { start, clock, ..options(disk, name) }, on_commit);
@@ -259,7 +254,7 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
         assert!(resumed.closed.is_some(), "{what}: resume fails: {resumed:?}");
     }
     let content = disk.content(RESULTS).unwrap_or_default();
-    assert!(content.ends_with(b"\n"), "{what}: a torn line is left");
+    assert!(content.ends_with(b"\n"), "{what}: a half-written line is left");
     let mut answers = BTreeMap::new();
     for line in content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let mut line: Value = serde_json::from_slice(line).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -262,7 +262,7 @@ fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
     let piped = said.iter().enumerate().map(|(at, said)| (format!("pipe {at}"), said.out.clone()));
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, text) in texts.into_values().chain(piped) {
-        assert!(text.is_empty() || text.ends_with('\n'), "{name} has a torn line");
+        assert!(text.is_empty() || text.ends_with('\n'), "{name} has a half-written line");
         ids(&text).into_iter().for_each(|id| found.entry(id).or_default().push(name.clone()));
     }
     found

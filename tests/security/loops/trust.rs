@@ -137,7 +137,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
 /// Returns whether a refusal names a file of the run and a place in it.
 fn names_its_place(text: &str) -> bool {
     let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
-    let places = ["line ", "settings.", "origin", "the form ", "the first is ", "larger than", ".jsonl:"];
+    let places = ["line ", "settings.", "origin", "format version ", "the first is ", "larger than", ".jsonl:"];
     files.iter().any(|file| text.contains(file)) && places.iter().any(|place| text.contains(place))
 }
 

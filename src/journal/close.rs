@@ -1,0 +1,80 @@
+//! Closing: everything is made durable, and lines that do not count any more are removed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, DiskFailure};
+use super::error::JournalError;
+use super::files::RunPaths;
+use super::rewriting::compact;
+use super::{Journal, resume_input_in};
+use crate::domain::ErrorClass;
+
+/// Whether a run read its whole input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputRead {
+    /// It read the input to the end. Entries of rows that were broken or rejected earlier, and not in this run, are
+    /// removed.
+    Whole,
+    /// It did not read the input to the end, or it read an error log.
+    Part,
+}
+
+/// What is left after the journal was closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Entries of the error log by class, including those of earlier runs.
+    pub failed: BTreeMap<ErrorClass, u64>,
+    /// Where the error log is. It is `None` when results went to standard output and the log was empty: then the log
+    /// was removed.
+    pub errors: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Ends the run: makes all lines durable, removes lines that do not count any more from both files, and empties the
+    /// slots.
+    ///
+    /// With `keeps_slots`, the slots stay as after a death: requests that were cut off may have been paid for, and the
+    /// next run counts them.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`]. Lines that were reported as durable are durable. The slots are kept, so that the next
+    /// run counts what was in flight.
+    pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
+        let Self {
+            disk, paths, mut manifest, mut slots, mut unresolved, superseded, writer, mut outputs, _lock, ..
+        } = self;
+        let folder = paths.folder();
+        writer.close()?;
+        match input {
+            InputRead::Whole => unresolved.remove_stale_unsent(),
+            InputRead::Part => {}
+        }
+        let mut carry = |removed| manifest.carry(&*disk, folder.as_deref(), removed);
+        compact(&*disk, &mut outputs.errors, &mut unresolved, &mut carry)?;
+        if let Some(results) = &mut outputs.results {
+            superseded.remove(&*disk, results, &mut carry)?;
+        }
+        if let Some(folder) = &folder {
+            let input = resume_input_in(folder);
+            disk.remove(&input).map_err(DiskFailure::of("remove", &input))?;
+        }
+        match keeps_slots {
+            true => slots.flush()?,
+            false => slots.close()?,
+        }
+        let failed = unresolved.by_class();
+        let errors = remove_empty_log(&*disk, &paths, failed.is_empty())?;
+        Ok(Closed { failed, errors })
+    }
+}
+
+/// Removes an empty error log of a run to standard output, and returns the path of the log otherwise.
+fn remove_empty_log(disk: &dyn Disk, paths: &RunPaths, is_empty: bool) -> Result<Option<PathBuf>, DiskFailure> {
+    let path: &Path = &paths.errors;
+    if paths.results.is_some() || !is_empty {
+        return Ok(Some(path.to_owned()));
+    }
+    disk.remove(path).map_err(DiskFailure::of("remove", path))?;
+    Ok(None)
+}

@@ -1,0 +1,109 @@
+//! All files of the disk in memory, under their names.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::inode::Inode;
+use crate::journal::disk::folder_of;
+
+/// All files of a disk, and the fault that is to come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// Every file that was ever created. Names point here.
+    pub(super) files: Vec<Inode>,
+    pub(super) names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    /// Changes to names since their folder was synced, oldest first.
+    name_changes: Vec<(PathBuf, Option<usize>)>,
+    /// How many changes were tried.
+    pub(super) changes: u64,
+    pub(super) fault: Option<Fault>,
+}
+
+/// A change that fails, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// This change fails, and the others work.
+    Once { at: u64, kind: io::ErrorKind },
+    /// This change and all after it fail. When it is a write, its first `torn` bytes are written.
+    Death { at: u64, torn: usize },
+}
+
+impl State {
+    /// Counts a change. When it is the one to fail, returns the error, and how many bytes of it are written all the
+    /// same.
+    pub(super) fn change(&mut self) -> Result<(), (io::Error, usize)> {
+        let now = self.changes;
+        self.changes += 1;
+        match self.fault {
+            Some(Fault::Once { at, kind }) if at == now => Err((kind.into(), 0)),
+            Some(Fault::Death { at, torn }) if now >= at => {
+                Err((io::Error::other("the process is dead"), if now == at { torn } else { 0 }))
+            }
+            Some(Fault::Once { .. } | Fault::Death { .. }) | None => Ok(()),
+        }
+    }
+
+    /// Creates an empty file; returns its number.
+    pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
+        self.change().map_err(|(error, _)| error)?;
+        self.files.push(Inode::default());
+        self.point(path, Some(self.files.len() - 1));
+        Ok(self.files.len() - 1)
+    }
+
+    /// Creates a file, durable, with this content.
+    pub(super) fn put(&mut self, path: &Path, content: &[u8]) {
+        let at = self.files.len();
+        self.files.push(Inode::durable(content));
+        self.names.insert(path.to_owned(), at);
+        self.durable_names.insert(path.to_owned(), at);
+    }
+
+    /// Makes a name lead to a file, or to none.
+    pub(super) fn point(&mut self, path: &Path, target: Option<usize>) {
+        point(&mut self.names, path.to_owned(), target);
+        self.name_changes.push((path.to_owned(), target));
+    }
+
+    /// Makes the names in a folder durable.
+    pub(super) fn sync_names(&mut self, folder: &Path) {
+        for (name, target) in std::mem::take(&mut self.name_changes) {
+            match folder_of(&name) == folder {
+                true => point(&mut self.durable_names, name, target),
+                false => self.name_changes.push((name, target)),
+            }
+        }
+    }
+
+    /// Makes the state the one after a death of the process.
+    pub(super) fn die(&mut self) {
+        (self.fault, self.changes) = (None, 0);
+        self.files.iter_mut().for_each(|inode| inode.locked_by = None);
+    }
+
+    /// Makes the state one that may be found after a loss of power; `random` chooses which.
+    pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
+        let kept = random.usize(0..=self.name_changes.len());
+        for (path, target) in self.name_changes.drain(..).take(kept) {
+            point(&mut self.durable_names, path, target);
+        }
+        self.names = self.durable_names.clone();
+        self.files.iter_mut().for_each(|inode| inode.lose_power(random));
+        (self.fault, self.changes) = (None, 0);
+    }
+}
+
+/// Returns the state, also after a panic of another thread.
+pub(super) fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn point(names: &mut BTreeMap<PathBuf, usize>, path: PathBuf, target: Option<usize>) {
+    match target {
+        Some(inode) => names.insert(path, inode),
+        None => names.remove(&path),
+    };
+}

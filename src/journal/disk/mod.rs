@@ -1,0 +1,194 @@
+//! The disk as the journal needs it: a small trait, and errors that name the path and the operation.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod.rs` | the traits [`Disk`] and [`DiskFile`] |
+//! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and what differs between operating systems |
+//! | `memory/` | a disk in memory that can fail, die and lose power |
+//! | `trust.rs` | which files may be used: owners, links, modes |
+//! | `failure.rs` | what failed, on which path |
+//! | `names.rs`, `reader.rs`, `replace.rs` | names made from a path, reading a file, replacing a file as a whole |
+//!
+//! Everything the journal does to files goes through [`Disk`], so that a simulated disk can tear, drop, reorder and
+//! refuse writes. Knows nothing of lines or runs.
+//!
+//! A disk does not open a file that [`trust`] forbids: its errors then hold a [`Refusal`].
+
+mod failure;
+mod memory;
+mod names;
+mod reader;
+mod real;
+mod real_file;
+mod replace;
+mod system;
+mod trust;
+
+use std::io;
+use std::path::Path;
+
+pub use failure::DiskFailure;
+pub use memory::MemDisk;
+pub(crate) use names::{folder_of, with_suffix};
+pub(crate) use reader::{Reader, read_up_to};
+pub use real::RealDisk;
+pub(crate) use replace::{remove_left_over, replace, replace_locked, sync_name};
+pub use trust::{Owners, Refusal};
+
+/// How a file is opened.
+///
+/// No mode follows a symbolic link on Unix. A file that is created is for its owner only (0600); a file that exists is
+/// made so when it is opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading. The file must exist.
+    Read,
+    /// For reading and writing. The file must exist.
+    Existing,
+    /// For reading and writing. The file is created when it is missing; its content is kept when it exists.
+    Edit,
+    /// For writing. The file must not exist.
+    CreateNew,
+}
+
+impl OpenMode {
+    /// How a file is opened to find out whether a run holds it. On Windows, opening for writing takes the place of a
+    /// lock.
+    pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
+}
+
+/// What exists at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Symlink,
+    /// A FIFO, device or socket.
+    Special,
+}
+
+/// Answer to an attempt to lock a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockAttempt {
+    /// Locked, until the file is closed or the process ends.
+    Locked,
+    /// Another process, or another handle of this one, has the lock.
+    Held,
+    /// The file system has no locks.
+    Unsupported,
+}
+
+/// An open file. Every read and write names its position, so a failed write never moves the next one.
+pub trait DiskFile: Send + Sync {
+    /// Returns the length in bytes.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads some bytes at `offset`. Returns 0 at the end.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all bytes at `offset`. After an error, any part of them may have been written.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Waits until everything that was written is on stable storage.
+    ///
+    /// # Errors
+    /// What the system reports. What was written since the last success may then be lost for good, and a second try
+    /// that succeeds proves nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Cuts the file to `size` bytes.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn truncate(&self, size: u64) -> io::Result<()>;
+
+    /// Tries to lock the file for this handle alone. The lock belongs to the file, not to its name, and keeps nobody
+    /// from reading.
+    ///
+    /// # Errors
+    /// What the system reports, except for "held" and "unsupported".
+    fn try_lock(&self) -> io::Result<LockAttempt>;
+
+    /// Returns whether `path` leads to this very file, with symbolic links followed. It does not when nothing exists
+    /// there.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+}
+
+/// A file system.
+pub trait Disk: Send + Sync {
+    /// Opens a regular file that may be used. Never waits, whatever exists at the path.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; `ResourceBusy` when another process has the file open for writing and the system allows only one
+    /// writer; what else the system reports.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Returns what exists at `path`, without following a symbolic link; `None` when nothing does.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for a file or folder that may not be used; what the system reports.
+    fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
+
+    /// Returns whether `path` is a folder that can hold outputs. Symbolic links are followed.
+    ///
+    /// # Errors
+    /// [`Refusal::OpenFolder`].
+    fn is_folder(&self, path: &Path) -> io::Result<bool>;
+
+    /// Returns whether both paths lead to the same existing file.
+    fn is_same_file(&self, one: &Path, other: &Path) -> bool;
+
+    /// Returns whether standard output goes to the regular file at `path`; with `None`, to the file that standard input
+    /// is read from.
+    fn is_standard_output(&self, path: Option<&Path>) -> bool;
+
+    /// Checks, without writing, that this user may write to an existing file or folder.
+    ///
+    /// # Errors
+    /// What the system would report. A disk that can't tell returns `Ok`.
+    fn may_write(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Creates one folder for its owner only (0700). An existing folder is made so.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when what exists may not be used; what the system reports.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Renames a file, replacing what is there.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Succeeds when there is none.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in a folder durable. Does nothing where folders can't be synced.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns which files and folders were made private since the last call, in sentences for people.
+    fn take_notes(&self) -> Vec<String>;
+}

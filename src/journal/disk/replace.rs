@@ -1,0 +1,88 @@
+//! Replacing a file as a whole, so that a death or a loss of power leaves either the old file or the new one.
+
+use std::io;
+use std::path::Path;
+
+use super::names::{folder_of, with_suffix};
+use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
+
+/// Suffix of temporary files. It is long so that no other file has it by chance.
+const TEMPORARY: &str = ".claude-batch.tmp";
+
+/// Writes a new file with `fill` and puts it in the place of the old one.
+///
+/// The new file is written beside the old one, synced, and renamed. A temporary file that an earlier death left is
+/// removed first: the caller holds the lock, so no other process is using it. A temporary file that can't be finished
+/// is removed too, because the disk may be full.
+///
+/// # Errors
+/// What failed. The file is then either the old one or the new one, never a mixture.
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+) -> Result<(), DiskFailure> {
+    put(disk, path, |_, _| Ok(()), fill).map(drop)
+}
+
+/// Replaces a locked file as [`replace`] does. The new file is locked before it gets the name, so that no other run can
+/// take it in between. Returns the new file.
+///
+/// # Errors
+/// As [`replace`].
+pub(crate) fn replace_locked(
+    disk: &dyn Disk,
+    path: &Path,
+    fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+) -> Result<Box<dyn DiskFile>, DiskFailure> {
+    put(disk, path, lock, fill)
+}
+
+/// Removes the temporary file that a death left while it replaced the file at `path`. The caller must hold that file's
+/// lock.
+///
+/// # Errors
+/// What failed.
+pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
+    let temporary = with_suffix(path, TEMPORARY);
+    disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))
+}
+
+/// Makes the name of a created or renamed file durable.
+///
+/// # Errors
+/// What failed.
+pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
+    let folder = folder_of(path);
+    disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))
+}
+
+fn lock(file: &dyn DiskFile, path: &Path) -> Result<(), DiskFailure> {
+    match file.try_lock().map_err(DiskFailure::of("lock", path))? {
+        LockAttempt::Locked | LockAttempt::Unsupported => Ok(()),
+        LockAttempt::Held => Err(DiskFailure::of("lock", path)(io::ErrorKind::ResourceBusy.into())),
+    }
+}
+
+fn put(
+    disk: &dyn Disk,
+    path: &Path,
+    lock: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+    fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+) -> Result<Box<dyn DiskFile>, DiskFailure> {
+    remove_left_over(disk, path)?;
+    let temporary = with_suffix(path, TEMPORARY);
+    let file = disk.open(&temporary, OpenMode::CreateNew).map_err(DiskFailure::of("create", &temporary))?;
+    let in_place = lock(&*file, &temporary)
+        .and_then(|()| fill(&*file, &temporary))
+        .and_then(|()| file.sync().map_err(DiskFailure::of("sync", &temporary)))
+        .and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
+    if let Err(failure) = in_place {
+        drop(file);
+        // The first failure is the one to report.
+        let _ = disk.remove(&temporary);
+        return Err(failure);
+    }
+    sync_name(disk, path)?;
+    Ok(file)
+}

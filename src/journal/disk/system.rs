@@ -1,0 +1,186 @@
+//! What differs between operating systems, for `real.rs`: owners, links, modes, and who else may open a file.
+//!
+//! Where the system can't tell owners and modes, every file counts as the user's own and as private.
+
+#[cfg(not(unix))]
+pub(super) use elsewhere::*;
+#[cfg(unix)]
+pub(super) use unix::*;
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::io;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+    use std::path::Path;
+
+    use rustix::fs::{Access, OFlags};
+
+    use crate::journal::disk::trust::Facts;
+
+    /// Returns options for reading. They follow no link, don't wait for a writer of a FIFO, and make no terminal the
+    /// controlling one.
+    pub(crate) fn to_read() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+        options.read(true).custom_flags(flags.bits() as i32);
+        options
+    }
+
+    /// Returns options for reading and writing, with the same rules. A file that is created is for its owner only.
+    pub(crate) fn to_write() -> OpenOptions {
+        let mut options = to_read();
+        options.write(true).mode(0o600);
+        options
+    }
+
+    /// Opens a folder, and nothing else.
+    pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW.union(OFlags::DIRECTORY);
+        OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+    }
+
+    /// Creates a folder for its owner only.
+    pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    /// Checks that the user may write to a file, or make files in a folder.
+    pub(crate) fn may_write(path: &Path) -> io::Result<()> {
+        let access = if path.is_dir() { Access::WRITE_OK.union(Access::EXEC_OK) } else { Access::WRITE_OK };
+        Ok(rustix::fs::access(path, access)?)
+    }
+
+    pub(crate) fn user() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    pub(crate) fn facts(metadata: &Metadata) -> Facts {
+        let (owner, names, mode) = (metadata.uid(), metadata.nlink(), metadata.mode());
+        Facts { owner, names, mode, is_folder: metadata.is_dir() }
+    }
+
+    pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Returns whether both paths lead to one file.
+    pub(crate) fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+        Ok(is_one(&fs::metadata(one)?, &fs::metadata(other)?))
+    }
+
+    /// Returns whether `path` leads to the open file. The name that it was opened by does not matter here.
+    pub(crate) fn is_at(file: &File, _opened: &Path, path: &Path) -> io::Result<bool> {
+        Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
+    }
+
+    /// Returns whether standard output is the regular file at `path`; with `None`, the file of standard input.
+    pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
+        let out = metadata_of(&io::stdout())?;
+        let other = match path {
+            Some(path) => fs::metadata(path)?,
+            None => metadata_of(&io::stdin())?,
+        };
+        Ok(out.is_file() && is_one(&out, &other))
+    }
+
+    fn metadata_of(stream: &impl AsFd) -> io::Result<Metadata> {
+        File::from(stream.as_fd().try_clone_to_owned()?).metadata()
+    }
+
+    fn is_one(one: &Metadata, other: &Metadata) -> bool {
+        one.dev() == other.dev() && one.ino() == other.ino()
+    }
+}
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use std::fs::{self, File, Metadata, OpenOptions};
+    use std::io;
+    use std::path::Path;
+
+    use crate::journal::disk::trust::Facts;
+
+    pub(crate) fn to_read() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        options
+    }
+
+    /// Returns options for reading and writing. On Windows others may read the file, rename it and replace it, but not
+    /// write to it.
+    pub(crate) fn to_write() -> OpenOptions {
+        let mut options = to_read();
+        options.write(true);
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt;
+
+            const FILE_SHARE_READ: u32 = 1;
+            const FILE_SHARE_DELETE: u32 = 4;
+            options.share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE);
+        }
+        options
+    }
+
+    /// Opens a folder, and nothing else.
+    pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
+        let mut options = to_read();
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt;
+
+            const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+            options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+        }
+        let folder = options.open(path)?;
+        let is_folder = folder.metadata()?.is_dir();
+        if is_folder { Ok(folder) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    }
+
+    pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    /// Returns `Ok`: rights can't be checked without writing.
+    pub(crate) fn may_write(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Does nothing: folders can't be synced.
+    pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn user() -> u32 {
+        0
+    }
+
+    pub(crate) fn facts(metadata: &Metadata) -> Facts {
+        Facts { owner: user(), names: 1, mode: 0, is_folder: metadata.is_dir() }
+    }
+
+    pub(crate) fn set_mode(_file: &File, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Returns whether both paths lead to one file.
+    pub(crate) fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+        Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
+    }
+
+    /// Returns whether `path` leads to the file that was opened. Files have no number here, so the paths are compared.
+    pub(crate) fn is_at(_file: &File, opened: &Path, path: &Path) -> io::Result<bool> {
+        is_same(opened, path)
+    }
+
+    /// Returns `false`: the file of standard output can't be found out.
+    pub(crate) fn is_standard_output(_path: Option<&Path>) -> io::Result<bool> {
+        Ok(false)
+    }
+}

@@ -1,0 +1,158 @@
+//! Which files may be used. A file is judged by what it is, not by its name.
+//!
+//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to use.
+//! They can do so between the check of the name and the opening. So the check before opening ([`super::Disk::kind`])
+//! only gives a better message, and the file that was opened is checked again. Both checks follow the same table:
+//!
+//! | what | answer | allowed by `--trust-owner` |
+//! |---|---|---|
+//! | a symbolic link, folder, FIFO, socket or device | refused | no |
+//! | a file or folder of another user, root included | refused | yes |
+//! | a file with more than one name (hard links) | refused | no |
+//! | results or error log in a folder that every user may write to, without the sticky bit | refused | yes |
+//! | the user's own file or folder, to which others have rights | made private, with a note | |
+//!
+//! For root, every other user is another user. A folder that a group may write to is fine: its owner chose the group,
+//! and on many systems each user has a group of their own. The sticky bit keeps users from removing each other's files.
+//! That is enough, because files that another user made are not used.
+//!
+//! Pure.
+
+use std::path::PathBuf;
+
+/// Why a file or folder is not used. Shape: continues a sentence that begins with the path; says what it is and what to
+/// do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A symbolic link.
+    #[error("is a symbolic link, which could lead anywhere: remove it, or name another file")]
+    Symlink,
+    /// A folder in the place of a file.
+    #[error("is a folder: remove it, or name another file")]
+    Folder,
+    /// A FIFO, socket or device.
+    #[error("is a pipe, socket or device: remove it, or name another file")]
+    Special,
+    /// Not a folder, where the run folder must be.
+    #[error("is not a folder, but the run folder must be there: remove it, or name another output")]
+    NotAFolder,
+    /// A file or folder of another user.
+    #[error(
+        "belongs to another user (uid {owner}): name another file, or add --trust-owner if you trust that user, as with \
+         the volume of a container"
+    )]
+    Anothers {
+        /// The user's number.
+        owner: u32,
+    },
+    /// A file with several names.
+    #[error(
+        "has {names} names (hard links), and each would show what is written: copy it and name the copy, or name another file"
+    )]
+    Linked {
+        /// How many.
+        names: u64,
+    },
+    /// A file in a folder that every user may write to.
+    #[error(
+        "lies in {}, where every user may remove and replace files: take that right away (chmod o-w), name a file in \
+         another folder, or add --trust-owner if you trust all users, as in a container",
+        folder.display()
+    )]
+    OpenFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// Whose files are used: `--trust-owner`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// The user's own.
+    #[default]
+    Own,
+    /// Those of any user, also in folders that every user may write to.
+    Any,
+}
+
+/// What the system says about a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(crate) owner: u32,
+    pub(crate) names: u64,
+    pub(crate) mode: u32,
+    pub(crate) is_folder: bool,
+}
+
+impl Facts {
+    /// Checks whether the user `us` may use a regular file or a folder.
+    pub(crate) fn check(&self, us: u32, owners: Owners) -> Result<(), Refusal> {
+        if owners == Owners::Own && self.owner != us {
+            return Err(Refusal::Anothers { owner: self.owner });
+        }
+        // The link count of a folder includes its `.` and the `..` of each folder in it.
+        if !self.is_folder && self.names > 1 {
+            return Err(Refusal::Linked { names: self.names });
+        }
+        Ok(())
+    }
+
+    /// Returns whether every user may remove and replace the files in this folder.
+    pub(super) fn is_open_to_all(&self) -> bool {
+        const WRITABLE_FOR_ALL: u32 = 0o002;
+        const STICKY: u32 = 0o1000;
+        self.mode & WRITABLE_FOR_ALL != 0 && self.mode & STICKY == 0
+    }
+
+    /// Returns the mode to set when the file or folder is the user's own and others have rights to it; else `None`.
+    pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
+        const OF_OTHERS: u32 = 0o077;
+        let is_too_open = self.owner == us && self.mode & OF_OTHERS != 0;
+        is_too_open.then_some(if self.is_folder { 0o700 } else { 0o600 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: u32 = 1000;
+    const FILE: Facts = Facts { owner: US, names: 1, mode: 0o600, is_folder: false };
+    const FOLDER: Facts = Facts { owner: US, names: 5, mode: 0o700, is_folder: true };
+
+    #[test]
+    fn only_own_files_with_one_name_are_used() {
+        for others in [0, 1, 1001, u32::MAX] {
+            let theirs = Facts { owner: others, ..FILE };
+
+            assert_eq!(theirs.check(US, Owners::Own), Err(Refusal::Anothers { owner: others }));
+            assert_eq!(Facts { owner: others, ..FOLDER }.check(US, Owners::Own), theirs.check(US, Owners::Own));
+            assert_eq!(theirs.check(US, Owners::Any), Ok(()));
+        }
+        for owners in [Owners::Own, Owners::Any] {
+            assert_eq!((FILE.check(US, owners), FOLDER.check(US, owners)), (Ok(()), Ok(())));
+            assert_eq!(Facts { names: 2, ..FILE }.check(US, owners), Err(Refusal::Linked { names: 2 }));
+        }
+        assert_eq!(FILE.check(0, Owners::Own), Err(Refusal::Anothers { owner: US }), "root gets no exception");
+    }
+
+    #[test]
+    fn a_folder_is_open_to_all_when_all_may_write_and_it_has_no_sticky_bit() {
+        for mode in 0..0o2000 {
+            let is_open_to_all = Facts { mode, ..FOLDER }.is_open_to_all();
+
+            assert_eq!(is_open_to_all, mode & 0o002 != 0 && mode & 0o1000 == 0, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn an_own_file_to_which_others_have_rights_is_made_private() {
+        for mode in 0..0o1000 {
+            let private = Facts { mode, ..FILE }.private_mode(US);
+
+            assert_eq!(private, (mode & 0o077 != 0).then_some(0o600), "{mode:o}");
+        }
+        assert_eq!(Facts { mode: 0o755, ..FOLDER }.private_mode(US), Some(0o700));
+        assert_eq!(Facts { mode: 0o666, ..FILE }.private_mode(US + 1), None, "files of other users keep their mode");
+    }
+}

@@ -1,0 +1,100 @@
+//! The lock of the run folder: one run at a time for one results file.
+//!
+//! The lock is on a file named `lock`, which exists before the results do. A file named `holder` beside it holds the
+//! process id of the run. Results and error log have locks of their own ([`super::output`]), because other names can
+//! lead to them. The system frees a lock when its process dies, so there are no stale locks. The file `lock` is never
+//! removed: else two runs could lock two files of the same name. When a person removes the whole folder, the locks on
+//! the outputs still hold.
+
+use std::io;
+use std::path::Path;
+
+use crate::journal::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, folder_of};
+use crate::journal::error::JournalError;
+
+/// A lock that this run holds. Dropping it frees the lock.
+pub(crate) struct Lock {
+    _file: Box<dyn DiskFile>,
+}
+
+/// Locks the run folder. Returns the lock and, on a file system without locks, a warning.
+///
+/// # Errors
+/// [`JournalError::Locked`] with the process id of the other run when it is known; [`JournalError::Disk`].
+pub(crate) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lock, Option<String>), JournalError> {
+    let path = folder.join("lock");
+    let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
+    let file = match disk.open(&path, OpenMode::Edit) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(held()),
+        opened => opened.map_err(DiskFailure::of("open", &path))?,
+    };
+    let warning = match file.try_lock().map_err(DiskFailure::of("lock", &path))? {
+        LockAttempt::Locked => None,
+        LockAttempt::Held => return Err(held()),
+        LockAttempt::Unsupported => Some(lacks_locks(results)),
+    };
+    write_holder(disk, folder)?;
+    Ok((Lock { _file: file }, warning))
+}
+
+/// Checks that no run holds the lock of a run folder and that this run could take it. Changes nothing.
+///
+/// # Errors
+/// As [`lock`].
+pub(crate) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(), JournalError> {
+    let path = folder.join("lock");
+    let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
+    match disk.open(&path, OpenMode::TO_PROBE) {
+        Ok(file) if matches!(file.try_lock(), Ok(LockAttempt::Held)) => Err(held()),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(held()),
+        Ok(_) => Ok(disk.may_write(&path).map_err(DiskFailure::of("open", &path))?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.kind(folder) {
+            Ok(Some(_)) => Ok(disk.may_write(folder).map_err(DiskFailure::of("open", &path))?),
+            _ => Ok(disk.may_write(folder_of(folder)).map_err(DiskFailure::of("create", folder))?),
+        },
+        Err(error) => Err(DiskFailure::of("open", &path)(error).into()),
+    }
+}
+
+/// Returns the warning about a file system without locks.
+pub(super) fn lacks_locks(path: &Path) -> String {
+    let folder = folder_of(path).display();
+    format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
+}
+
+fn write_holder(disk: &dyn Disk, folder: &Path) -> Result<(), JournalError> {
+    let path = folder.join("holder");
+    let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
+    let line = format!("{:<20}\n", std::process::id());
+    file.write_at(line.as_bytes(), 0).map_err(DiskFailure::of("write", &path))?;
+    Ok(())
+}
+
+fn read_holder(disk: &dyn Disk, folder: &Path) -> Option<u32> {
+    let file = disk.open(&folder.join("holder"), OpenMode::Read).ok()?;
+    let mut text = [0; 32];
+    let count = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::MemDisk;
+
+    #[test]
+    fn a_locked_folder_names_the_process_and_is_free_after_its_death() {
+        let disk = MemDisk::new();
+        let (folder, results) = (Path::new("o.run"), Path::new("o"));
+        let held = lock(&disk, folder, results).expect("nobody holds it");
+
+        let refused = lock(&disk, folder, results);
+        let after = disk.after_death();
+
+        let us = std::process::id();
+        assert!(matches!(refused, Err(JournalError::Locked { holder: Some(holder), .. }) if holder == us));
+        assert!(lock(&after, folder, results).is_ok());
+        drop(held);
+        assert!(lock(&disk, folder, results).is_ok());
+    }
+}

@@ -1,0 +1,80 @@
+//! Names of files that an error log may hold: only names of files in the folder of the log.
+
+/// Names that stand for devices on some systems, with any extension.
+const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
+/// Names that stand for devices when a digit follows them.
+const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
+/// Length of the longest file name.
+const NAME_BYTES: usize = 255;
+
+/// Returns `None` for a name that a file in the folder of the log can have; else what the name is, with its article.
+///
+/// The rule is nearly the same on all systems, because a log may come from another one.
+pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("an empty name"),
+        "." | ".." => Some("a folder"),
+        name if name.chars().any(char::is_control) => Some("a name with control characters"),
+        name if name.contains(['/', '\\']) => Some("a path and not a name"),
+        name if name.len() > NAME_BYTES => Some("longer than a file name can be"),
+        name if is_device(name) => Some("the name of a device"),
+        name if cfg!(windows) && (name.contains([':', '*', '?', '"', '<', '>', '|']) || name.ends_with(['.', ' '])) => {
+            Some("not a valid file name here")
+        }
+        _ => None,
+    }
+}
+
+fn is_device(name: &str) -> bool {
+    let stem = name.split(['.', ':']).next().unwrap_or_default().trim_end_matches(' ').to_uppercase();
+    let is_numbered = |letters: &&str| {
+        let digits = stem.strip_prefix(*letters).unwrap_or_default();
+        matches!(digits, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
+    };
+    DEVICES.contains(&&*stem) || NUMBERED_DEVICES.iter().any(is_numbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_files_in_the_folder_of_the_log_are_allowed() {
+        let fine = ["out.jsonl", "a b", "..jsonl", ".hidden", "日本.jsonl", "com.jsonl", "nullable", "com10", "$(x)"];
+        let wrong = [
+            "",
+            ".",
+            "..",
+            "/",
+            "/o",
+            "a/b",
+            "a/",
+            "./o",
+            "../o",
+            "..\\o",
+            "\\o",
+            "\\\\h\\s\\o",
+            "C:\\o",
+            "C:/o",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            "a\u{7f}",
+            "a\u{85}",
+            "nul",
+            "NUL.jsonl",
+            "Con .x",
+            "aux:s",
+            "COM1",
+            "lpt9.txt",
+            "COM¹",
+            "CONIN$",
+        ];
+
+        assert_eq!(fine.map(fault_of_name), [None; 9]);
+        for name in wrong {
+            assert!(fault_of_name(name).is_some(), "{name:?}");
+        }
+        assert!(fault_of_name(&"a".repeat(256)).is_some());
+    }
+}

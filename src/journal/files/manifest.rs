@@ -1,0 +1,319 @@
+//! The manifest: what a run was, as the file `manifest.json` in the run folder.
+//!
+//! The file is replaced atomically (temporary file, sync, rename, sync of the folder). Where manifest and lines differ,
+//! the lines win. Losing the manifest loses only convenience, and the sums that no line holds any more.
+//!
+//! A run folder may come from somebody else, so a manifest is not trusted: its size is bounded, its numbers are added
+//! without overflow, its origin is only compared, and `resume` takes only the settings in the table of
+//! `cli/config/recorded.rs`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::domain::{Money, Usage};
+use crate::journal::charges::Charges;
+use crate::journal::disk::{Disk, DiskFailure, OpenMode, read_up_to, replace, with_suffix};
+use crate::journal::error::JournalError;
+
+/// Format version of the run folder. A folder with a higher version is refused.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+const NAME: &str = "manifest.json";
+
+/// Size of the largest manifest that is read. Tens of thousands of inputs fit. Hostile text takes up to thirty times as
+/// much memory when it is parsed.
+const MOST_BYTES: u64 = 4 << 20;
+/// Length of the longest origin, because messages show it.
+const ORIGIN_BYTES: usize = 512;
+/// Length of the longest parser message that is shown, because it may quote the file.
+const FAULT_CHARS: usize = 200;
+
+/// What a run was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format version of the run folder.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    #[serde(default)]
+    pub tool: String,
+    /// Id of the latest run.
+    #[serde(default)]
+    pub run: String,
+    /// Where answers come from: the origin of the base URL, or `simulator`.
+    #[serde(default)]
+    pub origin: String,
+    /// The inputs.
+    #[serde(default)]
+    pub inputs: Vec<InputIdentity>,
+    /// What the flags put into every request.
+    #[serde(default)]
+    pub shape: RequestShape,
+    /// Other settings, by the names of their flags. They are not checked here. A credential or the base URL is never
+    /// among them.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+    /// Sums over lines that were removed.
+    #[serde(default)]
+    pub carried: Carried,
+    /// How many times the run folder was opened. Slots name the opening that they belong to.
+    #[serde(default)]
+    pub opening: u64,
+    /// The last opening whose in-flight requests, left by a death, are counted in `carried`.
+    #[serde(default)]
+    pub counted_opening: u64,
+}
+
+/// What identifies one input.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputIdentity {
+    /// Its path as typed, or `stdin`.
+    pub path: String,
+    /// Its length in bytes; `None` for a pipe.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// When it was last changed.
+    #[serde(default)]
+    pub modified: Option<jiff::Timestamp>,
+}
+
+/// What the flags put into every request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RequestShape {
+    /// `--model`, or the default.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// `--max-tokens`.
+    #[serde(default)]
+    pub max_tokens: Option<u32>,
+    /// SHA-256 of `--system`, in hexadecimal.
+    #[serde(default)]
+    pub system_sha256: Option<String>,
+    /// `--param`.
+    #[serde(default)]
+    pub params: Map<String, Value>,
+    /// `anthropic-version`.
+    #[serde(default)]
+    pub api_version: String,
+    /// `anthropic-beta` values, sorted.
+    #[serde(default)]
+    pub betas: Vec<String>,
+}
+
+/// Sums that no line holds: of lines that were removed, and of requests in flight at a death.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Money spent, in pico-dollars.
+    #[serde(default)]
+    pub spend_pico: u64,
+    /// Tokens used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Attempts that may have been billed without a kept answer.
+    #[serde(default)]
+    pub maybe_paid: u64,
+}
+
+impl Manifest {
+    /// Adds what lines say that are about to be removed, and makes the sums durable. Without a run folder, they are
+    /// only kept in memory.
+    ///
+    /// # Errors
+    /// What failed.
+    pub(crate) fn carry(
+        &mut self,
+        disk: &dyn Disk,
+        folder: Option<&Path>,
+        removed: Charges,
+    ) -> Result<(), DiskFailure> {
+        if removed == Charges::default() {
+            return Ok(());
+        }
+        self.carried.add(removed);
+        folder.map_or(Ok(()), |folder| write(disk, folder, self))
+    }
+}
+
+impl Carried {
+    /// Returns the sums.
+    pub(crate) fn charges(&self) -> Charges {
+        Charges { usage: self.usage, spend: Money(u128::from(self.spend_pico)), maybe_paid: self.maybe_paid }
+    }
+
+    /// Adds what removed lines said.
+    pub(crate) fn add(&mut self, removed: Charges) {
+        self.spend_pico = self.spend_pico.saturating_add(u64::try_from(removed.spend.0).unwrap_or(u64::MAX));
+        self.usage += removed.usage;
+        self.maybe_paid = self.maybe_paid.saturating_add(removed.maybe_paid);
+    }
+}
+
+/// Returns whether a run folder has a manifest.
+pub(crate) fn exists(disk: &dyn Disk, folder: &Path) -> Result<bool, DiskFailure> {
+    let path = manifest_path(folder);
+    Ok(disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_some())
+}
+
+/// Returns the path of a run folder's manifest.
+pub(crate) fn manifest_path(folder: &Path) -> PathBuf {
+    folder.join(NAME)
+}
+
+/// Reads the manifest of a run folder; `None` when there is none.
+///
+/// # Errors
+/// [`JournalError::NewerFormat`]; [`JournalError::Manifest`] when it can't be read; [`JournalError::Refused`];
+/// [`JournalError::Disk`].
+pub fn read_manifest(folder: &Path, disk: &dyn Disk) -> Result<Option<Manifest>, JournalError> {
+    let path = manifest_path(folder);
+    if disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_none() {
+        return Ok(None);
+    }
+    let file = disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?;
+    let bytes = read_up_to(&*file, MOST_BYTES + 1).map_err(DiskFailure::of("read", &path))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let fault = format!("it is larger than {} MiB", MOST_BYTES >> 20);
+        return Err(JournalError::Manifest { path, fault });
+    }
+    parse(&bytes, path).map(Some)
+}
+
+fn parse(bytes: &[u8], path: PathBuf) -> Result<Manifest, JournalError> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    if let Ok(Format { format }) = serde_json::from_slice(bytes)
+        && format > FORMAT_VERSION
+    {
+        return Err(JournalError::NewerFormat { path, version: format });
+    }
+    let manifest = serde_json::from_slice::<Manifest>(bytes);
+    let fault = match manifest {
+        Ok(manifest) => match fault_of_origin(&manifest.origin) {
+            None => return Ok(manifest),
+            Some(fault) => fault,
+        },
+        Err(error) => fault_of_json(&error),
+    };
+    Err(JournalError::Manifest { path, fault })
+}
+
+fn fault_of_json(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
+    let what: String = what.chars().take(FAULT_CHARS).collect();
+    format!("line {}, column {}: {what}", error.line(), error.column())
+}
+
+/// Returns why a text is not an origin that can be shown to people; `None` when it is one.
+fn fault_of_origin(origin: &str) -> Option<String> {
+    match origin {
+        origin if origin.len() > ORIGIN_BYTES => Some(format!("origin has {} bytes", origin.len())),
+        origin if origin.chars().any(char::is_control) => Some("origin has control characters".to_owned()),
+        _ => None,
+    }
+}
+
+/// Replaces the manifest.
+///
+/// # Errors
+/// What failed; the manifest is then the old one or the new one, never a mixture.
+pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
+    let mut bytes = rendered(manifest);
+    if bytes.len() as u64 > MOST_BYTES {
+        // Nothing depends on the list of inputs, and only that list can be so long.
+        bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
+    }
+    replace(disk, &manifest_path(folder), |file, path| file.write_at(&bytes, 0).map_err(DiskFailure::of("write", path)))
+}
+
+fn rendered(manifest: &Manifest) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(manifest).expect("a manifest can be written as JSON");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Renames the manifest, when there is one, by adding `suffix`.
+pub(crate) fn set_aside(disk: &dyn Disk, folder: &Path, suffix: &str) -> Result<(), DiskFailure> {
+    let path = manifest_path(folder);
+    match disk.kind(&path).map_err(DiskFailure::of("look at", &path))? {
+        Some(_) => disk.rename(&path, &with_suffix(&path, suffix)).map_err(DiskFailure::of("rename", &path)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::MemDisk;
+
+    const FOLDER: &str = "o.run";
+
+    /// Reads a manifest with this text. Returns the message when it is refused.
+    fn read_text(text: &[u8]) -> Result<Option<Manifest>, String> {
+        let disk = MemDisk::new();
+        disk.put("o.run/manifest.json", text);
+        read_manifest(Path::new(FOLDER), &disk).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_refused_with_the_place_and_little_of_its_text() {
+        let long = format!("{{\"format\":1,\n\"opening\":\"{}\"}}", "\u{1b}[31mx".repeat(100_000));
+        let deep = format!("{{\"format\":1,\"settings\":{}", "{\"a\":".repeat(100_000));
+        let cases: [(&[u8], &str); 12] = [
+            (b"", "line 1"),
+            (b"\0\0\0", "line 1"),
+            (b"[]", "line 1"),
+            (b"{}", "missing field `format`"),
+            (b"{\"format\":-1}", "line 1"),
+            (b"{\"format\":1,\"format\":1}", "duplicate field `format`"),
+            (b"{\"format\":1,\n\"opening\":18446744073709551616}", "line 2"),
+            (b"{\"format\":1,\"carried\":{\"spend_pico\":1e400}}", "line 1"),
+            (b"{\"format\":1,\"origin\":\"http://a\\u001b[2J\"}", "origin has control characters"),
+            (b"{\"format\":1,\"origin\":\"\xff\"}", "line 1"),
+            (long.as_bytes(), "line 2"),
+            (deep.as_bytes(), "recursion limit"),
+        ];
+        for (text, expected) in cases {
+            let message = read_text(text).expect_err("it is damaged");
+
+            assert!(message.contains("manifest.json") && message.contains(expected), "{message}");
+            assert!(message.len() < 600 && !message.contains('\u{1b}'), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_too_large_is_refused() {
+        let mut text = b"{\"format\":1,\"origin\":\"".to_vec();
+        text.resize(MOST_BYTES as usize + 100, b'a');
+
+        let message = read_text(&text).expect_err("it is too large");
+
+        assert!(message.contains("larger than 4 MiB"), "{message}");
+    }
+
+    #[test]
+    fn a_list_of_inputs_that_makes_the_manifest_too_large_is_left_out() {
+        let disk = MemDisk::new();
+        let input = InputIdentity { path: "a/long/path/".repeat(50), ..InputIdentity::default() };
+        let inputs = vec![input; 10_000];
+        let manifest = Manifest { format: FORMAT_VERSION, opening: 7, inputs, ..Manifest::default() };
+
+        write(&disk, Path::new(FOLDER), &manifest).expect("it can be written");
+
+        let read = read_manifest(Path::new(FOLDER), &disk).expect("it can be read").expect("it is there");
+        assert_eq!(read, Manifest { inputs: Vec::new(), ..manifest });
+    }
+
+    #[test]
+    fn sums_stop_at_the_largest_number() {
+        let most = Usage { input_tokens: u64::MAX, output_tokens: u64::MAX, ..Usage::default() };
+        let mut carried = Carried { spend_pico: u64::MAX, usage: most, maybe_paid: u64::MAX };
+
+        carried.add(Charges { usage: most, spend: Money(u128::MAX), maybe_paid: u64::MAX });
+
+        assert_eq!(carried, Carried { spend_pico: u64::MAX, usage: most, maybe_paid: u64::MAX });
+    }
+}

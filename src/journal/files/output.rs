@@ -1,0 +1,310 @@
+//! The files that a run appends to: results and error log, opened once and locked.
+//!
+//! A lock on a name is not enough: two runs can share an error log, or reach one file by several names. So each file is
+//! locked itself, in addition to the run folder (`lock.rs`). The lock is on the file that was opened. Another run may
+//! have replaced or removed that file in the meantime, so the name is checked again after locking. A file that replaces
+//! a locked one is locked before it gets the name ([`Output::replace`]).
+//!
+//! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in
+//! between, it is not used.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::lock::lacks_locks;
+use super::paths::RunPaths;
+use crate::journal::disk::{
+    Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, Owners, RealDisk, folder_of, replace_locked, sync_name,
+};
+use crate::journal::error::JournalError;
+use crate::journal::start::Start;
+use crate::sink::Log;
+
+/// How many times a file is opened again that was replaced while it was being locked. Each time, another run ended.
+const TRIES: u32 = 16;
+
+/// What the files of a run are opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A run: files are locked and written to.
+    Write,
+    /// A dry run: files are read once. They are not locked, and nothing is changed.
+    ReadOnly,
+}
+
+/// An open file of this run. It stays locked as long as a copy of `file` exists.
+pub(crate) struct Output {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn DiskFile>,
+}
+
+/// The outputs that existed when the run began.
+#[derive(Default)]
+pub(crate) struct ExistingOutputs {
+    pub(crate) results: Option<Output>,
+    pub(crate) errors: Option<Output>,
+}
+
+/// The outputs of a run.
+pub(crate) struct Outputs {
+    /// `None` when results go to standard output.
+    pub(crate) results: Option<Output>,
+    pub(crate) errors: Output,
+}
+
+impl Output {
+    /// Opens a file when it exists: locked, or with [`Access::ReadOnly`] as it is.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] or [`JournalError::LogLocked`]; [`JournalError::Refused`]; [`JournalError::Disk`].
+    pub(crate) fn find(
+        disk: &dyn Disk,
+        path: &Path,
+        log: Log,
+        access: Access,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, JournalError> {
+        match access {
+            Access::Write => Self::find_and_lock(disk, path, log, notes),
+            Access::ReadOnly => Self::find_to_read(disk, path, log),
+        }
+    }
+
+    /// Opens a file for reading, unless a run holds it or it could not be written to.
+    fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
+        // This handle is closed at once, and its lock with it: a run that starts now is not refused.
+        let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
+        if probe.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held))) {
+            return Err(locked(path, log));
+        }
+        let Some(file) = open_existing(disk, path, OpenMode::Read, log)? else {
+            disk.may_write(folder_of(path)).map_err(DiskFailure::of("open", path))?;
+            return Ok(None);
+        };
+        disk.may_write(path).map_err(DiskFailure::of("open", path))?;
+        Ok(Some(Self { path: path.to_owned(), file: file.into() }))
+    }
+
+    fn find_and_lock(
+        disk: &dyn Disk,
+        path: &Path,
+        log: Log,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, JournalError> {
+        for _ in 0..TRIES {
+            let Some(file) = open_existing(disk, path, OpenMode::Existing, log)? else { return Ok(None) };
+            if let Some(output) = Self::lock(file, path, log, notes)? {
+                return Ok(Some(output));
+            }
+        }
+        Err(JournalError::Unsteady { path: path.to_owned() })
+    }
+
+    /// Creates and locks a file that does not exist.
+    ///
+    /// # Errors
+    /// [`JournalError::Appeared`] when it exists by then; as [`Output::find`].
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        log: Log,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, JournalError> {
+        let appeared = || JournalError::Appeared { path: path.to_owned() };
+        let file = match disk.open(path, OpenMode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
+            opened => opened.map_err(DiskFailure::of("open", path))?,
+        };
+        // Another run may open the file before it is locked, and remove or replace it.
+        Self::lock(file, path, log, notes)?.ok_or_else(appeared)
+    }
+
+    /// Replaces the file as a whole; see [`crate::journal::disk::replace`]. The new file is locked too.
+    ///
+    /// # Errors
+    /// What failed.
+    pub(crate) fn replace(
+        &mut self,
+        disk: &dyn Disk,
+        fill: impl FnOnce(&dyn DiskFile, &Path) -> Result<(), DiskFailure>,
+    ) -> Result<(), DiskFailure> {
+        self.file = replace_locked(disk, &self.path, fill)?.into();
+        Ok(())
+    }
+
+    /// Locks an open file; `None` when its name leads elsewhere by then.
+    fn lock(
+        file: Box<dyn DiskFile>,
+        path: &Path,
+        log: Log,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, JournalError> {
+        match file.try_lock().map_err(DiskFailure::of("lock", path))? {
+            LockAttempt::Locked => {}
+            LockAttempt::Held => return Err(locked(path, log)),
+            LockAttempt::Unsupported => note_once(notes, lacks_locks(path)),
+        }
+        let is_named = file.is_at(path).map_err(DiskFailure::of("look at", path))?;
+        Ok(is_named.then(|| Self { path: path.to_owned(), file: file.into() }))
+    }
+}
+
+impl ExistingOutputs {
+    /// Opens the outputs that exist. None of them may be one of `inputs`; only `resume` may read its error log.
+    ///
+    /// # Errors
+    /// As [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
+    pub(crate) fn find(
+        disk: &dyn Disk,
+        paths: &RunPaths,
+        inputs: &[PathBuf],
+        start: Start,
+        access: Access,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, JournalError> {
+        let results = match &paths.results {
+            Some(path) => Output::find(disk, path, Log::Results, access, notes)?,
+            None => None,
+        };
+        check_distinct(results.as_ref(), &paths.errors)?;
+        let errors = Output::find(disk, &paths.errors, Log::Errors, access, notes)?;
+        let written = errors.as_ref().filter(|_| start != Start::Resume);
+        for output in results.iter().chain(written) {
+            // An input that can't be read is refused later, when it is read.
+            if let Some(input) = inputs.iter().find(|input| output.file.is_at(input).unwrap_or(false)) {
+                return Err(JournalError::OutputIsInput { output: output.path.clone(), input: input.clone() });
+            }
+        }
+        Ok(Self { results, errors })
+    }
+
+    /// Creates the outputs that are missing, and makes the names of all of them durable.
+    ///
+    /// # Errors
+    /// As [`Output::create`]; [`JournalError::SameFile`].
+    pub(crate) fn complete(
+        self,
+        disk: &dyn Disk,
+        paths: &RunPaths,
+        notes: &mut Vec<String>,
+    ) -> Result<Outputs, JournalError> {
+        let mut complete = |found: Option<Output>, path: &Path, log| {
+            let output = match found {
+                Some(output) => output,
+                None => Output::create(disk, path, log, notes)?,
+            };
+            sync_name(disk, path)?;
+            Ok::<_, JournalError>(output)
+        };
+        let results = match &paths.results {
+            Some(path) => Some(complete(self.results, path, Log::Results)?),
+            None => None,
+        };
+        check_distinct(results.as_ref(), &paths.errors)?;
+        let errors = complete(self.errors, &paths.errors, Log::Errors)?;
+        Ok(Outputs { results, errors })
+    }
+}
+
+/// Opens a file; `None` when there is none.
+fn open_existing(
+    disk: &dyn Disk,
+    path: &Path,
+    mode: OpenMode,
+    log: Log,
+) -> Result<Option<Box<dyn DiskFile>>, JournalError> {
+    match disk.open(path, mode) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(locked(path, log)),
+        Err(error) => Err(DiskFailure::of("open", path)(error).into()),
+    }
+}
+
+/// Checks that a path does not lead to the results.
+fn check_distinct(results: Option<&Output>, errors: &Path) -> Result<(), JournalError> {
+    match results {
+        Some(Output { path, file }) if file.is_at(errors).map_err(DiskFailure::of("look at", errors))? => {
+            Err(JournalError::SameFile { path: path.clone() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn note_once(notes: &mut Vec<String>, note: String) {
+    if !notes.contains(&note) {
+        notes.push(note);
+    }
+}
+
+fn locked(path: &Path, log: Log) -> JournalError {
+    match log {
+        Log::Results => JournalError::Locked { path: path.to_owned(), holder: None },
+        Log::Errors => JournalError::LogLocked { path: path.to_owned() },
+    }
+}
+
+/// Opens a file that the program appends to by itself, with the same checks as an output of a run.
+///
+/// Returns the file, and what was done to it in sentences for people.
+///
+/// # Errors
+/// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
+pub fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
+    let disk = RealDisk::new(owners);
+    let folder = folder_of(path);
+    if !disk.is_folder(folder).map_err(DiskFailure::of("look at", path))? {
+        return Err(JournalError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() });
+    }
+    let file = disk.open_to_append(path).map_err(DiskFailure::of("open", path))?;
+    Ok((file, disk.take_notes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::MemDisk;
+
+    const LOG: &str = "o.errors.jsonl";
+
+    fn find(disk: &MemDisk) -> Result<Option<Output>, JournalError> {
+        Output::find(disk, Path::new(LOG), Log::Errors, Access::Write, &mut Vec::new())
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_before_it_was_locked_is_not_used() {
+        let disk = MemDisk::new();
+        disk.put(LOG, b"old");
+        let opened = disk.open(Path::new(LOG), OpenMode::Existing).expect("it is there");
+        disk.put("compacted", b"new");
+        disk.rename(Path::new("compacted"), Path::new(LOG)).expect("the disk works");
+
+        let locked = Output::lock(opened, Path::new(LOG), Log::Errors, &mut Vec::new()).expect("nobody holds it");
+
+        assert!(locked.is_none());
+        let found = find(&disk).expect("nobody holds it").expect("it is there");
+        assert_eq!(found.file.size().expect("the disk works"), 3);
+    }
+
+    #[test]
+    fn a_file_stays_locked_until_its_last_handle_is_closed() {
+        let disk = MemDisk::new();
+        let made = Output::create(&disk, Path::new(LOG), Log::Errors, &mut Vec::new()).expect("it is not there");
+        let handle = Arc::clone(&made.file);
+
+        let again = Output::create(&disk, Path::new(LOG), Log::Errors, &mut Vec::new()).map(|_| ());
+        let held = find(&disk).map(|_| ());
+        drop(made);
+        let still_held = find(&disk).map(|_| ());
+        drop(handle);
+
+        assert!(matches!(again, Err(JournalError::Appeared { .. })));
+        assert!(matches!(
+            (held, still_held),
+            (Err(JournalError::LogLocked { .. }), Err(JournalError::LogLocked { .. }))
+        ));
+        assert!(find(&disk).is_ok_and(|found| found.is_some()));
+    }
+}

@@ -1,0 +1,273 @@
+//! Slots: which requests are in flight, so that the next run can count what a dead run may have paid for.
+//!
+//! Owns the file `inflight` in the run folder. It begins with a head that names the run. Then come slots of 64 bytes,
+//! one for each request in flight. A slot is filled before its request is sent, so it survives a death of the process.
+//! It is free again when the line of its row is durable.
+//!
+//! Changes of slots wait for [`Slots::flush`], which writes all of them in one piece. A system call for each change
+//! would cost as much as sending the request. A request must not be sent before its slot is flushed.
+//!
+//! A slot of a row with a durable line is not cleared in the file: the next run does not count rows that have a line.
+//! The lowest free slot is used first, so that the slots that change in one turn of the run's loop are close together.
+//!
+//! Slots are not synced: a sync for each request would cost more than the count is worth. After a loss of power, slots
+//! may be missing or old, and the count is then only an estimate. A slot whose checksum is wrong counts as empty.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::domain::RowId;
+use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
+
+const SLOT_BYTES: usize = 64;
+/// How much of the file is read: a hundred thousand slots, ten times what can be in flight.
+const MOST_BYTES: u64 = 8 << 20;
+const MAGIC: &[u8; 8] = b"cbslots1";
+/// Bytes of the head for the id of the run. The first 16 hold the magic number and the opening.
+const RUN_BYTES: usize = SLOT_BYTES - 16;
+
+/// The slot of a request in flight. Give it back with [`crate::journal::Journal::clear`], or when its row has a durable
+/// line with `release`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Slot(u32);
+
+/// The slots of this run.
+pub(crate) struct Slots {
+    file: Option<Box<dyn DiskFile>>,
+    path: PathBuf,
+    free: BinaryHeap<Reverse<u32>>,
+    /// The slots as the file will have them after the next flush.
+    slots: Vec<u8>,
+    /// The part of `slots` that has changed since the last flush.
+    changed: Range<usize>,
+}
+
+/// The slots that a run left because it did not close its journal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct UnclosedRun {
+    /// Number of the opening that the slots belong to; 0 when there are none.
+    pub(crate) opening: u64,
+    /// Id of the run, cut to what the head holds.
+    pub(crate) run: String,
+    /// The rows in flight.
+    pub(crate) rows: Vec<RowId>,
+}
+
+impl Slots {
+    /// Creates the slots of a run, all empty. Without a run folder, nothing is ever written.
+    pub(crate) fn create(disk: &dyn Disk, folder: Option<&Path>, opening: u64, run: &str) -> Result<Self, DiskFailure> {
+        let Some(folder) = folder else {
+            return Ok(Self::over(None, PathBuf::new()));
+        };
+        let path = path_in(folder);
+        let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
+        file.truncate(0).map_err(DiskFailure::of("cut", &path))?;
+        file.write_at(&head(opening, run), 0).map_err(DiskFailure::of("write", &path))?;
+        Ok(Self::over(Some(file), path))
+    }
+
+    fn over(file: Option<Box<dyn DiskFile>>, path: PathBuf) -> Self {
+        Self { file, path, free: BinaryHeap::new(), slots: Vec::new(), changed: 0..0 }
+    }
+
+    /// Fills a slot: a request for the row is in flight.
+    pub(crate) fn mark(&mut self, row: RowId) -> Slot {
+        let at = self.free.pop().map(|Reverse(at)| at).unwrap_or_else(|| {
+            let at = self.slots.len() / SLOT_BYTES;
+            self.slots.resize(self.slots.len() + SLOT_BYTES, 0);
+            u32::try_from(at).expect("requests in flight are far below four billion")
+        });
+        self.set(at, &filled(row));
+        Slot(at)
+    }
+
+    /// Empties a slot: the request has ended and the row has no line.
+    pub(crate) fn clear(&mut self, slot: Slot) {
+        self.set(slot.0, &[0; SLOT_BYTES]);
+        self.free.push(Reverse(slot.0));
+    }
+
+    /// Frees a slot whose row has a durable line. The file may keep its content, because the next run finds the line.
+    pub(crate) fn release(&mut self, slot: Slot) {
+        self.slots[place(slot.0)].fill(0);
+        self.free.push(Reverse(slot.0));
+    }
+
+    /// Writes what has changed since the last flush.
+    pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
+        let changed = std::mem::take(&mut self.changed);
+        let Some(file) = self.file.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let offset = (SLOT_BYTES + changed.start) as u64;
+        file.write_at(&self.slots[changed], offset).map_err(DiskFailure::of("write", &self.path))
+    }
+
+    /// Empties the file: nothing is in flight.
+    pub(crate) fn close(self) -> Result<(), DiskFailure> {
+        let Some(file) = self.file else { return Ok(()) };
+        file.truncate(0).map_err(DiskFailure::of("cut", &self.path))
+    }
+
+    fn set(&mut self, at: u32, bytes: &[u8; SLOT_BYTES]) {
+        let place = place(at);
+        self.slots[place.clone()].copy_from_slice(bytes);
+        self.changed = match self.changed.is_empty() {
+            true => place,
+            false => self.changed.start.min(place.start)..self.changed.end.max(place.end),
+        };
+    }
+}
+
+fn place(at: u32) -> Range<usize> {
+    let from = at as usize * SLOT_BYTES;
+    from..from + SLOT_BYTES
+}
+
+/// Reads the slots that the last run left. They are empty when it closed its journal, or when the file is missing or
+/// damaged.
+pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRun, DiskFailure> {
+    let path = path_in(folder);
+    if disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_none() {
+        return Ok(UnclosedRun::default());
+    }
+    let file = disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?;
+    let bytes = read_up_to(&*file, MOST_BYTES).map_err(DiskFailure::of("read", &path))?;
+    Ok(parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> UnclosedRun {
+    let mut slots = bytes.chunks_exact(SLOT_BYTES);
+    let Some(head) = slots.next().filter(|head| head.starts_with(MAGIC)) else { return UnclosedRun::default() };
+    let run = String::from_utf8_lossy(&head[16..]).trim_end_matches('\0').to_owned();
+    UnclosedRun { opening: number(head, 8), run, rows: slots.filter_map(row_in).collect() }
+}
+
+fn path_in(folder: &Path) -> PathBuf {
+    folder.join("inflight")
+}
+
+fn head(opening: u64, run: &str) -> [u8; SLOT_BYTES] {
+    let mut head = [0; SLOT_BYTES];
+    let run = shortened(run).as_bytes();
+    head[..8].copy_from_slice(MAGIC);
+    head[8..16].copy_from_slice(&opening.to_be_bytes());
+    head[16..16 + run.len()].copy_from_slice(run);
+    head
+}
+
+/// Returns as much of the id of a run as the head holds.
+pub(crate) fn shortened(run: &str) -> &str {
+    let end = (0..=RUN_BYTES.min(run.len())).rev().find(|&at| run.is_char_boundary(at));
+    &run[..end.unwrap_or(0)]
+}
+
+fn filled(row: RowId) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..8].copy_from_slice(&row.label.to_be_bytes());
+    slot[8..16].copy_from_slice(&row.key.to_be_bytes());
+    slot[16..24].copy_from_slice(&checksum(row).to_be_bytes());
+    slot
+}
+
+fn row_in(slot: &[u8]) -> Option<RowId> {
+    let row = RowId { label: number(slot, 0), key: number(slot, 8) };
+    (number(slot, 16) == checksum(row)).then_some(row)
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
+}
+
+/// Returns the checksum of a slot. An empty or half-written slot has another one.
+fn checksum(row: RowId) -> u64 {
+    row.label ^ row.key.rotate_left(32) ^ 0x736c_6f74_6f6b_2121
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::MemDisk;
+
+    const FOLDER: &str = "o.run";
+
+    fn row(label: u64) -> RowId {
+        RowId { label, key: label * 31 }
+    }
+
+    #[test]
+    fn a_death_leaves_exactly_what_was_in_flight() {
+        let disk = MemDisk::new();
+        let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let first = slots.mark(row(1));
+        let _second = slots.mark(row(2));
+        slots.flush().expect("it can be written");
+        slots.clear(first);
+        let _third = slots.mark(row(3));
+        slots.flush().expect("it can be written");
+
+        let left = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+
+        assert_eq!(left, UnclosedRun { opening: 3, run: "run-1".to_owned(), rows: vec![row(3), row(2)] });
+        assert_eq!(disk.content("o.run/inflight").map(|bytes| bytes.len()), Some(3 * SLOT_BYTES));
+    }
+
+    #[test]
+    fn all_changes_are_written_in_one_piece() {
+        let disk = MemDisk::new();
+        let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let before = disk.changes();
+
+        let marked: Vec<Slot> = (1..=5).map(|label| slots.mark(row(label))).collect();
+        let unflushed = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read").rows;
+        marked.into_iter().take(2).for_each(|slot| slots.clear(slot));
+        slots.flush().expect("it can be written");
+        slots.flush().expect("nothing is left to write");
+
+        assert_eq!(disk.changes(), before + 1);
+        assert_eq!(unflushed, []);
+        let left = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(left.rows, [row(3), row(4), row(5)]);
+    }
+
+    #[test]
+    fn a_released_slot_costs_no_write_and_is_used_again() {
+        let disk = MemDisk::new();
+        let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let marked: Vec<Slot> = (1..=4).map(|label| slots.mark(row(label))).collect();
+        slots.flush().expect("it can be written");
+        let before = disk.changes();
+
+        marked.into_iter().skip(1).rev().for_each(|slot| slots.release(slot));
+        slots.flush().expect("nothing is left to write");
+        assert_eq!(disk.changes(), before);
+        let _lowest = slots.mark(row(5));
+        slots.flush().expect("it can be written");
+
+        let left = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(left.rows, [row(1), row(5), row(3), row(4)]);
+    }
+
+    #[test]
+    fn a_closed_run_leaves_no_slots() {
+        let disk = MemDisk::new();
+        let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let _slot = slots.mark(row(1));
+        slots.flush().expect("it can be written");
+
+        slots.close().expect("it can be emptied");
+
+        assert_eq!(read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read"), UnclosedRun::default());
+    }
+
+    #[test]
+    fn damaged_slots_count_as_empty() {
+        assert_eq!(parse(&[0xff; 640]), UnclosedRun::default());
+        let mut bytes = head(1, "r").to_vec();
+        bytes.extend_from_slice(&[0xff; 200]);
+        bytes.extend_from_slice(&filled(row(5))[..40]);
+
+        assert_eq!(parse(&bytes).rows, Vec::new());
+    }
+}

@@ -1,0 +1,165 @@
+//! What results and error log hold: the rows with an answer, the failures that still count, and the sums.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::done::AnsweredRows;
+use super::lines::{Line, Lines, line_number};
+use super::parse::{parse_error, parse_result};
+use super::record::{ErrorRecord, Parsed};
+use super::scan::{Scan, scan};
+use super::totals::Totals;
+use super::unresolved::Unresolved;
+use crate::domain::RowId;
+use crate::journal::disk::{DiskFailure, DiskFile};
+use crate::journal::error::JournalError;
+use crate::journal::files::{RunPaths, slots};
+use crate::journal::start::Start;
+
+/// What results and error log hold.
+#[derive(Default)]
+pub(crate) struct Contents {
+    /// The scan of the error log, when there is one.
+    pub(crate) errors: Option<Scan>,
+    /// The scan of the results, when there are any.
+    pub(crate) results: Option<Scan>,
+    /// Rows with an answer.
+    pub(crate) answered: AnsweredRows,
+    /// Failures that still count.
+    pub(crate) unresolved: Unresolved,
+    /// Sums over all lines.
+    pub(crate) totals: Totals,
+    /// Rows that were in flight when the last run died and for which no line was found yet.
+    pub(crate) in_flight: HashSet<RowId>,
+}
+
+impl Contents {
+    /// Reads the error log. It must be read before the results, because answers remove failures.
+    pub(crate) fn read_errors(
+        &mut self,
+        file: &dyn DiskFile,
+        paths: &RunPaths,
+        is_known: bool,
+        unclosed_run: &str,
+        start: Start,
+    ) -> Result<(), JournalError> {
+        let mut other = None;
+        let mut belongs = paths.belonging();
+        let take = |entries: Vec<(u64, ErrorRecord)>| {
+            for (offset, record) in entries {
+                self.totals.add(record.charges);
+                self.unresolved.read(&record, offset);
+                // An entry of an earlier run says nothing about the request that was in flight.
+                if slots::shortened(&record.run) == unclosed_run {
+                    self.in_flight.remove(&record.row);
+                }
+                let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
+                other = other.take().or(theirs.map(|theirs| (offset, theirs)));
+            }
+        };
+        let scan = scan(file, &paths.errors, is_known, collect_entry, take)?;
+        if let Some((offset, results)) = other {
+            return Err(other_results(file, &paths.errors, offset, results));
+        }
+        self.errors = Some(scan);
+        Ok(())
+    }
+
+    /// Reads the results.
+    pub(crate) fn read_results(
+        &mut self,
+        file: &dyn DiskFile,
+        path: &Path,
+        is_known: bool,
+    ) -> Result<(), JournalError> {
+        let size = file.size().map_err(DiskFailure::of("look at", path))?;
+        let Self { unresolved, in_flight, totals, answered, .. } = self;
+        let read = |line: &Line<'_>, block: &mut Answers| {
+            parse_result(line.bytes).handed_to(|record| {
+                block.end = line.end();
+                block.rows.push(record.row);
+                block.totals.add_result(record.quality, record.charges);
+                if unresolved.has(record.row) {
+                    block.with_entry.push((record.row, record.ended_at()));
+                }
+                if in_flight.contains(&record.row) {
+                    block.was_in_flight.insert(record.row);
+                }
+            })
+        };
+        let (mut with_entry, mut was_in_flight, mut rows) = (Vec::new(), HashSet::new(), 0);
+        let take = |block: Answers| {
+            rows += block.rows.len() as u64;
+            // The number of rows that fit the file, when the remaining lines are as long as those so far.
+            answered.expect(
+                u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
+            );
+            block.rows.into_iter().for_each(|row| answered.push(row));
+            *totals += block.totals;
+            with_entry.extend(block.with_entry);
+            was_in_flight.extend(block.was_in_flight);
+        };
+        let scan = scan(file, path, is_known, read, take)?;
+        with_entry.into_iter().for_each(|(row, ended_at)| self.unresolved.note_answer(row, ended_at));
+        self.in_flight.retain(|row| !was_in_flight.contains(row));
+        self.unresolved.remove_answered();
+        self.results = Some(scan);
+        Ok(())
+    }
+}
+
+/// Adds an entry of the error log and its offset to those of its block, for a scan.
+pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
+    parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
+}
+
+/// Checks that all entries of an error log belong to these results. Damaged lines are skipped.
+///
+/// # Errors
+/// [`JournalError::OtherResults`], [`JournalError::Disk`].
+pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), JournalError> {
+    let mut lines = Lines::new(file);
+    let mut belongs = paths.belonging();
+    while let Some(line) = lines.next().map_err(DiskFailure::of("read", &paths.errors))? {
+        let Parsed::Record(record) = parse_error(line.bytes) else { continue };
+        if let Some(results) = named_by_other(&record, &mut belongs, paths, Start::Fresh) {
+            return Err(other_results(file, &paths.errors, line.offset, results.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the results that an entry belongs to, unless they are those of this run. Entries of a run to standard output
+/// name no results; with `resume`, they belong to this run.
+fn named_by_other<'r>(
+    record: &'r ErrorRecord,
+    belongs: &mut impl FnMut(&str) -> bool,
+    paths: &RunPaths,
+    start: Start,
+) -> Option<&'r str> {
+    match record.results.as_deref() {
+        Some(theirs) => (!belongs(theirs)).then_some(theirs),
+        None => (paths.results.is_some() && start != Start::Resume).then_some("standard output"),
+    }
+}
+
+/// Returns the refusal of a log in which the line at `offset` names other results.
+pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
+    match line_number(file, offset) {
+        Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },
+        Err(error) => DiskFailure::of("read", path)(error).into(),
+    }
+}
+
+/// What one block of the results holds.
+#[derive(Default)]
+struct Answers {
+    rows: Vec<RowId>,
+    totals: Totals,
+    /// Rows with an entry in the error log, and when their answer came.
+    with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
+    /// Rows that were in flight when the last run died.
+    was_in_flight: HashSet<RowId>,
+    /// Where the last record ends.
+    end: u64,
+}

@@ -1,0 +1,270 @@
+//! Result lines exactly as [`crate::sink`] writes them, read without a JSON parser.
+//!
+//! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
+//! module checks that order byte by byte, skips the answer, and takes the members that recovery needs.
+//!
+//! It returns `None` for every other line: with its members in another order, with an escape in the label, rewritten by
+//! another tool, or damaged. Such a line goes to the JSON parser ([`super::parse`]). When it returns a record, the
+//! parser would return the same one.
+
+use std::borrow::Cow;
+
+use super::record::{ResultRecord, quality, row};
+use crate::domain::{JobKey, Money, Usage, json};
+use crate::journal::charges::Charges;
+use crate::sink::{LINE_VERSION, parse_usd};
+
+/// Parses a result line that is exactly as [`crate::sink`] writes it; `None` for all others.
+pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
+    let mut at = Cursor { line, at: 0 };
+    at.literal(b"{\"custom_id\":")?;
+    let custom_id = at.text()?;
+    at.literal(b",\"result\":{\"type\":\"succeeded\",\"message\":")?;
+    at.at = json::value(line, at.at, json::DEEPEST)?;
+    at.literal(b"},\"meta\":{\"v\":")?;
+    if at.number()? != u64::from(LINE_VERSION) {
+        return None;
+    }
+    at.skipped_text(b",\"run\":")?;
+    at.literal(b",\"index\":")?;
+    at.number()?;
+    at.literal(b",\"key\":")?;
+    let key = JobKey::parse(at.text()?);
+    let occurrence = match at.literal(b",\"occurrence\":") {
+        Some(()) => Some(u32::try_from(at.number()?).ok()?),
+        None => None,
+    };
+    at.skipped_text(b",\"model\":")?;
+    at.skipped_text(b",\"lane\":")?;
+    at.skipped_text(b",\"provider\":")?;
+    at.literal(b",\"attempts\":")?;
+    at.number()?;
+    at.literal(b",\"usage\":{")?;
+    let usage = at.usage()?;
+    at.literal(b"},\"maybe_paid\":")?;
+    let maybe_paid = at.number()?;
+    at.literal(b",\"quality\":")?;
+    let quality = quality(Some(at.text()?));
+    at.literal(b",\"latency_ms\":")?;
+    at.null().or_else(|| at.number().map(drop))?;
+    at.literal(b",\"cost_usd\":")?;
+    let spend = at.null().map(|()| Money::ZERO).or_else(|| at.money())?;
+    at.skipped_text(b",\"price_date\":")?;
+    at.skipped_text(b",\"request_id\":")?;
+    at.skipped_text(b",\"started_at\":")?;
+    at.literal(b",\"ended_at\":")?;
+    let ended_at = match at.null() {
+        Some(()) => None,
+        None => Some(Cow::Borrowed(at.text()?)),
+    };
+    at.literal(b"}}")?;
+    if at.at != line.len() {
+        return None;
+    }
+    let charges = Charges { usage, spend, maybe_paid };
+    Some(ResultRecord { row: row(custom_id, key, occurrence), quality, ended_at, charges })
+}
+
+/// A position in a line.
+struct Cursor<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn literal(&mut self, text: &[u8]) -> Option<()> {
+        self.line.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
+    }
+
+    fn null(&mut self) -> Option<()> {
+        self.literal(b"null")
+    }
+
+    /// Returns a string without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        let text = json::plain_text(self.line, self.at)?;
+        self.at = text.end + 1;
+        std::str::from_utf8(&self.line[text]).ok()
+    }
+
+    /// Skips a member that begins with these bytes and whose value is a string or `null`.
+    fn skipped_text(&mut self, beginning: &[u8]) -> Option<()> {
+        self.literal(beginning)?;
+        self.null().or_else(|| json::text(self.line, self.at).map(|end| self.at = end))
+    }
+
+    /// Returns a number that consists of digits only.
+    fn number(&mut self) -> Option<u64> {
+        let end = json::number(self.line, self.at)?;
+        let digits = &self.line[self.at..end];
+        self.at = end;
+        digits.iter().try_fold(0_u64, |number, &digit| {
+            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+            number.checked_mul(10)?.checked_add(digit)
+        })
+    }
+
+    fn usage(&mut self) -> Option<Usage> {
+        let mut member = |name: &[u8]| {
+            self.literal(name)?;
+            self.number()
+        };
+        Some(Usage {
+            input_tokens: member(b"\"input_tokens\":")?,
+            cache_write_5m_tokens: member(b",\"cache_write_5m_tokens\":")?,
+            cache_write_1h_tokens: member(b",\"cache_write_1h_tokens\":")?,
+            cache_read_tokens: member(b",\"cache_read_tokens\":")?,
+            output_tokens: member(b",\"output_tokens\":")?,
+            web_searches: member(b",\"web_searches\":")?,
+        })
+    }
+
+    /// Returns an amount of money; zero when the JSON parser would not accept it either.
+    fn money(&mut self) -> Option<Money> {
+        let end = json::number(self.line, self.at)?;
+        let text = std::str::from_utf8(&self.line[self.at..end]).ok()?;
+        self.at = end;
+        Some(parse_usd(text).unwrap_or(Money::ZERO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::parse::parse_any_result;
+    use super::super::record::Parsed;
+    use super::*;
+    use crate::clock::{Instant, RunClock};
+    use crate::domain::{
+        AttemptRecord, Ended, Identity, Job, JobId, Lane, Message, Origin, Outcome, Params, Purpose, Quality, Request,
+        RowId,
+    };
+    use crate::sink::{RecordContext, outcome_line};
+
+    /// A random line as it is written, and whether the fast path takes it.
+    fn line(random: &mut fastrand::Rng) -> (Vec<u8>, bool) {
+        const LABELS: [&str; 6] = ["row-1", "", "日本 é", "a\"b", "a\\b", "tab\t"];
+        const TEXTS: [&str; 4] = ["m", "claude-haiku-4-5", "with \"quotes\"", "line\nbreak 日本"];
+        const MESSAGES: [&str; 5] = [
+            r#"{}"#,
+            r#"{"id":"msg_1","content":[{"type":"text","text":"say \"hi\"\n\u65e5"}],"usage":{"input_tokens":3}}"#,
+            "{\n  \"pretty\": [ 1, -2.5e3, true, null ],\r\n\t\"x\": {}\n}",
+            r#"{"text":"a long answer that goes on and on, over more than one chunk of what is looked at at a time"}"#,
+            r#"[[[[[[[["deep"]]]]]]]]"#,
+        ];
+        let mut random_in = |most: u64| if random.bool() { random.u64(0..=most) } else { 0 };
+        let usage = Usage {
+            input_tokens: random_in(u64::MAX),
+            cache_write_5m_tokens: random_in(9),
+            cache_write_1h_tokens: random_in(99_999),
+            cache_read_tokens: random_in(1),
+            output_tokens: random_in(1 << 40),
+            web_searches: random_in(3),
+        };
+        let pick = |random: &mut fastrand::Rng| TEXTS[random.usize(0..TEXTS.len())].to_owned();
+        let label = LABELS[random.usize(0..LABELS.len())];
+        let job = Job {
+            id: JobId(random.u64(..)),
+            custom_id: label.to_owned(),
+            key: JobKey(random.u128(..).to_be_bytes()),
+            identity: if random.bool() { Identity::Named } else { Identity::Nth(random.u32(..)) },
+            row: RowId { label: 0, key: 0 },
+            request: Request::default(),
+            extra: Params::default(),
+            origin: Origin { source: "in.jsonl".into(), line: 7 },
+            index: random.u64(..),
+        };
+        let started_at = Instant::from_millis(random.u64(0..9_000_000));
+        let most = 10_u128.pow(random.u32(1..30));
+        let cost = random.bool().then(|| Money(random.u128(0..most)));
+        let attempt = AttemptRecord {
+            started_at,
+            ended_at: started_at,
+            failed: None,
+            maybe_paid: random.bool(),
+            usage,
+            cost,
+            request_id: random.bool().then(|| pick(random)),
+            purpose: Purpose::First,
+            lane: Lane::Online,
+            provider: "anthropic".into(),
+            model: pick(random).into(),
+        };
+        let quality = Quality::ALL[random.usize(0..4)];
+        let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();
+        let outcome = Outcome {
+            job: Box::new(job),
+            attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },
+            ended: Ended::Succeeded(Message { json, usage, quality, content: 0..0 }),
+        };
+        let mut out = Vec::new();
+        outcome_line(&outcome, &context(random), &mut out);
+        out.pop();
+        (out, !label.contains(['"', '\\', '\t']))
+    }
+
+    fn context(random: &mut fastrand::Rng) -> RecordContext {
+        RecordContext {
+            run: Arc::from("20260822T101112-abcdef"),
+            clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+            price_date: random.bool().then(|| "2026-08-22".into()),
+            results: None,
+        }
+    }
+
+    fn assert_parser_agrees(line: &[u8], fast: &ResultRecord<'_>) {
+        let Parsed::Record(parsed) = parse_any_result(line) else {
+            panic!("the parser refuses {:?}", String::from_utf8_lossy(line))
+        };
+        assert_eq!(*fast, parsed, "{:?}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn the_fast_path_takes_every_written_line_without_escapes_in_the_label() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..5_000 {
+            let (line, is_taken) = line(&mut random);
+
+            let read = parse_result(&line);
+
+            assert_eq!(read.is_some(), is_taken, "{}", String::from_utf8_lossy(&line));
+            read.iter().for_each(|read| assert_parser_agrees(&line, read));
+        }
+    }
+
+    #[test]
+    fn the_parser_agrees_with_the_fast_path_on_damaged_lines() {
+        const TOKENS: &[u8] = b"\"\\{}[]:,0129eE+-. \tnulx\0\x1f\xff";
+        let mut random = fastrand::Rng::with_seed(2);
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let (mut line, _) = line(&mut random);
+            for _ in 0..random.usize(1..3) {
+                let at = random.usize(0..line.len());
+                let token = TOKENS[random.usize(0..TOKENS.len())];
+                let end = (at + random.usize(0..40)).min(line.len());
+                match random.u8(0..7) {
+                    0 => line[at] = token,
+                    1 => line.insert(at, token),
+                    2 => drop(line.remove(at)),
+                    3 => line.truncate(at.max(1)),
+                    4 => line[at..end].fill(0),
+                    5 => drop(line.drain(at..end)),
+                    _ => {
+                        let part = line[at..end].to_vec();
+                        drop(line.splice(at..at, part));
+                    }
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            if let Some(fast) = parse_result(&line) {
+                taken += 1;
+                assert_parser_agrees(&line, &fast);
+            }
+        }
+        assert!(taken > 500, "{taken}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Reading results and error log back: which rows are done, which failures still count, and the sums.
+//!
+//! The way of a line: `blocks.rs` cuts the file into lines, on several threads. `parse.rs` turns a line into a record;
+//! for a line in exactly the writer's form, `fast_path.rs` does so without a JSON parser. `scan.rs` tells records from
+//! damaged and foreign lines. `contents.rs` collects the records of both files into the set of done rows (`done.rs`),
+//! the failures that still count (`unresolved.rs`) and the sums (`totals.rs`). `error_log.rs` reads an error log for
+//! `resume`.
+//!
+//! Changes nothing: damage is repaired in [`super::rewriting`].
+
+mod blocks;
+mod contents;
+mod done;
+mod error_log;
+mod fast_path;
+mod lines;
+mod parse;
+mod record;
+mod scan;
+mod totals;
+mod unresolved;
+
+pub(crate) use contents::{Contents, check_owner};
+pub use done::{DoneSet, RowState};
+pub use error_log::{ErrorLog, read_error_log};
+#[cfg(test)]
+pub(crate) use lines::Line;
+pub(crate) use lines::Lines;
+pub(crate) use parse::{parse_error, parse_result};
+pub(crate) use record::{Parsed, ResultRecord};
+#[cfg(test)]
+pub(crate) use scan::scan;
+pub(crate) use scan::{Scan, Tail, check_first_line};
+pub use totals::Totals;
+pub(crate) use unresolved::{EntryKind, Unresolved};

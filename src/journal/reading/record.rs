@@ -1,0 +1,79 @@
+//! Records: what a later run needs to know of a line.
+
+use std::borrow::Cow;
+
+use crate::domain::{ErrorClass, JobKey, Quality, RowId};
+use crate::journal::charges::Charges;
+
+/// What a line turned out to be.
+#[derive(Debug)]
+pub(crate) enum Parsed<T> {
+    /// A line of this program.
+    Record(T),
+    /// A line of a later version of this program, in a format version that this one does not know.
+    Newer(u32),
+    /// Anything else.
+    NotOurs,
+}
+
+impl<T> Parsed<T> {
+    /// Gives the record, if there is one, to `take`; returns the rest.
+    pub(crate) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
+        match self {
+            Self::Record(record) => {
+                take(record);
+                Parsed::Record(())
+            }
+            Self::Newer(version) => Parsed::Newer(version),
+            Self::NotOurs => Parsed::NotOurs,
+        }
+    }
+}
+
+/// What a result line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ResultRecord<'a> {
+    pub(crate) row: RowId,
+    pub(crate) quality: Quality,
+    /// When the answer came, not yet parsed.
+    pub(crate) ended_at: Option<Cow<'a, str>>,
+    pub(crate) charges: Charges,
+}
+
+impl ResultRecord<'_> {
+    /// Returns when the answer came. It is parsed only here, since few rows need it.
+    pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
+        self.ended_at.as_deref()?.parse().ok()
+    }
+}
+
+/// What an error line says.
+#[derive(Debug)]
+pub(crate) struct ErrorRecord {
+    pub(crate) row: RowId,
+    pub(crate) class: ErrorClass,
+    /// Whether the row was never sent, because it was broken or rejected.
+    pub(super) is_unsent: bool,
+    /// Whether the line holds a row that can be run again. Else it holds the text of a broken row.
+    pub(super) is_row: bool,
+    /// Id of the run that wrote it.
+    pub(crate) run: String,
+    /// The results file that it belongs to.
+    pub(crate) results: Option<String>,
+    /// When the last attempt ended.
+    pub(crate) last_at: Option<jiff::Timestamp>,
+    pub(crate) charges: Charges,
+}
+
+/// Returns the identity of a row. With a key in an unknown format, the row counts as changed, not as new.
+pub(crate) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>) -> RowId {
+    match (occurrence, key) {
+        (Some(occurrence), Some(key)) => RowId::nth(occurrence, key),
+        (Some(_), None) | (None, _) => RowId::named(custom_id, key),
+    }
+}
+
+/// Returns the quality with this name; `Ok` for an unknown one.
+pub(crate) fn quality(name: Option<&str>) -> Quality {
+    Quality::ALL.into_iter().find(|quality| Some(quality.name()) == name).unwrap_or(Quality::Ok)
+}

@@ -1,0 +1,346 @@
+//! Scanning a file of a run: which lines are records, and what the others are.
+//!
+//! Owns the rules that tell half-written, zeroed and foreign lines apart. What is done about them is in
+//! [`crate::journal::rewriting`]. Lines are read on several threads. What a damaged line means depends on the lines
+//! around it, so that is decided afterwards, in the order of the file.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::IgnoredAny;
+
+use super::blocks::{Block, Cut, each_block};
+use super::lines::{Line, Lines};
+use super::record::Parsed;
+use crate::journal::disk::{DiskFailure, DiskFile};
+use crate::journal::error::JournalError;
+
+/// How every line of this program begins.
+const BEGINNING: &[u8] = b"{\"custom_id\":";
+
+/// What a scan found in a file.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Number of records.
+    pub(crate) records: u64,
+    /// Where the last record ends.
+    pub(crate) good_end: u64,
+    /// Its size.
+    pub(crate) size: u64,
+    /// Whether the last record lacks its line break.
+    pub(crate) lacks_break: bool,
+    /// Damaged parts with records after them.
+    pub(crate) holes: Vec<Range<u64>>,
+    /// What follows the last record, if anything does.
+    pub(crate) tail: Option<Tail>,
+}
+
+/// What follows the last record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// A half-written line of this program.
+    HalfWritten,
+    /// Zero bytes.
+    Zeroed,
+    /// Anything else.
+    Foreign,
+}
+
+impl Scan {
+    /// Returns whether the repair moves lines, so that their offsets change.
+    pub(crate) fn moves_lines(&self) -> bool {
+        !self.holes.is_empty()
+    }
+}
+
+/// Damaged lines. Whether they are a hole or the tail is known when the next record or the end is found.
+struct Bad {
+    from: u64,
+    /// Number of the first line.
+    line: u64,
+    tail: Tail,
+    /// Whether each line has zero bytes: a loss of power undid a write.
+    is_undone_write: bool,
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Record,
+    Blank,
+    Newer(u32),
+    Bad { tail: Tail, has_zeros: bool },
+}
+
+/// Lines of one kind that follow each other.
+#[derive(Debug)]
+struct Stretch {
+    kind: Kind,
+    lines: u64,
+    from: u64,
+    end: u64,
+    is_complete: bool,
+}
+
+/// Scans a file on several threads. `read` gets each line. It collects what it needs from the lines of one block, and
+/// says whether the line is a record. `take` gets what was collected, in the order of the file.
+///
+/// `is_known` says that the file belongs to a run of this program, because its run folder exists.
+///
+/// # Errors
+/// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
+pub(crate) fn scan<T: Default + Send>(
+    file: &dyn DiskFile,
+    path: &Path,
+    is_known: bool,
+    read: impl Fn(&Line<'_>, &mut T) -> Parsed<()> + Sync,
+    take: impl FnMut(T),
+) -> Result<Scan, JournalError> {
+    scan_cut(file, path, is_known, Cut::here(), read, take)
+}
+
+fn scan_cut<T: Default + Send>(
+    file: &dyn DiskFile,
+    path: &Path,
+    is_known: bool,
+    cut: Cut,
+    read: impl Fn(&Line<'_>, &mut T) -> Parsed<()> + Sync,
+    mut take: impl FnMut(T),
+) -> Result<Scan, JournalError> {
+    let mut scanner = Scanner { path, scan: Scan::default(), bad: None, line: 1 };
+    let size = file.size().map_err(DiskFailure::of("look at", path))?;
+    let read_block = |block: Block<'_>| {
+        let (mut stretches, mut collected) = (Vec::new(), T::default());
+        block.each_line(|line| push(&mut stretches, line, kind(line, |line| read(line, &mut collected))))?;
+        Ok((stretches, collected))
+    };
+    each_block(file, size, cut, read_block, |block: io::Result<_>| {
+        let (stretches, collected) = block.map_err(DiskFailure::of("read", path))?;
+        stretches.into_iter().try_for_each(|stretch| scanner.take(stretch))?;
+        take(collected);
+        Ok::<(), JournalError>(())
+    })?;
+    scanner.end(is_known)
+}
+
+fn kind(line: &Line<'_>, read: impl FnOnce(&Line<'_>) -> Parsed<()>) -> Kind {
+    if line.is_complete && line.bytes.iter().all(u8::is_ascii_whitespace) {
+        return Kind::Blank;
+    }
+    match read(line) {
+        Parsed::Record(()) => Kind::Record,
+        Parsed::Newer(version) => Kind::Newer(version),
+        Parsed::NotOurs => bad_kind(line.bytes),
+    }
+}
+
+fn bad_kind(bytes: &[u8]) -> Kind {
+    let has_zeros = bytes.contains(&0);
+    let tail = match bytes {
+        bytes if bytes.iter().all(|&byte| byte == 0) => Tail::Zeroed,
+        bytes if is_half_written(bytes) || has_zeros => Tail::HalfWritten,
+        _ => Tail::Foreign,
+    };
+    Kind::Bad { tail, has_zeros }
+}
+
+/// Adds a line to the stretches of its block. Records that follow each other share one stretch.
+fn push(stretches: &mut Vec<Stretch>, line: &Line<'_>, kind: Kind) {
+    match stretches.last_mut() {
+        Some(last) if last.kind == Kind::Record && kind == Kind::Record => {
+            last.lines += 1;
+            last.end = line.end();
+            last.is_complete = line.is_complete;
+        }
+        Some(_) | None => stretches.push(Stretch {
+            kind,
+            lines: 1,
+            from: line.offset,
+            end: line.end(),
+            is_complete: line.is_complete,
+        }),
+    }
+}
+
+/// A scan that is not finished.
+struct Scanner<'a> {
+    path: &'a Path,
+    scan: Scan,
+    bad: Option<Bad>,
+    /// Number of the next line.
+    line: u64,
+}
+
+impl Scanner<'_> {
+    fn take(&mut self, stretch: Stretch) -> Result<(), JournalError> {
+        self.scan.size = stretch.end;
+        match stretch.kind {
+            Kind::Blank if self.bad.is_none() => self.scan.good_end = stretch.end,
+            Kind::Blank => {}
+            Kind::Record => {
+                self.scan.close_hole(self.bad.take(), stretch.from, self.path)?;
+                self.scan.records += stretch.lines;
+                self.scan.good_end = stretch.end;
+                self.scan.lacks_break = !stretch.is_complete;
+            }
+            Kind::Newer(version) => return Err(JournalError::NewerFormat { path: self.path.to_owned(), version }),
+            Kind::Bad { tail, has_zeros } => {
+                self.bad = Some(Bad::with(self.bad.take(), stretch.from, self.line, tail, has_zeros));
+            }
+        }
+        self.line += stretch.lines;
+        Ok(())
+    }
+
+    fn end(self, is_known: bool) -> Result<Scan, JournalError> {
+        let Self { path, mut scan, bad, .. } = self;
+        if let Some(bad) = bad {
+            if scan.records == 0 && (bad.tail == Tail::Foreign || !is_known) {
+                return Err(JournalError::Foreign { path: path.to_owned() });
+            }
+            scan.tail = Some(bad.tail);
+        }
+        Ok(scan)
+    }
+}
+
+impl Scan {
+    fn close_hole(&mut self, bad: Option<Bad>, end: u64, path: &Path) -> Result<(), JournalError> {
+        let Some(bad) = bad else { return Ok(()) };
+        if bad.is_undone_write {
+            self.holes.push(bad.from..end);
+            return Ok(());
+        }
+        match self.records {
+            0 => Err(JournalError::Foreign { path: path.to_owned() }),
+            _ => Err(JournalError::ForeignLine { path: path.to_owned(), line: bad.line }),
+        }
+    }
+}
+
+impl Bad {
+    fn with(before: Option<Self>, from: u64, line: u64, tail: Tail, has_zeros: bool) -> Self {
+        match before {
+            None => Self { from, line, tail, is_undone_write: has_zeros },
+            Some(bad) => Self {
+                tail: if bad.tail == tail || bad.tail == Tail::Foreign { bad.tail } else { tail },
+                is_undone_write: bad.is_undone_write && has_zeros,
+                ..bad
+            },
+        }
+    }
+}
+
+/// Returns whether the bytes are the beginning of a line of this program.
+fn is_half_written(bytes: &[u8]) -> bool {
+    let begins = bytes.starts_with(BEGINNING) || BEGINNING.starts_with(bytes);
+    // A number that ends after its decimal point is an error at the last byte, not at the end.
+    let is_cut_short = |error: serde_json::Error| error.is_eof() || error.column() >= bytes.len();
+    begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
+}
+
+/// Checks that the first line of a file was written by this program, without reading the rest.
+///
+/// # Errors
+/// [`JournalError::Foreign`]; [`JournalError::Disk`].
+pub(crate) fn check_first_line(
+    file: &dyn DiskFile,
+    path: &Path,
+    is_known: bool,
+    mut read: impl FnMut(&Line<'_>) -> Parsed<()>,
+) -> Result<(), JournalError> {
+    let mut lines = Lines::new(file);
+    while let Some(line) = lines.next().map_err(DiskFailure::of("read", path))? {
+        if line.bytes.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let is_damaged = is_known && (is_half_written(line.bytes) || line.bytes.contains(&0));
+        return match read(&line) {
+            Parsed::Record(()) | Parsed::Newer(_) => Ok(()),
+            Parsed::NotOurs if is_damaged => Ok(()),
+            Parsed::NotOurs => Err(JournalError::Foreign { path: path.to_owned() }),
+        };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::{Disk, MemDisk, OpenMode};
+
+    const GOOD: &str = "{\"custom_id\":1}\n";
+
+    #[test]
+    fn a_foreign_line_in_the_middle_is_refused_with_its_number() {
+        let refused = scanned(format!("{GOOD}\nhello\n{GOOD}").as_bytes(), true);
+
+        assert!(matches!(refused, Err(JournalError::ForeignLine { line: 3, .. })));
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_refused() {
+        for content in ["hello\n", "hello", "{\"custom_id\":2}", "{\"custom_id\":2}\n"] {
+            for is_known in [true, false] {
+                let refused = scanned(content.as_bytes(), is_known);
+                assert!(matches!(refused, Err(JournalError::Foreign { .. })), "{content} {is_known}");
+            }
+        }
+        assert!(matches!(scanned(&[0; 9], false), Err(JournalError::Foreign { .. })));
+        assert!(matches!(scanned(b"{\"cus", false), Err(JournalError::Foreign { .. })));
+        assert!(scanned(&[0; 9], true).is_ok());
+        assert!(scanned(b"{\"cus", true).is_ok());
+    }
+
+    #[test]
+    fn a_scan_finds_the_same_for_any_block_length() {
+        let pieces: [&[u8]; 9] = [
+            GOOD.as_bytes(),
+            GOOD.as_bytes(),
+            GOOD.as_bytes(),
+            b"\n",
+            b" \n",
+            b"\0\0\n",
+            b"{\"cu\0\n",
+            b"hello\n",
+            b"{\"cus",
+        ];
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..500 {
+            // In half of the cases there are no foreign lines, so that the scan gets past the beginning.
+            let kinds = if random.bool() { 7 } else { pieces.len() };
+            let content: Vec<u8> =
+                (0..random.usize(0..12)).flat_map(|_| pieces[random.usize(0..kinds)].to_vec()).collect();
+            let is_known = random.bool();
+            let disk = MemDisk::new();
+            disk.put("f", &content);
+            let file = disk.open(Path::new("f"), OpenMode::Read).expect("it is there");
+            let found = |block_bytes, threads| {
+                let cut = Cut { block_bytes, threads };
+                let scan = scan_cut(&*file, Path::new("f"), is_known, cut, is_good, |()| {});
+                scan.map_or_else(|error| format!("{error:?}"), |scan| format!("{scan:?}"))
+            };
+
+            let whole = found(1 << 20, 1);
+
+            for (block_bytes, threads) in [(1, 2), (5, 1), (16, 3), (40, 2)] {
+                assert_eq!(found(block_bytes, threads), whole, "{:?}", String::from_utf8_lossy(&content));
+            }
+        }
+    }
+
+    fn scanned(content: &[u8], is_known: bool) -> Result<Scan, JournalError> {
+        let disk = MemDisk::new();
+        disk.put("f", content);
+        let file = disk.open(Path::new("f"), OpenMode::Read).expect("it is there");
+        scan(&*file, Path::new("f"), is_known, is_good, |()| {})
+    }
+
+    fn is_good(line: &Line<'_>, _: &mut ()) -> Parsed<()> {
+        match line.bytes == &GOOD.as_bytes()[..GOOD.len() - 1] {
+            true => Parsed::Record(()),
+            false => Parsed::NotOurs,
+        }
+    }
+}

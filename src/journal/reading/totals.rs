@@ -1,0 +1,56 @@
+//! Sums over all runs that wrote to the results.
+
+use std::ops::AddAssign;
+
+use crate::domain::{Money, Quality, Usage};
+use crate::journal::charges::Charges;
+
+/// Sums over all runs that wrote to the results, including what was in lines that were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Result lines with a complete answer.
+    pub ok: u64,
+    /// Result lines with a truncated answer.
+    pub truncated: u64,
+    /// Result lines with a refusal.
+    pub refused: u64,
+    /// Result lines with an answer that ended for a reason unknown to the program that wrote them.
+    pub unknown: u64,
+    /// Tokens used.
+    pub usage: Usage,
+    /// Money spent, for models with a known price.
+    pub spend: Money,
+    /// Attempts that may have been billed without a kept answer.
+    pub maybe_paid: u64,
+}
+
+impl Totals {
+    /// Adds what was used, without a result line.
+    pub(crate) fn add(&mut self, charges: Charges) {
+        self.usage += charges.usage;
+        self.spend += charges.spend;
+        self.maybe_paid = self.maybe_paid.saturating_add(charges.maybe_paid);
+    }
+
+    /// Adds a result line.
+    pub(super) fn add_result(&mut self, quality: Quality, charges: Charges) {
+        match quality {
+            Quality::Ok => self.ok += 1,
+            Quality::Truncated => self.truncated += 1,
+            Quality::Refused => self.refused += 1,
+            Quality::Unknown => self.unknown += 1,
+        }
+        self.add(charges);
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        let Self { ok, truncated, refused, unknown, usage, spend, maybe_paid } = other;
+        self.ok += ok;
+        self.truncated += truncated;
+        self.refused += refused;
+        self.unknown += unknown;
+        self.add(Charges { usage, spend, maybe_paid });
+    }
+}

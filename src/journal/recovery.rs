@@ -1,0 +1,232 @@
+//! Recovery: what earlier runs left, found and repaired before a run begins.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::charges::Charges;
+use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, remove_left_over, sync_name, with_suffix};
+use super::error::JournalError;
+use super::files::{
+    Access, ExistingOutputs, Lock, Manifest, Output, RunPaths, UnclosedRun, check_free, lock, manifest, read_manifest,
+    slots,
+};
+use super::reading::{
+    Contents, DoneSet, Scan, Totals, Unresolved, check_first_line, check_owner, parse_error, parse_result,
+};
+use super::rewriting::{Superseded, repair};
+use super::start::Start;
+use crate::domain::ErrorClass;
+
+/// What earlier runs left.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// What earlier runs did with each row.
+    pub done: DoneSet,
+    /// Sums over all runs that wrote to the results.
+    pub totals: Totals,
+    /// Failures that still count, by class.
+    pub failed: BTreeMap<ErrorClass, u64>,
+    /// Rows that were in flight when the last run died and that have no line. They may have been paid for. They are
+    /// also counted in `totals.maybe_paid`, once.
+    pub dead_in_flight: u64,
+    /// What was repaired, in sentences for people.
+    pub notes: Vec<String>,
+    /// The manifest of the last run. `resume` takes settings from it.
+    pub manifest: Option<Manifest>,
+}
+
+/// The recovery of one run.
+pub(crate) struct Recovery<'a> {
+    disk: &'a dyn Disk,
+    paths: &'a RunPaths,
+    run: &'a str,
+    access: Access,
+    pub(crate) recovered: Recovered,
+}
+
+/// The files that exist when a run begins.
+pub(super) struct Existing {
+    /// Whether a run of this program was here: its manifest exists.
+    is_known: bool,
+    /// The lock of the run folder, unless this is a dry run or results go to standard output.
+    pub(crate) lock: Option<Lock>,
+    pub(crate) outputs: ExistingOutputs,
+    pub(crate) unclosed: UnclosedRun,
+}
+
+impl<'a> Recovery<'a> {
+    pub(crate) fn new(disk: &'a dyn Disk, paths: &'a RunPaths, run: &'a str, access: Access) -> Self {
+        Self { disk, paths, run, access, recovered: Recovered::default() }
+    }
+
+    /// Finds and locks the files that exist, and refuses those that may not be used. Changes none of them.
+    pub(crate) fn find(&mut self, inputs: &[PathBuf], origin: &str, start: Start) -> Result<Existing, JournalError> {
+        self.paths.check(inputs, start, self.disk)?;
+        let is_known = self.is_known()?;
+        self.check_first_lines(is_known)?;
+        let lock = self.lock()?;
+        let outputs =
+            ExistingOutputs::find(self.disk, self.paths, inputs, start, self.access, &mut self.recovered.notes)?;
+        let unclosed = self.read_folder(origin, start)?;
+        if let Some(Output { path: _, file }) = outputs.errors.as_ref().filter(|_| start == Start::Fresh) {
+            check_owner(&**file, self.paths)?;
+        }
+        Ok(Existing { is_known, lock, outputs, unclosed })
+    }
+
+    /// Reads both files without a repair. Returns what earlier runs left and the failures that still count.
+    pub(crate) fn read(mut self, existing: &Existing, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
+        let contents = self.read_both(existing, start)?;
+        let (unresolved, _) = self.sum_up(contents);
+        Ok((self.recovered, unresolved))
+    }
+
+    fn is_known(&self) -> Result<bool, DiskFailure> {
+        self.paths.folder().map_or(Ok(false), |folder| manifest::exists(self.disk, &folder))
+    }
+
+    fn check_first_lines(&self, is_known: bool) -> Result<(), JournalError> {
+        if let Some(results) = &self.paths.results
+            && let Some(file) = self.existing(results)?
+        {
+            check_first_line(&*file, results, is_known, |line| parse_result(line.bytes).handed_to(drop))?;
+        }
+        if let Some(file) = self.existing(&self.paths.errors)? {
+            let errors = &self.paths.errors;
+            check_first_line(&*file, errors, is_known, |line| parse_error(line.bytes).handed_to(drop))?;
+        }
+        Ok(())
+    }
+
+    fn lock(&mut self) -> Result<Option<Lock>, JournalError> {
+        let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
+        if self.access == Access::ReadOnly {
+            return check_free(self.disk, &folder, results).map(|()| None);
+        }
+        self.disk.create_folder(&folder).map_err(DiskFailure::of("create", &folder))?;
+        let (lock, warning) = lock(self.disk, &folder, results)?;
+        self.recovered.notes.extend(warning);
+        Ok(Some(lock))
+    }
+
+    /// Reads manifest and slots. Slots are left out when they are counted already, or when the results are set aside.
+    fn read_folder(&mut self, origin: &str, start: Start) -> Result<UnclosedRun, JournalError> {
+        let Some(folder) = self.paths.folder() else { return Ok(UnclosedRun::default()) };
+        let mut unclosed = slots::read_unclosed(self.disk, &folder)?;
+        let manifest = match start {
+            // The manifest is set aside, so its format does not matter.
+            Start::Fresh => None,
+            Start::Resume => read_manifest(&folder, self.disk)?,
+            Start::Continue => self.read_or_note(&folder)?,
+        };
+        if let Some(manifest) = &manifest {
+            check_origin(self.paths, &manifest.origin, origin)?;
+        }
+        let counted = manifest.as_ref().map_or(0, |manifest| manifest.counted_opening);
+        if start == Start::Fresh || unclosed.opening <= counted {
+            unclosed.rows.clear();
+        }
+        self.recovered.manifest = manifest;
+        Ok(unclosed)
+    }
+
+    /// Reads the manifest of a run that is given all its settings again. When the manifest is damaged, only checks and
+    /// sums are lost, and a note says so.
+    fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
+        match read_manifest(folder, self.disk) {
+            Err(JournalError::Manifest { path, fault }) => {
+                self.recovered.notes.push(format!(
+                    "{} can't be read ({fault}) and is replaced: it is not checked whether the results come from another \
+                     server, and money spent on removed lines is not counted",
+                    path.display()
+                ));
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// Renames the files of earlier runs: error log, results, manifest. So a death in between leaves either all answers
+    /// in place or none.
+    ///
+    /// Only files that this run has locked are renamed, and no log of other results.
+    pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {
+        let suffix = format!(".old-{}", self.run);
+        for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
+            self.disk.rename(path, &with_suffix(path, &suffix)).map_err(DiskFailure::of("rename", path))?;
+            sync_name(self.disk, path)?;
+        }
+        if let Some(folder) = self.paths.folder() {
+            manifest::set_aside(self.disk, &folder, &suffix)?;
+        }
+        Ok(())
+    }
+
+    /// Reads and repairs both files. Returns the failures that still count and the rows with several answers.
+    pub(crate) fn recover(
+        &mut self,
+        existing: &mut Existing,
+        start: Start,
+    ) -> Result<(Unresolved, Superseded), JournalError> {
+        let mut contents = self.read_both(existing, start)?;
+        let moves_lines = [&contents.errors, &contents.results].into_iter().flatten().any(Scan::moves_lines);
+        self.repair(&mut existing.outputs, &contents)?;
+        if moves_lines {
+            contents = self.read_both(existing, start)?;
+        }
+        Ok(self.sum_up(contents))
+    }
+
+    /// Keeps what both files hold. Returns the failures that still count and the rows with several answers.
+    fn sum_up(&mut self, mut contents: Contents) -> (Unresolved, Superseded) {
+        let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
+        let dead_in_flight = contents.in_flight.len() as u64;
+        contents.totals.add(carried.charges());
+        contents.totals.add(Charges { maybe_paid: dead_in_flight, ..Charges::default() });
+        self.recovered.totals = contents.totals;
+        self.recovered.dead_in_flight = dead_in_flight;
+        self.recovered.failed = contents.unresolved.by_class();
+        let (done, repeated) = DoneSet::new(contents.answered, contents.unresolved.keys_and_classes());
+        self.recovered.done = done.clone();
+        (contents.unresolved, Superseded::new(done, repeated))
+    }
+
+    fn read_both(&self, existing: &Existing, start: Start) -> Result<Contents, JournalError> {
+        let Existing { is_known, outputs, unclosed, .. } = existing;
+        let mut contents = Contents { in_flight: unclosed.rows.iter().copied().collect(), ..Contents::default() };
+        if let Some(Output { file, .. }) = &outputs.errors {
+            contents.read_errors(&**file, self.paths, *is_known, &unclosed.run, start)?;
+        }
+        if let Some(Output { path, file }) = &outputs.results {
+            contents.read_results(&**file, path, *is_known)?;
+        }
+        Ok(contents)
+    }
+
+    fn repair(&mut self, outputs: &mut ExistingOutputs, contents: &Contents) -> Result<(), DiskFailure> {
+        let results = outputs.results.as_mut().zip(contents.results.as_ref());
+        let errors = outputs.errors.as_mut().zip(contents.errors.as_ref());
+        for (output, scan) in [results, errors].into_iter().flatten() {
+            remove_left_over(self.disk, &output.path)?;
+            let spare = with_suffix(&output.path, &format!(".cut-{}", self.run));
+            repair(self.disk, output, scan, &spare, &mut self.recovered.notes)?;
+        }
+        Ok(())
+    }
+
+    fn existing(&self, path: &Path) -> Result<Option<Box<dyn DiskFile>>, DiskFailure> {
+        match self.disk.kind(path).map_err(DiskFailure::of("look at", path))? {
+            Some(_) => self.disk.open(path, OpenMode::Read).map(Some).map_err(DiskFailure::of("open", path)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), JournalError> {
+    match &paths.results {
+        Some(path) if !theirs.is_empty() && theirs != ours => {
+            Err(JournalError::OtherOrigin { path: path.clone(), theirs: theirs.to_owned(), ours: ours.to_owned() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Superseded answers: when a row has several result lines, the last one counts, and the others are removed at the end
+//! of a run.
+//!
+//! A named row gets a second answer when its request has changed and it was run again. A failure supersedes nothing:
+//! the answer that was paid for stays until there is another one.
+//!
+//! Which rows have several lines is known without reading the file: reading the results at the start finds those of
+//! earlier runs, and each answer of this run is looked up in the set of done rows. When there are none, nothing is read
+//! and nothing is written.
+//!
+//! The results are replaced as a whole, so a death at any step leaves the old file or the new one, and both mean the
+//! same. What removed lines say was spent is given to `carry` before that. A death between the two counts it twice,
+//! which is the safe side for a budget.
+//!
+//! A line whose key is in an unknown format is kept, since it is not known whether its row is named.
+
+use std::sync::Arc;
+
+use super::copy::{LineCopy, each_line};
+use crate::domain::RowId;
+use crate::journal::charges::Charges;
+use crate::journal::disk::{Disk, DiskFailure};
+use crate::journal::files::Output;
+use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
+
+/// The rows that have more than one line.
+pub(crate) struct Superseded {
+    /// Rows that had an answer when the run began.
+    done: DoneSet,
+    /// Labels of rows with several lines, in any order, some of them more than once. Eight bytes each, because ten
+    /// million rows may have changed.
+    labels: Vec<u64>,
+}
+
+impl Superseded {
+    /// Begins with the labels that have several lines already.
+    pub(crate) fn new(done: DoneSet, labels: Vec<u64>) -> Self {
+        Self { done, labels }
+    }
+
+    /// Takes an answer that this run writes.
+    pub(crate) fn note_answer(&mut self, row: RowId) {
+        if self.done.has_answer(row.label) {
+            self.labels.push(row.label);
+        }
+    }
+
+    /// Removes the lines that later ones supersede.
+    ///
+    /// # Errors
+    /// What failed; the results are then the old file or the new one, never a mixture.
+    pub(crate) fn remove(
+        mut self,
+        disk: &dyn Disk,
+        output: &mut Output,
+        carry: impl FnOnce(Charges) -> Result<(), DiskFailure>,
+    ) -> Result<(), DiskFailure> {
+        self.labels.sort_unstable();
+        self.labels.dedup();
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        let (file, path) = (Arc::clone(&output.file), output.path.clone());
+        // How many lines of each label are still to come.
+        let mut left = vec![0_u32; self.labels.len()];
+        each_line(&*file, &path, |_, line| {
+            self.find(line).into_iter().for_each(|(at, _)| left[at] = left[at].saturating_add(1));
+            Ok(())
+        })?;
+        if left.iter().all(|&lines| lines <= 1) {
+            return Ok(());
+        }
+        let mut removed = Charges::default();
+        output.replace(disk, |copy, copy_path| {
+            let mut out = LineCopy::new(copy, copy_path);
+            each_line(&*file, &path, |_, line| {
+                if let Some((at, record)) = self.find(line) {
+                    left[at] = left[at].saturating_sub(1);
+                    if left[at] > 0 {
+                        removed += record.charges;
+                        return Ok(());
+                    }
+                }
+                out.push(line)
+            })?;
+            out.flush()?;
+            carry(removed)
+        })
+    }
+
+    /// Returns the record of a line whose row has several lines, and the position of its label.
+    fn find<'l>(&self, line: &'l [u8]) -> Option<(usize, ResultRecord<'l>)> {
+        let Parsed::Record(record) = parse_result(line) else { return None };
+        let at = self.labels.binary_search(&record.row.label).ok()?;
+        (record.row.key != 0).then_some((at, record))
+    }
+}

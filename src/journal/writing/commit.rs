@@ -1,0 +1,38 @@
+//! When lines are synced, and how that is reported.
+
+use crate::domain::WriteFault;
+
+/// When lines are synced: `--fsync`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// In groups. While there are lines to sync, a sync is always running or about to begin.
+    #[default]
+    Group,
+    /// Each line by itself, before anything else happens.
+    Always,
+    /// Never. A loss of power may take everything that the system has not written by itself.
+    Off,
+}
+
+/// Which thread writes and syncs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threading {
+    /// The caller writes files, and a thread syncs them. A thread of its own writes to standard output.
+    #[default]
+    Thread,
+    /// The caller writes and syncs each line before `append` returns. For runs on virtual time, where another thread
+    /// would let the clock run away. `--fsync always` works in the same way.
+    Inline,
+}
+
+/// What became of lines, as reported to the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// All lines up to this sequence number are as durable as `--fsync` asks.
+    UpTo(u64),
+    /// Lines can't be written any more. Those that were not reported before may be lost.
+    Failed(WriteFault),
+}
+
+/// Is called with each commit, on the syncer's thread or inside `append`. Must be quick.
+pub(crate) type OnCommit = Box<dyn Fn(Commit) + Send>;

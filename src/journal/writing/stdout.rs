@@ -1,0 +1,266 @@
+//! Results on standard output. A thread writes them, because the reader of a pipe may be slow and the run's loop must
+//! not wait for it.
+//!
+//! Owns the thread and its queue. Lines wait a hundredth of a second at most, unless the pipe is full. The same thread
+//! writes the error log, so that lines are written in the order of their numbers. After standard output has failed, the
+//! thread still writes the error log, because rows that were read from a pipe are kept nowhere else.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::syncer::{PanicGuard, Syncer, spawn};
+use super::target::Targets;
+use crate::journal::disk::DiskFailure;
+use crate::sink::Log;
+
+/// Time between the beginnings of two writes. A thread switch and a system call for each turn of the loop would cost a
+/// quarter as much as sending its requests.
+const WRITE_EVERY: Duration = Duration::from_millis(10);
+/// From this number of bytes on (about two hundred lines), a write begins at once.
+const WRITE_BYTES: usize = 256 << 10;
+/// Memory that a group keeps after a huge answer.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// The thread that writes to standard output, and its queue.
+pub(super) struct Stdout {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    syncer: Arc<Syncer>,
+}
+
+/// Lines that are written together.
+#[derive(Default)]
+struct Group {
+    results: Vec<u8>,
+    errors: Vec<u8>,
+    /// Number of the last line.
+    up_to: u64,
+}
+
+impl Group {
+    /// Adds whole lines, the last of them with the number `seq`.
+    fn push(&mut self, log: Log, parts: &[&[u8]], seq: u64) {
+        let own = match log {
+            Log::Results => &mut self.results,
+            Log::Errors => &mut self.errors,
+        };
+        own.reserve(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| own.extend_from_slice(part));
+        self.up_to = seq;
+    }
+
+    fn bytes(&self) -> usize {
+        self.results.len() + self.errors.len()
+    }
+
+    fn write(&self, targets: &mut Targets) -> Result<(), DiskFailure> {
+        targets.write(Log::Results, &[&self.results])?;
+        targets.write(Log::Errors, &[&self.errors])
+    }
+
+    fn clear(&mut self) {
+        for bytes in [&mut self.results, &mut self.errors] {
+            bytes.clear();
+            bytes.shrink_to(KEPT_BYTES);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    group: Group,
+    is_closed: bool,
+    /// The run only waits for its lines: writes begin at once.
+    is_hurried: bool,
+    /// The thread sleeps until it is woken. Else it wakes by itself when the next write is due.
+    is_asleep: bool,
+    /// Lines for the error log are taken although standard output has failed.
+    takes_errors: bool,
+}
+
+impl Stdout {
+    /// Starts the thread. It tells `syncer` what it has written, and when it ends.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(super) fn start(targets: Targets, syncer: Arc<Syncer>) -> Result<Self, DiskFailure> {
+        let shared = Arc::new(Shared::new(syncer));
+        let own = Arc::clone(&shared);
+        let thread = Some(spawn("stdout", move || write_groups(&own, targets))?);
+        Ok(Self { shared, thread })
+    }
+
+    /// Takes whole lines.
+    ///
+    /// # Errors
+    /// The failure that stopped the writer.
+    pub(super) fn append(&self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
+        let mut queue = self.shared.queue();
+        if let Some(failure) = self.shared.syncer.failure()
+            && (log == Log::Results || !queue.takes_errors)
+        {
+            return Err(failure);
+        }
+        let could_wait = queue.may_wait();
+        queue.group.push(log, parts, seq);
+        self.shared.syncer.note_taken(parts.iter().map(|part| part.len()).sum());
+        let is_due = could_wait && !queue.may_wait();
+        let is_asleep = std::mem::take(&mut queue.is_asleep);
+        drop(queue);
+        if is_asleep || is_due {
+            self.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lets everything be written as soon as possible.
+    pub(super) fn hurry(&self) {
+        self.shared.queue().is_hurried = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// Waits until all lines are written and the thread has ended.
+    pub(super) fn stop(&mut self) {
+        self.shared.queue().is_closed = true;
+        self.shared.wake.notify_one();
+        // A panic of the thread was recorded as a failure by its guard.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Shared {
+    fn new(syncer: Arc<Syncer>) -> Self {
+        Self { queue: Mutex::default(), wake: Condvar::new(), syncer }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to write, and until `earliest` unless a write must begin at once. Returns `None`
+    /// when nothing more will come.
+    fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
+        let mut queue = self.queue();
+        let left = || earliest.checked_duration_since(Instant::now());
+        while let Some(left) = left().filter(|_| queue.may_wait()) {
+            queue = self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        while queue.group.bytes() == 0 && !queue.is_closed {
+            queue.is_asleep = true;
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_over = queue.group.bytes() == 0 || self.syncer.failure().is_some();
+        (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
+    }
+
+    /// Waits until there is something for the error log, after standard output has failed. Returns `None` when nothing
+    /// more will come.
+    fn next_errors(&self, emptied: Group) -> Option<Group> {
+        let mut queue = self.queue();
+        // Results that were queued before the failure can't be written.
+        queue.group.results.clear();
+        while queue.group.errors.is_empty() && !queue.is_closed {
+            queue.is_asleep = true;
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_over = queue.group.errors.is_empty();
+        (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
+    }
+}
+
+impl Queue {
+    /// Returns whether the next write may wait until it is due.
+    fn may_wait(&self) -> bool {
+        !self.is_closed && !self.is_hurried && self.group.bytes() < WRITE_BYTES
+    }
+}
+
+fn write_groups(shared: &Shared, mut targets: Targets) {
+    let syncer = &*shared.syncer;
+    let _end = EndGuard(syncer);
+    let _guard = PanicGuard(syncer, "the writer panicked");
+    let mut emptied = Group::default();
+    let mut earliest = Instant::now();
+    while let Some(mut group) = shared.next_group(emptied, earliest) {
+        earliest = Instant::now() + WRITE_EVERY;
+        if let Err(failure) = group.write(&mut targets) {
+            let log_still_works = targets.log_still_works(&failure);
+            shared.queue().takes_errors = log_still_works;
+            syncer.fail(failure);
+            return if log_still_works {
+                write_errors(shared, targets, group)
+            };
+        }
+        syncer.note_written(&[(Log::Results, group.results.len()), (Log::Errors, group.errors.len())], group.up_to);
+        group.clear();
+        emptied = group;
+    }
+}
+
+/// Lets the failure be reported, and writes only the error log from then on. The failed group comes first.
+fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
+    shared.syncer.end();
+    let mut next = Some(failed);
+    while let Some(mut group) = next {
+        if !group.errors.is_empty() && targets.save_errors(&[&group.errors]).is_err() {
+            shared.queue().takes_errors = false;
+            return;
+        }
+        group.clear();
+        next = shared.next_errors(group);
+    }
+}
+
+/// Tells the syncer that nothing more will be written, also after a panic.
+struct EndGuard<'a>(&'a Syncer);
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_begins_at_once_when_the_run_only_waits() {
+        let shared = Shared::new(Arc::default());
+        shared.queue().group.push(Log::Results, &[b"line\n"], 1);
+        assert!(shared.queue().may_wait());
+
+        shared.queue().is_hurried = true;
+
+        assert!(shared.next_group(Group::default(), never()).is_some_and(|group| group.up_to == 1));
+    }
+
+    #[test]
+    fn a_write_begins_at_once_when_there_is_much_to_write() {
+        let shared = Shared::new(Arc::default());
+
+        shared.queue().group.push(Log::Results, &[&vec![b' '; WRITE_BYTES]], 1);
+
+        assert!(shared.next_group(Group::default(), never()).is_some_and(|group| group.bytes() == WRITE_BYTES));
+    }
+
+    #[test]
+    fn nothing_is_written_after_a_failure() {
+        let shared = Shared::new(Arc::default());
+        shared.queue().group.push(Log::Results, &[b"line\n"], 1);
+
+        shared.syncer.fail(DiskFailure::of("sync", "errors".as_ref())(std::io::ErrorKind::StorageFull.into()));
+
+        assert!(shared.next_group(Group::default(), Instant::now()).is_none());
+    }
+
+    fn never() -> Instant {
+        Instant::now() + Duration::from_secs(86_400)
+    }
+}

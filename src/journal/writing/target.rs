@@ -1,0 +1,95 @@
+//! Where lines go: two files, or standard output and a file.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::commit::Fsync;
+use crate::domain::WriteTarget;
+use crate::journal::disk::{DiskFailure, DiskFile};
+use crate::sink::Log;
+
+/// Where the lines of one log go.
+pub(crate) enum Target {
+    /// To a file, at `end`.
+    File { file: Arc<dyn DiskFile>, path: PathBuf, end: u64 },
+    /// To standard output.
+    Stdout(Box<dyn Write + Send>),
+}
+
+impl Target {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DiskFailure> {
+        match self {
+            Self::File { file, path, end } => {
+                file.write_at(bytes, *end).map_err(DiskFailure::of("write", path))?;
+                *end += bytes.len() as u64;
+                Ok(())
+            }
+            Self::Stdout(stream) => {
+                stream.write_all(bytes).and_then(|()| stream.flush()).map_err(DiskFailure::of_standard_output)
+            }
+        }
+    }
+
+    /// Makes what was written durable. Standard output can't be synced.
+    fn sync(&self) -> Result<(), DiskFailure> {
+        match self {
+            Self::File { file, path, .. } => file.sync().map_err(DiskFailure::of("sync", path)),
+            Self::Stdout(_) => Ok(()),
+        }
+    }
+
+    /// Returns the file and its path; `None` for standard output.
+    fn file(&self) -> Option<(Arc<dyn DiskFile>, PathBuf)> {
+        match self {
+            Self::File { file, path, .. } => Some((Arc::clone(file), path.clone())),
+            Self::Stdout(_) => None,
+        }
+    }
+}
+
+/// Where the lines of a run go, and when they are synced.
+pub(crate) struct Targets {
+    pub(crate) results: Target,
+    pub(crate) errors: Target,
+    pub(crate) fsync: Fsync,
+}
+
+impl Targets {
+    /// Gives lines to the system. They may be in parts, and one line may be in several parts.
+    pub(super) fn write(&mut self, log: Log, parts: &[&[u8]]) -> Result<(), DiskFailure> {
+        let target = match log {
+            Log::Results => &mut self.results,
+            Log::Errors => &mut self.errors,
+        };
+        parts.iter().filter(|part| !part.is_empty()).try_for_each(|part| target.write(part))
+    }
+
+    /// Makes the lines of one log durable.
+    pub(super) fn sync(&self, log: Log) -> Result<(), DiskFailure> {
+        match log {
+            Log::Results => self.results.sync(),
+            Log::Errors => self.errors.sync(),
+        }
+    }
+
+    /// Writes and syncs lines of the error log, whatever `--fsync` asks: after standard output has failed.
+    pub(super) fn save_errors(&mut self, parts: &[&[u8]]) -> Result<(), DiskFailure> {
+        self.write(Log::Errors, parts)?;
+        self.sync(Log::Errors)
+    }
+
+    /// Returns whether the error log still takes lines after this failure. It does when only standard output has
+    /// failed.
+    pub(super) fn log_still_works(&self, failure: &DiskFailure) -> bool {
+        matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput
+    }
+
+    /// Returns the files that a sync has to make durable: results, then error log. Empty with `--fsync off`.
+    pub(super) fn files_to_sync(&self) -> [Option<(Arc<dyn DiskFile>, PathBuf)>; 2] {
+        match self.fsync {
+            Fsync::Group | Fsync::Always => [self.results.file(), self.errors.file()],
+            Fsync::Off => [None, None],
+        }
+    }
+}
