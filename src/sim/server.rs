@@ -40,15 +40,13 @@ use super::transport::{OpenCall, SharedModel, lock};
 
 use bounds::Budget;
 use connection::{Cuttable, Wire};
-use guard::Refused;
+use guard::{RESET, Refused};
 use played::{Open, Played};
 
 pub use bounds::Bounds;
 
 /// Where the books can be read.
 const STATS: &str = "/__sim/stats";
-/// Where everything is begun anew.
-const RESET: &str = "/__sim/reset";
 
 /// Memory of a request in flight beyond the bytes of its body and its answer.
 const REQUEST_BYTES: usize = 4 << 10;

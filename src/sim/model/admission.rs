@@ -15,13 +15,15 @@ use super::call::Call;
 use super::chance::{self, Struck};
 use super::delivery::{self, Step};
 use super::errors::{self, ApiError};
+use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
-use super::limits::{Asked, Reason, Refusal};
+use super::limits::{Account, Asked, Reason, Refusal};
+use super::out;
 use super::refusal::{Stop, organization_id};
 use super::reply::{self, Frame};
+use super::state::{Event, Model};
 use super::tokens;
 use super::validate::Prompt;
-use super::{Account, Arrival, Event, Model, Ticket};
 
 impl Model {
     /// Returns the rule of the fault plan that strikes a request.
@@ -171,7 +173,7 @@ impl Model {
     }
 
     fn start(&mut self, mut call: Call, answer: &Answer, fault: Option<Fault>) -> Arrival {
-        let frame_id = reply::id("msg_01", self.config.seed, self.serial);
+        let frame_id = out::id("msg_01", self.config.seed, self.serial);
         let model = &self.config.models[call.model].id;
         let frame = Frame { id: &frame_id, model, split: call.split, serial: self.serial };
         let (mut head_at, mut body) = if call.is_stream {

@@ -9,11 +9,15 @@ use crate::domain::ModelClass;
 use crate::sim::config::{Keys, Organizations, UnknownModels};
 
 use super::errors::{self, ApiError};
+use super::exchange::{Arrival, Request};
 use super::hash::Hash;
 use super::refusal::Stop;
 use super::request::Fields;
+use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
-use super::{Arrival, MAX_UNKNOWN, Model, Request, TOKEN_COUNT};
+
+/// The most classes of unknown models that are kept apart.
+const MAX_UNKNOWN: usize = 1000;
 
 /// Where clients ask whether the API can be reached.
 const HELLO: &str = "/api/hello";

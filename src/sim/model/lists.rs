@@ -10,7 +10,7 @@ use crate::sim::config::{ModelTraits, SimModel};
 use super::endpoints::{Caller, unknown};
 use super::errors::ApiError;
 use super::hash::Hash;
-use super::{Model, TOKEN_COUNT};
+use super::state::{Model, TOKEN_COUNT};
 
 /// Models on a page unless asked otherwise.
 const PAGE: usize = 20;

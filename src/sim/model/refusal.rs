@@ -11,9 +11,10 @@ use crate::sim::faults::{FaultBody, RetryAfter, StatusFault};
 
 use super::delivery::Step;
 use super::errors::{self, ApiError};
+use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
-use super::limits::Reason;
-use super::{Account, Arrival, Model, Ticket};
+use super::limits::{Account, Reason};
+use super::state::Model;
 
 impl Model {
     /// Returns the answer to what is no call.

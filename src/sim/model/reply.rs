@@ -5,6 +5,7 @@
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
+use super::out::{Out, id};
 use super::server_tools::Served;
 
 /// How the first event of a stream begins.
@@ -266,43 +267,3 @@ fn usage(out: &mut Out, split: Split, output_tokens: u64) {
 }
 
 const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
-
-/// Returns an id: the prefix and 22 letters and digits that depend on seed and serial number.
-pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let hash = super::hash::Hash::new(seed).word(serial);
-    let mut number = (u128::from(hash.end()) << 64) | u128::from(serial);
-    let mut text = String::with_capacity(prefix.len() + 22);
-    text.push_str(prefix);
-    for _ in 0..22 {
-        text.push(char::from(DIGITS[(number % 62) as usize]));
-        number /= 62;
-    }
-    text
-}
-
-/// Bytes that grow by text and numbers.
-struct Out(Vec<u8>);
-
-impl Out {
-    fn add(&mut self, text: &str) -> &mut Self {
-        self.0.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    fn number(&mut self, number: u64) -> &mut Self {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = number;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[at..]);
-        self
-    }
-}

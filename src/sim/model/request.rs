@@ -35,6 +35,11 @@ impl<'a> Fields<'a> {
         self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
     }
 
+    /// Reads a field that must be there.
+    pub(super) fn required<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<T, ApiError> {
+        self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
+    }
+
     /// Returns the hash of what is asked, whatever the manner of delivery.
     pub(super) fn content_hash(&self, seed: u64) -> Hash {
         self.0

@@ -13,8 +13,8 @@ use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{StatusCode, Version};
 
-use super::RESET;
-
+/// The path at which the simulator starts over.
+pub(super) const RESET: &str = "/__sim/reset";
 /// What a browser says of a request that a page of another site made.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that a form can have.

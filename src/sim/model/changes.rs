@@ -7,10 +7,10 @@ use crate::domain::{ModelClass, RateLimits};
 use crate::sim::config::OtherManner;
 
 use super::limits::ClassLimits;
-use super::{Event, Model, TOKEN_COUNT};
+use super::state::{Event, Model, TOKEN_COUNT};
 
 impl Model {
-    pub(super) fn schedule_moods(&mut self) {
+    pub(super) fn schedule_changes(&mut self) {
         for at in 0..self.config.changes.len() {
             self.schedule(self.config.changes[at].at, Event::Change(at));
         }
