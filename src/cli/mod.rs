@@ -15,6 +15,9 @@ mod say;
 mod shell;
 #[cfg(feature = "sim")]
 mod simulator;
+#[cfg(not(feature = "sim"))]
+#[path = "no_simulator.rs"]
+mod simulator;
 mod tables;
 mod usage;
 

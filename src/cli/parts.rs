@@ -134,9 +134,10 @@ pub fn http(config: &Config, base_url: BaseUrl, credential: Credential, connecti
 }
 
 /// Returns the provider.
-pub fn provider(config: &Config, dialect: &Dialect) -> Result<Anthropic> {
+pub fn provider(config: &Config) -> Result<Anthropic> {
+    let Dialect { api_version, betas } = &config.dialect;
     let headers: HeaderMap = config.headers.iter().cloned().collect();
-    Ok(Anthropic::new(&dialect.api_version, &dialect.betas, headers)?)
+    Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
 /// Returns the concurrency window, within what the system lets be open at once. A call in flight needs `files` files.
@@ -215,11 +216,11 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recove
 }
 
 /// Returns what the run is, as its folder keeps it.
-pub fn manifest(config: &Config, dialect: &Dialect, origin: &str) -> Manifest {
+pub fn manifest(config: &Config, origin: &str) -> Manifest {
     Manifest {
         origin: origin.to_owned(),
         inputs: config.inputs.iter().map(input_identity).collect(),
-        shape: shape(&config.request, dialect),
+        shape: shape(&config.request, &config.dialect),
         settings: recorded(config),
         ..Manifest::default()
     }

@@ -61,6 +61,12 @@ impl<R: Reporter + ?Sized> Reporter for Box<R> {
     }
 }
 
+impl Reporter for Stats {
+    fn on_event(&mut self, event: &RunEvent) {
+        self.fold(event);
+    }
+}
+
 /// How a run is shown while it lasts: `--progress`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {

@@ -30,13 +30,12 @@ pub struct SummaryContext {
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Answers that an earlier run that was cut short may have paid for.
+    /// Attempts of this run that may have been billed without an answer that is kept.
+    pub maybe_paid: u64,
+    /// The same, of an earlier run that was cut short.
     pub maybe_paid_before: u64,
-    /// Answers that runs before that one may have paid for, as far as their lines and counts tell.
+    /// The same, of the runs before that one, as far as their lines and counts tell.
     pub maybe_paid_earlier: u64,
-    /// Attempts of this run that may have been paid for and were not retried: cut off at the end, or the last of a
-    /// failed row.
-    pub maybe_paid_at_end: u64,
     /// Of the rows finished by earlier runs, those that failed.
     pub failed_before: u64,
     /// The most requests at once, where a number was asked for.
@@ -181,9 +180,9 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         let causes = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name()));
         rows.push(ListRow::text("retries", format!("{}: {}", count(stats.retried_total()), by_size(causes))));
     }
-    let maybe = stats.maybe_paid.saturating_add(context.maybe_paid_before).saturating_add(context.maybe_paid_at_end);
+    let maybe = context.maybe_paid.saturating_add(context.maybe_paid_before);
     if maybe > 0 {
-        let mut text = format!("{} may have been paid besides", plural(maybe, "answer", "answers"));
+        let mut text = format!("{} possibly billed twice", plural(maybe, "answer", "answers"));
         if context.maybe_paid_before > 0 {
             text.push_str(&format!(
                 ", {} of them by an earlier run that was cut short",
@@ -193,7 +192,7 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         if context.maybe_paid_earlier > 0 {
             text.push_str(&format!("; {} over all runs", count(maybe.saturating_add(context.maybe_paid_earlier))));
         }
-        rows.push(ListRow::text("unsure", text));
+        rows.push(ListRow::text("billing", text));
     }
     rows
 }
@@ -263,7 +262,7 @@ mod tests {
         tokens    11,500 in (2,000 read from the cache), 955 out
         cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
         retries   3: 2 network, 1 rate limit (429)
-        unsure    6 answers may have been paid besides, 4 of them by an earlier run that was cut short
+        billing   6 answers possibly billed twice, 4 of them by an earlier run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
         go on     claude-batch run prompts.jsonl --tier 2
@@ -301,9 +300,9 @@ mod tests {
                   price for claude-next)
         retries   3: 2 network, 1 rate limit
                   (429)
-        unsure    6 answers may have been paid
-                  besides, 4 of them by an
-                  earlier run that was cut short
+        billing   6 answers possibly billed
+                  twice, 4 of them by an earlier
+                  run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
         go on
@@ -363,9 +362,9 @@ mod tests {
 
         let shown = summary(&Stats::default(), &context, 120);
 
-        let unsure =
-            "4 answers may have been paid besides, 4 of them by an earlier run that was cut short; 11 over all runs";
-        assert!(shown.contains(unsure), "{shown}");
+        let billing =
+            "4 answers possibly billed twice, 4 of them by an earlier run that was cut short; 11 over all runs";
+        assert!(shown.contains(billing), "{shown}");
     }
 
     #[test]
@@ -466,6 +465,7 @@ mod tests {
     fn full_context() -> SummaryContext {
         SummaryContext {
             unpriced_models: vec!["claude-next".to_owned()],
+            maybe_paid: 2,
             maybe_paid_before: 4,
             failed_before: 5,
             errors: Some("prompts.errors.jsonl".to_owned()),

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use tokio::sync::mpsc;
+
 use crate::clock::RunClock;
 use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, Outcome, WriteFault};
-use crate::journal::{self, InputRead, Journal, JournalError, Slot};
+use crate::journal::{self, InputRead, Journal, JournalError, OnCommit, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
 use crate::source::BrokenRow;
@@ -16,6 +18,23 @@ pub enum Commit {
     UpTo(u64),
     /// Lines can't be written any more.
     Failed(WriteFault),
+}
+
+impl From<journal::Commit> for Commit {
+    fn from(commit: journal::Commit) -> Self {
+        match commit {
+            journal::Commit::Durable { up_to } => Self::UpTo(up_to),
+            journal::Commit::Failed(failure) => Self::Failed((&failure).into()),
+        }
+    }
+}
+
+/// Returns what a journal calls when lines are on disk, and where the loop hears of it.
+pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
+    let (commits_in, commits) = mpsc::unbounded_channel();
+    // Nobody listens after the run.
+    let on_commit = move |commit: journal::Commit| drop(commits_in.send(commit.into()));
+    (Box::new(on_commit), commits)
 }
 
 /// Takes lines and marks. Each line has a number, its `seq`, which rises by one; [`Commit::UpTo`] reports them in order.

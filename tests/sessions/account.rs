@@ -329,10 +329,10 @@ fn faults_on_first_attempts_cost_no_row() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl", "--tier", "none"]);
 
-    said.ends_with(0).tells(&["60 answered", "retries", "may have been paid besides"]);
+    said.ends_with(0).tells(&["60 answered", "retries", "possibly billed twice"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 60);
     let books = api.books();
-    let reported = said.number_before("answers may have been paid besides");
+    let reported = said.number_before("answers possibly billed twice");
     assert!(books.billed_again <= reported, "billed twice {} times, {reported} reported", books.billed_again);
 }
 

@@ -157,7 +157,7 @@ fn a_run_over_a_pipe_into_a_file_goes_on_with_the_same_rows_on_standard_input() 
     let command = folder.command_at(&api, &["run", "-o", "o.jsonl", "--max-requests", "4"]);
 
     let said = feed(again_as(&command), &rows(ROWS));
-    said.ends_with(4).tells(&["the command that goes on needs the same ones there"]);
+    said.ends_with(4).tells(&["the command that resumes needs the same ones there"]);
     let on = pasted(&printed(&said, "go on").expect("rows are left"), &command, Some(&rows(ROWS)));
 
     on.ends_with(0);

@@ -17,7 +17,7 @@ fn broken_rows_cost_only_themselves() {
 
     said.ends_with(3).tells(&["3 answered", "3 failed (3 invalid_input)", "prompts.jsonl:2:2"]);
     again.ends_with(3);
-    resumed.ends_with(3).tells(&["nothing to do", "3 rows", "mend"]);
+    resumed.ends_with(3).tells(&["nothing to do", "3 rows", "correct the input"]);
     assert_eq!(api.books().requests, 3);
     let errors = folder.read("prompts.errors.jsonl");
     assert_eq!(errors.lines().count(), 3, "a broken row is in the log once, however often it is met");
@@ -45,7 +45,7 @@ fn a_sorted_file_is_read_from_several_places_and_the_run_says_so_beforehand() {
 }
 
 #[test]
-fn a_mended_row_is_answered_by_the_same_command() {
+fn a_corrected_row_is_answered_by_the_same_command() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("prompts.jsonl", "{\"id\":\"r0\",\"prompt\":\"a\"}\n{\"id\":\"r1\",\"prompt\":\n");

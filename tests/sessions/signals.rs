@@ -135,8 +135,8 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
 
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
-        let reported = if on.err.contains("may have been paid besides") {
-            let line = on.err.lines().find(|line| line.starts_with("unsure")).expect("the line of the summary");
+        let reported = if on.err.contains("possibly billed twice") {
+            let line = on.err.lines().find(|line| line.starts_with("billing")).expect("the line of the summary");
             line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
         } else {
             0
@@ -199,7 +199,7 @@ fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
     let on = folder.run_at(&quick, &RUN);
 
     assert_eq!(said.code, Some(130));
-    assert!(said.err.contains("8 answers may have been paid besides"), "{}", said.err);
+    assert!(said.err.contains("8 answers possibly billed twice"), "{}", said.err);
     // Another port is another origin, and results of two are never mixed.
     on.ends_with(2);
 }
@@ -217,7 +217,7 @@ fn what_a_cut_off_run_may_have_paid_is_reported_by_the_next() {
     let on = folder.run_at(&api, &[&RUN[..4], &["-c60"]].concat());
 
     on.ends_with(0);
-    let reported = on.number_before("answers may have been paid besides");
+    let reported = on.number_before("answers possibly billed twice");
     assert!(api.books().billed_again <= reported && reported <= 16, "{}", on.err);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }

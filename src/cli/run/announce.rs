@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 use super::super::{columns, say};
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Expense, Money, PoolId, RateLimits};
 use crate::report::text::{count, escape, plural};
@@ -23,8 +23,8 @@ const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
     /// Says where requests go, what they are and what they may cost.
-    pub(super) fn announce(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) {
-        let origin = self.way.words(origin);
+    pub(super) fn announce(&self, survey: Option<&Survey>, catalog: &Catalog) {
+        let origin = self.way.words(&self.origin);
         let Some(survey) = survey else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
             self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
@@ -90,13 +90,13 @@ impl NewRun<'_> {
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
-    /// Announces a dear run without earlier results and asks before any file is made. Returns whether it did.
-    pub(super) fn ask_first(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
+    /// Announces an expensive run without earlier results, and asks before any file is created. Returns whether it did.
+    pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         if !is_new || !self.must_ask(survey) {
             return Ok(false);
         }
-        self.announce(origin, survey, catalog);
+        self.announce(survey, catalog);
         self.ask(survey).map(|()| true)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::cli::exit::{Exit, Interrupted};
 use crate::report::text::plural;
 use crate::runner::{Early, Heard, Progress};

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::cli::parts;
 use crate::journal::{Manifest, Recovered, RequestShape, Start};
-use crate::plan::Dialect;
 use crate::report::text::{count, plural};
 use crate::runner::input::{Refusal, Survey, is_seekable};
 
@@ -47,7 +46,7 @@ impl NewRun<'_> {
         })
     }
 
-    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, dialect: &Dialect) -> Result<()> {
+    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
         let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
         if survey.changed > 0 && !self.config.rerun_changed {
             let first = survey.first_changed.as_deref().unwrap_or_default();
@@ -61,7 +60,7 @@ impl NewRun<'_> {
             );
         }
         let Some(Manifest { shape, .. }) = &recovered.manifest else { return Ok(()) };
-        let ours = parts::manifest(&self.config, dialect, "").shape;
+        let ours = parts::manifest(&self.config, "").shape;
         let would_pay_again = survey.unnamed > 0 && survey.to_send > 0 && !recovered.done.is_empty();
         if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
             bail!(

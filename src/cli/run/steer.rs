@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use super::super::args::values::Concurrency;
 use super::super::config::Config;
 use super::super::parts;
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::causes;
 use crate::report::text::{count, escape};
@@ -20,17 +20,13 @@ use crate::runner::signals::RereadSettings;
 use crate::scheduler::Steering;
 
 impl NewRun<'_> {
-    /// Returns how to read the settings again. A call in flight needs `files` files.
-    pub(super) fn reread_settings(
-        &mut self,
-        catalog: &Arc<Catalog>,
-        looked: Option<&Survey>,
-        files: usize,
-    ) -> RereadSettings {
+    /// Returns a function that reads the settings again.
+    pub(super) fn reread_settings(&mut self, catalog: &Arc<Catalog>, survey: Option<&Survey>) -> RereadSettings {
+        let files = self.files_of_request();
         let reread = std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are read elsewhere")));
         let unpriced =
             |survey: &Survey| survey.models.iter().find(|(_, sum)| sum.unpriced > 0).map(|(model, _)| model.clone());
-        let unpriced = looked.map(unpriced);
+        let unpriced = survey.map(unpriced);
         let mut current = self.config.clone();
         let catalog = catalog.clone();
         Box::new(move || {

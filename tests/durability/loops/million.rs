@@ -12,14 +12,13 @@ use claude_batch::catalog::Catalog;
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{Identity, RateLimits, RowId};
 use claude_batch::journal::{
-    Commit as Synced, Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, RowState, RunPaths, Start,
-    Threading,
+    Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, RowState, RunPaths, Start, Threading,
 };
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{ReplyHead, WireRequest};
 use claude_batch::runner::input::{Earlier, InputPlan, feed, survey};
-use claude_batch::runner::{Commit, JournalLedger, Parts, Progress, drive};
+use claude_batch::runner::{JournalLedger, Parts, Progress, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, StreamMode, Window};
 use claude_batch::source::{Input, Options};
 use claude_batch::transport::{Exchange, Transport, WireError};
@@ -131,15 +130,7 @@ fn run(input: &Path, folder: &Path) {
     let looked = survey(&plan, &mut planner(), &Earlier::none(), 1, &Progress::default()).expect("it can be read");
     assert!(looked.duplicate.is_none());
     let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
-    let (commits_in, commits) = mpsc::unbounded_channel();
-    let on_commit = Box::new(move |synced| {
-        let commit = match synced {
-            Synced::Durable { up_to } => Commit::UpTo(up_to),
-            Synced::Failed(failure) => Commit::Failed((&failure).into()),
-        };
-        // Nobody listens after the run.
-        let _ = commits_in.send(commit);
-    });
+    let (on_commit, commits) = commits();
     let options = JournalOptions {
         disk: Arc::new(RealDisk::default()),
         paths: RunPaths::given(Some(folder.join("out.jsonl")), folder.join("out.errors.jsonl")),

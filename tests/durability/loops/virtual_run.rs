@@ -15,7 +15,7 @@ use claude_batch::journal::{
 };
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Commit, Fed, Finish, JournalLedger, Ledger, Parts, drive};
+use claude_batch::runner::{Fed, Finish, JournalLedger, Ledger, Parts, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -76,19 +76,14 @@ pub fn run(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
 
 async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
     let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
-    let (commits_in, commits) = mpsc::unbounded_channel();
     let durable = Arc::new(Mutex::new(Vec::new()));
     let seen = durable.clone();
-    let on_commit = Box::new(move |synced| {
-        let commit = match synced {
-            Synced::Durable { up_to } => {
-                seen.lock().expect("nobody panics").push(up_to);
-                Commit::UpTo(up_to)
-            }
-            Synced::Failed(failure) => Commit::Failed((&failure).into()),
-        };
-        // Nobody listens after the run.
-        let _ = commits_in.send(commit);
+    let (on_commit, commits) = commits();
+    let on_commit = Box::new(move |commit| {
+        if let Synced::Durable { up_to } = commit {
+            seen.lock().expect("nobody panics").push(up_to);
+        }
+        on_commit(commit);
     });
     let opened = Journal::open(JournalOptions { start, clock, ..options(disk, name) }, on_commit);
     let (journal, recovered) = match opened {
