@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::destination::{Unfit, is_local_name, unfit};
-use super::http::Url;
+use super::http::url::Url;
 
 /// The root under which the API's paths are: scheme, host, port, and the path of a proxy if there is one.
 #[derive(Clone, PartialEq, Eq)]

@@ -19,9 +19,9 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::BaseUrl;
+use super::base_url::BaseUrl;
 use super::destination::{Unfit, unfit};
-use super::http::Url;
+use super::http::url::Url;
 
 /// A proxy. Its `Debug` form shows neither user name nor password.
 #[derive(Clone)]
