@@ -9,6 +9,7 @@
 
 pub mod groups;
 pub mod layered;
+mod parsers;
 #[cfg(feature = "sim")]
 mod simulate;
 pub mod values;

@@ -9,14 +9,20 @@
 
 pub mod address;
 pub mod credential;
+mod file_layer;
 pub mod folder;
+mod inputs;
 mod key_command;
-pub mod layers;
+mod layers;
 mod opened;
+mod place;
+mod reader;
 pub mod recorded;
+mod texts;
+mod typed;
 pub mod world;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -24,42 +30,20 @@ use http::{HeaderName, HeaderValue};
 
 use self::address::BaseUrl;
 use self::credential::KeySource;
+use self::inputs::output_of;
 use self::layers::Layers;
-use self::world::{MAX_FILE_BYTES, World};
-use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs, StorageArgs};
-use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode, Text};
+use self::texts::{about, named_file, text_of};
+use self::world::World;
+use super::args::groups::{ConnectionArgs, RequestArgs, SimulationArgs};
+use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
 use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
-/// One input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputArg {
-    /// A file.
-    Path(PathBuf),
-    /// Standard input.
-    Stdin,
-}
-
-/// Where results go, when that was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OutputArg {
-    /// To a file.
-    Path(PathBuf),
-    /// To standard output.
-    Stdout,
-}
-
-/// A file that a setting names, as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextFile {
-    /// Its path, for messages.
-    pub path: PathBuf,
-    /// Its content.
-    pub text: String,
-}
+pub use self::inputs::{InputArg, OutputArg, inputs};
+pub use self::texts::TextFile;
 
 /// How rows are read.
 #[derive(Clone, Debug, Default)]
@@ -227,7 +211,7 @@ impl Config {
     /// # Errors
     /// As [`Config::of_run`].
     pub fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
-        Ok(owners(&Layers::read(args.settings(), Settings::default(), world)?.merged.storage))
+        Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
 
     fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
@@ -293,39 +277,12 @@ impl Config {
             is_terminal: world.stderr_is_terminal,
             is_colored: world.is_colored(),
             fsync: merged.storage.fsync.unwrap_or_default(),
-            owners: owners(&merged.storage),
+            owners: merged.storage.owners(),
             inputs,
             warnings,
             notes,
         })
     }
-}
-
-/// Returns the inputs that are meant: those named, or standard input when it is a pipe.
-///
-/// A name with `*` or `?` that is no file is expanded here, for shells that do not; the order is that of the names.
-///
-/// # Errors
-/// Says what to type when there is no input, a pattern matches nothing, or `-` stands twice.
-pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
-    if given.is_empty() {
-        if world.stdin_is_terminal {
-            bail!("no input: name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
-        }
-        return Ok(vec![InputArg::Stdin]);
-    }
-    let mut inputs = Vec::new();
-    for path in given {
-        if path.as_os_str() == "-" {
-            if inputs.contains(&InputArg::Stdin) {
-                bail!("standard input (-) can be read once only, found it twice");
-            }
-            inputs.push(InputArg::Stdin);
-        } else {
-            inputs.extend(world.expand(path)?.into_iter().map(InputArg::Path));
-        }
-    }
-    Ok(inputs)
 }
 
 fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
@@ -353,22 +310,6 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params })
 }
 
-fn owners(storage: &StorageArgs) -> Owners {
-    match storage.trust_owner {
-        Some(true) => Owners::Any,
-        Some(false) | None => Owners::Own,
-    }
-}
-
-/// A pipe goes on as a pipe.
-fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
-    match output {
-        Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),
-        Some(path) => Some(OutputArg::Path(path)),
-        None => (inputs == [InputArg::Stdin]).then_some(OutputArg::Stdout),
-    }
-}
-
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {
     match (quiet, verbose) {
         (Some(true), _) => Verbosity::Quiet,
@@ -381,38 +322,4 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Returns a text, read from its file where one is named.
-fn text_of(setting: &str, given: Option<Text>, world: &World) -> Result<Option<String>> {
-    Ok(match given {
-        None => None,
-        Some(Text::Given(text)) => Some(text),
-        Some(Text::File(path)) => Some(read_text(&format!("--{setting}"), &path, world)?),
-        Some(Text::Inside { path, named_at }) => {
-            let text = opened::inside(&world.working_folder, &path, MAX_FILE_BYTES);
-            Some(text.with_context(|| about(&format!("{named_at}: {setting}"), &path))?)
-        }
-    })
-}
-
-fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
-    let Some(path) = path else { return Ok(None) };
-    let text = read_text(flag, &path, world)?;
-    Ok(Some(TextFile { path, text }))
-}
-
-fn read_text(flag: &str, path: &Path, world: &World) -> Result<String> {
-    let bytes = world.read(path).with_context(|| about(flag, path))?;
-    String::from_utf8(bytes).with_context(|| about(flag, path))
-}
-
-/// Returns the beginning of a message about a file that a flag names.
-fn about(flag: &str, path: &Path) -> String {
-    format!("{flag}: can't read {}", path.display())
-}
-
-/// Returns whether these settings say where the key is.
-fn names_a_key(key: &KeyArgs) -> bool {
-    key.api_key_file.is_some() || key.api_key_cmd.is_some()
 }

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use super::World;
+use super::world::World;
 use crate::cli::args::Settings;
 use crate::transport::{self, parse_base_url};
 

@@ -7,7 +7,6 @@
 //! reach; on Linux no other process but the administrator's can read it (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,15 +14,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{World, key_command, names_a_key};
+use super::key_command::{self, MOST_BYTES, bounded};
+use super::world::World;
 use crate::cli::args::groups::KeyArgs;
 use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 
-/// No key is longer, nor is a token.
-pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How long a file may take that is a pipe (`--api-key-file <(pass show key)`), and a command.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,7 +58,7 @@ impl KeySource {
             (false, true) => Some(Self::AuthTokenVariable),
             (false, false) => None,
         };
-        let source = if names_a_key(named) { Self::set(named) } else { variable().or_else(|| Self::set(merged)) };
+        let source = if named.is_set() { Self::set(named) } else { variable().or_else(|| Self::set(merged)) };
         source.unwrap_or(Self::Missing)
     }
 
@@ -140,13 +138,6 @@ fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
         bail!("it is a device; name a file");
     }
     Ok((bounded(file)?, metadata))
-}
-
-/// Reads up to one byte more than a key may have, into memory that is never moved.
-pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
-    source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn text(bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<String>> {

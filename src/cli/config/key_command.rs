@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
-use super::World;
-use super::credential::{MOST_BYTES, bounded};
-use super::world::SECRET_VARIABLES;
+use super::world::{SECRET_VARIABLES, World};
 
+/// The most bytes of a key or token.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How much of standard error is kept, from its end.
 const KEPT_BYTES: usize = 4 * 1024;
 /// The longest line of it that is shown, in characters.
@@ -123,6 +123,13 @@ fn without_key(word: &str) -> &str {
     let has = |is: fn(char) -> bool| word.contains(is);
     let is_like_key = has(|char| char.is_ascii_digit()) && has(|char| char.is_ascii_alphabetic());
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
+}
+
+/// Reads up to one byte more than a key may have, into memory that is never moved.
+pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
+    source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads to the end and returns the last of it.

@@ -11,7 +11,7 @@ use clap::{Args, Command};
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::layers::Reader;
+use super::reader::Reader;
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{ResumeArgs, Settings};
 use crate::journal::{Disk, manifest_path, quoted, read_manifest};
