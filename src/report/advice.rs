@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::Stats;
-use super::stats::Ending;
+use super::standing::Ending;
+use super::stats::Stats;
 use crate::domain::{Dimension, Reason};
 
 /// Under this a run is mostly its start, and nothing can be said of it.

@@ -2,32 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Stats;
+use super::stats::Stats;
+use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
 use crate::domain::{ErrorClass, FailedRow, HaltReason};
 
 /// Classes of which an example is shown.
 const SHOWN: usize = 5;
-
-/// The rows of one run that failed in one class.
-#[derive(Clone, Debug, Default)]
-pub struct FailedRows {
-    /// How many.
-    pub rows: u64,
-    /// How many of them may succeed in another run as they are.
-    pub retryable: u64,
-    /// The first of them.
-    pub example: Option<FailedRow>,
-}
-
-impl FailedRows {
-    /// Counts a row.
-    pub fn add(&mut self, row: &FailedRow) {
-        self.rows += 1;
-        self.retryable += u64::from(row.is_retryable);
-        self.example.get_or_insert_with(|| row.clone());
-    }
-}
 
 /// Returns the classes in which rows of this run failed, the largest first.
 pub fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {

@@ -9,9 +9,10 @@ use anstyle::{AnsiColor, Style};
 
 use super::outlook::Outlook;
 use super::plain::rate_words;
+use super::standing::Standing;
+use super::stats::Stats;
 use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
 use super::words::outage_words;
-use super::{Stats, stats::Standing};
 use crate::domain::{Dimension, PoolStatus, Reason};
 
 /// Lines below each other, with a line break between two.

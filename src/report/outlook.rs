@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::Stats;
 use super::pace::between;
-use super::stats::Standing;
+use super::standing::Standing;
+use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::Reason;
 

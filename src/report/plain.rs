@@ -5,9 +5,10 @@ use std::io::Write;
 use jiff::{SignedDuration, Timestamp};
 
 use super::notes::{Notes, Verbosity};
+use super::stats::Stats;
 use super::text::{count, duration, plural};
+use super::view::View;
 use super::words::outage_words;
-use super::{Stats, View};
 use crate::domain::{EventBody, RunEvent};
 
 /// Writes a line now and then, and each note at once.

@@ -25,8 +25,10 @@ use jiff::{SignedDuration, Timestamp};
 use self::bar::Bar;
 use super::line::block;
 use super::notes::{Notes, Verbosity};
+use super::plain;
+use super::stats::Stats;
 use super::text::wrap;
-use super::{Stats, View, plain};
+use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
 /// Erases the block: all from the start of the cursor's row. A blank goes first, since some terminals take what is erased

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use super::notes::warning;
-use super::{Stats, View, plain};
+use super::plain;
+use super::stats::Stats;
+use super::view::View;
 use crate::domain::RunEvent;
 
 /// Shows nothing at all. What must be said of a run that stops is said after it.

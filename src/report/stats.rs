@@ -8,92 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::failures::FailedRows;
 use super::pace::{Pace, between};
-use crate::domain::{
-    Backoffs, ErrorClass, EventBody, HaltReason, LimitKind, Money, Outage, PoolId, PoolStatus, Quality, RateLimits,
-    Reason, RunEvent, Usage,
-};
-
-/// Why an attempt was not the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RetryCause {
-    /// A 429 because a bucket was empty.
-    Rate,
-    /// A 429 because the rate rose too fast.
-    Acceleration,
-    /// A 429 because of too many requests at once.
-    Concurrency,
-    /// Another failure.
-    Class(ErrorClass),
-}
-
-impl RetryCause {
-    fn of(class: ErrorClass, limit: Option<LimitKind>) -> Self {
-        match limit {
-            Some(LimitKind::Rate) => Self::Rate,
-            Some(LimitKind::Acceleration) => Self::Acceleration,
-            Some(LimitKind::Concurrency) => Self::Concurrency,
-            None => Self::Class(class),
-        }
-    }
-
-    /// Returns the name shown to people and scripts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rate => "rate limit (429)",
-            Self::Acceleration => "acceleration limit (429)",
-            Self::Concurrency => "concurrency limit (429)",
-            Self::Class(class) => class.name(),
-        }
-    }
-}
-
-/// Where the scheduler stood at its last status.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// Requests in flight.
-    pub in_flight: usize,
-    /// The concurrency window.
-    pub window: usize,
-    /// Why no more is being sent.
-    pub reason: Reason,
-    /// Rows that wait for their next try.
-    pub backoffs: Backoffs,
-    /// Each pool that has work.
-    pub pools: Vec<PoolStatus>,
-}
-
-impl Standing {
-    /// Returns the pool that has least room: a held one, else the one with the emptiest bucket.
-    pub fn busiest(&self) -> Option<&PoolStatus> {
-        self.pools.iter().min_by(|a, b| {
-            (a.held_for.is_none(), room(a))
-                .partial_cmp(&(b.held_for.is_none(), room(b)))
-                .unwrap_or(std::cmp::Ordering::Equal)
-        })
-    }
-}
-
-/// Returns the level of a pool's emptiest bucket.
-fn room(pool: &PoolStatus) -> f64 {
-    pool.level.iter().flatten().copied().fold(f64::INFINITY, f64::min)
-}
-
-/// How the run ended.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    /// Rows that were read and are still pending.
-    pub pending: u64,
-    /// Why, when it was not the end of the input.
-    pub halt: Option<HaltReason>,
-    /// The share of the time that each reason bound the run, largest first.
-    pub reasons: Vec<(Reason, f64)>,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// The highest number of requests in flight.
-    pub max_in_flight: usize,
-}
+use super::standing::{Ending, Standing};
+use super::tallies::{FailedRows, RetryCause};
+use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolId, PoolStatus, Quality, RateLimits, RunEvent, Usage};
 
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
@@ -291,7 +209,7 @@ impl Stats {
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::domain::{Dimension, FailedRow, ModelClass, PoolId, RateLimits, Speed};
+    use crate::domain::{Backoffs, Dimension, FailedRow, LimitKind, ModelClass, PoolId, RateLimits, Reason, Speed};
 
     use super::*;
 

@@ -7,10 +7,12 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::advice::advice;
+use super::failures;
 use super::plain::rate_words;
-use super::stats::Ending;
+use super::standing::Ending;
+use super::stats::Stats;
 use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
-use super::{Stats, failures, words::halt_words};
+use super::words::halt_words;
 use crate::domain::{ErrorClass, Quality};
 
 /// What the summary says and the events do not.

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::super::Stats;
 use super::super::line::Block;
+use super::super::stats::Stats;
 
 /// indicatif's bar and what it draws on.
 pub struct Bar {
