@@ -7,8 +7,8 @@
 //!
 //! The key is never a flag: arguments show in process lists. `--api-key` exists to say so, without echoing the value.
 
-pub mod groups;
-pub mod layered;
+pub(crate) mod groups;
+pub(crate) mod layered;
 mod parsers;
 #[cfg(feature = "sim")]
 mod simulate;
@@ -24,7 +24,7 @@ use self::groups::{
 };
 use self::layered::{Layered, layered};
 #[cfg(feature = "sim")]
-pub use self::simulate::{Change, ChangeTo, Other, SimAnswerArgs, SimLimitArgs, SimulateArgs};
+pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
 use super::exit::TABLE;
 use crate::domain::{ErrorClass, Tier};
 
@@ -145,7 +145,7 @@ pub struct ResumeArgs {
 
 impl ResumeArgs {
     /// Returns the flags as settings.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let Self { wire, speed, faults, money, prices, simulation, connection, display, storage, place, key, .. } =
             self.clone();
         Settings {
@@ -181,7 +181,7 @@ pub struct CheckArgs {
 
 impl CheckArgs {
     /// Returns the flags as settings.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let Self { inputs: _, source, request, place } = self.clone();
         Settings { source, request, place, ..Settings::default() }
     }

@@ -22,7 +22,7 @@ const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
 
 /// What was typed, and the commands that follow from it.
 #[derive(Clone, Debug)]
-pub struct Commands {
+pub(crate) struct Commands {
     typed: Vec<OsString>,
     is_fresh: bool,
 }
@@ -30,7 +30,7 @@ pub struct Commands {
 impl Commands {
     /// Returns the commands that follow from this program's arguments. `is_fresh` is whether the run set earlier results
     /// aside, whatever said so.
-    pub fn of_process(is_fresh: bool) -> Self {
+    pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }
 
@@ -39,7 +39,7 @@ impl Commands {
     }
 
     /// Returns the command that goes on with the run.
-    pub fn again(&self) -> String {
+    pub(crate) fn again(&self) -> String {
         let mut args = shell::without_headers(self.typed.iter().cloned());
         if self.is_fresh {
             let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
@@ -53,7 +53,7 @@ impl Commands {
 
     /// Returns the command that runs the failed rows of these files again; those of some classes `only`, as `--only` takes
     /// them.
-    pub fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
+    pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
             args.extend(["-o".into(), shell::file(results)]);

@@ -17,7 +17,7 @@ mod layers;
 mod opened;
 mod place;
 mod reader;
-pub mod recorded;
+pub(crate) mod recorded;
 mod texts;
 mod typed;
 pub mod world;
@@ -43,7 +43,7 @@ use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
 pub use self::inputs::{InputArg, OutputArg, inputs};
-pub use self::texts::TextFile;
+pub(crate) use self::texts::TextFile;
 
 /// How rows are read.
 #[derive(Clone, Debug, Default)]
@@ -202,7 +202,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::of_run`].
-    pub fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
+    pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
@@ -210,7 +210,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::of_run`].
-    pub fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
+    pub(crate) fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
         Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
 

@@ -24,7 +24,7 @@ After 4 to 7 and interruptions the same command goes on.";
 /// The program was asked to end before a run had begun.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted before anything was sent; to go on, run the same command")]
-pub struct Interrupted(pub i32);
+pub(crate) struct Interrupted(pub i32);
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Exit {
 
 impl Exit {
     /// Returns the code.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Internal => 1,

@@ -12,7 +12,7 @@ const MESSAGES: &str = "/v1/messages";
 
 /// What a run's stop is explained with.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The base URL.
     pub server: String,
     /// The proxy on the way there: its address, and what names it.
@@ -23,7 +23,7 @@ pub struct Place {
 
 /// How a run goes on.
 #[derive(Clone, Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// By the same command, which the summary names.
     Same,
     /// By the same command without its `--fresh`.
@@ -45,7 +45,7 @@ impl Next {
 /// Returns what stopped a run and what to do next, in a few sentences.
 ///
 /// Shape: one line; what a server said is escaped and in quotes.
-pub fn explain(reason: &HaltReason, place: &Place) -> String {
+pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
         HaltReason::Key(failure) => format!(

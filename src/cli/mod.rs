@@ -7,7 +7,7 @@ mod columns;
 mod commands;
 pub mod config;
 pub mod exit;
-pub mod explain;
+pub(crate) mod explain;
 mod lockdown;
 mod parts;
 mod run;

@@ -25,7 +25,7 @@ use crate::transport::{BaseUrl, parse_base_url};
 /// Where requests go when nobody says otherwise.
 const API: &str = "https://api.anthropic.com";
 /// Who answers, as records name it.
-pub const PROVIDER: &str = "anthropic";
+pub(crate) const PROVIDER: &str = "anthropic";
 /// The widest automatic window.
 const WIDEST: usize = 1_000;
 /// Files that are open beside connections, at least: journal, inputs, terminal, libraries' own.
@@ -35,7 +35,7 @@ const OTHER_FILES: usize = 64;
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the catalog, with the user's prices over the built-in ones.
-pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
+pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let catalog = Catalog::builtin();
     Ok(Arc::new(match &config.prices {
         Some(file) => catalog.with_prices(&file.text).with_context(|| format!("--prices {}", file.path.display()))?,
@@ -44,7 +44,7 @@ pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
 }
 
 /// Returns what is to be read, and how.
-pub fn input_plan(config: &Config) -> Result<InputPlan> {
+pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
@@ -63,7 +63,7 @@ pub fn input_plan(config: &Config) -> Result<InputPlan> {
 }
 
 /// Returns the inputs that are files.
-pub fn input_files(config: &Config) -> Vec<PathBuf> {
+pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     let file = |input: &InputArg| match input {
         InputArg::Path(path) => Some(path.clone()),
         InputArg::Stdin => None,
@@ -72,13 +72,13 @@ pub fn input_files(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Returns a planner. Call it again for a second reading: a planner counts equal rows.
-pub fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
+pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
 /// Returns where the run's files lie.
-pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
+pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let output = match &config.output {
         Some(OutputArg::Path(path)) => Some(path.clone()),
@@ -96,7 +96,7 @@ pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
 }
 
 /// Returns where requests go, checked.
-pub fn base_url(config: &Config) -> Result<BaseUrl> {
+pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     match &config.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),
@@ -104,7 +104,7 @@ pub fn base_url(config: &Config) -> Result<BaseUrl> {
 }
 
 /// Returns the key and what should be said about it.
-pub fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
+pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
     let (credential, mut warnings) = credential::credential(&config.key, world)?;
     let credential = match credential {
         credential::Credential::ApiKey(key) => Credential::ApiKey(key),
@@ -122,7 +122,7 @@ pub fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> 
 }
 
 /// Returns how the server is reached.
-pub fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
+pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
     HttpConfig {
         timeout: config.timeout,
         idle_timeout: config.idle_timeout,
@@ -134,14 +134,14 @@ pub fn http(config: &Config, base_url: BaseUrl, credential: Credential, connecti
 }
 
 /// Returns the provider.
-pub fn provider(config: &Config) -> Result<Anthropic> {
+pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     let Dialect { api_version, betas } = &config.dialect;
     let headers: HeaderMap = config.headers.iter().cloned().collect();
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
 /// Returns the concurrency window, within what the system lets be open at once. A call in flight needs `files` files.
-pub fn window(config: &Config, files: usize) -> Result<Window> {
+pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
     match config.concurrency {
@@ -177,13 +177,18 @@ fn open_files() -> usize {
 }
 
 /// Returns the limits that the tier gives to pools.
-pub fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
+pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
 /// Returns the scheduler's settings. `recovered` is what earlier runs on the same results left.
-pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recovered: &Recovered) -> SchedulerConfig {
+pub(crate) fn scheduler(
+    config: &Config,
+    catalog: &Arc<Catalog>,
+    window: Window,
+    recovered: &Recovered,
+) -> SchedulerConfig {
     let costs = catalog.clone();
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
@@ -216,7 +221,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recove
 }
 
 /// Returns what the run is, as its folder keeps it.
-pub fn manifest(config: &Config, origin: &str) -> Manifest {
+pub(crate) fn manifest(config: &Config, origin: &str) -> Manifest {
     Manifest {
         origin: origin.to_owned(),
         inputs: config.inputs.iter().map(input_identity).collect(),
@@ -258,7 +263,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
 }
 
 /// Returns a name for a run: the moment it began and a random part.
-pub fn run_id() -> String {
+pub(crate) fn run_id() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)
 }

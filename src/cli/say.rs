@@ -25,15 +25,15 @@ const KEY_REST: usize = 8;
 /// Standard output took no more.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
-pub struct OutputFailure(#[source] io::Error);
+pub(crate) struct OutputFailure(#[source] io::Error);
 
 /// Says something to the person, on standard error.
-pub fn err(text: &str) {
+pub(crate) fn err(text: &str) {
     write_err(&format!("{text}\n"));
 }
 
 /// Asks the person something; the answer comes on the same line.
-pub fn ask(question: &str) {
+pub(crate) fn ask(question: &str) {
     write_err(question);
 }
 
@@ -47,7 +47,7 @@ fn write_err(text: &str) {
 ///
 /// # Errors
 /// When it can't be written. A reader that has gone away is no error.
-pub fn out(text: &str) -> Result<(), OutputFailure> {
+pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
 }
@@ -56,7 +56,7 @@ pub fn out(text: &str) -> Result<(), OutputFailure> {
 ///
 /// # Errors
 /// As [`out`].
-pub fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
+pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(OutputFailure),
@@ -64,18 +64,18 @@ pub fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
 }
 
 /// Returns standard error for a run's progress, which is harmless already.
-pub fn progress() -> Box<dyn Write + Send> {
+pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
 
 /// Returns standard output for results: byte for byte, or harmless where it is a terminal.
-pub fn results() -> Box<dyn Write + Send> {
+pub(crate) fn results() -> Box<dyn Write + Send> {
     let stream = io::stdout();
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
 /// Lets a panic be told through this door too, without these secrets: its message may quote what something failed on.
-pub fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
+pub(crate) fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
         secrets().clean(&mut words);
@@ -96,7 +96,7 @@ fn panic_words(panic: &PanicHookInfo<'_>) -> String {
 }
 
 /// Returns text as it may be printed.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let shown = escape_lines(text);
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }

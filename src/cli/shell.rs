@@ -13,18 +13,18 @@ use std::path::Path;
 use crate::report::text::{escape, is_steering};
 
 /// What stands in a printed command for the value of a header.
-pub const HIDDEN: &str = "[hidden]";
+pub(crate) const HIDDEN: &str = "[hidden]";
 
 /// This program's name, as commands begin with it.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.
-pub fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
 /// Returns a path as an argument: one that begins with a dash would be a flag.
-pub fn file(path: &Path) -> OsString {
+pub(crate) fn file(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => Path::new(".").join(path).into_os_string(),
         _ => path.as_os_str().to_owned(),
@@ -32,7 +32,7 @@ pub fn file(path: &Path) -> OsString {
 }
 
 /// Returns a word quoted where a shell needs it.
-pub fn quoted(word: impl AsRef<OsStr>) -> String {
+pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     if cfg!(windows) { double_quoted(&word.to_string_lossy()) } else { posix(word.as_encoded_bytes()) }
 }
@@ -84,7 +84,7 @@ fn in_numbers(word: &[u8]) -> String {
 }
 
 /// Returns arguments with the values of `--header` hidden. Behind `--` there are no flags.
-pub fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+pub(crate) fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
     let (mut is_value, mut has_flags) = (false, true);
     for arg in args {
@@ -102,7 +102,7 @@ pub fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 /// Returns a header with its value hidden.
-pub fn hidden(header: &[u8]) -> String {
+pub(crate) fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))
 }

@@ -34,7 +34,7 @@ use crate::sim::transport::{SharedModel, lock};
 const PORT: u16 = 8080;
 
 /// A simulator on a thread and a runtime of its own, so that it takes no turns from the run it answers.
-pub struct Simulator {
+pub(crate) struct Simulator {
     url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -45,7 +45,7 @@ impl Simulator {
     ///
     /// # Errors
     /// When no port or thread is to be had.
-    pub fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
+    pub(crate) fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
         let (ready_in, ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
@@ -60,7 +60,7 @@ impl Simulator {
     }
 
     /// Returns its base URL.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 }
@@ -97,7 +97,7 @@ fn serve_until(
 ///
 /// # Errors
 /// What is wrong with the fault file, by line and field.
-pub fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
+pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
     let mut config = SimConfig::new(models).with_seed(1);
     config.count_tokens_rpm = catalog.tier_table(tier).map(|table| table.count_tokens_rpm);
@@ -106,7 +106,7 @@ pub fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Resul
 }
 
 /// Serves until interrupted.
-pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
+pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
     let config = typed::config(args, tier, &Catalog::builtin(), world)?;
     let journal = args.journal.as_deref().map(|path| world.resolve(path));

@@ -19,7 +19,7 @@ use crate::runner::input::{Earlier, survey};
 const SHOWN: usize = 20;
 
 /// Reads and checks everything.
-pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
+pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
@@ -55,7 +55,7 @@ pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
 }
 
 /// Shows the tier tables.
-pub fn limits(args: &LimitsArgs) -> Result<Exit> {
+pub(crate) fn limits(args: &LimitsArgs) -> Result<Exit> {
     let catalog = Catalog::builtin();
     let class = args.model.as_ref().map(|model| catalog.class_of(model));
     let tiers = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));

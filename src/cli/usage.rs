@@ -21,7 +21,7 @@ const NAME: &str = "claude-batch";
 ///
 /// # Errors
 /// How the program ends when that was no command: help or a mistake, which has been told.
-pub fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
+pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args = std::env::args_os().skip(1);
     Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
 }

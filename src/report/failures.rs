@@ -11,7 +11,7 @@ use crate::domain::{ErrorClass, FailedRow, HaltReason};
 const SHOWN: usize = 5;
 
 /// Returns the classes in which rows of this run failed, the largest first.
-pub fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
+pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     let mut classes: Vec<_> = stats.failed.iter().map(|(class, failed)| (*class, failed)).collect();
     classes.sort_by_key(|(_, failed)| std::cmp::Reverse(failed.rows));
     classes
@@ -19,7 +19,7 @@ pub fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
 
 /// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500, "Internal
 /// server error"`. After five the rest is counted. What stopped the run is left out: it is said where that is explained.
-pub fn reasons(stats: &Stats) -> Vec<String> {
+pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
     let mut reasons: Vec<_> = shown
@@ -48,7 +48,7 @@ fn words(row: &FailedRow) -> String {
 
 /// Returns the classes of an error log with rows that may succeed as they are. `log` has the rows of each class; of those of
 /// earlier runs no more is known than the class.
-pub fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
+pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
         let is_of_others = *rows > own.map_or(0, |failed| failed.rows);
@@ -59,7 +59,7 @@ pub fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<Err
 
 /// Returns what to change in the rows of an error log that can't succeed as they are, a line for each class, the largest
 /// first.
-pub fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
+pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
     classes.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
@@ -91,7 +91,7 @@ fn change(class: ErrorClass) -> &'static str {
 
 /// Returns what must be said of failed rows even where quiet was asked for, in one line: how many, the commonest class with
 /// an example, and where the log is. `None` when none failed.
-pub fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
+pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
     // Rows that the run ended before did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;

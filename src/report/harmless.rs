@@ -12,7 +12,7 @@ use super::text::is_steering;
 ///
 /// # Errors
 /// When the value has no form in JSON.
-pub fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Harmless))?;
     Ok(bytes)
@@ -47,7 +47,7 @@ fn push(shown: &mut String, char: char) {
 ///
 /// Between strings JSON knows only four blanks: a tab or carriage return there becomes a space. Bytes that are no UTF-8
 /// become `\ufffd`.
-pub struct OnTerminal<W> {
+pub(crate) struct OnTerminal<W> {
     writer: W,
     /// The beginning of a character whose end has not come.
     begun: Vec<u8>,
@@ -55,7 +55,7 @@ pub struct OnTerminal<W> {
 
 impl<W: Write> OnTerminal<W> {
     /// Returns a writer that leads to `writer`.
-    pub fn new(writer: W) -> Self {
+    pub(crate) fn new(writer: W) -> Self {
         Self { writer, begun: Vec::new() }
     }
 }

@@ -32,10 +32,10 @@ use super::view::View;
 use crate::domain::event::EVENT_VERSION;
 use crate::domain::{EventBody, RunEvent};
 
-pub use self::objects::{Failures, Progress};
+pub(crate) use self::objects::Progress;
 
 /// Writes JSON lines.
-pub struct Json {
+pub(crate) struct Json {
     writer: Box<dyn Write + Send>,
     due_at: Option<Timestamp>,
 }
@@ -44,7 +44,7 @@ impl Json {
     const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
     /// Returns a view that writes there.
-    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer, due_at: None }
     }
 
@@ -77,7 +77,7 @@ impl View for Json {
 }
 
 /// Returns what people are told beside the run's events as a line of its own, without its line break.
-pub fn note(run: &str, message: &str, at: Timestamp) -> String {
+pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
     harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use crate::domain::{Dimension, PoolStatus, Reason};
 
 /// Lines below each other, with a line break between two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// What stands before the bar; everything when there is none.
     pub before: String,
     /// The width of the bar; 0 when there is none.
@@ -60,7 +60,7 @@ impl Part {
 }
 
 /// Returns the lines that show where a run stands, none wider than `columns`.
-pub fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
+pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     let mut block = Block::default();
     block.push_line(rows_line(stats), columns, is_colored);
     if let Some(standing) = &stats.standing {
@@ -331,7 +331,7 @@ pub(super) mod tests {
     }
 
     /// Returns the lines that show where a run stands, with a bar made here: what the drawn ones are held against.
-    pub fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
+    pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);
         format!("{before}{bar}{after}").lines().map(str::to_owned).collect()
@@ -343,7 +343,7 @@ pub(super) mod tests {
     }
 
     /// Returns where a run with everything to show stands.
-    pub fn busy() -> Stats {
+    pub(crate) fn busy() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(20_000), 0)));
         for second in 1..=120 {

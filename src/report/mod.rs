@@ -1,38 +1,38 @@
-//! Reports: what people and scripts see of a run. Every report is a fold over [`RunEvent`]s.
+//! Reports: what people and scripts see of a run. Every report is a fold over `RunEvent`s.
 //!
 //! Owns everything written to standard error while a run lasts, and the summary after it. Knows nothing of scheduling
 //! or files.
 //!
-//! [`Report`] folds each event once into [`Stats`] and hands both to one [`View`]: live lines on a terminal
-//! ([`progress`]), plain lines elsewhere ([`plain`]), JSON for scripts ([`json`]), or next to nothing ([`quiet`]). A
+//! [`Report`] folds each event once into [`Stats`] and hands both to one `View`: live lines on a terminal
+//! (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or next to nothing ([`quiet`]). A
 //! view reads no clock: it goes by the times of the events, of which the scheduler's status comes several times a
 //! second. So a run on virtual time shows what a real one would.
 //!
-//! Text from outside (model names, messages of servers, paths) reaches a terminal only through [`text::escape`], JSON only
-//! through [`harmless`]. A write to standard error that fails is dropped: a closed terminal must not end a run.
+//! Text from outside (model names, messages of servers, paths) reaches a terminal only through `text::escape`, JSON only
+//! through `harmless`. A write to standard error that fails is dropped: a closed terminal must not end a run.
 
 mod advice;
-pub mod failures;
-pub mod harmless;
-pub mod json;
-pub mod line;
-pub mod notes;
+pub(crate) mod failures;
+pub(crate) mod harmless;
+pub(crate) mod json;
+pub(crate) mod line;
+pub(crate) mod notes;
 mod open;
-pub mod outlook;
+pub(crate) mod outlook;
 mod pace;
-pub mod plain;
-pub mod progress;
+pub(crate) mod plain;
+pub(crate) mod progress;
 pub mod quiet;
 mod standing;
 pub mod stats;
-pub mod summary;
+pub(crate) mod summary;
 mod tallies;
-pub mod text;
+pub(crate) mod text;
 mod view;
-pub mod words;
+pub(crate) mod words;
 
 pub use notes::Verbosity;
 pub use open::{ProgressKind, Report, ViewOptions, open};
 pub use stats::Stats;
-pub use summary::{SummaryContext, summary};
-pub use view::{Reporter, View};
+pub(crate) use summary::{SummaryContext, summary};
+pub use view::Reporter;

@@ -26,7 +26,7 @@ pub enum Verbosity {
 
 /// Turns events into notes.
 #[derive(Debug)]
-pub struct Notes {
+pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
     /// The outage that was told, in words, with the time of that and how long it has lasted.
@@ -37,12 +37,12 @@ impl Notes {
     const PAUSE: Duration = Duration::from_secs(10);
 
     /// Returns notes of this much detail.
-    pub fn new(verbosity: Verbosity) -> Self {
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
         Self { verbosity, told_at: BTreeMap::new(), outage: None }
     }
 
     /// Returns the note that an event deserves: one line without its break, already escaped.
-    pub fn of(&mut self, event: &RunEvent) -> Option<String> {
+    pub(crate) fn of(&mut self, event: &RunEvent) -> Option<String> {
         if let Some(warning) = warning(event) {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);
         }
@@ -121,7 +121,7 @@ impl Notes {
 }
 
 /// Returns the note of a warning: something that the person can or must act on.
-pub fn warning(event: &RunEvent) -> Option<String> {
+pub(crate) fn warning(event: &RunEvent) -> Option<String> {
     match &event.body {
         EventBody::Warned(text) => Some(format!("warning: {}", escape(text))),
         EventBody::Parked { model, message } => {
@@ -144,7 +144,7 @@ pub fn warning(event: &RunEvent) -> Option<String> {
 }
 
 /// Returns the name of a kind of 429.
-pub fn limit_name(kind: LimitKind) -> &'static str {
+pub(crate) fn limit_name(kind: LimitKind) -> &'static str {
     match kind {
         LimitKind::Rate => "rate limit",
         LimitKind::Acceleration => "acceleration limit",

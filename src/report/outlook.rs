@@ -17,7 +17,7 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What can be told of a run's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outlook {
+pub(crate) enum Outlook {
     /// Nothing: on a pipe, at first, and at the end.
     Unknown,
     /// It is so far away.
@@ -35,7 +35,7 @@ pub enum Outlook {
 
 impl Outlook {
     /// Returns it in words: `about 12 min left`, `waiting 42 s for the last 3 answers`; `None` when there is nothing to say.
-    pub fn words(&self) -> Option<String> {
+    pub(crate) fn words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
             Self::Left(left) => Some(format!("about {} left", rough_duration(*left))),
@@ -44,7 +44,7 @@ impl Outlook {
     }
 
     /// Returns it in few words: `12 min`, `waiting 42 s`.
-    pub fn short_words(&self) -> Option<String> {
+    pub(crate) fn short_words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
             Self::Left(left) => Some(rough_duration(*left)),
@@ -56,7 +56,7 @@ impl Outlook {
 
 impl Stats {
     /// Returns what can be told of the run's end.
-    pub fn outlook(&self) -> Outlook {
+    pub(crate) fn outlook(&self) -> Outlook {
         if self.ending.is_some() || self.remaining() == Some(0) {
             return Outlook::Unknown;
         }

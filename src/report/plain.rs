@@ -12,7 +12,7 @@ use super::words::outage_words;
 use crate::domain::{EventBody, RunEvent};
 
 /// Writes a line now and then, and each note at once.
-pub struct Plain {
+pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,
     due_at: Option<Timestamp>,
@@ -23,7 +23,7 @@ impl Plain {
     const EVERY: SignedDuration = SignedDuration::from_secs(10);
 
     /// Returns a view that writes there.
-    pub fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
         Self { writer, notes: Notes::new(verbosity), due_at: None }
     }
 }
@@ -47,7 +47,7 @@ impl View for Plain {
 }
 
 /// Returns the state of a run as one line of text.
-pub fn line(stats: &Stats) -> String {
+pub(crate) fn line(stats: &Stats) -> String {
     let mut parts = vec![match stats.total {
         Some(total) => format!("{} of {} done", count(stats.finished()), plural(total, "row", "rows")),
         None => format!("{} done", plural(stats.finished(), "row", "rows")),
@@ -71,7 +71,7 @@ pub fn line(stats: &Stats) -> String {
 }
 
 /// Returns a rate: with a decimal place below ten.
-pub fn rate_words(rate: f64) -> String {
+pub(crate) fn rate_words(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
 }
 

@@ -19,13 +19,13 @@ impl View for Silent {
 }
 
 /// Shows warnings and nothing of how the run goes.
-pub struct WarningsOnly {
+pub(crate) struct WarningsOnly {
     writer: Box<dyn Write + Send>,
 }
 
 impl WarningsOnly {
     /// Returns a view that writes there.
-    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer }
     }
 }

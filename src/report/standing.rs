@@ -21,7 +21,7 @@ pub struct Standing {
 
 impl Standing {
     /// Returns the pool that has least room: a held one, else the one with the emptiest bucket.
-    pub fn busiest(&self) -> Option<&PoolStatus> {
+    pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         self.pools.iter().min_by(|a, b| {
             (a.held_for.is_none(), room(a))
                 .partial_cmp(&(b.held_for.is_none(), room(b)))

@@ -129,7 +129,7 @@ impl Stats {
     }
 
     /// Returns what all finished rows cost, as far as prices are known; `None` when something was used and no price is.
-    pub fn known_cost(&self) -> Option<Money> {
+    pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
@@ -139,7 +139,7 @@ impl Stats {
     }
 
     /// Returns the rows answered by this run in one quality.
-    pub fn succeeded_as(&self, quality: Quality) -> u64 {
+    pub(crate) fn succeeded_as(&self, quality: Quality) -> u64 {
         self.succeeded.get(&quality).copied().unwrap_or(0)
     }
 
@@ -149,12 +149,12 @@ impl Stats {
     }
 
     /// Returns the retries, for any cause.
-    pub fn retried_total(&self) -> u64 {
+    pub(crate) fn retried_total(&self) -> u64 {
         self.retried.values().sum()
     }
 
     /// Returns the input's rows that earlier runs finished: those known at the start, or those met if they are more.
-    pub fn already_done(&self) -> u64 {
+    pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
 
@@ -164,7 +164,7 @@ impl Stats {
     }
 
     /// Returns the rows that are left; `None` on a pipe that has not ended.
-    pub fn remaining(&self) -> Option<u64> {
+    pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),
             (None, Some(ending)) => Some(ending.pending),
@@ -173,13 +173,13 @@ impl Stats {
     }
 
     /// Returns the finished share of the input, 0 to 1; `None` on a pipe.
-    pub fn share(&self) -> Option<f64> {
+    pub(crate) fn share(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0)?;
         Some((self.finished() as f64 / total as f64).min(1.0))
     }
 
     /// Returns how long the run has lasted.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         match (&self.ending, self.started_at, self.last_at) {
             (Some(ending), ..) => ending.elapsed,
             (None, Some(start), Some(last)) => between(start, last),
@@ -189,7 +189,7 @@ impl Stats {
 
     /// Returns the rows finished a minute over the last while; `None` before there is anything to go by, a second at
     /// least.
-    pub fn rows_per_minute(&self) -> Option<f64> {
+    pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
         if between(start, last) < Duration::from_secs(1) {
             return None;
@@ -198,7 +198,7 @@ impl Stats {
     }
 
     /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a second.
-    pub fn mean_rows_per_minute(&self) -> Option<f64> {
+    pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = self.succeeded_total() + self.failed_total();
         let secs = self.elapsed().as_secs_f64();
         (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)

@@ -17,7 +17,7 @@ use crate::domain::{ErrorClass, Quality};
 
 /// What the summary says and the events do not.
 #[derive(Clone, Debug, Default)]
-pub struct SummaryContext {
+pub(crate) struct SummaryContext {
     /// The results file; `None` when they went to standard output.
     pub results: Option<String>,
     /// The error log, when there is something in it.
@@ -47,7 +47,7 @@ pub struct SummaryContext {
 }
 
 /// Returns the summary in lines of at most `columns`, but for paths and commands, which stay whole.
-pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
+pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", answered(stats))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
     rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));

@@ -26,7 +26,7 @@ impl RetryCause {
     }
 
     /// Returns the name shown to people and scripts.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rate => "rate limit (429)",
             Self::Acceleration => "acceleration limit (429)",
@@ -49,7 +49,7 @@ pub struct FailedRows {
 
 impl FailedRows {
     /// Counts a row.
-    pub fn add(&mut self, row: &FailedRow) {
+    pub(crate) fn add(&mut self, row: &FailedRow) {
         self.rows += 1;
         self.retryable += u64::from(row.is_retryable);
         self.example.get_or_insert_with(|| row.clone());

@@ -8,7 +8,7 @@ use super::text::{duration, escape};
 use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
 /// Returns what stopped a run in a few words, for lines that go on.
-pub fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
+pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
         HaltReason::Forbidden(_) => "the key may not do this".into(),
@@ -31,7 +31,7 @@ pub fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
 }
 
 /// Returns what is wrong with an endpoint at which nothing works, by the last that came of it.
-pub fn fault_words(failure: &Failure) -> Cow<'static, str> {
+pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),
         (None, Some(529), _) => "the endpoint is overloaded (529)".into(),
@@ -43,7 +43,7 @@ pub fn fault_words(failure: &Failure) -> Cow<'static, str> {
 }
 
 /// Returns how an outage goes: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
-pub fn outage_words(outage: &Outage) -> String {
+pub(crate) fn outage_words(outage: &Outage) -> String {
     let next = match outage.next_try {
         Some(wait) if wait.is_zero() => ", next try now".to_owned(),
         Some(wait) => format!(", next try in {}", duration(wait)),

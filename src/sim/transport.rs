@@ -30,7 +30,6 @@ pub struct SimTransport {
     model: SharedModel,
     clock: RunClock,
     network: Duration,
-    key: HeaderValue,
     timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
 }
@@ -40,15 +39,7 @@ impl SimTransport {
     pub fn new(model: SharedModel, clock: RunClock) -> Self {
         let network = lock(&model).config().network;
         lock(&model).set_wall_start(clock.wall(Instant::ZERO));
-        let key = HeaderValue::from_static("sk-ant-simulated");
-        Self { model, clock, network, key, timeout: None, idle_timeout: None }
-    }
-
-    /// Sets the key that is sent.
-    #[must_use]
-    pub fn with_key(mut self, key: HeaderValue) -> Self {
-        self.key = key;
-        self
+        Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
     /// Sets the longest time to the end of the body, and the longest silence.
@@ -59,15 +50,10 @@ impl SimTransport {
         self
     }
 
-    /// Returns the model.
-    pub fn model(&self) -> &SharedModel {
-        &self.model
-    }
-
     fn arrive(&self, request: &WireRequest) -> Arrival {
         let mut headers = request.headers.clone();
         if !headers.contains_key("x-api-key") && !headers.contains_key("authorization") {
-            headers.insert("x-api-key", self.key.clone());
+            headers.insert("x-api-key", HeaderValue::from_static("sk-ant-simulated"));
         }
         let body = request.body.clone().into_bytes();
         let request =
@@ -232,7 +218,7 @@ mod tests {
         assert_eq!(clock.now(), Instant::from_millis(2_000), "a second to the first token, a second for 100");
         assert!(body.starts_with(b"{\"id\":\"msg_01"));
         assert!(exchange.chunk().await.expect("the end").is_none());
-        assert_eq!(lock(transport.model()).books().in_flight, 0);
+        assert_eq!(lock(&transport.model).books().in_flight, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +244,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(500)).await;
         drop(exchange);
 
-        let model = lock(transport.model());
+        let model = lock(&transport.model);
         assert_eq!((model.books().in_flight, model.books().billed.output_tokens), (0, 50));
         assert_eq!(model.books().billed_and_lost, 1);
     }
@@ -269,10 +255,10 @@ mod tests {
 
         let sending = transport.send(request(false));
         let left = tokio::time::timeout(Duration::from_millis(500), sending).await;
-        let running = lock(transport.model()).is_idle();
+        let running = lock(&transport.model).is_idle();
         tokio::time::sleep(Duration::from_secs(60)).await;
 
-        let mut model = lock(transport.model());
+        let mut model = lock(&transport.model);
         assert!(left.is_err() && !running);
         assert_eq!((model.stats(clock.now()).books.billed_calls, model.is_idle()), (1, true));
     }
@@ -285,7 +271,7 @@ mod tests {
         let error = transport.send(request(true)).await.expect_err("nothing comes");
 
         assert_eq!((error.kind, clock.now()), (WireErrorKind::Idle, Instant::from_secs(60)));
-        assert_eq!(lock(transport.model()).books().in_flight, 0);
+        assert_eq!(lock(&transport.model).books().in_flight, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ pub struct BaseUrl {
 
 impl BaseUrl {
     /// Returns scheme, host and port, as it is shown to people and kept in manifests.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 

@@ -44,7 +44,7 @@ impl Credential {
     }
 
     /// Returns the key itself, for those who look for it.
-    pub fn exposed(&self) -> Option<&str> {
+    pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),
             Self::None => None,

@@ -46,7 +46,7 @@ const METADATA: [IpAddr; 5] = [
 ];
 
 /// Returns why nothing is sent to `address`; `None` when an API may be there.
-pub fn unfit(address: IpAddr) -> Option<Unfit> {
+pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     if METADATA.contains(&address) {
         return Some(Unfit::Metadata);
     }
@@ -60,7 +60,7 @@ pub fn unfit(address: IpAddr) -> Option<Unfit> {
 }
 
 /// Returns whether a name is that of this machine, whatever a resolver would say (RFC 6761).
-pub fn is_local_name(host: &str) -> bool {
+pub(crate) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }

@@ -45,9 +45,10 @@ use super::wire::{Transport, WireError};
 use crate::domain::Secrets;
 use crate::provider::{ReplyHead, WireRequest};
 
-pub use self::client::check_authorities;
-pub use self::config::{DEFAULT_MAX_RESPONSE_BYTES, HttpConfig, TransportError};
-pub use self::exchange::HttpExchange;
+pub(crate) use self::client::check_authorities;
+pub use self::config::HttpConfig;
+pub(crate) use self::config::TransportError;
+pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
 /// Servers allow 100 streams or more on one HTTP/2 connection; above its limit calls would queue, unseen, while their
@@ -81,7 +82,7 @@ impl HttpTransport {
     /// Builds the client or clients. Nothing is sent.
     ///
     /// # Errors
-    /// Any [`TransportError`].
+    /// Any `TransportError`.
     pub fn new(config: HttpConfig) -> Result<Self, TransportError> {
         let password = config.proxy.as_ref().and_then(Proxy::password);
         let also_secret = config.also_secret.iter().chain(password).cloned().collect();

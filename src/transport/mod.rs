@@ -15,10 +15,10 @@ mod tunnel;
 mod wire;
 
 pub use authorization::{Asked, Authorization, CredentialSource};
-pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
-pub use credential::{Credential, UnusableKey};
-pub use destination::Unfit;
-pub use proxy::{PassedOver, PassedOverWhy, Proxy, ProxyError, passed_over, proxy_for};
+pub(crate) use base_url::BaseUrl;
+pub use base_url::{BaseUrlError, parse_base_url};
+pub use proxy::proxy_for;
+pub(crate) use proxy::{PassedOverWhy, Proxy, passed_over};
 pub use wire::{Exchange, Transport, WireError};
 
 pub use crate::domain::WireErrorKind;

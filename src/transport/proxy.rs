@@ -35,17 +35,17 @@ pub struct Proxy {
 
 impl Proxy {
     /// Returns scheme, host and port, as they are shown to people.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Returns what names it: a variable, or the system's settings.
-    pub fn source(&self) -> &'static str {
+    pub(crate) fn source(&self) -> &'static str {
         self.source
     }
 
     /// Returns the password that it is given, as it was meant (not as it stood in a URL).
-    pub fn password(&self) -> Option<&SecretString> {
+    pub(crate) fn password(&self) -> Option<&SecretString> {
         self.password.as_ref()
     }
 
@@ -130,7 +130,7 @@ pub fn proxy_for<'a>(
 
 /// A variable that names a proxy and is not used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedOver {
+pub(crate) struct PassedOver {
     /// Which.
     pub variable: &'static str,
     /// Why.
@@ -140,7 +140,7 @@ pub struct PassedOver {
 
 /// Why a variable that names a proxy is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassedOverWhy {
+pub(crate) enum PassedOverWhy {
     /// This may be a CGI program.
     Cgi,
     /// The server is this machine.
@@ -153,7 +153,7 @@ pub enum PassedOverWhy {
 
 impl PassedOver {
     /// Returns whether its value is no proxy's address.
-    pub fn is_unreadable(&self) -> bool {
+    pub(crate) fn is_unreadable(&self) -> bool {
         self.fault.is_some()
     }
 }
@@ -182,7 +182,7 @@ impl fmt::Display for PassedOver {
 }
 
 /// Returns the variable that names a proxy where [`proxy_for`] gives none all the same; `None` where none is set.
-pub fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
+pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
     // Who sets a variable to nothing wants no proxy.

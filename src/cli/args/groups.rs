@@ -313,14 +313,14 @@ impl Layered for KeyArgs {
 
 impl KeyArgs {
     /// Returns whether these flags say where the key is.
-    pub fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.api_key_file.is_some() || self.api_key_cmd.is_some()
     }
 }
 
 impl StorageArgs {
     /// Returns whose files may be used.
-    pub fn owners(&self) -> Owners {
+    pub(crate) fn owners(&self) -> Owners {
         match self.trust_owner {
             Some(true) => Owners::Any,
             Some(false) | None => Owners::Own,

@@ -15,7 +15,7 @@ use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
 
 /// Parses the value of a switch. (clap's own parser would list it in every line of the help.)
-pub fn switch(text: &str) -> Result<bool, String> {
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -24,7 +24,7 @@ pub fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// Parses a limit per minute: a whole number above zero, as `50000`, `50_000`, `50k` or `2M`.
-pub fn rate(text: &str) -> Result<u32, String> {
+pub(crate) fn rate(text: &str) -> Result<u32, String> {
     let (digits, factor) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1_000),
         Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
@@ -41,13 +41,13 @@ pub fn rate(text: &str) -> Result<u32, String> {
 }
 
 /// Parses a whole number above zero.
-pub fn positive_u32(text: &str) -> Result<u32, String> {
+pub(crate) fn positive_u32(text: &str) -> Result<u32, String> {
     let number = whole(text).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
     number.ok_or_else(|| format!("give a whole number from 1 to {}", u32::MAX))
 }
 
 /// Parses a whole number above zero.
-pub fn positive_u64(text: &str) -> Result<u64, String> {
+pub(crate) fn positive_u64(text: &str) -> Result<u64, String> {
     whole(text).filter(|number| *number > 0).ok_or_else(|| "give a whole number above zero".to_owned())
 }
 
@@ -59,7 +59,7 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 /// Parses a span of time with its unit: `90s`, `30m`, `1h30m`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>().is_ok() {
         return Err(format!("add a unit, as in {}s", text.trim()));
     }
@@ -68,12 +68,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses a span of time above zero.
-pub fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|span| if span.is_zero() { Err("give a time above zero".to_owned()) } else { Ok(span) })
 }
 
 /// Parses an amount in dollars above zero, with or without the sign.
-pub fn dollars(text: &str) -> Result<Money, String> {
+pub(crate) fn dollars(text: &str) -> Result<Money, String> {
     let digits = text.strip_prefix('$').unwrap_or(text);
     let is_decimal = digits.chars().all(|char| char.is_ascii_digit() || char == '.');
     let dollars = digits.parse::<f64>().ok().filter(|dollars| is_decimal && *dollars > 0.0 && *dollars <= 1e12);
@@ -81,7 +81,7 @@ pub fn dollars(text: &str) -> Result<Money, String> {
 }
 
 /// Parses `auto` or a percentage from 0 to 90.
-pub fn headroom(text: &str) -> Result<Headroom, String> {
+pub(crate) fn headroom(text: &str) -> Result<Headroom, String> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(Headroom::Auto);
     }
@@ -91,7 +91,7 @@ pub fn headroom(text: &str) -> Result<Headroom, String> {
 }
 
 /// Parses `auto` or a number from 1 to 10,000.
-pub fn concurrency(text: &str) -> Result<Concurrency, String> {
+pub(crate) fn concurrency(text: &str) -> Result<Concurrency, String> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(Concurrency::Auto);
     }
@@ -101,7 +101,7 @@ pub fn concurrency(text: &str) -> Result<Concurrency, String> {
 }
 
 /// Parses `first-ten`, `never`, `fail=N` or `fail=PCT%`.
-pub fn halt(text: &str) -> Result<HaltRule, String> {
+pub(crate) fn halt(text: &str) -> Result<HaltRule, String> {
     let wanted = "give first-ten, never, fail=N (rows) or fail=PCT%, as fail=5%".to_owned();
     match (text, text.strip_prefix("fail=")) {
         ("first-ten" | "auto", _) => Ok(HaltRule::FirstTen),
@@ -120,7 +120,7 @@ pub fn halt(text: &str) -> Result<HaltRule, String> {
 }
 
 /// Parses a word that goes into a header: visible ASCII without a comma.
-pub fn token(text: &str) -> Result<String, String> {
+pub(crate) fn token(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
@@ -129,7 +129,7 @@ pub fn token(text: &str) -> Result<String, String> {
 const DEEPEST_PARAM: u32 = 120;
 
 /// Parses a text given as such, or `@` and the file that holds it; `@@` stands for a text that begins with `@`.
-pub fn text(text: &str) -> Result<Text, String> {
+pub(crate) fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
         Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
         Some(path) => Text::File(path.into()),
@@ -138,7 +138,7 @@ pub fn text(text: &str) -> Result<Text, String> {
 }
 
 /// Parses `KEY=JSON`.
-pub fn param(text: &str) -> Result<Param, String> {
+pub(crate) fn param(text: &str) -> Result<Param, String> {
     let (name, value) = text.split_once('=').ok_or("give KEY=JSON, as temperature=0.5")?;
     let name = name.trim();
     match name {
@@ -159,13 +159,13 @@ pub fn param(text: &str) -> Result<Param, String> {
 }
 
 /// Refuses `--tpm`: the API has no such limit.
-pub fn refuse_tpm(_text: &str) -> Result<Refused, String> {
+pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
     Err("input and output have limits of their own; use --itpm and --otpm".to_owned())
 }
 
 /// Refuses the key as an argument, without echoing it.
 #[derive(Clone, Copy, Debug)]
-pub struct RefusedKey;
+pub(crate) struct RefusedKey;
 
 impl TypedValueParser for RefusedKey {
     type Value = Refused;
@@ -186,7 +186,7 @@ impl TypedValueParser for RefusedKey {
 
 /// Parses `Name: value`, without echoing a value that may be secret.
 #[derive(Clone, Copy, Debug)]
-pub struct HeaderParser;
+pub(crate) struct HeaderParser;
 
 impl TypedValueParser for HeaderParser {
     type Value = Header;

@@ -18,7 +18,7 @@ use super::values::{self, TIERS};
 use crate::domain::{Dimension, ModelClass, Money, RateLimits, Tier};
 use crate::sim::config::{Acceleration, Bursts, Endings, Keys, Latency, OutputLengths, OutputRule};
 
-pub use self::parse::{Change, ChangeTo, Other};
+pub(crate) use self::parse::{Change, ChangeTo, Other};
 
 /// Tiers with limits of their own, or none: all but `auto`.
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
@@ -140,7 +140,7 @@ pub struct SimAnswerArgs {
 
 impl SimLimitArgs {
     /// Returns the limits of a class: those of the tier, with what was typed over them.
-    pub fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
+    pub(crate) fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
         let own = self.class_limits.iter().rev().find(|(name, _)| name == class).map(|(_, limits)| *limits);
         let own = own.unwrap_or(RateLimits::NONE);
         let typed = RateLimits { rpm: self.rpm, itpm: self.itpm, otpm: self.otpm };

@@ -84,10 +84,10 @@ pub struct Header {
 
 /// The value of a flag that is always refused.
 #[derive(Clone, Debug)]
-pub enum Refused {}
+pub(crate) enum Refused {}
 
 /// Names of formats.
-pub const FORMATS: [(&str, InputFormat); 5] = [
+pub(crate) const FORMATS: [(&str, InputFormat); 5] = [
     ("auto", InputFormat::Auto),
     ("jsonl", InputFormat::Jsonl),
     ("csv", InputFormat::Csv),
@@ -96,14 +96,14 @@ pub const FORMATS: [(&str, InputFormat); 5] = [
 ];
 
 /// Names of stream modes.
-pub const STREAMS: [(&str, StreamMode); 3] =
+pub(crate) const STREAMS: [(&str, StreamMode); 3] =
     [("auto", StreamMode::Auto), ("on", StreamMode::On), ("off", StreamMode::Off)];
 
 /// Names of sync policies.
-pub const FSYNCS: [(&str, Fsync); 3] = [("group", Fsync::Group), ("always", Fsync::Always), ("off", Fsync::Off)];
+pub(crate) const FSYNCS: [(&str, Fsync); 3] = [("group", Fsync::Group), ("always", Fsync::Always), ("off", Fsync::Off)];
 
 /// Names of progress kinds.
-pub const PROGRESS: [(&str, ProgressKind); 5] = [
+pub(crate) const PROGRESS: [(&str, ProgressKind); 5] = [
     ("auto", ProgressKind::Auto),
     ("tty", ProgressKind::Tty),
     ("plain", ProgressKind::Plain),
@@ -112,7 +112,7 @@ pub const PROGRESS: [(&str, ProgressKind); 5] = [
 ];
 
 /// Names of tiers, as the domain has them.
-pub const TIERS: [(&str, Tier); 9] = [
+pub(crate) const TIERS: [(&str, Tier); 9] = [
     ("auto", Tier::Auto),
     ("none", Tier::None),
     ("1", Tier::One),
@@ -125,7 +125,7 @@ pub const TIERS: [(&str, Tier); 9] = [
 ];
 
 /// Names of failure classes, as the domain has them.
-pub const CLASSES: [(&str, ErrorClass); 15] = [
+pub(crate) const CLASSES: [(&str, ErrorClass); 15] = [
     ("invalid_input", ErrorClass::InvalidInput),
     ("rate_limit", ErrorClass::RateLimit),
     ("overloaded", ErrorClass::Overloaded),
@@ -144,7 +144,7 @@ pub const CLASSES: [(&str, ErrorClass); 15] = [
 ];
 
 /// Returns the parser of a closed set; its errors list the names.
-pub fn one_of<T: Copy + Send + Sync + 'static>(
+pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     names: &'static [(&'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(names.iter().map(|(name, _)| *name)).map(move |given| {
@@ -154,7 +154,7 @@ pub fn one_of<T: Copy + Send + Sync + 'static>(
 }
 
 /// Returns the parser of a sync policy. `batch`, the older name of `group`, is taken and not listed.
-pub fn fsync() -> impl TypedValueParser<Value = Fsync> {
+pub(crate) fn fsync() -> impl TypedValueParser<Value = Fsync> {
     let named = |(name, fsync): &(&'static str, Fsync)| {
         PossibleValue::new(*name).aliases((*fsync == Fsync::Group).then_some("batch"))
     };

@@ -30,7 +30,7 @@ pub enum BaseUrlSource {
 
 impl BaseUrlSource {
     /// Returns the name shown to people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Named => "--base-url",
             Self::Environment => "ANTHROPIC_BASE_URL",

@@ -16,11 +16,11 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
 
 /// Name of a configuration file.
-pub const FILE_NAME: &str = "claude-batch.toml";
+pub(crate) const FILE_NAME: &str = "claude-batch.toml";
 
 /// The settings of all layers.
 #[derive(Clone, Debug)]
-pub struct Layers {
+pub(crate) struct Layers {
     /// What was said for this call: flags over environment.
     pub named: Settings,
     /// All layers.
@@ -38,7 +38,7 @@ impl Layers {
     ///
     /// # Errors
     /// Names the variable, or the file and line, with what is wrong.
-    pub fn read(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
+    pub(crate) fn read(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let mut reader = Reader::new();
         let (environment, mut warnings) = reader.environment(world)?;
         let named = flags.over(environment);

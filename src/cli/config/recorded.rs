@@ -61,7 +61,7 @@ const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
 /// Returns the settings that a run's folder keeps.
-pub fn recorded(config: &Config) -> Map<String, Value> {
+pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
     TABLE.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }
 
@@ -70,7 +70,7 @@ pub fn recorded(config: &Config) -> Map<String, Value> {
 /// # Errors
 /// The manifest can't be read, or holds a setting that no run records, or a value that its flag does not take; names
 /// the manifest and the setting.
-pub fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
+pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
     let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Variables that hold a key, or headers that may hold one.
-pub const SECRET_VARIABLES: [&str; 8] = [
+pub(crate) const SECRET_VARIABLES: [&str; 8] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "CLAUDE_BATCH_HEADER",
@@ -31,7 +31,7 @@ pub const SECRET_VARIABLES: [&str; 8] = [
 pub struct World {
     /// Environment variables, without [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
-    /// Those of [`SECRET_VARIABLES`] that are set. They show in no debug output and are zeroed in the end.
+    /// Those of `SECRET_VARIABLES` that are set. They show in no debug output and are zeroed in the end.
     pub secrets: BTreeMap<&'static str, SecretString>,
     /// The folder that relative paths start from; empty for the process's own.
     pub working_folder: PathBuf,
@@ -43,7 +43,7 @@ pub struct World {
 
 impl World {
     /// Returns the surroundings of this process.
-    pub fn here() -> Self {
+    pub(crate) fn here() -> Self {
         let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         Self {
             secrets: secrets(&mut variables),
@@ -55,7 +55,7 @@ impl World {
     }
 
     /// Returns whether a variable is set and not empty.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         let secret = self.secrets.get(name).is_some_and(|value| !value.expose_secret().is_empty());
         secret || self.variables.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
@@ -64,7 +64,7 @@ impl World {
     ///
     /// # Errors
     /// The variable is not UTF-8; its value is not shown.
-    pub fn variable(&self, name: &str) -> Result<Option<&str>> {
+    pub(crate) fn variable(&self, name: &str) -> Result<Option<&str>> {
         if let Some(value) = self.secrets.get(name) {
             return Ok(Some(value.expose_secret()).filter(|text| !text.is_empty()));
         }
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Returns the folder of the user's configuration: `XDG_CONFIG_HOME` or `~/.config`, on Windows `APPDATA`.
-    pub fn config_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn config_folder(&self) -> Option<PathBuf> {
         let folder = |name: &str| {
             let value = self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
             value.map(PathBuf::from).filter(|path| path.is_absolute())
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Returns a path as it can be opened.
-    pub fn resolve(&self, path: &Path) -> PathBuf {
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.working_folder.join(path)
     }
 
@@ -102,7 +102,7 @@ impl World {
     ///
     /// # Errors
     /// The file can't be read or is larger than any setting's file should be.
-    pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.resolve(path))?;
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
@@ -116,7 +116,7 @@ impl World {
     ///
     /// # Errors
     /// The name is a pattern and nothing matches.
-    pub fn expand(&self, path: &Path) -> Result<Vec<PathBuf>> {
+    pub(crate) fn expand(&self, path: &Path) -> Result<Vec<PathBuf>> {
         let pattern = path.file_name().and_then(|name| name.to_str()).filter(|name| name.contains(['*', '?']));
         let Some(pattern) = pattern.filter(|_| !self.resolve(path).exists()) else {
             return Ok(vec![path.to_owned()]);

@@ -42,7 +42,7 @@ use resume::{check_logs, disk, read_log};
 use send::Ready;
 
 /// Answers every prompt of the inputs, or resumes an earlier run on the same results.
-pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
+pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let config = Config::of_run(args, world)?;
     let name = parts::run_id();
     let paths = parts::paths(&config, &name)?;
@@ -54,7 +54,7 @@ pub fn run(args: &RunArgs, world: &World) -> Result<Exit> {
 }
 
 /// Runs the failed rows of each error log again, one log after the other.
-pub fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
+pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
     check_logs(args, world)?;
     let mut exit = Exit::Done;
     for log in &args.errors {

@@ -15,7 +15,7 @@ use crate::sim::model::{Books, Line};
 
 /// Where lines go.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     journal: Option<File>,
     is_verbose: bool,
     has_failed: Arc<AtomicBool>,
@@ -26,7 +26,7 @@ impl Watch {
     ///
     /// # Errors
     /// What the system says when the journal can't be opened, or why it may not be used.
-    pub fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
+    pub(crate) fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
             let (file, notes) =
                 open_to_append(path, owners).map_err(|error| anyhow!("--journal: can't write: {error}"))?;
@@ -39,12 +39,12 @@ impl Watch {
     }
 
     /// Returns what becomes true when the journal could not be written.
-    pub fn failure(&self) -> Arc<AtomicBool> {
+    pub(crate) fn failure(&self) -> Arc<AtomicBool> {
         self.has_failed.clone()
     }
 
     /// Takes a line. A journal that fails is given up, and said so once.
-    pub fn line(&mut self, line: &Line) {
+    pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));
         }
@@ -81,7 +81,7 @@ fn shown(line: &Line) -> String {
 }
 
 /// Returns what a simulator has seen, in a line.
-pub fn summary(books: &Books) -> String {
+pub(crate) fn summary(books: &Books) -> String {
     let listed = |all: Vec<String>| if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) };
     let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
     let input = books.billed.prompt_tokens();

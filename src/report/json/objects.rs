@@ -115,7 +115,7 @@ pub(super) struct Bound {
 
 /// The rows of this run that failed in one class, as `ended` has them, the largest class first.
 #[derive(Debug, Serialize)]
-pub struct Failures<'a> {
+pub(crate) struct Failures<'a> {
     /// The class.
     class: &'static str,
     /// How many rows.
@@ -162,7 +162,7 @@ impl Limits {
 
 /// Where a run stands, as a `progress` object has it.
 #[derive(Debug, Serialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Rows in the input; null on a pipe.
     total: Option<u64>,
     /// Rows finished by earlier runs.

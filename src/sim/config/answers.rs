@@ -17,7 +17,7 @@ pub struct Latency {
 
 impl Latency {
     /// Near what small models show.
-    pub const REALISTIC: Self = Self {
+    pub(crate) const REALISTIC: Self = Self {
         first_token: Duration::from_millis(600),
         jitter: 0.3,
         tokens_per_second: 120.0,

@@ -42,7 +42,7 @@ pub struct Bursts {
 
 impl Bursts {
     /// Returns the same burst for every dimension.
-    pub const fn all(burst: Burst) -> Self {
+    pub(crate) const fn all(burst: Burst) -> Self {
         Self { requests: burst, input_tokens: burst, output_tokens: burst }
     }
 }

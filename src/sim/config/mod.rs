@@ -15,7 +15,8 @@ use super::faults::FaultPlan;
 
 pub use answers::{Endings, Latency, OutputLengths};
 pub use limits::{Acceleration, Burst, Bursts, LimitChange, OtherClient, OtherManner, OutputRule};
-pub use models::{ModelTraits, SimModel, SimPrice, UnknownModels};
+pub(crate) use models::{ModelTraits, SimPrice};
+pub use models::{SimModel, UnknownModels};
 
 /// What a simulated API is like.
 #[derive(Clone, Debug)]

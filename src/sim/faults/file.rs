@@ -26,7 +26,7 @@ impl FaultPlan {
     /// Reads a fault file's text; `name` is for messages.
     ///
     /// # Errors
-    /// [`FaultFileError`] for broken JSON, an unknown field or a value out of range.
+    /// `FaultFileError` for broken JSON, an unknown field or a value out of range.
     pub fn parse(text: &str, name: &str) -> Result<Self, FaultFileError> {
         serde_json::from_str(text).map_err(|error| FaultFileError {
             name: name.to_owned(),

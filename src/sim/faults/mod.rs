@@ -52,5 +52,5 @@ mod file;
 mod rule;
 mod values;
 
-pub use file::FaultFileError;
-pub use rule::{Draw, Fault, FaultBody, FaultPlan, FaultRule, RetryAfter, StatusFault};
+pub use rule::{Draw, Fault, FaultPlan, FaultRule, StatusFault};
+pub(crate) use rule::{FaultBody, RetryAfter};

@@ -29,7 +29,7 @@ impl Model {
     }
 
     /// Says what will come of a request whose body can't be had; the one in `request` is not looked at.
-    pub fn arrive_unread(&mut self, request: &Request<'_>, why: Unread, now: Instant) -> Arrival {
+    pub(crate) fn arrive_unread(&mut self, request: &Request<'_>, why: Unread, now: Instant) -> Arrival {
         let request_id = self.receive(request, now);
         let error = match why {
             Unread::TooLarge => ApiError::new(413, errors::usual_message(413)),

@@ -8,7 +8,7 @@ use crate::provider::ReplyHead;
 use super::delivery::Step;
 
 /// The most bytes of a body. Source: API documentation, "API overview" (2026-08).
-pub const MAX_BODY_BYTES: usize = 32 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// A request as it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,8 @@ pub struct Request<'a> {
 
 /// Why a body never came whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
+pub(crate) enum Unread {
     /// It is longer than [`MAX_BODY_BYTES`].
     TooLarge,
     /// It broke off, or was sent in a way that can't be read.
@@ -45,7 +46,7 @@ pub struct Ticket(pub(super) u64);
 /// What will come of a request.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// For [`Model::head`] and [`Model::finish`].
+    /// For `Model::head` and `Model::finish`.
     pub ticket: Ticket,
     /// When the head is sent; [`Instant::NEVER`] when nothing ever comes.
     pub head_at: Instant,

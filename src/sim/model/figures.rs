@@ -62,7 +62,7 @@ impl Model {
     }
 
     /// Returns the share of each limit that was used since the books began, and its limit, by class.
-    pub fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
+    pub(crate) fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
         self.advance(now);
         let elapsed = self.now.since(self.books_since).as_secs_f64() / 60.0;
         let classes = &self.classes;

@@ -16,7 +16,7 @@ pub(super) type Account = (u64, usize);
 
 /// Why a request was refused with 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The request limit.
     Requests,
     /// The input limit.
@@ -34,19 +34,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Requests,
-        Self::InputTokens,
-        Self::OutputTokens,
-        Self::Acceleration,
-        Self::Concurrency,
-        Self::SpendCap,
-        Self::Ordered,
-    ];
-
     /// Returns the name in the books.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::InputTokens => "input_tokens",

@@ -42,10 +42,11 @@ mod text;
 mod tokens;
 mod validate;
 
-pub use books::{Books, IdBooks};
+pub use books::Books;
 pub use delivery::Step;
-pub use exchange::{Arrival, Ending, MAX_BODY_BYTES, Request, Ticket, Unread};
-pub use figures::{Stats, Utilisation};
-pub use journal::Line;
-pub use limits::Reason;
+pub use exchange::{Arrival, Ending, Request, Ticket};
+#[cfg(feature = "sim")]
+pub(crate) use exchange::{MAX_BODY_BYTES, Unread};
+#[cfg(feature = "sim")]
+pub(crate) use journal::Line;
 pub use state::Model;

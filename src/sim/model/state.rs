@@ -96,12 +96,12 @@ impl Model {
     }
 
     /// Returns what it is like.
-    pub fn config(&self) -> &SimConfig {
+    pub(crate) fn config(&self) -> &SimConfig {
         &self.config
     }
 
     /// Sets the wall time of [`Instant::ZERO`], for dates in headers.
-    pub fn set_wall_start(&mut self, wall_start: jiff::Timestamp) {
+    pub(crate) fn set_wall_start(&mut self, wall_start: jiff::Timestamp) {
         self.config.wall_start = wall_start;
     }
 

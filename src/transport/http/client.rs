@@ -61,6 +61,6 @@ fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> 
 ///
 /// # Errors
 /// [`TransportError::CaFile`].
-pub fn check_authorities(pem: &[u8]) -> Result<(), TransportError> {
+pub(crate) fn check_authorities(pem: &[u8]) -> Result<(), TransportError> {
     authorities(pem).map(drop)
 }

@@ -10,7 +10,7 @@ use crate::transport::credential::UnusableKey;
 use crate::transport::proxy::Proxy;
 
 /// The largest body that is read by default, after decompression.
-pub const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
 
 /// How to reach the API.
 #[derive(Clone, Debug)]
