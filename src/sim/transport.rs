@@ -1,6 +1,6 @@
 //! The simulated API without sockets: the same model, in process, on the run's own clock.
 //!
-//! Owns waiting for what the model says will come. Under paused tokio time a whole run is a run on virtual time.
+//! Waits until the moments that the model names. Under paused tokio time, a whole run takes place on virtual time.
 //! Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
 
 use std::collections::VecDeque;
@@ -19,12 +19,12 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks use.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Takes the model; a panic of another holder does not matter, since each call leaves it whole.
+/// Locks the model. A panic of another holder does not matter, since each call leaves the model in a good state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A transport to a model in the same process.
+/// A transport to a model in this process.
 #[derive(Clone, Debug)]
 pub struct SimTransport {
     model: SharedModel,
@@ -61,7 +61,7 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits for `at` plus the way back, or until the client's own patience ends.
+    /// Waits for `at` plus the time back to the client, or until the client's own time limit.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());
@@ -170,7 +170,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call whose end the model is told, in any case.
+/// A call. The model is told of its end in any case.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -180,7 +180,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call that the client may still leave.
+    /// Returns a call; dropping it means that the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }

@@ -5,18 +5,18 @@ use std::time::Duration;
 /// How long answers take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
-    /// Time to the first token, at the middle.
+    /// Median time to the first token.
     pub first_token: Duration,
     /// Spread of the time to the first token: 0.3 lets it vary by a factor of about 1.35 either way.
     pub jitter: f64,
-    /// Output tokens a second; infinite for no time at all.
+    /// Output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,
     /// Time to an error.
     pub error: Duration,
 }
 
 impl Latency {
-    /// Near what small models show.
+    /// Close to what small models show.
     pub(crate) const REALISTIC: Self = Self {
         first_token: Duration::from_millis(600),
         jitter: 0.3,
@@ -24,7 +24,7 @@ impl Latency {
         error: Duration::from_millis(60),
     };
 
-    /// Everything at once.
+    /// Answers that take no time.
     pub const ZERO: Self =
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
@@ -34,16 +34,16 @@ impl Latency {
 pub struct OutputLengths {
     /// Mean for an empty prompt, in tokens.
     pub mean: f64,
-    /// Tokens more for each token of the prompt.
+    /// Additional tokens for each token of the prompt.
     pub per_prompt_token: f64,
-    /// Tokens more for each token of `max_tokens`.
+    /// Additional tokens for each token of `max_tokens`.
     pub per_max_token: f64,
     /// Spread of the logarithm; 0 makes every answer the mean.
     pub sigma: f64,
 }
 
 impl OutputLengths {
-    /// Every answer has so many tokens.
+    /// Every answer has this many tokens.
     pub const fn fixed(tokens: u32) -> Self {
         Self { mean: tokens as f64, per_prompt_token: 0.0, per_max_token: 0.0, sigma: 0.0 }
     }
@@ -55,7 +55,7 @@ impl Default for OutputLengths {
     }
 }
 
-/// Shares of answers that end otherwise than by `end_turn`; each from 0 to 1.
+/// Shares of answers that do not end with `end_turn`; each from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
     /// `refusal`, before any output.

@@ -10,9 +10,9 @@ use crate::domain::{ModelClass, RateLimits};
 pub enum Burst {
     /// A whole minute's worth.
     Minute,
-    /// What comes in during this time, at least one.
+    /// What refills during this time, at least one.
     Time(Duration),
-    /// So many, whatever the limit.
+    /// This many, whatever the limit.
     Amount(u32),
 }
 
@@ -50,24 +50,24 @@ impl Bursts {
 /// When output counts against its limit. Source: API documentation, "Rate limits" (2026-02-18 and 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
-    /// As it is produced; a request is let in while the level is above zero.
+    /// As it is produced; a request is admitted while the level is above zero.
     #[default]
     AsProduced,
     /// `max_tokens` at the start, corrected at the end: the rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 
-/// Limit on how fast the input of a class may grow: a minute may use `step` more than the one before it used, and
-/// `floor` in any case.
+/// Limit on how fast the input of a class may grow: each minute may use `step` more than the minute before, and
+/// always `floor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// Input tokens that any minute may use.
     pub floor: u64,
-    /// Input tokens that a minute may use beyond what the one before it used.
+    /// Input tokens that a minute may use in addition to those of the minute before.
     pub step: u64,
 }
 
-/// Limits that change at a moment.
+/// A change of limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitChange {
     /// When.
@@ -87,7 +87,7 @@ pub struct OtherClient {
     pub permille: u32,
     /// From when.
     pub from: Instant,
-    /// Until when; [`Instant::NEVER`] for good.
+    /// Until when; [`Instant::NEVER`] for always.
     pub until: Instant,
     /// How it takes it.
     pub manner: OtherManner,
@@ -98,6 +98,6 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// Evenly.
     Steady,
-    /// At once, its share of a minute's limit, as often as this; less when the bucket holds less.
+    /// Its share of a minute's limit at once, at this interval; less when the bucket holds less.
     Bursts(Duration),
 }

@@ -1,7 +1,7 @@
-//! What a simulated API is like: its models and limits, its speed, its answers and its moods.
+//! What a simulated API is like: its models, limits, speed, answers and faults.
 //!
-//! Owns plain values only. Everything about the simulator that can differ is here, so that a test, a flag or a preset is
-//! a change of a value.
+//! Owns plain values only. Everything that can differ about the simulator is here, so tests, flags and presets only
+//! change values.
 
 mod answers;
 mod limits;
@@ -25,7 +25,7 @@ pub struct SimConfig {
     pub seed: u64,
     /// The models it serves.
     pub models: Vec<SimModel>,
-    /// What it does with others.
+    /// What it does with other models.
     pub unknown_models: UnknownModels,
     /// Requests a minute to `count_tokens`, apart from all other limits.
     pub count_tokens_rpm: Option<u32>,
@@ -33,35 +33,35 @@ pub struct SimConfig {
     pub bursts: Bursts,
     /// How long answers take.
     pub latency: Latency,
-    /// Time that a message takes on the way, each way, where the transport has none of its own.
+    /// Network latency in each direction, for transports that have none of their own.
     pub network: Duration,
     /// How long answers are.
     pub lengths: OutputLengths,
-    /// How often answers end otherwise than by `end_turn`.
+    /// How often answers do not end with `end_turn`.
     pub endings: Endings,
     /// When output counts against its limit.
     pub output_rule: OutputRule,
-    /// Whether a request that is refused with 429 uses a request of the limit. Unconfirmed for the API.
+    /// Whether a request that is refused with 429 counts against the request limit. Unconfirmed for the API.
     pub refused_uses_request: bool,
-    /// Tokens for each token of the simulator's own counter: 1.3 makes usage 30 % higher than the text suggests.
+    /// Factor from the simulator's own token counter to usage: 1.3 makes usage 30 % higher than the text suggests.
     pub token_skew: f64,
-    /// Estimate of the input at the start, for each token it turns out to be.
+    /// Factor from the real input to the estimate that counts at the start.
     pub estimate_skew: f64,
     /// Limit on the increase of input tokens from minute to minute.
     pub acceleration: Option<Acceleration>,
-    /// Open requests of an organization at most; more get a 429 without rate headers.
+    /// The most open requests of an organization; further ones get a 429 without rate headers.
     pub max_concurrent: Option<u32>,
-    /// Money after which every request gets the 429 of a spend cap.
+    /// The spend cap: above it every request gets a 429.
     pub spend_cap: Option<Money>,
-    /// Which keys are good.
+    /// Which keys are accepted.
     pub keys: Keys,
-    /// Whose limits are one.
+    /// Which keys share limits.
     pub organizations: Organizations,
     /// Limits that change while it runs.
     pub changes: Vec<LimitChange>,
     /// Other clients of the same organization.
     pub others: Vec<OtherClient>,
-    /// Faults on order.
+    /// Injected faults.
     pub faults: FaultPlan,
     /// Wall time of [`Instant::ZERO`](crate::clock::Instant::ZERO), for dates in headers.
     pub wall_start: jiff::Timestamp,
@@ -139,19 +139,19 @@ impl SimConfig {
     }
 }
 
-/// Which keys are good.
+/// Which keys are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// Every key that is there.
+    /// Every key.
     #[default]
     Any,
     /// These.
     Only(Vec<String>),
-    /// None: every answer is a 401.
+    /// No key: every answer is a 401.
     None,
 }
 
-/// Whose limits are one.
+/// Which keys share limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Organizations {
     /// Every key belongs to the same organization.

@@ -15,23 +15,23 @@ pub struct SimModel {
     pub display_name: Arc<str>,
     /// Date of release, RFC 3339.
     pub created_at: Arc<str>,
-    /// When it will be taken away, RFC 3339; such a model counts as deprecated.
+    /// Date of retirement, RFC 3339; a model with such a date counts as deprecated.
     pub retires_at: Option<Arc<str>>,
     /// Who shares its limits.
     pub class: ModelClass,
     /// Limits of that class.
     pub limits: RateLimits,
-    /// Tokens of a prompt at most.
+    /// The most tokens of a prompt.
     pub context_tokens: u64,
-    /// Tokens of an answer at most.
+    /// The most tokens of an answer.
     pub max_output_tokens: u64,
-    /// Tokens of a prefix that can be cached, at least.
+    /// The fewest tokens of a prefix that can be cached.
     pub cache_min_tokens: u64,
     /// Whether cache reads count against the input limit, as in the oldest models.
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
-    /// Prompts longer than so many tokens, cached ones included, cost this, as a whole.
+    /// The prices of a prompt with more than this many tokens, cached ones included; they hold for the whole prompt.
     pub long_price: Option<(u64, SimPrice)>,
     /// What it refuses.
     pub traits: ModelTraits,
@@ -87,6 +87,6 @@ pub enum UnknownModels {
     /// 404, as the API does.
     #[default]
     NotFound,
-    /// It is served like the first of the list, under its own name and in a class of that name's own.
+    /// It is served like the first of the list, under its own name and in its own class.
     LikeTheFirst,
 }

@@ -14,7 +14,7 @@ use super::refusal::Stop;
 use super::state::Model;
 
 impl Model {
-    /// Says what will come of a request that arrives at `now`.
+    /// Returns what will happen to a request that arrives at `now`.
     pub fn arrive(&mut self, request: &Request<'_>, now: Instant) -> Arrival {
         if request.body.len() > MAX_BODY_BYTES {
             return self.arrive_unread(request, Unread::TooLarge, now);
@@ -28,7 +28,7 @@ impl Model {
         self.tell(arrival, &request_id)
     }
 
-    /// Says what will come of a request whose body can't be had; the one in `request` is not looked at.
+    /// Returns what will happen to a request whose body could not be read; the body in `request` is ignored.
     pub(crate) fn arrive_unread(&mut self, request: &Request<'_>, why: Unread, now: Instant) -> Arrival {
         let request_id = self.receive(request, now);
         let error = match why {
@@ -54,7 +54,7 @@ impl Model {
         id("req_01", self.config.seed ^ 0x7265_715f, self.serial)
     }
 
-    /// Tells who watches what will come of a request.
+    /// Tells the watcher what will happen to a request.
     fn tell(&mut self, arrival: Arrival, request_id: &str) -> Arrival {
         let now = self.now;
         self.line.note(|line| {
@@ -69,7 +69,7 @@ impl Model {
         arrival
     }
 
-    /// Returns the head of a call at the moment it is sent, with the limits as they then stand.
+    /// Returns the head of a call when it is sent, with the limits of that moment.
     pub fn head(&mut self, arrival: &mut Arrival, now: Instant) -> ReplyHead {
         if let Some(head) = arrival.head.take() {
             return head;
@@ -90,7 +90,7 @@ impl Model {
         ReplyHead { status: 200, headers }
     }
 
-    /// Ends an exchange. Unknown tickets (error answers have no call) are fine.
+    /// Ends an exchange. Unknown tickets are ignored, since error responses have no call.
     pub fn finish(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
         self.advance(now);
         let now = self.now;
@@ -102,7 +102,7 @@ impl Model {
             Ending::Played => {}
             Ending::Left => call.is_lost = true,
         }
-        // A plain call runs to its end although its client has left; a stream stops where it is. Unconfirmed.
+        // A call without streaming runs to its end even if its client has left; a stream stops. Unconfirmed.
         if ending == Ending::Left && call.is_stream && call.phase != Phase::Over {
             self.cut_short(ticket.0, now);
         }

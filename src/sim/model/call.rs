@@ -13,13 +13,13 @@ use super::validate::Prompt;
 pub(super) enum Phase {
     /// Before its first token.
     Waiting,
-    /// Producing, at so many units a nanosecond.
+    /// Producing, at this many units a nanosecond.
     Producing(i128),
     /// All output is out and charged.
     Over,
 }
 
-/// A call that was let in.
+/// An admitted call.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub account: Account,
@@ -45,8 +45,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call before its first token. `input` is how its prompt splits, what of it counts and what was
-    /// estimated; `times` when its output begins and ends.
+    /// Returns a call before its first token. `input` is how its prompt splits, the tokens that count and the estimate;
+    /// `times` are the begin and end of its output.
     pub(super) fn new(
         account: Account,
         model: usize,
@@ -80,7 +80,7 @@ impl Call {
         }
     }
 
-    /// Lets the output end after a part of it.
+    /// Ends the output after a part of it.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;

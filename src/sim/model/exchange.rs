@@ -25,42 +25,42 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-/// Why a body never came whole.
+/// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
 pub(crate) enum Unread {
     /// It is longer than [`MAX_BODY_BYTES`].
     TooLarge,
-    /// It broke off, or was sent in a way that can't be read.
+    /// It broke off, or its encoding can't be read.
     Broken,
     /// It did not come in time.
     Slow,
-    /// There is no room for it beside those of others.
+    /// There is no memory left for it.
     NoRoom,
 }
 
-/// The name of a call between its arrival and its end.
+/// Identifies a call from its arrival to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub(super) u64);
 
-/// What will come of a request.
+/// What will happen to a request.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// For `Model::head` and `Model::finish`.
     pub ticket: Ticket,
-    /// When the head is sent; [`Instant::NEVER`] when nothing ever comes.
+    /// When the head is sent; [`Instant::NEVER`] when nothing is ever sent.
     pub head_at: Instant,
-    /// The head of an error answer; that of a call is made when it is sent, since its limits stand in it.
+    /// The head of an error response. `None` for a call: its head is made when it is sent, since it reports the limits.
     pub head: Option<ReplyHead>,
-    /// The body, after the head. A [`Step::Reset`] at the very start means that there is no head either.
+    /// The body, after the head. If it begins with a [`Step::Reset`], no head is sent either.
     pub body: Vec<Step>,
 }
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All that [`Arrival`] says was played.
+    /// Everything in [`Arrival`] was sent.
     Played,
-    /// The client left before.
+    /// The client left before that.
     Left,
 }

@@ -7,10 +7,10 @@ use super::books::Books;
 use super::bucket::TOKEN;
 use super::state::Model;
 
-/// Everything that is known about a time.
+/// The statistics of a period.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Stats {
-    /// How long it was, in seconds.
+    /// Its length, in seconds.
     pub seconds: f64,
     /// The books.
     #[serde(flatten)]
@@ -34,12 +34,12 @@ pub struct Utilisation {
     pub used: u64,
     /// The level, in tokens.
     pub level: f64,
-    /// What was used, as a part of what the limit gave since the start.
+    /// What was used, as a share of what the limit allowed in the period.
     pub share: f64,
 }
 
 impl Model {
-    /// Returns everything that is known about the time since the start or the last reset.
+    /// Returns the statistics since the start or the last reset.
     pub fn stats(&mut self, now: Instant) -> Stats {
         let limits = self.utilisation(now);
         let seconds = self.now.since(self.books_since).as_secs_f64();

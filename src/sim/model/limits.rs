@@ -23,13 +23,13 @@ pub(crate) enum Reason {
     InputTokens,
     /// The output limit.
     OutputTokens,
-    /// Input grew too fast.
+    /// The growth of input.
     Acceleration,
     /// Too many open requests.
     Concurrency,
     /// The spend cap.
     SpendCap,
-    /// A fault on order.
+    /// An injected fault.
     Ordered,
 }
 
@@ -51,11 +51,11 @@ impl Reason {
 /// A 429 of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// What was exhausted; with several, what takes longest to come back.
+    /// What was exhausted; of several, the one that takes longest to recover.
     pub reason: Reason,
-    /// Seconds after which the same request fits, if nobody else asks.
+    /// Seconds after which the same request would be admitted, if nobody else sends one.
     pub retry_after: u64,
-    /// The limit it names.
+    /// The limit that the message names.
     pub limit: u64,
 }
 
@@ -164,7 +164,7 @@ impl ClassLimits {
         Ok(())
     }
 
-    /// Takes a request for one that was refused.
+    /// Counts a refused request against the limit.
     pub(super) fn charge_refused(&mut self) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1);
@@ -192,7 +192,7 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Says whether the input of this minute grows too fast: the seconds to the next minute, and the limit in force.
+    /// Refuses input that grows too fast in this minute, with the seconds to the next minute and the limit in force.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {
@@ -209,7 +209,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Notes what a client was told: not before `until`, from when it may know.
+    /// Notes that a client was told to wait until `until`, and that it may know this from `known_at` on.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -217,7 +217,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how much too early a request is that a client sends although it was told to wait.
+    /// Returns by how much a request is too early, if its client was told to wait.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
@@ -230,7 +230,7 @@ impl ClassLimits {
         }
     }
 
-    /// Ends charging output at `units` a nanosecond, and books `rest` units besides.
+    /// Ends charging output at `units` a nanosecond, and charges `rest` units in addition.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);

@@ -14,7 +14,7 @@ use super::state::{Model, TOKEN_COUNT};
 
 /// Models on a page unless asked otherwise.
 const PAGE: usize = 20;
-/// Models on a page at most.
+/// The most models on a page.
 const MAX_PAGE: usize = 1000;
 
 impl Model {

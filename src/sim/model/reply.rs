@@ -1,6 +1,6 @@
 //! The bytes of an answer: one JSON object, or the events of a stream with the part of the answer each belongs to.
 //!
-//! Owns both wire forms. Folding the events gives the object, but for the ids. Source: API documentation, "Messages"
+//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation, "Messages"
 //! and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
@@ -13,12 +13,12 @@ pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-/// Events with a piece of text of an answer, at most about so many.
+/// The most events (about) that carry a piece of an answer's text.
 const PIECES: u64 = 48;
-/// Tokens of a piece, at least.
+/// The fewest tokens of a piece.
 const PIECE: u64 = 4;
 
-/// What stands in an answer besides what the model says.
+/// What an answer contains apart from what the model says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     /// `id`.
@@ -27,7 +27,7 @@ pub(super) struct Frame<'a> {
     pub model: &'a str,
     /// How the prompt's tokens split.
     pub split: Split,
-    /// A number no other call has, for ids inside the answer.
+    /// A number that no other call has, for ids inside the answer.
     pub serial: u64,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// Tokens of the answer that are out once these events are.
+    /// Tokens of the answer that have been sent after these events.
     pub tokens: u64,
 }
 
@@ -143,7 +143,7 @@ fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &
     }
 }
 
-/// Gives the input of a tool, as JSON, in parts.
+/// Passes on the input of a tool, as JSON, in parts.
 fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
     let quoted = serde_json::Value::from(input).to_string();
     let inner = &quoted[1..quoted.len() - 1];
@@ -244,7 +244,7 @@ fn stop_details(answer: &Answer) -> &'static str {
     }
 }
 
-/// Writes what only some answers used, behind the other members of `usage`.
+/// Writes the members of `usage` that only some answers have, after the others.
 fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     if answer.thinking_tokens > 0 {
         out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");

@@ -16,14 +16,14 @@ use super::limits::{Account, ClassLimits};
 
 /// The most limits of organizations and classes that are kept apart; organizations that come later share theirs.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The organization whose limits are shared by those that come too late to have limits of their own.
+/// The organization whose limits are shared by organizations that come after [`MAX_ACCOUNTS`].
 const LATECOMERS: u64 = 1;
-/// The most calls that run at once, those included that their clients have left.
+/// The most calls that run at once, including those whose clients have left.
 const MAX_CALLS: usize = 100_000;
 /// The class of `count_tokens`, which has a limit of its own.
 pub(super) const TOKEN_COUNT: usize = 0;
 
-/// A model class of the API and its limits as they stand.
+/// A model class and its current limits.
 #[derive(Clone, Debug)]
 pub(super) struct Class {
     pub(super) name: ModelClass,
@@ -52,7 +52,7 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// What each organization was charged, where a cap asks for it.
+    /// What each organization was charged; kept only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) fired: Vec<u64>,
@@ -95,7 +95,7 @@ impl Model {
         model
     }
 
-    /// Returns what it is like.
+    /// Returns the configuration.
     pub(crate) fn config(&self) -> &SimConfig {
         &self.config
     }
@@ -120,7 +120,7 @@ impl Model {
         self.line.watch(Box::new(sink));
     }
 
-    /// Begins again with full limits, empty caches and empty books, at the present time; calls in flight are forgotten.
+    /// Starts over with full limits, empty caches and empty books; time goes on, and calls in flight are forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
         self.books = Books::default();
@@ -134,12 +134,12 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Returns whether no call is open, and none runs on that its client has left: nothing more will be billed.
+    /// Returns whether no call is running, not even one whose client has left: nothing more will be billed.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Makes a model of the configuration known by its names.
+    /// Registers a model of the configuration under its names.
     pub(super) fn index(&mut self, at: usize) {
         let model = &self.config.models[at];
         let class = match self.classes.iter().position(|class| class.name == model.class) {
@@ -164,7 +164,7 @@ impl Model {
         self.events.push(Reverse((at, self.events_so_far, event)));
     }
 
-    /// Lets everything happen that happens up to `now`.
+    /// Carries out all events up to `now`.
     pub(super) fn advance(&mut self, now: Instant) {
         while let Some(Reverse((at, _, event))) = self.events.peek().copied() {
             if at > now {
@@ -188,19 +188,19 @@ impl Model {
         }
     }
 
-    /// Returns whose limits an organization uses in a class: its own, while there are not too many.
+    /// Returns which limits an organization uses in a class: its own, unless there are too many organizations.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
         if has_own { own } else { (LATECOMERS, class) }
     }
 
-    /// Returns whether as many calls run, or will still be heard of, as are kept track of.
+    /// Returns whether there are as many calls or events as can be kept track of.
     pub(super) fn is_overloaded(&self) -> bool {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }
 
-    /// Returns an account's limits, up to the present moment.
+    /// Returns an account's limits, brought up to the present moment.
     pub(super) fn account(&mut self, account: Account) -> &mut ClassLimits {
         let (bursts, now) = (self.config.bursts, self.now);
         let class = &self.classes[account.1];

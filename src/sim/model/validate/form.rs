@@ -12,7 +12,7 @@ use crate::sim::model::request::{Fields, read_raw};
 /// What the model has to answer with.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sim::model) enum Form {
-    /// Text, or a tool where some are free to use.
+    /// Text, or a call of a tool if there are tools it may use.
     Free {
         /// Whether there are tools.
         has_tools: bool,
@@ -72,7 +72,7 @@ fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
     tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
 }
 
-/// Returns the schema of structured output, by its present name or the one of the beta.
+/// Returns the schema of structured output, from the current field or the one of the beta.
 fn schema(fields: &Fields<'_>) -> Result<Option<serde_json::Value>, ApiError> {
     #[derive(Deserialize)]
     struct Config<'a> {

@@ -1,7 +1,7 @@
 //! What the API refuses before it counts anything: the 400s and the 404 of a body.
 //!
-//! Source: API reference, "Messages" (2026-10), and messages seen from the API; words of messages that were not seen
-//! are ours.
+//! Source: API reference, "Messages" (2026-10), and messages seen from the API; messages that were not seen
+//! have our own words.
 
 mod form;
 mod prompt;
@@ -70,7 +70,7 @@ const COUNT_FIELDS: &[&str] = &[
     "thread",
 ];
 
-/// Letters of a model's name and of `metadata.user_id` at most, as in the API.
+/// The most characters of a model's name and of `metadata.user_id`, as in the API.
 const LETTERS: usize = 256;
 /// Which endpoint reads the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
