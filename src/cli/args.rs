@@ -40,7 +40,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Answer every prompt of the inputs, or go on where an earlier run stopped
+    /// Answer every prompt of the inputs, or resume an earlier run
     #[command(after_help = run_help())]
     Run(Box<RunArgs>),
     /// Run failed rows again, from the error log of a run
@@ -79,7 +79,7 @@ Examples:
   claude-batch resume logs/fails.jsonl -o prompts.results.jsonl
 
 A log names its results file, which must lie beside it. For a log that lies
-elsewhere, as one made with --errors, name the results with -o. Nothing in a
+elsewhere, such as one made with --errors, name the results with -o. Nothing in a
 log or run folder can choose another server, key, command or file.";
 
 #[cfg(feature = "sim")]
@@ -89,7 +89,7 @@ Example:
   then, in another terminal:
   ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:8787
 
-GET /__sim/stats shows what it has seen and charged, POST /__sim/reset begins again. Ctrl-C stops it.";
+GET /__sim/stats shows what it has seen and charged, POST /__sim/reset starts over. Ctrl-C stops it.";
 
 fn run_help() -> String {
     format!("{RUN_EXAMPLES}{TABLE}")
@@ -112,8 +112,8 @@ pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
-    /// Results file of the logs, for a log that lies elsewhere; all logs named must be of it [default: the one beside
-    /// each log that it names]
+    /// Results file of the logs, if they are in another folder; all logs must belong to it [default: the file beside
+    /// each log that the log names]
     #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Only rows that failed in these classes

@@ -29,7 +29,7 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);
     let words = |Placeholder { written, column }: &Placeholder| {
         let expression = Template::expression(column);
-        format!("{written} in the template is sent as it is written; {{{{ {expression} }}}} sends the column")
+        format!("{written} in the template is sent unchanged; write {{{{ {expression} }}}} to send the column")
     };
     template.placeholders().iter().filter(is_meant).map(words).collect()
 }
@@ -41,7 +41,7 @@ fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);
-        format!("--system is sent as it is written: the column {column} in it is not filled in, as it is in --template")
+        format!("--system is sent unchanged: the column {column} in it is not filled in, as it would be in --template")
     };
     found.iter().filter(is_meant).map(words).collect()
 }

@@ -178,7 +178,7 @@ impl Config {
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
         if config.inputs.len() > 1 && config.output.is_none() {
-            bail!("{} inputs have no one place beside them; name the results with -o", config.inputs.len());
+            bail!("with {} inputs, name the results file with -o", config.inputs.len());
         }
         Ok(config)
     }

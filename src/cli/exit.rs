@@ -7,7 +7,7 @@ use crate::domain::HaltReason;
 /// The exit codes, as `--help` shows them: within 80 columns.
 pub const TABLE: &str = "  \
   0              every row is answered
-  1              a fault of this program
+  1              a bug in this program
   2              usage, configuration or input; nothing was sent, unless an
                  input broke off midway
   3              finished, but some rows failed
@@ -19,11 +19,11 @@ pub const TABLE: &str = "  \
   7              results could not be written
   129, 130, 143  interrupted (HUP, INT, TERM) after what was in flight had
                  finished
-After 4 to 7 and interruptions the same command goes on.";
+After 4 to 7 and interruptions the same command resumes the run.";
 
 /// The program was asked to end before a run had begun.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted before anything was sent; to go on, run the same command")]
+#[error("interrupted before anything was sent; to start again, run the same command")]
 pub(crate) struct Interrupted(pub i32);
 
 /// How the program ends.
@@ -31,7 +31,7 @@ pub(crate) struct Interrupted(pub i32);
 pub enum Exit {
     /// Every row is answered; truncated and refused answers count.
     Done,
-    /// A fault of this program.
+    /// A bug in this program.
     Internal,
     /// Usage, configuration or input; nothing was sent, unless an input broke off midway.
     Usage,

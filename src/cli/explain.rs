@@ -91,14 +91,14 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
                 Next::WithoutFresh => "run the same command with --retry-failed and without --fresh".to_owned(),
             };
             format!(
-                "{which}, the last as {class}{}. Put that right, then {next}; --halt never goes on regardless.",
+                "{which}, the last as {class}{}. Correct that, then {next}; with --halt never, failures do not stop a run.",
                 said(failure)
             )
         }
         HaltReason::Disk(fault) => disk(fault, place),
-        HaltReason::Signal(_) => format!("Interrupted. To go on, {next}."),
+        HaltReason::Signal(_) => format!("Interrupted. To resume, {next}."),
         HaltReason::Budget(message) => {
-            format!("A limit you set is reached ({}). To go on, raise it and {next}.", escape(message))
+            format!("A limit you set is reached ({}). To resume, raise it and {next}.", escape(message))
         }
     }
 }
@@ -180,8 +180,8 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
             "{server} answers, but not as the API does{said}. Check --base-url, or use --stream off; then {next}."
         ),
         (None, Some(_)) => format!(
-            "{server} answers with nothing but faults{said}. That is trouble of the service or of a gateway before it. \
-             To go on later, {next}; --retry-for allows longer waits."
+            "{server} answers only with errors{said}. The trouble is in the service or in a gateway in front of it. \
+             To resume later, {next}; --retry-for allows longer waits."
         ),
         (Some(WireErrorKind::Connect | WireErrorKind::Tls), _) => {
             format!("{server} can't be reached{said}. Check the network, proxies and --base-url, then {next}.")
@@ -195,20 +195,20 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     let lost = match place.next {
         // Such rows are nowhere else.
         Next::Resume(_) => "rows that the log does not hold have to be piped in again",
-        Next::Same | Next::WithoutFresh => "answers since the last sync may be paid and lost",
+        Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
     };
     match (fault.target, fault.cause) {
         (WriteTarget::StandardOutput, WriteCause::ReaderGone) => {
-            format!("Whatever read standard output is gone ({message}). To go on, {next}.")
+            format!("The program that read standard output has ended ({message}). To resume, {next}.")
         }
         (WriteTarget::StandardOutput, WriteCause::Full | WriteCause::Other) => {
-            format!("Standard output took no more ({message}). To go on, {next}.")
+            format!("Standard output could not be written ({message}). To resume, {next}.")
         }
         (WriteTarget::File, WriteCause::Full) => format!(
             "A file of this run can't be written, since there is no room ({message}). Make room, then {next}; {lost}."
         ),
         (WriteTarget::File, WriteCause::ReaderGone | WriteCause::Other) => format!(
-            "A file of this run can't be written ({message}). Mend the disk or its permissions, then {next}; {lost}."
+            "A file of this run can't be written ({message}). Repair the disk or its permissions, then {next}; {lost}."
         ),
     }
 }
@@ -273,33 +273,33 @@ pub(super) mod tests {
         endpoint: nothing known: the endpoint fails
           https://api.example fails. Check the network, proxies and --base-url, then run the same command.
         endpoint: 529: the endpoint is overloaded (529)
-          https://api.example answers with nothing but faults (529, "Overloaded"). That is trouble of the service or of a gateway before it. To go on later, run the same command; --retry-for allows longer waits.
+          https://api.example answers only with errors (529, "Overloaded"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
         endpoint: 500: the endpoint fails (500)
-          https://api.example answers with nothing but faults (500, "Internal server error"). That is trouble of the service or of a gateway before it. To go on later, run the same command; --retry-for allows longer waits.
+          https://api.example answers only with errors (500, "Internal server error"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
         endpoint: 200: the endpoint's answers are not those of the API
           https://api.example answers, but not as the API does (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
         rows: all: every row fails
-          The first 10 rows all failed, the last as invalid_request (400, "no"). Put that right, then run the same command with --retry-failed; --halt never goes on regardless.
+          The first 10 rows all failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         rows: some: too many rows failed
-          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Put that right, then run the same command with --retry-failed; --halt never goes on regardless.
+          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         disk: stdout, reader gone: standard output takes no more
-          Whatever read standard output is gone (can't write x\n). To go on, run the same command.
+          The program that read standard output has ended (can't write x\n). To resume, run the same command.
         disk: stdout, full: standard output takes no more
-          Standard output took no more (can't write x\n). To go on, run the same command.
+          Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: stdout, other: standard output takes no more
-          Standard output took no more (can't write x\n). To go on, run the same command.
+          Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: file, full: results can't be written
-          A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be paid and lost.
+          A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be lost although they were billed.
         disk: file, other: results can't be written
-          A file of this run can't be written (can't write x\n). Mend the disk or its permissions, then run the same command; answers since the last sync may be paid and lost.
+          A file of this run can't be written (can't write x\n). Repair the disk or its permissions, then run the same command; answers since the last sync may be lost although they were billed.
         INT: interrupted
-          Interrupted. To go on, run the same command.
+          Interrupted. To resume, run the same command.
         TERM: interrupted
-          Interrupted. To go on, run the same command.
+          Interrupted. To resume, run the same command.
         HUP: interrupted
-          Interrupted. To go on, run the same command.
+          Interrupted. To resume, run the same command.
         budget: a limit you set is reached
-          A limit you set is reached (--max-cost $40.00). To go on, raise it and run the same command.
+          A limit you set is reached (--max-cost $40.00). To resume, raise it and run the same command.
         endpoint: Authorization: there is no credential for the endpoint
           There is no credential for https://api.example ("it broke"). Check where it comes from, then run the same command.
         endpoint: Connect: the endpoint can't be reached

@@ -89,7 +89,7 @@ fn panic_words(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
     let thread = std::thread::current();
     format!(
-        "claude-batch: a fault of this program, please report it: thread {} panicked{place}: {}",
+        "claude-batch: a bug in this program, please report it: thread {} panicked{place}: {}",
         escape(thread.name().unwrap_or("without a name")),
         escape(message.unwrap_or("no message"))
     )

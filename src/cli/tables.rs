@@ -67,7 +67,7 @@ pub(crate) fn limits(args: &LimitsArgs) -> Result<Exit> {
         rows.try_for_each(|(row, limits)| say::out(&limits_row(row, limits)))?;
         say::out("")?;
     }
-    say::out("The limits of your organization come with every answer and win over these.")?;
+    say::out("The limits that the API reports with each answer replace these.")?;
     Ok(Exit::Done)
 }
 

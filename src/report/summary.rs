@@ -208,10 +208,10 @@ fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     };
     add("results", &context.results, true);
     add("errors", &context.errors, true);
-    add("go on", &context.rerun_command, pending(stats) > 0);
-    // The rows of a pipe that was stopped go on from their log.
+    add("continue", &context.rerun_command, pending(stats) > 0);
+    // The rows of a stopped pipe are run from their log.
     let is_pipe = context.results.is_none() && pending(stats) > 0;
-    add(if is_pipe { "go on" } else { "retry" }, &context.resume_command, true);
+    add(if is_pipe { "continue" } else { "retry" }, &context.resume_command, true);
     rows
 }
 
@@ -267,7 +267,7 @@ mod tests {
         billing   6 answers possibly billed twice, 4 of them by an earlier run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
-        go on     claude-batch run prompts.jsonl --tier 2
+        continue  claude-batch run prompts.jsonl --tier 2
         retry     claude-batch resume prompts.errors.jsonl
         "#);
     }
@@ -307,7 +307,7 @@ mod tests {
                   run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
-        go on
+        continue
           claude-batch run prompts.jsonl --tier 2
         retry
           claude-batch resume prompts.errors.jsonl
@@ -341,7 +341,7 @@ mod tests {
                   100 pending
         bound by  output tokens per minute 83% of the time, concurrency 17%
         results   prompts.results.jsonl
-        go on     claude-batch run prompts.jsonl --tier 2
+        continue  claude-batch run prompts.jsonl --tier 2
         ");
     }
 
@@ -355,7 +355,7 @@ mod tests {
 
         let shown = summary(&stats, &context, 80);
 
-        assert!(shown.contains("go on     claude-batch resume claude-batch.r1.errors.jsonl\n"), "{shown}");
+        assert!(shown.contains("continue  claude-batch resume claude-batch.r1.errors.jsonl\n"), "{shown}");
     }
 
     #[test]

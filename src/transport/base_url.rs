@@ -77,13 +77,13 @@ pub enum BaseUrlError {
     #[error("the base URL has a query or fragment (from ? or #): take it out")]
     QueryOrFragment,
     /// A link-local address.
-    #[error("the base URL points at {host}, a link-local address, where no API is: check it")]
+    #[error("the base URL points at {host}, a link-local address, where no API can be: check it")]
     LinkLocal {
         /// Which.
         host: String,
     },
     /// Another address that no single machine has, or that is a cloud's own.
-    #[error("the base URL points at {host}, {why}, where no API is: check it")]
+    #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
         /// Which.
         host: String,

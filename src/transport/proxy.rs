@@ -175,7 +175,7 @@ impl fmt::Display for PassedOver {
             }
         }
         match fault {
-            Some(fault) => write!(f, "; it could not be used either ({fault})"),
+            Some(fault) => write!(f, "; its value could not be used either ({fault})"),
             None => Ok(()),
         }
     }
@@ -470,7 +470,7 @@ mod tests {
             (
                 local,
                 &[("ALL_PROXY", "hunter2 hunter2")],
-                "ALL_PROXY is not used for this machine; it could not be used either",
+                "ALL_PROXY is not used for this machine; its value could not be used either",
             ),
             (local, &[("HTTPS_PROXY", P)], ""),
             (

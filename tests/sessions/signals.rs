@@ -102,7 +102,7 @@ fn settings_that_are_wrong_when_they_are_read_again_leave_the_run_as_it_was() {
     send(&child, Signal::USR2);
     let said = finish(child);
 
-    said.ends_with(0).tells(&["goes on as before", "claude-batch.toml", "max-requests"]);
+    said.ends_with(0).tells(&["the run keeps its settings", "claude-batch.toml", "max-requests"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }
 
@@ -116,8 +116,10 @@ fn what_a_file_in_the_working_folder_may_not_set_is_refused_when_it_is_read_agai
     send(&child, Signal::USR2);
     let said = finish(child);
 
-    said.ends_with(0)
-        .tells(&["goes on as before", "claude-batch.toml:2: yes can't be set by a file in the working folder"]);
+    said.ends_with(0).tells(&[
+        "the run keeps its settings",
+        "claude-batch.toml:2: yes can't be set by a file in the working folder",
+    ]);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }
 

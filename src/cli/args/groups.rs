@@ -63,7 +63,7 @@ pub struct RequestArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
 pub struct WireArgs {
-    /// Whether answers are streamed inside [default: auto]
+    /// Whether answers are streamed from the API [default: auto]
     #[arg(long, value_parser = values::one_of(&values::STREAMS))]
     pub stream: Option<StreamMode>,
     /// anthropic-version [default: 2023-06-01]
@@ -124,7 +124,7 @@ pub struct SpeedArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Faults")]
 pub struct FaultArgs {
-    /// Tries after the first, for faults of server and network [default: 8]
+    /// Retries after server and network errors [default: 8]
     #[arg(long, value_name = "N")]
     pub max_retries: Option<u32>,
     /// Longest wait for a limit, an overload or a dead endpoint [default: 30m]
@@ -136,7 +136,7 @@ pub struct FaultArgs {
     /// Longest silence within a streamed answer [default: 60s]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub idle_timeout: Option<Duration>,
-    /// Fail rows whose attempt may have been paid, instead of trying again
+    /// Fail rows whose attempt may have been billed, instead of trying again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_retry_ambiguous: Option<bool>,
@@ -152,7 +152,7 @@ pub struct FaultArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct MoneyArgs {
-    /// Most dollars over the life of the results
+    /// Most dollars to spend on these results, over all runs
     #[arg(long, value_name = "USD", alias = "budget", allow_negative_numbers = true, value_parser = parsers::dollars)]
     pub max_cost: Option<Money>,
     /// Most requests of this run
@@ -206,7 +206,7 @@ pub struct SimulationArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub simulate: Option<bool>,
-    /// Faults that server makes
+    /// Faults to inject, for that server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_faults: Option<PathBuf>,
 }
@@ -254,7 +254,7 @@ pub struct StorageArgs {
     /// When results are forced to disk [default: group, several times a second]
     #[arg(long, value_parser = values::fsync())]
     pub fsync: Option<Fsync>,
-    /// Use files of other users and folders open to all, as volumes of a container are
+    /// Use files of other users and folders open to all, such as volumes of a container
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub trust_owner: Option<bool>,
@@ -279,7 +279,7 @@ pub struct KeyArgs {
     /// File with the API key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
     pub api_key_file: Option<PathBuf>,
-    /// Command that prints the API key; split at blanks, no shell
+    /// Command that prints the API key; split at blanks, run without a shell
     #[arg(long, value_name = "CMD")]
     pub api_key_cmd: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = RefusedKey,

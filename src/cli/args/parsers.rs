@@ -204,7 +204,7 @@ impl TypedValueParser for HeaderParser {
 
 fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
-    let name = HeaderName::try_from(name.trim()).map_err(|_| "what stands before the colon is no header name")?;
+    let name = HeaderName::try_from(name.trim()).map_err(|_| "the part before the colon is not a header name")?;
     match name.as_str() {
         "x-api-key" | "authorization" => {
             return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));

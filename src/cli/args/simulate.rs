@@ -35,16 +35,16 @@ pub struct SimulateArgs {
     /// Address of this machine to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", help_heading = "Server", value_parser = loopback)]
     pub host: Option<IpAddr>,
-    /// Keys that are good, or none [default: any key]
+    /// Accepted keys, or none [default: any key]
     #[arg(long, value_name = "KEYS", help_heading = "Server", value_parser = keys)]
     pub keys: Option<Keys>,
-    /// Limits of its own for each key
+    /// Separate limits for each key
     #[arg(long, help_heading = "Server")]
     pub key_limits: bool,
     /// Append a line of JSON for each request
     #[arg(long, value_name = "FILE", help_heading = "Server", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
-    /// Use a journal of another user, or in a folder open to all, as volumes of a container are
+    /// Use a journal of another user, or in a folder open to all, such as a volume of a container
     #[arg(long, help_heading = "Server")]
     pub trust_owner: bool,
     /// Show a line for each request
@@ -87,10 +87,10 @@ pub struct SimLimitArgs {
     /// What counts as output: what is produced, or max_tokens at the start (the rule to 2026-02-18) [default: produced]
     #[arg(long, value_parser = values::one_of(&RULES))]
     pub output_rule: Option<OutputRule>,
-    /// A refused request uses up a request too
+    /// Count refused requests against the request limit
     #[arg(long)]
     pub refused_uses_request: bool,
-    /// Open requests at most
+    /// Most open requests
     #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
     /// Growth of input from minute to minute, as 50k,10k: what any minute may use, and how much more than the one before
@@ -127,13 +127,13 @@ pub struct SimAnswerArgs {
     /// Tokens it counts for each that its text suggests [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub skew: Option<f64>,
-    /// Input it counts at the start, for each token it turns out to be [default: 1]
+    /// Input it estimates at the start, for each real token [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub estimate_skew: Option<f64>,
     /// Serve models it does not know, instead of 404
     #[arg(long, action = ArgAction::SetTrue)]
     pub any_model: bool,
-    /// File of faults to make
+    /// File of faults to inject
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, alias = "simulate-faults")]
     pub faults: Option<PathBuf>,
 }

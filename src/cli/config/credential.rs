@@ -122,7 +122,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
     };
     let (bytes, metadata) = read?;
     if bytes.len() > MOST_BYTES {
-        bail!("it is larger than {} KiB, which no key is", MOST_BYTES >> 10);
+        bail!("it is larger than {} KiB, and no key is that large", MOST_BYTES >> 10);
     }
     Ok((bytes, metadata))
 }
@@ -170,7 +170,7 @@ fn is_device(_metadata: &Metadata) -> bool {
 fn checked(text: &str, from: &str) -> Result<SecretString> {
     let key = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if key.is_empty() {
-        bail!("{from} is empty, where a key should be");
+        bail!("{from} is empty; it should hold a key");
     }
     if let Some(at) = key.bytes().position(|byte| !byte.is_ascii_graphic()) {
         let what = match key.as_bytes()[at] {

@@ -41,7 +41,7 @@ pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
     for path in given {
         if path.as_os_str() == "-" {
             if inputs.contains(&InputArg::Stdin) {
-                bail!("standard input (-) can be read once only, found it twice");
+                bail!("standard input (-) can be read only once; it is named twice");
             }
             inputs.push(InputArg::Stdin);
         } else {

@@ -53,7 +53,7 @@ pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result
     let said = || running.last_line().map_or(String::new(), |line| format!(": {line}"));
     match ended {
         Some((output, _)) if output.len() > MOST_BYTES => {
-            bail!("--api-key-cmd: {program:?} printed more than {} KiB, which no key has", MOST_BYTES >> 10)
+            bail!("--api-key-cmd: {program:?} printed more than {} KiB, and no key is that long", MOST_BYTES >> 10)
         }
         Some((output, status)) if status.success() => Ok(output),
         Some((_, status)) => bail!("--api-key-cmd: {program:?} failed ({status}){}", said()),

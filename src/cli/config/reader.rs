@@ -65,7 +65,7 @@ impl Reader {
             .filter_map(|name| name.to_str())
             .chain(world.secrets.keys().copied())
             .filter(|name| is_unknown(name));
-        Ok((settings, unknown.map(|name| format!("the variable {name} sets nothing")).collect()))
+        Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
     }
 
     /// Returns what a file sets; `None` when there is no such file.
@@ -134,7 +134,7 @@ impl Reader {
         }
         place.judge(key, &flag)?;
         let wrong = |message: String| match place.hides_values {
-            true => anyhow!("{}: {name}: its value does not fit", place.at(key)),
+            true => anyhow!("{}: {name}: its value is not allowed", place.at(key)),
             false => anyhow!("{}: {name}: {message}", place.at(key)),
         };
         let texts = texts(name, value.get_ref()).map_err(wrong)?;
@@ -197,7 +197,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
     match opened::configuration(&place) {
         Err(_) if trust == Trust::User && is_out_of_reach(&place) => {
-            warnings.push(format!("{} is not read: its folder is closed to this user", path.display()));
+            warnings.push(format!("{} is not read: this user may not open its folder", path.display()));
             Ok(None)
         }
         found => found,

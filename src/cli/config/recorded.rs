@@ -82,9 +82,9 @@ fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     for (name, value) in settings {
         let Some(row) = TABLE.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
         let Some(texts) = (row.texts)(value) else {
-            bail!("{path}: settings.{name} is {} where {} should be: remove it or put it right", kind(value), row.kind);
+            bail!("{path}: settings.{name} is {} where {} should be: remove or correct it", kind(value), row.kind);
         };
-        let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove it or put it right");
+        let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove or correct it");
         taken = reader.parse(name, &texts).map_err(wrong)?.over(taken);
     }
     Ok(taken)
@@ -97,9 +97,9 @@ fn refusal(name: &str) -> String {
     let shown = if is_word { name.to_owned() } else { quoted(name) };
     let resume = ResumeArgs::augment_args(Command::new("resume"));
     let is_flag = resume.get_arguments().any(|arg| arg.get_long() == Some(name) && !arg.is_hide_set());
-    let instead = if is_flag { format!("; where you want it, give --{name}") } else { String::new() };
+    let instead = if is_flag { format!("; if you want it, give --{name}") } else { String::new() };
     format!(
-        "settings.{shown} is nothing that a run records, and resume takes nothing else from a run folder: remove \
+        "settings.{shown} is not a setting that a run records, and resume takes nothing else from a run folder: remove \
          it{instead}"
     )
 }
@@ -154,7 +154,7 @@ mod tests {
                 true => assert!(take(&name, json!({})).is_err()),
                 false => {
                     for message in taken.map(|taken| taken.expect_err(&name)) {
-                        let named = format!("o.run/manifest.json: settings.{name} is nothing that a run records");
+                        let named = format!("o.run/manifest.json: settings.{name} is not a setting that a run records");
                         assert!(message.starts_with(&named), "{message}");
                     }
                 }
@@ -166,7 +166,7 @@ mod tests {
     fn a_refused_setting_is_said_to_be_a_flag_where_resume_has_it() {
         let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
 
-        assert!(message("base-url").ends_with("remove it; where you want it, give --base-url"));
+        assert!(message("base-url").ends_with("remove it; if you want it, give --base-url"));
         assert!(message("model").ends_with("remove it") && message("api-key").ends_with("remove it"));
     }
 
@@ -176,7 +176,7 @@ mod tests {
         {
             let message = take(name, json!("1")).expect_err("it is no setting");
 
-            assert!(message.contains("nothing that a run records"), "{message}");
+            assert!(message.contains("not a setting that a run records"), "{message}");
             assert!(!message.chars().any(char::is_control), "{message:?}");
         }
         assert!(take(&"x".repeat(1 << 20), json!(1)).expect_err("it is no setting").len() < 1_000);

@@ -23,7 +23,7 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
             .iter()
             .map(|(key, value)| Ok(format!("{}: {}", key.get_ref(), texts("", value.get_ref())?.concat())))
             .collect(),
-        (_, value) => Err(format!("a value of this kind ({}) does not fit here", value.type_str())),
+        (_, value) => Err(format!("a value of this kind ({}) is not allowed here", value.type_str())),
     }
 }
 
@@ -35,7 +35,7 @@ fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
         DeValue::Boolean(value) => Value::from(*value),
         DeValue::Integer(number) => serde_json::from_str(&number.to_string()).map_err(|error| error.to_string())?,
         DeValue::Float(number) => {
-            serde_json::from_str(&number.to_string()).map_err(|_| format!("{number} is no number that JSON knows"))?
+            serde_json::from_str(&number.to_string()).map_err(|_| format!("{number} is not a JSON number"))?
         }
         DeValue::Datetime(_) => return Err("JSON has no dates; put it in quotes".to_owned()),
         DeValue::Array(values) => {
@@ -67,9 +67,9 @@ pub(super) fn words(error: &clap::Error) -> String {
     let source = std::error::Error::source(error).map(ToString::to_string);
     let value = context(ContextKind::InvalidValue);
     match (error.kind(), value, source, context(ContextKind::ValidValue)) {
-        (ErrorKind::InvalidValue, Some(value), _, Some(valid)) => format!("{value:?} is none of {valid}"),
+        (ErrorKind::InvalidValue, Some(value), _, Some(valid)) => format!("{value:?} is not one of {valid}"),
         (ErrorKind::ValueValidation, Some(value), Some(source), _) => format!("{value:?}: {source}"),
-        (ErrorKind::ValueValidation, Some(value), None, _) => format!("{value:?} is no value for this"),
+        (ErrorKind::ValueValidation, Some(value), None, _) => format!("{value:?} is not a value for this"),
         (ErrorKind::ArgumentConflict, ..) => "is given more than once".to_owned(),
         _ => {
             let text = error.to_string();

@@ -30,7 +30,7 @@ impl NewRun<'_> {
             self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
             if self.paths.results.is_none() {
                 self.say(&format!(
-                    "results go to standard output, so this run can't be continued; with -o FILE it could. Rows without \
+                    "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
                      an answer will be in {}",
                     escape(&self.paths.errors.display().to_string())
                 ));
@@ -54,7 +54,7 @@ impl NewRun<'_> {
             self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
         }
         if survey.to_send > 1 && survey.same == survey.to_send {
-            self.say(&format!("warning: all {} rows ask the same", count(survey.to_send)));
+            self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
         let system = self.config.request.system.as_deref();
         columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
@@ -70,8 +70,8 @@ impl NewRun<'_> {
             let RateLimits { rpm, itpm, otpm } = limits;
             let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));
             self.say(&format!(
-                "note: tier {} has no published limits for {}; beginning with its strictest ({rpm} requests, {itpm} \
-                 input, {otpm} output tokens a minute) until the API tells",
+                "note: tier {} has no published limits for {}; the run begins with its strictest limits ({rpm} requests, {itpm} \
+                 input, {otpm} output tokens a minute) until the API reports others",
                 self.config.tier.name(),
                 escape(&model)
             ));
@@ -112,11 +112,11 @@ impl NewRun<'_> {
     pub(super) fn ask(&self, survey: Option<&Survey>) -> Result<()> {
         let expense = survey.and_then(|survey| expense(&survey.models));
         let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
-        say::ask(&format!("This run may cost {}. Go on? [y/N] ", amounts(about, most)));
+        say::ask(&format!("This run may cost {}. Continue? [y/N] ", amounts(about, most)));
         let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a bound")),
+            _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a limit")),
         }
     }
 

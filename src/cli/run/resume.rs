@@ -42,7 +42,7 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
             anyhow!("{}: no such file", log.display())
         }
         JournalError::Foreign { path } => anyhow!(
-            "{} is no error log of claude-batch (its first line is no failed row): name the .errors.jsonl file of a run",
+            "{} is not an error log of claude-batch (its first line is not a failed row): name the .errors.jsonl file of a run",
             path.display()
         ),
         JournalError::OtherResults { path, line, results } => {

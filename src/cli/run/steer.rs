@@ -41,7 +41,7 @@ impl NewRun<'_> {
                     Ok((steering, message))
                 }
                 Err(error) => Err(format!(
-                    "the run goes on as before, since its settings can't be read again: {}",
+                    "the run keeps its settings, since they can't be read again: {}",
                     causes(error.as_ref())
                 )),
             }

@@ -88,16 +88,16 @@ fn certificates(world: &World) -> Result<Vec<String>> {
 }
 
 fn instead(variable: &str) -> String {
-    format!("{variable}, from which certificates are taken instead of the system's")
+    format!("{variable} (certificates are taken from there instead of the system)")
 }
 
 fn check_file(path: &Path, world: &World) -> Result<()> {
     if path.as_os_str().is_empty() {
-        bail!("it is set to nothing; unset it");
+        bail!("it is empty; unset it");
     }
     let pem = world.read(path).with_context(|| format!("can't read {}", path.display()))?;
     if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
-        bail!("{} holds no certificate", path.display());
+        bail!("{} contains no certificate", path.display());
     }
     Ok(())
 }
@@ -107,7 +107,7 @@ const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 fn check_folders(list: &OsStr, world: &World) -> Result<()> {
     let mut folders = std::env::split_paths(list).filter(|folder| !folder.as_os_str().is_empty());
     if !folders.any(|folder| std::fs::read_dir(world.resolve(&folder)).is_ok()) {
-        bail!("no folder of {} can be read", Path::new(list).display());
+        bail!("none of the folders in {} can be read", Path::new(list).display());
     }
     Ok(())
 }

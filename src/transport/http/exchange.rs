@@ -65,7 +65,7 @@ impl Exchange for HttpExchange {
 
     async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {
         let waited = tokio::time::timeout_at(self.deadline, room).await;
-        waited.map_err(|_| timed_out(self.timeout, "there was no room for the rest of the answer"))
+        waited.map_err(|_| timed_out(self.timeout, "there was no memory for the rest of the answer"))
     }
 
     async fn drain(&mut self) {

@@ -66,7 +66,7 @@ impl Way {
         let is_of_proxy = tunnel.is_some() || self.is_read_by_proxy;
         let message = match self.proxy.as_ref().filter(|_| is_of_proxy) {
             Some(proxy) if tunnel == Some(TunnelFault::Refused) => {
-                format!("the proxy {proxy} opened no way to {}: {what}", self.server)
+                format!("the proxy {proxy} did not connect to {}: {what}", self.server)
             }
             Some(proxy) => format!("could not connect to the proxy {proxy} on the way to {}: {what}", self.server),
             None => format!("could not connect to {self}: {what}"),
@@ -83,7 +83,7 @@ impl fmt::Display for Way {
 }
 
 pub(super) fn in_body(error: &reqwest::Error) -> WireError {
-    let message = format!("the connection broke within the answer: {}", described(error));
+    let message = format!("the connection broke during the answer: {}", described(error));
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn not_authorized(reason: &str) -> WireError {
 }
 
 pub(super) fn not_a_url(path: &str, reason: &str) -> WireError {
-    let message = format!("the base URL and {path} make no URL: {reason}");
+    let message = format!("the base URL and {path} do not form a URL: {reason}");
     WireError { kind: WireErrorKind::Connect, maybe_sent: false, message }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Names;
 
 /// A name leads to an address at which no API is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} stands for {address}, {why}, where no API is")]
+#[error("{name} resolves to {address}, {why}, where no API can be")]
 pub(super) struct NoServerThere {
     name: String,
     address: IpAddr,
@@ -84,7 +84,7 @@ mod tests {
                 let error = checked("gateway.example", answer(found)).expect_err(bad).to_string();
 
                 assert!(
-                    error.starts_with("gateway.example stands for ") && error.ends_with("where no API is"),
+                    error.starts_with("gateway.example resolves to ") && error.ends_with("where no API can be"),
                     "{error}"
                 );
             }
