@@ -1,4 +1,4 @@
-//! Rows that failed: why, which may succeed as they are, and what to change in those that can't.
+//! Failed rows: why they failed, which may succeed unchanged, and what to change in the others.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
 }
 
 /// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500, "Internal
-/// server error"`. After five the rest is counted. What stopped the run is left out: it is said where that is explained.
+/// server error"`. After five the rest is counted. The failure that stopped the run is left out, since it is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
@@ -46,8 +46,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log with rows that may succeed as they are. `log` has the rows of each class; of those of
-/// earlier runs no more is known than the class.
+/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each class;
+/// of rows of earlier runs only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -57,7 +57,7 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed as they are, a line for each class, the largest
+/// Returns what to change in the rows of an error log that can't succeed unchanged: a line for each class, the largest
 /// first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
@@ -89,10 +89,10 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns what must be said of failed rows even where quiet was asked for, in one line: how many, the commonest class with
+/// Returns what is said about failed rows even if quiet was asked for, in one line: how many, the commonest class with
 /// an example, and where the log is. `None` when none failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
-    // Rows that the run ended before did not fail: they are pending.
+    // Canceled rows did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
     let all: u64 = failed().map(|(_, rows)| rows).sum();

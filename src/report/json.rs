@@ -14,9 +14,9 @@
 //! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
 //! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `failures` [those of [`Failures`]] |
 //!
-//! Characters that steer a terminal are written as `\uXXXX`, since people look at these lines too.
+//! Characters that could control a terminal are written as `\uXXXX`, since people look at these lines too.
 //!
-//! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
+//! Single rows are not reported: they are in the files. Members may be added; none changes its meaning within a
 //! version.
 
 mod objects;

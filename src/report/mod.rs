@@ -1,12 +1,12 @@
 //! Reports: what people and scripts see of a run. Every report is a fold over `RunEvent`s.
 //!
-//! Owns everything written to standard error while a run lasts, and the summary after it. Knows nothing of scheduling
-//! or files.
+//! Owns everything written to standard error during a run, and the summary after it. Knows nothing of scheduling or
+//! files.
 //!
 //! [`Report`] folds each event once into [`Stats`] and hands both to one `View`: live lines on a terminal
-//! (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or next to nothing ([`quiet`]). A
-//! view reads no clock: it goes by the times of the events, of which the scheduler's status comes several times a
-//! second. So a run on virtual time shows what a real one would.
+//! (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or almost nothing ([`quiet`]). A
+//! view reads no clock: it uses the times of the events, and the scheduler's status arrives several times a second. So
+//! a run on virtual time shows what a real run would.
 //!
 //! Text from outside (model names, messages of servers, paths) reaches a terminal only through `text::escape`, JSON only
 //! through `harmless`. A write to standard error that fails is dropped: a closed terminal must not end a run.

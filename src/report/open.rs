@@ -14,9 +14,9 @@ pub enum ProgressKind {
     /// Live lines on a terminal that can redraw, plain lines elsewhere.
     #[default]
     Auto,
-    /// Live lines; plain ones when standard error is no terminal, or a dumb one, since nothing can be redrawn there.
+    /// Live lines; plain lines when standard error is not a terminal, or one that can't redraw.
     Tty,
-    /// A line now and then.
+    /// A plain line every few seconds.
     Plain,
     /// One JSON object a line.
     Json,
@@ -24,7 +24,7 @@ pub enum ProgressKind {
     None,
 }
 
-/// What a view is opened with.
+/// The options of a view.
 pub struct ViewOptions {
     /// What was asked for.
     pub kind: ProgressKind,
@@ -38,14 +38,14 @@ pub struct ViewOptions {
     pub writer: Box<dyn Write + Send>,
 }
 
-/// A run as it is shown: the counters and one view of them.
+/// What is shown of a run: the counters and one view of them.
 pub struct Report {
     stats: Stats,
     view: Box<dyn View>,
 }
 
 impl Report {
-    /// Returns a report over a view of one's own.
+    /// Returns a report with this view.
     pub fn new(view: Box<dyn View>) -> Self {
         Self { stats: Stats::default(), view }
     }
@@ -75,7 +75,7 @@ impl Reporter for Report {
 pub fn open(options: ViewOptions) -> Report {
     let ViewOptions { kind, verbosity, is_terminal, is_colored, writer } = options;
     let view: Box<dyn View> = match (verbosity, kind) {
-        // JSON was asked for by a script: it stays whole even when people want quiet.
+        // JSON is for scripts: it stays complete even if quiet was asked for.
         (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
         (Verbosity::Quiet, _) => Box::new(quiet::Silent),
         (_, ProgressKind::None) => Box::new(quiet::WarningsOnly::new(writer)),

@@ -1,4 +1,4 @@
-//! Plain lines, for logs and other places that can't be redrawn: one after a second, then one every ten.
+//! Plain lines, for logs and other places that can't be redrawn: one after a second, then one every ten seconds.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use super::view::View;
 use super::words::outage_words;
 use crate::domain::{EventBody, RunEvent};
 
-/// Writes a line now and then, and each note at once.
+/// Writes a line every ten seconds, and each note at once.
 pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,

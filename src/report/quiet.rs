@@ -1,4 +1,4 @@
-//! Next to nothing: for `--progress none` and `-q`.
+//! Almost nothing: for `--progress none` and `-q`.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::view::View;
 use crate::domain::RunEvent;
 
-/// Shows nothing at all. What must be said of a run that stops is said after it.
+/// Shows nothing. Why a run stopped is said after it.
 #[derive(Debug)]
 pub struct Silent;
 
@@ -18,7 +18,7 @@ impl View for Silent {
     fn answer(&mut self, _stats: &Stats) {}
 }
 
-/// Shows warnings and nothing of how the run goes.
+/// Shows warnings and no progress.
 pub(crate) struct WarningsOnly {
     writer: Box<dyn Write + Send>,
 }

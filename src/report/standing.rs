@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{Backoffs, HaltReason, PoolStatus, Reason};
 
-/// Where the scheduler stood at its last status.
+/// The state of the scheduler at its last status.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// Requests in flight.
@@ -20,7 +20,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns the pool that has least room: a held one, else the one with the emptiest bucket.
+    /// Returns the pool with the least room: a held one, else the one with the emptiest bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         self.pools.iter().min_by(|a, b| {
             (a.held_for.is_none(), room(a))

@@ -1,7 +1,7 @@
 //! The counters of a run: a pure fold over its events, read by every view and by the summary.
 //!
-//! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so that the counters
-//! equal the lines in the files.
+//! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so the counters equal
+//! the lines in the files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,9 +24,9 @@ pub struct Stats {
     pub succeeded: BTreeMap<Quality, u64>,
     /// Rows that failed for good in this run, by class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
-    /// Attempts that will be or were tried again, by cause.
+    /// Retried attempts, by cause.
     pub retried: BTreeMap<RetryCause, u64>,
-    /// Of those, how many may have been billed all the same.
+    /// How many of them may have been billed.
     pub maybe_paid: u64,
     /// What all finished rows used.
     pub usage: Usage,
@@ -55,7 +55,7 @@ impl Stats {
     /// Counts one event.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order; a wall clock is not made to be, so time never goes back here.
+        // Events are in order, but a wall clock can be set back; time never goes back here.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -77,7 +77,7 @@ impl Stats {
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read takes no time, and says nothing of those that are sent.
+                // A row that can't be read takes no time, so it says nothing about the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.pace.note(event.at, *usage);
                 }
@@ -153,12 +153,12 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns the input's rows that earlier runs finished: those known at the start, or those met if they are more.
+    /// Returns how many rows of the input earlier runs finished: those known at the start, or those skipped if they are more.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
 
-    /// Returns the rows that need nothing more, whoever finished them.
+    /// Returns the finished rows, whichever run finished them.
     pub fn finished(&self) -> u64 {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
@@ -187,8 +187,7 @@ impl Stats {
         }
     }
 
-    /// Returns the rows finished a minute over the last while; `None` before there is anything to go by, a second at
-    /// least.
+    /// Returns the recent rate in rows per minute; `None` in the first second and before any row has finished.
     pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
         if between(start, last) < Duration::from_secs(1) {

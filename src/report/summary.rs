@@ -1,4 +1,4 @@
-//! The closing summary: what was done, what it took, where it is, what to do next.
+//! The summary at the end of a run: what was done, what it cost, where it is, what to do next.
 //!
 //! Plain text from [`Stats`] and what only the caller knows ([`SummaryContext`]).
 
@@ -15,7 +15,7 @@ use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap}
 use super::words::halt_words;
 use crate::domain::{ErrorClass, Quality};
 
-/// What the summary says and the events do not.
+/// What the summary needs in addition to the events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SummaryContext {
     /// The results file; `None` when they went to standard output.
@@ -24,9 +24,9 @@ pub(crate) struct SummaryContext {
     pub errors: Option<String>,
     /// Rows in the error log, by class; those of earlier runs included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again, when some may succeed as they are.
+    /// The command that runs failed rows again, when some may succeed unchanged.
     pub resume_command: Option<String>,
-    /// The command that goes on with pending rows.
+    /// The command that continues with pending rows.
     pub rerun_command: Option<String>,
     /// The date of the prices, as the catalog has it.
     pub price_date: Option<String>,
@@ -40,13 +40,13 @@ pub(crate) struct SummaryContext {
     pub maybe_paid_earlier: u64,
     /// Of the rows finished by earlier runs, those that failed.
     pub failed_before: u64,
-    /// The most requests at once, where a number was asked for.
+    /// The most requests at once, if a number was given.
     pub concurrency: Option<usize>,
-    /// Whether nothing was sent for real.
+    /// Whether the run was a rehearsal.
     pub is_simulated: bool,
 }
 
-/// Returns the summary in lines of at most `columns`, but for paths and commands, which stay whole.
+/// Returns the summary in lines of at most `columns`, except paths and commands, which are not broken.
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", answered(stats))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
@@ -132,7 +132,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // Under a second nothing bound the run that one could change.
+    // In a run of less than a second nothing that could be changed bound it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));

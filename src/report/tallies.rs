@@ -2,7 +2,7 @@
 
 use crate::domain::{ErrorClass, FailedRow, LimitKind};
 
-/// Why an attempt was not the last.
+/// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryCause {
     /// A 429 because a bucket was empty.
@@ -41,7 +41,7 @@ impl RetryCause {
 pub struct FailedRows {
     /// How many.
     pub rows: u64,
-    /// How many of them may succeed in another run as they are.
+    /// How many of them may succeed in another run unchanged.
     pub retryable: u64,
     /// The first of them.
     pub example: Option<FailedRow>,

@@ -2,7 +2,7 @@
 //!
 //! Widths are terminal columns, not bytes or characters.
 //!
-//! What steers a terminal, and so is never shown as it is: control characters (C0, DEL, C1), line and paragraph
+//! Characters that could control a terminal are never shown unchanged: control characters (C0, DEL, C1), line and paragraph
 //! separators, everything that turns the direction of text, and characters that are invisible in every language and so
 //! can only hide something (soft hyphen, zero width space, word joiner, byte order mark, tags, annotations, deprecated
 //! format characters). Variation selectors and the zero width joiner and non-joiner stay: emoji, Persian and the
@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns `text` with everything that could steer a terminal shown as an escape.
+/// Returns `text` with everything that could control a terminal shown as an escape.
 ///
-/// Shape: characters that steer, line breaks among them, become `\n` or `\u{1b}`; everything else stays as it is.
+/// Shape: control characters and line breaks become `\n` or `\u{1b}`; everything else stays unchanged.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_steering)
 }
 
-/// Returns `text` escaped as [`escape`] does it, but for its line breaks.
+/// Returns `text` escaped like [`escape`] does, except for its line breaks.
 pub(crate) fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_where(text, |char| char != '\n' && is_steering(char))
 }
@@ -74,7 +74,7 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns a count with its thousands apart: `1,234`.
+/// Returns a count with separated thousands: `1,234`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
@@ -145,10 +145,10 @@ pub(crate) struct ListRow {
     fit: Fit,
 }
 
-/// What becomes of a value that is too wide.
+/// What happens to a value that is too wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// It is broken at blanks.
+    /// It is wrapped at blanks.
     Break,
     /// It is cut.
     Cut,
@@ -175,8 +175,8 @@ impl ListRow {
 
 /// Returns the rows as aligned lines of at most `columns`, each with its line break.
 ///
-/// Values go on below themselves. A verbatim value that does not fit beside its label stands alone on a line, and there
-/// the terminal may break it.
+/// Values continue below themselves. A verbatim value that does not fit beside its label is put on a line of its own,
+/// where the terminal may wrap it.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);

@@ -1,4 +1,4 @@
-//! Who watches a run: the traits.
+//! The traits of those who watch a run.
 
 use super::stats::Stats;
 use crate::domain::RunEvent;
@@ -8,10 +8,10 @@ pub trait Reporter {
     /// Takes the next event. Must be quick: it is called from the run's loop.
     fn on_event(&mut self, event: &RunEvent);
 
-    /// Says where the run stands, because somebody asked. The default does nothing.
+    /// Shows the state of the run, because somebody asked. The default does nothing.
     fn on_asked(&mut self) {}
 
-    /// Takes leave of the terminal: what is drawn goes away, what follows is printed below. The default does nothing.
+    /// Removes live lines from the terminal. The default does nothing.
     fn finish(&mut self) {}
 }
 
@@ -40,9 +40,9 @@ pub trait View: Send {
     /// Shows what this event changed; `stats` has it folded in.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
 
-    /// Says where the run stands, because somebody asked.
+    /// Shows the state of the run, because somebody asked.
     fn answer(&mut self, stats: &Stats);
 
-    /// Takes leave of the terminal.
+    /// Removes live lines from the terminal.
     fn close(&mut self) {}
 }

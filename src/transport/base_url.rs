@@ -1,7 +1,7 @@
-//! Where requests go, checked before anything is sent there.
+//! The base URL, checked before anything is sent there.
 //!
-//! The key goes wherever this points, so whatever could lead it astray is refused: other schemes, plain text over a
-//! network, a password in the address, the addresses at which clouds keep their metadata services.
+//! The key is sent to this address, so everything dangerous is refused: other schemes, plain text over a network, a
+//! password in the address, and the metadata services of clouds.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::destination::{Unfit, is_local_name, unfit};
 use super::http::url::Url;
 
-/// The root under which the API's paths are: scheme, host, port, and the path of a proxy if there is one.
+/// The root of the API's paths: scheme, host, port, and a path if there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     root: String,

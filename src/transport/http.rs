@@ -2,17 +2,18 @@
 //!
 //! The only user of reqwest. Owns connections, time limits and the limit on a body's size.
 //!
-//! - One [`Transport::send`] is one request: redirects are not followed (the key would go along) and nothing is tried
-//!   again here, so that every attempt is one that the scheduler knows of.
+//! - One [`Transport::send`] is one request: redirects are not followed (the key would be sent there too) and nothing
+//!   is retried here, so the scheduler knows of every attempt.
 //! - Two time limits: `timeout` runs from the call to the end of the body. `idle_timeout` runs between pieces of the
 //!   body only, after the head: a call without streaming is silent for as long as the model works, and its head comes
 //!   when the whole answer is there. A stream's head comes at once, and its pings keep it alive.
-//! - Only a failure to connect surely sent nothing. Everything later may have reached the server and been paid for.
-//! - Where a connection goes is settled outside: the proxy by [`super::proxy_for`], and names by `names.rs`, which looks
-//!   at each address that it hands out. Neither is left to the client's own ways.
-//! - What a server sends is passed on as it came; [`Transport::secrets`] is what the caller takes out of it.
+//! - Only a failure to connect is certain to have sent nothing. After any later failure the request may have reached
+//!   the server and been billed.
+//! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
+//!   resolves names and checks each address.
+//! - What a server sends is passed on unchanged; the caller removes [`Transport::secrets`] from it.
 //!
-//! Rejected: reqwest's own `read_timeout`, which runs from the send and would kill long silent calls.
+//! Rejected: reqwest's own `read_timeout`, which counts from the start of the request and would end long calls without streaming.
 
 mod client;
 mod config;
@@ -51,10 +52,10 @@ pub(crate) use self::config::TransportError;
 pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
-/// Servers allow 100 streams or more on one HTTP/2 connection; above its limit calls would queue, unseen, while their
+/// Servers allow 100 streams or more on one HTTP/2 connection. Calls above that limit would wait in a queue while their
 /// time runs.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// Of an error body no more than this is read: no error needs it.
+/// The most bytes that are read of an error's body; no error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
 /// Sends requests over HTTP.
@@ -63,7 +64,7 @@ pub struct HttpTransport {
     next_client: AtomicUsize,
     base_url: BaseUrl,
     way: Way,
-    /// The path asked for first and its URL: reading a URL costs more than all else that is done here for a request.
+    /// The first path and its URL. It is kept because parsing a URL costs more than everything else done for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorizer: Authorizer,
     timers: Timers,
@@ -115,12 +116,12 @@ impl HttpTransport {
             return Ok(url.clone());
         }
         let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
-        // Another path came first: this one is read each time.
+        // If another path came first, this one is parsed each time.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)
     }
 
-    /// Returns the request with what authorizes it, which is asked for until `deadline`.
+    /// Returns the request with its authorization, which must be there by `deadline`.
     async fn request(&self, request: WireRequest, deadline: Instant) -> Result<reqwest::Request, WireError> {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;

@@ -1,10 +1,10 @@
-//! The proxy on the way to the server: which one, decided once, from the variables that everybody uses.
+//! The proxy for the server, chosen once, from the usual variables.
 //!
-//! What is shown to people and what the client is given come from the same [`Proxy`]; the client itself reads no variable.
-//! A variable that decides and can't be read is an error: who set it wants no direct connection.
+//! What is shown to people and what the client gets come from the same `Proxy`; the client itself reads no variable. If
+//! the variable that decides can't be read, that is an error: whoever set it does not want a direct connection.
 //!
-//! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; of two spellings the
-//!   upper one is asked first, and one that is set to nothing hides the lower one. A value without a scheme is `http`.
+//! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; the upper-case
+//!   spelling is read first, and if it is empty the lower-case one is ignored. A value without a scheme is `http`.
 //! - `NO_PROXY` names the servers that are reached directly: names with what is under them, addresses, networks, `*`.
 //! - Nothing is read when `REQUEST_METHOD` is set: in a CGI program a request's header `Proxy:` sets `HTTP_PROXY`.
 //! - This machine is never reached through a proxy.
@@ -44,7 +44,7 @@ impl Proxy {
         self.source
     }
 
-    /// Returns the password that it is given, as it was meant (not as it stood in a URL).
+    /// Returns the password, decoded from the URL.
     pub(crate) fn password(&self) -> Option<&SecretString> {
         self.password.as_ref()
     }
@@ -152,7 +152,7 @@ pub(crate) enum PassedOverWhy {
 }
 
 impl PassedOver {
-    /// Returns whether its value is no proxy's address.
+    /// Returns whether its value is not the address of a proxy.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.fault.is_some()
     }
@@ -181,7 +181,7 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Returns the variable that names a proxy where [`proxy_for`] gives none all the same; `None` where none is set.
+/// Returns the variable that names a proxy although [`proxy_for`] returns none; `None` if no variable does.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
@@ -221,7 +221,7 @@ fn parsed(text: &str, source: &'static str) -> Result<Proxy, ProxyFault> {
         scheme if scheme.starts_with("socks") => return Err(ProxyFault::Socks),
         _ => return Err(ProxyFault::Scheme),
     }
-    // An unescaped / in a password ends the address early: what was a user name would be taken for the host.
+    // An unescaped / in a password ends the address early, and the user name would be taken for the host.
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(ProxyFault::Rest);
     }

@@ -14,13 +14,13 @@ use crate::provider::{ReplyHead, WireRequest};
 pub struct WireError {
     /// What went wrong.
     pub kind: WireErrorKind,
-    /// Whether the request may have reached the server (and been billed); `false` only when it surely has not.
+    /// Whether the request may have reached the server (and been billed); `false` only when it certainly has not.
     pub maybe_sent: bool,
-    /// For people; may hold what a server or a proxy said.
+    /// For people; may contain what a server or a proxy said.
     pub message: String,
 }
 
-/// A response whose head has come.
+/// A response whose head has arrived.
 pub trait Exchange: Send {
     /// Returns the head.
     fn head(&self) -> &ReplyHead;
@@ -31,8 +31,8 @@ pub trait Exchange: Send {
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
-    /// Waits for `room` without reading. The silence that comes of it is ours and not the server's; the time of the
-    /// whole request runs.
+    /// Waits for `room` without reading. This does not count as silence of the server, but it counts for the time
+    /// limit of the whole request.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].
@@ -43,9 +43,9 @@ pub trait Exchange: Send {
         }
     }
 
-    /// Takes what is left of a body that was read as far as it matters, so that its connection can be used again.
+    /// Reads the rest of a body whose content is complete, so that its connection can be used again.
     ///
-    /// Call it once a decoder has said that it needs no more: the last event of a stream is not the end of its body.
+    /// Call it when a decoder needs no more: the last event of a stream is not the end of its body.
     /// Gives up soon and never fails; the connection is then closed.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
@@ -54,7 +54,7 @@ pub trait Exchange: Send {
 
 /// A way to send requests.
 pub trait Transport: Send + Sync + 'static {
-    /// What it returns when a head has come.
+    /// The response, once its head has arrived.
     type Exchange: Exchange;
 
     /// Sends a request and waits for the head of its response.
@@ -63,7 +63,7 @@ pub trait Transport: Send + Sync + 'static {
     /// Any [`WireError`] but `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
-    /// Returns what was sent along so far and must be shown nowhere, should a server send it back.
+    /// Returns the secrets that were sent so far. They must not be shown if a server sends them back.
     fn secrets(&self) -> Arc<Secrets> {
         Secrets::none().clone()
     }

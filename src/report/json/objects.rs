@@ -187,7 +187,7 @@ pub(crate) struct Progress {
     rows_per_minute: Option<f64>,
     /// Seconds left; null on a pipe, at first, and while the run waits.
     eta_s: Option<f64>,
-    /// What is waited for while no row finishes, or while those that are left say nothing of the time left; else null.
+    /// What the run waits for while no time left can be given; else null.
     waiting_for: Option<&'static str>,
     /// Uncached input tokens, cache writes included.
     input_tokens: u64,

@@ -8,19 +8,19 @@ use super::names::Names;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than the idle limits of servers and load balancers (mostly 60 s), so that a pooled connection is seldom one
-/// that the other side has closed.
+/// Shorter than the idle limits of servers and load balancers (mostly 60 s), so the other side has seldom closed a
+/// pooled connection.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Builds a client. Nothing is sent.
 pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
-    // Fails when a provider is installed already, by an earlier transport or by the program: both are what is wanted.
+    // Fails when a provider is installed already, by an earlier transport or by the program. Both are the right one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Without the number a copy of each request is made and kept, in case it were to be retried.
+        // Without the number the client keeps a copy of each request in case it is retried.
         .retry(reqwest::retry::never().max_retries_per_request(0))
         .gzip(true)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -32,7 +32,7 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         (true, true) => builder,
         (true, false) => builder.http2_prior_knowledge(),
     };
-    // The client reads no variable of its own.
+    // The client must not read proxy variables itself.
     builder = builder.dns_resolver(Names).no_proxy();
     if let Some(proxy) = &config.proxy {
         let proxy = reqwest::Proxy::all(proxy.url());
@@ -42,7 +42,7 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
-        // The system's certificates take a while to read, and a machine may have none.
+        // Reading the system's certificates takes a while, and a machine may have none.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

@@ -15,19 +15,19 @@ pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
 /// How to reach the API.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// Where.
+    /// The server.
     pub base_url: BaseUrl,
-    /// Through which proxy; `None` for directly. Its password is a secret as the key is.
+    /// The proxy; `None` to connect directly. Its password is as secret as the key.
     pub proxy: Option<Proxy>,
-    /// With which key.
+    /// The key, or where it comes from.
     pub authorization: Authorization,
-    /// What else is sent that must be shown nowhere: it is taken out of what servers say, as key and password are.
+    /// Other secrets that are sent. They are removed from what servers say, as key and password are.
     pub also_secret: Vec<SecretString>,
     /// The longest a request may take, from its start to the last byte of the answer.
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
     pub idle_timeout: Duration,
-    /// How many requests are in flight at most: so many connections are kept.
+    /// The most requests in flight, and the most connections that are kept.
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,
@@ -58,7 +58,7 @@ impl HttpConfig {
 /// Why a transport can't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The key can't stand in a header.
+    /// The key can't be sent in a header.
     #[error(transparent)]
     Credential(#[from] UnusableKey),
     /// The file of certificates is unusable.

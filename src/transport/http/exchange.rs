@@ -13,11 +13,11 @@ use super::faults::{in_body, timed_out, too_large, went_silent};
 use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
-/// What follows the last event of a stream is a few bytes that are on their way already; a new connection costs two or
-/// three round trips, so waiting much longer than those would gain nothing.
+/// After the last event of a stream a few bytes are still on their way. A new connection costs two or three round
+/// trips, so waiting much longer than that gains nothing.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A response whose head has come.
+/// A response whose head has arrived.
 pub struct HttpExchange {
     pub(super) head: ReplyHead,
     pub(super) response: reqwest::Response,
@@ -41,7 +41,7 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // Nearly always it is there already: no clock is read for it, and no timer set.
+        // Usually it is there already; then no clock is read and no timer is set.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,
@@ -59,7 +59,7 @@ impl Exchange for HttpExchange {
         if self.received_bytes <= self.max_bytes {
             return Ok(chunk);
         }
-        // What an error says stands at its beginning.
+        // The beginning of an error's body is enough.
         if (200..300).contains(&self.head.status) { Err(too_large(self.max_bytes)) } else { Ok(None) }
     }
 
@@ -70,7 +70,7 @@ impl Exchange for HttpExchange {
 
     async fn drain(&mut self) {
         let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
-        // Late or not, the answer is whole: what comes of this does not matter.
+        // The answer is complete, so a failure here does not matter.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 }

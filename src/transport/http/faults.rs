@@ -11,13 +11,13 @@ use crate::transport::proxy::Proxy;
 use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use crate::transport::wire::WireError;
 
-/// Where requests go and what is between, for messages.
+/// Where requests go, and through which proxy, for messages.
 pub(super) struct Way {
     /// The origin of the server.
     server: String,
     /// The address of the proxy.
     proxy: Option<String>,
-    /// Whether the proxy hears requests itself, instead of opening a tunnel for them.
+    /// Whether the proxy reads the requests, instead of opening a tunnel for them.
     is_read_by_proxy: bool,
     /// Whether the proxy is given a password.
     has_password: bool,
@@ -33,7 +33,7 @@ impl Way {
         }
     }
 
-    /// Returns whether an answer is the proxy's own: that it wants to know who asks.
+    /// Returns whether the proxy itself answered, asking for a user name and password.
     pub(super) fn is_refused_by_proxy(&self, response: &reqwest::Response) -> bool {
         self.is_read_by_proxy && response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
     }
@@ -112,7 +112,7 @@ pub(super) fn too_large(max_bytes: usize) -> WireError {
     WireError { kind: WireErrorKind::TooLarge, maybe_sent: true, message }
 }
 
-/// Returns the innermost causes of a failure. Leaves out reqwest's own words: they hold the URL.
+/// Returns the innermost causes of a failure, without reqwest's own messages, which contain the URL.
 pub(super) fn described(error: &reqwest::Error) -> String {
     let first = chain(error).find(|cause| !is_wrapping(*cause));
     first.map_or_else(|| "the client gave no reason".to_owned(), causes)
@@ -123,12 +123,12 @@ fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stati
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// Returns whether a cause is one that trying again does not mend: the way is not safe.
+/// Returns whether retrying does not help because the connection is not safe.
 fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }
 
-/// An I/O error keeps what it wraps out of its chain of sources.
+/// An I/O error does not list the error that it wraps among its sources.
 fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))

@@ -406,7 +406,7 @@ fn certificates() -> String {
         (&[("SSL_CERT_FILE", "empty.pem")], Err("contains no certificate")),
         (&[("SSL_CERT_FILE", "junk.pem")], Err("contains no certificate")),
         (&[("SSL_CERT_FILE", "certs")], Err("can't read certs")),
-        (&[("SSL_CERT_DIR", "none:none2")], Err("no folder of none:none2 can be read")),
+        (&[("SSL_CERT_DIR", "none:none2")], Err("none of the folders in none:none2 can be read")),
         (
             &[("SSL_CERT_FILE", "good.pem"), ("SSL_CERT_DIR", "none:certs")],
             Ok("(SSL_CERT_FILE good.pem, SSL_CERT_DIR none:certs)"),
