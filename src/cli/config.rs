@@ -1,11 +1,11 @@
-//! The command line as meant: flag over environment over profile over file over default.
+//! The settings of a run: flag over environment over profile over file over default.
 //!
-//! After [`Config::of_run`] a wrong value cannot be expressed, and every file that a setting names has been read. All
-//! faults here end with exit code 2: nothing was sent.
+//! [`Config::of_run`] checks every value and reads every file that a setting names. All errors here end with exit code
+//! 2: nothing was sent.
 //!
-//! Whom a setting is believed depends on where it stands. Flags, the environment, the user's own file and a file given
-//! by `--config` are the user's word. A `claude-batch.toml` in the working folder may have come with a clone of
-//! somebody's repository: what it may set is a list (`folder.rs`), and what it sets is told before the run.
+//! How far a setting is trusted depends on where it stands. Flags, the environment, the user's own file and a file given
+//! by `--config` come from the user. A `claude-batch.toml` in the working folder may come from somebody else's
+//! repository: it may set only what is on a list (`folder.rs`), and a note before the run says what it sets.
 
 pub mod address;
 pub mod credential;
@@ -77,13 +77,13 @@ pub struct Config {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether answers are streamed inside.
     pub stream: StreamMode,
-    /// Where results go; `None` for beside the input.
+    /// Where results go; `None` for a file beside the input.
     pub output: Option<OutputArg>,
-    /// Where failures go; `None` for beside the results.
+    /// Where failures go; `None` for a file beside the results.
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
-    /// Limits by hand, over those of the tier.
+    /// Limits set by hand; they replace those of the tier.
     pub limits: RateLimits,
     /// The share of the limits left unused.
     pub headroom: Headroom,
@@ -99,21 +99,21 @@ pub struct Config {
     pub timeout: Duration,
     /// The longest silence within an answer.
     pub idle_timeout: Duration,
-    /// Whether an attempt that may have been paid is tried again.
+    /// Whether an attempt that may have been billed is retried.
     pub retry_ambiguous: bool,
     /// When failures stop the run.
     pub halt: HaltRule,
     /// The longest drain after a signal; `None` for each signal's own default.
     pub grace: Option<Duration>,
-    /// The most money over the life of the results.
+    /// The most money for these results, over all runs.
     pub max_cost: Option<Money>,
-    /// Whether the user set a bound on the money; a file in the working folder may have.
+    /// Whether the user set `max_cost`; otherwise a file in the working folder may have.
     pub has_own_max_cost: bool,
     /// The most requests.
     pub max_requests: Option<u64>,
     /// The longest run.
     pub max_time: Option<Duration>,
-    /// Prices over the built-in ones.
+    /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
     /// Whether nothing is sent.
     pub dry_run: bool,
@@ -129,7 +129,7 @@ pub struct Config {
     pub simulate: bool,
     /// The faults of the rehearsal's server.
     pub simulate_faults: Option<TextFile>,
-    /// Another server than the API.
+    /// The server; `None` for the API.
     pub base_url: Option<BaseUrl>,
     /// Whether `http://` may go to other machines.
     pub allow_http: bool,
@@ -183,8 +183,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` is what the run to go on with was
-    /// given: below flags and environment, above files.
+    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` holds settings of the run to resume: below
+    /// flags and environment, above files.
     ///
     /// # Errors
     /// As [`Config::of_run`].
@@ -194,7 +194,7 @@ impl Config {
         }
         let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
         let config = Self::of(args.settings(), recorded, inputs, world)?;
-        // The rows of a log are as they were sent: nothing that a file sets for new ones may change what they ask.
+        // The rows of a log are complete requests: settings for new rows must not change them.
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
@@ -206,7 +206,7 @@ impl Config {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
-    /// Returns whose files are used, which is to be known before a run folder is read for what it recorded.
+    /// Returns whose files may be used. This must be known before a run folder is read.
     ///
     /// # Errors
     /// As [`Config::of_run`].

@@ -65,7 +65,7 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends: by what stopped it, else by whether rows failed, in this run or in earlier ones.
+    /// Returns the exit of a run: what stopped it, else whether rows failed in this run or earlier ones.
     pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),

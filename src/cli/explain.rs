@@ -1,6 +1,7 @@
-//! Sentences about why a run stopped and what to do next, for the end of the summary.
+//! Sentences about why a run stopped and what to do next, printed after the summary.
 //!
-//! What is said follows the type of what happened. What a server or the system said about it is quoted and read by nobody.
+//! The sentence depends on the type of what happened. Messages of a server or the system are only quoted, never
+//! interpreted.
 
 use crate::domain::{Failure, HaltReason, WireErrorKind, WriteCause, WriteFault, WriteTarget};
 use crate::report::text::{count, duration, escape};
@@ -10,25 +11,25 @@ use super::shell;
 /// Path at which the API takes messages, below the base URL.
 const MESSAGES: &str = "/v1/messages";
 
-/// What a run's stop is explained with.
+/// What the explanation of a stop refers to.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The base URL.
     pub server: String,
     /// The proxy on the way there: its address, and what names it.
     pub proxy: Option<(String, &'static str)>,
-    /// How the run goes on.
+    /// How to resume the run.
     pub next: Next,
 }
 
-/// How a run goes on.
+/// How to resume a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
     /// By the same command, which the summary names.
     Same,
     /// By the same command without its `--fresh`.
     WithoutFresh,
-    /// By this command, which takes the rows of a pipe from their log.
+    /// By this command, which reads the rows of a pipe from the error log.
     Resume(String),
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     }
 }
 
-/// A proxy that passes nothing on: said with the variable that names it, whose value may hold a password.
+/// Explains a proxy that refuses requests. Names the variable that sets it, not its value, which may hold a password.
 fn proxy(failure: &Failure, place: &Place) -> String {
     let next = place.next.words();
     match &place.proxy {
@@ -149,7 +150,7 @@ fn origin(server: &str) -> &str {
     server[host..].find('/').map_or(server, |at| &server[..host + at])
 }
 
-/// An endpoint at which nothing worked for too long, by the last that came of it.
+/// Explains an endpoint at which nothing worked for too long, by its last failure.
 fn endpoint(failure: &Failure, place: &Place) -> String {
     let (next, server, said) = (place.next.words(), escape(&place.server), said(failure));
     match (failure.wire, failure.status) {
@@ -213,7 +214,7 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     }
 }
 
-/// Returns what came, to stand after a clause: ` (401, "invalid x-api-key", request req_1)`.
+/// Returns what the server sent, to be put after a clause: ` (401, "invalid x-api-key", request req_1)`.
 fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));

@@ -1,6 +1,6 @@
-//! The command line: what was typed, what is meant, and how it ends.
+//! The command line: what was typed, the settings that follow, and how the program ends.
 //!
-//! The composition root: the only place where all parts meet. [`run`] is the whole program.
+//! The composition root: the only place that uses all parts. [`run`] is the whole program.
 
 pub mod args;
 mod columns;

@@ -22,16 +22,16 @@ use crate::source::{self, Input, Template};
 use crate::transport::http::{Credential, HttpConfig};
 use crate::transport::{BaseUrl, parse_base_url};
 
-/// Where requests go when nobody says otherwise.
+/// The default server.
 const API: &str = "https://api.anthropic.com";
-/// Who answers, as records name it.
+/// The name of the provider in records.
 pub(crate) const PROVIDER: &str = "anthropic";
 /// The widest automatic window.
 const WIDEST: usize = 1_000;
-/// Files that are open beside connections, at least: journal, inputs, terminal, libraries' own.
+/// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// Of the system's limit an eighth is left to them. The HTTP client's pool opens connections ahead of need: with 4,000
-/// requests at once under a limit of 4,096 a run met 83 failures to connect.
+/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than needed:
+/// with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the catalog, with the user's prices over the built-in ones.
@@ -43,7 +43,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     }))
 }
 
-/// Returns what is to be read, and how.
+/// Returns what to read, and how.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
@@ -71,13 +71,13 @@ pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     config.inputs.iter().filter_map(file).collect()
 }
 
-/// Returns a planner. Call it again for a second reading: a planner counts equal rows.
+/// Returns a planner. Each reading needs its own, since a planner counts equal rows.
 pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
-/// Returns where the run's files lie.
+/// Returns the paths of the run's files.
 pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let output = match &config.output {
@@ -95,7 +95,7 @@ pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
     })?)
 }
 
-/// Returns where requests go, checked.
+/// Returns the checked base URL.
 pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     match &config.base_url {
         Some(base) => Ok(base.url.clone()),
@@ -140,7 +140,8 @@ pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
-/// Returns the concurrency window, within what the system lets be open at once. A call in flight needs `files` files.
+/// Returns the concurrency window, limited by the open files that the system allows. A request in flight needs `files`
+/// of them.
 pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
@@ -162,7 +163,7 @@ fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // What can't be raised is used as it is.
+    // If the limit can't be raised, the current one is used.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -203,7 +204,7 @@ pub(crate) fn scheduler(
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // A row was blamed only where the endpoint answered others.
+        // Failed rows count as well: a row is blamed only if the endpoint answered others.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,
@@ -220,7 +221,7 @@ pub(crate) fn scheduler(
     }
 }
 
-/// Returns what the run is, as its folder keeps it.
+/// Returns the manifest of the run, for its folder.
 pub(crate) fn manifest(config: &Config, origin: &str) -> Manifest {
     Manifest {
         origin: origin.to_owned(),

@@ -1,9 +1,8 @@
-//! Commands that people paste into a shell: quoted so that they mean what they did, and can be looked at.
+//! Commands that people paste into a shell: quoted so that they keep their meaning and are safe to print.
 //!
-//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other stands in single quotes. A word with a character
-//! that steers a terminal, with a blank that looks like another, or with bytes that are no UTF-8 stands in `$'…'`, where
-//! those bytes are octal numbers: bash, zsh, ksh and POSIX since 2024 read it; older shells that know `$'…'` not pass on a
-//! wrong name, and still run nothing else. On Windows names hold none of these characters, and double quotes suffice.
+//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other is put in single quotes. A word with a control
+//! character, an unusual blank or bytes that are not UTF-8 is written as `$'…'` with octal numbers for those bytes. bash,
+//! zsh, ksh and POSIX since 2024 understand it. Older shells get a wrong name from it, but run nothing else. On Windows names hold none of these characters, and double quotes suffice.
 //!
 //! The value of a `--header` may be a secret: in a printed command it is [`HIDDEN`], which the program refuses.
 
@@ -12,7 +11,7 @@ use std::path::Path;
 
 use crate::report::text::{escape, is_steering};
 
-/// What stands in a printed command for the value of a header.
+/// The replacement for the value of a header in a printed command.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
 /// This program's name, as commands begin with it.
@@ -52,13 +51,13 @@ fn double_quoted(word: &str) -> String {
     }
 }
 
-/// Returns whether no shell sees anything in a word. (zsh looks for a program behind `=` at the beginning.)
+/// Returns whether a word has no special meaning in any shell. (In zsh a leading `=` has one.)
 fn is_plain(word: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     !word.is_empty() && !word.starts_with('=') && word.bytes().all(is_plain)
 }
 
-/// Returns whether a character is not what is copied from the place where it is shown.
+/// Returns whether a character changes when it is copied from a terminal.
 fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }

@@ -1,4 +1,4 @@
-//! Commands that read and tell, and send nothing.
+//! The commands `check` and `limits`, which send nothing.
 
 use anyhow::Result;
 
@@ -15,7 +15,7 @@ use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
 
-/// Broken rows that `check` shows; more are counted.
+/// The most broken rows that `check` shows; the rest are counted.
 const SHOWN: usize = 20;
 
 /// Reads and checks everything.

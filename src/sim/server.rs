@@ -131,7 +131,7 @@ impl SimServer {
     /// None; a server ends only when it is told to.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // A server that panicked has said so.
+        // A panic of the server was printed.
         let _ = self.task.await;
         Ok(())
     }

@@ -25,7 +25,7 @@ impl Layered for u8 {
     }
 }
 
-/// Lets the compiler see that no field is forgotten in merging.
+/// Merges field by field, so the compiler finds a field that is forgotten.
 macro_rules! layered {
     ($($group:ident { $($field:ident),+ $(,)? })+) => {$(
         impl Layered for $group {

@@ -1,6 +1,6 @@
 //! Parsers of flags: what is said when a value is not what its flag takes.
 //!
-//! A value that passed here needs no second check.
+//! A value that passes needs no second check.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -125,10 +125,10 @@ pub(crate) fn token(text: &str) -> Result<String, String> {
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// Deepest nesting of a parameter: with the levels of a line around it, still what JSON parsers take.
+/// The deepest nesting of a parameter: JSON parsers still accept it with the levels of a line around it.
 const DEEPEST_PARAM: u32 = 120;
 
-/// Parses a text given as such, or `@` and the file that holds it; `@@` stands for a text that begins with `@`.
+/// Parses a text, or `@` and the file that contains it; `@@` begins a text that itself begins with `@`.
 pub(crate) fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
         Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),

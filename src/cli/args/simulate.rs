@@ -1,6 +1,6 @@
-//! The flags of `simulate`: what can differ about the API it plays.
+//! The flags of `simulate`: what can differ about the simulated API.
 //!
-//! Values become those of the simulator at once; what needs the catalog (a tier, a class) is put together in
+//! Flags are parsed into the simulator's own values. What needs the catalog (a tier, a class) is added in
 //! `cli/simulator`.
 
 mod parse;

@@ -1,10 +1,10 @@
-//! The key: where it comes from, and how it is kept from showing.
+//! The key: where it comes from, and how it is kept secret.
 //!
-//! No message holds any part of it, not even when it is malformed. A command that prints it is split at blanks and run
-//! without a shell: a configuration value is no program.
+//! No message contains any part of it, not even if it is malformed. A command that prints it is split at blanks and run
+//! without a shell: a configuration value must not be a program.
 //!
-//! Every buffer that it passes through here is zeroed. The block of variables that the system gave this process is out of
-//! reach; on Linux no other process but the administrator's can read it (see `cli::lockdown`).
+//! Every buffer that it passes through here is zeroed. The system's copy of the environment can't be zeroed; on Linux only
+//! the administrator can read it (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::cli::shell;
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 
-/// How long a file may take that is a pipe (`--api-key-file <(pass show key)`), and a command.
+/// The longest wait for a command, or for a file that is a pipe (`--api-key-file <(pass show key)`).
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the key comes from.
@@ -36,7 +36,7 @@ pub enum KeySource {
     ApiKeyVariable,
     /// `ANTHROPIC_AUTH_TOKEN`.
     AuthTokenVariable,
-    /// Nowhere.
+    /// There is no key.
     Missing,
 }
 
@@ -50,7 +50,7 @@ pub enum Credential {
 }
 
 impl KeySource {
-    /// Returns where the key is: where this call says, else the environment, else where the configuration says.
+    /// Returns where the key is: from the flags, else the environment, else the configuration.
     pub(super) fn find(named: &KeyArgs, merged: &KeyArgs, world: &World) -> Self {
         let is_set = |name: &str| world.has(name);
         let variable = || match (is_set(API_KEY), is_set(AUTH_TOKEN)) {
@@ -112,10 +112,10 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
-/// Returns what a file holds. A pipe that nobody writes to would hold everything up, so a thread waits for it.
+/// Returns the content of a file. Nobody may ever write to a pipe, so a thread waits for it.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
-    // It may outlive a message of failure, which ends the program.
+    // The thread may still run after the error; the program ends then.
     std::thread::spawn(move || drop(sender.send(read_now(&path))));
     let Ok(read) = read.recv_timeout(patience) else {
         bail!("nobody wrote to it for {} s", patience.as_secs());
@@ -129,7 +129,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // Of what was opened, which may be another thing than what lay there before.
+    // The metadata of the opened file: the path may have led to another file before.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");

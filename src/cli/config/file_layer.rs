@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
 
-/// Whose word a file is.
+/// How far a configuration file is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// The user's, who named it.
+    /// The user named it.
     Named,
-    /// The user's, by where it lies.
+    /// It is in the user's configuration folder.
     User,
-    /// Whoever made the working folder.
+    /// It is in the working folder and may be anybody's.
     Folder,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct FileLayer {
 }
 
 impl FileLayer {
-    /// Returns what is said of a file that sets something.
+    /// Returns the note about what a file sets.
     pub(super) fn set(&self, profile: Option<&str>) -> Option<String> {
         let profile = profile.and_then(|name| self.profiles.get(name));
         let mut names: Vec<_> = profile.into_iter().chain([&self.plain]).flat_map(|table| &table.names).collect();
@@ -36,7 +36,7 @@ impl FileLayer {
     }
 }
 
-/// Settings, and which ones they are.
+/// Settings, and their names.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) settings: Settings,

@@ -15,7 +15,7 @@ pub enum InputArg {
     Stdin,
 }
 
-/// Where results go, when that was said.
+/// Where results go, if that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
     /// To a file.
@@ -24,9 +24,10 @@ pub enum OutputArg {
     Stdout,
 }
 
-/// Returns the inputs that are meant: those named, or standard input when it is a pipe.
+/// Returns the inputs: the named ones, or standard input if it is a pipe.
 ///
-/// A name with `*` or `?` that is no file is expanded here, for shells that do not; the order is that of the names.
+/// A name with `*` or `?` that is not a file is expanded here, for shells that do not expand it, in the order of the
+/// names.
 ///
 /// # Errors
 /// Says what to type when there is no input, a pattern matches nothing, or `-` stands twice.

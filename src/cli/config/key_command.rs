@@ -1,4 +1,4 @@
-//! The command that prints the key: run, watched, and ended when it takes too long.
+//! The command that prints the key: run, and ended when it takes too long.
 //!
 //! It is the user's own program, but it may hang, print without end, or print a key where it does not belong. So its
 //! output has a bound and a time; the variables that hold our key are not passed on to it; and what it says on standard
@@ -24,9 +24,9 @@ pub(super) const MOST_BYTES: usize = 64 * 1024;
 const KEPT_BYTES: usize = 4 * 1024;
 /// The longest line of it that is shown, in characters.
 const LONGEST_LINE: usize = 200;
-/// A word with letters and digits that is as long may be a key, or a part of one.
+/// A word with letters and digits that is at least this long may be a key, or part of one.
 const SHORTEST_KEY_WORD: usize = 12;
-/// How often is looked whether it has ended.
+/// How often to check whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs a command without a shell and returns what it printed.
@@ -79,7 +79,7 @@ impl Running {
         Self { child, deadline, output, errors }
     }
 
-    /// Returns what it printed and how it ended; `None` when its time is over. One that prints too much is not waited for.
+    /// Returns what it printed and how it ended; `None` when its time is over. It is ended when it prints too much.
     fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
         let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(output) => output.unwrap_or_default(),
@@ -100,7 +100,7 @@ impl Running {
 
     fn kill(&mut self) {
         let started = descendants(self.child.id());
-        // Either may have ended by itself.
+        // Both may have ended already.
         let _ = self.child.kill();
         end_all(&started);
         let _ = self.child.wait();
@@ -108,7 +108,7 @@ impl Running {
 
     /// Returns the last line of standard error, fit to be shown.
     fn last_line(&self) -> Option<String> {
-        // Somebody else may have it open still.
+        // A process that it started may still have it open.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
         let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
@@ -125,7 +125,7 @@ fn without_key(word: &str) -> &str {
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
 }
 
-/// Reads up to one byte more than a key may have, into memory that is never moved.
+/// Reads up to one byte more than a key may have, into memory that is never reallocated.
 pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;

@@ -1,7 +1,7 @@
 //! Layers of settings below the flags: environment, profile, files.
 //!
-//! Each value goes through the parser of its flag, one at a time, so that all layers accept the same and a message can
-//! name the variable, or the file and the line.
+//! Each value goes through the parser of its flag, so all layers accept the same values, and a message can name the
+//! variable, or the file and the line.
 
 use std::path::PathBuf;
 
@@ -21,15 +21,15 @@ pub(crate) const FILE_NAME: &str = "claude-batch.toml";
 /// The settings of all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
-    /// What was said for this call: flags over environment.
+    /// The settings of this call: flags over environment.
     pub named: Settings,
     /// All layers.
     pub merged: Settings,
-    /// What should be said about them.
+    /// Warnings to print.
     pub warnings: Vec<String>,
     /// What a file in the working folder sets.
     pub notes: Vec<String>,
-    /// Whether the user set a bound on the money.
+    /// Whether the user set `max-cost`, in any layer but the working folder's file.
     pub has_own_max_cost: bool,
 }
 
@@ -63,7 +63,7 @@ impl Layers {
     }
 }
 
-/// Takes the caps out of what a file in the working folder sets: they are no layer, since the lowest one counts.
+/// Removes the caps from what a file in the working folder sets. They are not a layer: the lowest cap counts.
 fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     let mut caps = MoneyArgs::default();
     for file in files.iter_mut().filter(|file| file.trust == Trust::Folder) {

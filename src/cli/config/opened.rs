@@ -1,4 +1,4 @@
-//! Files that are opened because of where they lie or because a stranger named them, and so are judged first.
+//! Files that are opened only after checks, since a stranger may have put them there or named them.
 //!
 //! A configuration file that nobody named is read only if it is an ordinary file of a sensible size: a FIFO would wait
 //! for ever, and opening a device can do things. A link is followed, since a project may share one file among its folders;

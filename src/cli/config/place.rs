@@ -26,7 +26,7 @@ pub(super) fn variable(name: &str) -> String {
 /// A flag.
 pub(super) struct Flag {
     pub(super) name: String,
-    /// Whether its parser refuses every value and says why.
+    /// Whether it exists only to refuse every value with a reason.
     pub(super) is_hidden: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Place<'a> {
     pub(super) trust: Trust,
     /// Who else may have written it.
     pub(super) writers: Option<String>,
-    /// Whether no message shows a value: the file may be any, of which somebody made this a link.
+    /// Whether messages must not show values: this is a link, so the file may be any file.
     pub(super) hides_values: bool,
 }
 
@@ -48,7 +48,7 @@ impl Place<'_> {
         format!("{}:{}", self.shown, line_of(self.text, key.span().start))
     }
 
-    /// Refuses a setting that is not this file's to make.
+    /// Refuses a setting that this file may not make.
     pub(super) fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
         let name = &flag.name;
         if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {
@@ -70,14 +70,14 @@ impl Place<'_> {
         }
     }
 
-    /// Marks a file that a text is in as one that must lie inside the working folder.
+    /// Marks the file of a text: it must be inside the working folder.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });
         }
     }
 
-    /// Returns a value with the path in it, if any, seen from the working folder.
+    /// Returns a value; a path in it is made relative to the working folder.
     pub(super) fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),

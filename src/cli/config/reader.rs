@@ -19,10 +19,10 @@ use crate::cli::args::layered::Layered;
 use crate::journal::Owners;
 use crate::report::text::escape;
 
-/// Parses single settings by the table of flags.
+/// Parses single settings with the parsers of the flags.
 pub(super) struct Reader {
     command: Command,
-    /// Whose files are taken for the user's.
+    /// Whose files are trusted like the user's own.
     pub(super) owners: Owners,
 }
 
@@ -185,7 +185,7 @@ impl Reader {
     }
 }
 
-/// Returns a configuration file. One that was named is read as the user's other files are, a pipe included.
+/// Returns a configuration file. A file that the user named may also be a pipe.
 fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -> Result<Option<opened::Opened>> {
     let place = world.resolve(path);
     if trust == Trust::Named {
@@ -204,7 +204,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns whether nobody can say if there is such a file, since its folder is closed: it is not this user's.
+/// Returns whether this user may not even see if the file exists, since its folder is closed.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

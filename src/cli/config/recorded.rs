@@ -1,8 +1,8 @@
-//! What a run records of its settings in its folder, and all that `resume` takes back.
+//! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! One table serves both, so that nothing is taken back that is not recorded. It holds what shapes requests and how fast
-//! they are sent, and nothing that could redirect, authorize, execute or spend: the folder may come from somebody else.
-//! Whatever else stands in a manifest's settings is refused by name, not left out: it was put there by somebody.
+//! One table serves both, so `resume` uses only what is recorded. It contains what shapes requests and how fast they are
+//! sent, and nothing that could redirect, authorize, execute or spend: the folder may come from somebody else. Any other
+//! setting in a manifest is refused by name and not ignored: somebody must have put it there.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 struct Recorded {
     /// The name of its flag.
     name: &'static str,
-    /// Returns its value in a run's settings; `None` where it was left open.
+    /// Returns its value in a run's settings; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
     /// Returns the value as it would be typed; `None` when it is of another kind than is recorded.
     texts: fn(&Value) -> Option<Vec<String>>,
@@ -56,7 +56,7 @@ const TABLE: [Recorded; 7] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// Longest text and list that are taken back: header values of the API are far below.
+/// The longest text and list that `resume` accepts; header values of the API are far shorter.
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
@@ -75,7 +75,7 @@ pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settin
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns what is taken back of the settings in a manifest, which messages call `path`.
+/// Returns the settings in a manifest; messages call it `path`.
 fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     let mut reader = Reader::new();
     let mut taken = Settings::default();
@@ -90,7 +90,7 @@ fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     Ok(taken)
 }
 
-/// Returns why a setting is not taken. Its value is not shown: it may be a secret that was put into the wrong file.
+/// Returns why a setting is refused. Its value is not shown: it may be a secret in the wrong file.
 fn refusal(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);

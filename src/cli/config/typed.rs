@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::report::text::escape;
 
-/// Returns a value's texts, as they would be typed: one, or those of a list or table where the flag repeats.
+/// Returns a value as it would be typed: one text, or several for a list or table if the flag can be repeated.
 pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     match (name, value) {
         (_, DeValue::String(text)) => Ok(vec![text.to_string()]),
@@ -48,7 +48,7 @@ fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
     })
 }
 
-/// Returns how often `-v` is meant.
+/// Returns how often `-v` would be typed.
 pub(super) fn times(value: &str) -> Option<usize> {
     match value {
         "true" => Some(1),
@@ -57,7 +57,7 @@ pub(super) fn times(value: &str) -> Option<usize> {
     }
 }
 
-/// Returns what is wrong with one value, without the frame that a command line's error has.
+/// Returns what is wrong with one value, without the text that clap puts around it.
 pub(super) fn words(error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(clap::error::ContextValue::String(text)) => Some(text.clone()),

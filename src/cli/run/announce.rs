@@ -1,4 +1,4 @@
-//! What is said before a run: where requests go, what they are, what they may cost, and whether to go on.
+//! What is said before a run: where requests go, what they are and what they may cost; and the question whether to start.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -18,7 +18,7 @@ use crate::runner::input::{ModelSum, Places, Survey};
 /// A run on a terminal that may cost more than this asks first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 
-/// How often it is looked whether somebody interrupts the question.
+/// How often to check whether the question was interrupted.
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
@@ -78,7 +78,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the places to read from in turn, where that gains time under the limits that the run begins with.
+    /// Returns the places to read from in turn, if that saves time under the limits at the start.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
         survey.layout.advise(&survey.repeats, &limits_of)
@@ -101,14 +101,14 @@ impl NewRun<'_> {
     }
 
     fn must_ask(&self, survey: Option<&Survey>) -> bool {
-        // A bound that a file in the working folder sets answers no question.
+        // A limit that a file in the working folder sets does not replace the question.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let expense = survey.and_then(|survey| expense(&survey.models));
         !is_excused && can_answer && expense.is_some_and(|expense| expense.about > ASK_ABOVE)
     }
 
-    /// Asks before a dear run, where somebody can answer.
+    /// Asks before an expensive run, if somebody can answer.
     pub(super) fn ask(&self, survey: Option<&Survey>) -> Result<()> {
         let expense = survey.and_then(|survey| expense(&survey.models));
         let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
@@ -126,7 +126,7 @@ impl NewRun<'_> {
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let mut line = String::new();
             let read = std::io::stdin().read_line(&mut line).map(|_| line);
-            // Nobody waits for it any more.
+            // Nobody may be waiting for it.
             let _ = give.send(read);
         })?;
         loop {
@@ -158,7 +158,7 @@ fn cost_words(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> Strin
     }
 }
 
-/// Returns both amounts in words, or the one that they are as they are shown.
+/// Returns both amounts in words, or one if they look the same.
 fn amounts(about: Money, most: Money) -> String {
     let (about, most) = (about.to_string(), most.rounded_up().to_string());
     if about == most { format!("at most {most}") } else { format!("about {about}, at most {most}") }

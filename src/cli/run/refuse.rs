@@ -1,4 +1,4 @@
-//! What is refused before a run because of its rows: mistakes that concern all of them, and answers to other requests.
+//! What is refused before a run because of its rows: mistakes that affect the whole run, and rows that have changed.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::report::text::{count, plural};
 use crate::runner::input::{Refusal, Survey, is_seekable};
 
 impl NewRun<'_> {
-    /// Refuses mistakes that concern every row, before anything is made.
+    /// Refuses mistakes that affect the whole run, before any file is created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             bail!("{duplicate}");
@@ -35,7 +35,7 @@ impl NewRun<'_> {
     }
 
     pub(super) fn price_guard(&self) -> Refusal {
-        // A seekable input is refused as a whole; on a pipe each row is looked at.
+        // A seekable input is refused as a whole; on a pipe each row is checked.
         if self.config.max_cost.is_none() || is_seekable(&self.plan) {
             return Box::new(|_| None);
         }

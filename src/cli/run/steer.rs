@@ -1,7 +1,7 @@
-//! Settings read again while a run goes on.
+//! Settings that are read again during a run.
 //!
-//! What was typed stays as typed, and the environment is that of the start: what can change are the files. Only limits,
-//! concurrency and budget are taken over; all else was settled when the run began.
+//! Flags and environment stay those of the start; only the files can have changed. Only limits, concurrency and budget
+//! are changed; everything else was fixed when the run began.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn steering(config: &Config, catalog: &Arc<Catalog>, files: usize) -> Result<Ste
     })
 }
 
-/// Refuses a new budget over a model without a price. `unpriced` is `None` on a pipe, whose rows are still to come.
+/// Refuses a new budget for a model without a price. `unpriced` is `None` on a pipe, whose rows are not known yet.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
         return Ok(());
@@ -74,7 +74,7 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
     }
 }
 
-/// Says what differs, by the names of the settings.
+/// Says which settings changed, by their names.
 fn changes(before: &Config, after: &Config) -> String {
     let pairs = shown(before).into_iter().zip(shown(after));
     let changed: Vec<_> = pairs

@@ -1,4 +1,4 @@
-//! From the flags of `simulate` to the API it plays.
+//! Makes the simulated API from the flags of `simulate`.
 
 use anyhow::{Context, Result, bail};
 

@@ -22,7 +22,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal, which is appended to and private, since it tells what was asked; `None` when nobody watches.
+    /// Opens the journal. It is appended to, and private since it shows requests. Returns `None` when nobody watches.
     ///
     /// # Errors
     /// What the system says when the journal can't be opened, or why it may not be used.
@@ -38,18 +38,18 @@ impl Watch {
         Ok(is_watching.then(|| Self { journal, is_verbose, has_failed: Arc::default() }))
     }
 
-    /// Returns what becomes true when the journal could not be written.
+    /// Returns a flag that is set when the journal could not be written.
     pub(crate) fn failure(&self) -> Arc<AtomicBool> {
         self.has_failed.clone()
     }
 
-    /// Takes a line. A journal that fails is given up, and said so once.
+    /// Takes a line. If the journal can't be written, that is said once, and no more is written.
     pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));
         }
         let Some(journal) = &mut self.journal else { return };
-        // One write for each line, so that whoever follows the file sees whole lines.
+        // One write for each line, so that readers of the file see whole lines.
         let written = serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut bytes| {
             bytes.push(b'\n');
             journal.write_all(&bytes)

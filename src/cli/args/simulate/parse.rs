@@ -35,7 +35,7 @@ pub struct Change {
 /// What limits become.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChangeTo {
-    /// So many times what they were at the start.
+    /// This many times the limits at the start.
     Factor(f64),
     /// These; a dimension without one keeps what it had.
     Limits(RateLimits),
@@ -227,7 +227,7 @@ fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)
 }
 
-/// Splits `NAME=VALUE` pairs that commas or blanks part.
+/// Splits `NAME=VALUE` pairs at commas or blanks.
 fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
     let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| part.split_once('=').ok_or_else(|| format!("{part:?} needs a name, as NAME=VALUE"))).collect()
