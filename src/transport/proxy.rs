@@ -476,7 +476,7 @@ mod tests {
             (
                 API,
                 &[("all_proxy", "socks5://hunter2"), ("NO_PROXY", "*")],
-                "all_proxy is not used, by NO_PROXY; it could not",
+                "all_proxy is not used, by NO_PROXY; its value could not",
             ),
         ] {
             let url = parse_base_url(server, true).expect(server);
