@@ -130,14 +130,14 @@ fn a_flag_can_turn_off_what_a_file_turned_on() {
 #[test]
 fn mistakes_in_a_file_name_file_line_and_remedy() {
     for (text, expected) in [
-        ("# x\n\ntier = \"9\"\n", ["claude-batch.toml:3: tier: \"9\" is none of auto", "scale"]),
+        ("# x\n\ntier = \"9\"\n", ["claude-batch.toml:3: tier: \"9\" is not one of auto", "scale"]),
         ("teir = 2\n", ["claude-batch.toml:1: unknown key \"teir\"", "did you mean \"tier\"?"]),
         ("max_cost = 2\n", ["claude-batch.toml:1: unknown key \"max_cost\"", "did you mean \"max-cost\"?"]),
         ("timeout = 90\n", ["claude-batch.toml:1: timeout: \"90\"", "add a unit, as in 90s"]),
         ("rpm = 0\n", ["claude-batch.toml:1: rpm: \"0\"", "from 1"]),
         ("rpm = -5\n", ["claude-batch.toml:1: rpm: \"-5\"", "from 1"]),
         ("rpm = 1e309\n", ["claude-batch.toml:1: rpm: ", "from 1"]),
-        ("tier = [1, 2]\n", ["claude-batch.toml:1: tier: ", "does not fit here"]),
+        ("tier = [1, 2]\n", ["claude-batch.toml:1: tier: ", "is not allowed here"]),
         ("model = \"a\"\ntier = \n", ["claude-batch.toml:2: ", ""]),
         ("profile = \"night\"\n", ["claude-batch.toml:1: a profile is a table", "[profile.night]"]),
         ("config = \"x\"\n", ["claude-batch.toml:1: config can't be set in a file", "--config"]),
@@ -267,7 +267,7 @@ fn a_variable_that_sets_nothing_is_told() {
 
     let config = place.run(&["a.jsonl"]).expect("it is only told");
 
-    assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR sets nothing"]);
+    assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR has no effect"]);
 }
 
 #[test]

@@ -356,7 +356,7 @@ async fn a_proxys_faults_name_the_proxy_and_are_told_apart_by_kind() {
         (tls, with_password(&wants_password.url()), WireErrorKind::ProxyAuth, "refused the user name and password"),
         (plain, wants_password.url(), WireErrorKind::ProxyAuth, "wants a user name and a password"),
         (plain, with_password(&wants_password.url()), WireErrorKind::ProxyAuth, "refused the user name and password"),
-        (tls, refuses.url(), WireErrorKind::Proxy, "opened no way to https://api.example.invalid"),
+        (tls, refuses.url(), WireErrorKind::Proxy, "did not connect to https://api.example.invalid"),
         (tls, hangs_up.url(), WireErrorKind::Proxy, "could not connect to the proxy "),
         (tls, nobody.clone(), WireErrorKind::Proxy, "could not connect to the proxy "),
         (plain, nobody.clone(), WireErrorKind::Proxy, "could not connect to the proxy "),

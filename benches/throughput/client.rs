@@ -13,7 +13,8 @@ use claude_batch::catalog::Catalog;
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{EventBody, Money, RateLimits, RunEvent, Tier};
 use claude_batch::journal::{
-    Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, Recovered, RequestShape, RunPaths, Start, Threading,
+    Fsync, InputRead, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape, RunPaths, Start,
+    Threading,
 };
 use claude_batch::limiter::pool::Headroom;
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
@@ -21,7 +22,7 @@ use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::quiet::Silent;
 use claude_batch::report::{Report, Reporter};
 use claude_batch::runner::input::{Earlier, InputPlan, feed, is_seekable, survey};
-use claude_batch::runner::{Commit, JournalLedger, LoopThread, Parts, Progress, drive};
+use claude_batch::runner::{JournalLedger, LoopThread, Parts, Progress, commits, drive};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
 use claude_batch::sim::model::Model;
@@ -101,7 +102,8 @@ pub fn bare(url: &str, requests: usize, at_once: usize) -> io::Result<Seen> {
 pub fn runner(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
     let run = Run { window: Window::fixed(at_once), ..Run::over(input, folder, url) };
     let transport = http(url, at_once)?;
-    run.go(transport, Report::new(Box::new(Silent))).map(|(seen, _)| seen)
+    let answered = |report: &Report| report.stats().succeeded_total();
+    run.go(transport, Report::new(Box::new(Silent)), answered).map(|(seen, _)| seen)
 }
 
 /// Runs `input` through the library against the simulator in the same process, on a thread of its own.
@@ -134,7 +136,7 @@ pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Re
         is_kept: input.is_some(),
         ..Run::over(given, folder, files::NOBODY)
     };
-    let (seen, pace) = run.go(InProcess, Pace::default())?;
+    let (seen, pace) = run.go(InProcess, Pace::default(), |pace| pace.rows)?;
     Ok((seen, pace.rates))
 }
 
@@ -173,7 +175,13 @@ impl<'a> Run<'a> {
         Self { input: Input::File(input.to_owned()), folder, origin, window: Window::fixed(256), is_kept: true }
     }
 
-    fn go<T: Transport, R: Reporter + Send + 'static>(self, transport: T, reporter: R) -> io::Result<(Seen, R)> {
+    /// Runs to the end. `answered` asks the reporter how many rows were answered.
+    fn go<T: Transport, R: Reporter + Send + 'static>(
+        self,
+        transport: T,
+        reporter: R,
+        answered: impl FnOnce(&R) -> u64,
+    ) -> io::Result<(Seen, R)> {
         let catalog = Arc::new(Catalog::builtin());
         let clock = RunClock::start();
         let plan = input_plan(self.input.clone());
@@ -185,8 +193,8 @@ impl<'a> Run<'a> {
             assert!(looked.duplicate.is_none());
             reading = reading.with_repeats(looked.repeats);
         }
-        let (commits_in, commits) = mpsc::unbounded_channel();
-        let (journal, _) = self.journal(&catalog, clock, commits_in)?;
+        let (on_commit, commits) = commits();
+        let (journal, _) = self.journal(&catalog, clock, on_commit)?;
         let (rows_in, rows) = mpsc::channel(FEED);
         let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &Earlier::none(), &rows_in));
         let (_stay_open, interrupts) = mpsc::channel(1);
@@ -205,19 +213,14 @@ impl<'a> Run<'a> {
             keep_pending: false,
         };
         let (finish, ledger, reporter) = LoopThread::new()?.run(drive(parts));
-        ledger.close(InputRead::Whole, false).map_err(io::Error::other)?;
-        let seen = Seen::here(finish.answered, started.elapsed());
+        let closed = ledger.close(InputRead::Whole, false).map_err(io::Error::other)?;
+        let seen = Seen::here(answered(&reporter), started.elapsed());
         reader.join().expect("the reader does not panic");
-        assert_eq!((finish.failed, finish.halted), (0, None));
+        assert_eq!((closed.failed.values().sum::<u64>(), finish.halted), (0, None));
         Ok((seen, reporter))
     }
 
-    fn journal(
-        &self,
-        catalog: &Catalog,
-        clock: RunClock,
-        commits: mpsc::UnboundedSender<Commit>,
-    ) -> io::Result<(Journal, Recovered)> {
+    fn journal(&self, catalog: &Catalog, clock: RunClock, on_commit: OnCommit) -> io::Result<(Journal, Recovered)> {
         let dialect = planner_shape();
         let options = JournalOptions {
             disk: Arc::new(RealDisk::default()),
@@ -235,8 +238,6 @@ impl<'a> Run<'a> {
             threading: Threading::Thread,
             stdout: (!self.is_kept).then(|| Box::new(io::sink()) as Box<dyn io::Write + Send>),
         };
-        // After the run nobody receives commits.
-        let on_commit = Box::new(move |commit| _ = commits.send(commit));
         Journal::open(options, on_commit).map_err(io::Error::other)
     }
 }

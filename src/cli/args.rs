@@ -7,8 +7,9 @@
 //!
 //! The key is never a flag: arguments show in process lists. `--api-key` exists to say so, without echoing the value.
 
-pub mod groups;
-pub mod layered;
+pub(crate) mod groups;
+pub(crate) mod layered;
+mod parsers;
 #[cfg(feature = "sim")]
 mod simulate;
 pub mod values;
@@ -23,7 +24,7 @@ use self::groups::{
 };
 use self::layered::{Layered, layered};
 #[cfg(feature = "sim")]
-pub use self::simulate::{Change, ChangeTo, Other, SimAnswerArgs, SimLimitArgs, SimulateArgs};
+pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
 use super::exit::TABLE;
 use crate::domain::{ErrorClass, Tier};
 
@@ -39,7 +40,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Answer every prompt of the inputs, or go on where an earlier run stopped
+    /// Answer every prompt of the inputs, or resume an earlier run
     #[command(after_help = run_help())]
     Run(Box<RunArgs>),
     /// Run failed rows again, from the error log of a run
@@ -78,7 +79,7 @@ Examples:
   claude-batch resume logs/fails.jsonl -o prompts.results.jsonl
 
 A log names its results file, which must lie beside it. For a log that lies
-elsewhere, as one made with --errors, name the results with -o. Nothing in a
+elsewhere, such as one made with --errors, name the results with -o. Nothing in a
 log or run folder can choose another server, key, command or file.";
 
 #[cfg(feature = "sim")]
@@ -88,7 +89,7 @@ Example:
   then, in another terminal:
   ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:8787
 
-GET /__sim/stats shows what it has seen and charged, POST /__sim/reset begins again. Ctrl-C stops it.";
+GET /__sim/stats shows what it has seen and charged, POST /__sim/reset starts over. Ctrl-C stops it.";
 
 fn run_help() -> String {
     format!("{RUN_EXAMPLES}{TABLE}")
@@ -111,8 +112,8 @@ pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
-    /// Results file of the logs, for a log that lies elsewhere; all logs named must be of it [default: the one beside
-    /// each log that it names]
+    /// Results file of the logs, if they are in another folder; all logs must belong to it [default: the file beside
+    /// each log that the log names]
     #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Only rows that failed in these classes
@@ -144,7 +145,7 @@ pub struct ResumeArgs {
 
 impl ResumeArgs {
     /// Returns the flags as settings.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let Self { wire, speed, faults, money, prices, simulation, connection, display, storage, place, key, .. } =
             self.clone();
         Settings {
@@ -180,7 +181,7 @@ pub struct CheckArgs {
 
 impl CheckArgs {
     /// Returns the flags as settings.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let Self { inputs: _, source, request, place } = self.clone();
         Settings { source, request, place, ..Settings::default() }
     }

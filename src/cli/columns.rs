@@ -6,9 +6,9 @@ use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::source::{self, Columns, Placeholder, Template};
 
-/// Returns which columns are sent and which are not, and what looks as if a column were filled in and is not: each once.
+/// Returns notes about columns that are not sent, and warnings about placeholders that are not filled in: each once.
 ///
-/// The inputs have been read by then; what can't be read any more is told when the run reads it.
+/// The inputs have been read before. If one can't be read now, the run will say so when it reads it.
 pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> {
     let mut notes = BTreeSet::new();
     for input in &plan.inputs {
@@ -23,25 +23,25 @@ pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> 
     notes
 }
 
-/// Placeholders of another kind for columns that the template uses in no other place.
+/// Returns warnings about placeholders of another kind, for columns that the template does not use otherwise.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);
     let words = |Placeholder { written, column }: &Placeholder| {
         let expression = Template::expression(column);
-        format!("{written} in the template is sent as it is written; {{{{ {expression} }}}} sends the column")
+        format!("{written} in the template is sent unchanged; write {{{{ {expression} }}}} to send the column")
     };
     template.placeholders().iter().filter(is_meant).map(words).collect()
 }
 
-/// Columns in brackets in a system text, which is no template.
+/// Returns warnings about column names in brackets in a system text, which is not a template.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
-    // Angle brackets are tags, which prompts have, too.
+    // Angle brackets are left out: prompts contain tags.
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);
-        format!("--system is sent as it is written: the column {column} in it is not filled in, as it is in --template")
+        format!("--system is sent unchanged: the column {column} in it is not filled in, as it would be in --template")
     };
     found.iter().filter(is_meant).map(words).collect()
 }

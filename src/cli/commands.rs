@@ -1,13 +1,13 @@
-//! The commands that are printed for a person to paste: how a run goes on, and how its failed rows are tried again.
+//! The commands that are printed for a person to paste: how to continue a run, and how to retry its failed rows.
 //!
 //! All of them are made here, from what was typed, and each works where the run was started, with the same environment:
 //!
-//! - *Going on* is the same command. `--fresh` becomes `--fresh=false`: typed once more it would set the answers aside that
-//!   there are, and pay for them again.
-//! - *Trying again* is `resume` with the log, and with every typed flag that `resume` has too: server, configuration, key
-//!   file, limits and the rest. What the run folder records would be enough for some of them; a pipe has no run folder.
-//!   `--only` and `--simulate-faults` are left out: the first chose among the rows of an earlier log, and the second
-//!   would make the same rows fail again.
+//! - *Continuing* is the same command. `--fresh` becomes `--fresh=false`: with `--fresh` the answers would be set aside
+//!   and paid for again.
+//! - *Retrying* is `resume` with the log, and with every typed flag that `resume` has too: server, configuration, key
+//!   file, limits and the rest. The run folder records some of them, but a pipe has no run folder.
+//!   `--only` and `--simulate-faults` are left out: the first selected rows of an earlier log, and the second would
+//!   make the same rows fail again.
 
 use std::ffi::OsString;
 
@@ -22,15 +22,15 @@ const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
 
 /// What was typed, and the commands that follow from it.
 #[derive(Clone, Debug)]
-pub struct Commands {
+pub(crate) struct Commands {
     typed: Vec<OsString>,
     is_fresh: bool,
 }
 
 impl Commands {
-    /// Returns the commands that follow from this program's arguments. `is_fresh` is whether the run set earlier results
-    /// aside, whatever said so.
-    pub fn of_process(is_fresh: bool) -> Self {
+    /// Returns the commands that follow from this program's arguments. `is_fresh` says whether the run set earlier results
+    /// aside, by a flag or another setting.
+    pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }
 
@@ -38,8 +38,8 @@ impl Commands {
         Self { typed: typed.into_iter().collect(), is_fresh }
     }
 
-    /// Returns the command that goes on with the run.
-    pub fn again(&self) -> String {
+    /// Returns the command that continues the run.
+    pub(crate) fn again(&self) -> String {
         let mut args = shell::without_headers(self.typed.iter().cloned());
         if self.is_fresh {
             let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
@@ -53,7 +53,7 @@ impl Commands {
 
     /// Returns the command that runs the failed rows of these files again; those of some classes `only`, as `--only` takes
     /// them.
-    pub fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
+    pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
             args.extend(["-o".into(), shell::file(results)]);
@@ -68,7 +68,7 @@ impl Commands {
     /// Returns the typed flags that `resume` has too, each in its long form.
     fn carried(&self) -> Vec<OsString> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
-        // What was typed has been read once already, so it is no mistake.
+        // What was typed has been parsed before, so it is valid.
         let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
         let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
         let resume = ResumeArgs::augment_args(Command::new("resume"));
@@ -76,7 +76,7 @@ impl Commands {
     }
 }
 
-/// Returns a flag as it may be typed again; nothing for one that was not typed.
+/// Returns a flag as it can be typed again; nothing if it was not typed.
 fn typed_again(arg: &clap::Arg, matches: &ArgMatches) -> Vec<OsString> {
     let id = arg.get_id().as_str();
     let is_typed = || matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);

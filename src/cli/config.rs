@@ -1,22 +1,28 @@
-//! The command line as meant: flag over environment over profile over file over default.
+//! The settings of a run: flag over environment over profile over file over default.
 //!
-//! After [`Config::of_run`] a wrong value cannot be expressed, and every file that a setting names has been read. All
-//! faults here end with exit code 2: nothing was sent.
+//! [`Config::of_run`] checks every value and reads every file that a setting names. All errors here end with exit code
+//! 2: nothing was sent.
 //!
-//! Whom a setting is believed depends on where it stands. Flags, the environment, the user's own file and a file given
-//! by `--config` are the user's word. A `claude-batch.toml` in the working folder may have come with a clone of
-//! somebody's repository: what it may set is a list (`folder.rs`), and what it sets is told before the run.
+//! How far a setting is trusted depends on where it stands. Flags, the environment, the user's own file and a file given
+//! by `--config` come from the user. A `claude-batch.toml` in the working folder may come from somebody else's
+//! repository: it may set only what is on a list (`folder.rs`), and a note before the run says what it sets.
 
 pub mod address;
 pub mod credential;
+mod file_layer;
 pub mod folder;
+mod inputs;
 mod key_command;
-pub mod layers;
+mod layers;
 mod opened;
-pub mod recorded;
+mod place;
+mod reader;
+pub(crate) mod recorded;
+mod texts;
+mod typed;
 pub mod world;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -24,42 +30,20 @@ use http::{HeaderName, HeaderValue};
 
 use self::address::BaseUrl;
 use self::credential::KeySource;
+use self::inputs::output_of;
 use self::layers::Layers;
-use self::world::{MAX_FILE_BYTES, World};
-use super::args::groups::{ConnectionArgs, KeyArgs, RequestArgs, SimulationArgs, StorageArgs};
-use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode, Text};
+use self::texts::{about, named_file, text_of};
+use self::world::World;
+use super::args::groups::{ConnectionArgs, RequestArgs, SimulationArgs};
+use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
 use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
-/// One input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputArg {
-    /// A file.
-    Path(PathBuf),
-    /// Standard input.
-    Stdin,
-}
-
-/// Where results go, when that was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OutputArg {
-    /// To a file.
-    Path(PathBuf),
-    /// To standard output.
-    Stdout,
-}
-
-/// A file that a setting names, as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextFile {
-    /// Its path, for messages.
-    pub path: PathBuf,
-    /// Its content.
-    pub text: String,
-}
+pub use self::inputs::{InputArg, OutputArg, inputs};
+pub(crate) use self::texts::TextFile;
 
 /// How rows are read.
 #[derive(Clone, Debug, Default)]
@@ -93,13 +77,13 @@ pub struct Config {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether answers are streamed inside.
     pub stream: StreamMode,
-    /// Where results go; `None` for beside the input.
+    /// Where results go; `None` for a file beside the input.
     pub output: Option<OutputArg>,
-    /// Where failures go; `None` for beside the results.
+    /// Where failures go; `None` for a file beside the results.
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
-    /// Limits by hand, over those of the tier.
+    /// Limits set by hand; they replace those of the tier.
     pub limits: RateLimits,
     /// The share of the limits left unused.
     pub headroom: Headroom,
@@ -115,21 +99,21 @@ pub struct Config {
     pub timeout: Duration,
     /// The longest silence within an answer.
     pub idle_timeout: Duration,
-    /// Whether an attempt that may have been paid is tried again.
+    /// Whether an attempt that may have been billed is retried.
     pub retry_ambiguous: bool,
     /// When failures stop the run.
     pub halt: HaltRule,
     /// The longest drain after a signal; `None` for each signal's own default.
     pub grace: Option<Duration>,
-    /// The most money over the life of the results.
+    /// The most money for these results, over all runs.
     pub max_cost: Option<Money>,
-    /// Whether the user set a bound on the money; a file in the working folder may have.
+    /// Whether the user set `max_cost`; otherwise a file in the working folder may have.
     pub has_own_max_cost: bool,
     /// The most requests.
     pub max_requests: Option<u64>,
     /// The longest run.
     pub max_time: Option<Duration>,
-    /// Prices over the built-in ones.
+    /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
     /// Whether nothing is sent.
     pub dry_run: bool,
@@ -145,7 +129,7 @@ pub struct Config {
     pub simulate: bool,
     /// The faults of the rehearsal's server.
     pub simulate_faults: Option<TextFile>,
-    /// Another server than the API.
+    /// The server; `None` for the API.
     pub base_url: Option<BaseUrl>,
     /// Whether `http://` may go to other machines.
     pub allow_http: bool,
@@ -194,13 +178,13 @@ impl Config {
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
         if config.inputs.len() > 1 && config.output.is_none() {
-            bail!("{} inputs have no one place beside them; name the results with -o", config.inputs.len());
+            bail!("with {} inputs, name the results file with -o", config.inputs.len());
         }
         Ok(config)
     }
 
-    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` is what the run to go on with was
-    /// given: below flags and environment, above files.
+    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` holds settings of the run to resume: below
+    /// flags and environment, above files.
     ///
     /// # Errors
     /// As [`Config::of_run`].
@@ -210,7 +194,7 @@ impl Config {
         }
         let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
         let config = Self::of(args.settings(), recorded, inputs, world)?;
-        // The rows of a log are as they were sent: nothing that a file sets for new ones may change what they ask.
+        // The rows of a log are complete requests: settings for new rows must not change them.
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
@@ -218,16 +202,16 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::of_run`].
-    pub fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
+    pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
-    /// Returns whose files are used, which is to be known before a run folder is read for what it recorded.
+    /// Returns whose files may be used. This must be known before a run folder is read.
     ///
     /// # Errors
     /// As [`Config::of_run`].
-    pub fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
-        Ok(owners(&Layers::read(args.settings(), Settings::default(), world)?.merged.storage))
+    pub(crate) fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
+        Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
 
     fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
@@ -293,39 +277,12 @@ impl Config {
             is_terminal: world.stderr_is_terminal,
             is_colored: world.is_colored(),
             fsync: merged.storage.fsync.unwrap_or_default(),
-            owners: owners(&merged.storage),
+            owners: merged.storage.owners(),
             inputs,
             warnings,
             notes,
         })
     }
-}
-
-/// Returns the inputs that are meant: those named, or standard input when it is a pipe.
-///
-/// A name with `*` or `?` that is no file is expanded here, for shells that do not; the order is that of the names.
-///
-/// # Errors
-/// Says what to type when there is no input, a pattern matches nothing, or `-` stands twice.
-pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
-    if given.is_empty() {
-        if world.stdin_is_terminal {
-            bail!("no input: name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
-        }
-        return Ok(vec![InputArg::Stdin]);
-    }
-    let mut inputs = Vec::new();
-    for path in given {
-        if path.as_os_str() == "-" {
-            if inputs.contains(&InputArg::Stdin) {
-                bail!("standard input (-) can be read once only, found it twice");
-            }
-            inputs.push(InputArg::Stdin);
-        } else {
-            inputs.extend(world.expand(path)?.into_iter().map(InputArg::Path));
-        }
-    }
-    Ok(inputs)
 }
 
 fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
@@ -353,22 +310,6 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params })
 }
 
-fn owners(storage: &StorageArgs) -> Owners {
-    match storage.trust_owner {
-        Some(true) => Owners::Any,
-        Some(false) | None => Owners::Own,
-    }
-}
-
-/// A pipe goes on as a pipe.
-fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
-    match output {
-        Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),
-        Some(path) => Some(OutputArg::Path(path)),
-        None => (inputs == [InputArg::Stdin]).then_some(OutputArg::Stdout),
-    }
-}
-
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {
     match (quiet, verbose) {
         (Some(true), _) => Verbosity::Quiet,
@@ -381,38 +322,4 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Returns a text, read from its file where one is named.
-fn text_of(setting: &str, given: Option<Text>, world: &World) -> Result<Option<String>> {
-    Ok(match given {
-        None => None,
-        Some(Text::Given(text)) => Some(text),
-        Some(Text::File(path)) => Some(read_text(&format!("--{setting}"), &path, world)?),
-        Some(Text::Inside { path, named_at }) => {
-            let text = opened::inside(&world.working_folder, &path, MAX_FILE_BYTES);
-            Some(text.with_context(|| about(&format!("{named_at}: {setting}"), &path))?)
-        }
-    })
-}
-
-fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
-    let Some(path) = path else { return Ok(None) };
-    let text = read_text(flag, &path, world)?;
-    Ok(Some(TextFile { path, text }))
-}
-
-fn read_text(flag: &str, path: &Path, world: &World) -> Result<String> {
-    let bytes = world.read(path).with_context(|| about(flag, path))?;
-    String::from_utf8(bytes).with_context(|| about(flag, path))
-}
-
-/// Returns the beginning of a message about a file that a flag names.
-fn about(flag: &str, path: &Path) -> String {
-    format!("{flag}: can't read {}", path.display())
-}
-
-/// Returns whether these settings say where the key is.
-fn names_a_key(key: &KeyArgs) -> bool {
-    key.api_key_file.is_some() || key.api_key_cmd.is_some()
 }

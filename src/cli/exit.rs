@@ -7,7 +7,7 @@ use crate::domain::HaltReason;
 /// The exit codes, as `--help` shows them: within 80 columns.
 pub const TABLE: &str = "  \
   0              every row is answered
-  1              a fault of this program
+  1              a bug in this program
   2              usage, configuration or input; nothing was sent, unless an
                  input broke off midway
   3              finished, but some rows failed
@@ -19,19 +19,19 @@ pub const TABLE: &str = "  \
   7              results could not be written
   129, 130, 143  interrupted (HUP, INT, TERM) after what was in flight had
                  finished
-After 4 to 7 and interruptions the same command goes on.";
+After 4 to 7 and interruptions the same command resumes the run.";
 
 /// The program was asked to end before a run had begun.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted before anything was sent; to go on, run the same command")]
-pub struct Interrupted(pub i32);
+#[error("interrupted before anything was sent; to start again, run the same command")]
+pub(crate) struct Interrupted(pub i32);
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Every row is answered; truncated and refused answers count.
     Done,
-    /// A fault of this program.
+    /// A bug in this program.
     Internal,
     /// Usage, configuration or input; nothing was sent, unless an input broke off midway.
     Usage,
@@ -51,7 +51,7 @@ pub enum Exit {
 
 impl Exit {
     /// Returns the code.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Internal => 1,
@@ -65,7 +65,7 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends: by what stopped it, else by whether rows failed, in this run or in earlier ones.
+    /// Returns the exit of a run: what stopped it, else whether rows failed in this run or earlier ones.
     pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),

@@ -1,6 +1,7 @@
-//! Sentences about why a run stopped and what to do next, for the end of the summary.
+//! Sentences about why a run stopped and what to do next, printed after the summary.
 //!
-//! What is said follows the type of what happened. What a server or the system said about it is quoted and read by nobody.
+//! The sentence depends on the type of what happened. Messages of a server or the system are only quoted, never
+//! interpreted.
 
 use crate::domain::{Failure, HaltReason, WireErrorKind, WriteCause, WriteFault, WriteTarget};
 use crate::report::text::{count, duration, escape};
@@ -10,25 +11,25 @@ use super::shell;
 /// Path at which the API takes messages, below the base URL.
 const MESSAGES: &str = "/v1/messages";
 
-/// What a run's stop is explained with.
+/// What the explanation of a stop refers to.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The base URL.
     pub server: String,
     /// The proxy on the way there: its address, and what names it.
     pub proxy: Option<(String, &'static str)>,
-    /// How the run goes on.
+    /// How to resume the run.
     pub next: Next,
 }
 
-/// How a run goes on.
+/// How to resume a run.
 #[derive(Clone, Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// By the same command, which the summary names.
     Same,
     /// By the same command without its `--fresh`.
     WithoutFresh,
-    /// By this command, which takes the rows of a pipe from their log.
+    /// By this command, which reads the rows of a pipe from the error log.
     Resume(String),
 }
 
@@ -45,7 +46,7 @@ impl Next {
 /// Returns what stopped a run and what to do next, in a few sentences.
 ///
 /// Shape: one line; what a server said is escaped and in quotes.
-pub fn explain(reason: &HaltReason, place: &Place) -> String {
+pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
         HaltReason::Key(failure) => format!(
@@ -91,19 +92,19 @@ pub fn explain(reason: &HaltReason, place: &Place) -> String {
                 Next::WithoutFresh => "run the same command with --retry-failed and without --fresh".to_owned(),
             };
             format!(
-                "{which}, the last as {class}{}. Put that right, then {next}; --halt never goes on regardless.",
+                "{which}, the last as {class}{}. Correct that, then {next}; with --halt never, failures do not stop a run.",
                 said(failure)
             )
         }
         HaltReason::Disk(fault) => disk(fault, place),
-        HaltReason::Signal(_) => format!("Interrupted. To go on, {next}."),
+        HaltReason::Signal(_) => format!("Interrupted. To resume, {next}."),
         HaltReason::Budget(message) => {
-            format!("A limit you set is reached ({}). To go on, raise it and {next}.", escape(message))
+            format!("A limit you set is reached ({}). To resume, raise it and {next}.", escape(message))
         }
     }
 }
 
-/// A proxy that passes nothing on: said with the variable that names it, whose value may hold a password.
+/// Explains a proxy that refuses requests. Names the variable that sets it, not its value, which may hold a password.
 fn proxy(failure: &Failure, place: &Place) -> String {
     let next = place.next.words();
     match &place.proxy {
@@ -149,7 +150,7 @@ fn origin(server: &str) -> &str {
     server[host..].find('/').map_or(server, |at| &server[..host + at])
 }
 
-/// An endpoint at which nothing worked for too long, by the last that came of it.
+/// Explains an endpoint at which nothing worked for too long, by its last failure.
 fn endpoint(failure: &Failure, place: &Place) -> String {
     let (next, server, said) = (place.next.words(), escape(&place.server), said(failure));
     match (failure.wire, failure.status) {
@@ -180,8 +181,8 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
             "{server} answers, but not as the API does{said}. Check --base-url, or use --stream off; then {next}."
         ),
         (None, Some(_)) => format!(
-            "{server} answers with nothing but faults{said}. That is trouble of the service or of a gateway before it. \
-             To go on later, {next}; --retry-for allows longer waits."
+            "{server} answers only with errors{said}. The trouble is in the service or in a gateway in front of it. \
+             To resume later, {next}; --retry-for allows longer waits."
         ),
         (Some(WireErrorKind::Connect | WireErrorKind::Tls), _) => {
             format!("{server} can't be reached{said}. Check the network, proxies and --base-url, then {next}.")
@@ -195,25 +196,25 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     let lost = match place.next {
         // Such rows are nowhere else.
         Next::Resume(_) => "rows that the log does not hold have to be piped in again",
-        Next::Same | Next::WithoutFresh => "answers since the last sync may be paid and lost",
+        Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
     };
     match (fault.target, fault.cause) {
         (WriteTarget::StandardOutput, WriteCause::ReaderGone) => {
-            format!("Whatever read standard output is gone ({message}). To go on, {next}.")
+            format!("The program that read standard output has ended ({message}). To resume, {next}.")
         }
         (WriteTarget::StandardOutput, WriteCause::Full | WriteCause::Other) => {
-            format!("Standard output took no more ({message}). To go on, {next}.")
+            format!("Standard output could not be written ({message}). To resume, {next}.")
         }
         (WriteTarget::File, WriteCause::Full) => format!(
             "A file of this run can't be written, since there is no room ({message}). Make room, then {next}; {lost}."
         ),
         (WriteTarget::File, WriteCause::ReaderGone | WriteCause::Other) => format!(
-            "A file of this run can't be written ({message}). Mend the disk or its permissions, then {next}; {lost}."
+            "A file of this run can't be written ({message}). Repair the disk or its permissions, then {next}; {lost}."
         ),
     }
 }
 
-/// Returns what came, to stand after a clause: ` (401, "invalid x-api-key", request req_1)`.
+/// Returns what the server sent, to be put after a clause: ` (401, "invalid x-api-key", request req_1)`.
 fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));
@@ -273,33 +274,33 @@ pub(super) mod tests {
         endpoint: nothing known: the endpoint fails
           https://api.example fails. Check the network, proxies and --base-url, then run the same command.
         endpoint: 529: the endpoint is overloaded (529)
-          https://api.example answers with nothing but faults (529, "Overloaded"). That is trouble of the service or of a gateway before it. To go on later, run the same command; --retry-for allows longer waits.
+          https://api.example answers only with errors (529, "Overloaded"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
         endpoint: 500: the endpoint fails (500)
-          https://api.example answers with nothing but faults (500, "Internal server error"). That is trouble of the service or of a gateway before it. To go on later, run the same command; --retry-for allows longer waits.
+          https://api.example answers only with errors (500, "Internal server error"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
         endpoint: 200: the endpoint's answers are not those of the API
           https://api.example answers, but not as the API does (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
         rows: all: every row fails
-          The first 10 rows all failed, the last as invalid_request (400, "no"). Put that right, then run the same command with --retry-failed; --halt never goes on regardless.
+          The first 10 rows all failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         rows: some: too many rows failed
-          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Put that right, then run the same command with --retry-failed; --halt never goes on regardless.
+          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         disk: stdout, reader gone: standard output takes no more
-          Whatever read standard output is gone (can't write x\n). To go on, run the same command.
+          The program that read standard output has ended (can't write x\n). To resume, run the same command.
         disk: stdout, full: standard output takes no more
-          Standard output took no more (can't write x\n). To go on, run the same command.
+          Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: stdout, other: standard output takes no more
-          Standard output took no more (can't write x\n). To go on, run the same command.
+          Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: file, full: results can't be written
-          A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be paid and lost.
+          A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be lost although they were billed.
         disk: file, other: results can't be written
-          A file of this run can't be written (can't write x\n). Mend the disk or its permissions, then run the same command; answers since the last sync may be paid and lost.
+          A file of this run can't be written (can't write x\n). Repair the disk or its permissions, then run the same command; answers since the last sync may be lost although they were billed.
         INT: interrupted
-          Interrupted. To go on, run the same command.
+          Interrupted. To resume, run the same command.
         TERM: interrupted
-          Interrupted. To go on, run the same command.
+          Interrupted. To resume, run the same command.
         HUP: interrupted
-          Interrupted. To go on, run the same command.
+          Interrupted. To resume, run the same command.
         budget: a limit you set is reached
-          A limit you set is reached (--max-cost $40.00). To go on, raise it and run the same command.
+          A limit you set is reached (--max-cost $40.00). To resume, raise it and run the same command.
         endpoint: Authorization: there is no credential for the endpoint
           There is no credential for https://api.example ("it broke"). Check where it comes from, then run the same command.
         endpoint: Connect: the endpoint can't be reached

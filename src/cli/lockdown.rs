@@ -1,21 +1,21 @@
-//! What keeps secrets inside this process: no core dumps, no look from outside.
+//! Keeps secrets inside this process: no core dumps, no reading by other processes.
 
 use secrecy::SecretString;
 
 use super::config::Config;
 
-/// Values of headers below this are names and switches, which would only garble what servers say.
+/// Shorter values of headers are names and switches; hiding them would only garble what servers say.
 const SHORTEST_HEADER: usize = 12;
 
 /// Asks the system for no core dumps; on Linux also to keep other processes of the same user from reading our memory and
-/// variables. That holds for this process: what it starts is readable as ever.
+/// variables. This holds for this process only, not for programs that it starts.
 ///
-/// Our own way to `/proc/self` stays open, so that inputs as `/dev/stdin` and `<(…)` work.
+/// This process can still open `/proc/self`, so inputs such as `/dev/stdin` and `<(…)` work.
 pub(super) fn begin() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
-        // What the system refuses it refuses: the run is as good without.
+        // If the system refuses, the run works without.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -25,7 +25,7 @@ pub(super) fn begin() {
     }
 }
 
-/// Returns what is sent beside the key that must be shown nowhere: values of headers.
+/// Returns the secrets that are sent in addition to the key: values of headers.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
     let headers = config.headers.iter().filter_map(|(_, value)| value.to_str().ok());
     headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from).collect()

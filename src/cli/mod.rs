@@ -1,19 +1,22 @@
-//! The command line: what was typed, what is meant, and how it ends.
+//! The command line: what was typed, the settings that follow, and how the program ends.
 //!
-//! The composition root: the only place where all parts meet. [`run`] is the whole program.
+//! The composition root: the only place that uses all parts. [`run`] is the whole program.
 
 pub mod args;
 mod columns;
 mod commands;
 pub mod config;
 pub mod exit;
-pub mod explain;
+pub(crate) mod explain;
 mod lockdown;
 mod parts;
 mod run;
 mod say;
 mod shell;
 #[cfg(feature = "sim")]
+mod simulator;
+#[cfg(not(feature = "sim"))]
+#[path = "no_simulator.rs"]
 mod simulator;
 mod tables;
 mod usage;

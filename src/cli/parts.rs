@@ -22,20 +22,20 @@ use crate::source::{self, Input, Template};
 use crate::transport::http::{Credential, HttpConfig};
 use crate::transport::{BaseUrl, parse_base_url};
 
-/// Where requests go when nobody says otherwise.
+/// The default server.
 const API: &str = "https://api.anthropic.com";
-/// Who answers, as records name it.
-pub const PROVIDER: &str = "anthropic";
+/// The name of the provider in records.
+pub(crate) const PROVIDER: &str = "anthropic";
 /// The widest automatic window.
 const WIDEST: usize = 1_000;
-/// Files that are open beside connections, at least: journal, inputs, terminal, libraries' own.
+/// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// Of the system's limit an eighth is left to them. The HTTP client's pool opens connections ahead of need: with 4,000
-/// requests at once under a limit of 4,096 a run met 83 failures to connect.
+/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than needed:
+/// with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the catalog, with the user's prices over the built-in ones.
-pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
+pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let catalog = Catalog::builtin();
     Ok(Arc::new(match &config.prices {
         Some(file) => catalog.with_prices(&file.text).with_context(|| format!("--prices {}", file.path.display()))?,
@@ -43,8 +43,8 @@ pub fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     }))
 }
 
-/// Returns what is to be read, and how.
-pub fn input_plan(config: &Config) -> Result<InputPlan> {
+/// Returns what to read, and how.
+pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
@@ -63,7 +63,7 @@ pub fn input_plan(config: &Config) -> Result<InputPlan> {
 }
 
 /// Returns the inputs that are files.
-pub fn input_files(config: &Config) -> Vec<PathBuf> {
+pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     let file = |input: &InputArg| match input {
         InputArg::Path(path) => Some(path.clone()),
         InputArg::Stdin => None,
@@ -71,14 +71,14 @@ pub fn input_files(config: &Config) -> Vec<PathBuf> {
     config.inputs.iter().filter_map(file).collect()
 }
 
-/// Returns a planner. Call it again for a second reading: a planner counts equal rows.
-pub fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
+/// Returns a planner. Each reading needs its own, since a planner counts equal rows.
+pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
-/// Returns where the run's files lie.
-pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
+/// Returns the paths of the run's files.
+pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let output = match &config.output {
         Some(OutputArg::Path(path)) => Some(path.clone()),
@@ -95,8 +95,8 @@ pub fn paths(config: &Config, run: &str) -> Result<RunPaths> {
     })?)
 }
 
-/// Returns where requests go, checked.
-pub fn base_url(config: &Config) -> Result<BaseUrl> {
+/// Returns the checked base URL.
+pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     match &config.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),
@@ -104,7 +104,7 @@ pub fn base_url(config: &Config) -> Result<BaseUrl> {
 }
 
 /// Returns the key and what should be said about it.
-pub fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
+pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
     let (credential, mut warnings) = credential::credential(&config.key, world)?;
     let credential = match credential {
         credential::Credential::ApiKey(key) => Credential::ApiKey(key),
@@ -122,7 +122,7 @@ pub fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> 
 }
 
 /// Returns how the server is reached.
-pub fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
+pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
     HttpConfig {
         timeout: config.timeout,
         idle_timeout: config.idle_timeout,
@@ -134,13 +134,15 @@ pub fn http(config: &Config, base_url: BaseUrl, credential: Credential, connecti
 }
 
 /// Returns the provider.
-pub fn provider(config: &Config, dialect: &Dialect) -> Result<Anthropic> {
+pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
+    let Dialect { api_version, betas } = &config.dialect;
     let headers: HeaderMap = config.headers.iter().cloned().collect();
-    Ok(Anthropic::new(&dialect.api_version, &dialect.betas, headers)?)
+    Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
-/// Returns the concurrency window, within what the system lets be open at once. A call in flight needs `files` files.
-pub fn window(config: &Config, files: usize) -> Result<Window> {
+/// Returns the concurrency window, limited by the open files that the system allows. A request in flight needs `files`
+/// of them.
+pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
     match config.concurrency {
@@ -161,7 +163,7 @@ fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // What can't be raised is used as it is.
+    // If the limit can't be raised, the current one is used.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -176,13 +178,18 @@ fn open_files() -> usize {
 }
 
 /// Returns the limits that the tier gives to pools.
-pub fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
+pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
 /// Returns the scheduler's settings. `recovered` is what earlier runs on the same results left.
-pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recovered: &Recovered) -> SchedulerConfig {
+pub(crate) fn scheduler(
+    config: &Config,
+    catalog: &Arc<Catalog>,
+    window: Window,
+    recovered: &Recovered,
+) -> SchedulerConfig {
     let costs = catalog.clone();
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
@@ -197,7 +204,7 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recove
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // A row was blamed only where the endpoint answered others.
+        // Failed rows count as well: a row is blamed only if the endpoint answered others.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,
@@ -214,12 +221,12 @@ pub fn scheduler(config: &Config, catalog: &Arc<Catalog>, window: Window, recove
     }
 }
 
-/// Returns what the run is, as its folder keeps it.
-pub fn manifest(config: &Config, dialect: &Dialect, origin: &str) -> Manifest {
+/// Returns the manifest of the run, for its folder.
+pub(crate) fn manifest(config: &Config, origin: &str) -> Manifest {
     Manifest {
         origin: origin.to_owned(),
         inputs: config.inputs.iter().map(input_identity).collect(),
-        shape: shape(&config.request, dialect),
+        shape: shape(&config.request, &config.dialect),
         settings: recorded(config),
         ..Manifest::default()
     }
@@ -257,7 +264,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
 }
 
 /// Returns a name for a run: the moment it began and a random part.
-pub fn run_id() -> String {
+pub(crate) fn run_id() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)
 }

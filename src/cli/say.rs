@@ -1,12 +1,12 @@
-//! The one door to the terminal: everything this program prints, but for a run's progress ([`report`](crate::report)).
+//! Everything this program prints goes through here, except a run's progress ([`report`](crate::report)).
 //!
-//! What passes is shown harmless, whatever was escaped before: only line breaks are kept, everything else that steers a
-//! terminal becomes an escape, and what looks like a key of the API is hidden. Names and messages from outside are escaped
-//! where they are put into a sentence, line breaks included, so that none can begin a line of its own.
+//! Printed text can't control the terminal: line breaks are kept, other control characters become escapes, and what looks
+//! like a key of the API is hidden. Names and messages from outside are escaped when they are put into a sentence, with
+//! their line breaks, so that none of them can begin a line.
 //!
-//! Nothing here panics (the macros of the standard library do, when the stream is full or gone) and no message that
-//! can't be shown ends a run. Standard output is different: what a command prints there is what it was called for. A
-//! reader that has gone away has seen enough; any other failure is one of the program's results.
+//! Nothing here panics (the standard library's macros do when the stream is full or closed), and a message that can't be
+//! shown does not end a run. Standard output is different: what a command prints there is its result. If the reader has
+//! gone away it has seen enough; any other failure to write is an error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -19,35 +19,35 @@ use crate::report::text::{escape, escape_lines};
 
 /// How a key of the API begins.
 const KEY_BEGINS: &str = "sk-ant-";
-/// The shortest rest of a key; a shorter one is part of a sentence about keys.
+/// The shortest rest of a key; anything shorter is part of a sentence about keys.
 const KEY_REST: usize = 8;
 
-/// Standard output took no more.
+/// Standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
-pub struct OutputFailure(#[source] io::Error);
+pub(crate) struct OutputFailure(#[source] io::Error);
 
 /// Says something to the person, on standard error.
-pub fn err(text: &str) {
+pub(crate) fn err(text: &str) {
     write_err(&format!("{text}\n"));
 }
 
 /// Asks the person something; the answer comes on the same line.
-pub fn ask(question: &str) {
+pub(crate) fn ask(question: &str) {
     write_err(question);
 }
 
 fn write_err(text: &str) {
     let mut stream = io::stderr().lock();
-    // Nobody is left to be told when this fails.
+    // If this fails there is nobody to tell.
     let _ = stream.write_all(harmless(text).as_bytes()).and_then(|()| stream.flush());
 }
 
-/// Prints what the command was called for, on standard output.
+/// Prints a command's result on standard output.
 ///
 /// # Errors
 /// When it can't be written. A reader that has gone away is no error.
-pub fn out(text: &str) -> Result<(), OutputFailure> {
+pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
 }
@@ -56,26 +56,26 @@ pub fn out(text: &str) -> Result<(), OutputFailure> {
 ///
 /// # Errors
 /// As [`out`].
-pub fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
+pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(OutputFailure),
     }
 }
 
-/// Returns standard error for a run's progress, which is harmless already.
-pub fn progress() -> Box<dyn Write + Send> {
+/// Returns standard error for a run's progress, which is escaped already.
+pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
 
-/// Returns standard output for results: byte for byte, or harmless where it is a terminal.
-pub fn results() -> Box<dyn Write + Send> {
+/// Returns standard output for results: byte for byte, or escaped if it is a terminal.
+pub(crate) fn results() -> Box<dyn Write + Send> {
     let stream = io::stdout();
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
-/// Lets a panic be told through this door too, without these secrets: its message may quote what something failed on.
-pub fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
+/// Prints panics through here too, without these secrets, since a panic's message may quote data.
+pub(crate) fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
         secrets().clean(&mut words);
@@ -89,19 +89,19 @@ fn panic_words(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
     let thread = std::thread::current();
     format!(
-        "claude-batch: a fault of this program, please report it: thread {} panicked{place}: {}",
+        "claude-batch: a bug in this program, please report it: thread {} panicked{place}: {}",
         escape(thread.name().unwrap_or("without a name")),
         escape(message.unwrap_or("no message"))
     )
 }
 
 /// Returns text as it may be printed.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let shown = escape_lines(text);
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides what looks like a key: typed in the wrong place, it would be repeated by the message that says so.
+/// Hides what looks like a key: an error message would repeat a key that was typed in the wrong place.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);
     let mut shown = parts.next().unwrap_or_default().to_owned();

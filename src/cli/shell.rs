@@ -1,9 +1,8 @@
-//! Commands that people paste into a shell: quoted so that they mean what they did, and can be looked at.
+//! Commands that people paste into a shell: quoted so that they keep their meaning and are safe to print.
 //!
-//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other stands in single quotes. A word with a character
-//! that steers a terminal, with a blank that looks like another, or with bytes that are no UTF-8 stands in `$'…'`, where
-//! those bytes are octal numbers: bash, zsh, ksh and POSIX since 2024 read it; older shells that know `$'…'` not pass on a
-//! wrong name, and still run nothing else. On Windows names hold none of these characters, and double quotes suffice.
+//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other is put in single quotes. A word with a control
+//! character, an unusual blank or bytes that are not UTF-8 is written as `$'…'` with octal numbers for those bytes. bash,
+//! zsh, ksh and POSIX since 2024 understand it. Older shells get a wrong name from it, but run nothing else. On Windows names hold none of these characters, and double quotes suffice.
 //!
 //! The value of a `--header` may be a secret: in a printed command it is [`HIDDEN`], which the program refuses.
 
@@ -12,19 +11,19 @@ use std::path::Path;
 
 use crate::report::text::{escape, is_steering};
 
-/// What stands in a printed command for the value of a header.
-pub const HIDDEN: &str = "[hidden]";
+/// The replacement for the value of a header in a printed command.
+pub(crate) const HIDDEN: &str = "[hidden]";
 
 /// This program's name, as commands begin with it.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.
-pub fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
 /// Returns a path as an argument: one that begins with a dash would be a flag.
-pub fn file(path: &Path) -> OsString {
+pub(crate) fn file(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => Path::new(".").join(path).into_os_string(),
         _ => path.as_os_str().to_owned(),
@@ -32,7 +31,7 @@ pub fn file(path: &Path) -> OsString {
 }
 
 /// Returns a word quoted where a shell needs it.
-pub fn quoted(word: impl AsRef<OsStr>) -> String {
+pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     if cfg!(windows) { double_quoted(&word.to_string_lossy()) } else { posix(word.as_encoded_bytes()) }
 }
@@ -52,13 +51,13 @@ fn double_quoted(word: &str) -> String {
     }
 }
 
-/// Returns whether no shell sees anything in a word. (zsh looks for a program behind `=` at the beginning.)
+/// Returns whether a word has no special meaning in any shell. (In zsh a leading `=` has one.)
 fn is_plain(word: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     !word.is_empty() && !word.starts_with('=') && word.bytes().all(is_plain)
 }
 
-/// Returns whether a character is not what is copied from the place where it is shown.
+/// Returns whether a character changes when it is copied from a terminal.
 fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }
@@ -84,7 +83,7 @@ fn in_numbers(word: &[u8]) -> String {
 }
 
 /// Returns arguments with the values of `--header` hidden. Behind `--` there are no flags.
-pub fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+pub(crate) fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
     let (mut is_value, mut has_flags) = (false, true);
     for arg in args {
@@ -102,7 +101,7 @@ pub fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 /// Returns a header with its value hidden.
-pub fn hidden(header: &[u8]) -> String {
+pub(crate) fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))
 }

@@ -1,4 +1,4 @@
-//! The simulator as people start it: beside a rehearsal, in the same process, or by itself.
+//! The simulator as people start it: for a rehearsal in this process, or by itself.
 
 mod typed;
 mod watch;
@@ -33,8 +33,8 @@ use crate::sim::transport::{SharedModel, lock};
 /// Port of a simulator that is started by itself.
 const PORT: u16 = 8080;
 
-/// A simulator on a thread and a runtime of its own, so that it takes no turns from the run it answers.
-pub struct Simulator {
+/// A simulator on its own thread and runtime, so that it does not slow the run that it answers.
+pub(crate) struct Simulator {
     url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -44,14 +44,14 @@ impl Simulator {
     /// Starts one on a free port of this machine.
     ///
     /// # Errors
-    /// When no port or thread is to be had.
-    pub fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
+    /// When there is no free port or thread.
+    pub(crate) fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
         let (ready_in, ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
             let started = serve_until(config, clock, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &ready_in, stopped);
             if let Err(error) = started {
-                // Nobody waits any more when this fails.
+                // If this fails, nobody is waiting.
                 let _ = ready_in.send(Err(error));
             }
         })?;
@@ -60,7 +60,7 @@ impl Simulator {
     }
 
     /// Returns its base URL.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 }
@@ -69,7 +69,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A simulator that panicked has said so.
+            // A panic of the simulator was printed.
             let _ = thread.join();
         }
     }
@@ -86,7 +86,7 @@ fn serve_until(
     runtime.block_on(async {
         let model = Arc::new(Mutex::new(Model::new(config)));
         let server = SimServer::start(address, model, clock).await?;
-        // Whoever started it may have given up.
+        // The starter may have given up.
         let _ = ready.send(Ok(server.url().to_owned()));
         let _ = stopped.await;
         Ok(())
@@ -97,7 +97,7 @@ fn serve_until(
 ///
 /// # Errors
 /// What is wrong with the fault file, by line and field.
-pub fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
+pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
     let mut config = SimConfig::new(models).with_seed(1);
     config.count_tokens_rpm = catalog.tier_table(tier).map(|table| table.count_tokens_rpm);
@@ -106,7 +106,7 @@ pub fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Resul
 }
 
 /// Serves until interrupted.
-pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
+pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
     let config = typed::config(args, tier, &Catalog::builtin(), world)?;
     let journal = args.journal.as_deref().map(|path| world.resolve(path));
@@ -124,7 +124,7 @@ pub fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     Ok(if journal_failed.load(Ordering::Relaxed) { Exit::Output } else { Exit::Done })
 }
 
-/// Serves, and says where; when interrupted, says what came.
+/// Serves and prints the address; when interrupted, prints what it has seen.
 async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
     let mut interrupts = Signals::install()?.interrupts(None);
     let clock = RunClock::start();
@@ -140,7 +140,7 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> R
     Ok(())
 }
 
-/// Says where it is and how to get there, in one piece: whoever starts it from a script waits for the first line.
+/// Prints the address and how to use it, in one write: a script that starts it waits for the first line.
 fn announce(url: &str, tier: Tier) {
     let tier = tier.name();
     let run = shell::ours(["run", "prompts.jsonl", "--tier", tier, "--base-url", url]);
@@ -151,6 +151,6 @@ fn announce(url: &str, tier: Tier) {
          official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n  \
          what it saw    curl {stats}"
     );
-    // It serves whether or not somebody reads this.
+    // It serves even if nobody reads this.
     let _ = say::out(&text);
 }

@@ -1,4 +1,4 @@
-//! Commands that read and tell, and send nothing.
+//! The commands `check` and `limits`, which send nothing.
 
 use anyhow::Result;
 
@@ -15,11 +15,11 @@ use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
 
-/// Broken rows that `check` shows; more are counted.
+/// The most broken rows that `check` shows; the rest are counted.
 const SHOWN: usize = 20;
 
 /// Reads and checks everything.
-pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
+pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
@@ -55,7 +55,7 @@ pub fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
 }
 
 /// Shows the tier tables.
-pub fn limits(args: &LimitsArgs) -> Result<Exit> {
+pub(crate) fn limits(args: &LimitsArgs) -> Result<Exit> {
     let catalog = Catalog::builtin();
     let class = args.model.as_ref().map(|model| catalog.class_of(model));
     let tiers = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
@@ -67,7 +67,7 @@ pub fn limits(args: &LimitsArgs) -> Result<Exit> {
         rows.try_for_each(|(row, limits)| say::out(&limits_row(row, limits)))?;
         say::out("")?;
     }
-    say::out("The limits of your organization come with every answer and win over these.")?;
+    say::out("The limits that the API reports with each answer replace these.")?;
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,7 @@
-//! The command line as clap reads it, and what clap says: help, the version, mistakes.
+//! The command line as clap reads it, and what clap prints: help, the version, mistakes.
 //!
-//! clap repeats arguments in its messages as they were typed: here they are escaped first. Its advice to type an argument
-//! behind `--` is left out for arguments that a shell would not take as they are.
+//! clap's messages repeat arguments as they were typed; here they are escaped first. Its advice to put an argument after
+//! `--` is left out for arguments that would need quotes in a shell.
 
 use std::ffi::OsString;
 
@@ -20,8 +20,8 @@ const NAME: &str = "claude-batch";
 /// Returns what was typed.
 ///
 /// # Errors
-/// How the program ends when that was no command: help or a mistake, which has been told.
-pub fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
+/// How the program ends when there is no command to run: help or a mistake, which has been printed.
+pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args = std::env::args_os().skip(1);
     Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
 }
@@ -33,7 +33,7 @@ fn tell(error: clap::Error) -> Result<Exit, OutputFailure> {
     let error = harmless(error);
     let message = error.render().to_string();
     if message == say::harmless(&message) {
-        // clap's own way has colours, where the terminal knows them. Nobody is left to be told when this fails.
+        // clap prints colours if the terminal supports them. If this fails there is nobody to tell.
         let _ = error.print();
     } else {
         say::err(message.trim_end());

@@ -81,7 +81,7 @@ pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
 pub use recovery::Recovered;
 pub use start::Start;
-pub use writing::{Commit, Fsync, Threading};
+pub use writing::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
 use crate::domain::{Ended, ErrorClass, Job, Outcome, RowId};

@@ -1,26 +1,25 @@
-//! What would have made a run faster: said of the reason that bound it most.
+//! What would have made a run faster, by the reason that bound it most.
 //!
-//! For a limit of the only pool it is computed how much a higher one would give, until the next limit binds: by what the
-//! run used of each, since that is what it would use again. With several pools nothing is computed, as the events count
-//! what was used over all of them.
+//! With one pool, it computes how much faster the run would be with a higher limit until the next limit binds, from what
+//! the run used of each limit. With several pools nothing is computed, since the events count usage over all of them.
 
 use std::time::Duration;
 
-use super::Stats;
-use super::stats::Ending;
+use super::standing::Ending;
+use super::stats::Stats;
 use crate::domain::{Dimension, Reason};
 
-/// Under this a run is mostly its start, and nothing can be said of it.
+/// A shorter run is mostly its start, so there is no advice.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// What bound a run for less than this share of its time is not worth changing.
+/// A reason that bound the run for a smaller share of its time is not worth changing.
 const WORTH_IT: f64 = 0.2;
 /// The next limit binds at once when less than this is gained.
 const NOTHING_GAINED: f64 = 1.05;
 
-/// Returns what would have made the run faster, to follow "with"; `None` when nothing would that one can change.
+/// Returns what would have made the run faster, to follow "with"; `None` when nothing that can be changed would.
 /// `fixed_window` is the concurrency that was asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
-    // The last answers have to be waited for whatever one does.
+    // Every run has to wait for its last answers.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let (reason, share) = reasons.max_by(|a, b| a.1.total_cmp(&b.1))?;
     if ending.elapsed < SHORTEST || *share < WORTH_IT || stats.succeeded_total() == 0 {

@@ -1,44 +1,25 @@
-//! Rows that failed: why, which may succeed as they are, and what to change in those that can't.
+//! Failed rows: why they failed, which may succeed unchanged, and what to change in the others.
 
 use std::collections::BTreeMap;
 
-use super::Stats;
+use super::stats::Stats;
+use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
 use crate::domain::{ErrorClass, FailedRow, HaltReason};
 
 /// Classes of which an example is shown.
 const SHOWN: usize = 5;
 
-/// The rows of one run that failed in one class.
-#[derive(Clone, Debug, Default)]
-pub struct FailedRows {
-    /// How many.
-    pub rows: u64,
-    /// How many of them may succeed in another run as they are.
-    pub retryable: u64,
-    /// The first of them.
-    pub example: Option<FailedRow>,
-}
-
-impl FailedRows {
-    /// Counts a row.
-    pub fn add(&mut self, row: &FailedRow) {
-        self.rows += 1;
-        self.retryable += u64::from(row.is_retryable);
-        self.example.get_or_insert_with(|| row.clone());
-    }
-}
-
 /// Returns the classes in which rows of this run failed, the largest first.
-pub fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
+pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     let mut classes: Vec<_> = stats.failed.iter().map(|(class, failed)| (*class, failed)).collect();
     classes.sort_by_key(|(_, failed)| std::cmp::Reverse(failed.rows));
     classes
 }
 
 /// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500, "Internal
-/// server error"`. After five the rest is counted. What stopped the run is left out: it is said where that is explained.
-pub fn reasons(stats: &Stats) -> Vec<String> {
+/// server error"`. After five the rest is counted. The failure that stopped the run is left out, since it is explained elsewhere.
+pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
     let mut reasons: Vec<_> = shown
@@ -65,9 +46,9 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log with rows that may succeed as they are. `log` has the rows of each class; of those of
-/// earlier runs no more is known than the class.
-pub fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
+/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each class;
+/// of rows of earlier runs only the class is known.
+pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
         let is_of_others = *rows > own.map_or(0, |failed| failed.rows);
@@ -76,9 +57,9 @@ pub fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<Err
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed as they are, a line for each class, the largest
+/// Returns what to change in the rows of an error log that can't succeed unchanged: a line for each class, the largest
 /// first.
-pub fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
+pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
     classes.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
@@ -108,10 +89,10 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns what must be said of failed rows even where quiet was asked for, in one line: how many, the commonest class with
+/// Returns what is said about failed rows even if quiet was asked for, in one line: how many, the commonest class with
 /// an example, and where the log is. `None` when none failed.
-pub fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
-    // Rows that the run ended before did not fail: they are pending.
+pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
+    // Canceled rows did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
     let all: u64 = failed().map(|(_, rows)| rows).sum();

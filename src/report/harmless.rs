@@ -1,4 +1,4 @@
-//! JSON that can be looked at: what steers a terminal is written as `\uXXXX`, which keeps every value.
+//! JSON that is safe on a terminal: control characters are written as `\uXXXX`, which keeps every value.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,13 +12,13 @@ use super::text::is_steering;
 ///
 /// # Errors
 /// When the value has no form in JSON.
-pub fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Harmless))?;
     Ok(bytes)
 }
 
-/// Escapes more than JSON asks for.
+/// Escapes more than JSON requires.
 struct Harmless;
 
 impl Formatter for Harmless {
@@ -43,19 +43,19 @@ fn push(shown: &mut String, char: char) {
     }
 }
 
-/// Lines of JSON on their way to a terminal.
+/// A writer of JSON lines for a terminal.
 ///
 /// Between strings JSON knows only four blanks: a tab or carriage return there becomes a space. Bytes that are no UTF-8
 /// become `\ufffd`.
-pub struct OnTerminal<W> {
+pub(crate) struct OnTerminal<W> {
     writer: W,
-    /// The beginning of a character whose end has not come.
+    /// The beginning of a character whose end has not arrived.
     begun: Vec<u8>,
 }
 
 impl<W: Write> OnTerminal<W> {
     /// Returns a writer that leads to `writer`.
-    pub fn new(writer: W) -> Self {
+    pub(crate) fn new(writer: W) -> Self {
         Self { writer, begun: Vec::new() }
     }
 }

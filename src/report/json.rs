@@ -14,29 +14,28 @@
 //! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
 //! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `failures` [those of [`Failures`]] |
 //!
-//! Characters that steer a terminal are written as `\uXXXX`, since people look at these lines too.
+//! Characters that could control a terminal are written as `\uXXXX`, since people look at these lines too.
 //!
-//! Rows are not told one by one: they are in the files. Members may be added; none changes its meaning within a
+//! Single rows are not reported: they are in the files. Members may be added; none changes its meaning within a
 //! version.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod objects;
+
 use std::io::Write;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 
-use super::failures::{self, FailedRows};
-use super::notes::limit_name;
-use super::outlook::Outlook;
-use super::words::{fault_words, halt_words};
-use super::{Stats, View, harmless};
+use self::objects::{Body, Line};
+use super::harmless;
+use super::stats::Stats;
+use super::view::View;
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolStatus, Quality, RateLimits, RunEvent};
+use crate::domain::{EventBody, RunEvent};
+
+pub(crate) use self::objects::Progress;
 
 /// Writes JSON lines.
-pub struct Json {
+pub(crate) struct Json {
     writer: Box<dyn Write + Send>,
     due_at: Option<Timestamp>,
 }
@@ -45,7 +44,7 @@ impl Json {
     const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
     /// Returns a view that writes there.
-    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer, due_at: None }
     }
 
@@ -78,308 +77,18 @@ impl View for Json {
 }
 
 /// Returns what people are told beside the run's events as a line of its own, without its line break.
-pub fn note(run: &str, message: &str, at: Timestamp) -> String {
+pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
     harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    v: u32,
-    at: Timestamp,
-    run: &'a str,
-    #[serde(flatten)]
-    body: Body<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Body<'a> {
-    Started {
-        total: Option<u64>,
-        already_done: u64,
-    },
-    Progress(Box<Progress>),
-    Held {
-        pool: String,
-        wait_s: f64,
-        limit: &'static str,
-        dimension: Option<&'static str>,
-    },
-    Limits {
-        pool: String,
-        limits: Limits,
-    },
-    Parked {
-        model: &'a str,
-        message: &'a str,
-    },
-    Warning {
-        message: &'a str,
-    },
-    Note {
-        message: &'a str,
-    },
-    Draining {
-        in_flight: usize,
-        reason: Option<Cow<'static, str>>,
-    },
-    Ended {
-        pending: u64,
-        reason: Option<Cow<'static, str>>,
-        elapsed_s: f64,
-        max_in_flight: usize,
-        bound_by: Vec<Bound>,
-        failures: Vec<Failures<'a>>,
-    },
-}
-
-impl<'a> Body<'a> {
-    fn of(body: &'a EventBody, stats: &'a Stats) -> Option<Self> {
-        Some(match body {
-            EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
-            EventBody::Held { pool, wait, kind, dimension } => Self::Held {
-                pool: pool.to_string(),
-                wait_s: seconds(*wait),
-                limit: limit_name(*kind),
-                dimension: dimension.map(|dimension| dimension.name()),
-            },
-            EventBody::LimitsChanged { pool, limits } => {
-                Self::Limits { pool: pool.to_string(), limits: Limits::of(limits) }
-            }
-            EventBody::Parked { model, message } => Self::Parked { model, message },
-            EventBody::Warned(message) => Self::Warning { message },
-            EventBody::Noted(message) => Self::Note { message },
-            EventBody::Draining { in_flight, reason } => {
-                Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }
-            }
-            EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => Self::Ended {
-                pending: *pending,
-                reason: reason.as_deref().map(halt_words),
-                elapsed_s: seconds(*elapsed),
-                max_in_flight: *max_in_flight,
-                bound_by: reasons
-                    .iter()
-                    .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
-                    .collect(),
-                failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
-            },
-            EventBody::Skipped
-            | EventBody::Sent
-            | EventBody::Retried { .. }
-            | EventBody::Succeeded { .. }
-            | EventBody::Failed { .. }
-            | EventBody::Outage(_)
-            | EventBody::Status { .. } => return None,
-        })
-    }
-}
-
-#[derive(Serialize)]
-struct Bound {
-    reason: &'static str,
-    share: f64,
-}
-
-/// The rows of this run that failed in one class, as `ended` has them, the largest class first.
-#[derive(Debug, Serialize)]
-pub struct Failures<'a> {
-    /// The class.
-    class: &'static str,
-    /// How many rows.
-    rows: u64,
-    /// Whether any of them may succeed in another run as it is.
-    retryable: bool,
-    /// The first of them; null when none is known.
-    example: Option<Example<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Example<'a> {
-    /// Its label, or where it was read.
-    row: &'a str,
-    /// The HTTP status, if one came.
-    status: Option<u16>,
-    message: &'a str,
-}
-
-impl<'a> Failures<'a> {
-    fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
-        let example = failed.example.as_ref();
-        Self {
-            class: class.name(),
-            rows: failed.rows,
-            retryable: failed.retryable > 0,
-            example: example.map(|row| Example { row: &row.label, status: row.status, message: &row.message }),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Limits {
-    rpm: Option<u32>,
-    itpm: Option<u32>,
-    otpm: Option<u32>,
-}
-
-impl Limits {
-    fn of(limits: &RateLimits) -> Self {
-        Self { rpm: limits.rpm, itpm: limits.itpm, otpm: limits.otpm }
-    }
-}
-
-/// Where a run stands, as a `progress` object has it.
-#[derive(Debug, Serialize)]
-pub struct Progress {
-    /// Rows in the input; null on a pipe.
-    total: Option<u64>,
-    /// Rows finished by earlier runs.
-    already_done: u64,
-    /// Rows whose answer ended by itself.
-    ok: u64,
-    /// Rows whose answer ended at `max_tokens` or the window.
-    truncated: u64,
-    /// Rows the model refused.
-    refused: u64,
-    /// Rows whose answer ended for a reason that this program does not know.
-    unknown: u64,
-    /// Rows that failed for good.
-    failed: u64,
-    /// The same, by class.
-    failed_by_class: BTreeMap<&'static str, u64>,
-    /// Attempts that were tried again, by cause.
-    retried: BTreeMap<&'static str, u64>,
-    /// Retried attempts that may have been billed.
-    maybe_paid: u64,
-    /// Rows a minute over the last while; null at first.
-    rows_per_minute: Option<f64>,
-    /// Seconds left; null on a pipe, at first, and while the run waits.
-    eta_s: Option<f64>,
-    /// What is waited for while no row finishes, or while those that are left say nothing of the time left; else null.
-    waiting_for: Option<&'static str>,
-    /// Uncached input tokens, cache writes included.
-    input_tokens: u64,
-    /// Input tokens read from a cache.
-    cache_read_tokens: u64,
-    /// Output tokens.
-    output_tokens: u64,
-    /// Cost in dollars, as far as prices are known; null when something was used and no price is.
-    cost_usd: Option<f64>,
-    /// Finished rows whose model has no price.
-    unpriced: u64,
-    /// Requests in flight.
-    in_flight: Option<usize>,
-    /// The concurrency window.
-    window: Option<usize>,
-    /// Why no more is being sent.
-    reason: Option<&'static str>,
-    /// The outage; null while the endpoint works.
-    outage: Option<OutageNow>,
-    /// The pools with work.
-    pools: Vec<Pool>,
-}
-
-#[derive(Debug, Serialize)]
-struct OutageNow {
-    /// Who does not answer.
-    provider: String,
-    /// What is wrong, in a few words.
-    fault: Cow<'static, str>,
-    /// The HTTP status that came last; null where none came.
-    status: Option<u16>,
-    /// What was said with it.
-    message: String,
-    /// For how long nothing has worked.
-    lasted_s: f64,
-    /// Seconds to the next try; null while one is on its way.
-    next_try_s: Option<f64>,
-}
-
-impl OutageNow {
-    fn of(outage: &Outage) -> Self {
-        Self {
-            provider: outage.provider.to_string(),
-            fault: fault_words(&outage.fault),
-            status: outage.fault.status,
-            message: outage.fault.message.clone(),
-            lasted_s: seconds(outage.lasted),
-            next_try_s: outage.next_try.map(seconds),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Pool {
-    pool: String,
-    rpm: Option<u32>,
-    itpm: Option<u32>,
-    otpm: Option<u32>,
-    /// What can be taken from each bucket, as a share of its minute: requests, input, output; null without a limit.
-    level: [Option<f64>; 3],
-    held_s: Option<f64>,
-}
-
-impl Progress {
-    fn of(stats: &Stats) -> Self {
-        let standing = stats.standing.as_ref();
-        Self {
-            total: stats.total,
-            already_done: stats.already_done(),
-            ok: stats.succeeded_as(Quality::Ok),
-            truncated: stats.succeeded_as(Quality::Truncated),
-            refused: stats.succeeded_as(Quality::Refused),
-            unknown: stats.succeeded_as(Quality::Unknown),
-            failed: stats.failed_total(),
-            failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
-            retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
-            maybe_paid: stats.maybe_paid,
-            rows_per_minute: stats.rows_per_minute().map(rounded),
-            eta_s: stats.eta().map(seconds),
-            waiting_for: match stats.outlook() {
-                Outlook::Waiting { reason, .. } => Some(reason.name()),
-                Outlook::Unknown | Outlook::Left(_) => None,
-            },
-            input_tokens: stats.usage.limited_input_tokens(),
-            cache_read_tokens: stats.usage.cache_read_tokens,
-            output_tokens: stats.usage.output_tokens,
-            cost_usd: stats.known_cost().map(Money::dollars),
-            unpriced: stats.unpriced,
-            in_flight: standing.map(|standing| standing.in_flight),
-            window: standing.map(|standing| standing.window),
-            reason: standing.map(|standing| standing.reason.name()),
-            outage: stats.outage.as_ref().map(OutageNow::of),
-            pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
-        }
-    }
-}
-
-impl Pool {
-    fn of(status: &PoolStatus) -> Self {
-        Self {
-            pool: status.pool.to_string(),
-            rpm: status.limits.rpm,
-            itpm: status.limits.itpm,
-            otpm: status.limits.otpm,
-            level: status.level.map(|level| level.map(rounded)),
-            held_s: status.held_for.map(seconds),
-        }
-    }
-}
-
-/// Returns a number to three places: more are noise in a log.
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
-}
-
-fn seconds(span: Duration) -> f64 {
-    rounded(span.as_secs_f64())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::stats::tests::at;
     use super::*;
-    use crate::domain::Failure;
+    use std::time::Duration;
+
+    use crate::domain::{Failure, Outage};
 
     #[test]
     fn an_outage_is_part_of_the_progress_while_it_lasts() {

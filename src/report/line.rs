@@ -1,39 +1,40 @@
-//! The live lines' content, fitted to a width: pure, so that every width can be tested.
+//! The content of the live lines, fitted to a width. It is pure, so every width can be tested.
 //!
-//! Of the bar it says the place and the width. Whoever draws the block fills it.
+//! It gives the place and the width of the bar; whoever draws the block fills it.
 //!
-//! A line is a row of parts. What does not fit is first shortened, then left out, the least important first; a line is
-//! never wider than asked, so that a terminal never wraps it.
+//! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A line
+//! is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
 use super::outlook::Outlook;
 use super::plain::rate_words;
+use super::standing::Standing;
+use super::stats::Stats;
 use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
 use super::words::outage_words;
-use super::{Stats, stats::Standing};
 use crate::domain::{Dimension, PoolStatus, Reason};
 
-/// Lines below each other, with a line break between two.
+/// Several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Block {
-    /// What stands before the bar; everything when there is none.
+pub(crate) struct Block {
+    /// The text before the bar; everything if there is no bar.
     pub before: String,
     /// The width of the bar; 0 when there is none.
     pub cells: usize,
-    /// What stands behind the bar.
+    /// The text after the bar.
     pub after: String,
 }
 
 /// One piece of a line.
 struct Part {
-    /// With room.
+    /// The long form.
     long: String,
-    /// Without.
+    /// The short form.
     short: String,
-    /// The higher, the longer it stays.
+    /// Parts with a higher rank stay longer.
     rank: u8,
-    /// What stands before it, unless it is the first.
+    /// The separator before it, unless it is the first.
     joint: &'static str,
     style: Style,
     /// Whether it only keeps room for the bar.
@@ -59,7 +60,7 @@ impl Part {
 }
 
 /// Returns the lines that show where a run stands, none wider than `columns`.
-pub fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
+pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     let mut block = Block::default();
     block.push_line(rows_line(stats), columns, is_colored);
     if let Some(standing) = &stats.standing {
@@ -82,7 +83,7 @@ impl Block {
             if part.is_bar {
                 self.cells = width(&part.long);
             } else {
-                // A single part wider than the line is all that can be left to cut.
+                // Only a single part that is wider than the line is left to cut here.
                 self.push(&shorten(&part.long, columns));
             }
             self.push(&style.render_reset().to_string());
@@ -206,7 +207,7 @@ fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
     while total_width(parts) > columns && parts.len() > 1 {
         let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
-        // Of equals the last goes first: the line is read from its start.
+        // Of equal parts the last is dropped first: the line is read from its start.
         let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
         parts.remove(at);
     }
@@ -330,7 +331,7 @@ pub(super) mod tests {
     }
 
     /// Returns the lines that show where a run stands, with a bar made here: what the drawn ones are held against.
-    pub fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
+    pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);
         format!("{before}{bar}{after}").lines().map(str::to_owned).collect()
@@ -342,7 +343,7 @@ pub(super) mod tests {
     }
 
     /// Returns where a run with everything to show stands.
-    pub fn busy() -> Stats {
+    pub(crate) fn busy() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(20_000), 0)));
         for second in 1..=120 {

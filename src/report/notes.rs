@@ -1,7 +1,7 @@
-//! Notes: the events that deserve a line of their own, as people read them.
+//! Notes: events that get a line of their own.
 //!
-//! Holds come in swarms when a limit is far off, so one pool's are told at most every ten seconds; the counters have
-//! them all.
+//! When a limit is far off there are many holds, so those of one pool are shown at most every ten seconds. The counters
+//! have all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,10 +26,10 @@ pub enum Verbosity {
 
 /// Turns events into notes.
 #[derive(Debug)]
-pub struct Notes {
+pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was told, in words, with the time of that and how long it has lasted.
+    /// The outage that was shown: its words, when it was shown, and how long it had lasted.
     outage: Option<(String, Timestamp, Duration)>,
 }
 
@@ -37,12 +37,12 @@ impl Notes {
     const PAUSE: Duration = Duration::from_secs(10);
 
     /// Returns notes of this much detail.
-    pub fn new(verbosity: Verbosity) -> Self {
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
         Self { verbosity, told_at: BTreeMap::new(), outage: None }
     }
 
-    /// Returns the note that an event deserves: one line without its break, already escaped.
-    pub fn of(&mut self, event: &RunEvent) -> Option<String> {
+    /// Returns the note for an event: one line without its line break, already escaped.
+    pub(crate) fn of(&mut self, event: &RunEvent) -> Option<String> {
         if let Some(warning) = warning(event) {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);
         }
@@ -82,8 +82,8 @@ impl Notes {
         }
     }
 
-    /// Returns what is told of an outage: when it is first seen, when something else comes of it, and when it is over. How
-    /// long it lasts and when the next try is stand where the run's progress is shown.
+    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. The progress shows how
+    /// long it lasts and when the next try is.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;
@@ -120,8 +120,8 @@ impl Notes {
     }
 }
 
-/// Returns the note of a warning: something that the person can or must act on.
-pub fn warning(event: &RunEvent) -> Option<String> {
+/// Returns the note of a warning: something that a person can or must act on.
+pub(crate) fn warning(event: &RunEvent) -> Option<String> {
     match &event.body {
         EventBody::Warned(text) => Some(format!("warning: {}", escape(text))),
         EventBody::Parked { model, message } => {
@@ -144,7 +144,7 @@ pub fn warning(event: &RunEvent) -> Option<String> {
 }
 
 /// Returns the name of a kind of 429.
-pub fn limit_name(kind: LimitKind) -> &'static str {
+pub(crate) fn limit_name(kind: LimitKind) -> &'static str {
     match kind {
         LimitKind::Rate => "rate limit",
         LimitKind::Acceleration => "acceleration limit",

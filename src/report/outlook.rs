@@ -1,28 +1,28 @@
-//! When a run will be done, as far as that can be told; else what it waits for.
+//! When a run will be done, if that can be estimated; else what it waits for.
 //!
-//! A time left is only shown while rows finish. It takes in what is known to hold rows back: limits, holds, the next try of
-//! rows that failed. It counts down while nothing finishes, and when it has run out, or nothing has finished for longer
-//! than is usual, what is waited for is said in its place. So no time left stands still, whatever the run waits for.
+//! A time left is shown only while rows finish. It includes what is known to delay rows: limits, holds, the next retry of
+//! failed rows. While no row finishes it counts down. When it has run out, or nothing has finished for unusually long,
+//! what the run waits for is shown instead. So the time left never stands still.
 
 use std::time::Duration;
 
-use super::Stats;
 use super::pace::between;
-use super::stats::Standing;
+use super::standing::Standing;
+use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::Reason;
 
-/// For so long at least no row may finish before it is said what is waited for.
+/// The shortest pause without a finished row after which the run says what it waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What can be told of a run's end.
+/// What is known about the end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outlook {
+pub(crate) enum Outlook {
     /// Nothing: on a pipe, at first, and at the end.
     Unknown,
-    /// It is so far away.
+    /// The time left.
     Left(Duration),
-    /// No row finishes, or the pace so far says nothing of those that are left.
+    /// No row finishes, or the pace so far says nothing about the remaining rows.
     Waiting {
         /// What is waited for, as scripts know it.
         reason: Reason,
@@ -35,7 +35,7 @@ pub enum Outlook {
 
 impl Outlook {
     /// Returns it in words: `about 12 min left`, `waiting 42 s for the last 3 answers`; `None` when there is nothing to say.
-    pub fn words(&self) -> Option<String> {
+    pub(crate) fn words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
             Self::Left(left) => Some(format!("about {} left", rough_duration(*left))),
@@ -44,7 +44,7 @@ impl Outlook {
     }
 
     /// Returns it in few words: `12 min`, `waiting 42 s`.
-    pub fn short_words(&self) -> Option<String> {
+    pub(crate) fn short_words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
             Self::Left(left) => Some(rough_duration(*left)),
@@ -55,8 +55,8 @@ impl Outlook {
 }
 
 impl Stats {
-    /// Returns what can be told of the run's end.
-    pub fn outlook(&self) -> Outlook {
+    /// Returns what is known about the run's end.
+    pub(crate) fn outlook(&self) -> Outlook {
         if self.ending.is_some() || self.remaining() == Some(0) {
             return Outlook::Unknown;
         }
@@ -65,9 +65,9 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // Nothing is left to wait for but the disk, which is said when it takes long.
+            // The run waits only for the disk, which is mentioned when it takes long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // The pace so far says nothing of these rows.
+            // The pace so far says nothing about these rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
             // The run may stop before its end.
@@ -77,7 +77,7 @@ impl Stats {
         }
     }
 
-    /// Returns how long the rest will take, where that can be told.
+    /// Returns how long the rest will take, if that can be estimated.
     pub fn eta(&self) -> Option<Duration> {
         match self.outlook() {
             Outlook::Left(left) => Some(left),
@@ -95,9 +95,9 @@ impl Stats {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
 
-    /// Returns how many seconds the rest will take: at the rate of the last while, but no less than the limits need for rows
-    /// like those of the last while (without that, a burst at the start would promise a run of minutes in seconds), and no
-    /// less than what is known to be held back waits. Zero or less when it should be over.
+    /// Returns how many seconds the rest will take: at the recent rate, but no less than the limits need for average rows
+    /// (else a burst at the start would promise an end within seconds), and no less than held rows have to wait. Zero or
+    /// less when it should be over.
     ///
     /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
     /// latency and to few requests, so an estimate from them is several times too long.

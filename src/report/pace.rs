@@ -1,4 +1,4 @@
-//! How fast rows finish, and what that promises of those that are left.
+//! How fast rows finish, and what follows for the remaining rows.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
-/// The finishing of rows over the last while, in seconds' worth.
+/// The rows that finished recently, by second.
 ///
-/// The while is a minute, or as long as the last 20 rows took: a mean over the whole run would keep a wrong rate for
-/// hours after a limit changed, and a fixed minute would see nothing of rows that take several.
+/// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong for
+/// hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
 ///
-/// How much a row needs is a mean over the whole run: no limit changes it, and over a minute it differs by a tenth by
-/// chance. So where tokens bind, the time left is computed from the tokens of the last while, which the limit keeps even.
+/// The size of a row is a mean over the whole run: no limit changes it, and over a minute it varies by a tenth by chance.
+/// So where a token limit binds, the time left is computed from the recent tokens, which the limit keeps even.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
@@ -67,8 +67,8 @@ impl Pace {
         }
     }
 
-    /// Returns how much the last rows needed of what binds, for each that the rows of the run needed; 1 where no tokens
-    /// bind. So many times as many rows of the usual size would have been done.
+    /// Returns the size of the recent rows as a multiple of the average row of the run, in tokens of the binding limit; 1
+    /// where no token limit binds. With average rows, this many times as many would have finished.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -83,7 +83,7 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the least time that the limits of these pools together allow for so many rows like the last ones.
+    /// Returns the least time that the limits of these pools together allow for this many average rows.
     pub(super) fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
         let needs =
             [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
@@ -100,7 +100,7 @@ impl Pace {
         Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
     }
 
-    /// Takes in how long an answer took from its row's first request on.
+    /// Notes how long an answer took, from its row's first request.
     pub(super) fn note_latency(&mut self, latency: Duration) {
         self.latencies = (self.latencies.0.saturating_add(latency), self.latencies.1.saturating_add(1));
     }
@@ -110,8 +110,8 @@ impl Pace {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns for how long it is usual that no row finishes: three times as long as from one to the next, and half again
-    /// as long as an answer takes, since those that were sent together come together. `start` is that of the run.
+    /// Returns how long a pause without a finished row is normal: three times the mean distance of two rows, and at least
+    /// one and a half times the mean latency, since rows sent together finish together. `start` is that of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;
@@ -119,7 +119,7 @@ impl Pace {
         Duration::try_from_secs_f64(between_two.max(answer)).unwrap_or(Duration::MAX)
     }
 
-    /// Returns how many rows finished a second over the last while, which ends at `now`. `start` is that of the run.
+    /// Returns the recent rate in rows per second, up to `now`. `start` is that of the run.
     pub(super) fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
         let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
         (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)

@@ -1,17 +1,18 @@
-//! Plain lines, for logs and other places that can't be redrawn: one after a second, then one every ten.
+//! Plain lines, for logs and other places that can't be redrawn: one after a second, then one every ten seconds.
 
 use std::io::Write;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::notes::{Notes, Verbosity};
+use super::stats::Stats;
 use super::text::{count, duration, plural};
+use super::view::View;
 use super::words::outage_words;
-use super::{Stats, View};
 use crate::domain::{EventBody, RunEvent};
 
-/// Writes a line now and then, and each note at once.
-pub struct Plain {
+/// Writes a line every ten seconds, and each note at once.
+pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,
     due_at: Option<Timestamp>,
@@ -22,7 +23,7 @@ impl Plain {
     const EVERY: SignedDuration = SignedDuration::from_secs(10);
 
     /// Returns a view that writes there.
-    pub fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
         Self { writer, notes: Notes::new(verbosity), due_at: None }
     }
 }
@@ -46,7 +47,7 @@ impl View for Plain {
 }
 
 /// Returns the state of a run as one line of text.
-pub fn line(stats: &Stats) -> String {
+pub(crate) fn line(stats: &Stats) -> String {
     let mut parts = vec![match stats.total {
         Some(total) => format!("{} of {} done", count(stats.finished()), plural(total, "row", "rows")),
         None => format!("{} done", plural(stats.finished(), "row", "rows")),
@@ -70,7 +71,7 @@ pub fn line(stats: &Stats) -> String {
 }
 
 /// Returns a rate: with a decimal place below ten.
-pub fn rate_words(rate: f64) -> String {
+pub(crate) fn rate_words(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
 }
 

@@ -25,8 +25,10 @@ use jiff::{SignedDuration, Timestamp};
 use self::bar::Bar;
 use super::line::block;
 use super::notes::{Notes, Verbosity};
+use super::plain;
+use super::stats::Stats;
 use super::text::wrap;
-use super::{Stats, View, plain};
+use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
 /// Erases the block: all from the start of the cursor's row. A blank goes first, since some terminals take what is erased
@@ -35,7 +37,7 @@ const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// Its width.
     pub columns: usize,
     /// Its height.
@@ -43,7 +45,7 @@ pub struct Size {
 }
 
 /// Draws where a run stands and redraws it in place; notes are printed above.
-pub struct Progress {
+pub(crate) struct Progress {
     size: Box<dyn Fn() -> Size + Send>,
     is_colored: bool,
     notes: Notes,
@@ -58,7 +60,7 @@ impl Progress {
     const PAUSE: SignedDuration = SignedDuration::from_millis(100);
 
     /// Returns a view on the terminal of standard error, to which `writer` must lead.
-    pub fn on_stderr(verbosity: Verbosity, is_colored: bool, writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn on_stderr(verbosity: Verbosity, is_colored: bool, writer: Box<dyn Write + Send>) -> Self {
         let term = Term::stderr();
         let size = move || {
             let (rows, columns) = term.size();
@@ -68,7 +70,7 @@ impl Progress {
     }
 
     /// Returns a view on any terminal; `size` tells its size at each drawing.
-    pub fn new(
+    pub(crate) fn new(
         size: Box<dyn Fn() -> Size + Send>,
         verbosity: Verbosity,
         is_colored: bool,
@@ -144,12 +146,12 @@ impl Drop for Progress {
 
 /// Returns whether standard error's terminal takes lines back: not a dumb one, and not an old console of Windows, which a
 /// new one is told here to obey.
-pub fn can_redraw() -> bool {
+pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }
 
 /// Returns the columns of standard error's terminal; `None` when it is none.
-pub fn terminal_width() -> Option<usize> {
+pub(crate) fn terminal_width() -> Option<usize> {
     Term::stderr().size_checked().map(|(_, columns)| usize::from(columns))
 }
 

@@ -1,12 +1,14 @@
-//! Next to nothing: for `--progress none` and `-q`.
+//! Almost nothing: for `--progress none` and `-q`.
 
 use std::io::Write;
 
 use super::notes::warning;
-use super::{Stats, View, plain};
+use super::plain;
+use super::stats::Stats;
+use super::view::View;
 use crate::domain::RunEvent;
 
-/// Shows nothing at all. What must be said of a run that stops is said after it.
+/// Shows nothing. Why a run stopped is said after it.
 #[derive(Debug)]
 pub struct Silent;
 
@@ -16,14 +18,14 @@ impl View for Silent {
     fn answer(&mut self, _stats: &Stats) {}
 }
 
-/// Shows warnings and nothing of how the run goes.
-pub struct WarningsOnly {
+/// Shows warnings and no progress.
+pub(crate) struct WarningsOnly {
     writer: Box<dyn Write + Send>,
 }
 
 impl WarningsOnly {
     /// Returns a view that writes there.
-    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer }
     }
 }

@@ -1,99 +1,17 @@
 //! The counters of a run: a pure fold over its events, read by every view and by the summary.
 //!
-//! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so that the counters
-//! equal the lines in the files.
+//! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so the counters equal
+//! the lines in the files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::failures::FailedRows;
 use super::pace::{Pace, between};
-use crate::domain::{
-    Backoffs, ErrorClass, EventBody, HaltReason, LimitKind, Money, Outage, PoolId, PoolStatus, Quality, RateLimits,
-    Reason, RunEvent, Usage,
-};
-
-/// Why an attempt was not the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RetryCause {
-    /// A 429 because a bucket was empty.
-    Rate,
-    /// A 429 because the rate rose too fast.
-    Acceleration,
-    /// A 429 because of too many requests at once.
-    Concurrency,
-    /// Another failure.
-    Class(ErrorClass),
-}
-
-impl RetryCause {
-    fn of(class: ErrorClass, limit: Option<LimitKind>) -> Self {
-        match limit {
-            Some(LimitKind::Rate) => Self::Rate,
-            Some(LimitKind::Acceleration) => Self::Acceleration,
-            Some(LimitKind::Concurrency) => Self::Concurrency,
-            None => Self::Class(class),
-        }
-    }
-
-    /// Returns the name shown to people and scripts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rate => "rate limit (429)",
-            Self::Acceleration => "acceleration limit (429)",
-            Self::Concurrency => "concurrency limit (429)",
-            Self::Class(class) => class.name(),
-        }
-    }
-}
-
-/// Where the scheduler stood at its last status.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// Requests in flight.
-    pub in_flight: usize,
-    /// The concurrency window.
-    pub window: usize,
-    /// Why no more is being sent.
-    pub reason: Reason,
-    /// Rows that wait for their next try.
-    pub backoffs: Backoffs,
-    /// Each pool that has work.
-    pub pools: Vec<PoolStatus>,
-}
-
-impl Standing {
-    /// Returns the pool that has least room: a held one, else the one with the emptiest bucket.
-    pub fn busiest(&self) -> Option<&PoolStatus> {
-        self.pools.iter().min_by(|a, b| {
-            (a.held_for.is_none(), room(a))
-                .partial_cmp(&(b.held_for.is_none(), room(b)))
-                .unwrap_or(std::cmp::Ordering::Equal)
-        })
-    }
-}
-
-/// Returns the level of a pool's emptiest bucket.
-fn room(pool: &PoolStatus) -> f64 {
-    pool.level.iter().flatten().copied().fold(f64::INFINITY, f64::min)
-}
-
-/// How the run ended.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    /// Rows that were read and are still pending.
-    pub pending: u64,
-    /// Why, when it was not the end of the input.
-    pub halt: Option<HaltReason>,
-    /// The share of the time that each reason bound the run, largest first.
-    pub reasons: Vec<(Reason, f64)>,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// The highest number of requests in flight.
-    pub max_in_flight: usize,
-}
+use super::standing::{Ending, Standing};
+use super::tallies::{FailedRows, RetryCause};
+use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolId, PoolStatus, Quality, RateLimits, RunEvent, Usage};
 
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
@@ -106,9 +24,9 @@ pub struct Stats {
     pub succeeded: BTreeMap<Quality, u64>,
     /// Rows that failed for good in this run, by class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
-    /// Attempts that will be or were tried again, by cause.
+    /// Retried attempts, by cause.
     pub retried: BTreeMap<RetryCause, u64>,
-    /// Of those, how many may have been billed all the same.
+    /// How many of them may have been billed.
     pub maybe_paid: u64,
     /// What all finished rows used.
     pub usage: Usage,
@@ -137,7 +55,7 @@ impl Stats {
     /// Counts one event.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order; a wall clock is not made to be, so time never goes back here.
+        // Events are in order, but a wall clock can be set back; time never goes back here.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -159,7 +77,7 @@ impl Stats {
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read takes no time, and says nothing of those that are sent.
+                // A row that can't be read takes no time, so it says nothing about the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.pace.note(event.at, *usage);
                 }
@@ -211,7 +129,7 @@ impl Stats {
     }
 
     /// Returns what all finished rows cost, as far as prices are known; `None` when something was used and no price is.
-    pub fn known_cost(&self) -> Option<Money> {
+    pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
@@ -221,7 +139,7 @@ impl Stats {
     }
 
     /// Returns the rows answered by this run in one quality.
-    pub fn succeeded_as(&self, quality: Quality) -> u64 {
+    pub(crate) fn succeeded_as(&self, quality: Quality) -> u64 {
         self.succeeded.get(&quality).copied().unwrap_or(0)
     }
 
@@ -231,22 +149,22 @@ impl Stats {
     }
 
     /// Returns the retries, for any cause.
-    pub fn retried_total(&self) -> u64 {
+    pub(crate) fn retried_total(&self) -> u64 {
         self.retried.values().sum()
     }
 
-    /// Returns the input's rows that earlier runs finished: those known at the start, or those met if they are more.
-    pub fn already_done(&self) -> u64 {
+    /// Returns how many rows of the input earlier runs finished: those known at the start, or those skipped if they are more.
+    pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
 
-    /// Returns the rows that need nothing more, whoever finished them.
+    /// Returns the finished rows, whichever run finished them.
     pub fn finished(&self) -> u64 {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
     /// Returns the rows that are left; `None` on a pipe that has not ended.
-    pub fn remaining(&self) -> Option<u64> {
+    pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),
             (None, Some(ending)) => Some(ending.pending),
@@ -255,13 +173,13 @@ impl Stats {
     }
 
     /// Returns the finished share of the input, 0 to 1; `None` on a pipe.
-    pub fn share(&self) -> Option<f64> {
+    pub(crate) fn share(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0)?;
         Some((self.finished() as f64 / total as f64).min(1.0))
     }
 
     /// Returns how long the run has lasted.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         match (&self.ending, self.started_at, self.last_at) {
             (Some(ending), ..) => ending.elapsed,
             (None, Some(start), Some(last)) => between(start, last),
@@ -269,9 +187,8 @@ impl Stats {
         }
     }
 
-    /// Returns the rows finished a minute over the last while; `None` before there is anything to go by, a second at
-    /// least.
-    pub fn rows_per_minute(&self) -> Option<f64> {
+    /// Returns the recent rate in rows per minute; `None` in the first second and before any row has finished.
+    pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
         if between(start, last) < Duration::from_secs(1) {
             return None;
@@ -280,7 +197,7 @@ impl Stats {
     }
 
     /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a second.
-    pub fn mean_rows_per_minute(&self) -> Option<f64> {
+    pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = self.succeeded_total() + self.failed_total();
         let secs = self.elapsed().as_secs_f64();
         (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)
@@ -291,7 +208,7 @@ impl Stats {
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::domain::{Dimension, FailedRow, ModelClass, PoolId, RateLimits, Speed};
+    use crate::domain::{Backoffs, Dimension, FailedRow, LimitKind, ModelClass, PoolId, RateLimits, Reason, Speed};
 
     use super::*;
 

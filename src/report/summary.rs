@@ -1,4 +1,4 @@
-//! The closing summary: what was done, what it took, where it is, what to do next.
+//! The summary at the end of a run: what was done, what it cost, where it is, what to do next.
 //!
 //! Plain text from [`Stats`] and what only the caller knows ([`SummaryContext`]).
 
@@ -7,46 +7,47 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::advice::advice;
+use super::failures;
 use super::plain::rate_words;
-use super::stats::Ending;
+use super::standing::Ending;
+use super::stats::Stats;
 use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
-use super::{Stats, failures, words::halt_words};
+use super::words::halt_words;
 use crate::domain::{ErrorClass, Quality};
 
-/// What the summary says and the events do not.
+/// What the summary needs in addition to the events.
 #[derive(Clone, Debug, Default)]
-pub struct SummaryContext {
+pub(crate) struct SummaryContext {
     /// The results file; `None` when they went to standard output.
     pub results: Option<String>,
     /// The error log, when there is something in it.
     pub errors: Option<String>,
     /// Rows in the error log, by class; those of earlier runs included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again, when some may succeed as they are.
+    /// The command that runs failed rows again, when some may succeed unchanged.
     pub resume_command: Option<String>,
-    /// The command that goes on with pending rows.
+    /// The command that continues with pending rows.
     pub rerun_command: Option<String>,
     /// The date of the prices, as the catalog has it.
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Answers that an earlier run that was cut short may have paid for.
+    /// Attempts of this run that may have been billed without an answer that is kept.
+    pub maybe_paid: u64,
+    /// The same, of an earlier run that was cut short.
     pub maybe_paid_before: u64,
-    /// Answers that runs before that one may have paid for, as far as their lines and counts tell.
+    /// The same, of the runs before that one, as far as their lines and counts tell.
     pub maybe_paid_earlier: u64,
-    /// Attempts of this run that may have been paid for and were not retried: cut off at the end, or the last of a
-    /// failed row.
-    pub maybe_paid_at_end: u64,
     /// Of the rows finished by earlier runs, those that failed.
     pub failed_before: u64,
-    /// The most requests at once, where a number was asked for.
+    /// The most requests at once, if a number was given.
     pub concurrency: Option<usize>,
-    /// Whether nothing was sent for real.
+    /// Whether the run was a rehearsal.
     pub is_simulated: bool,
 }
 
-/// Returns the summary in lines of at most `columns`, but for paths and commands, which stay whole.
-pub fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
+/// Returns the summary in lines of at most `columns`, except paths and commands, which are not broken.
+pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", answered(stats))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
     rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
@@ -131,7 +132,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // Under a second nothing bound the run that one could change.
+    // In a run of less than a second nothing that could be changed bound it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));
@@ -181,9 +182,9 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         let causes = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name()));
         rows.push(ListRow::text("retries", format!("{}: {}", count(stats.retried_total()), by_size(causes))));
     }
-    let maybe = stats.maybe_paid.saturating_add(context.maybe_paid_before).saturating_add(context.maybe_paid_at_end);
+    let maybe = context.maybe_paid.saturating_add(context.maybe_paid_before);
     if maybe > 0 {
-        let mut text = format!("{} may have been paid besides", plural(maybe, "answer", "answers"));
+        let mut text = format!("{} possibly billed twice", plural(maybe, "answer", "answers"));
         if context.maybe_paid_before > 0 {
             text.push_str(&format!(
                 ", {} of them by an earlier run that was cut short",
@@ -193,7 +194,7 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         if context.maybe_paid_earlier > 0 {
             text.push_str(&format!("; {} over all runs", count(maybe.saturating_add(context.maybe_paid_earlier))));
         }
-        rows.push(ListRow::text("unsure", text));
+        rows.push(ListRow::text("billing", text));
     }
     rows
 }
@@ -207,10 +208,10 @@ fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     };
     add("results", &context.results, true);
     add("errors", &context.errors, true);
-    add("go on", &context.rerun_command, pending(stats) > 0);
-    // The rows of a pipe that was stopped go on from their log.
+    add("continue", &context.rerun_command, pending(stats) > 0);
+    // The rows of a stopped pipe are run from their log.
     let is_pipe = context.results.is_none() && pending(stats) > 0;
-    add(if is_pipe { "go on" } else { "retry" }, &context.resume_command, true);
+    add(if is_pipe { "continue" } else { "retry" }, &context.resume_command, true);
     rows
 }
 
@@ -263,10 +264,10 @@ mod tests {
         tokens    11,500 in (2,000 read from the cache), 955 out
         cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
         retries   3: 2 network, 1 rate limit (429)
-        unsure    6 answers may have been paid besides, 4 of them by an earlier run that was cut short
+        billing   6 answers possibly billed twice, 4 of them by an earlier run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
-        go on     claude-batch run prompts.jsonl --tier 2
+        continue  claude-batch run prompts.jsonl --tier 2
         retry     claude-batch resume prompts.errors.jsonl
         "#);
     }
@@ -301,12 +302,12 @@ mod tests {
                   price for claude-next)
         retries   3: 2 network, 1 rate limit
                   (429)
-        unsure    6 answers may have been paid
-                  besides, 4 of them by an
-                  earlier run that was cut short
+        billing   6 answers possibly billed
+                  twice, 4 of them by an earlier
+                  run that was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
-        go on
+        continue
           claude-batch run prompts.jsonl --tier 2
         retry
           claude-batch resume prompts.errors.jsonl
@@ -340,7 +341,7 @@ mod tests {
                   100 pending
         bound by  output tokens per minute 83% of the time, concurrency 17%
         results   prompts.results.jsonl
-        go on     claude-batch run prompts.jsonl --tier 2
+        continue  claude-batch run prompts.jsonl --tier 2
         ");
     }
 
@@ -354,7 +355,7 @@ mod tests {
 
         let shown = summary(&stats, &context, 80);
 
-        assert!(shown.contains("go on     claude-batch resume claude-batch.r1.errors.jsonl\n"), "{shown}");
+        assert!(shown.contains("continue  claude-batch resume claude-batch.r1.errors.jsonl\n"), "{shown}");
     }
 
     #[test]
@@ -363,9 +364,9 @@ mod tests {
 
         let shown = summary(&Stats::default(), &context, 120);
 
-        let unsure =
-            "4 answers may have been paid besides, 4 of them by an earlier run that was cut short; 11 over all runs";
-        assert!(shown.contains(unsure), "{shown}");
+        let billing =
+            "4 answers possibly billed twice, 4 of them by an earlier run that was cut short; 11 over all runs";
+        assert!(shown.contains(billing), "{shown}");
     }
 
     #[test]
@@ -466,6 +467,7 @@ mod tests {
     fn full_context() -> SummaryContext {
         SummaryContext {
             unpriced_models: vec!["claude-next".to_owned()],
+            maybe_paid: 2,
             maybe_paid_before: 4,
             failed_before: 5,
             errors: Some("prompts.errors.jsonl".to_owned()),

@@ -2,7 +2,7 @@
 //!
 //! Widths are terminal columns, not bytes or characters.
 //!
-//! What steers a terminal, and so is never shown as it is: control characters (C0, DEL, C1), line and paragraph
+//! Characters that could control a terminal are never shown unchanged: control characters (C0, DEL, C1), line and paragraph
 //! separators, everything that turns the direction of text, and characters that are invisible in every language and so
 //! can only hide something (soft hyphen, zero width space, word joiner, byte order mark, tags, annotations, deprecated
 //! format characters). Variation selectors and the zero width joiner and non-joiner stay: emoji, Persian and the
@@ -13,15 +13,15 @@ use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns `text` with everything that could steer a terminal shown as an escape.
+/// Returns `text` with everything that could control a terminal shown as an escape.
 ///
-/// Shape: characters that steer, line breaks among them, become `\n` or `\u{1b}`; everything else stays as it is.
-pub fn escape(text: &str) -> Cow<'_, str> {
+/// Shape: control characters and line breaks become `\n` or `\u{1b}`; everything else stays unchanged.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_steering)
 }
 
-/// Returns `text` escaped as [`escape`] does it, but for its line breaks.
-pub fn escape_lines(text: &str) -> Cow<'_, str> {
+/// Returns `text` escaped like [`escape`] does, except for its line breaks.
+pub(crate) fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_where(text, |char| char != '\n' && is_steering(char))
 }
 
@@ -42,7 +42,7 @@ fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// Returns whether a character could move the cursor, start a command, turn the direction of what follows, or is
 /// invisible in every language.
-pub fn is_steering(char: char) -> bool {
+pub(crate) fn is_steering(char: char) -> bool {
     char.is_control()
         || matches!(char,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -50,12 +50,12 @@ pub fn is_steering(char: char) -> bool {
 }
 
 /// Returns the columns that `text` takes; colour codes must not be in it.
-pub fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// Returns `text` cut to at most `columns`, with `…` at the end when something is missing.
-pub fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
+pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
     }
@@ -74,8 +74,8 @@ pub fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns a count with its thousands apart: `1,234`.
-pub fn count(number: u64) -> String {
+/// Returns a count with separated thousands: `1,234`.
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -88,7 +88,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// Returns a count in few characters: `999`, `12.3k`, `4.5M`.
-pub fn short_count(number: u64) -> String {
+pub(crate) fn short_count(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
         return number.to_string();
@@ -99,12 +99,12 @@ pub fn short_count(number: u64) -> String {
 }
 
 /// Returns a number of things with its noun: `1 row`, `2 rows`.
-pub fn plural(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// Returns a share as a whole percentage; only everything is 100 % and only nothing is 0 %.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     match share {
         share if share > 0.0 && percent < 1.0 => "<1%".to_owned(),
@@ -114,7 +114,7 @@ pub fn percent(share: f64) -> String {
 }
 
 /// Returns a span of time in at most two units: `350 ms`, `42 s`, `12 min 04 s`, `1 h 02 min`, `3 d 04 h`.
-pub fn duration(span: Duration) -> String {
+pub(crate) fn duration(span: Duration) -> String {
     if span < Duration::from_secs(1) {
         return if span.is_zero() { "0 s".to_owned() } else { format!("{} ms", span.as_millis().max(1)) };
     }
@@ -128,7 +128,7 @@ pub fn duration(span: Duration) -> String {
 }
 
 /// Returns a span of time that is only an estimate, in one unit where that says enough: `42 s`, `12 min`, `1 h 02 min`.
-pub fn rough_duration(span: Duration) -> String {
+pub(crate) fn rough_duration(span: Duration) -> String {
     match span.as_secs() {
         0 => "1 s".to_owned(),
         secs @ 1..60 => format!("{secs} s"),
@@ -139,16 +139,16 @@ pub fn rough_duration(span: Duration) -> String {
 
 /// One row of a two-column list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListRow {
+pub(crate) struct ListRow {
     label: &'static str,
     value: String,
     fit: Fit,
 }
 
-/// What becomes of a value that is too wide.
+/// What happens to a value that is too wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// It is broken at blanks.
+    /// It is wrapped at blanks.
     Break,
     /// It is cut.
     Cut,
@@ -158,26 +158,26 @@ enum Fit {
 
 impl ListRow {
     /// Returns a row whose value may be broken at blanks.
-    pub fn text(label: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn text(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Break }
     }
 
     /// Returns a row whose value stays on one line and is cut where that ends.
-    pub fn cut(label: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn cut(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Cut }
     }
 
     /// Returns a row whose value is never broken: a path or a command that people copy.
-    pub fn verbatim(label: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn verbatim(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Whole }
     }
 }
 
 /// Returns the rows as aligned lines of at most `columns`, each with its line break.
 ///
-/// Values go on below themselves. A verbatim value that does not fit beside its label stands alone on a line, and there
-/// the terminal may break it.
-pub fn list(rows: &[ListRow], columns: usize) -> String {
+/// Values continue below themselves. A verbatim value that does not fit beside its label is put on a line of its own,
+/// where the terminal may wrap it.
+pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);
     let mut shown = String::new();
@@ -204,7 +204,7 @@ pub fn list(rows: &[ListRow], columns: usize) -> String {
 }
 
 /// Returns `text` broken at blanks into lines of at most `columns`; a longer word has a line of its own.
-pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {

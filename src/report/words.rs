@@ -1,14 +1,14 @@
 //! What is wrong, in a few words: for notes, the live line, and the first line of the summary.
 //!
-//! The words come from types and statuses, never from what a message says.
+//! The words come from types and statuses, never from messages.
 
 use std::borrow::Cow;
 
 use super::text::{duration, escape};
 use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
-/// Returns what stopped a run in a few words, for lines that go on.
-pub fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
+/// Returns what stopped a run in a few words, for use within a line.
+pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
         HaltReason::Forbidden(_) => "the key may not do this".into(),
@@ -30,8 +30,8 @@ pub fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns what is wrong with an endpoint at which nothing works, by the last that came of it.
-pub fn fault_words(failure: &Failure) -> Cow<'static, str> {
+/// Returns what is wrong with an endpoint, by its last failure.
+pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),
         (None, Some(529), _) => "the endpoint is overloaded (529)".into(),
@@ -42,8 +42,8 @@ pub fn fault_words(failure: &Failure) -> Cow<'static, str> {
     }
 }
 
-/// Returns how an outage goes: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
-pub fn outage_words(outage: &Outage) -> String {
+/// Returns the state of an outage: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
+pub(crate) fn outage_words(outage: &Outage) -> String {
     let next = match outage.next_try {
         Some(wait) if wait.is_zero() => ", next try now".to_owned(),
         Some(wait) => format!(", next try in {}", duration(wait)),

@@ -2,14 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use tokio::sync::mpsc;
+
 use crate::clock::RunClock;
 use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, Outcome, WriteFault};
-use crate::journal::{self, InputRead, Journal, JournalError, Slot};
+use crate::journal::{self, InputRead, Journal, JournalError, OnCommit, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
 use crate::source::BrokenRow;
 
 pub use crate::journal::Commit;
+
+/// Returns what a journal calls when lines are on disk, and where the loop hears of it.
+pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
+    let (commits_in, commits) = mpsc::unbounded_channel();
+    // After the run nobody receives commits.
+    (Box::new(move |commit| _ = commits_in.send(commit)), commits)
+}
 
 /// Takes lines and marks. Each line has a number, its `seq`, which rises by one; [`Commit::UpTo`] reports them in order.
 pub trait Ledger {

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 pub use early::{Early, Heard, Progress};
 pub use input::Fed;
-pub use ledger::{Commit, JournalLedger, Ledger};
+pub use ledger::{Commit, JournalLedger, Ledger, commits};
 pub use signals::Interrupt;
 pub use thread::LoopThread;
 
@@ -87,15 +87,11 @@ pub struct Parts<T, L, R> {
     pub keep_pending: bool,
 }
 
-/// How a run ended.
+/// How a run ended. Who counts its rows is the reporter.
 #[derive(Debug, Default)]
 pub struct Finish {
     /// Why it stopped before the end of its input.
     pub halted: Option<HaltReason>,
-    /// Rows whose failure was written in this run.
-    pub failed: u64,
-    /// Rows whose answer was written in this run.
-    pub answered: u64,
     /// Rows that were read and neither answered nor failed.
     pub pending: u64,
     /// The pending rows themselves, where they are kept; those whose lines could not be written are among them.
@@ -104,8 +100,6 @@ pub struct Finish {
     pub aborted: u64,
     /// Attempts of this run that may have been billed without a kept answer, the aborted ones included.
     pub maybe_paid: u64,
-    /// What all results together have cost.
-    pub spent: Money,
     /// A fault of the input itself, after which no more rows were read.
     pub input_error: Option<String>,
 }
@@ -413,11 +407,6 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 while self.unsynced.front().is_some_and(|unsynced| unsynced.seq <= seq) {
                     let Some(Unsynced { event, job, .. }) = self.unsynced.pop_front() else { break };
                     self.unsynced_bytes -= job.map_or(0, |job| job.bytes());
-                    match event {
-                        EventBody::Succeeded { .. } => self.finish.answered += 1,
-                        EventBody::Failed { .. } => self.finish.failed += 1,
-                        _ => {}
-                    }
                     self.show_at(event, now);
                 }
             }
@@ -543,7 +532,6 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.finish.aborted += unkept;
         self.finish.maybe_paid += unkept;
         self.finish.halted = self.scheduler.halted().cloned();
-        self.finish.spent = self.scheduler.spent();
         self.show(EventBody::Ended {
             pending: self.finish.pending,
             reason: self.finish.halted.clone().map(Box::new),

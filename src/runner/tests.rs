@@ -9,6 +9,7 @@ use crate::domain::{Identity, JobId, JobKey, Origin, Params, RateLimits, Request
 use crate::plan::Rejected;
 use crate::provider::anthropic::Anthropic;
 use crate::provider::{ReplyHead, WireRequest};
+use crate::report::Stats;
 use crate::scheduler::tests::{config, long};
 use crate::source::BrokenRow;
 use crate::transport::{Exchange, WireError};
@@ -20,25 +21,25 @@ const WINDOW: usize = 10;
 #[tokio::test(start_paused = true)]
 async fn rows_that_are_kept_until_their_lines_are_taken_are_bounded_by_their_bytes() {
     let row = long("one", BYTES);
-    let (written, finish) = whole(|| Fed::Planned(row.clone()), 1_000).await;
+    let (written, finish, stats) = whole(|| Fed::Planned(row.clone()), 1_000).await;
 
     let most = UNSYNCED_BYTES / BYTES + WINDOW + 1;
     assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
-    assert_eq!((finish.answered, finish.pending), (ROWS, 0));
+    assert_eq!((stats.succeeded_total(), finish.pending), (ROWS, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn lines_of_rows_that_are_not_sent_are_bounded_by_their_bytes() {
     let request = long("one", BYTES).job.request;
-    let (written, finish) = whole(|| Fed::Rejected(Box::new(rejected(request.clone()))), BYTES).await;
+    let (written, _, stats) = whole(|| Fed::Rejected(Box::new(rejected(request.clone()))), BYTES).await;
 
     let most = BACKLOG_BYTES / BYTES + 1;
     assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
-    assert_eq!(finish.failed, ROWS);
+    assert_eq!(stats.failed_total(), ROWS);
 }
 
 /// Runs rows whose lines are so long; returns how many were written while none was taken, and how it ended once all were.
-async fn whole(mut row: impl FnMut() -> Fed, line_bytes: usize) -> (u64, Finish) {
+async fn whole(mut row: impl FnMut() -> Fed, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);
     let (_interrupts_in, interrupts) = mpsc::channel(1);
@@ -56,7 +57,7 @@ async fn whole(mut row: impl FnMut() -> Fed, line_bytes: usize) -> (u64, Finish)
         commits,
         feed,
         interrupts,
-        reporter: Nobody,
+        reporter: Stats::default(),
         clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
         run: "test".into(),
         grace: None,
@@ -69,7 +70,8 @@ async fn whole(mut row: impl FnMut() -> Fed, line_bytes: usize) -> (u64, Finish)
         let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    (while_stalled, run.await.expect("it does not panic").0)
+    let (finish, _, stats) = run.await.expect("it does not panic");
+    (while_stalled, finish, stats)
 }
 
 fn rejected(request: Request) -> Rejected {
@@ -125,12 +127,6 @@ impl Ledger for Stalled {
     fn flush(&mut self) -> Result<(), WriteFault> {
         Ok(())
     }
-}
-
-struct Nobody;
-
-impl Reporter for Nobody {
-    fn on_event(&mut self, _event: &RunEvent) {}
 }
 
 /// A server that answers at once.

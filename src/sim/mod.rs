@@ -2,7 +2,7 @@
 //!
 //! It is the judge of `limiter` and `scheduler` and shares no code with them, nor the token counts of `plan`. [`model`]
 //! is a plain state machine that is given `now`; [`transport`] plays it in process on the run's clock, `server` over
-//! sockets (feature `sim`). [`config`] holds everything that can differ, [`faults`] what goes wrong on order,
+//! sockets (feature `sim`). [`config`] holds everything that can differ, [`faults`] the faults that can be injected,
 //! [`presets`] the models. Message Batches are not served; they are one more endpoint of the model, with limits of their
 //! own, and would count nothing against those of Messages.
 //!
@@ -33,7 +33,7 @@
 //! | stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
 //! | a refusal before any output costs nothing and counts against limits | Docs, Refusals and fallback, 2026-08 |
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
-//! | any other error of the tables (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and what the network before the API does: on order, by a fault file | Docs, Errors, 2026-10; reports of users |
+//! | any other error of the tables (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and what a gateway in front of the API does: injected by a fault file | Docs, Errors, 2026-10; reports of users |
 //! | events of a stream, their order, pings, text, thinking, signature and tool input, the count of output at the end, and errors inside it | Docs, Streaming messages, 2026-08-22 |
 //! | prompt caching: breakpoints (four, explicit or automatic), least length, lifetimes, renewal by reading, look-back of 20 blocks, readable once the first answer has begun, the messages apart for another tool choice, thinking or effort, prices, filling the cache by `max_tokens` 0 | Docs, Prompt caching, 2026-08-22 |
 //! | lists of models with pages, lifecycle and capabilities; limits of the organization for administrators' keys, all, by model or by kind | API reference, 2026-10 |
@@ -53,9 +53,9 @@
 //! | the client of a plain call leaves | the call runs to its end and is charged |
 //! | the client of a stream leaves | output stops there; what was produced is charged |
 //! | both key headers are there | `x-api-key` counts |
-//! | what comes first when a request is wrong in several ways | path, key, version, betas, faults on order, body, limits |
-//! | a body over 32 MB | JSON, as the API would say it; a page of HTML comes on order |
-//! | faults on order | strike messages only |
+//! | what comes first when a request is wrong in several ways | path, key, version, betas, injected faults, body, limits |
+//! | a body over 32 MB | JSON, as the API would send it; an HTML page can be injected |
+//! | injected faults | apply to messages only |
 //! | a key without administrator's rights asks for limits | 403 |
 //! | time to answer, length of answers | [`config::Latency`], [`config::OutputLengths`] |
 //!
@@ -74,7 +74,7 @@
 //! - Tokens: the tokenizers' difference (one skew for all models), images and PDFs by their size (an image counts 1,500),
 //!   the hidden prompt of tools by model (346 for all).
 //! - Limits: the limit of a workspace as the stricter one in the `tokens` headers; priority and fast headers; the month
-//!   that ends a spend cap; spend limits set by the user (on order).
+//!   that ends a spend cap; spend limits set by the user (they can be injected).
 //! - Caching: what web search, citations, images and speed change in it.
 
 pub mod config;

@@ -1,11 +1,11 @@
 //! The simulated API over HTTP: the same model, played on sockets.
 //!
-//! The only user of the HTTP server. Owns connections, and the ways to break them that a fault orders: a reset before
-//! the head and one inside the body both end the connection with a TCP reset. Whatever clients do, it spends what
-//! [`Bounds`] allows, and it answers programs of this machine only (`guard`).
+//! The only user of the HTTP server. Owns connections, and breaks them where a fault says so: a reset before
+//! the head and one inside the body both end the connection with a TCP reset. Clients can't make it use more than
+//! [`Bounds`] allows, and it answers only programs on this machine (`guard`).
 //!
-//! The loop over connections is its own and not that of a framework, because those offer no bound on how long a head
-//! may take, and the server has one handler, so that there is nothing to route.
+//! It has its own loop over connections instead of a framework's, because frameworks offer no limit on how long a head
+//! may take. The server has one handler, so there is nothing to route.
 
 mod body;
 mod bounds;
@@ -40,21 +40,19 @@ use super::transport::{OpenCall, SharedModel, lock};
 
 use bounds::Budget;
 use connection::{Cuttable, Wire};
-use guard::Refused;
+use guard::{RESET, Refused};
 use played::{Open, Played};
 
 pub use bounds::Bounds;
 
-/// Where the books can be read.
+/// The path at which the statistics can be read.
 const STATS: &str = "/__sim/stats";
-/// Where everything is begun anew.
-const RESET: &str = "/__sim/reset";
 
 /// Memory of a request in flight beyond the bytes of its body and its answer.
 const REQUEST_BYTES: usize = 4 << 10;
 /// Memory of a piece of an answer beyond its bytes.
 const STEP_BYTES: usize = 64;
-/// Time until another connection is tried after one could not be had, as when there are too many open files.
+/// Time before the next connection is accepted after one failed, for instance because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A running server.
@@ -67,10 +65,10 @@ pub struct SimServer {
 }
 
 impl SimServer {
-    /// Starts a server for an API like `config` says, with a clock of its own.
+    /// Starts a server for the API that `config` describes, with its own clock.
     ///
     /// # Errors
-    /// What the system says when the address can't be had.
+    /// What the system says when the address can't be used.
     pub async fn serve(config: SimConfig, address: SocketAddr) -> io::Result<(Self, SharedModel)> {
         let model: SharedModel = Arc::new(Mutex::new(Model::new(config)));
         let server = Self::start(address, model.clone(), RunClock::start()).await?;
@@ -80,15 +78,15 @@ impl SimServer {
     /// Starts a server for `model` at `address`; port 0 takes a free one. The model's time is that of `clock`.
     ///
     /// # Errors
-    /// What the system says when the address can't be had.
+    /// What the system says when the address can't be used.
     pub async fn start(address: SocketAddr, model: SharedModel, clock: RunClock) -> io::Result<Self> {
         Self::start_within(address, model, clock, Bounds::default()).await
     }
 
-    /// Starts a server as [`SimServer::start`] does, with bounds of its own.
+    /// Starts a server like [`SimServer::start`], with other limits.
     ///
     /// # Errors
-    /// What the system says when the address can't be had.
+    /// What the system says when the address can't be used.
     pub async fn start_within(
         address: SocketAddr,
         model: SharedModel,
@@ -108,7 +106,7 @@ impl SimServer {
         });
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            // Open calls are not waited for: a simulator that is told to stop, stops.
+            // It does not wait for open calls: when told to stop, it stops.
             tokio::select! {
                 never = accept(listener, stage) => match never {},
                 () = stopped => {}
@@ -133,13 +131,13 @@ impl SimServer {
     /// None; a server ends only when it is told to.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // A server that panicked has said so.
+        // A panic of the server was printed.
         let _ = self.task.await;
         Ok(())
     }
 }
 
-/// What answers are made with.
+/// What is needed to answer.
 #[derive(Debug)]
 struct Stage {
     model: SharedModel,
@@ -149,7 +147,7 @@ struct Stage {
     answers: Budget,
 }
 
-/// Takes connections, one after the other, as long as there are fewer than are allowed.
+/// Accepts connections while fewer are open than are allowed.
 async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(stage.bounds.head_bytes);
@@ -167,14 +165,14 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     }
 }
 
-/// Serves one connection to its end. How it ends is between the client and whoever ordered a fault.
+/// Serves one connection to its end. Errors are ignored: the client left, or a fault broke it.
 async fn attend(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must not wait for each other; without it they only come later.
+    // Small pieces of a stream must not wait for each other. If this fails, they are only late.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -197,7 +195,7 @@ async fn answer(
         true => body::read(body, stage.bounds.body, &stage.bodies).await,
         false => Err(Unread::NoRoom),
     };
-    // The answers that are in flight may have become more meanwhile.
+    // More answers may be in flight by now.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()
@@ -210,7 +208,7 @@ async fn answer(
     Ok(play(arrival, &stage, open).await)
 }
 
-/// Returns what the simulator says about itself, where that is asked.
+/// Returns what the simulator says about itself, if the request asks for that.
 fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
     match (parts.uri.path(), &parts.method) {
         (STATS, &Method::GET) => Some(text(&lock(&stage.model).stats(stage.clock.now()))),
@@ -241,7 +239,7 @@ fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival
     }
 }
 
-/// Answers as the model says: when its time has come, or with a broken connection.
+/// Answers as the model says: at its time, or with a broken connection.
 async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<Played> {
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
     open.share.take(arrival.body.iter().map(size).sum());
@@ -282,7 +280,7 @@ fn json(status: StatusCode, body: Vec<u8>, stage: &Stage, mut open: Open) -> Res
     response
 }
 
-/// Waits for a moment; one that never comes is waited for without end.
+/// Waits for a moment; for ever if it never comes.
 async fn wait(clock: &RunClock, at: Instant) {
     if at <= clock.now() {
         return;

@@ -1,6 +1,6 @@
 //! The simulated API without sockets: the same model, in process, on the run's own clock.
 //!
-//! Owns waiting for what the model says will come. Under paused tokio time a whole run is a run on virtual time.
+//! Waits until the moments that the model names. Under paused tokio time, a whole run takes place on virtual time.
 //! Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
 
 use std::collections::VecDeque;
@@ -19,18 +19,17 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks use.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Takes the model; a panic of another holder does not matter, since each call leaves it whole.
+/// Locks the model. A panic of another holder does not matter, since each call leaves the model in a good state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A transport to a model in the same process.
+/// A transport to a model in this process.
 #[derive(Clone, Debug)]
 pub struct SimTransport {
     model: SharedModel,
     clock: RunClock,
     network: Duration,
-    key: HeaderValue,
     timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
 }
@@ -40,15 +39,7 @@ impl SimTransport {
     pub fn new(model: SharedModel, clock: RunClock) -> Self {
         let network = lock(&model).config().network;
         lock(&model).set_wall_start(clock.wall(Instant::ZERO));
-        let key = HeaderValue::from_static("sk-ant-simulated");
-        Self { model, clock, network, key, timeout: None, idle_timeout: None }
-    }
-
-    /// Sets the key that is sent.
-    #[must_use]
-    pub fn with_key(mut self, key: HeaderValue) -> Self {
-        self.key = key;
-        self
+        Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
     /// Sets the longest time to the end of the body, and the longest silence.
@@ -59,15 +50,10 @@ impl SimTransport {
         self
     }
 
-    /// Returns the model.
-    pub fn model(&self) -> &SharedModel {
-        &self.model
-    }
-
     fn arrive(&self, request: &WireRequest) -> Arrival {
         let mut headers = request.headers.clone();
         if !headers.contains_key("x-api-key") && !headers.contains_key("authorization") {
-            headers.insert("x-api-key", self.key.clone());
+            headers.insert("x-api-key", HeaderValue::from_static("sk-ant-simulated"));
         }
         let body = request.body.clone().into_bytes();
         let request =
@@ -75,7 +61,7 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits for `at` plus the way back, or until the client's own patience ends.
+    /// Waits for `at` plus the time back to the client, or until the client's own time limit.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());
@@ -184,7 +170,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call whose end the model is told, in any case.
+/// A call. The model is told of its end in any case.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -194,7 +180,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call that the client may still leave.
+    /// Returns a call; dropping it means that the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }
@@ -232,7 +218,7 @@ mod tests {
         assert_eq!(clock.now(), Instant::from_millis(2_000), "a second to the first token, a second for 100");
         assert!(body.starts_with(b"{\"id\":\"msg_01"));
         assert!(exchange.chunk().await.expect("the end").is_none());
-        assert_eq!(lock(transport.model()).books().in_flight, 0);
+        assert_eq!(lock(&transport.model).books().in_flight, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +244,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(500)).await;
         drop(exchange);
 
-        let model = lock(transport.model());
+        let model = lock(&transport.model);
         assert_eq!((model.books().in_flight, model.books().billed.output_tokens), (0, 50));
         assert_eq!(model.books().billed_and_lost, 1);
     }
@@ -269,10 +255,10 @@ mod tests {
 
         let sending = transport.send(request(false));
         let left = tokio::time::timeout(Duration::from_millis(500), sending).await;
-        let running = lock(transport.model()).is_idle();
+        let running = lock(&transport.model).is_idle();
         tokio::time::sleep(Duration::from_secs(60)).await;
 
-        let mut model = lock(transport.model());
+        let mut model = lock(&transport.model);
         assert!(left.is_err() && !running);
         assert_eq!((model.stats(clock.now()).books.billed_calls, model.is_idle()), (1, true));
     }
@@ -285,7 +271,7 @@ mod tests {
         let error = transport.send(request(true)).await.expect_err("nothing comes");
 
         assert_eq!((error.kind, clock.now()), (WireErrorKind::Idle, Instant::from_secs(60)));
-        assert_eq!(lock(transport.model()).books().in_flight, 0);
+        assert_eq!(lock(&transport.model).books().in_flight, 0);
     }
 
     #[tokio::test(start_paused = true)]

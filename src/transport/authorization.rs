@@ -1,8 +1,8 @@
-//! With what requests are authorized: a key that stays, or one that is asked for at each request, since a token expires.
+//! How requests are authorized: by a fixed key, or by a token that is asked for before each request, since it expires.
 //!
-//! Whatever was sent is a secret from then on, as the key that stays is: the transport itself notes it here before it
-//! sends, so no source of tokens can forget to. Of a source that gives a new token each hour the last few are known: a
-//! server can send back only what it was sent while one of its answers is open.
+//! Everything that was sent is a secret from then on: the transport notes it here before it sends, so a source of tokens
+//! can't forget to. Only the last few tokens are kept, since a server can send back only what it got while one of its
+//! answers is open.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,15 +16,15 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are looked for in what servers send: the one in use and those before it.
+/// How many credentials are searched for in what servers send: the current one and those before it.
 const KNOWN: usize = 8;
 
 /// Where the credential of each request comes from.
 #[derive(Clone, Debug)]
 pub enum Authorization {
-    /// The same for all.
+    /// The same for all requests.
     Fixed(Arc<Credential>),
-    /// Asked for at each.
+    /// Asked for before each request.
     Asked(Arc<dyn CredentialSource>),
 }
 
@@ -34,29 +34,29 @@ impl From<Credential> for Authorization {
     }
 }
 
-/// What a source of credentials returns: the credential in force, or why there is none.
+/// What a source of credentials returns: the current credential, or why there is none.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
 
 /// Gives credentials that expire. Its `Debug` form must not show them.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// Returns the credential in force; the same `Arc` for as long as it is.
+    /// Returns the current credential; the same `Arc` as long as it does not change.
     ///
-    /// Called for each request, and for several at once. What it takes is part of the time that the request has.
+    /// Called for each request, also concurrently. Its time counts for the time limit of the request.
     ///
     /// # Errors
     /// Why there is none, for people and without a secret. The request is not sent; its row is tried again.
     fn credential(&self) -> Asked<'_>;
 }
 
-/// Makes headers of credentials, and knows all that must be shown nowhere.
+/// Makes headers of credentials, and knows all secrets that were sent.
 pub(super) struct Authorizer {
     source: Authorization,
-    /// What is secret beside credentials.
+    /// Secrets other than credentials.
     others: Vec<SecretString>,
     known: RwLock<Known>,
 }
 
-/// The header that authorizes a request; `None` where nothing does.
+/// The header that authorizes a request; `None` without a credential.
 type Header = Option<(HeaderName, HeaderValue)>;
 
 /// What was sent so far, the latest last.
@@ -67,7 +67,7 @@ struct Known {
 }
 
 impl Authorizer {
-    /// Returns one that has sent nothing yet.
+    /// Returns an authorizer that has sent nothing yet.
     ///
     /// # Errors
     /// When the credential is fixed and unusable.
@@ -92,7 +92,7 @@ impl Authorizer {
         header.map_err(|error| error.to_string())
     }
 
-    /// Returns everything that was sent so far and must be shown nowhere.
+    /// Returns all secrets that were sent so far.
     pub(super) fn secrets(&self) -> Arc<Secrets> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).secrets.clone()
     }

@@ -1,15 +1,15 @@
-//! Where requests go, checked before anything is sent there.
+//! The base URL, checked before anything is sent there.
 //!
-//! The key goes wherever this points, so whatever could lead it astray is refused: other schemes, plain text over a
-//! network, a password in the address, the addresses at which clouds keep their metadata services.
+//! The key is sent to this address, so everything dangerous is refused: other schemes, plain text over a network, a
+//! password in the address, and the metadata services of clouds.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::destination::{Unfit, is_local_name, unfit};
-use super::http::Url;
+use super::http::url::Url;
 
-/// The root under which the API's paths are: scheme, host, port, and the path of a proxy if there is one.
+/// The root of the API's paths: scheme, host, port, and a path if there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     root: String,
@@ -20,7 +20,7 @@ pub struct BaseUrl {
 
 impl BaseUrl {
     /// Returns scheme, host and port, as it is shown to people and kept in manifests.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
@@ -77,13 +77,13 @@ pub enum BaseUrlError {
     #[error("the base URL has a query or fragment (from ? or #): take it out")]
     QueryOrFragment,
     /// A link-local address.
-    #[error("the base URL points at {host}, a link-local address, where no API is: check it")]
+    #[error("the base URL points at {host}, a link-local address, where no API can be: check it")]
     LinkLocal {
         /// Which.
         host: String,
     },
     /// Another address that no single machine has, or that is a cloud's own.
-    #[error("the base URL points at {host}, {why}, where no API is: check it")]
+    #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
         /// Which.
         host: String,

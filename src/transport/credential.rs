@@ -1,7 +1,7 @@
-//! The key: how it goes out.
+//! The key: how it is sent.
 //!
-//! Here its copies are zeroed when they are dropped. The HTTP client keeps one of its own in each header that it sends,
-//! and those are beyond reach.
+//! The copies here are zeroed when they are dropped. The HTTP client keeps its own copy in each header that it sends,
+//! which can't be zeroed from here.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
@@ -15,11 +15,11 @@ pub enum Credential {
     ApiKey(SecretString),
     /// `authorization: Bearer`.
     Bearer(SecretString),
-    /// Not at all: a simulator, or a proxy that adds its own.
+    /// None: for a simulator, or a proxy that adds its own key.
     None,
 }
 
-/// The key is empty or can't stand in a header. What it holds is not said.
+/// The key is empty or can't be sent in a header. The message does not show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the API key is empty or holds characters that can't be sent (a line break?): check where it comes from")]
 pub struct UnusableKey;
@@ -43,8 +43,8 @@ impl Credential {
         Ok(Some((name, value)))
     }
 
-    /// Returns the key itself, for those who look for it.
-    pub fn exposed(&self) -> Option<&str> {
+    /// Returns the key itself, to search for it in texts.
+    pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),
             Self::None => None,

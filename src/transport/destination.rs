@@ -1,8 +1,8 @@
-//! Addresses at which no API is, whatever leads there: a base URL, a proxy's address, or the answer of a resolver.
+//! Addresses at which no API can be, whether they come from a base URL, a proxy's address or a resolver.
 //!
-//! A program that runs as a part of a service can be told a URL by a stranger. Link-local addresses are where clouds keep
-//! the passwords of their machines, and some networks have an address of their own for that. IPv6 has several forms
-//! that carry an IPv4 address; each is judged as the address that it carries.
+//! If this program runs as part of a service, a stranger may choose the URL. Clouds offer the credentials of their
+//! machines at link-local addresses, and some at other fixed addresses. IPv6 has several forms that contain an IPv4
+//! address; each is judged as that address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,15 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Why nothing is sent to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It is reached on the same cable only.
+    /// It can be reached only in the local network segment.
     LinkLocal,
     /// A cloud's own service for its machines, outside the link-local range.
     Metadata,
-    /// It stands for "no address", which systems take for this machine.
+    /// It means "no address", which systems take for this machine.
     Unspecified,
-    /// It stands for a group of machines.
+    /// It means a group of machines.
     Multicast,
-    /// It stands for all machines of a network.
+    /// It means all machines of a network.
     Broadcast,
 }
 
@@ -46,7 +46,7 @@ const METADATA: [IpAddr; 5] = [
 ];
 
 /// Returns why nothing is sent to `address`; `None` when an API may be there.
-pub fn unfit(address: IpAddr) -> Option<Unfit> {
+pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     if METADATA.contains(&address) {
         return Some(Unfit::Metadata);
     }
@@ -60,7 +60,7 @@ pub fn unfit(address: IpAddr) -> Option<Unfit> {
 }
 
 /// Returns whether a name is that of this machine, whatever a resolver would say (RFC 6761).
-pub fn is_local_name(host: &str) -> bool {
+pub(crate) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }

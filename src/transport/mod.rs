@@ -1,7 +1,8 @@
 //! Transports: how a request reaches a server and its response comes back.
 //!
-//! Owns connections and time limits on them. Knows nothing of jobs, limits or meaning. [`http`] is the only user of
-//! the HTTP client; the simulator has a second transport without sockets for runs on virtual time.
+//! Owns connections and the time limits on them. Knows nothing of jobs, rate limits or the meaning of a response.
+//! [`http`] is the only user of the HTTP client; the simulator has a second transport without sockets, for runs on
+//! virtual time.
 
 mod authorization;
 mod base_url;
@@ -11,79 +12,13 @@ pub mod http;
 mod proxy;
 mod timers;
 mod tunnel;
+mod wire;
 
 pub use authorization::{Asked, Authorization, CredentialSource};
-pub use base_url::{BaseUrl, BaseUrlError, parse_base_url};
-pub use credential::{Credential, UnusableKey};
-pub use destination::Unfit;
-pub use proxy::{PassedOver, PassedOverWhy, Proxy, ProxyError, passed_over, proxy_for};
+pub(crate) use base_url::BaseUrl;
+pub use base_url::{BaseUrlError, parse_base_url};
+pub use proxy::proxy_for;
+pub(crate) use proxy::{PassedOverWhy, Proxy, passed_over};
+pub use wire::{Exchange, Transport, WireError};
 
-use std::future::Future;
-use std::sync::Arc;
-
-use bytes::Bytes;
-
-use crate::domain::Secrets;
 pub use crate::domain::WireErrorKind;
-use crate::provider::{ReplyHead, WireRequest};
-
-/// A failure on the wire.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct WireError {
-    /// What went wrong.
-    pub kind: WireErrorKind,
-    /// Whether the request may have reached the server (and been billed); `false` only when it surely has not.
-    pub maybe_sent: bool,
-    /// For people; may hold what a server or a proxy said.
-    pub message: String,
-}
-
-/// A response whose head has come.
-pub trait Exchange: Send {
-    /// Returns the head.
-    fn head(&self) -> &ReplyHead;
-
-    /// Returns the next piece of the body; `None` at its end.
-    ///
-    /// # Errors
-    /// Any [`WireError`]; `maybe_sent` is always true here.
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
-
-    /// Waits for `room` without reading. The silence that comes of it is ours and not the server's; the time of the
-    /// whole request runs.
-    ///
-    /// # Errors
-    /// [`WireErrorKind::Timeout`].
-    fn pause(&mut self, room: impl Future<Output = ()> + Send) -> impl Future<Output = Result<(), WireError>> + Send {
-        async {
-            room.await;
-            Ok(())
-        }
-    }
-
-    /// Takes what is left of a body that was read as far as it matters, so that its connection can be used again.
-    ///
-    /// Call it once a decoder has said that it needs no more: the last event of a stream is not the end of its body.
-    /// Gives up soon and never fails; the connection is then closed.
-    fn drain(&mut self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
-}
-
-/// A way to send requests.
-pub trait Transport: Send + Sync + 'static {
-    /// What it returns when a head has come.
-    type Exchange: Exchange;
-
-    /// Sends a request and waits for the head of its response.
-    ///
-    /// # Errors
-    /// Any [`WireError`] but `TooLarge`.
-    fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
-
-    /// Returns what was sent along so far and must be shown nowhere, should a server send it back.
-    fn secrets(&self) -> Arc<Secrets> {
-        Secrets::none().clone()
-    }
-}

@@ -1,10 +1,10 @@
-//! The proxy on the way to the server: which one, decided once, from the variables that everybody uses.
+//! The proxy for the server, chosen once, from the usual variables.
 //!
-//! What is shown to people and what the client is given come from the same [`Proxy`]; the client itself reads no variable.
-//! A variable that decides and can't be read is an error: who set it wants no direct connection.
+//! What is shown to people and what the client gets come from the same `Proxy`; the client itself reads no variable. If
+//! the variable that decides can't be read, that is an error: whoever set it does not want a direct connection.
 //!
-//! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; of two spellings the
-//!   upper one is asked first, and one that is set to nothing hides the lower one. A value without a scheme is `http`.
+//! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; the upper-case
+//!   spelling is read first, and if it is empty the lower-case one is ignored. A value without a scheme is `http`.
 //! - `NO_PROXY` names the servers that are reached directly: names with what is under them, addresses, networks, `*`.
 //! - Nothing is read when `REQUEST_METHOD` is set: in a CGI program a request's header `Proxy:` sets `HTTP_PROXY`.
 //! - This machine is never reached through a proxy.
@@ -19,9 +19,9 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::BaseUrl;
+use super::base_url::BaseUrl;
 use super::destination::{Unfit, unfit};
-use super::http::Url;
+use super::http::url::Url;
 
 /// A proxy. Its `Debug` form shows neither user name nor password.
 #[derive(Clone)]
@@ -35,17 +35,17 @@ pub struct Proxy {
 
 impl Proxy {
     /// Returns scheme, host and port, as they are shown to people.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Returns what names it: a variable, or the system's settings.
-    pub fn source(&self) -> &'static str {
+    pub(crate) fn source(&self) -> &'static str {
         self.source
     }
 
-    /// Returns the password that it is given, as it was meant (not as it stood in a URL).
-    pub fn password(&self) -> Option<&SecretString> {
+    /// Returns the password, decoded from the URL.
+    pub(crate) fn password(&self) -> Option<&SecretString> {
         self.password.as_ref()
     }
 
@@ -130,7 +130,7 @@ pub fn proxy_for<'a>(
 
 /// A variable that names a proxy and is not used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedOver {
+pub(crate) struct PassedOver {
     /// Which.
     pub variable: &'static str,
     /// Why.
@@ -140,7 +140,7 @@ pub struct PassedOver {
 
 /// Why a variable that names a proxy is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassedOverWhy {
+pub(crate) enum PassedOverWhy {
     /// This may be a CGI program.
     Cgi,
     /// The server is this machine.
@@ -152,8 +152,8 @@ pub enum PassedOverWhy {
 }
 
 impl PassedOver {
-    /// Returns whether its value is no proxy's address.
-    pub fn is_unreadable(&self) -> bool {
+    /// Returns whether its value is not the address of a proxy.
+    pub(crate) fn is_unreadable(&self) -> bool {
         self.fault.is_some()
     }
 }
@@ -175,14 +175,14 @@ impl fmt::Display for PassedOver {
             }
         }
         match fault {
-            Some(fault) => write!(f, "; it could not be used either ({fault})"),
+            Some(fault) => write!(f, "; its value could not be used either ({fault})"),
             None => Ok(()),
         }
     }
 }
 
-/// Returns the variable that names a proxy where [`proxy_for`] gives none all the same; `None` where none is set.
-pub fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
+/// Returns the variable that names a proxy although [`proxy_for`] returns none; `None` if no variable does.
+pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
     // Who sets a variable to nothing wants no proxy.
@@ -221,7 +221,7 @@ fn parsed(text: &str, source: &'static str) -> Result<Proxy, ProxyFault> {
         scheme if scheme.starts_with("socks") => return Err(ProxyFault::Socks),
         _ => return Err(ProxyFault::Scheme),
     }
-    // An unescaped / in a password ends the address early: what was a user name would be taken for the host.
+    // An unescaped / in a password ends the address early, and the user name would be taken for the host.
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(ProxyFault::Rest);
     }
@@ -470,13 +470,13 @@ mod tests {
             (
                 local,
                 &[("ALL_PROXY", "hunter2 hunter2")],
-                "ALL_PROXY is not used for this machine; it could not be used either",
+                "ALL_PROXY is not used for this machine; its value could not be used either",
             ),
             (local, &[("HTTPS_PROXY", P)], ""),
             (
                 API,
                 &[("all_proxy", "socks5://hunter2"), ("NO_PROXY", "*")],
-                "all_proxy is not used, by NO_PROXY; it could not",
+                "all_proxy is not used, by NO_PROXY; its value could not",
             ),
         ] {
             let url = parse_base_url(server, true).expect(server);

@@ -1,7 +1,7 @@
-//! Timers that are used again.
+//! Timers that are reused.
 //!
-//! A timer for each request is put into the runtime's wheel and taken out of it again, nearly always without having gone
-//! off. One that stands there already and is told a later moment stays where it is: that is one exchange of a number.
+//! A new timer for each request would be inserted into the runtime's timer wheel and removed again, nearly always before
+//! it fires. Moving an existing timer to a later moment only changes a number.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Timers that nobody uses at the moment: as many as were ever used at once.
+/// Unused timers: as many as were ever used at once.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 
 impl Timers {
-    /// Returns a timer that goes off at `deadline`.
+    /// Returns a timer that fires at `deadline`.
     pub(super) fn until(&self, deadline: Instant) -> Timer<'_> {
         let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let sleep = match idle {
@@ -28,15 +28,15 @@ impl Timers {
     }
 }
 
-/// A timer; given back when it is dropped.
+/// A timer. It is returned when dropped.
 pub(super) struct Timer<'t> {
     of: &'t Timers,
-    /// There until it is dropped.
+    /// `None` only while it is dropped.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer<'_> {
-    /// Is ready when the moment has come.
+    /// Is ready when the deadline has passed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(context))
     }

@@ -1,4 +1,4 @@
-//! What became of the tunnel through a proxy, told by type: the client wraps that error and gives no name to it.
+//! Why a tunnel through a proxy failed, found by the type of the error, which the client wraps without naming it.
 
 use std::error::Error as StdError;
 
@@ -21,7 +21,7 @@ pub(super) enum TunnelFault {
     Unreachable,
 }
 
-/// Returns whether a cause only wraps another: its words would stand before those that say something.
+/// Returns whether a cause only wraps another one and adds no information.
 pub(super) fn is_wrapping(cause: &(dyn StdError + 'static)) -> bool {
     let is_failed_tunnel = matches!(cause.downcast_ref(), Some(TunnelError::ConnectFailed(_) | TunnelError::Io(_)));
     cause.source().is_some() && (is_failed_tunnel || cause.is::<hyper_util::client::legacy::Error>())

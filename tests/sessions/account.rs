@@ -182,7 +182,7 @@ fn a_proxy_variable_that_is_not_used_is_named() {
     first_line("HTTP_PROXY", "junk", &api.url).ends_with(0).tells(&["(HTTP_PROXY is not used for this machine)"]);
     first_line("HTTP_PROXY", "junk junk", &api.url)
         .ends_with(0)
-        .tells(&["warning: HTTP_PROXY is not used for this machine; it could not be used either"]);
+        .tells(&["warning: HTTP_PROXY is not used for this machine; its value could not be used either"]);
     first_line("HTTP_PROXY", "junk", "https://api.example.invalid").ends_with(0).tells(&[
         "warning: HTTP_PROXY is not used, since it is for http servers; set HTTPS_PROXY or ALL_PROXY for this one",
     ]);
@@ -200,7 +200,7 @@ fn an_endpoint_that_answers_with_faults_is_not_said_to_be_silent() {
             529 => "stopped (the endpoint is overloaded (529))",
             _ => "stopped (the endpoint fails (500))",
         };
-        said.ends_with(6).tells(&["20 pending", stopped, "answers with nothing but faults"]);
+        said.ends_with(6).tells(&["20 pending", stopped, "answers only with errors"]);
         assert!(!said.err.contains("does not answer") && !said.err.contains("can't be reached"), "{}", said.err);
     }
 }
@@ -329,10 +329,10 @@ fn faults_on_first_attempts_cost_no_row() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl", "--tier", "none"]);
 
-    said.ends_with(0).tells(&["60 answered", "retries", "may have been paid besides"]);
+    said.ends_with(0).tells(&["60 answered", "retries", "possibly billed twice"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 60);
     let books = api.books();
-    let reported = said.number_before("answers may have been paid besides");
+    let reported = said.number_before("answers possibly billed twice");
     assert!(books.billed_again <= reported, "billed twice {} times, {reported} reported", books.billed_again);
 }
 

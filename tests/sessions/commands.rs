@@ -116,7 +116,7 @@ fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
     said.ends_with(4).tells(&["2 pending"]);
     let retry = printed(&said, "retry").expect("a row failed");
     let mut turns = 0;
-    while let Some(again) = printed(&said, "go on") {
+    while let Some(again) = printed(&said, "continue") {
         said = pasted(&again, &command, None);
         turns += 1;
         assert!(turns <= 2, "{:?}: {again}: {}", case.args, said.err);
@@ -157,8 +157,8 @@ fn a_run_over_a_pipe_into_a_file_goes_on_with_the_same_rows_on_standard_input() 
     let command = folder.command_at(&api, &["run", "-o", "o.jsonl", "--max-requests", "4"]);
 
     let said = feed(again_as(&command), &rows(ROWS));
-    said.ends_with(4).tells(&["the command that goes on needs the same ones there"]);
-    let on = pasted(&printed(&said, "go on").expect("rows are left"), &command, Some(&rows(ROWS)));
+    said.ends_with(4).tells(&["the command that resumes needs the same ones there"]);
+    let on = pasted(&printed(&said, "continue").expect("rows are left"), &command, Some(&rows(ROWS)));
 
     on.ends_with(0);
     assert_each_once(&folder.read("o.jsonl"), ROWS);
@@ -174,7 +174,7 @@ fn the_command_in_the_explanation_of_a_stopped_pipe_is_the_one_that_works() {
     let said = feed(again_as(&command), &rows(ROWS));
     said.ends_with(4);
     let explained = said.err.lines().find_map(|line| line.split_once("raise it and run ")).expect("it is explained").1;
-    assert_eq!(Some(explained.trim_end_matches('.').to_owned()), printed(&said, "go on"));
+    assert_eq!(Some(explained.trim_end_matches('.').to_owned()), printed(&said, "continue"));
     let on = pasted(explained.trim_end_matches('.'), &command, None);
 
     on.ends_with(0);

@@ -17,7 +17,7 @@ fn broken_rows_cost_only_themselves() {
 
     said.ends_with(3).tells(&["3 answered", "3 failed (3 invalid_input)", "prompts.jsonl:2:2"]);
     again.ends_with(3);
-    resumed.ends_with(3).tells(&["nothing to do", "3 rows", "mend"]);
+    resumed.ends_with(3).tells(&["nothing to do", "3 rows", "correct the input"]);
     assert_eq!(api.books().requests, 3);
     let errors = folder.read("prompts.errors.jsonl");
     assert_eq!(errors.lines().count(), 3, "a broken row is in the log once, however often it is met");
@@ -45,7 +45,7 @@ fn a_sorted_file_is_read_from_several_places_and_the_run_says_so_beforehand() {
 }
 
 #[test]
-fn a_mended_row_is_answered_by_the_same_command() {
+fn a_corrected_row_is_answered_by_the_same_command() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("prompts.jsonl", "{\"id\":\"r0\",\"prompt\":\"a\"}\n{\"id\":\"r1\",\"prompt\":\n");
@@ -113,8 +113,8 @@ fn columns_that_are_not_sent_are_named_once() {
 
     csv.ends_with(0).tells(&[
         "note: tickets.csv: columns sent: body; id is the label; not sent: subject, date",
-        "warning: {subject} in the template is sent as it is written; {{ subject }} sends the column",
-        "warning: --system is sent as it is written: the column date in it is not filled in",
+        "warning: {subject} in the template is sent unchanged; write {{ subject }} to send the column",
+        "warning: --system is sent unchanged: the column date in it is not filled in",
     ]);
     assert_eq!(csv.err.matches("not sent:").count(), 1, "{}", csv.err);
     json.ends_with(0).tells(&["note: rows.jsonl: columns sent: body; not sent: note"]);
@@ -131,8 +131,8 @@ fn rows_that_all_ask_the_same_are_told_before_they_are_sent() {
     let same = run("same.csv", "{% if false %}{{ body }}{% endif %}Classify");
     let other = run("other.csv", "{{ body }}");
 
-    same.ends_with(0).tells(&["warning: all 3 rows ask the same"]);
-    assert!(!other.err.contains("ask the same"), "{}", other.err);
+    same.ends_with(0).tells(&["warning: all 3 rows have the same request"]);
+    assert!(!other.err.contains("have the same request"), "{}", other.err);
 }
 
 #[test]

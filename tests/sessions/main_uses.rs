@@ -57,7 +57,7 @@ fn a_pipe_gets_data_on_standard_output_and_nothing_else() {
 
     let said = feed(folder.command_at(&api, &["run", "--tier", "2"]), &rows(30));
 
-    said.ends_with(0).tells(&["30 answered", "can't be continued"]);
+    said.ends_with(0).tells(&["30 answered", "can't be resumed"]);
     assert_each_once(&said.out, 30);
     assert_eq!(folder.names(), [""; 0], "nothing is left behind");
 }

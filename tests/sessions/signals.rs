@@ -102,7 +102,7 @@ fn settings_that_are_wrong_when_they_are_read_again_leave_the_run_as_it_was() {
     send(&child, Signal::USR2);
     let said = finish(child);
 
-    said.ends_with(0).tells(&["goes on as before", "claude-batch.toml", "max-requests"]);
+    said.ends_with(0).tells(&["the run keeps its settings", "claude-batch.toml", "max-requests"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }
 
@@ -116,8 +116,10 @@ fn what_a_file_in_the_working_folder_may_not_set_is_refused_when_it_is_read_agai
     send(&child, Signal::USR2);
     let said = finish(child);
 
-    said.ends_with(0)
-        .tells(&["goes on as before", "claude-batch.toml:2: yes can't be set by a file in the working folder"]);
+    said.ends_with(0).tells(&[
+        "the run keeps its settings",
+        "claude-batch.toml:2: yes can't be set by a file in the working folder",
+    ]);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }
 
@@ -135,8 +137,8 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
 
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
-        let reported = if on.err.contains("may have been paid besides") {
-            let line = on.err.lines().find(|line| line.starts_with("unsure")).expect("the line of the summary");
+        let reported = if on.err.contains("possibly billed twice") {
+            let line = on.err.lines().find(|line| line.starts_with("billing")).expect("the line of the summary");
             line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
         } else {
             0
@@ -199,7 +201,7 @@ fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
     let on = folder.run_at(&quick, &RUN);
 
     assert_eq!(said.code, Some(130));
-    assert!(said.err.contains("8 answers may have been paid besides"), "{}", said.err);
+    assert!(said.err.contains("8 answers possibly billed twice"), "{}", said.err);
     // Another port is another origin, and results of two are never mixed.
     on.ends_with(2);
 }
@@ -217,7 +219,7 @@ fn what_a_cut_off_run_may_have_paid_is_reported_by_the_next() {
     let on = folder.run_at(&api, &[&RUN[..4], &["-c60"]].concat());
 
     on.ends_with(0);
-    let reported = on.number_before("answers may have been paid besides");
+    let reported = on.number_before("answers possibly billed twice");
     assert!(api.books().billed_again <= reported && reported <= 16, "{}", on.err);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }

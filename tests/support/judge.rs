@@ -359,7 +359,7 @@ impl Judge<'_> {
             ("halted_by_endpoint", f64::from(u8::from(matches!(halted, Some(HaltReason::Endpoint(_)))))),
             ("halted_by_wait", f64::from(u8::from(matches!(halted, Some(HaltReason::RetryAfter { .. }))))),
             ("sent_after_refusal", after as f64),
-            ("failed_rows", self.finish.failed as f64),
+            ("failed_rows", self.seen.stats.failed_total() as f64),
         ]);
     }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::layered::{Layered, layered};
+use super::parsers::{self, RefusedKey};
 use super::values::{
-    self, Concurrency, Fsync, HaltRule, Header, Headroom, InputFormat, Param, Refused, RefusedKey, StreamMode, Text,
+    self, Concurrency, Fsync, HaltRule, Header, Headroom, InputFormat, Param, Refused, StreamMode, Text,
 };
 use crate::domain::{Money, Tier};
+use crate::journal::Owners;
 use crate::report::ProgressKind;
 
 /// How inputs are read.
@@ -25,7 +27,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
     /// Prompt with {{column}} in it, or @FILE
-    #[arg(short, long, value_name = "TEXT", value_parser = values::text)]
+    #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
     /// Only the first N rows (after --skip)
     #[arg(short = 'n', long, value_name = "N")]
@@ -35,7 +37,7 @@ pub struct SourceArgs {
     pub skip: Option<u64>,
     /// Refuse to start when any row is broken
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub strict: Option<bool>,
 }
 
@@ -47,13 +49,13 @@ pub struct RequestArgs {
     #[arg(short, long)]
     pub model: Option<String>,
     /// System prompt, or @FILE
-    #[arg(short, long, value_name = "TEXT", value_parser = values::text)]
+    #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
     /// Longest answer, in tokens [default: 1024]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive_u32)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u32)]
     pub max_tokens: Option<u32>,
     /// Any other parameter, as KEY=JSON; repeatable
-    #[arg(long, value_name = "KEY=JSON", value_parser = values::param)]
+    #[arg(long, value_name = "KEY=JSON", value_parser = parsers::param)]
     pub param: Vec<Param>,
 }
 
@@ -61,17 +63,17 @@ pub struct RequestArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
 pub struct WireArgs {
-    /// Whether answers are streamed inside [default: auto]
+    /// Whether answers are streamed from the API [default: auto]
     #[arg(long, value_parser = values::one_of(&values::STREAMS))]
     pub stream: Option<StreamMode>,
     /// anthropic-version [default: 2023-06-01]
-    #[arg(long, value_name = "DATE", value_parser = values::token)]
+    #[arg(long, value_name = "DATE", value_parser = parsers::token)]
     pub api_version: Option<String>,
     /// anthropic-beta values; repeatable
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::token)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parsers::token)]
     pub beta: Vec<String>,
     /// Another header, as 'Name: value'; repeatable
-    #[arg(long, value_name = "HEADER", value_parser = values::HeaderParser)]
+    #[arg(long, value_name = "HEADER", value_parser = parsers::HeaderParser)]
     pub header: Vec<Header>,
 }
 
@@ -95,26 +97,26 @@ pub struct SpeedArgs {
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
     /// Requests a minute, instead of the tier's
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::rate)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub rpm: Option<u32>,
     /// Input tokens a minute, instead of the tier's
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::rate)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub itpm: Option<u32>,
     /// Output tokens a minute, instead of the tier's
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::rate)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub otpm: Option<u32>,
     /// Share of the limits left unused: auto or a percentage [default: auto]
-    #[arg(long, value_name = "PCT", allow_negative_numbers = true, value_parser = values::headroom)]
+    #[arg(long, value_name = "PCT", allow_negative_numbers = true, value_parser = parsers::headroom)]
     pub headroom: Option<Headroom>,
     /// Most requests in flight: auto or a number [default: auto]
     #[arg(short, long, value_name = "N", alias = "max-concurrency", allow_negative_numbers = true,
-        value_parser = values::concurrency)]
+        value_parser = parsers::concurrency)]
     pub concurrency: Option<Concurrency>,
     /// Use HTTP/2
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub http2: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = values::refuse_tpm)]
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = parsers::refuse_tpm)]
     tpm: Option<Refused>,
 }
 
@@ -122,27 +124,27 @@ pub struct SpeedArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Faults")]
 pub struct FaultArgs {
-    /// Tries after the first, for faults of server and network [default: 8]
+    /// Retries after server and network errors [default: 8]
     #[arg(long, value_name = "N")]
     pub max_retries: Option<u32>,
     /// Longest wait for a limit, an overload or a dead endpoint [default: 30m]
-    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub retry_for: Option<Duration>,
     /// Longest time for one request [default: 600s]
-    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::positive_duration)]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub timeout: Option<Duration>,
     /// Longest silence within a streamed answer [default: 60s]
-    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::positive_duration)]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub idle_timeout: Option<Duration>,
-    /// Fail rows whose attempt may have been paid, instead of trying again
+    /// Fail rows whose attempt may have been billed, instead of trying again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub no_retry_ambiguous: Option<bool>,
     /// When failures stop the run: first-ten, never, fail=N or fail=PCT% [default: first-ten]
-    #[arg(long, value_name = "RULE", value_parser = values::halt)]
+    #[arg(long, value_name = "RULE", value_parser = parsers::halt)]
     pub halt: Option<HaltRule>,
     /// Longest wait for what is in flight after a signal [default: none for INT, 30s for TERM and HUP]
-    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub grace: Option<Duration>,
 }
 
@@ -150,22 +152,22 @@ pub struct FaultArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct MoneyArgs {
-    /// Most dollars over the life of the results
-    #[arg(long, value_name = "USD", alias = "budget", allow_negative_numbers = true, value_parser = values::dollars)]
+    /// Most dollars to spend on these results, over all runs
+    #[arg(long, value_name = "USD", alias = "budget", allow_negative_numbers = true, value_parser = parsers::dollars)]
     pub max_cost: Option<Money>,
     /// Most requests of this run
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive_u64)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u64)]
     pub max_requests: Option<u64>,
     /// Longest time for this run
-    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = values::positive_duration)]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub max_time: Option<Duration>,
     /// Show what would be sent, and what it costs; send nothing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub dry_run: Option<bool>,
     /// Do not ask before an expensive run
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub yes: Option<bool>,
 }
 
@@ -184,15 +186,15 @@ pub struct PriceArgs {
 pub struct RowsArgs {
     /// Start over: set the earlier results aside
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch, conflicts_with_all = ["retry_failed", "rerun_changed"])]
+        value_parser = parsers::switch, conflicts_with_all = ["retry_failed", "rerun_changed"])]
     pub fresh: Option<bool>,
     /// Try failed rows again, too
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub retry_failed: Option<bool>,
     /// Run rows again that changed since they were answered
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub rerun_changed: Option<bool>,
 }
 
@@ -202,9 +204,9 @@ pub struct RowsArgs {
 pub struct SimulationArgs {
     /// Rehearse against a built-in server; needs no key
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub simulate: Option<bool>,
-    /// Faults that server makes
+    /// Faults to inject, for that server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_faults: Option<PathBuf>,
 }
@@ -218,11 +220,11 @@ pub struct ConnectionArgs {
     pub base_url: Option<String>,
     /// Allow http:// to other machines
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub allow_http: Option<bool>,
     /// Connect directly, whatever proxy the environment or the system names
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub no_proxy: Option<bool>,
     /// Certificates to trust besides the system's, as PEM
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -238,7 +240,7 @@ pub struct DisplayArgs {
     pub progress: Option<ProgressKind>,
     /// Say nothing but errors
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch, conflicts_with = "verbose")]
+        value_parser = parsers::switch, conflicts_with = "verbose")]
     pub quiet: Option<bool>,
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
@@ -252,9 +254,9 @@ pub struct StorageArgs {
     /// When results are forced to disk [default: group, several times a second]
     #[arg(long, value_parser = values::fsync())]
     pub fsync: Option<Fsync>,
-    /// Use files of other users and folders open to all, as volumes of a container are
+    /// Use files of other users and folders open to all, such as volumes of a container
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = values::switch)]
+        value_parser = parsers::switch)]
     pub trust_owner: Option<bool>,
 }
 
@@ -277,7 +279,7 @@ pub struct KeyArgs {
     /// File with the API key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
     pub api_key_file: Option<PathBuf>,
-    /// Command that prints the API key; split at blanks, no shell
+    /// Command that prints the API key; split at blanks, run without a shell
     #[arg(long, value_name = "CMD")]
     pub api_key_cmd: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = RefusedKey,
@@ -303,8 +305,25 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// File and command are two answers to one question: a higher layer's one replaces both.
+    /// File and command are two answers to one question: one of them in a higher layer replaces both of a lower one.
     fn over(self, lower: Self) -> Self {
-        if self.api_key_file.is_some() || self.api_key_cmd.is_some() { self } else { lower }
+        if self.is_set() { self } else { lower }
+    }
+}
+
+impl KeyArgs {
+    /// Returns whether these flags say where the key is.
+    pub(crate) fn is_set(&self) -> bool {
+        self.api_key_file.is_some() || self.api_key_cmd.is_some()
+    }
+}
+
+impl StorageArgs {
+    /// Returns whose files may be used.
+    pub(crate) fn owners(&self) -> Owners {
+        match self.trust_owner {
+            Some(true) => Owners::Any,
+            Some(false) | None => Owners::Own,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Layers of settings: a flag over the environment over a profile over a file.
 
 /// Something that a higher layer sets over a lower one.
-pub trait Layered: Sized {
+pub(crate) trait Layered: Sized {
     /// Returns this with what it leaves open taken from `lower`.
     fn over(self, lower: Self) -> Self;
 }
@@ -25,7 +25,7 @@ impl Layered for u8 {
     }
 }
 
-/// Lets the compiler see that no field is forgotten in merging.
+/// Merges field by field, so the compiler finds a field that is forgotten.
 macro_rules! layered {
     ($($group:ident { $($field:ident),+ $(,)? })+) => {$(
         impl Layered for $group {

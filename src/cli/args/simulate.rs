@@ -1,18 +1,24 @@
-//! The flags of `simulate`: what can differ about the API it plays.
+//! The flags of `simulate`: what can differ about the simulated API.
 //!
-//! Values become those of the simulator at once; what needs the catalog (a tier, a class) is put together in
+//! Flags are parsed into the simulator's own values. What needs the catalog (a tier, a class) is added in
 //! `cli/simulator`.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod parse;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueHint};
 
+use self::parse::{
+    acceleration, bursts, change, class_limits, endings, factor, keys, latency, lengths, loopback, other_client,
+};
+use super::parsers;
 use super::values::{self, TIERS};
-use crate::clock::Instant;
 use crate::domain::{Dimension, ModelClass, Money, RateLimits, Tier};
-use crate::sim::config::{Acceleration, Burst, Bursts, Endings, Keys, Latency, OtherManner, OutputLengths, OutputRule};
+use crate::sim::config::{Acceleration, Bursts, Endings, Keys, Latency, OutputLengths, OutputRule};
+
+pub(crate) use self::parse::{Change, ChangeTo, Other};
 
 /// Tiers with limits of their own, or none: all but `auto`.
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
@@ -29,16 +35,16 @@ pub struct SimulateArgs {
     /// Address of this machine to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", help_heading = "Server", value_parser = loopback)]
     pub host: Option<IpAddr>,
-    /// Keys that are good, or none [default: any key]
+    /// Accepted keys, or none [default: any key]
     #[arg(long, value_name = "KEYS", help_heading = "Server", value_parser = keys)]
     pub keys: Option<Keys>,
-    /// Limits of its own for each key
+    /// Separate limits for each key
     #[arg(long, help_heading = "Server")]
     pub key_limits: bool,
     /// Append a line of JSON for each request
     #[arg(long, value_name = "FILE", help_heading = "Server", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
-    /// Use a journal of another user, or in a folder open to all, as volumes of a container are
+    /// Use a journal of another user, or in a folder open to all, such as a volume of a container
     #[arg(long, help_heading = "Server")]
     pub trust_owner: bool,
     /// Show a line for each request
@@ -60,19 +66,19 @@ pub struct SimLimitArgs {
     #[arg(long, ignore_case = true, value_parser = values::one_of(SERVED))]
     pub tier: Option<Tier>,
     /// Requests a minute, for each model class
-    #[arg(long, value_name = "N", value_parser = values::rate)]
+    #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub rpm: Option<u32>,
     /// Uncached input tokens a minute, for each model class
-    #[arg(long, value_name = "N", value_parser = values::rate)]
+    #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub itpm: Option<u32>,
     /// Output tokens a minute, for each model class
-    #[arg(long, value_name = "N", value_parser = values::rate)]
+    #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub otpm: Option<u32>,
     /// Limits of one class, as haiku-4.5=50,50k,10k (requests, input, output; - leaves one); repeatable
     #[arg(long, value_name = "CLASS=LIMITS", value_parser = class_limits)]
     pub class_limits: Vec<(ModelClass, RateLimits)>,
     /// Token counts a minute [default: the tier's]
-    #[arg(long, value_name = "N", value_parser = values::rate)]
+    #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub count_tokens_rpm: Option<u32>,
     /// How much of a limit can be used at once: minute, a time as 1s, a number; or for some, as requests=1s,output=minute
     /// [default: minute]
@@ -81,17 +87,17 @@ pub struct SimLimitArgs {
     /// What counts as output: what is produced, or max_tokens at the start (the rule to 2026-02-18) [default: produced]
     #[arg(long, value_parser = values::one_of(&RULES))]
     pub output_rule: Option<OutputRule>,
-    /// A refused request uses up a request too
+    /// Count refused requests against the request limit
     #[arg(long)]
     pub refused_uses_request: bool,
-    /// Open requests at most
-    #[arg(long, value_name = "N", value_parser = values::positive_u32)]
+    /// Most open requests
+    #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
     /// Growth of input from minute to minute, as 50k,10k: what any minute may use, and how much more than the one before
     #[arg(long, value_name = "FLOOR,STEP", value_parser = acceleration)]
     pub acceleration: Option<Acceleration>,
     /// Dollars after which every request is refused
-    #[arg(long, value_name = "USD", value_parser = values::dollars)]
+    #[arg(long, value_name = "USD", value_parser = parsers::dollars)]
     pub spend_cap: Option<Money>,
     /// Another client that takes its share, as 30%, '50% from 1m until 2m', '40% every 10s'; repeatable
     #[arg(long, value_name = "SHARE", value_parser = other_client)]
@@ -121,245 +127,20 @@ pub struct SimAnswerArgs {
     /// Tokens it counts for each that its text suggests [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub skew: Option<f64>,
-    /// Input it counts at the start, for each token it turns out to be [default: 1]
+    /// Input it estimates at the start, for each real token [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub estimate_skew: Option<f64>,
     /// Serve models it does not know, instead of 404
     #[arg(long, action = ArgAction::SetTrue)]
     pub any_model: bool,
-    /// File of faults to make
+    /// File of faults to inject
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, alias = "simulate-faults")]
     pub faults: Option<PathBuf>,
 }
 
-/// Another client, as typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Other {
-    /// Thousandths of each limit.
-    pub permille: u32,
-    /// From when.
-    pub from: Instant,
-    /// Until when.
-    pub until: Instant,
-    /// How.
-    pub manner: OtherManner,
-}
-
-/// Limits that change, as typed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// When.
-    pub at: Instant,
-    /// For which class; `None` for all.
-    pub class: Option<ModelClass>,
-    /// What they become.
-    pub to: ChangeTo,
-}
-
-/// What limits become.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ChangeTo {
-    /// So many times what they were at the start.
-    Factor(f64),
-    /// These; a dimension without one keeps what it had.
-    Limits(RateLimits),
-}
-
-/// Parses an address of this machine.
-fn loopback(text: &str) -> Result<IpAddr, String> {
-    let address = match text {
-        "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
-        _ => text.trim_matches(['[', ']']).parse().ok(),
-    };
-    address.filter(IpAddr::is_loopback).ok_or_else(|| {
-        "it answers anybody, so it listens on this machine only: give 127.0.0.1, ::1 or localhost".to_owned()
-    })
-}
-
-/// Parses `any`, `none` or keys with commas between them.
-fn keys(text: &str) -> Result<Keys, String> {
-    let keys = || text.split(',').map(str::trim).map(str::to_owned).collect::<Vec<_>>();
-    match text {
-        "any" => Ok(Keys::Any),
-        "none" => Ok(Keys::None),
-        _ if keys().iter().any(String::is_empty) => Err("give any, none, or made-up keys, as key-a,key-b".to_owned()),
-        _ => Ok(Keys::Only(keys())),
-    }
-}
-
-/// Parses `CLASS=RPM,ITPM,OTPM`.
-fn class_limits(text: &str) -> Result<(ModelClass, RateLimits), String> {
-    const WANTED: &str = "give a class and three limits a minute, as haiku-4.5=50,50k,10k; - leaves one as it is";
-    let (class, limits) = text.split_once('=').ok_or(WANTED)?;
-    let limits: Vec<&str> = limits.split(',').map(str::trim).collect();
-    let [rpm, itpm, otpm] = limits[..] else { return Err(WANTED.to_owned()) };
-    let limit = |text| if text == "-" { Ok(None) } else { values::rate(text).map(Some) };
-    let limits = RateLimits { rpm: limit(rpm)?, itpm: limit(itpm)?, otpm: limit(otpm)? };
-    Ok((ModelClass(class.trim().into()), limits))
-}
-
-/// Parses one burst for all dimensions, or `DIMENSION=BURST` with commas between.
-fn bursts(text: &str) -> Result<Bursts, String> {
-    if !text.contains('=') {
-        return burst(text).map(Bursts::all);
-    }
-    let mut bursts = Bursts::all(Burst::Minute);
-    for (name, value) in pairs(text)? {
-        let own = match name {
-            "requests" => &mut bursts.requests,
-            "input" => &mut bursts.input_tokens,
-            "output" => &mut bursts.output_tokens,
-            _ => return Err(format!("there is no limit {name:?}; give requests, input or output")),
-        };
-        *own = burst(value)?;
-    }
-    Ok(bursts)
-}
-
-fn burst(text: &str) -> Result<Burst, String> {
-    match text {
-        "minute" => Ok(Burst::Minute),
-        _ if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') => {
-            values::positive_u32(text).map(Burst::Amount)
-        }
-        _ => values::positive_duration(text)
-            .map(Burst::Time)
-            .map_err(|_| "give minute, a time as 1s, or a number".to_owned()),
-    }
-}
-
-/// Parses `FLOOR,STEP`, both in tokens.
-fn acceleration(text: &str) -> Result<Acceleration, String> {
-    let (floor, step) = text.split_once(',').ok_or("give two numbers of tokens, as 50k,10k")?;
-    Ok(Acceleration { floor: values::rate(floor.trim())?.into(), step: values::rate(step.trim())?.into() })
-}
-
-/// Parses `SHARE% [from TIME] [until TIME] [every TIME]`.
-fn other_client(text: &str) -> Result<Other, String> {
-    const WANTED: &str = "give a share, as 30%, '50% from 1m until 2m' or '40% every 10s'";
-    let mut words = text.split_whitespace();
-    let percent = words.next().and_then(|word| word.strip_suffix('%')).and_then(|digits| digits.parse::<f64>().ok());
-    let percent = percent.filter(|percent| (0.1..=100.0).contains(percent)).ok_or(WANTED)?;
-    let mut other = Other {
-        permille: (percent * 10.0).round() as u32,
-        from: Instant::ZERO,
-        until: Instant::NEVER,
-        manner: OtherManner::Steady,
-    };
-    while let Some(word) = words.next() {
-        let time = words.next().ok_or(WANTED)?;
-        match word {
-            "from" => other.from = Instant::ZERO + values::duration(time)?,
-            "until" => other.until = Instant::ZERO + values::positive_duration(time)?,
-            "every" => other.manner = OtherManner::Bursts(values::positive_duration(time)?),
-            _ => return Err(WANTED.to_owned()),
-        }
-    }
-    if other.until <= other.from { Err("until must be later than from".to_owned()) } else { Ok(other) }
-}
-
-/// Parses `at TIME [CLASS]: FACTOR` or `at TIME [CLASS]: rpm=N itpm=N otpm=N`.
-fn change(text: &str) -> Result<Change, String> {
-    const WANTED: &str = "give a time and what changes, as 'at 60s: 0.5' or 'at 2m haiku-4.5: rpm=50 otpm=8k'";
-    let (when, what) = text.split_once(':').ok_or(WANTED)?;
-    let when: Vec<&str> = when.split_whitespace().filter(|word| *word != "at").collect();
-    let (time, class) = match when[..] {
-        [time] => (time, None),
-        [time, class] => (time, Some(ModelClass(class.into()))),
-        _ => return Err(WANTED.to_owned()),
-    };
-    let at = Instant::ZERO + values::duration(time)?;
-    let to = if what.contains('=') { ChangeTo::Limits(limits(what)?) } else { ChangeTo::Factor(factor(what.trim())?) };
-    Ok(Change { at, class, to })
-}
-
-fn limits(text: &str) -> Result<RateLimits, String> {
-    let mut limits = RateLimits::NONE;
-    for (name, value) in pairs(text)? {
-        let own = match name {
-            "rpm" => &mut limits.rpm,
-            "itpm" => &mut limits.itpm,
-            "otpm" => &mut limits.otpm,
-            _ => return Err(format!("there is no limit {name:?}; give rpm, itpm or otpm")),
-        };
-        *own = Some(values::rate(value)?);
-    }
-    Ok(limits)
-}
-
-/// Parses `realistic`, `zero` or `TIME,TOKENS_A_SECOND`.
-fn latency(text: &str) -> Result<Latency, String> {
-    const WANTED: &str = "give realistic, zero, or time to the first token and tokens a second, as 600ms,120";
-    match text {
-        "realistic" => return Ok(Latency::REALISTIC),
-        "zero" => return Ok(Latency::ZERO),
-        _ => {}
-    }
-    let (first, rate) = text.split_once(',').ok_or(WANTED)?;
-    let tokens_per_second = number(rate.trim()).filter(|rate| *rate > 0.0).ok_or(WANTED)?;
-    let first_token = values::duration(first.trim())?;
-    Ok(Latency { first_token, jitter: 0.0, tokens_per_second, error: first_token.min(Duration::from_millis(60)) })
-}
-
-/// Parses a number of tokens, or `NAME=NUMBER` with commas between.
-fn lengths(text: &str) -> Result<OutputLengths, String> {
-    if !text.contains('=') {
-        return values::positive_u32(text).map(OutputLengths::fixed);
-    }
-    let mut lengths = OutputLengths::default();
-    for (name, value) in pairs(text)? {
-        let own = match name {
-            "mean" => &mut lengths.mean,
-            "prompt" => &mut lengths.per_prompt_token,
-            "max" => &mut lengths.per_max_token,
-            "sigma" => &mut lengths.sigma,
-            _ => return Err(format!("there is no {name:?}; give mean, prompt, max or sigma")),
-        };
-        let most = if name == "sigma" { 5.0 } else { 1e6 };
-        *own = number(value)
-            .filter(|number| *number <= most)
-            .ok_or_else(|| format!("{name} must be a number from 0 to {most}"))?;
-    }
-    Ok(lengths)
-}
-
-/// Parses shares of endings.
-fn endings(text: &str) -> Result<Endings, String> {
-    let mut endings = Endings::default();
-    for (name, value) in pairs(text)? {
-        let own = match name {
-            "refusal" => &mut endings.refusal,
-            "stop_sequence" => &mut endings.stop_sequence,
-            "tool_use" => &mut endings.tool_use,
-            _ => return Err(format!("there is no ending {name:?}; give refusal, stop_sequence or tool_use")),
-        };
-        let share = number(value).filter(|share| *share <= 1.0);
-        *own = share.ok_or_else(|| format!("{name} must be a share from 0 to 1"))?;
-    }
-    Ok(endings)
-}
-
-/// Parses a factor from 0.01 to 100.
-fn factor(text: &str) -> Result<f64, String> {
-    number(text)
-        .filter(|factor| (0.01..=100.0).contains(factor))
-        .ok_or_else(|| "give a number from 0.01 to 100".to_owned())
-}
-
-/// Parses a number that is finite and not below zero.
-fn number(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)
-}
-
-/// Splits `NAME=VALUE` pairs that commas or blanks part.
-fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
-    let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').ok_or_else(|| format!("{part:?} needs a name, as NAME=VALUE"))).collect()
-}
-
 impl SimLimitArgs {
     /// Returns the limits of a class: those of the tier, with what was typed over them.
-    pub fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
+    pub(crate) fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
         let own = self.class_limits.iter().rev().find(|(name, _)| name == class).map(|(_, limits)| *limits);
         let own = own.unwrap_or(RateLimits::NONE);
         let typed = RateLimits { rpm: self.rpm, itpm: self.itpm, otpm: self.otpm };
@@ -369,91 +150,5 @@ impl SimLimitArgs {
             itpm: limit(Dimension::InputTokens),
             otpm: limit(Dimension::OutputTokens),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_of_this_machine_are_listened_on() {
-        assert!(["127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9"].iter().all(|good| loopback(good).is_ok()));
-        for wrong in ["0.0.0.0", "192.168.1.5", "::", "example.invalid", ""] {
-            assert!(loopback(wrong).is_err_and(|message| message.contains("this machine only")), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_burst_holds_for_all_dimensions_or_for_those_named() {
-        let second = Burst::Time(Duration::from_secs(1));
-
-        assert_eq!(bursts("minute"), Ok(Bursts::all(Burst::Minute)));
-        assert_eq!(bursts("1s"), Ok(Bursts::all(second)));
-        let mixed = Bursts { requests: second, input_tokens: Burst::Amount(500), output_tokens: Burst::Minute };
-        assert_eq!(bursts("requests=1s, input=500"), Ok(mixed));
-        for wrong in ["", "soon", "0s", "0", "requests", "money=1s", "input="] {
-            assert!(bursts(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn limits_of_a_class_beat_those_of_all_and_those_beat_the_tier() {
-        let typed = SimLimitArgs {
-            rpm: Some(7),
-            class_limits: vec![class_limits("haiku-4.5=5,-,8k").expect("it is well formed")],
-            ..SimLimitArgs::default()
-        };
-        let tier = RateLimits::new(50, 30_000, 10_000);
-
-        let [own, other] = ["haiku-4.5", "opus-5"].map(|class| typed.over(tier, &ModelClass(class.into())));
-
-        assert_eq!(own, RateLimits::new(5, 30_000, 8_000));
-        assert_eq!(other, RateLimits::new(7, 30_000, 10_000));
-        for wrong in ["haiku-4.5", "haiku-4.5=1,2", "haiku-4.5=1,2,0"] {
-            assert!(class_limits(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn other_clients_take_a_share_for_a_time_and_in_a_manner() {
-        let steady = Other { permille: 300, from: Instant::ZERO, until: Instant::NEVER, manner: OtherManner::Steady };
-
-        assert_eq!(other_client("30%"), Ok(steady.clone()));
-        let between = Other { from: Instant::from_secs(60), until: Instant::from_secs(120), ..steady.clone() };
-        assert_eq!(other_client("30% from 1m until 2m"), Ok(between));
-        let manner = OtherManner::Bursts(Duration::from_secs(10));
-        assert_eq!(other_client("2.5% every 10s"), Ok(Other { permille: 25, manner, ..steady }));
-        for wrong in ["", "30", "0%", "101%", "30% from", "30% at 5s", "30% from 2m until 1m"] {
-            assert!(other_client(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn limits_change_by_a_factor_or_to_numbers() {
-        let half = Change { at: Instant::from_secs(60), class: None, to: ChangeTo::Factor(0.5) };
-
-        assert_eq!(change("at 60s: 0.5"), Ok(half));
-        let limits = RateLimits { rpm: Some(50), itpm: None, otpm: Some(8_000) };
-        let class = Some(ModelClass("haiku-4.5".into()));
-        let named = Change { at: Instant::from_secs(120), class, to: ChangeTo::Limits(limits) };
-        assert_eq!(change("at 2m haiku-4.5: rpm=50 otpm=8k"), Ok(named));
-        for wrong in ["", "at 60s", "60: 0.5", "at 60s: half", "at 60s: tpm=5", "at 60s a b: 1", "at 60s: 0"] {
-            assert!(change(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn answers_take_their_time_and_have_their_length() {
-        let own = latency("600ms,120").expect("it is well formed");
-        let spread = lengths("mean=200,sigma=0.1").expect("it is well formed");
-
-        assert_eq!((own.first_token, own.tokens_per_second), (Duration::from_millis(600), 120.0));
-        assert_eq!((latency("zero"), latency("realistic")), (Ok(Latency::ZERO), Ok(Latency::REALISTIC)));
-        assert_eq!(lengths("64"), Ok(OutputLengths::fixed(64)));
-        assert_eq!((spread.mean, spread.sigma, spread.per_max_token), (200.0, 0.1, 0.05));
-        assert!(["", "fast", "600ms", "600,120", "600ms,0", "600ms,nan"].iter().all(|wrong| latency(wrong).is_err()));
-        assert!(["", "0", "mean", "mean=-1", "mean=inf", "median=5"].iter().all(|wrong| lengths(wrong).is_err()));
-        assert!(["refusal=2", "end_turn=1", "refusal"].iter().all(|wrong| endings(wrong).is_err()));
     }
 }

@@ -1,10 +1,10 @@
-//! The server's address: who may set it. What it may be is the transport's to say.
+//! The server's address and who may set it. The transport checks the address itself.
 //!
-//! Key and prompts go there, so it is taken from the user alone. A password in an address is never shown.
+//! Key and prompts are sent there, so only the user may set it. A password in an address is never shown.
 
 use anyhow::{Context, Result};
 
-use super::World;
+use super::world::World;
 use crate::cli::args::Settings;
 use crate::transport::{self, parse_base_url};
 
@@ -30,7 +30,7 @@ pub enum BaseUrlSource {
 
 impl BaseUrlSource {
     /// Returns the name shown to people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Named => "--base-url",
             Self::Environment => "ANTHROPIC_BASE_URL",
@@ -40,7 +40,7 @@ impl BaseUrlSource {
 }
 
 impl BaseUrl {
-    /// Returns the address that is meant, and what should be said about it. A rehearsal has none.
+    /// Returns the address, and a warning to print. A rehearsal has no address.
     ///
     /// # Errors
     /// The address is malformed, has parts that can't be used, or is plain `http` to another machine.
@@ -67,7 +67,7 @@ impl BaseUrl {
     }
 }
 
-/// Returns the address, and what should be said about it.
+/// Returns the address, and a warning to print.
 fn checked(given: &str, from: &str, allow_http: bool) -> Result<(transport::BaseUrl, Option<String>)> {
     let url = parse_base_url(given, allow_http).with_context(|| from.to_owned())?;
     let has_version = given.trim().trim_end_matches('/').ends_with("/v1");

@@ -1,13 +1,12 @@
-//! The key: where it comes from, and how it is kept from showing.
+//! The key: where it comes from, and how it is kept secret.
 //!
-//! No message holds any part of it, not even when it is malformed. A command that prints it is split at blanks and run
-//! without a shell: a configuration value is no program.
+//! No message contains any part of it, not even if it is malformed. A command that prints it is split at blanks and run
+//! without a shell: a configuration value must not be a program.
 //!
-//! Every buffer that it passes through here is zeroed. The block of variables that the system gave this process is out of
-//! reach; on Linux no other process but the administrator's can read it (see `cli::lockdown`).
+//! Every buffer that it passes through here is zeroed. The system's copy of the environment can't be zeroed; on Linux only
+//! the administrator can read it (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,16 +14,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{World, key_command, names_a_key};
+use super::key_command::{self, MOST_BYTES, bounded};
+use super::world::World;
 use crate::cli::args::groups::KeyArgs;
 use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 
-/// No key is longer, nor is a token.
-pub(super) const MOST_BYTES: usize = 64 * 1024;
-/// How long a file may take that is a pipe (`--api-key-file <(pass show key)`), and a command.
+/// The longest wait for a command, or for a file that is a pipe (`--api-key-file <(pass show key)`).
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the key comes from.
@@ -38,7 +36,7 @@ pub enum KeySource {
     ApiKeyVariable,
     /// `ANTHROPIC_AUTH_TOKEN`.
     AuthTokenVariable,
-    /// Nowhere.
+    /// There is no key.
     Missing,
 }
 
@@ -52,7 +50,7 @@ pub enum Credential {
 }
 
 impl KeySource {
-    /// Returns where the key is: where this call says, else the environment, else where the configuration says.
+    /// Returns where the key is: from the flags, else the environment, else the configuration.
     pub(super) fn find(named: &KeyArgs, merged: &KeyArgs, world: &World) -> Self {
         let is_set = |name: &str| world.has(name);
         let variable = || match (is_set(API_KEY), is_set(AUTH_TOKEN)) {
@@ -60,7 +58,7 @@ impl KeySource {
             (false, true) => Some(Self::AuthTokenVariable),
             (false, false) => None,
         };
-        let source = if names_a_key(named) { Self::set(named) } else { variable().or_else(|| Self::set(merged)) };
+        let source = if named.is_set() { Self::set(named) } else { variable().or_else(|| Self::set(merged)) };
         source.unwrap_or(Self::Missing)
     }
 
@@ -114,24 +112,24 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
-/// Returns what a file holds. A pipe that nobody writes to would hold everything up, so a thread waits for it.
+/// Returns the content of a file. Nobody may ever write to a pipe, so a thread waits for it.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
-    // It may outlive a message of failure, which ends the program.
+    // The thread may still run after the error; the program ends then.
     std::thread::spawn(move || drop(sender.send(read_now(&path))));
     let Ok(read) = read.recv_timeout(patience) else {
         bail!("nobody wrote to it for {} s", patience.as_secs());
     };
     let (bytes, metadata) = read?;
     if bytes.len() > MOST_BYTES {
-        bail!("it is larger than {} KiB, which no key is", MOST_BYTES >> 10);
+        bail!("it is larger than {} KiB, and no key is that large", MOST_BYTES >> 10);
     }
     Ok((bytes, metadata))
 }
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // Of what was opened, which may be another thing than what lay there before.
+    // The metadata of the opened file: the path may have led to another file before.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");
@@ -140,13 +138,6 @@ fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
         bail!("it is a device; name a file");
     }
     Ok((bounded(file)?, metadata))
-}
-
-/// Reads up to one byte more than a key may have, into memory that is never moved.
-pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
-    source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn text(bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<String>> {
@@ -179,7 +170,7 @@ fn is_device(_metadata: &Metadata) -> bool {
 fn checked(text: &str, from: &str) -> Result<SecretString> {
     let key = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if key.is_empty() {
-        bail!("{from} is empty, where a key should be");
+        bail!("{from} is empty; it should hold a key");
     }
     if let Some(at) = key.bytes().position(|byte| !byte.is_ascii_graphic()) {
         let what = match key.as_bytes()[at] {

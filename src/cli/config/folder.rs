@@ -4,7 +4,7 @@
 //! what it may set, and everything else is refused by name. It shapes requests and may slow a run down or stop it
 //! early; it can't say where the key goes or comes from, start something, answer a question, or place a file.
 //!
-//! Each flag is in one of the lists, which a test holds. A name in none of them is refused.
+//! A test checks that each flag is in one of the lists. A name in none of them is refused.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
@@ -71,7 +71,7 @@ pub const REFUSED: [&str; 38] = [
     "profile",
 ];
 
-/// Of these, what says where the key goes, who may be on the way, and where it comes from.
+/// Those of them that decide where the key comes from, where it is sent and through whom.
 pub const ABOUT_THE_KEY: [&str; 7] =
     ["base-url", "header", "allow-http", "no-proxy", "ca-file", "api-key-file", "api-key-cmd"];
 
@@ -80,7 +80,7 @@ pub fn may_set(name: &str) -> bool {
     FREE.contains(&name) || CAPS.contains(&name)
 }
 
-/// Takes the caps out of settings, and returns them.
+/// Removes the caps from settings, and returns them.
 pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     MoneyArgs {
         max_cost: money.max_cost.take(),
@@ -90,7 +90,7 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to those of the folder, and returns what should be said of those that count for nothing.
+/// Lowers the user's caps to those of the folder, and returns notes about those of the folder that have no effect.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {

@@ -1,4 +1,4 @@
-//! The command that prints the key: run, watched, and ended when it takes too long.
+//! The command that prints the key: run, and ended when it takes too long.
 //!
 //! It is the user's own program, but it may hang, print without end, or print a key where it does not belong. So its
 //! output has a bound and a time; the variables that hold our key are not passed on to it; and what it says on standard
@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
-use super::World;
-use super::credential::{MOST_BYTES, bounded};
-use super::world::SECRET_VARIABLES;
+use super::world::{SECRET_VARIABLES, World};
 
+/// The most bytes of a key or token.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How much of standard error is kept, from its end.
 const KEPT_BYTES: usize = 4 * 1024;
 /// The longest line of it that is shown, in characters.
 const LONGEST_LINE: usize = 200;
-/// A word with letters and digits that is as long may be a key, or a part of one.
+/// A word with letters and digits that is at least this long may be a key, or part of one.
 const SHORTEST_KEY_WORD: usize = 12;
-/// How often is looked whether it has ended.
+/// How often to check whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs a command without a shell and returns what it printed.
@@ -53,7 +53,7 @@ pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result
     let said = || running.last_line().map_or(String::new(), |line| format!(": {line}"));
     match ended {
         Some((output, _)) if output.len() > MOST_BYTES => {
-            bail!("--api-key-cmd: {program:?} printed more than {} KiB, which no key has", MOST_BYTES >> 10)
+            bail!("--api-key-cmd: {program:?} printed more than {} KiB, and no key is that long", MOST_BYTES >> 10)
         }
         Some((output, status)) if status.success() => Ok(output),
         Some((_, status)) => bail!("--api-key-cmd: {program:?} failed ({status}){}", said()),
@@ -79,7 +79,7 @@ impl Running {
         Self { child, deadline, output, errors }
     }
 
-    /// Returns what it printed and how it ended; `None` when its time is over. One that prints too much is not waited for.
+    /// Returns what it printed and how it ended; `None` when its time is over. It is ended when it prints too much.
     fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
         let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(output) => output.unwrap_or_default(),
@@ -100,7 +100,7 @@ impl Running {
 
     fn kill(&mut self) {
         let started = descendants(self.child.id());
-        // Either may have ended by itself.
+        // Both may have ended already.
         let _ = self.child.kill();
         end_all(&started);
         let _ = self.child.wait();
@@ -108,7 +108,7 @@ impl Running {
 
     /// Returns the last line of standard error, fit to be shown.
     fn last_line(&self) -> Option<String> {
-        // Somebody else may have it open still.
+        // A process that it started may still have it open.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
         let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
@@ -123,6 +123,13 @@ fn without_key(word: &str) -> &str {
     let has = |is: fn(char) -> bool| word.contains(is);
     let is_like_key = has(|char| char.is_ascii_digit()) && has(|char| char.is_ascii_alphabetic());
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
+}
+
+/// Reads up to one byte more than a key may have, into memory that is never reallocated.
+pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
+    source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads to the end and returns the last of it.

@@ -1,4 +1,4 @@
-//! Files that are opened because of where they lie or because a stranger named them, and so are judged first.
+//! Files that are opened only after checks, since a stranger may have put them there or named them.
 //!
 //! A configuration file that nobody named is read only if it is an ordinary file of a sensible size: a FIFO would wait
 //! for ever, and opening a device can do things. A link is followed, since a project may share one file among its folders;
@@ -78,7 +78,7 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let metadata = file.metadata()?;
     ordinary(&metadata)?;
     if has_second_name(&metadata) {
-        bail!("the file has a second name (a hard link), which may be outside the folder; use a copy");
+        bail!("the file has another name (a hard link), which may be outside the folder; use a copy");
     }
     text_of(file, most)
 }
@@ -92,7 +92,7 @@ fn ordinary(metadata: &Metadata) -> Result<()> {
     match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => Ok(()),
         (false, true) => bail!("it is a folder"),
-        (false, false) => bail!("it is no ordinary file (a pipe, socket or device?)"),
+        (false, false) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
     }
 }
 
@@ -132,8 +132,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (FileType::Symlink, _) => bail!("{} is a symbolic link, which may lead out of the folder", name.display()),
             (FileType::RegularFile, true) | (FileType::Directory, false) => {}
             (FileType::Directory, true) => bail!("it is a folder"),
-            (_, true) => bail!("it is no ordinary file (a pipe, socket or device?)"),
-            (_, false) => bail!("{} is no folder", name.display()),
+            (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
+            (_, false) => bail!("{} is not a folder", name.display()),
         }
         // Looked at for the message; what holds, should it be changed in between, is how it is opened.
         let flags = if is_last { FILE } else { FOLDER };

@@ -1,8 +1,8 @@
-//! What a run records of its settings in its folder, and all that `resume` takes back.
+//! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! One table serves both, so that nothing is taken back that is not recorded. It holds what shapes requests and how fast
-//! they are sent, and nothing that could redirect, authorize, execute or spend: the folder may come from somebody else.
-//! Whatever else stands in a manifest's settings is refused by name, not left out: it was put there by somebody.
+//! One table serves both, so `resume` uses only what is recorded. It contains what shapes requests and how fast they are
+//! sent, and nothing that could redirect, authorize, execute or spend: the folder may come from somebody else. Any other
+//! setting in a manifest is refused by name and not ignored: somebody must have put it there.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use clap::{Args, Command};
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::layers::Reader;
+use super::reader::Reader;
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{ResumeArgs, Settings};
 use crate::journal::{Disk, manifest_path, quoted, read_manifest};
@@ -20,7 +20,7 @@ use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 struct Recorded {
     /// The name of its flag.
     name: &'static str,
-    /// Returns its value in a run's settings; `None` where it was left open.
+    /// Returns its value in a run's settings; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
     /// Returns the value as it would be typed; `None` when it is of another kind than is recorded.
     texts: fn(&Value) -> Option<Vec<String>>,
@@ -56,12 +56,12 @@ const TABLE: [Recorded; 7] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// Longest text and list that are taken back: header values of the API are far below.
+/// The longest text and list that `resume` accepts; header values of the API are far shorter.
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
 /// Returns the settings that a run's folder keeps.
-pub fn recorded(config: &Config) -> Map<String, Value> {
+pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
     TABLE.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }
 
@@ -70,36 +70,36 @@ pub fn recorded(config: &Config) -> Map<String, Value> {
 /// # Errors
 /// The manifest can't be read, or holds a setting that no run records, or a value that its flag does not take; names
 /// the manifest and the setting.
-pub fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
+pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
     let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns what is taken back of the settings in a manifest, which messages call `path`.
+/// Returns the settings in a manifest; messages call it `path`.
 fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     let mut reader = Reader::new();
     let mut taken = Settings::default();
     for (name, value) in settings {
         let Some(row) = TABLE.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
         let Some(texts) = (row.texts)(value) else {
-            bail!("{path}: settings.{name} is {} where {} should be: remove it or put it right", kind(value), row.kind);
+            bail!("{path}: settings.{name} is {} where {} should be: remove or correct it", kind(value), row.kind);
         };
-        let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove it or put it right");
+        let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove or correct it");
         taken = reader.parse(name, &texts).map_err(wrong)?.over(taken);
     }
     Ok(taken)
 }
 
-/// Returns why a setting is not taken. Its value is not shown: it may be a secret that was put into the wrong file.
+/// Returns why a setting is refused. Its value is not shown: it may be a secret in the wrong file.
 fn refusal(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);
     let shown = if is_word { name.to_owned() } else { quoted(name) };
     let resume = ResumeArgs::augment_args(Command::new("resume"));
     let is_flag = resume.get_arguments().any(|arg| arg.get_long() == Some(name) && !arg.is_hide_set());
-    let instead = if is_flag { format!("; where you want it, give --{name}") } else { String::new() };
+    let instead = if is_flag { format!("; if you want it, give --{name}") } else { String::new() };
     format!(
-        "settings.{shown} is nothing that a run records, and resume takes nothing else from a run folder: remove \
+        "settings.{shown} is not a setting that a run records, and resume takes nothing else from a run folder: remove \
          it{instead}"
     )
 }
@@ -154,7 +154,7 @@ mod tests {
                 true => assert!(take(&name, json!({})).is_err()),
                 false => {
                     for message in taken.map(|taken| taken.expect_err(&name)) {
-                        let named = format!("o.run/manifest.json: settings.{name} is nothing that a run records");
+                        let named = format!("o.run/manifest.json: settings.{name} is not a setting that a run records");
                         assert!(message.starts_with(&named), "{message}");
                     }
                 }
@@ -166,7 +166,7 @@ mod tests {
     fn a_refused_setting_is_said_to_be_a_flag_where_resume_has_it() {
         let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
 
-        assert!(message("base-url").ends_with("remove it; where you want it, give --base-url"));
+        assert!(message("base-url").ends_with("remove it; if you want it, give --base-url"));
         assert!(message("model").ends_with("remove it") && message("api-key").ends_with("remove it"));
     }
 
@@ -176,7 +176,7 @@ mod tests {
         {
             let message = take(name, json!("1")).expect_err("it is no setting");
 
-            assert!(message.contains("nothing that a run records"), "{message}");
+            assert!(message.contains("not a setting that a run records"), "{message}");
             assert!(!message.chars().any(char::is_control), "{message:?}");
         }
         assert!(take(&"x".repeat(1 << 20), json!(1)).expect_err("it is no setting").len() < 1_000);

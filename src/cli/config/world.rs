@@ -1,4 +1,4 @@
-//! What surrounds the program: variables, folders, terminals. Injected, so that tests need none of the process's own.
+//! The surroundings of the program: variables, folders, terminals. Tests pass in their own.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,15 +10,15 @@ use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The largest file that a setting may name; a template or certificate is far below, `/dev/zero` is not.
+/// The largest file that a setting may name. Templates and certificates are far smaller; `/dev/zero` is not.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Variables that hold a key, or headers that may hold one.
-pub const SECRET_VARIABLES: [&str; 8] = [
+pub(crate) const SECRET_VARIABLES: [&str; 8] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "CLAUDE_BATCH_HEADER",
-    // These set nothing, but somebody may try.
+    // These have no effect, but somebody may set them.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",
     "CLAUDE_BATCH_AUTH_TOKEN",
@@ -31,11 +31,11 @@ pub const SECRET_VARIABLES: [&str; 8] = [
 pub struct World {
     /// Environment variables, without [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
-    /// Those of [`SECRET_VARIABLES`] that are set. They show in no debug output and are zeroed in the end.
+    /// The secret variables that are set. They are not shown in debug output, and are zeroed when dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
     /// The folder that relative paths start from; empty for the process's own.
     pub working_folder: PathBuf,
-    /// Whether standard input is a terminal, so that nobody pipes.
+    /// Whether standard input is a terminal, so it is not a pipe.
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
@@ -43,7 +43,7 @@ pub struct World {
 
 impl World {
     /// Returns the surroundings of this process.
-    pub fn here() -> Self {
+    pub(crate) fn here() -> Self {
         let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         Self {
             secrets: secrets(&mut variables),
@@ -55,7 +55,7 @@ impl World {
     }
 
     /// Returns whether a variable is set and not empty.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         let secret = self.secrets.get(name).is_some_and(|value| !value.expose_secret().is_empty());
         secret || self.variables.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
@@ -64,7 +64,7 @@ impl World {
     ///
     /// # Errors
     /// The variable is not UTF-8; its value is not shown.
-    pub fn variable(&self, name: &str) -> Result<Option<&str>> {
+    pub(crate) fn variable(&self, name: &str) -> Result<Option<&str>> {
         if let Some(value) = self.secrets.get(name) {
             return Ok(Some(value.expose_secret()).filter(|text| !text.is_empty()));
         }
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Returns the folder of the user's configuration: `XDG_CONFIG_HOME` or `~/.config`, on Windows `APPDATA`.
-    pub fn config_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn config_folder(&self) -> Option<PathBuf> {
         let folder = |name: &str| {
             let value = self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
             value.map(PathBuf::from).filter(|path| path.is_absolute())
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Returns a path as it can be opened.
-    pub fn resolve(&self, path: &Path) -> PathBuf {
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.working_folder.join(path)
     }
 
@@ -102,7 +102,7 @@ impl World {
     ///
     /// # Errors
     /// The file can't be read or is larger than any setting's file should be.
-    pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.resolve(path))?;
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
@@ -116,7 +116,7 @@ impl World {
     ///
     /// # Errors
     /// The name is a pattern and nothing matches.
-    pub fn expand(&self, path: &Path) -> Result<Vec<PathBuf>> {
+    pub(crate) fn expand(&self, path: &Path) -> Result<Vec<PathBuf>> {
         let pattern = path.file_name().and_then(|name| name.to_str()).filter(|name| name.contains(['*', '?']));
         let Some(pattern) = pattern.filter(|_| !self.resolve(path).exists()) else {
             return Ok(vec![path.to_owned()]);
@@ -140,7 +140,7 @@ impl World {
     }
 }
 
-/// Takes the secret variables out. One that is not UTF-8 is no key and stays, to be complained about.
+/// Removes the secret variables. One that is not UTF-8 is not a key; it stays, and causes an error later.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;
@@ -158,7 +158,7 @@ fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static st
 /// Returns whether a name fits a pattern of `*` (any run) and `?` (any byte), in linear space and quadratic time.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
-    // Where to go on when the run of the last `*` must take one byte more.
+    // Where to continue when the last `*` must match one more byte.
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {
         match (pattern.get(at), retry) {

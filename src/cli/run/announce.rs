@@ -1,4 +1,4 @@
-//! What is said before a run: where requests go, what they are, what they may cost, and whether to go on.
+//! What is said before a run: where requests go, what they are and what they may cost; and the question whether to start.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 use super::super::{columns, say};
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Expense, Money, PoolId, RateLimits};
 use crate::report::text::{count, escape, plural};
@@ -18,19 +18,19 @@ use crate::runner::input::{ModelSum, Places, Survey};
 /// A run on a terminal that may cost more than this asks first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 
-/// How often it is looked whether somebody interrupts the question.
+/// How often to check whether the question was interrupted.
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
     /// Says where requests go, what they are and what they may cost.
-    pub(super) fn announce(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) {
-        let origin = self.way.words(origin);
+    pub(super) fn announce(&self, survey: Option<&Survey>, catalog: &Catalog) {
+        let origin = self.way.words(&self.origin);
         let Some(survey) = survey else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
             self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
             if self.paths.results.is_none() {
                 self.say(&format!(
-                    "results go to standard output, so this run can't be continued; with -o FILE it could. Rows without \
+                    "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
                      an answer will be in {}",
                     escape(&self.paths.errors.display().to_string())
                 ));
@@ -54,7 +54,7 @@ impl NewRun<'_> {
             self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
         }
         if survey.to_send > 1 && survey.same == survey.to_send {
-            self.say(&format!("warning: all {} rows ask the same", count(survey.to_send)));
+            self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
         let system = self.config.request.system.as_deref();
         columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
@@ -70,15 +70,15 @@ impl NewRun<'_> {
             let RateLimits { rpm, itpm, otpm } = limits;
             let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));
             self.say(&format!(
-                "note: tier {} has no published limits for {}; beginning with its strictest ({rpm} requests, {itpm} \
-                 input, {otpm} output tokens a minute) until the API tells",
+                "note: tier {} has no published limits for {}; the run begins with its strictest limits ({rpm} requests, {itpm} \
+                 input, {otpm} output tokens a minute) until the API reports others",
                 self.config.tier.name(),
                 escape(&model)
             ));
         }
     }
 
-    /// Returns the places to read from in turn, where that gains time under the limits that the run begins with.
+    /// Returns the places to read from in turn, if that saves time under the limits at the start.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
         survey.layout.advise(&survey.repeats, &limits_of)
@@ -90,33 +90,33 @@ impl NewRun<'_> {
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
-    /// Announces a dear run without earlier results and asks before any file is made. Returns whether it did.
-    pub(super) fn ask_first(&self, origin: &str, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
+    /// Announces an expensive run without earlier results, and asks before any file is created. Returns whether it did.
+    pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         if !is_new || !self.must_ask(survey) {
             return Ok(false);
         }
-        self.announce(origin, survey, catalog);
+        self.announce(survey, catalog);
         self.ask(survey).map(|()| true)
     }
 
     fn must_ask(&self, survey: Option<&Survey>) -> bool {
-        // A bound that a file in the working folder sets answers no question.
+        // A limit that a file in the working folder sets does not replace the question.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let expense = survey.and_then(|survey| expense(&survey.models));
         !is_excused && can_answer && expense.is_some_and(|expense| expense.about > ASK_ABOVE)
     }
 
-    /// Asks before a dear run, where somebody can answer.
+    /// Asks before an expensive run, if somebody can answer.
     pub(super) fn ask(&self, survey: Option<&Survey>) -> Result<()> {
         let expense = survey.and_then(|survey| expense(&survey.models));
         let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
-        say::ask(&format!("This run may cost {}. Go on? [y/N] ", amounts(about, most)));
+        say::ask(&format!("This run may cost {}. Continue? [y/N] ", amounts(about, most)));
         let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a bound")),
+            _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a limit")),
         }
     }
 
@@ -126,7 +126,7 @@ impl NewRun<'_> {
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let mut line = String::new();
             let read = std::io::stdin().read_line(&mut line).map(|_| line);
-            // Nobody waits for it any more.
+            // Nobody may be waiting for it.
             let _ = give.send(read);
         })?;
         loop {
@@ -158,7 +158,7 @@ fn cost_words(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> Strin
     }
 }
 
-/// Returns both amounts in words, or the one that they are as they are shown.
+/// Returns both amounts in words, or one if they look the same.
 fn amounts(about: Money, most: Money) -> String {
     let (about, most) = (about.to_string(), most.rounded_up().to_string());
     if about == most { format!("at most {most}") } else { format!("about {about}, at most {most}") }

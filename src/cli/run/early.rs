@@ -1,16 +1,16 @@
-//! Signals while a run is prepared: what they lead to, and what is said.
+//! Signals while a run is prepared: what they do, and what is said.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::cli::exit::{Exit, Interrupted};
 use crate::report::text::plural;
 use crate::runner::{Early, Heard, Progress};
 
 impl NewRun<'_> {
-    /// Hears signals from here on, until the run begins or ends.
+    /// Handles signals from here on, until the run begins or ends.
     pub(super) fn hear_signals(&mut self) -> Result<()> {
         let (say, progress) = (self.voice(), Arc::new(Progress::default()));
         let seen = progress.clone();
@@ -20,7 +20,7 @@ impl NewRun<'_> {
                 plural(seen.rows(), "row", "rows")
             )),
             Heard::Steer => say("the settings are read again when the run begins"),
-            // What was being done may go on for long. Being cut off is as if it was killed, which loses nothing.
+            // The current step may take long. The program ends as if it was killed, which loses nothing.
             Heard::Cut(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
         self.early = Some(Early::start(self.config.grace, progress.clone(), on_heard)?);
@@ -28,7 +28,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Ends what is done before the run when somebody asked for the end.
+    /// Ends the preparation of a run if a signal asked for that.
     pub(super) fn check_interrupted(&self) -> Result<()> {
         match self.progress.ended_by() {
             Some(signal) => Err(Interrupted(signal).into()),

@@ -1,18 +1,17 @@
-//! What is refused before a run because of its rows: mistakes that concern all of them, and answers to other requests.
+//! What is refused before a run because of its rows: mistakes that affect the whole run, and rows that have changed.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::cli::parts;
 use crate::journal::{Manifest, Recovered, RequestShape, Start};
-use crate::plan::Dialect;
 use crate::report::text::{count, plural};
 use crate::runner::input::{Refusal, Survey, is_seekable};
 
 impl NewRun<'_> {
-    /// Refuses mistakes that concern every row, before anything is made.
+    /// Refuses mistakes that affect the whole run, before any file is created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             bail!("{duplicate}");
@@ -36,7 +35,7 @@ impl NewRun<'_> {
     }
 
     pub(super) fn price_guard(&self) -> Refusal {
-        // A seekable input is refused as a whole; on a pipe each row is looked at.
+        // A seekable input is refused as a whole; on a pipe each row is checked.
         if self.config.max_cost.is_none() || is_seekable(&self.plan) {
             return Box::new(|_| None);
         }
@@ -47,7 +46,7 @@ impl NewRun<'_> {
         })
     }
 
-    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, dialect: &Dialect) -> Result<()> {
+    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
         let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
         if survey.changed > 0 && !self.config.rerun_changed {
             let first = survey.first_changed.as_deref().unwrap_or_default();
@@ -61,7 +60,7 @@ impl NewRun<'_> {
             );
         }
         let Some(Manifest { shape, .. }) = &recovered.manifest else { return Ok(()) };
-        let ours = parts::manifest(&self.config, dialect, "").shape;
+        let ours = parts::manifest(&self.config, "").shape;
         let would_pay_again = survey.unnamed > 0 && survey.to_send > 0 && !recovered.done.is_empty();
         if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
             bail!(

@@ -1,7 +1,7 @@
 //! What `resume` is told: error logs, and with `-o` the results they belong to.
 //!
-//! Where its rows go is the word of the person, or of a log that names a file beside it; nothing in a log or a run folder
-//! says where requests go, which key is used or what is run.
+//! The person decides where results go, or a log that names a file beside it. Nothing in a log or a run folder decides
+//! where requests go, which key is used or what is run.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
-/// Reads every log before any is run, so that a refused one leaves the others as they are. One log is read when it is run.
+/// Reads every log before any is run, so that nothing is changed if one is refused. A single log is read when it is run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -29,7 +29,7 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the disk as `resume` may use it.
+/// Returns the disk, which knows whose files `resume` may use.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
@@ -42,7 +42,7 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
             anyhow!("{}: no such file", log.display())
         }
         JournalError::Foreign { path } => anyhow!(
-            "{} is no error log of claude-batch (its first line is no failed row): name the .errors.jsonl file of a run",
+            "{} is not an error log of claude-batch (its first line is not a failed row): name the .errors.jsonl file of a run",
             path.display()
         ),
         JournalError::OtherResults { path, line, results } => {

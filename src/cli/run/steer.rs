@@ -1,7 +1,7 @@
-//! Settings read again while a run goes on.
+//! Settings that are read again during a run.
 //!
-//! What was typed stays as typed, and the environment is that of the start: what can change are the files. Only limits,
-//! concurrency and budget are taken over; all else was settled when the run began.
+//! Flags and environment stay those of the start; only the files can have changed. Only limits, concurrency and budget
+//! are changed; everything else was fixed when the run began.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use super::super::args::values::Concurrency;
 use super::super::config::Config;
 use super::super::parts;
-use super::NewRun;
+use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::causes;
 use crate::report::text::{count, escape};
@@ -20,17 +20,13 @@ use crate::runner::signals::RereadSettings;
 use crate::scheduler::Steering;
 
 impl NewRun<'_> {
-    /// Returns how to read the settings again. A call in flight needs `files` files.
-    pub(super) fn reread_settings(
-        &mut self,
-        catalog: &Arc<Catalog>,
-        looked: Option<&Survey>,
-        files: usize,
-    ) -> RereadSettings {
+    /// Returns a function that reads the settings again.
+    pub(super) fn reread_settings(&mut self, catalog: &Arc<Catalog>, survey: Option<&Survey>) -> RereadSettings {
+        let files = self.files_of_request();
         let reread = std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are read elsewhere")));
         let unpriced =
             |survey: &Survey| survey.models.iter().find(|(_, sum)| sum.unpriced > 0).map(|(model, _)| model.clone());
-        let unpriced = looked.map(unpriced);
+        let unpriced = survey.map(unpriced);
         let mut current = self.config.clone();
         let catalog = catalog.clone();
         Box::new(move || {
@@ -45,7 +41,7 @@ impl NewRun<'_> {
                     Ok((steering, message))
                 }
                 Err(error) => Err(format!(
-                    "the run goes on as before, since its settings can't be read again: {}",
+                    "the run keeps its settings, since they can't be read again: {}",
                     causes(error.as_ref())
                 )),
             }
@@ -64,7 +60,7 @@ fn steering(config: &Config, catalog: &Arc<Catalog>, files: usize) -> Result<Ste
     })
 }
 
-/// Refuses a new budget over a model without a price. `unpriced` is `None` on a pipe, whose rows are still to come.
+/// Refuses a new budget for a model without a price. `unpriced` is `None` on a pipe, whose rows are not known yet.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
         return Ok(());
@@ -78,7 +74,7 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
     }
 }
 
-/// Says what differs, by the names of the settings.
+/// Says which settings changed, by their names.
 fn changes(before: &Config, after: &Config) -> String {
     let pairs = shown(before).into_iter().zip(shown(after));
     let changed: Vec<_> = pairs

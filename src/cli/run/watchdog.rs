@@ -1,10 +1,10 @@
-//! Ends the program when a template never ends for one row.
+//! Ends the program when a template does not end for one row.
 //!
-//! What a template does is bounded by fuel, but for one kind: values that hold the same list many times over, which are
-//! written out or compared step by step inside one step of the template. A thread can't be stopped from outside, so the
-//! program ends as it does when it is killed: what was answered is on disk, and the same command resumes.
+//! Fuel limits what a template does, with one exception: writing out or comparing a value that holds the same list many
+//! times is a single step. A thread can't be stopped from outside, so the program ends as if it was killed: all answers
+//! are on disk, and the same command resumes.
 //!
-//! Looks are counted, not time: a program that was suspended, or a machine that slept, has looked no more often.
+//! It counts checks, not time: while the program is suspended or the machine sleeps, no checks are made.
 
 use std::thread;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// Looks that one row may last: ten seconds, ten times as long as the fuel.
+/// The most checks that one row may last: ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
 /// Memory that one row may add, in KiB: twice what the fuel can hold and the largest prompt with it.
 const MOST_KIB: u64 = 512 << 10;
 
-/// Watches the rows that are filled into a template until the program ends.
+/// Watches the rows that are filled into a template, until the program ends.
 pub(super) fn watch(template: Template, name: String) -> std::io::Result<()> {
     thread::Builder::new().name("template".to_owned()).spawn(move || guard(&template, &name)).map(drop)
 }
@@ -38,8 +38,8 @@ fn guard(template: &Template, name: &str) {
         if looks >= LOOKS || memory_kib().saturating_sub(begun_with) > MOST_KIB {
             let name = escape(name);
             say::err(&format!(
-                "claude-batch: {name}: a row takes too long or too much memory to be filled into the template, and can't be \
-                 stopped in any other way; make simpler what the template does with lists"
+                "claude-batch: {name}: filling a row into the template takes too long or too much memory, so the program ends \
+                 here; simplify what the template does with lists"
             ));
             std::process::exit(Exit::Usage.code().into());
         }

@@ -1,4 +1,4 @@
-//! The way to the server: what is between, whom it is trusted on the word of, and the words for it in the first line.
+//! The way to the server: the proxy, the trusted certificates, and how the first line of a run names them.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Returns the way to the server that the settings name. To a simulator in this process there is nothing to say of it.
+    /// Returns the way to the server. For a simulator in this process there is nothing to say about it.
     ///
     /// # Errors
     /// A variable that decides about it can't be read.
@@ -66,13 +66,13 @@ impl Way {
     }
 }
 
-/// Whether the TLS library asks variables for the certificates of authorities; elsewhere it asks the system.
+/// Whether the TLS library reads variables that name certificates; on other systems it asks the system.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
-/// Returns the variables that name the certificates to trust, instead of the system's, with what they name.
+/// Returns the variables that name certificates to trust instead of the system's, with their values.
 ///
-/// The library passes over what it can't read, and then trusts nobody or only those of the other variable. So both are
-/// looked at here. Of several folders one is enough: such lists name places of different systems.
+/// The library ignores what it can't read, and then trusts nobody or only the certificates of the other variable. So both
+/// are checked here. One readable folder is enough: such lists name the places of different systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();
@@ -88,16 +88,16 @@ fn certificates(world: &World) -> Result<Vec<String>> {
 }
 
 fn instead(variable: &str) -> String {
-    format!("{variable}, from which certificates are taken instead of the system's")
+    format!("{variable} (certificates are taken from there instead of the system)")
 }
 
 fn check_file(path: &Path, world: &World) -> Result<()> {
     if path.as_os_str().is_empty() {
-        bail!("it is set to nothing; unset it");
+        bail!("it is empty; unset it");
     }
     let pem = world.read(path).with_context(|| format!("can't read {}", path.display()))?;
     if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
-        bail!("{} holds no certificate", path.display());
+        bail!("{} contains no certificate", path.display());
     }
     Ok(())
 }
@@ -107,7 +107,7 @@ const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 fn check_folders(list: &OsStr, world: &World) -> Result<()> {
     let mut folders = std::env::split_paths(list).filter(|folder| !folder.as_os_str().is_empty());
     if !folders.any(|folder| std::fs::read_dir(world.resolve(&folder)).is_ok()) {
-        bail!("no folder of {} can be read", Path::new(list).display());
+        bail!("none of the folders in {} can be read", Path::new(list).display());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! From the flags of `simulate` to the API it plays.
+//! Makes the simulated API from the flags of `simulate`.
 
 use anyhow::{Context, Result, bail};
 
@@ -13,7 +13,7 @@ use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, Sim
 ///
 /// # Errors
 /// A fault file that can't be used, by line and field; a class that no model has.
-pub fn config(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
+pub(crate) fn config(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
     let faults = args.answers.faults.as_deref().map(|path| {
         let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("--faults: {} is not UTF-8", path.display()))?;

@@ -15,18 +15,18 @@ use crate::sim::model::{Books, Line};
 
 /// Where lines go.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     journal: Option<File>,
     is_verbose: bool,
     has_failed: Arc<AtomicBool>,
 }
 
 impl Watch {
-    /// Opens the journal, which is appended to and private, since it tells what was asked; `None` when nobody watches.
+    /// Opens the journal. It is appended to, and private since it shows requests. Returns `None` when nobody watches.
     ///
     /// # Errors
     /// What the system says when the journal can't be opened, or why it may not be used.
-    pub fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
+    pub(crate) fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
             let (file, notes) =
                 open_to_append(path, owners).map_err(|error| anyhow!("--journal: can't write: {error}"))?;
@@ -38,18 +38,18 @@ impl Watch {
         Ok(is_watching.then(|| Self { journal, is_verbose, has_failed: Arc::default() }))
     }
 
-    /// Returns what becomes true when the journal could not be written.
-    pub fn failure(&self) -> Arc<AtomicBool> {
+    /// Returns a flag that is set when the journal could not be written.
+    pub(crate) fn failure(&self) -> Arc<AtomicBool> {
         self.has_failed.clone()
     }
 
-    /// Takes a line. A journal that fails is given up, and said so once.
-    pub fn line(&mut self, line: &Line) {
+    /// Takes a line. If the journal can't be written, that is said once, and no more is written.
+    pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));
         }
         let Some(journal) = &mut self.journal else { return };
-        // One write for each line, so that whoever follows the file sees whole lines.
+        // One write for each line, so that readers of the file see whole lines.
         let written = serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut bytes| {
             bytes.push(b'\n');
             journal.write_all(&bytes)
@@ -81,7 +81,7 @@ fn shown(line: &Line) -> String {
 }
 
 /// Returns what a simulator has seen, in a line.
-pub fn summary(books: &Books) -> String {
+pub(crate) fn summary(books: &Books) -> String {
     let listed = |all: Vec<String>| if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) };
     let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
     let input = books.billed.prompt_tokens();

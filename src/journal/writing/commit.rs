@@ -35,4 +35,4 @@ pub enum Commit {
 }
 
 /// Is called with each commit, on the syncer's thread or inside `append`. Must be quick.
-pub(crate) type OnCommit = Box<dyn Fn(Commit) + Send>;
+pub type OnCommit = Box<dyn Fn(Commit) + Send>;

@@ -31,7 +31,6 @@ mod syncer;
 mod target;
 mod writer;
 
-pub(crate) use commit::OnCommit;
-pub use commit::{Commit, Fsync, Threading};
+pub use commit::{Commit, Fsync, OnCommit, Threading};
 pub(crate) use target::{Target, Targets};
 pub(crate) use writer::Writer;

@@ -18,25 +18,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::super::Stats;
 use super::super::line::Block;
+use super::super::stats::Stats;
 
 /// indicatif's bar and what it draws on.
-pub struct Bar {
+pub(crate) struct Bar {
     bar: ProgressBar,
     sheet: Sheet,
 }
 
 impl Bar {
     /// Returns a bar without length or text.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sheet = Sheet::default();
         let target = ProgressDrawTarget::term_like(Box::new(sheet.clone()));
         Self { bar: ProgressBar::with_draw_target(None, target), sheet }
     }
 
     /// Returns the lines of a block, its bar filled by the finished rows.
-    pub fn draw(&self, block: Block, stats: &Stats) -> Vec<String> {
+    pub(crate) fn draw(&self, block: Block, stats: &Stats) -> Vec<String> {
         self.bar.set_style(style(block.cells));
         // The setters draw at once; these, which set the same bar's texts, do not.
         let _ = self.bar.clone().with_prefix(block.before).with_message(block.after);

@@ -1,4 +1,4 @@
-//! From a good request to a call: faults on order, limits, and the plan of the exchange.
+//! From a valid request to a call: injected faults, limits, and the plan of the exchange.
 
 use std::time::Duration;
 
@@ -15,16 +15,18 @@ use super::call::Call;
 use super::chance::{self, Struck};
 use super::delivery::{self, Step};
 use super::errors::{self, ApiError};
+use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
-use super::limits::{Asked, Reason, Refusal};
+use super::limits::{Account, Asked, Reason, Refusal};
+use super::out;
 use super::refusal::{Stop, organization_id};
 use super::reply::{self, Frame};
+use super::state::{Event, Model};
 use super::tokens;
 use super::validate::Prompt;
-use super::{Account, Arrival, Event, Model, Ticket};
 
 impl Model {
-    /// Returns the rule of the fault plan that strikes a request.
+    /// Returns the rule of the fault plan that applies to a request.
     pub(super) fn draw_fault(&mut self, body: &[u8], content: u64, model: &str, now: Instant) -> Option<usize> {
         if self.config.faults.rules.is_empty() {
             return None;
@@ -34,7 +36,7 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, struck)
     }
 
-    /// Strikes with a fault that needs no call; `None` for one that does.
+    /// Returns the answer of a fault that needs no call; `None` for a fault that needs one.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Ordered(status.clone(), account),
@@ -52,7 +54,7 @@ impl Model {
         self.line.note(|line| line.fault = Some(rule));
     }
 
-    /// Lets a good request in and plans its answer, or says why not.
+    /// Admits a valid request and plans its answer, or says why not.
     #[expect(clippy::too_many_arguments, reason = "what a call is made of, all of it different")]
     pub(super) fn admit(
         &mut self,
@@ -116,7 +118,7 @@ impl Model {
         split.uncached + split.write_5m + split.write_1h + read
     }
 
-    /// Lets a request in, or says with which 429 it is refused.
+    /// Admits a request, or says with which 429 it is refused.
     fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
@@ -154,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Takes one request of a limit that counts nothing else.
+    /// Takes one request from a limit that counts only requests.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };
@@ -171,7 +173,7 @@ impl Model {
     }
 
     fn start(&mut self, mut call: Call, answer: &Answer, fault: Option<Fault>) -> Arrival {
-        let frame_id = reply::id("msg_01", self.config.seed, self.serial);
+        let frame_id = out::id("msg_01", self.config.seed, self.serial);
         let model = &self.config.models[call.model].id;
         let frame = Frame { id: &frame_id, model, split: call.split, serial: self.serial };
         let (mut head_at, mut body) = if call.is_stream {

@@ -1,4 +1,4 @@
-//! What the model says: decided by the seed and the content of the request, so that a second attempt gets the same.
+//! What the model answers: decided by the seed and the content of the request, so a second attempt gets the same.
 //!
 //! Owns the length, the ending and the content of an answer, not its bytes.
 
@@ -30,7 +30,7 @@ pub(super) struct Answer {
     pub output_tokens: u64,
     /// Of these, tokens of thinking.
     pub thinking_tokens: u64,
-    /// Searches that the API made for it.
+    /// Web searches that the API made for it.
     pub searches: u64,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum OutBlock {
     ToolUse(String, String, u64),
     /// A call of a tool that the API runs.
     ServerToolUse(Served),
-    /// What came of the call before it.
+    /// The result of the call before it.
     ServerToolResult(Served),
 }
 
@@ -84,7 +84,7 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// How much can be said, in tokens of the simulator's own counter, and what says so.
+/// The most tokens that can be said, by the simulator's own counter, and what limits them.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,
@@ -152,7 +152,7 @@ fn stop_sequence(endings: &Endings, prompt: &Prompt<'_>, hash: Hash) -> Option<S
     Some(prompt.stop_sequences[(hash.word(8).end() % count) as usize].to_string())
 }
 
-/// Returns the tokens an answer would like to have: a lognormal, by Box and Muller.
+/// Returns how long an answer would be without limits: a lognormal, by Box and Muller.
 fn length(lengths: &OutputLengths, prompt: &Prompt<'_>, hash: Hash) -> u64 {
     let mean = lengths.mean
         + lengths.per_prompt_token * prompt.tokens as f64

@@ -11,9 +11,9 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// Bodies and ids that are kept apart at most.
+/// The most bodies and ids that are told apart.
 const KEPT: usize = 1_000_000;
-/// Bytes of all ids that are kept apart at most.
+/// The most bytes of all ids that are told apart.
 const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
@@ -21,13 +21,13 @@ const KEPT_ID_BYTES: usize = 64 << 20;
 pub struct Books {
     /// Requests that arrived, on any endpoint of the API.
     pub requests: u64,
-    /// Requests for messages that were let in.
+    /// Requests for messages that were admitted.
     pub admitted: u64,
-    /// Answers by HTTP status, at their head.
+    /// Responses by HTTP status, counted when the head is sent.
     pub statuses: BTreeMap<u16, u64>,
     /// 429s by reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Faults that struck, by the number of their rule from 0.
+    /// Injected faults, by the number of their rule from 0.
     pub faults: BTreeMap<usize, u64>,
     /// Calls that were charged.
     pub billed_calls: u64,
@@ -46,19 +46,19 @@ pub struct Books {
     pub answered_again: u64,
     /// Requests that arrived although their class had been told to wait.
     pub too_early: u64,
-    /// By how much, at most, in milliseconds.
+    /// The most that one of them was too early, in milliseconds.
     pub too_early_ms: u64,
     /// When the first of them came, in seconds since the start.
     pub first_too_early_s: Option<f64>,
-    /// Calls let in and not over.
+    /// Admitted calls that are not over.
     pub in_flight: u64,
-    /// Most of them at once.
+    /// The most of them at once.
     pub highest_in_flight: u64,
     /// Highest debt of an output bucket, in tokens.
     pub highest_output_debt: u64,
     /// Calls, tokens and money by `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
-    /// Whether there were more bodies or ids than are kept apart.
+    /// Whether there were more bodies or ids than are told apart.
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
@@ -93,7 +93,7 @@ impl Books {
         })
     }
 
-    /// Returns the attempts so far of a body; of one that is no longer kept apart, a great many.
+    /// Returns the attempts so far of a body; `u32::MAX` when bodies are no longer told apart.
     pub(super) fn attempts(&self, body: u64) -> u32 {
         let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
         self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)
@@ -104,7 +104,7 @@ impl Books {
         *self.refused.entry(reason.name()).or_default() += 1;
     }
 
-    /// Counts a call that was let in.
+    /// Counts an admitted call.
     pub(super) fn admit(&mut self) {
         self.admitted += 1;
         self.in_flight += 1;
@@ -145,7 +145,7 @@ impl Books {
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy without what is kept for each body, which only the books need, and which can be large.
+    /// Returns a copy without the records of single bodies, which can be large and which only the books need.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();

@@ -1,5 +1,5 @@
-//! One dimension of a limit, as the API keeps it: a bucket that refills all the time and is drained, at once or little
-//! by little.
+//! One dimension of a limit, as the API keeps it: a bucket that refills continuously and is drained at once or
+//! gradually.
 //!
 //! Owns a level and two rates. Invariants: whole numbers only, so that a history of any length is exact; the level is
 //! never above the capacity, and may be below zero. Time only goes forward.

@@ -11,9 +11,9 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::request::Part;
 
-/// Blocks before a breakpoint that are searched for an entry.
+/// How many blocks before a breakpoint are searched for an entry.
 const LOOK_BACK: usize = 20;
-/// Entries kept at most; the ones that are over go first.
+/// The most entries that are kept; expired ones are removed first.
 const ENTRIES: usize = 200_000;
 
 /// How the tokens of a prompt split.

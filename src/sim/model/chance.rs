@@ -1,4 +1,4 @@
-//! Which rule of the fault plan strikes a request.
+//! Which rule of the fault plan applies to a request.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use crate::sim::faults::{Draw, FaultPlan};
 
 use super::hash::Hash;
 
-/// What a rule may look at.
+/// What a rule is matched against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Struck<'a> {
     /// Hash of the content.
     pub content: u64,
     /// The body.
     pub body: &'a [u8],
-    /// The model's name as asked.
+    /// The model's name, as the request has it.
     pub model: &'a str,
-    /// Which request since the start, from 1.
+    /// The number of the request since the start, from 1.
     pub arrival: u64,
     /// How often this content was tried before.
     pub attempts: u32,
@@ -24,7 +24,7 @@ pub(super) struct Struck<'a> {
     pub now: Instant,
 }
 
-/// Returns the number of the first rule that strikes; `fired` says how often each did so far.
+/// Returns the number of the first rule that applies; `fired` says how often each one has applied so far.
 pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_>) -> Option<usize> {
     let hash = Hash::new(plan.seed.unwrap_or(seed));
     let row = hash.word(struck.content).unit();
@@ -32,7 +32,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_
     let since = struck.now.since(Instant::ZERO);
     let mut from = 0.0;
     for (at, rule) in plan.rules.iter().enumerate() {
-        // Shares are laid side by side, so that two rules of a tenth strike a fifth together.
+        // Shares are laid side by side, so that two rules of a tenth each apply to a fifth together.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
         let is_struck = is_drawn

@@ -1,4 +1,4 @@
-//! How the bytes of an answer come: at which moments, and how a fault spoils that.
+//! When the bytes of an answer are sent, and how a fault changes that.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub enum Step {
         /// When.
         at: Instant,
     },
-    /// Nothing more comes, and the connection stays open.
+    /// Nothing more is sent, and the connection stays open.
     Stall,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn spread(pieces: Vec<Piece>, begin: Instant, end: Instant) -> Vec<St
     pieces.into_iter().map(|piece| Step::Bytes { at: at(piece.tokens), bytes: piece.bytes.into() }).collect()
 }
 
-/// Spoils a body as a fault orders. `error` is the body of the error for an error event.
+/// Changes a body as a fault says. `error` is the body of the error for an error event.
 pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<Step> {
     match fault {
         Fault::ResetMid { at } => {
@@ -64,7 +64,7 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
-        // These never let a body begin.
+        // With these faults no body is sent.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } => {}
     }
     steps

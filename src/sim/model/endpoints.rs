@@ -9,11 +9,15 @@ use crate::domain::ModelClass;
 use crate::sim::config::{Keys, Organizations, UnknownModels};
 
 use super::errors::{self, ApiError};
+use super::exchange::{Arrival, Request};
 use super::hash::Hash;
 use super::refusal::Stop;
 use super::request::Fields;
+use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
-use super::{Arrival, MAX_UNKNOWN, Model, Request, TOKEN_COUNT};
+
+/// The most classes of unknown models that are kept apart.
+const MAX_UNKNOWN: usize = 1000;
 
 /// Where clients ask whether the API can be reached.
 const HELLO: &str = "/api/hello";
@@ -25,7 +29,7 @@ const ONE_MODEL: &str = "/v1/models/";
 /// What the keys of administrators begin with.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
-/// A key that is good.
+/// An accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     /// Whose limits it uses.
@@ -68,7 +72,7 @@ impl Model {
         }
     }
 
-    /// Returns whose a request's key is.
+    /// Returns who sent a request, by its key.
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
@@ -195,7 +199,7 @@ fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     )))
 }
 
-/// Refuses bodies that are compressed: the API takes some, this does not.
+/// Refuses compressed bodies. The API accepts some; the simulator does not.
 fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(http::header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),

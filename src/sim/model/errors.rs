@@ -1,4 +1,4 @@
-//! Error answers: their statuses, types and words.
+//! Error responses: their statuses, types and messages.
 //!
 //! Source: API documentation, "Errors" (2026-10) and "Rate limits" (2026-08-22).
 
@@ -75,7 +75,7 @@ pub(super) fn status_of(kind: &str) -> u16 {
     }
 }
 
-/// Returns the words that usually come with an error type.
+/// Returns the usual message of a status.
 pub(super) fn usual_message(status: u16) -> &'static str {
     match status {
         401 => "invalid x-api-key",
@@ -92,7 +92,7 @@ pub(super) fn usual_message(status: u16) -> &'static str {
     }
 }
 
-/// Returns the page that the network in front of the API answers with.
+/// Returns the page that a gateway in front of the API answers with.
 pub(super) fn html_page(status: u16) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>api.anthropic.com | {status}</title></head>\n\

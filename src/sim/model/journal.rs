@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What became of one request, as far as it is decided when it arrives.
+/// What happens to one request, as far as that is decided when it arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// When it arrived, in seconds since the start.
@@ -13,9 +13,9 @@ pub struct Line {
     pub method: String,
     /// The path.
     pub path: String,
-    /// The model, as asked.
+    /// The model, as the request names it.
     pub model: Option<String>,
-    /// A hash of what is asked, the same for each attempt.
+    /// A hash of the request's content, the same for each attempt.
     pub body: Option<String>,
     /// `metadata.user_id`.
     pub user_id: Option<String>,
@@ -23,9 +23,9 @@ pub struct Line {
     pub status: Option<u16>,
     /// Why a 429.
     pub reason: Option<&'static str>,
-    /// The rule of the fault plan that struck, from 0.
+    /// The rule of the fault plan that applied, from 0.
     pub fault: Option<usize>,
-    /// Input tokens of a call that was let in, however they split.
+    /// Input tokens of an admitted call, cached ones included.
     pub input_tokens: Option<u64>,
     /// Output tokens that it will have.
     pub output_tokens: Option<u64>,
@@ -36,7 +36,7 @@ pub struct Line {
 /// Where lines go.
 type Sink = Box<dyn FnMut(&Line) + Send>;
 
-/// The line in the making, when somebody wants it.
+/// The current line, if somebody watches.
 #[derive(Default)]
 pub(super) struct Draft {
     line: Line,
@@ -55,7 +55,7 @@ impl Draft {
         self.sink = Some(sink);
     }
 
-    /// Changes the line, unless nobody wants it.
+    /// Changes the line, if somebody watches.
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Line)) {
         if self.sink.is_some() {
             change(&mut self.line);
@@ -70,7 +70,7 @@ impl Draft {
         });
     }
 
-    /// Sends the line, and begins another.
+    /// Sends the line and begins the next.
     pub(super) fn send(&mut self) {
         if let Some(sink) = &mut self.sink {
             sink(&std::mem::take(&mut self.line));

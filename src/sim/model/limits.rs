@@ -5,48 +5,37 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
-
 use crate::clock::Instant;
 use crate::domain::{Dimension, RateLimits};
 use crate::sim::config::{Acceleration, Bursts, OutputRule};
 
 use super::bucket::Bucket;
 
-/// Why a 429.
+/// Whose limits: organization and class.
+pub(super) type Account = (u64, usize);
+
+/// Why a request was refused with 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The request limit.
     Requests,
     /// The input limit.
     InputTokens,
     /// The output limit.
     OutputTokens,
-    /// Input grew too fast.
+    /// The growth of input.
     Acceleration,
     /// Too many open requests.
     Concurrency,
     /// The spend cap.
     SpendCap,
-    /// A fault on order.
+    /// An injected fault.
     Ordered,
 }
 
 impl Reason {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Requests,
-        Self::InputTokens,
-        Self::OutputTokens,
-        Self::Acceleration,
-        Self::Concurrency,
-        Self::SpendCap,
-        Self::Ordered,
-    ];
-
     /// Returns the name in the books.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::InputTokens => "input_tokens",
@@ -62,11 +51,11 @@ impl Reason {
 /// A 429 of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// What was exhausted; with several, what takes longest to come back.
+    /// What was exhausted; of several, the one that takes longest to recover.
     pub reason: Reason,
-    /// Seconds after which the same request fits, if nobody else asks.
+    /// Seconds after which the same request would be admitted, if nobody else sends one.
     pub retry_after: u64,
-    /// The limit it names.
+    /// The limit that the message names.
     pub limit: u64,
 }
 
@@ -83,9 +72,9 @@ pub(super) struct Asked {
 #[derive(Clone, Debug)]
 pub(super) struct ClassLimits {
     bursts: Bursts,
-    requests: Option<Bucket>,
-    input: Option<Bucket>,
-    output: Option<Bucket>,
+    pub(super) requests: Option<Bucket>,
+    pub(super) input: Option<Bucket>,
+    pub(super) output: Option<Bucket>,
     /// What was used of each dimension so far.
     pub used: [u64; 3],
     /// What other clients took of each in bursts, in units.
@@ -175,7 +164,7 @@ impl ClassLimits {
         Ok(())
     }
 
-    /// Takes a request for one that was refused.
+    /// Counts a refused request against the limit.
     pub(super) fn charge_refused(&mut self) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1);
@@ -203,7 +192,7 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Says whether the input of this minute grows too fast: the seconds to the next minute, and the limit in force.
+    /// Refuses input that grows too fast in this minute, with the seconds to the next minute and the limit in force.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {
@@ -220,7 +209,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Notes what a client was told: not before `until`, from when it may know.
+    /// Notes that a client was told to wait until `until`, and that it may know this from `known_at` on.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -228,7 +217,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how much too early a request is that a client sends although it was told to wait.
+    /// Returns by how much a request is too early, if its client was told to wait.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
@@ -241,7 +230,7 @@ impl ClassLimits {
         }
     }
 
-    /// Ends charging output at `units` a nanosecond, and books `rest` units besides.
+    /// Ends charging output at `units` a nanosecond, and charges `rest` units in addition.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -277,59 +266,4 @@ impl ClassLimits {
             Dimension::OutputTokens => self.output.as_ref(),
         }
     }
-
-    /// Adds the rate headers. Every bucket is up to the moment whose wall time is `wall`.
-    pub(super) fn write_headers(&self, headers: &mut HeaderMap, wall: jiff::Timestamp) {
-        let mut add = |names: &[HeaderName; 3], limit: u64, remaining: u64, full_in: Duration| {
-            headers.insert(names[0].clone(), HeaderValue::from(limit));
-            headers.insert(names[1].clone(), HeaderValue::from(remaining));
-            headers.insert(names[2].clone(), reset(wall, full_in));
-        };
-        if let Some(bucket) = &self.requests {
-            add(&REQUESTS, bucket.limit().into(), bucket.tokens(), bucket.time_to_full());
-        }
-        if let Some(bucket) = &self.input {
-            add(&INPUT, bucket.limit().into(), bucket.rounded_tokens(), bucket.time_to_full());
-        }
-        if let Some(bucket) = &self.output {
-            add(&OUTPUT, bucket.limit().into(), bucket.rounded_tokens(), bucket.time_to_full());
-        }
-        if let (Some(input), Some(output)) = (&self.input, &self.output) {
-            let limit = u64::from(input.limit()) + u64::from(output.limit());
-            add(&TOKENS, limit, input.rounded_tokens() + output.rounded_tokens(), input.time_to_full_with(output));
-        }
-    }
 }
-
-/// Returns the time at which a bucket is full again, to whole seconds.
-fn reset(wall: jiff::Timestamp, full_in: Duration) -> HeaderValue {
-    let second = wall.as_nanosecond() + i128::try_from(full_in.as_nanos()).unwrap_or(0);
-    let second = i64::try_from((second + 999_999_999).div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
-    let text = jiff::Timestamp::from_second(second).unwrap_or(wall).to_string();
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-const fn header(name: &'static str) -> HeaderName {
-    HeaderName::from_static(name)
-}
-
-static REQUESTS: [HeaderName; 3] = [
-    header("anthropic-ratelimit-requests-limit"),
-    header("anthropic-ratelimit-requests-remaining"),
-    header("anthropic-ratelimit-requests-reset"),
-];
-static INPUT: [HeaderName; 3] = [
-    header("anthropic-ratelimit-input-tokens-limit"),
-    header("anthropic-ratelimit-input-tokens-remaining"),
-    header("anthropic-ratelimit-input-tokens-reset"),
-];
-static OUTPUT: [HeaderName; 3] = [
-    header("anthropic-ratelimit-output-tokens-limit"),
-    header("anthropic-ratelimit-output-tokens-remaining"),
-    header("anthropic-ratelimit-output-tokens-reset"),
-];
-static TOKENS: [HeaderName; 3] = [
-    header("anthropic-ratelimit-tokens-limit"),
-    header("anthropic-ratelimit-tokens-remaining"),
-    header("anthropic-ratelimit-tokens-reset"),
-];

@@ -10,11 +10,11 @@ use crate::sim::config::{ModelTraits, SimModel};
 use super::endpoints::{Caller, unknown};
 use super::errors::ApiError;
 use super::hash::Hash;
-use super::{Model, TOKEN_COUNT};
+use super::state::{Model, TOKEN_COUNT};
 
 /// Models on a page unless asked otherwise.
 const PAGE: usize = 20;
-/// Models on a page at most.
+/// The most models on a page.
 const MAX_PAGE: usize = 1000;
 
 impl Model {

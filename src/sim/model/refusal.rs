@@ -1,4 +1,4 @@
-//! Answers that are no call: errors of the API, refusals by limits, faults on order.
+//! Answers without a call: errors of the API, refusals by limits, injected faults.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use crate::sim::faults::{FaultBody, RetryAfter, StatusFault};
 
 use super::delivery::Step;
 use super::errors::{self, ApiError};
+use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
-use super::limits::Reason;
-use super::{Account, Arrival, Model, Ticket};
+use super::limits::{Account, Reason};
+use super::state::Model;
 
 impl Model {
-    /// Returns the answer to what is no call.
+    /// Returns the answer to a request that does not become a call.
     pub(super) fn stop(&mut self, stop: Stop, request_id: &str, now: Instant) -> Arrival {
         let at = now + self.config.latency.error;
         match stop {
@@ -78,7 +79,7 @@ impl Model {
         }
     }
 
-    /// An answer of the network in front of the API: without the API's own headers.
+    /// An answer of a gateway in front of the API: without the API's own headers.
     fn edge_answer(
         &mut self,
         status: u16,
@@ -117,7 +118,7 @@ impl Model {
         Arrival { ticket: Ticket(0), head_at: at, head, body: vec![Step::Bytes { at, bytes }] }
     }
 
-    /// Returns a plain JSON answer that is no call: at once, with the rate headers of `account`.
+    /// Returns a JSON answer without a call: sent at once, with the rate headers of `account`.
     pub(super) fn json_answer(
         &mut self,
         body: Vec<u8>,
@@ -170,9 +171,9 @@ pub(super) enum Stop {
     Error(ApiError),
     /// A limit refuses it.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },
-    /// An error answer was ordered.
+    /// An injected error response.
     Ordered(StatusFault, Option<Account>),
-    /// A broken connection was ordered.
+    /// An injected broken connection.
     Reset,
 }
 

@@ -1,10 +1,11 @@
 //! The bytes of an answer: one JSON object, or the events of a stream with the part of the answer each belongs to.
 //!
-//! Owns both wire forms. Folding the events gives the object, but for the ids. Source: API documentation, "Messages"
+//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation, "Messages"
 //! and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
+use super::out::{Out, id};
 use super::server_tools::Served;
 
 /// How the first event of a stream begins.
@@ -12,12 +13,12 @@ pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-/// Events with a piece of text of an answer, at most about so many.
+/// The most events (about) that carry a piece of an answer's text.
 const PIECES: u64 = 48;
-/// Tokens of a piece, at least.
+/// The fewest tokens of a piece.
 const PIECE: u64 = 4;
 
-/// What stands in an answer besides what the model says.
+/// What an answer contains apart from what the model says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     /// `id`.
@@ -26,7 +27,7 @@ pub(super) struct Frame<'a> {
     pub model: &'a str,
     /// How the prompt's tokens split.
     pub split: Split,
-    /// A number no other call has, for ids inside the answer.
+    /// A number that no other call has, for ids inside the answer.
     pub serial: u64,
 }
 
@@ -56,7 +57,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// Tokens of the answer that are out once these events are.
+    /// Tokens of the answer that have been sent after these events.
     pub tokens: u64,
 }
 
@@ -142,7 +143,7 @@ fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &
     }
 }
 
-/// Gives the input of a tool, as JSON, in parts.
+/// Passes on the input of a tool, as JSON, in parts.
 fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
     let quoted = serde_json::Value::from(input).to_string();
     let inner = &quoted[1..quoted.len() - 1];
@@ -243,7 +244,7 @@ fn stop_details(answer: &Answer) -> &'static str {
     }
 }
 
-/// Writes what only some answers used, behind the other members of `usage`.
+/// Writes the members of `usage` that only some answers have, after the others.
 fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     if answer.thinking_tokens > 0 {
         out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");
@@ -266,43 +267,3 @@ fn usage(out: &mut Out, split: Split, output_tokens: u64) {
 }
 
 const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
-
-/// Returns an id: the prefix and 22 letters and digits that depend on seed and serial number.
-pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let hash = super::hash::Hash::new(seed).word(serial);
-    let mut number = (u128::from(hash.end()) << 64) | u128::from(serial);
-    let mut text = String::with_capacity(prefix.len() + 22);
-    text.push_str(prefix);
-    for _ in 0..22 {
-        text.push(char::from(DIGITS[(number % 62) as usize]));
-        number /= 62;
-    }
-    text
-}
-
-/// Bytes that grow by text and numbers.
-struct Out(Vec<u8>);
-
-impl Out {
-    fn add(&mut self, text: &str) -> &mut Self {
-        self.0.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    fn number(&mut self, number: u64) -> &mut Self {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = number;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[at..]);
-        self
-    }
-}

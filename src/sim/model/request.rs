@@ -13,7 +13,7 @@ use super::errors::ApiError;
 use super::hash::Hash;
 use super::tokens;
 
-/// The top-level fields of a body; of equal names the last counts.
+/// The top-level fields of a body. If a name stands twice, the last one counts.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -35,7 +35,12 @@ impl<'a> Fields<'a> {
         self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
     }
 
-    /// Returns the hash of what is asked, whatever the manner of delivery.
+    /// Reads a field that must be there.
+    pub(super) fn required<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<T, ApiError> {
+        self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
+    }
+
+    /// Returns the hash of the content, the same with and without streaming.
     pub(super) fn content_hash(&self, seed: u64) -> Hash {
         self.0
             .iter()
@@ -114,7 +119,7 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Refuses kinds and lifetimes that there are not; `name` is where it stands.
+    /// Refuses unknown kinds and lifetimes; `name` says where it stands.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
             (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
@@ -128,7 +133,7 @@ impl CacheControl<'_> {
         }
     }
 
-    /// Returns whether it asks for an hour.
+    /// Returns whether its lifetime is an hour.
     pub(super) fn is_hour(&self) -> bool {
         self.ttl.as_deref() == Some("1h")
     }
@@ -160,7 +165,7 @@ pub(super) struct Part {
 
 /// Takes the parts of a prompt in order: tools, system, messages.
 pub(super) trait Parts {
-    /// Enters a section: what it depends on besides its own content becomes part of its hashes.
+    /// Enters a section; `hash` stands for what the section depends on apart from its content.
     fn enter(&mut self, _section: Hash) {}
 
     /// Takes the next part.
@@ -222,7 +227,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     let tools: Vec<&RawValue> = read_raw(raw, "tools", "a valid list")?;
     for (at, raw) in tools.iter().enumerate() {
         let tool: Tool<'_> = read_raw(raw, &format!("tools.{at}"), "a valid dictionary")?;
-        // Tools of the server have a type of their own, and bring the rest with it.
+        // Server tools have their own type, which implies the rest.
         if matches!(tool.kind.as_deref(), None | Some("custom")) {
             let missing = match (&tool.name, tool.input_schema) {
                 (None, _) => Some("name"),

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// Nesting at which optional things are left out and lists are empty, so that a recursive schema ends.
+/// Depth from which optional members are left out and lists are empty, so that a recursive schema ends.
 const DEEP: u32 = 6;
 
-/// Values made at most, so that a schema that asks for more than an answer could hold ends: the rest is `null`.
+/// The most values that are made; the rest is `null`, so that a schema can't ask for more than an answer holds.
 const MOST_VALUES: u32 = 20_000;
-/// Items of a list and letters of a text at most, whatever the schema asks for.
+/// The most items of a list and characters of a text, whatever the schema asks for.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`, chosen by `seed`.
@@ -68,13 +68,13 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Copies a value of the schema, which is worth as much as it has members and letters.
+    /// Copies a value of the schema. It counts by its size.
     fn copy(&mut self, value: &Value) -> Value {
         self.pay(weight(value));
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
     }
 
-    /// Counts so many bytes as made: a long text is worth as much as many values.
+    /// Counts bytes as values: a long text counts as many values.
     fn pay(&mut self, bytes: usize) {
         self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }
@@ -83,7 +83,7 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Objects are joined; of anything else the first way counts.
+    /// Objects are merged; of anything else the first alternative is used.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {
@@ -193,7 +193,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns both ends of a range of which either may be open.
+/// Returns both ends of a range; either may be missing.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),
@@ -203,7 +203,7 @@ fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// Returns the type that is made; of several the first that is not `null`.
+/// Returns the type to make; of several, the first that is not `null`.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
@@ -216,7 +216,7 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the way that nests least: one without members, items or references, else the first.
+/// Returns the alternative that nests least: one without members, items or references, else the first.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());

@@ -1,12 +1,12 @@
-//! Tools that the API runs itself, and which of the tools with a type of their own those are.
+//! Tools that the API runs itself, and how their types tell them from other tools.
 //!
-//! The answer holds the call, its result and text, and ends as one without tools does: a client has nothing to run.
+//! The answer holds the call, its result and text, and ends like an answer without tools: the client has nothing to run.
 //! Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). What other tools of the
 //! server return is not modelled: with them the model answers in text.
 
 use super::tokens;
 
-/// What the tools begin with whose type is given by the API and which the client runs.
+/// Prefixes of tool types that the API defines but the client runs.
 const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
 
 /// Tokens of a call beyond its input.
@@ -17,7 +17,7 @@ pub(super) fn is_served(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| !RUN_BY_CLIENTS.iter().any(|begin| kind.starts_with(begin)))
 }
 
-/// A call that the API runs, and what comes of it.
+/// A call that the API runs, and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Served {
     /// The tool's name.
@@ -31,19 +31,19 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Returns a call of a tool of the server; `None` for one that is answered with text.
+    /// Returns a call of a server tool; `None` for a tool that is answered with text.
     pub(super) fn of(kind: &str) -> Option<Self> {
         [("web_search_", SEARCH), ("web_fetch_", FETCH)]
             .into_iter()
             .find_map(|(begin, served)| kind.starts_with(begin).then_some(served))
     }
 
-    /// Returns the tokens of the call; those of the result are no output.
+    /// Returns the tokens of the call. Those of the result do not count as output.
     pub(super) fn tokens(&self) -> u64 {
         tokens::of_text(self.input) + CALL
     }
 
-    /// Returns whether it is a search, which is charged by itself.
+    /// Returns whether it is a search, which is charged separately.
     pub(super) fn is_search(&self) -> bool {
         self.name == SEARCH.name
     }

@@ -1,6 +1,6 @@
-//! Text for answers: cheap to make, plain to read, and of an exact number of tokens by the simulator's own counter.
+//! Text for answers: cheap to make, easy to read, and with an exact number of tokens by the simulator's own counter.
 //!
-//! One fixed text of some thousand tokens is made once; an answer is a piece of it, taken round and round. It is kept
+//! One fixed text of some thousand tokens is made once; an answer is a piece of it, repeated as often as needed. It is kept
 //! as it stands inside a JSON string, so that an answer is copied, not escaped.
 
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ const WORDS: &[&str] = &[
     "queue", "retry", "window", "market", "summer", "winter", "garden", "letter", "story", "music",
 ];
 
-/// Tokens that are no plain words: a mark, a line break, quotes, wide characters.
+/// Tokens other than plain words: a punctuation mark, a line break, quotes, wide characters.
 const OTHERS: &[&str] = &[",", ".", ".", ":", "\\n", "\\\"", " 42", " 7", "日", "本", "語", "🎉", "—"];
 
 struct Pool {

@@ -9,13 +9,13 @@
 pub(super) const IMAGE: u64 = 1_500;
 /// Tokens of each message beyond its text.
 pub(super) const PER_MESSAGE: u64 = 4;
-/// Tokens of the hidden prompt that tools bring, besides their definitions.
+/// Tokens of the hidden prompt for tools, in addition to their definitions.
 /// Source: API documentation, "Pricing", tool use (2026-08; 286 to 804 by model).
 pub(super) const TOOLS: u64 = 346;
 
-/// Letters of one token at most.
+/// The most letters of one token.
 const LETTERS: u64 = 6;
-/// Digits of one token at most.
+/// The most digits of one token.
 const DIGITS: u64 = 3;
 
 /// Returns the tokens of a text.
@@ -38,7 +38,7 @@ pub(super) fn of_text(text: &str) -> u64 {
     counter.tokens
 }
 
-/// Returns the tokens of `count` plain ones under a tokenizer that makes `skew` times as many.
+/// Returns the tokens that `count` become under a tokenizer that makes `skew` times as many.
 pub(super) fn skewed(count: u64, skew: f64) -> u64 {
     if skew == 1.0 { count } else { (count as f64 * skew).ceil().max(0.0) as u64 }
 }

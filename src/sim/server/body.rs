@@ -10,10 +10,10 @@ use http_body::Body;
 use super::super::model::{MAX_BODY_BYTES, Unread};
 use super::bounds::{Budget, Share};
 
-/// Reads a body. Of one that can't be kept the rest is read and dropped, so that the client gets to read the answer.
+/// Reads a body. The rest of a body that can't be kept is read and dropped, so that the client can read the answer.
 ///
 /// # Errors
-/// Why it can't be had: too large, too slow, broken off, or no room for it.
+/// Why it could not be read: too large, too slow, broken off, or no room for it.
 pub(super) async fn read<B>(body: B, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -43,7 +43,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, budget: &Budget) ->
     kept.end()
 }
 
-/// What has come of a body. The usual one is a single piece, which is not copied.
+/// The part of a body that has arrived. Most bodies are a single piece, which is not copied.
 struct Kept<'a> {
     budget: &'a Budget,
     share: Share,

@@ -1,10 +1,10 @@
-//! What the server spends at most, whatever clients do: time, connections and memory.
+//! Limits on the time, connections and memory that clients can make the server use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What the server spends at most.
+/// Limits on what the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection may be open without a request on it: before its first one, between two, or while the head
@@ -12,18 +12,18 @@ pub struct Bounds {
     pub quiet: Duration,
     /// How long a body may take to arrive.
     pub body: Duration,
-    /// Connections at once; more wait until one is closed.
+    /// Connections at once; further ones wait until one is closed.
     pub connections: usize,
     /// Bytes of a request's head.
     pub head_bytes: usize,
     /// Bytes of all bodies that are being received.
     pub body_bytes: usize,
-    /// Bytes of all requests and answers in flight, their bodies apart.
+    /// Bytes of all requests and answers in flight, without the bodies of the requests.
     pub answer_bytes: usize,
 }
 
 impl Default for Bounds {
-    /// As many connections as a run can use, and room for the bodies and answers of every run but an extreme one.
+    /// As many connections as a run can use, and room for the bodies and answers of all but extreme runs.
     fn default() -> Self {
         Self {
             quiet: Duration::from_secs(60),
@@ -44,7 +44,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Returns a budget of so many bytes.
+    /// Returns a budget of this many bytes.
     pub(super) fn new(most: usize) -> Self {
         Self { held: Arc::default(), most }
     }
@@ -60,7 +60,7 @@ impl Budget {
     }
 }
 
-/// A part of a budget; dropping it gives it back.
+/// A part of a budget; it is returned when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     held: Arc<AtomicUsize>,
@@ -68,7 +68,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Takes bytes, whether or not there is room: ask first.
+    /// Takes bytes without checking that there is room; ask first.
     pub(super) fn take(&mut self, bytes: usize) {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;

@@ -1,4 +1,4 @@
-//! A connection: broken on order, and closed when nothing is asked on it for too long.
+//! A connection: broken when a fault says so, and closed when it is idle for too long.
 
 use std::future::Future;
 use std::io;
@@ -12,28 +12,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// What the parts of a connection know of each other.
+/// The state that the parts of a connection share.
 #[derive(Clone, Debug)]
 pub(super) struct Wire(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     is_cut: AtomicBool,
-    /// Requests whose answers are not over.
+    /// Requests that are being answered.
     open: AtomicUsize,
     opened: Instant,
-    /// When the last request was over, in milliseconds since it was opened.
+    /// When the last answer ended, in milliseconds since the connection was opened.
     quiet_since_ms: AtomicU64,
 }
 
 impl Wire {
-    /// Returns the wire of a connection that is opened now.
+    /// Returns the state of a connection that is opened now.
     pub(super) fn new() -> Self {
         let (is_cut, open, quiet_since_ms) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicU64::new(0));
         Self(Arc::new(State { is_cut, open, opened: Instant::now(), quiet_since_ms }))
     }
 
-    /// Begins a request; it is over when what is returned is dropped.
+    /// Begins a request, which ends when the returned value is dropped.
     pub(super) fn begin(&self) -> Busy {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
@@ -45,7 +45,7 @@ impl Wire {
         (self.0.open.load(Ordering::Relaxed) == 0).then(|| self.0.opened + passed)
     }
 
-    /// Serves a connection to its end, or until no request was open on it for so long.
+    /// Serves a connection until it ends, or until it was idle for this long.
     pub(super) async fn attend(&self, connection: impl Future, quiet: Duration) {
         let mut connection = pin!(connection);
         loop {
@@ -63,7 +63,7 @@ impl Wire {
     }
 }
 
-/// A request that is not over.
+/// A request that is being answered.
 #[derive(Debug)]
 pub(super) struct Busy(Wire);
 
@@ -83,14 +83,14 @@ impl Drop for Busy {
     }
 }
 
-/// A connection that can be broken from outside.
+/// A connection that another task can break.
 pub(super) struct Cuttable {
     stream: TcpStream,
     wire: Wire,
 }
 
 impl Cuttable {
-    /// Returns a connection that its wire can break.
+    /// Returns a connection that can be broken through `wire`.
     pub(super) fn new(stream: TcpStream, wire: Wire) -> Self {
         Self { stream, wire }
     }

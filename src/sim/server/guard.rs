@@ -3,8 +3,8 @@
 //! A page can make a browser send requests to the loopback address in two ways. A name of its own that resolves to
 //! that address (DNS rebinding) makes the simulator part of the page's own site: the `Host` then names it, so only
 //! names and addresses that always mean this machine are answered. A request across sites carries an `Origin`, or says
-//! `Sec-Fetch-Site: cross-site`; it is refused, and no answer has a header that lets another site read it. What is left
-//! is a form of an old browser that says neither. A form can't carry a key, so the API refuses it for messages; for a
+//! `Sec-Fetch-Site: cross-site`; it is refused, and no answer has a header that lets another site read it. What remains
+//! is a form sent by an old browser, which sends neither header. A form can't carry a key, so the API refuses it for messages; for a
 //! reset, which takes no key, a form's content types are refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -13,21 +13,21 @@ use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{StatusCode, Version};
 
-use super::RESET;
-
+/// The path at which the simulator starts over.
+pub(super) const RESET: &str = "/__sim/reset";
 /// What a browser says of a request that a page of another site made.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that a form can have.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-/// Letters of a client's own words that an answer repeats.
+/// The most characters of a client's own words that an answer repeats.
 const SHOWN: usize = 80;
 
 /// Why a request is not answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// The status that says so.
+    /// The status of the answer.
     pub status: StatusCode,
-    /// The words that say so.
+    /// The message of the answer.
     pub message: String,
 }
 
@@ -126,7 +126,7 @@ fn is_local(host: &str) -> bool {
     }
 }
 
-/// Takes the port away; `None` when what stands in its place is none.
+/// Removes the port; `None` when what follows the colon is not a port.
 fn without_port(host: &str) -> Option<&str> {
     let end_of_name = host.rfind(']').map_or(0, |at| at + 1);
     let Some(colon) = host[end_of_name..].find(':') else { return Some(host) };

@@ -1,4 +1,4 @@
-//! The body of a response: bytes that come when the model says, and breaks where it says.
+//! The body of a response: it sends bytes, and breaks off, when the model says so.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,19 +16,19 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// Time that bytes before a reset have to reach the wire.
+/// Time that bytes before a reset have to leave this machine.
 const FLUSH: Duration = Duration::from_millis(2);
 
-/// A request that is being answered: what it occupies until its answer is over.
+/// What a request occupies until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
     /// The connection it came over, which it keeps open.
     pub busy: Busy,
-    /// Its part of what may be in flight.
+    /// Its share of the bytes that may be in flight.
     pub share: Share,
 }
 
-/// A body that comes as the model says.
+/// A body that is sent as the model says.
 pub(super) struct Played {
     steps: VecDeque<Step>,
     call: Option<OpenCall>,
@@ -39,7 +39,7 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Returns a body of these steps. `has_length` when its length is announced.
+    /// Returns a body of these steps. `has_length` says whether its length is announced.
     pub(super) fn new(
         steps: VecDeque<Step>,
         has_length: bool,
@@ -50,7 +50,7 @@ impl Played {
         Self { steps, call, clock, sleep: None, open, has_length }
     }
 
-    /// Returns a body that is all there.
+    /// Returns a body that is complete.
     pub(super) fn whole(bytes: Vec<u8>, clock: RunClock, open: Open) -> Self {
         let steps = VecDeque::from([Step::Bytes { at: Instant::ZERO, bytes: bytes.into() }]);
         Self::new(steps, true, None, clock, open)
@@ -71,7 +71,7 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. }) => *at,
-            // Counted from here, since a machine under load comes late: without a pause the bytes never leave.
+            // Counted from now, since a busy machine is late: without a pause the bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

@@ -1,8 +1,8 @@
-//! What names stand for: the resolver that connections are made by.
+//! The resolver of host names for connections.
 //!
-//! Names under `localhost` are this machine without anybody being asked, since plain `http` is allowed to them. Every
-//! other answer is looked at, and what was looked at is what is connected to: nothing resolves the name once more.
-//! One address at which no API can be makes the whole answer suspect, and nothing is sent.
+//! Names under `localhost` mean this machine without a lookup, since plain `http` is allowed to them. The addresses of
+//! all other names are checked, and exactly the checked addresses are connected to: the name is not resolved again.
+//! If one address is one where no API can be, the whole answer is refused and nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,13 +10,13 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::transport::destination::{Unfit, is_local_name, unfit};
 
-/// The system's resolver, with what it says looked at.
+/// The system's resolver, with its answers checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names;
 
-/// A name leads to an address at which no API is.
+/// A name resolves to an address at which no API can be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} stands for {address}, {why}, where no API is")]
+#[error("{name} resolves to {address}, {why}, where no API can be")]
 pub(super) struct NoServerThere {
     name: String,
     address: IpAddr,
@@ -37,7 +37,7 @@ impl Resolve for Names {
     }
 }
 
-/// The port is the URL's, whatever stands here.
+/// The port is ignored: the URL's is used.
 fn this_machine() -> Vec<SocketAddr> {
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|address| SocketAddr::new(address, 0)).into()
 }
@@ -84,7 +84,7 @@ mod tests {
                 let error = checked("gateway.example", answer(found)).expect_err(bad).to_string();
 
                 assert!(
-                    error.starts_with("gateway.example stands for ") && error.ends_with("where no API is"),
+                    error.starts_with("gateway.example resolves to ") && error.ends_with("where no API can be"),
                     "{error}"
                 );
             }

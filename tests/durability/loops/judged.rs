@@ -9,7 +9,7 @@ use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{EventBody, Planned, RunEvent};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, ReplyHead, WireRequest};
-use claude_batch::report::Reporter;
+use claude_batch::report::{Reporter, Stats};
 use claude_batch::runner::{Fed, Finish, Parts, drive};
 use claude_batch::scheduler::{Config, Scheduler};
 use claude_batch::sim::config::SimConfig;
@@ -97,6 +97,8 @@ impl Judge {
 pub struct Judgement {
     /// The loop's own account.
     pub finish: Finish,
+    /// The counts of its rows.
+    pub stats: Stats,
     /// What was written.
     pub ledger: MemLedger,
     /// How long it took, in virtual time.
@@ -140,7 +142,7 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
         }
     });
     let (_interrupts_in, interrupts) = mpsc::channel(1);
-    let watch = Watch { clock, silence: Arc::new(Mutex::new((Instant::ZERO, Duration::ZERO))) };
+    let watch = Watch { clock, silence: (Instant::ZERO, Duration::ZERO), stats: Stats::default() };
     let parts = Parts {
         transport: Arc::new(Judge { inside, provider: provider(), clock, seen: seen.clone() }),
         provider: Arc::new(provider()),
@@ -149,36 +151,37 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
         commits,
         feed,
         interrupts,
-        reporter: Box::new(watch.clone()),
+        reporter: watch,
         clock,
         run: "judged".into(),
         grace: None,
         keep_pending: false,
     };
-    let (finish, ledger, _) = drive(parts).await;
+    let (finish, ledger, watch) = drive(parts).await;
     let seen = std::mem::take(&mut *seen.lock().expect("nobody panics"));
-    let longest_silence = watch.silence.lock().expect("nobody panics").1;
     let books = lock(&model).books().clone();
-    Judgement { finish, ledger, elapsed: clock.now().since(Instant::ZERO), longest_silence, seen, books }
+    let Watch { stats, silence: (_, longest_silence), .. } = watch;
+    Judgement { finish, stats, ledger, elapsed: clock.now().since(Instant::ZERO), longest_silence, seen, books }
 }
 
-/// Notes how long nothing happens.
-#[derive(Clone)]
+/// Counts rows, and notes how long nothing happens.
 struct Watch {
     clock: RunClock,
-    silence: Arc<Mutex<(Instant, Duration)>>,
+    silence: (Instant, Duration),
+    stats: Stats,
 }
 
 impl Reporter for Watch {
     fn on_event(&mut self, event: &RunEvent) {
+        self.stats.fold(event);
         let is_step = matches!(
             event.body,
             EventBody::Sent | EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Retried { .. }
         );
         if is_step {
             let now = self.clock.now();
-            let mut silence = self.silence.lock().expect("nobody panics");
-            *silence = (now, silence.1.max(now.since(silence.0)));
+            let (last, longest) = self.silence;
+            self.silence = (now, longest.max(now.since(last)));
         }
     }
 }

@@ -18,7 +18,7 @@ use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{ReplyHead, WireRequest};
 use claude_batch::runner::input::{Earlier, InputPlan, feed, survey};
-use claude_batch::runner::{JournalLedger, Parts, Progress, drive};
+use claude_batch::runner::{JournalLedger, Parts, Progress, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, StreamMode, Window};
 use claude_batch::source::{Input, Options};
 use claude_batch::transport::{Exchange, Transport, WireError};
@@ -130,9 +130,7 @@ fn run(input: &Path, folder: &Path) {
     let looked = survey(&plan, &mut planner(), &Earlier::none(), 1, &Progress::default()).expect("it can be read");
     assert!(looked.duplicate.is_none());
     let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
-    let (commits_in, commits) = mpsc::unbounded_channel();
-    // After the run nobody receives commits.
-    let on_commit = Box::new(move |commit| _ = commits_in.send(commit));
+    let (on_commit, commits) = commits();
     let options = JournalOptions {
         disk: Arc::new(RealDisk::default()),
         paths: RunPaths::given(Some(folder.join("out.jsonl")), folder.join("out.errors.jsonl")),

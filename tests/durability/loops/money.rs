@@ -20,7 +20,7 @@ pub fn retried_attempts_are_counted() {
     let run = Outcome::of(place.loud(&api, &["run", "in.jsonl", "-o", "out.jsonl"]));
 
     assert_eq!((run.code, api.billed()), (Some(0), 22), "{run:?}");
-    assert!(run.stderr.contains("2 answers may have been paid besides"), "{}", run.stderr);
+    assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
     assert_eq!(sum_of(&place, "out.jsonl", "meta"), 2);
 }
 
@@ -34,7 +34,7 @@ pub fn attempts_that_are_not_retried_are_counted() {
     let resumed = Outcome::of(place.loud(&api, &["resume", "out.errors.jsonl"]));
 
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
-    assert!(run.stderr.contains("2 answers may have been paid besides"), "{}", run.stderr);
+    assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
     assert_eq!((resumed.code, api.requests(), place.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
     // The entries are gone; what they said is not.
     assert_eq!(place.reported(), 2);
@@ -55,7 +55,7 @@ pub fn a_kill_is_counted_with_or_without_the_flag() {
 
         assert_eq!((again.code, place.answers().map(|answers| answers.len())), (Some(0), Ok(IN_FLIGHT)), "{again:?}");
         assert_eq!(place.reported(), IN_FLIGHT as u64, "{flags:?}");
-        assert!(again.stderr.contains("16 answers may have been paid besides"), "{}", again.stderr);
+        assert!(again.stderr.contains("16 answers possibly billed twice"), "{}", again.stderr);
     }
 }
 
@@ -78,7 +78,7 @@ pub fn page(_size: Size) -> Vec<Seen> {
     a_kill_is_counted_with_or_without_the_flag();
     a_fault_of_tls_stops_the_run_and_fails_no_row();
     vec![Seen::new(
-        "what may have been paid besides (real program)",
+        "what may have been billed twice (real program)",
         "counted in summary and run folder; a fault of TLS costs no row",
         "answers broken off and tried again, not tried again, and killed in flight (with and without \
          `--no-retry-ambiguous`): all counted; TLS: no row sent, none failed"

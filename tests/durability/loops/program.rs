@@ -206,7 +206,7 @@ impl Place {
         content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64
     }
 
-    /// What the run folder says may have been paid besides.
+    /// What the run folder says may have been billed twice.
     pub fn reported(&self) -> u64 {
         let manifest = read_manifest(&self.path("out.jsonl.run"), &RealDisk::default()).expect("it can be read");
         manifest.map_or(0, |manifest| manifest.carried.maybe_paid)

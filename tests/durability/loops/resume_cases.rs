@@ -119,7 +119,7 @@ pub const CASES: &[Case] = &[
     case!("the results used as input", "refused", nothing, &["run", "out.jsonl", "-o", "out.jsonl"], 2, 0, "is the input"),
     case!("resume of the log", "only what failed is sent", nothing, &["resume", "out.errors.jsonl"], 3, 1, ""),
     case!("resume of another class", "nothing is sent", nothing, &["resume", "out.errors.jsonl", "--only", "timeout"], 3, 0, ""),
-    case!("resume of the results", "refused: it is no error log", nothing, &["resume", "out.jsonl"], 2, 0, "no error log"),
+    case!("resume of the results", "refused: it is not an error log", nothing, &["resume", "out.jsonl"], 2, 0, "not an error log"),
 ];
 
 /// Tries every case; returns what is not as documented.

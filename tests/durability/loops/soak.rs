@@ -114,8 +114,8 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     // (5): the window holds; (6): attempts are bounded; (7): counts equal lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
-    assert_eq!(run.finish.answered, run.ledger.answered.len() as u64, "{what}");
-    assert_eq!(run.finish.failed, run.ledger.failed.len() as u64, "{what}");
+    assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
+    assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
     // (8): something happens within the longest wait, the slowest probe and the longest silence of a server together.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): what was charged and has no line is owned up to.
@@ -128,7 +128,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     Soaked {
         requests: run.seen.sent,
         rows,
-        answered: run.finish.answered,
+        answered: run.stats.succeeded_total(),
         hours: run.elapsed.as_secs_f64() / 3600.0,
         seconds: begun.seconds(),
     }

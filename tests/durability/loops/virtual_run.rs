@@ -14,7 +14,7 @@ use claude_batch::journal::{
 };
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Commit, Fed, Finish, JournalLedger, Ledger, Parts, drive};
+use claude_batch::runner::{Commit, Fed, Finish, JournalLedger, Ledger, Parts, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -75,15 +75,14 @@ pub fn run(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
 
 async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
     let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
-    let (commits_in, commits) = mpsc::unbounded_channel();
     let durable = Arc::new(Mutex::new(Vec::new()));
     let seen = durable.clone();
+    let (on_commit, commits) = commits();
     let on_commit = Box::new(move |commit| {
         if let Commit::UpTo(seq) = commit {
             seen.lock().expect("nobody panics").push(seq);
         }
-        // After the run nobody receives commits.
-        let _ = commits_in.send(commit);
+        on_commit(commit);
     });
     let opened = Journal::open(JournalOptions { start, clock, ..options(disk, name) }, on_commit);
     let (journal, recovered) = match opened {

@@ -103,7 +103,7 @@ pub fn outage(status: u16) -> Outage {
 /// The lines of the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let told = told(size.pick(2_000, 20_000));
-    assert_eq!((told.seen.early, told.finish.failed, told.finish.pending), (0, 0, 0));
+    assert_eq!((told.seen.early, told.stats.failed_total(), told.finish.pending), (0, 0, 0));
     assert_nonsense_is_survived();
     let outages = [500, 529, 503].map(|status| (status, outage(status)));
     let shown = outages.map(|(status, outage)| {

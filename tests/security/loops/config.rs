@@ -517,12 +517,12 @@ fn odd_files() -> String {
     let outer = Folder::new();
     type Make = fn(&Path);
     let cases: [(&str, Make); 9] = [
-        ("it is no ordinary file", |at| {
+        ("it is not an ordinary file", |at| {
             assert!(std::process::Command::new("mkfifo").arg(at).status().is_ok_and(|status| status.success()));
         }),
-        ("it is no ordinary file", |at| symlink("/dev/zero", at).expect("a link")),
-        ("it is no ordinary file", |at| symlink("/dev/tty", at).expect("a link")),
-        ("it is no ordinary file", |at| {
+        ("it is not an ordinary file", |at| symlink("/dev/zero", at).expect("a link")),
+        ("it is not an ordinary file", |at| symlink("/dev/tty", at).expect("a link")),
+        ("it is not an ordinary file", |at| {
             drop(std::os::unix::net::UnixListener::bind(at).expect("a socket"));
         }),
         ("it is a folder", |at| fs::create_dir(at).expect("a folder")),
@@ -660,7 +660,7 @@ fn of_another_user() -> String {
     let Ok(closed) = run() else {
         return "another owner of file or folder; as another user: not run: the program is out of its reach".to_owned();
     };
-    closed.ends_with(0).tells(&["is not read: its folder is closed to this user"]);
+    closed.ends_with(0).tells(&["is not read: this user may not open its folder"]);
     place.folder_file("tier = 2\n");
     set(&place.work("claude-batch.toml"), 0o600);
     run().expect("it starts").ends_with(2).tells(&["can't read claude-batch.toml", "Permission denied"]);

@@ -208,7 +208,7 @@ fn local_names(count: usize) -> String {
 /// Names of a made-up table of hosts, with what comes of them.
 #[cfg(target_os = "linux")]
 const HOSTS: [(&str, &[&str], &str); 9] = [
-    ("metadata.example.invalid", &["169.254.169.254"], "stands for 169.254.169.254, a link-local address"),
+    ("metadata.example.invalid", &["169.254.169.254"], "resolves to 169.254.169.254, a link-local address"),
     ("mixed.example.invalid", &["127.0.0.1", "169.254.169.254"], "a link-local address"),
     ("mapped.example.invalid", &["64:ff9b::a9fe:a9fe"], "a link-local address"),
     ("six.example.invalid", &["fe80::1"], "a link-local address"),
@@ -260,7 +260,7 @@ fn resolved(size: Size) -> String {
             number += 1;
             let said = run(number, &format!("{scheme}://{name}:{}", port(&server))).expect("it starts");
 
-            said.ends_with(6).tells(&[expected, "where no API is"]);
+            said.ends_with(6).tells(&[expected, "where no API can be"]);
             refused += 1;
         }
     }
@@ -402,11 +402,11 @@ fn certificates() -> String {
     type Case = (&'static [(&'static str, &'static str)], Result<&'static str, &'static str>);
     let cases: [Case; 8] = [
         (&[("SSL_CERT_FILE", "none.pem")], Err("can't read none.pem")),
-        (&[("SSL_CERT_FILE", "")], Err("set to nothing")),
-        (&[("SSL_CERT_FILE", "empty.pem")], Err("holds no certificate")),
-        (&[("SSL_CERT_FILE", "junk.pem")], Err("holds no certificate")),
+        (&[("SSL_CERT_FILE", "")], Err("it is empty")),
+        (&[("SSL_CERT_FILE", "empty.pem")], Err("contains no certificate")),
+        (&[("SSL_CERT_FILE", "junk.pem")], Err("contains no certificate")),
         (&[("SSL_CERT_FILE", "certs")], Err("can't read certs")),
-        (&[("SSL_CERT_DIR", "none:none2")], Err("no folder of none:none2 can be read")),
+        (&[("SSL_CERT_DIR", "none:none2")], Err("none of the folders in none:none2 can be read")),
         (
             &[("SSL_CERT_FILE", "good.pem"), ("SSL_CERT_DIR", "none:certs")],
             Ok("(SSL_CERT_FILE good.pem, SSL_CERT_DIR none:certs)"),

@@ -46,7 +46,7 @@ fn crates() -> Seen {
     Seen::new("lines of crates by default", "at most 225; unsafe code is forbidden", format!("{} lines", lines.len()))
 }
 
-/// Where crates come from, and which have a build script. `deny.toml` lists the latter.
+/// Where crates come from, and which have a build script. `.deny.toml` lists the latter.
 fn sources() -> Seen {
     let host = told(&["-vV"]);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo tells its host");
@@ -69,15 +69,15 @@ fn sources() -> Seen {
         kinds.any(|kind| kind == "custom-build")
     };
     let scripts: Vec<&str> = others.iter().filter(has_script).filter_map(|package| package["name"].as_str()).collect();
-    let rules: toml::Table = toml::from_str(&read("deny.toml")).expect("TOML");
+    let rules: toml::Table = toml::from_str(&read(".deny.toml")).expect("TOML");
     let allowed = rules["bans"]["build"]["allow-build-scripts"].as_array().expect("a list");
     for script in &scripts {
         let is_allowed = allowed.iter().any(|name| name.as_str() == Some(script));
-        assert!(is_allowed, "{script} has a build script that deny.toml does not list");
+        assert!(is_allowed, "{script} has a build script that .deny.toml does not list");
     }
     Seen::new(
         "crates of every kind for this system",
-        "all from crates.io; build scripts only those of deny.toml",
+        "all from crates.io; build scripts only those of .deny.toml",
         format!("{} crates, {} with a build script", others.len(), scripts.len()),
     )
 }

@@ -1,18 +1,21 @@
 //! What the API refuses before it counts anything: the 400s and the 404 of a body.
 //!
-//! Source: API reference, "Messages" (2026-10), and messages seen from the API; words of messages that were not seen
-//! are ours.
+//! Source: API reference, "Messages" (2026-10), and messages seen from the API; messages that were not seen
+//! have our own words.
+
+mod form;
+mod prompt;
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 use crate::sim::config::{ModelTraits, SimModel};
 
 use super::errors::ApiError;
-use super::hash::Hash;
-use super::request::{CacheControl, Count, Fields, Keep, Part, Parts, Text, Turn, read_raw, walk_content, walk_tools};
-use super::tokens;
+use super::request::{Fields, Part, Text};
+
+pub(super) use form::Form;
 
 /// The version from which sampling parameters are refused.
 pub(super) const VERSION_2026: &str = "2026-10-21";
@@ -67,11 +70,8 @@ const COUNT_FIELDS: &[&str] = &[
     "thread",
 ];
 
-/// Letters of a model's name and of `metadata.user_id` at most, as in the API.
+/// The most characters of a model's name and of `metadata.user_id`, as in the API.
 const LETTERS: usize = 256;
-/// Breakpoints of a request at most.
-const BREAKPOINTS: usize = 4;
-
 /// Which endpoint reads the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -104,20 +104,6 @@ pub(super) struct Prompt<'a> {
     pub user_id: Option<Cow<'a, str>>,
 }
 
-/// What the model has to answer with.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Form {
-    /// Text, or a tool where some are free to use.
-    Free {
-        /// Whether there are tools.
-        has_tools: bool,
-    },
-    /// JSON that fits the schema.
-    Json(serde_json::Value),
-    /// One of the tools, or the named one.
-    Tool(Option<String>),
-}
-
 /// Returns the model's name in a body.
 pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<Cow<'a, str>, ApiError> {
     let known = match endpoint {
@@ -127,7 +113,7 @@ pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<
     if let Some((unknown, _)) = fields.0.iter().find(|(name, _)| !known.contains(&&**name)) {
         return Err(ApiError::invalid(format!("{unknown}: Extra inputs are not permitted")));
     }
-    let Text(name) = required(fields, "model", "a valid string")?;
+    let Text(name) = fields.required("model", "a valid string")?;
     short(&name, "model")?;
     Ok(name)
 }
@@ -151,9 +137,9 @@ pub(super) fn read<'a>(
     let is_stream = fields.read_as("stream", "a valid boolean")?.unwrap_or(false);
     sampling(&fields, &model.traits, version)?;
     let thinking_budget = thinking(&fields, &model.traits, max_tokens)?;
-    let form = form(&fields, &model.traits)?;
+    let form = form::read(&fields, &model.traits)?;
     prewarm(max_tokens, is_stream, thinking_budget, &form)?;
-    let (tokens, parts) = prompt(&fields, &model.traits, token_skew)?;
+    let (tokens, parts) = prompt::count(&fields, &model.traits, token_skew)?;
     if tokens > model.context_tokens {
         let most = model.context_tokens;
         return Err(ApiError::invalid(format!("prompt is too long: {tokens} tokens > {most} maximum")));
@@ -167,16 +153,12 @@ pub(super) fn read<'a>(
     Ok(Prompt { fields, max_tokens, is_stream, stop_sequences, form, thinking_budget, tokens, parts, user_id })
 }
 
-fn required<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str, expected: &str) -> Result<T, ApiError> {
-    fields.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
-}
-
 fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {
     if endpoint == Endpoint::CountTokens {
         // No answer is made, so no budget can be too large for it.
         return Ok(u64::MAX);
     }
-    let asked: i64 = required(fields, "max_tokens", "a valid integer")?;
+    let asked: i64 = fields.required("max_tokens", "a valid integer")?;
     let asked = u64::try_from(asked)
         .map_err(|_| ApiError::invalid("max_tokens: Input should be greater than or equal to 0"))?;
     let most = model.max_output_tokens;
@@ -242,72 +224,6 @@ fn thinking(fields: &Fields<'_>, traits: &ModelTraits, max_tokens: u64) -> Resul
     }
 }
 
-fn form(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
-    #[derive(Deserialize)]
-    struct Choice<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Cow<'a, str>,
-        #[serde(borrow, default)]
-        name: Option<Cow<'a, str>>,
-    }
-    let has_tools = fields.get("tools").is_some_and(|tools| tools.get().len() > 2);
-    let choice = fields.read_as::<Choice<'_>>("tool_choice", "a valid dictionary")?;
-    let choice = choice.as_ref().map(|choice| (&*choice.kind, choice.name.as_deref()));
-    match choice {
-        Some(("any" | "tool", _)) if !has_tools => {
-            return Err(ApiError::invalid("tool_choice: tool_choice may only be specified while providing tools."));
-        }
-        Some(("any" | "tool", _)) if !traits.allows_forced_tools => {
-            return Err(ApiError::invalid("tool_choice: forced tool use is not supported for this model."));
-        }
-        Some(("any", _)) => return Ok(Form::Tool(None)),
-        Some(("tool", Some(name))) if has_tool(fields, name) => return Ok(Form::Tool(Some(name.to_owned()))),
-        Some(("tool", Some(name))) => {
-            return Err(ApiError::invalid(format!("Tool '{name}' not found in provided tools")));
-        }
-        Some(("tool", None)) => return Err(ApiError::invalid("tool_choice.tool.name: Field required")),
-        Some(("auto" | "none", _)) | None => {}
-        Some((other, _)) => {
-            return Err(ApiError::invalid(format!(
-                "tool_choice: Input tag '{other}' found using 'type' is not expected"
-            )));
-        }
-    }
-    if let Some(schema) = schema(fields)? {
-        return Ok(Form::Json(schema));
-    }
-    let is_free = has_tools && !matches!(choice, Some(("none", _)));
-    Ok(Form::Free { has_tools: is_free })
-}
-
-fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow, default)]
-        name: Option<Cow<'a, str>>,
-    }
-    let tools = fields.get("tools").and_then(|raw| serde_json::from_str::<Vec<Named<'_>>>(raw.get()).ok());
-    tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
-}
-
-/// Returns the schema of structured output, by its present name or the one of the beta.
-fn schema(fields: &Fields<'_>) -> Result<Option<serde_json::Value>, ApiError> {
-    #[derive(Deserialize)]
-    struct Config<'a> {
-        #[serde(borrow, default)]
-        format: Option<&'a RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Format {
-        schema: serde_json::Value,
-    }
-    let config = fields.read_as::<Config<'_>>("output_config", "a valid dictionary")?;
-    let raw = config.and_then(|config| config.format).or_else(|| fields.get("output_format"));
-    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(None) };
-    let format: Format = read_raw(raw, "output_config.format.schema", "a valid dictionary")?;
-    Ok(Some(format.schema))
-}
-
 /// A request that only fills the cache. Source: API documentation, "Prompt caching" (2026-08-22).
 fn prewarm(max_tokens: u64, is_stream: bool, thinking_budget: u64, form: &Form) -> Result<(), ApiError> {
     if max_tokens > 0 {
@@ -321,94 +237,6 @@ fn prewarm(max_tokens: u64, is_stream: bool, thinking_budget: u64, form: &Form) 
         Form::Free { .. } => return Ok(()),
     };
     Err(ApiError::invalid(format!("max_tokens: 0 can't be used with {refused}")))
-}
-
-/// Counts a prompt, and keeps its parts when it has a breakpoint.
-fn prompt(fields: &Fields<'_>, traits: &ModelTraits, skew: f64) -> Result<(u64, Vec<Part>), ApiError> {
-    let names = ["tools", "system", "messages", "cache_control"];
-    let is_cached = names.iter().filter_map(|name| fields.get(name)).any(|raw| raw.get().contains("ephemeral"));
-    if !is_cached {
-        let mut count = Count::default();
-        walk(fields, traits, &mut count)?;
-        return Ok((tokens::skewed(count.0, skew), Vec::new()));
-    }
-    let mut keep = Keep::default();
-    walk(fields, traits, &mut keep)?;
-    let mut parts = keep.parts;
-    parts.iter_mut().for_each(|part| part.tokens = tokens::skewed(part.tokens, skew));
-    automatic_breakpoint(fields, &mut parts)?;
-    let lifetimes: Vec<bool> = parts.iter().filter_map(|part| part.breakpoint).collect();
-    if lifetimes.windows(2).any(|pair| pair == [false, true]) {
-        return Err(ApiError::invalid(
-            "cache_control: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Blocks \
-             are processed in the order `tools`, `system`, `messages`.",
-        ));
-    }
-    let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
-    if found > BREAKPOINTS {
-        return Err(ApiError::invalid(format!(
-            "A maximum of 4 blocks with cache_control may be provided. Found {found}."
-        )));
-    }
-    Ok((parts.iter().map(|part| part.tokens).sum(), parts))
-}
-
-/// The top-level `cache_control` ends a prefix at the last part.
-fn automatic_breakpoint(fields: &Fields<'_>, parts: &mut [Part]) -> Result<(), ApiError> {
-    let Some(control) = fields.read_as::<CacheControl<'_>>("cache_control", "a valid dictionary")? else {
-        return Ok(());
-    };
-    control.check("cache_control")?;
-    let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
-    let Some(last) = parts.last_mut() else { return Ok(()) };
-    match last.breakpoint {
-        Some(is_hour) if is_hour != control.is_hour() => {
-            Err(ApiError::invalid("cache_control: the last block already has a cache_control with another ttl"))
-        }
-        Some(_) => Ok(()),
-        None if found >= BREAKPOINTS => Err(ApiError::invalid(
-            "cache_control: automatic caching needs one of the 4 blocks with cache_control, all are used",
-        )),
-        None => {
-            last.breakpoint = Some(control.is_hour());
-            Ok(())
-        }
-    }
-}
-
-fn walk(fields: &Fields<'_>, traits: &ModelTraits, parts: &mut impl Parts) -> Result<(), ApiError> {
-    if let Some(tools) = fields.get("tools") {
-        walk_tools(tools, parts)?;
-    }
-    if let Some(system) = fields.get("system") {
-        walk_content(system, || "system".to_owned(), 0, parts)?;
-    }
-    let turns: Vec<Turn<'_>> = required(fields, "messages", "a valid list of messages")?;
-    let Some(last) = turns.last() else {
-        return Err(ApiError::invalid("messages: at least one message is required"));
-    };
-    let section = ["tool_choice", "thinking", "output_config"]
-        .iter()
-        .fold(Hash::new(0), |hash, name| hash.bytes(fields.get(name).map_or("", RawValue::get).as_bytes()));
-    for (at, turn) in turns.iter().enumerate() {
-        parts.enter(section.bytes(turn.role.as_bytes()));
-        if !["user", "assistant", "system"].contains(&&*turn.role) {
-            return Err(ApiError::invalid(format!(
-                "messages: Unexpected role \"{}\". Allowed roles are \"user\" or \"assistant\".",
-                turn.role
-            )));
-        }
-        let blocks = walk_content(turn.content, || format!("messages.{at}.content"), tokens::PER_MESSAGE, parts)?;
-        if blocks == 0 && (turn.role != "assistant" || at + 1 < turns.len()) {
-            return Err(ApiError::invalid(format!("messages.{at}: all messages must have non-empty content")));
-        }
-    }
-    if last.role == "assistant" && !traits.allows_prefill {
-        return Err(ApiError::invalid(
-            "This model does not support assistant message prefill. The conversation must end with a user message.",
-        ));
-    }
-    Ok(())
 }
 
 fn user_id<'a>(fields: &Fields<'a>) -> Result<Option<Cow<'a, str>>, ApiError> {

@@ -7,10 +7,10 @@ use crate::domain::{ModelClass, RateLimits};
 use crate::sim::config::OtherManner;
 
 use super::limits::ClassLimits;
-use super::{Event, Model, TOKEN_COUNT};
+use super::state::{Event, Model, TOKEN_COUNT};
 
 impl Model {
-    pub(super) fn schedule_moods(&mut self) {
+    pub(super) fn schedule_changes(&mut self) {
         for at in 0..self.config.changes.len() {
             self.schedule(self.config.changes[at].at, Event::Change(at));
         }
@@ -60,7 +60,7 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Only where somebody asked before: a bucket that nobody has touched is full either way a minute later.
+            // Only accounts that were used: a bucket that nobody has used is full again within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

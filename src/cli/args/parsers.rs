@@ -1,0 +1,323 @@
+//! Parsers of flags: what is said when a value is not what its flag takes.
+//!
+//! A value that passes needs no second check.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use http::{HeaderName, HeaderValue};
+use serde_json::value::RawValue;
+
+use super::values::{Concurrency, HaltRule, Header, Headroom, Param, Refused, Text};
+use crate::cli::shell::{HIDDEN, quoted};
+use crate::domain::{Money, json};
+
+/// Parses the value of a switch. (clap's own parser would list it in every line of the help.)
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("give true or false".to_owned()),
+    }
+}
+
+/// Parses a limit per minute: a whole number above zero, as `50000`, `50_000`, `50k` or `2M`.
+pub(crate) fn rate(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1_000),
+        Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
+        _ => (text, 1),
+    };
+    let number = whole(digits)
+        .and_then(|number| number.checked_mul(factor))
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        "give a whole number a minute from 1 to 4294967295, as 50000 or 50k; to have no limit leave it out, with --tier none"
+            .to_owned()
+    })
+}
+
+/// Parses a whole number above zero.
+pub(crate) fn positive_u32(text: &str) -> Result<u32, String> {
+    let number = whole(text).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| format!("give a whole number from 1 to {}", u32::MAX))
+}
+
+/// Parses a whole number above zero.
+pub(crate) fn positive_u64(text: &str) -> Result<u64, String> {
+    whole(text).filter(|number| *number > 0).ok_or_else(|| "give a whole number above zero".to_owned())
+}
+
+/// Parses digits with `_` between them.
+fn whole(text: &str) -> Option<u64> {
+    let is_plain = text.starts_with(|char: char| char.is_ascii_digit())
+        && text.chars().all(|char| char.is_ascii_digit() || char == '_');
+    is_plain.then(|| text.replace('_', "").parse().ok()).flatten()
+}
+
+/// Parses a span of time with its unit: `90s`, `30m`, `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if text.trim().parse::<f64>().is_ok() {
+        return Err(format!("add a unit, as in {}s", text.trim()));
+    }
+    let span = text.parse::<jiff::SignedDuration>().map_err(|_| "give a time, as 90s, 30m or 1h30m".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time can't be negative".to_owned())
+}
+
+/// Parses a span of time above zero.
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|span| if span.is_zero() { Err("give a time above zero".to_owned()) } else { Ok(span) })
+}
+
+/// Parses an amount in dollars above zero, with or without the sign.
+pub(crate) fn dollars(text: &str) -> Result<Money, String> {
+    let digits = text.strip_prefix('$').unwrap_or(text);
+    let is_decimal = digits.chars().all(|char| char.is_ascii_digit() || char == '.');
+    let dollars = digits.parse::<f64>().ok().filter(|dollars| is_decimal && *dollars > 0.0 && *dollars <= 1e12);
+    dollars.map(Money::from_dollars).ok_or_else(|| "give an amount in dollars above zero, as 40 or 2.50".to_owned())
+}
+
+/// Parses `auto` or a percentage from 0 to 90.
+pub(crate) fn headroom(text: &str) -> Result<Headroom, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Headroom::Auto);
+    }
+    let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    let percent = percent.filter(|percent| (0.0..=90.0).contains(percent));
+    percent.map(Headroom::Percent).ok_or_else(|| "give auto or a percentage from 0 to 90, as 10%".to_owned())
+}
+
+/// Parses `auto` or a number from 1 to 10,000.
+pub(crate) fn concurrency(text: &str) -> Result<Concurrency, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Concurrency::Auto);
+    }
+    let number = whole(text).filter(|number| *number <= 10_000).and_then(|number| usize::try_from(number).ok());
+    let fixed = number.and_then(NonZeroUsize::new).map(Concurrency::Fixed);
+    fixed.ok_or_else(|| "give auto or a number from 1 to 10000".to_owned())
+}
+
+/// Parses `first-ten`, `never`, `fail=N` or `fail=PCT%`.
+pub(crate) fn halt(text: &str) -> Result<HaltRule, String> {
+    let wanted = "give first-ten, never, fail=N (rows) or fail=PCT%, as fail=5%".to_owned();
+    match (text, text.strip_prefix("fail=")) {
+        ("first-ten" | "auto", _) => Ok(HaltRule::FirstTen),
+        ("never", _) => Ok(HaltRule::Never),
+        (_, Some(amount)) => match amount.strip_suffix('%') {
+            Some(percent) => percent
+                .parse::<f64>()
+                .ok()
+                .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+                .map(|percent| HaltRule::Share(percent / 100.0))
+                .ok_or(wanted),
+            None => whole(amount).filter(|rows| *rows > 0).map(HaltRule::Rows).ok_or(wanted),
+        },
+        _ => Err(wanted),
+    }
+}
+
+/// Parses a word that goes into a header: visible ASCII without a comma.
+pub(crate) fn token(text: &str) -> Result<String, String> {
+    let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+    if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
+}
+
+/// The deepest nesting of a parameter: JSON parsers still accept it with the levels of a line around it.
+const DEEPEST_PARAM: u32 = 120;
+
+/// Parses a text, or `@` and the file that contains it; `@@` begins a text that itself begins with `@`.
+pub(crate) fn text(text: &str) -> Result<Text, String> {
+    Ok(match text.strip_prefix('@') {
+        Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
+        Some(path) => Text::File(path.into()),
+        None => Text::Given(text.to_owned()),
+    })
+}
+
+/// Parses `KEY=JSON`.
+pub(crate) fn param(text: &str) -> Result<Param, String> {
+    let (name, value) = text.split_once('=').ok_or("give KEY=JSON, as temperature=0.5")?;
+    let name = name.trim();
+    match name {
+        "" => return Err("give KEY=JSON, as temperature=0.5".to_owned()),
+        "model" | "system" | "max_tokens" | "stream" => {
+            return Err(format!("use --{} for this one", name.replace('_', "-")));
+        }
+        "messages" => return Err("messages come from the rows, or from --template".to_owned()),
+        _ => {}
+    }
+    let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
+        format!("the value is not JSON ({error}); text needs quotes, as {}", quoted(format!("{name}=\"text\"")))
+    })?;
+    if json::value(value.get().as_bytes(), 0, DEEPEST_PARAM).is_none() {
+        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep"));
+    }
+    Ok(Param { name: name.to_owned(), value })
+}
+
+/// Refuses `--tpm`: the API has no such limit.
+pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
+    Err("input and output have limits of their own; use --itpm and --otpm".to_owned())
+}
+
+/// Refuses the key as an argument, without echoing it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusedKey;
+
+impl TypedValueParser for RefusedKey {
+    type Value = Refused;
+
+    fn parse_ref(
+        &self,
+        _command: &clap::Command,
+        _arg: Option<&clap::Arg>,
+        _value: &std::ffi::OsStr,
+    ) -> Result<Refused, clap::Error> {
+        Err(clap::Error::raw(
+            ErrorKind::InvalidValue,
+            "a key is not given this way, where other users could see it; set ANTHROPIC_API_KEY, or use --api-key-file or \
+             --api-key-cmd\n",
+        ))
+    }
+}
+
+/// Parses `Name: value`, without echoing a value that may be secret.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeaderParser;
+
+impl TypedValueParser for HeaderParser {
+    type Value = Header;
+
+    fn parse_ref(
+        &self,
+        _command: &clap::Command,
+        _arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Header, clap::Error> {
+        let header = value.to_str().ok_or_else(|| "give 'Name: value' in ASCII".to_owned()).and_then(header);
+        header.map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--header: {message}\n")))
+    }
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
+    let name = HeaderName::try_from(name.trim()).map_err(|_| "the part before the colon is not a header name")?;
+    match name.as_str() {
+        "x-api-key" | "authorization" => {
+            return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));
+        }
+        "anthropic-version" => return Err("use --api-version".to_owned()),
+        "anthropic-beta" => return Err("use --beta".to_owned()),
+        "host" | "content-length" | "content-type" | "transfer-encoding" | "connection" | "accept-encoding" => {
+            return Err(format!("{name} is set by the program"));
+        }
+        _ => {}
+    }
+    if value.trim() == HIDDEN {
+        return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
+    }
+    let mut value =
+        HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of {name} is not ASCII text"))?;
+    value.set_sensitive(true);
+    Ok(Header { name, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_whole_numbers_above_zero() {
+        assert_eq!(
+            ["1", "50000", "50_000", "450k", "2M"].map(rate),
+            [Ok(1), Ok(50_000), Ok(50_000), Ok(450_000), Ok(2_000_000)]
+        );
+        for wrong in ["0", "-1", "+5", "1e309", "1.5", "10/sec", "", "k", "_1", "4294967296", "5000M", "€"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        let parsed = ["90s", "30m", "1h30m", "0s"].map(|text| duration(text).map(|span| span.as_secs()));
+
+        assert_eq!(parsed, [Ok(90), Ok(1_800), Ok(5_400), Ok(0)]);
+        assert_eq!(duration("90"), Err("add a unit, as in 90s".to_owned()));
+        assert_eq!(duration("-5s"), Err("a time can't be negative".to_owned()));
+        assert!(positive_duration("0s").is_err() && duration("soon").is_err() && duration("").is_err());
+    }
+
+    #[test]
+    fn money_is_dollars_above_zero() {
+        assert_eq!(["40", "$2.50", "0.0001"].map(dollars), [40.0, 2.5, 0.0001].map(|d| Ok(Money::from_dollars(d))));
+        for wrong in ["0", "-5", "1e309", "inf", "nan", "", "$", "5 USD", "1e3"] {
+            assert!(dollars(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn halt_rules_are_read() {
+        let parsed = ["first-ten", "never", "fail=20", "fail=5%"].map(halt);
+
+        let expected = [HaltRule::FirstTen, HaltRule::Never, HaltRule::Rows(20), HaltRule::Share(0.05)].map(Ok);
+        assert_eq!(parsed, expected);
+        for wrong in ["", "fail", "fail=", "fail=0", "fail=0%", "fail=101%", "fail=-1", "sometimes"] {
+            assert!(halt(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headroom_and_concurrency_are_auto_or_in_range() {
+        assert_eq!((headroom("auto"), headroom("7.5%")), (Ok(Headroom::Auto), Ok(Headroom::Percent(7.5))));
+        assert_eq!(concurrency("auto"), Ok(Concurrency::Auto));
+        assert_eq!(concurrency("64"), Ok(Concurrency::Fixed(NonZeroUsize::new(64).expect("not zero"))));
+        assert!(["91", "-1", "nan"].iter().all(|wrong| headroom(wrong).is_err()));
+        assert!(["0", "-1", "10001", "many"].iter().all(|wrong| concurrency(wrong).is_err()));
+    }
+
+    #[test]
+    fn a_parameter_keeps_its_bytes() {
+        let param = param("temperature=1.50e0").expect("it is JSON");
+
+        assert_eq!((param.name.as_str(), param.value.get()), ("temperature", "1.50e0"));
+    }
+
+    #[test]
+    fn a_parameter_that_is_no_json_says_what_to_write() {
+        let message = param("stop_sequences=END").expect_err("it is not JSON");
+
+        assert!(message.contains("'stop_sequences=\"text\"'"), "{message}");
+        assert!(param("model=\"x\"").expect_err("it has a flag").contains("--model"));
+        assert!(param("temperature").is_err() && param("=1").is_err());
+    }
+
+    #[test]
+    fn a_header_keeps_its_value_out_of_debug_output() {
+        let header = header("X-Team:  s3cret ").expect("it is well formed");
+
+        assert_eq!((header.name.as_str(), header.value.as_bytes()), ("x-team", b"s3cret".as_slice()));
+        assert!(!format!("{header:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_value_that_was_hidden_in_print_is_refused() {
+        let message = header("X-Team: [hidden]").expect_err("it is not the real value");
+
+        assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");
+    }
+
+    #[test]
+    fn headers_that_carry_the_key_are_refused_without_echo() {
+        for given in
+            ["x-api-key: sk-secret", "Authorization: Bearer sk-secret", "bad name: sk-secret", "a: sk-secret\n"]
+        {
+            match header(given) {
+                Err(message) => assert!(!message.contains("sk-secret"), "{message}"),
+                Ok(header) => assert_eq!(header.name.as_str(), "a"),
+            }
+        }
+    }
+}

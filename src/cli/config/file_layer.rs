@@ -1,0 +1,51 @@
+//! What one configuration file sets.
+
+use std::collections::BTreeMap;
+
+use crate::cli::args::Settings;
+use crate::cli::args::layered::Layered;
+
+/// How far a configuration file is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The user named it.
+    Named,
+    /// It is in the user's configuration folder.
+    User,
+    /// It is in the working folder and may be anybody's.
+    Folder,
+}
+
+/// What one file sets.
+pub(super) struct FileLayer {
+    pub(super) trust: Trust,
+    pub(super) shown: String,
+    pub(super) plain: Table,
+    pub(super) profiles: BTreeMap<String, Table>,
+}
+
+impl FileLayer {
+    /// Returns the note about what a file sets.
+    pub(super) fn set(&self, profile: Option<&str>) -> Option<String> {
+        let profile = profile.and_then(|name| self.profiles.get(name));
+        let mut names: Vec<_> = profile.into_iter().chain([&self.plain]).flat_map(|table| &table.names).collect();
+        names.sort();
+        names.dedup();
+        let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        (!names.is_empty()).then(|| format!("{} in the working folder sets {names}", self.shown))
+    }
+}
+
+/// Settings, and their names.
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) settings: Settings,
+    names: Vec<String>,
+}
+
+impl Table {
+    pub(super) fn add(&mut self, name: &str, settings: Settings) {
+        self.settings = settings.over(std::mem::take(&mut self.settings));
+        self.names.push(name.to_owned());
+    }
+}

@@ -1,0 +1,62 @@
+//! Where rows come from and where results go.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use super::world::World;
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputArg {
+    /// A file.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// Where results go, if that was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputArg {
+    /// To a file.
+    Path(PathBuf),
+    /// To standard output.
+    Stdout,
+}
+
+/// Returns the inputs: the named ones, or standard input if it is a pipe.
+///
+/// A name with `*` or `?` that is not a file is expanded here, for shells that do not expand it, in the order of the
+/// names.
+///
+/// # Errors
+/// Says what to type when there is no input, a pattern matches nothing, or `-` stands twice.
+pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
+    if given.is_empty() {
+        if world.stdin_is_terminal {
+            bail!("no input: name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
+        }
+        return Ok(vec![InputArg::Stdin]);
+    }
+    let mut inputs = Vec::new();
+    for path in given {
+        if path.as_os_str() == "-" {
+            if inputs.contains(&InputArg::Stdin) {
+                bail!("standard input (-) can be read only once; it is named twice");
+            }
+            inputs.push(InputArg::Stdin);
+        } else {
+            inputs.extend(world.expand(path)?.into_iter().map(InputArg::Path));
+        }
+    }
+    Ok(inputs)
+}
+
+/// Returns where results go. The results of a pipe go to standard output unless a file is named.
+pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
+    match output {
+        Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),
+        Some(path) => Some(OutputArg::Path(path)),
+        None => (inputs == [InputArg::Stdin]).then_some(OutputArg::Stdout),
+    }
+}

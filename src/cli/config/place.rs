@@ -1,0 +1,94 @@
+//! A place in a configuration file: what may be set there, and how messages name it.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use toml::Spanned;
+
+use super::file_layer::Trust;
+use super::folder::{self, ABOUT_THE_KEY};
+use crate::cli::args::values::Text;
+
+/// Before the name of a setting's variable.
+pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
+
+/// Keys whose values are paths, which are relative to the file that names them.
+const PATHS: [&str; 4] = ["prices", "simulate-faults", "ca-file", "api-key-file"];
+
+/// Keys whose values name a file after `@`.
+const TEXTS: [&str; 2] = ["template", "system"];
+
+/// Returns the variable of a setting.
+pub(super) fn variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.replace('-', "_").to_uppercase())
+}
+
+/// A flag.
+pub(super) struct Flag {
+    pub(super) name: String,
+    /// Whether it exists only to refuse every value with a reason.
+    pub(super) is_hidden: bool,
+}
+
+/// A file being read.
+pub(super) struct Place<'a> {
+    pub(super) shown: String,
+    pub(super) text: &'a str,
+    pub(super) folder: &'a Path,
+    pub(super) trust: Trust,
+    /// Who else may have written it.
+    pub(super) writers: Option<String>,
+    /// Whether messages must not show values: this is a link, so the file may be any file.
+    pub(super) hides_values: bool,
+}
+
+impl Place<'_> {
+    /// Returns `file:line` of a key.
+    pub(super) fn at<T>(&self, key: &Spanned<T>) -> String {
+        format!("{}:{}", self.shown, line_of(self.text, key.span().start))
+    }
+
+    /// Refuses a setting that this file may not make.
+    pub(super) fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
+        let name = &flag.name;
+        if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {
+            bail!(
+                "{}: {name} can't be set by a file in the working folder; use --{name}, {}, or the file in your own \
+                 configuration folder",
+                self.at(key),
+                variable(name)
+            );
+        }
+        match &self.writers {
+            Some(writers) if ABOUT_THE_KEY.contains(&name.as_str()) => {
+                bail!(
+                    "{}: {name} is not taken from a file that may not be yours: {writers} (--trust-owner takes it for yours)",
+                    self.at(key)
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks the file of a text: it must be inside the working folder.
+    pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
+        if let Some(Text::File(path)) = text {
+            *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });
+        }
+    }
+
+    /// Returns a value; a path in it is made relative to the working folder.
+    pub(super) fn rebase(&self, name: &str, value: String) -> String {
+        let (mark, path) = match value.strip_prefix('@') {
+            Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),
+            _ if PATHS.contains(&name) => ("", value.as_str()),
+            _ => return value,
+        };
+        format!("{mark}{}", self.folder.join(path).display())
+    }
+}
+
+/// Returns the line of an offset, from 1.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}

@@ -1,0 +1,210 @@
+//! Reads settings from the environment and from files. Each value goes through the parser of its flag.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::error::ContextKind;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::file_layer::{FileLayer, Table, Trust};
+use super::opened;
+use super::place::{Flag, PREFIX, Place, line_of, variable};
+use super::typed::{texts, times, words};
+use super::world::World;
+use crate::cli::args::Settings;
+use crate::cli::args::layered::Layered;
+use crate::journal::Owners;
+use crate::report::text::escape;
+
+/// Parses single settings with the parsers of the flags.
+pub(super) struct Reader {
+    command: Command,
+    /// Whose files are trusted like the user's own.
+    pub(super) owners: Owners,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        let command = Settings::augment_args(Command::new("settings").no_binary_name(true).disable_help_flag(true));
+        Self { command, owners: Owners::Own }
+    }
+
+    /// Returns the names that a setting may have, aliases included.
+    pub(super) fn names(&self) -> Vec<String> {
+        let of = |arg: &clap::Arg| {
+            let aliases = arg.get_all_aliases().unwrap_or_default();
+            arg.get_long().into_iter().chain(aliases).map(str::to_owned).collect::<Vec<_>>()
+        };
+        self.command.get_arguments().flat_map(of).collect()
+    }
+
+    pub(super) fn environment(&mut self, world: &World) -> Result<(Settings, Vec<String>)> {
+        let mut settings = Settings::default();
+        let mut variables = BTreeMap::new();
+        for name in self.names() {
+            variables.insert(variable(&name), name);
+        }
+        for (variable, key) in &variables {
+            if let Some(value) = world.variable(variable)? {
+                let values = if matches!(key.as_str(), "param" | "header") {
+                    value.lines().map(str::to_owned).collect()
+                } else {
+                    vec![value.to_owned()]
+                };
+                let parsed = self.parse(key, &values).map_err(|message| anyhow!("{variable}: {message}"))?;
+                settings = settings.over(parsed);
+            }
+        }
+        let is_unknown = |name: &str| name.starts_with(PREFIX) && !variables.contains_key(name);
+        let unknown = world
+            .variables
+            .keys()
+            .filter_map(|name| name.to_str())
+            .chain(world.secrets.keys().copied())
+            .filter(|name| is_unknown(name));
+        Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
+    }
+
+    /// Returns what a file sets; `None` when there is no such file.
+    pub(super) fn file(
+        &mut self,
+        path: &Path,
+        trust: Trust,
+        world: &World,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<FileLayer>> {
+        let shown = path.display().to_string();
+        let Some(opened) = found(path, trust, world, warnings).with_context(|| format!("can't read {shown}"))? else {
+            return Ok(None);
+        };
+        let writers = opened.writers.filter(|_| trust == Trust::User && self.owners == Owners::Own);
+        warnings.extend(writers.as_ref().map(|writers| format!("{shown} is read, but {writers}")));
+        let text = opened.text.strip_prefix('\u{feff}').unwrap_or(&opened.text);
+        let table = DeTable::parse(text).map_err(|error| {
+            let line = line_of(text, error.span().map_or(0, |span| span.start));
+            anyhow!("{shown}:{line}: {}", escape(error.message()))
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let hides_values = trust == Trust::Folder && opened.is_link;
+        let place = Place { shown: shown.clone(), text, folder, trust, writers, hides_values };
+        let mut layer = FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new() };
+        for (key, value) in table.get_ref() {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("profile", DeValue::Table(profiles)) => {
+                    for (name, value) in profiles {
+                        let DeValue::Table(settings) = value.get_ref() else {
+                            bail!("{}: a profile is a table, as [profile.night]", place.at(name));
+                        };
+                        layer.profiles.insert(name.get_ref().to_string(), self.table(settings, &place)?);
+                    }
+                }
+                ("profile", _) => bail!("{}: a profile is a table, as [profile.night]", place.at(key)),
+                (name, _) => layer.plain.add(name, self.entry(key, value, &place)?),
+            }
+        }
+        Ok(Some(layer))
+    }
+
+    fn table(&mut self, table: &DeTable<'_>, place: &Place<'_>) -> Result<Table> {
+        let mut settings = Table::default();
+        for (key, value) in table {
+            settings.add(key.get_ref(), self.entry(key, value, place)?);
+        }
+        Ok(settings)
+    }
+
+    fn entry(
+        &mut self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        place: &Place<'_>,
+    ) -> Result<Settings> {
+        let name = key.get_ref().as_ref();
+        let Some(flag) = self.flag(name) else {
+            match place.hides_values {
+                true => bail!("{}: unknown key", place.at(key)),
+                false => bail!("{}: unknown key {:?}{}", place.at(key), name, self.suggestion(name)),
+            }
+        };
+        if matches!(name, "config" | "profile") {
+            bail!("{}: {name} can't be set in a file; use --{name}", place.at(key));
+        }
+        place.judge(key, &flag)?;
+        let wrong = |message: String| match place.hides_values {
+            true => anyhow!("{}: {name}: its value is not allowed", place.at(key)),
+            false => anyhow!("{}: {name}: {message}", place.at(key)),
+        };
+        let texts = texts(name, value.get_ref()).map_err(wrong)?;
+        let values = texts.into_iter().map(|value| place.rebase(name, value)).collect::<Vec<_>>();
+        let mut settings = self.parse(name, &values).map_err(wrong)?;
+        if place.trust == Trust::Folder {
+            place.confine(key, &mut settings.source.template);
+            place.confine(key, &mut settings.request.system);
+        }
+        Ok(settings)
+    }
+
+    /// Returns the flag that a name or alias stands for.
+    fn flag(&self, name: &str) -> Option<Flag> {
+        let is_meant = |arg: &&clap::Arg| {
+            arg.get_long() == Some(name) || arg.get_all_aliases().unwrap_or_default().contains(&name)
+        };
+        let arg = self.command.get_arguments().find(is_meant)?;
+        Some(Flag { name: arg.get_long()?.to_owned(), is_hidden: arg.is_hide_set() })
+    }
+
+    /// Parses one setting as its flag would be.
+    pub(super) fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
+        let arguments = match name {
+            "verbose" => {
+                let times = values.iter().map(|value| times(value)).sum::<Option<usize>>();
+                vec!["--verbose".to_owned(); times.ok_or("give a number from 0 to 3")?]
+            }
+            _ => values.iter().map(|value| format!("--{name}={value}")).collect(),
+        };
+        let matches: ArgMatches = self.command.try_get_matches_from_mut(arguments).map_err(|error| words(&error))?;
+        Settings::from_arg_matches(&matches).map_err(|error| words(&error))
+    }
+
+    /// Returns `; did you mean "…"` for a name close to a known one.
+    fn suggestion(&mut self, name: &str) -> String {
+        let name = name.replace('_', "-");
+        if self.names().contains(&name) {
+            return format!("; did you mean {name:?}?");
+        }
+        let Err(error) = self.command.try_get_matches_from_mut([format!("--{name}")]) else { return String::new() };
+        match error.get(ContextKind::SuggestedArg) {
+            Some(clap::error::ContextValue::String(flag)) => {
+                format!("; did you mean {:?}?", flag.trim_start_matches('-'))
+            }
+            _ => "; the keys are the names of the flags of run".to_owned(),
+        }
+    }
+}
+
+/// Returns a configuration file. A file that the user named may also be a pipe.
+fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -> Result<Option<opened::Opened>> {
+    let place = world.resolve(path);
+    if trust == Trust::Named {
+        if !place.exists() {
+            return Ok(None);
+        }
+        let text = String::from_utf8(world.read(path)?).ok().context("the file is not UTF-8")?;
+        return Ok(Some(opened::Opened { text, is_link: false, writers: None }));
+    }
+    match opened::configuration(&place) {
+        Err(_) if trust == Trust::User && is_out_of_reach(&place) => {
+            warnings.push(format!("{} is not read: this user may not open its folder", path.display()));
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
+/// Returns whether this user may not even see if the file exists, since its folder is closed.
+fn is_out_of_reach(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}

@@ -1,0 +1,48 @@
+//! Texts that settings give or name a file for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::opened;
+use super::world::{MAX_FILE_BYTES, World};
+use crate::cli::args::values::Text;
+
+/// A file that a setting names, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFile {
+    /// Its path, for messages.
+    pub path: PathBuf,
+    /// Its content.
+    pub text: String,
+}
+
+/// Returns a text, read from its file where one is named.
+pub(super) fn text_of(setting: &str, given: Option<Text>, world: &World) -> Result<Option<String>> {
+    Ok(match given {
+        None => None,
+        Some(Text::Given(text)) => Some(text),
+        Some(Text::File(path)) => Some(read_text(&format!("--{setting}"), &path, world)?),
+        Some(Text::Inside { path, named_at }) => {
+            let text = opened::inside(&world.working_folder, &path, MAX_FILE_BYTES);
+            Some(text.with_context(|| about(&format!("{named_at}: {setting}"), &path))?)
+        }
+    })
+}
+
+/// Returns the file that a flag names, read.
+pub(super) fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = read_text(flag, &path, world)?;
+    Ok(Some(TextFile { path, text }))
+}
+
+fn read_text(flag: &str, path: &Path, world: &World) -> Result<String> {
+    let bytes = world.read(path).with_context(|| about(flag, path))?;
+    String::from_utf8(bytes).with_context(|| about(flag, path))
+}
+
+/// Returns the beginning of a message about a file that a flag names.
+pub(super) fn about(flag: &str, path: &Path) -> String {
+    format!("{flag}: can't read {}", path.display())
+}

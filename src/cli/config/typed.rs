@@ -1,0 +1,80 @@
+//! Values of a configuration file as they would be typed, and what the parser of a flag says about them.
+
+use clap::error::{ContextKind, ErrorKind};
+use toml::de::DeValue;
+
+use crate::report::text::escape;
+
+/// Returns a value as it would be typed: one text, or several for a list or table if the flag can be repeated.
+pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    match (name, value) {
+        (_, DeValue::String(text)) => Ok(vec![text.to_string()]),
+        (_, DeValue::Integer(number)) => Ok(vec![number.to_string()]),
+        (_, DeValue::Float(number)) => Ok(vec![number.to_string()]),
+        (_, DeValue::Boolean(value)) => Ok(vec![value.to_string()]),
+        ("param" | "header" | "beta", DeValue::Array(values)) => {
+            let texts = values.iter().map(|value| texts("", value.get_ref()));
+            Ok(texts.collect::<Result<Vec<_>, _>>()?.concat())
+        }
+        ("param", DeValue::Table(table)) => {
+            table.iter().map(|(key, value)| Ok(format!("{}={}", key.get_ref(), json(value.get_ref())?))).collect()
+        }
+        ("header", DeValue::Table(table)) => table
+            .iter()
+            .map(|(key, value)| Ok(format!("{}: {}", key.get_ref(), texts("", value.get_ref())?.concat())))
+            .collect(),
+        (_, value) => Err(format!("a value of this kind ({}) is not allowed here", value.type_str())),
+    }
+}
+
+/// Returns a TOML value as JSON.
+fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
+    use serde_json::Value;
+    Ok(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Boolean(value) => Value::from(*value),
+        DeValue::Integer(number) => serde_json::from_str(&number.to_string()).map_err(|error| error.to_string())?,
+        DeValue::Float(number) => {
+            serde_json::from_str(&number.to_string()).map_err(|_| format!("{number} is not a JSON number"))?
+        }
+        DeValue::Datetime(_) => return Err("JSON has no dates; put it in quotes".to_owned()),
+        DeValue::Array(values) => {
+            Value::Array(values.iter().map(|value| json(value.get_ref())).collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(table) => {
+            let members = table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), json(value.get_ref())?)));
+            Value::Object(members.collect::<Result<_, String>>()?)
+        }
+    })
+}
+
+/// Returns how often `-v` would be typed.
+pub(super) fn times(value: &str) -> Option<usize> {
+    match value {
+        "true" => Some(1),
+        "false" => Some(0),
+        _ => value.parse().ok().filter(|times| *times <= 3),
+    }
+}
+
+/// Returns what is wrong with one value, without the text that clap puts around it.
+pub(super) fn words(error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(clap::error::ContextValue::String(text)) => Some(text.clone()),
+        Some(clap::error::ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    let value = context(ContextKind::InvalidValue);
+    match (error.kind(), value, source, context(ContextKind::ValidValue)) {
+        (ErrorKind::InvalidValue, Some(value), _, Some(valid)) => format!("{value:?} is not one of {valid}"),
+        (ErrorKind::ValueValidation, Some(value), Some(source), _) => format!("{value:?}: {source}"),
+        (ErrorKind::ValueValidation, Some(value), None, _) => format!("{value:?} is not a value for this"),
+        (ErrorKind::ArgumentConflict, ..) => "is given more than once".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            escape(line.strip_prefix("error: ").unwrap_or(line)).into_owned()
+        }
+    }
+}

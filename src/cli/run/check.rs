@@ -1,0 +1,53 @@
+//! What is checked before the input is read: everything that can be wrong with the settings.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::super::{parts, simulator};
+use super::new_run::NewRun;
+use super::watchdog;
+use super::way::Way;
+use crate::catalog::Catalog;
+use crate::report::text::escape;
+use crate::transport::http::{Credential, check_authorities};
+
+impl NewRun<'_> {
+    /// Begins to watch the template, if there is one, for rows that take too long.
+    pub(super) fn watch_template(&self) -> Result<()> {
+        match &self.plan.options.template {
+            Some(template) => Ok(watchdog::watch(template.clone(), self.input_names())?),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what the parts of a run would refuse, before any of them is made. Returns the catalog.
+    pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
+        let catalog = parts::catalog(&self.config)?;
+        parts::provider(&self.config)?;
+        if self.config.simulate {
+            simulator::config(&catalog, self.config.tier, self.config.simulate_faults.as_ref())?;
+        }
+        self.origin = match self.config.simulate {
+            true => "simulator".to_owned(),
+            false => parts::base_url(&self.config)?.origin().to_owned(),
+        };
+        self.way = Way::find(&self.config, self.world)?;
+        self.warn(&self.way.warnings);
+        parts::window(&self.config, self.files_of_request())?;
+        if let Some(pem) = &self.config.ca_pem {
+            check_authorities(pem)?;
+        }
+        Ok(catalog)
+    }
+
+    /// Returns the key; `None` for a rehearsal or a dry run, which need none.
+    pub(super) fn key(&self) -> Result<Option<Credential>> {
+        if self.config.simulate || self.config.dry_run {
+            return Ok(None);
+        }
+        let (credential, warnings) = parts::key(&self.config, self.world)?;
+        warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
+        Ok(Some(credential))
+    }
+}

@@ -1,0 +1,31 @@
+//! What is said about the failed rows in the error log.
+
+use std::collections::BTreeMap;
+
+use super::new_run::NewRun;
+use crate::domain::ErrorClass;
+use crate::report::{Stats, Verbosity, failures};
+
+/// Rows in the error log, by class.
+pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
+
+impl NewRun<'_> {
+    /// Returns the command that runs those failed rows again that may succeed unchanged; `None` when there are none.
+    pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<String> {
+        let classes = failures::worth_retrying(log, stats);
+        let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
+        let only = classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(",");
+        let only = (!is_all).then_some(only.as_str());
+        (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
+    }
+
+    /// Where quiet was asked for, says in one line that rows failed, since the exit code says so too.
+    pub(super) fn say_failures_if_quiet(&self, log: &FailedInLog, stats: &Stats) {
+        let errors = self.paths.errors.display().to_string();
+        if let Some(said) =
+            failures::in_one_line(log, stats, &errors).filter(|_| self.config.verbosity == Verbosity::Quiet)
+        {
+            self.tell_whole(&format!("claude-batch: {said}"));
+        }
+    }
+}

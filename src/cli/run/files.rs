@@ -1,0 +1,89 @@
+//! The files of a run: opened, or for a dry run only read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+
+use super::super::{parts, say};
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::clock::RunClock;
+use crate::journal::{Inspected, Journal, JournalOptions, RealDisk, Recovered, Start, Threading};
+use crate::runner::{Commit, commits};
+use crate::source::Input;
+
+/// What opening the files of a run gives.
+pub(super) struct Files {
+    pub(super) opened: Opened,
+    /// What earlier runs left.
+    pub(super) recovered: Recovered,
+    /// Hears which lines are on disk.
+    pub(super) commits: mpsc::UnboundedReceiver<Commit>,
+    /// The run's time, which begins here.
+    pub(super) clock: RunClock,
+}
+
+/// The files of a run.
+pub(super) enum Opened {
+    /// Locked, to be written.
+    Run(Box<Journal>),
+    /// Only read.
+    DryRun(Box<Inspected>),
+}
+
+impl NewRun<'_> {
+    /// Opens the files of a run, or reads them for a dry run, which is refused for the same reasons. The input of
+    /// `resume` is known from here on.
+    pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
+        let clock = RunClock::start();
+        let (on_commit, commits) = commits();
+        let (disk, inputs) = (Arc::new(RealDisk::new(self.config.owners)), parts::input_files(&self.config));
+        let (opened, recovered) = if self.config.dry_run {
+            let (inspected, recovered) = Journal::inspect(disk, &self.paths, &inputs, &self.origin, self.start)?;
+            (Opened::DryRun(Box::new(inspected)), recovered)
+        } else {
+            let options = JournalOptions {
+                disk,
+                paths: self.paths.clone(),
+                inputs,
+                run: self.name.as_str().into(),
+                clock,
+                price_date: Some(catalog.price_date().into()),
+                manifest: parts::manifest(&self.config, &self.origin),
+                start: self.start,
+                fsync: self.config.fsync,
+                threading: Threading::Thread,
+                stdout: self.paths.results.is_none().then(say::results),
+            };
+            let (journal, recovered) = Journal::open(options, on_commit)?;
+            (Opened::Run(Box::new(journal)), recovered)
+        };
+        self.note(&recovered.notes);
+        if self.start == Start::Resume {
+            self.plan.inputs = vec![Input::File(self.resume_input(&opened)?)];
+        }
+        Ok(Files { opened, recovered, commits, clock })
+    }
+
+    /// Returns the copy of the log that `resume` reads. It is in the run folder; in a dry run, or where there is no run
+    /// folder, it is temporary and removed when the program ends.
+    fn resume_input(&mut self, opened: &Opened) -> Result<PathBuf> {
+        let temporary = || tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile();
+        let copy = match opened {
+            Opened::Run(journal) if self.paths.folder().is_some() => return Ok(journal.write_resume_input(&self.only)?),
+            Opened::Run(journal) => {
+                let copy = temporary()?.into_temp_path();
+                journal.write_resume_input_to(&copy, &self.only)?;
+                copy
+            }
+            Opened::DryRun(inspected) => {
+                let copy = temporary()?.into_temp_path();
+                inspected.write_resume_input_to(&copy, &self.only)?;
+                copy
+            }
+        };
+        Ok(self.copy.insert(copy).to_path_buf())
+    }
+}

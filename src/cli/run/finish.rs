@@ -1,0 +1,148 @@
+//! The end of a run: its files are closed, the summary is shown, and the exit code says how it went.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::super::args::values::Concurrency;
+use super::super::config::InputArg;
+use super::super::exit::Exit;
+use super::super::explain::{Next, Place, explain};
+use super::super::parts;
+use super::failures::FailedInLog;
+use super::new_run::NewRun;
+use super::send::{Ended, Known};
+use crate::domain::{ErrorClass, HaltReason};
+use crate::report::progress::terminal_width;
+use crate::report::text::{escape, plural};
+use crate::report::{Stats, SummaryContext, summary};
+use crate::runner::{Finish, JournalLedger};
+
+impl NewRun<'_> {
+    /// Closes the files, says what came of the run, and returns the exit code.
+    pub(super) fn finish(&self, (mut finish, ledger, report): Ended, known: &Known) -> Result<Exit> {
+        let stats = report.stats();
+        let was_counted = known.2.is_some();
+        if was_counted {
+            self.note_missing_rows(&mut finish, stats);
+        }
+        let log = self.close_files(&mut finish, ledger, stats);
+        let is_idle = finish.halted.is_none() && finish.input_error.is_none() && stats.finished() == 0;
+        if is_idle && !was_counted {
+            return self.end_without_rows();
+        }
+        let failed: u64 = log.values().sum();
+        let context = self.summary_context(&finish, log, stats, known);
+        self.say(summary(stats, &context, terminal_width().unwrap_or(80)).trim_end());
+        if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
+            self.say("the rows came from standard input: the command that resumes needs the same ones there");
+        }
+        self.say_failures_if_quiet(&context.failed_in_log, stats);
+        self.explain_stop(&finish, context.resume_command);
+        Ok(match (&finish.halted, &finish.input_error) {
+            (None, Some(_)) => Exit::Usage,
+            (halted, _) => Exit::of_run(halted.as_ref(), failed),
+        })
+    }
+
+    /// Takes it for a fault of the input when rows that were counted before the run did not come.
+    fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
+        let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending));
+        if missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
+            finish.input_error = Some(format!(
+                "{} changed while it was read: {} of those counted at the start did not come",
+                self.input_names(),
+                plural(missing, "row", "rows")
+            ));
+        }
+    }
+
+    /// Writes the rows that were kept, closes the files, and returns the rows in the error log. A failure to close
+    /// becomes the reason why the run stopped, unless there is one.
+    fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
+        let kept = std::mem::take(&mut finish.kept);
+        let kept_rows = kept.len() as u64;
+        if !kept.is_empty() {
+            ledger.write_canceled(kept);
+        }
+        let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
+        match ledger.close(input, finish.aborted > 0) {
+            Ok(closed) => closed.failed,
+            Err(error) => {
+                finish.halted.get_or_insert(HaltReason::Disk((&error).into()));
+                failed_by_class(stats, kept_rows)
+            }
+        }
+    }
+
+    /// Says why the run stopped and how to resume it, if it stopped.
+    fn explain_stop(&self, finish: &Finish, resume_command: Option<String>) {
+        if let Some(reason) = &finish.halted {
+            let place = self.place(resume_command);
+            let explained = explain(reason, &place);
+            // A line break inside a command would change what is pasted.
+            if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
+        }
+        if let Some(message) = &finish.input_error {
+            let again = if self.config.fresh { " without --fresh" } else { "" };
+            self.tell(&format!(
+                "claude-batch: {}; correct it and run the same command{again} to resume",
+                escape(message)
+            ));
+        }
+    }
+
+    /// Returns what the explanation of a stop refers to.
+    fn place(&self, resume: Option<String>) -> Place {
+        let server = parts::base_url(&self.config).ok().filter(|_| !self.config.simulate);
+        Place {
+            server: server.map_or_else(|| "the simulator".to_owned(), |url| url.join("")),
+            proxy: self.way.proxy.as_ref().map(|proxy| (proxy.address().to_owned(), proxy.source())),
+            next: match resume.filter(|_| self.paths.results.is_none()) {
+                Some(resume) => Next::Resume(resume),
+                None if self.config.fresh => Next::WithoutFresh,
+                None => Next::Same,
+            },
+        }
+    }
+
+    fn summary_context(
+        &self,
+        finish: &Finish,
+        failed_in_log: FailedInLog,
+        stats: &Stats,
+        (catalog, recovered, survey): &Known,
+    ) -> SummaryContext {
+        let shown = |path: &Path| path.display().to_string();
+        let errors = failed_in_log.values().any(|rows| *rows > 0).then(|| shown(&self.paths.errors));
+        let models = survey.iter().flat_map(|survey| &survey.models).filter(|(_, sum)| sum.unpriced > 0);
+        let unpriced_models = models.map(|(model, _)| model.to_string()).collect();
+        let is_pipe = self.paths.results.is_none();
+        let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
+        SummaryContext {
+            results: self.paths.results.as_deref().map(shown),
+            resume_command: self.resume_command(&failed_in_log, stats),
+            failed_in_log,
+            rerun_command: (has_more && !is_pipe).then(|| self.commands.again()),
+            errors,
+            price_date: Some(catalog.price_date().to_owned()),
+            unpriced_models,
+            maybe_paid: finish.maybe_paid,
+            maybe_paid_before: recovered.dead_in_flight,
+            maybe_paid_earlier: recovered.totals.maybe_paid.saturating_sub(recovered.dead_in_flight),
+            failed_before: survey.as_ref().map_or(0, |survey| survey.failed_before),
+            concurrency: match self.config.concurrency {
+                Concurrency::Auto => None,
+                Concurrency::Fixed(most) => Some(most.get()),
+            },
+            is_simulated: self.config.simulate,
+        }
+    }
+}
+
+/// Returns how many rows of this run failed in each class. The `kept` rows were written as canceled.
+fn failed_by_class(stats: &Stats, kept: u64) -> FailedInLog {
+    let mut classes: FailedInLog = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
+    *classes.entry(ErrorClass::Canceled).or_default() += kept;
+    classes
+}

@@ -1,0 +1,77 @@
+//! The readings of the input before the run: counts, mistakes and costs of its rows.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::journal::{Recovered, Start};
+use crate::runner::input::{Earlier, Survey, is_seekable, survey};
+use crate::source::{self, Input};
+
+impl NewRun<'_> {
+    /// Reads the input of a run that has nothing to resume, if it can be read twice. Refuses mistakes in its rows.
+    pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
+        if self.is_resuming {
+            return Ok(None);
+        }
+        if !is_seekable(&self.plan) {
+            // Files among the inputs must at least be there.
+            for input in &self.plan.inputs {
+                if let Input::File(path) = input {
+                    source::identity(path)?;
+                }
+            }
+            return Ok(None);
+        }
+        let earlier = Earlier { refuse: self.price_guard(), ..Earlier::none() };
+        let survey = self.look(catalog, &earlier)?;
+        self.refuse(&survey)?;
+        Ok(Some(survey))
+    }
+
+    /// Reads the input with knowledge of what earlier runs did. The first look is kept where they did nothing. Refuses
+    /// mistakes in its rows. Returns `None` for an input that can be read only once.
+    pub(super) fn second_look(
+        &self,
+        first: Option<Survey>,
+        catalog: &Arc<Catalog>,
+        recovered: &Recovered,
+        earlier: &Earlier,
+    ) -> Result<Option<Survey>> {
+        let survey = match first {
+            Some(first) if recovered.done.is_empty() && recovered.failed.is_empty() => return Ok(Some(first)),
+            None if !self.is_resuming => return Ok(None),
+            _ => self.look(catalog, earlier)?,
+        };
+        self.refuse(&survey)?;
+        Ok(Some(survey))
+    }
+
+    /// Refuses rows that changed since they were answered, and says what the reading warned of.
+    pub(super) fn accept_survey(&self, survey: Option<&Survey>, recovered: &Recovered) -> Result<()> {
+        let Some(survey) = survey else { return Ok(()) };
+        self.refuse_changed(survey, recovered)?;
+        self.warn(&survey.warnings);
+        Ok(())
+    }
+
+    /// Returns what earlier runs know of rows.
+    pub(super) fn earlier(&self, recovered: &Recovered) -> Earlier {
+        let done = recovered.done.clone();
+        Earlier {
+            known: Box::new(move |row, identity| done.state(row, identity)),
+            reruns_failed: self.config.retry_failed || self.start == Start::Resume,
+            reruns_changed: self.config.rerun_changed,
+            refuse: self.price_guard(),
+        }
+    }
+
+    /// Reads the whole input once.
+    fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
+        let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 1, &self.progress)?;
+        // A reading that was interrupted is not whole.
+        self.check_interrupted().map(|()| survey)
+    }
+}

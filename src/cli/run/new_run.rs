@@ -1,0 +1,109 @@
+//! A run that is about to begin.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::super::commands::Commands;
+use super::super::config::Config;
+use super::super::config::world::World;
+use super::super::parts;
+use super::way::Way;
+use crate::catalog::Catalog;
+use crate::domain::ErrorClass;
+use crate::journal::{InputRead, RunPaths, Start};
+use crate::plan::Planner;
+use crate::report::text::escape;
+use crate::runner::input::{InputPlan, is_seekable};
+use crate::runner::{Early, Progress};
+
+/// A run that is about to begin.
+pub(super) struct NewRun<'a> {
+    pub(super) config: Config,
+    /// Reads the settings again: from what was typed, the environment of the start, and the files of now.
+    pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
+    pub(super) world: &'a World,
+    pub(super) name: String,
+    pub(super) paths: RunPaths,
+    pub(super) start: Start,
+    /// Whether there is an earlier run to resume. Its input is read once, after its files, since over ten million rows
+    /// each reading takes a while. There may be nothing left to send, so the key is asked for after that.
+    pub(super) is_resuming: bool,
+    pub(super) plan: InputPlan,
+    /// The failure classes that `resume` takes; empty for all.
+    pub(super) only: Vec<ErrorClass>,
+    /// Entries of the resumed log that can't be read as rows.
+    pub(super) unreadable: u64,
+    /// The commands that are printed.
+    pub(super) commands: Commands,
+    /// The copy of a resumed log that has no run folder to keep it in.
+    pub(super) copy: Option<tempfile::TempPath>,
+    /// The server's origin; `simulator` in a rehearsal.
+    pub(super) origin: String,
+    /// How requests get to the server.
+    pub(super) way: Way,
+    /// Hears signals until the run begins.
+    pub(super) early: Option<Early>,
+    /// How far the reading of the input is, and whether a signal asked for the end.
+    pub(super) progress: Arc<Progress>,
+}
+
+impl<'a> NewRun<'a> {
+    pub(super) fn new(
+        config: Config,
+        reread: Box<dyn Fn() -> Result<Config> + Send>,
+        world: &'a World,
+        name: String,
+        paths: RunPaths,
+        plan: InputPlan,
+        start: Start,
+    ) -> Self {
+        let has_results =
+            || paths.results.as_ref().is_some_and(|path| path.metadata().is_ok_and(|file| file.len() > 0));
+        let is_resuming = match start {
+            Start::Resume => true,
+            Start::Continue => has_results() && is_seekable(&plan),
+            Start::Fresh => false,
+        };
+        Self {
+            commands: Commands::of_process(config.fresh),
+            config,
+            reread,
+            world,
+            name,
+            paths,
+            start,
+            is_resuming,
+            plan,
+            only: Vec::new(),
+            unreadable: 0,
+            copy: None,
+            origin: String::new(),
+            way: Way::default(),
+            early: None,
+            progress: Arc::default(),
+        }
+    }
+
+    /// Returns the names of the inputs, for messages.
+    pub(super) fn input_names(&self) -> String {
+        self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns how much of its input a run has read; `is_whole` says whether it came to the end.
+    pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
+        let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
+        if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
+    }
+
+    /// Returns a planner for one reading of the input.
+    pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
+        parts::planner(&self.config.request, &self.config.dialect, catalog)
+    }
+
+    /// Returns how many open files a request in flight needs. A simulator in this process holds the other end of each
+    /// connection.
+    pub(super) fn files_of_request(&self) -> usize {
+        if self.config.simulate { 2 } else { 1 }
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs that end before anything is sent: what is said instead of a summary.
+
+use anyhow::Result;
+
+use super::super::exit::Exit;
+use super::failures::FailedInLog;
+use super::files::Opened;
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::journal::{Recovered, Start};
+use crate::report::text::{count, escape, plural};
+use crate::report::{Stats, failures};
+use crate::runner::input::Survey;
+
+impl NewRun<'_> {
+    /// Ends a run whose input has no rows.
+    pub(super) fn end_without_rows(&self) -> Result<Exit> {
+        self.say(&format!("nothing to do: no rows in {}", self.input_names()));
+        Ok(Exit::Done)
+    }
+
+    /// Ends a dry run: says what would be sent.
+    pub(super) fn end_dry_run(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<Exit> {
+        self.announce(survey, catalog);
+        self.say("dry run: nothing was sent");
+        Ok(Exit::Done)
+    }
+
+    /// Ends a run whose rows are all finished: says what there is instead.
+    pub(super) fn end_with_nothing_to_send(
+        &self,
+        survey: &Survey,
+        opened: Opened,
+        recovered: &Recovered,
+    ) -> Result<Exit> {
+        let log = match opened {
+            Opened::Run(journal) => journal.close(self.input_read(true), false)?.failed,
+            Opened::DryRun(looked) => looked.failed(),
+        };
+        let failed: u64 = log.values().sum();
+        let errors = escape(&self.paths.errors.display().to_string()).into_owned();
+        let results = self.paths.results.as_deref().map(|path| escape(&path.display().to_string()).into_owned());
+        let mut said = match (self.start, failed) {
+            (Start::Resume, 0) => format!("nothing to do: no rows in {errors}"),
+            (Start::Resume, _) => format!("nothing to do: no row in {errors} to be run again"),
+            (_, 0) if survey.done > 0 => {
+                format!("nothing to do: all {} are answered", plural(survey.done, "row", "rows"))
+            }
+            _ => format!("nothing to do: {} answered, {} failed", count(survey.done), count(failed)),
+        };
+        if let Some(results) = results {
+            said.push_str(&format!("; the answers are in {results}"));
+        }
+        self.say(&said);
+        if recovered.dead_in_flight > 0 {
+            let answers = plural(recovered.dead_in_flight, "answer", "answers");
+            self.say(&format!("{answers} possibly billed twice by an earlier run that was cut short"));
+        }
+        match self.start {
+            Start::Resume if self.unreadable > 0 => self.say(&format!(
+                "{} in {errors} could not be read and can't be run again: correct the input and run it again",
+                plural(self.unreadable, "row", "rows")
+            )),
+            Start::Continue | Start::Fresh if failed > 0 => self.say_what_to_do(&log, &errors),
+            _ => {}
+        }
+        self.say_failures_if_quiet(&log, &Stats::default());
+        Ok(Exit::of_run(None, failed))
+    }
+
+    /// Says what to do with the rows of an error log when none of them is run.
+    fn say_what_to_do(&self, log: &FailedInLog, errors: &str) {
+        let none = Stats::default();
+        match self.resume_command(log, &none) {
+            Some(again) => self.say_whole(&format!("the failures are in {errors}; to try them again: {again}")),
+            None => self.say(&format!("the failures are in {errors}")),
+        }
+        failures::to_change(log, &none).iter().for_each(|text| self.say(text));
+    }
+}

@@ -1,0 +1,145 @@
+//! Sends the rows: makes the parts of the run and hands them to the loop.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use tokio::sync::mpsc;
+
+use super::super::simulator::Simulator;
+use super::super::{lockdown, parts, say, simulator};
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::clock::RunClock;
+use crate::domain::{EventBody, RunEvent};
+use crate::journal::{Journal, Recovered};
+use crate::plan::Repeats;
+use crate::report::{self, Report, Reporter, ViewOptions};
+use crate::runner::input::{Earlier, Survey, feed};
+use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive};
+use crate::scheduler::Scheduler;
+use crate::transport::http::{Credential, HttpConfig, HttpTransport};
+use crate::transport::{Transport, parse_base_url};
+
+/// The most rows between the reader and the loop.
+const FEED: usize = 256;
+
+/// What the loop needs and nothing after it.
+pub(super) struct Ready {
+    pub(super) key: Option<Credential>,
+    pub(super) clock: RunClock,
+    pub(super) journal: Journal,
+    pub(super) commits: mpsc::UnboundedReceiver<Commit>,
+    pub(super) earlier: Earlier,
+}
+
+/// What is known before the loop and needed after it: the catalog, what earlier runs left, and the input as it was read.
+pub(super) type Known = (Arc<Catalog>, Recovered, Option<Survey>);
+
+/// What the loop leaves: how it ended, the open files, and what was shown.
+pub(super) type Ended = (Finish, JournalLedger, Report);
+
+impl NewRun<'_> {
+    /// Runs the loop until every row has ended or the run is stopped.
+    pub(super) fn send_rows(&mut self, ready: Ready, known: &Known) -> Result<Ended> {
+        let Ready { key, clock, journal, commits, earlier } = ready;
+        let (catalog, recovered, survey) = known;
+        let window = parts::window(&self.config, self.files_of_request())?;
+        let simulator = self.start_simulator(catalog, clock)?;
+        let transport = self.transport(simulator.as_ref(), key, window.most())?;
+        let scheduler = Scheduler::new(parts::scheduler(&self.config, catalog, window, recovered));
+        let reporter = self.open_report(clock, survey.as_ref());
+        let reread = self.reread_settings(catalog, survey.as_ref());
+        let rows = self.start_reader(catalog, earlier, survey.as_ref())?;
+        let Some(early) = self.early.take() else { bail!("signals are heard from the start") };
+        let (thread, signals) = early.release();
+        self.check_interrupted()?;
+        let interrupts = {
+            let _entered = thread.enter();
+            signals.interrupts(Some(reread))
+        };
+        let (finish, ledger, mut report) = thread.run(drive(Parts {
+            transport,
+            provider: Arc::new(parts::provider(&self.config)?),
+            scheduler,
+            ledger: JournalLedger::new(journal, clock),
+            commits,
+            feed: rows,
+            interrupts,
+            reporter,
+            clock,
+            run: self.name.as_str().into(),
+            grace: self.config.grace,
+            keep_pending: self.paths.results.is_none(),
+        }));
+        report.finish();
+        thread.shut_down();
+        Ok((finish, ledger, report))
+    }
+
+    fn start_simulator(&self, catalog: &Catalog, clock: RunClock) -> Result<Option<Simulator>> {
+        if !self.config.simulate {
+            return Ok(None);
+        }
+        let config = simulator::config(catalog, self.config.tier, self.config.simulate_faults.as_ref())?;
+        Simulator::start(config, clock).map(Some)
+    }
+
+    /// Connects to the server or the simulator. From here on a panic's message is shown without the secrets that are sent.
+    fn transport(
+        &self,
+        simulator: Option<&Simulator>,
+        key: Option<Credential>,
+        connections: usize,
+    ) -> Result<Arc<HttpTransport>> {
+        let base_url = match simulator {
+            Some(simulator) => parse_base_url(simulator.url(), false)?,
+            None => parts::base_url(&self.config)?,
+        };
+        // The simulator's key is too short to be hidden as a secret: what the simulator says may contain it.
+        let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
+        let transport = Arc::new(HttpTransport::new(HttpConfig {
+            proxy: self.way.proxy.clone(),
+            also_secret: lockdown::also_secret(&self.config),
+            ..parts::http(&self.config, base_url, credential, connections)
+        })?);
+        let sent = transport.clone();
+        say::panics(move || sent.secrets());
+        Ok(transport)
+    }
+
+    /// Opens the report and tells it that the run starts.
+    fn open_report(&self, clock: RunClock, survey: Option<&Survey>) -> Report {
+        let mut report = report::open(ViewOptions {
+            kind: self.config.progress,
+            verbosity: self.config.verbosity,
+            is_terminal: self.config.is_terminal,
+            is_colored: self.config.is_colored,
+            writer: say::progress(),
+        });
+        let body = EventBody::Started {
+            total: survey.map(|survey| survey.rows),
+            already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
+        };
+        report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
+        report
+    }
+
+    /// Starts the thread that reads rows for the loop.
+    fn start_reader(
+        &self,
+        catalog: &Arc<Catalog>,
+        earlier: Earlier,
+        survey: Option<&Survey>,
+    ) -> Result<mpsc::Receiver<Fed>> {
+        let (rows_in, rows) = mpsc::channel(FEED);
+        let mut planner = self.planner(catalog);
+        if let Some(survey) = survey {
+            planner = planner.with_repeats(Repeats::clone(&survey.repeats));
+        }
+        let places = survey.and_then(|survey| self.places(survey, catalog));
+        let plan = self.plan.clone();
+        let reader = move || feed(&plan, places.as_ref(), &mut planner, &earlier, &rows_in);
+        std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
+        Ok(rows)
+    }
+}

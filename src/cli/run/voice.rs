@@ -1,0 +1,62 @@
+//! How a run speaks to the person who started it.
+
+use super::super::say;
+use super::new_run::NewRun;
+use crate::report::progress::terminal_width;
+use crate::report::text::{escape, wrap};
+use crate::report::{self, ProgressKind, Verbosity};
+
+impl NewRun<'_> {
+    /// Says what there is to say about the settings.
+    pub(super) fn say_settings(&self) {
+        self.warn(&self.config.warnings);
+        self.note(&self.config.notes);
+    }
+
+    /// Says each text as a warning.
+    pub(super) fn warn(&self, texts: &[String]) {
+        texts.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
+    }
+
+    /// Says each text as a note.
+    pub(super) fn note(&self, texts: &[String]) {
+        texts.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
+    }
+
+    /// Says something, unless quiet was asked for.
+    pub(super) fn say(&self, text: &str) {
+        if self.config.verbosity != Verbosity::Quiet {
+            self.tell(text);
+        }
+    }
+
+    /// Says something that contains a command, unless quiet was asked for; see [`NewRun::tell_whole`].
+    pub(super) fn say_whole(&self, text: &str) {
+        if self.config.verbosity != Verbosity::Quiet {
+            self.tell_whole(text);
+        }
+    }
+
+    /// Says something even if quiet was asked for.
+    pub(super) fn tell(&self, text: &str) {
+        match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
+            // A summary is wrapped to the same width already.
+            Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
+            _ => self.tell_whole(text),
+        }
+    }
+
+    /// Says something without wrapping it: a line break inside a command would change what is pasted.
+    pub(super) fn tell_whole(&self, text: &str) {
+        self.voice()(text);
+    }
+
+    /// Returns a function that says something from any thread: as JSON where that was asked for, else as text.
+    pub(super) fn voice(&self) -> impl Fn(&str) + Send + 'static {
+        let (kind, name) = (self.config.progress, self.name.clone());
+        move |text| match kind {
+            ProgressKind::Json => say::err(&report::json::note(&name, text, jiff::Timestamp::now())),
+            _ => say::err(text),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The JSON objects of a run, as `--progress json` writes them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolStatus, Quality, RateLimits};
+use crate::report::failures;
+use crate::report::notes::limit_name;
+use crate::report::outlook::Outlook;
+use crate::report::stats::Stats;
+use crate::report::tallies::FailedRows;
+use crate::report::words::{fault_words, halt_words};
+
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    pub(super) v: u32,
+    pub(super) at: Timestamp,
+    pub(super) run: &'a str,
+    #[serde(flatten)]
+    pub(super) body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Body<'a> {
+    Started {
+        total: Option<u64>,
+        already_done: u64,
+    },
+    Progress(Box<Progress>),
+    Held {
+        pool: String,
+        wait_s: f64,
+        limit: &'static str,
+        dimension: Option<&'static str>,
+    },
+    Limits {
+        pool: String,
+        limits: Limits,
+    },
+    Parked {
+        model: &'a str,
+        message: &'a str,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Note {
+        message: &'a str,
+    },
+    Draining {
+        in_flight: usize,
+        reason: Option<Cow<'static, str>>,
+    },
+    Ended {
+        pending: u64,
+        reason: Option<Cow<'static, str>>,
+        elapsed_s: f64,
+        max_in_flight: usize,
+        bound_by: Vec<Bound>,
+        failures: Vec<Failures<'a>>,
+    },
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn of(body: &'a EventBody, stats: &'a Stats) -> Option<Self> {
+        Some(match body {
+            EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
+            EventBody::Held { pool, wait, kind, dimension } => Self::Held {
+                pool: pool.to_string(),
+                wait_s: seconds(*wait),
+                limit: limit_name(*kind),
+                dimension: dimension.map(|dimension| dimension.name()),
+            },
+            EventBody::LimitsChanged { pool, limits } => {
+                Self::Limits { pool: pool.to_string(), limits: Limits::of(limits) }
+            }
+            EventBody::Parked { model, message } => Self::Parked { model, message },
+            EventBody::Warned(message) => Self::Warning { message },
+            EventBody::Noted(message) => Self::Note { message },
+            EventBody::Draining { in_flight, reason } => {
+                Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }
+            }
+            EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => Self::Ended {
+                pending: *pending,
+                reason: reason.as_deref().map(halt_words),
+                elapsed_s: seconds(*elapsed),
+                max_in_flight: *max_in_flight,
+                bound_by: reasons
+                    .iter()
+                    .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
+                    .collect(),
+                failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
+            },
+            EventBody::Skipped
+            | EventBody::Sent
+            | EventBody::Retried { .. }
+            | EventBody::Succeeded { .. }
+            | EventBody::Failed { .. }
+            | EventBody::Outage(_)
+            | EventBody::Status { .. } => return None,
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Bound {
+    reason: &'static str,
+    share: f64,
+}
+
+/// The rows of this run that failed in one class, as `ended` has them, the largest class first.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failures<'a> {
+    /// The class.
+    class: &'static str,
+    /// How many rows.
+    rows: u64,
+    /// Whether any of them may succeed in another run as it is.
+    retryable: bool,
+    /// The first of them; null when none is known.
+    example: Option<Example<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Example<'a> {
+    /// Its label, or where it was read.
+    row: &'a str,
+    /// The HTTP status, if one came.
+    status: Option<u16>,
+    message: &'a str,
+}
+
+impl<'a> Failures<'a> {
+    fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
+        let example = failed.example.as_ref();
+        Self {
+            class: class.name(),
+            rows: failed.rows,
+            retryable: failed.retryable > 0,
+            example: example.map(|row| Example { row: &row.label, status: row.status, message: &row.message }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Limits {
+    rpm: Option<u32>,
+    itpm: Option<u32>,
+    otpm: Option<u32>,
+}
+
+impl Limits {
+    fn of(limits: &RateLimits) -> Self {
+        Self { rpm: limits.rpm, itpm: limits.itpm, otpm: limits.otpm }
+    }
+}
+
+/// Where a run stands, as a `progress` object has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Progress {
+    /// Rows in the input; null on a pipe.
+    total: Option<u64>,
+    /// Rows finished by earlier runs.
+    already_done: u64,
+    /// Rows whose answer ended by itself.
+    ok: u64,
+    /// Rows whose answer ended at `max_tokens` or the window.
+    truncated: u64,
+    /// Rows the model refused.
+    refused: u64,
+    /// Rows whose answer ended for a reason that this program does not know.
+    unknown: u64,
+    /// Rows that failed for good.
+    failed: u64,
+    /// The same, by class.
+    failed_by_class: BTreeMap<&'static str, u64>,
+    /// Attempts that were tried again, by cause.
+    retried: BTreeMap<&'static str, u64>,
+    /// Retried attempts that may have been billed.
+    maybe_paid: u64,
+    /// Rows a minute over the last while; null at first.
+    rows_per_minute: Option<f64>,
+    /// Seconds left; null on a pipe, at first, and while the run waits.
+    eta_s: Option<f64>,
+    /// What the run waits for while no time left can be given; else null.
+    waiting_for: Option<&'static str>,
+    /// Uncached input tokens, cache writes included.
+    input_tokens: u64,
+    /// Input tokens read from a cache.
+    cache_read_tokens: u64,
+    /// Output tokens.
+    output_tokens: u64,
+    /// Cost in dollars, as far as prices are known; null when something was used and no price is.
+    cost_usd: Option<f64>,
+    /// Finished rows whose model has no price.
+    unpriced: u64,
+    /// Requests in flight.
+    in_flight: Option<usize>,
+    /// The concurrency window.
+    window: Option<usize>,
+    /// Why no more is being sent.
+    reason: Option<&'static str>,
+    /// The outage; null while the endpoint works.
+    outage: Option<OutageNow>,
+    /// The pools with work.
+    pools: Vec<Pool>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutageNow {
+    /// Who does not answer.
+    provider: String,
+    /// What is wrong, in a few words.
+    fault: Cow<'static, str>,
+    /// The HTTP status that came last; null where none came.
+    status: Option<u16>,
+    /// What was said with it.
+    message: String,
+    /// For how long nothing has worked.
+    lasted_s: f64,
+    /// Seconds to the next try; null while one is on its way.
+    next_try_s: Option<f64>,
+}
+
+impl OutageNow {
+    fn of(outage: &Outage) -> Self {
+        Self {
+            provider: outage.provider.to_string(),
+            fault: fault_words(&outage.fault),
+            status: outage.fault.status,
+            message: outage.fault.message.clone(),
+            lasted_s: seconds(outage.lasted),
+            next_try_s: outage.next_try.map(seconds),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Pool {
+    pool: String,
+    rpm: Option<u32>,
+    itpm: Option<u32>,
+    otpm: Option<u32>,
+    /// What can be taken from each bucket, as a share of its minute: requests, input, output; null without a limit.
+    level: [Option<f64>; 3],
+    held_s: Option<f64>,
+}
+
+impl Progress {
+    pub(super) fn of(stats: &Stats) -> Self {
+        let standing = stats.standing.as_ref();
+        Self {
+            total: stats.total,
+            already_done: stats.already_done(),
+            ok: stats.succeeded_as(Quality::Ok),
+            truncated: stats.succeeded_as(Quality::Truncated),
+            refused: stats.succeeded_as(Quality::Refused),
+            unknown: stats.succeeded_as(Quality::Unknown),
+            failed: stats.failed_total(),
+            failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
+            retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
+            maybe_paid: stats.maybe_paid,
+            rows_per_minute: stats.rows_per_minute().map(rounded),
+            eta_s: stats.eta().map(seconds),
+            waiting_for: match stats.outlook() {
+                Outlook::Waiting { reason, .. } => Some(reason.name()),
+                Outlook::Unknown | Outlook::Left(_) => None,
+            },
+            input_tokens: stats.usage.limited_input_tokens(),
+            cache_read_tokens: stats.usage.cache_read_tokens,
+            output_tokens: stats.usage.output_tokens,
+            cost_usd: stats.known_cost().map(Money::dollars),
+            unpriced: stats.unpriced,
+            in_flight: standing.map(|standing| standing.in_flight),
+            window: standing.map(|standing| standing.window),
+            reason: standing.map(|standing| standing.reason.name()),
+            outage: stats.outage.as_ref().map(OutageNow::of),
+            pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Pool {
+    fn of(status: &PoolStatus) -> Self {
+        Self {
+            pool: status.pool.to_string(),
+            rpm: status.limits.rpm,
+            itpm: status.limits.itpm,
+            otpm: status.limits.otpm,
+            level: status.level.map(|level| level.map(rounded)),
+            held_s: status.held_for.map(seconds),
+        }
+    }
+}
+
+/// Returns a number to three places: more are noise in a log.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+fn seconds(span: Duration) -> f64 {
+    rounded(span.as_secs_f64())
+}

@@ -1,0 +1,90 @@
+//! The report that was asked for: counters and one view of them.
+
+use std::io::Write;
+
+use super::notes::Verbosity;
+use super::stats::Stats;
+use super::view::{Reporter, View};
+use super::{json, plain, progress, quiet};
+use crate::domain::RunEvent;
+
+/// How a run is shown while it lasts: `--progress`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProgressKind {
+    /// Live lines on a terminal that can redraw, plain lines elsewhere.
+    #[default]
+    Auto,
+    /// Live lines; plain lines when standard error is not a terminal, or one that can't redraw.
+    Tty,
+    /// A plain line every few seconds.
+    Plain,
+    /// One JSON object a line.
+    Json,
+    /// Warnings only.
+    None,
+}
+
+/// The options of a view.
+pub struct ViewOptions {
+    /// What was asked for.
+    pub kind: ProgressKind,
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// Whether the writer is a terminal that can be redrawn.
+    pub is_terminal: bool,
+    /// Whether colours may be used there.
+    pub is_colored: bool,
+    /// Where everything is written: standard error, or a test's buffer.
+    pub writer: Box<dyn Write + Send>,
+}
+
+/// What is shown of a run: the counters and one view of them.
+pub struct Report {
+    stats: Stats,
+    view: Box<dyn View>,
+}
+
+impl Report {
+    /// Returns a report with this view.
+    pub fn new(view: Box<dyn View>) -> Self {
+        Self { stats: Stats::default(), view }
+    }
+
+    /// Returns what has been counted, for the summary and the exit code.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+impl Reporter for Report {
+    fn on_event(&mut self, event: &RunEvent) {
+        self.stats.fold(event);
+        self.view.show(event, &self.stats);
+    }
+
+    fn on_asked(&mut self) {
+        self.view.answer(&self.stats);
+    }
+
+    fn finish(&mut self) {
+        self.view.close();
+    }
+}
+
+/// Opens the report that was asked for.
+pub fn open(options: ViewOptions) -> Report {
+    let ViewOptions { kind, verbosity, is_terminal, is_colored, writer } = options;
+    let view: Box<dyn View> = match (verbosity, kind) {
+        // JSON is for scripts: it stays complete even if quiet was asked for.
+        (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
+        (Verbosity::Quiet, _) => Box::new(quiet::Silent),
+        (_, ProgressKind::None) => Box::new(quiet::WarningsOnly::new(writer)),
+        (_, ProgressKind::Auto | ProgressKind::Tty) if is_terminal && progress::can_redraw() => {
+            Box::new(progress::Progress::on_stderr(verbosity, is_colored, writer))
+        }
+        (_, ProgressKind::Auto | ProgressKind::Tty | ProgressKind::Plain) => {
+            Box::new(plain::Plain::new(verbosity, writer))
+        }
+    };
+    Report::new(view)
+}

@@ -1,0 +1,51 @@
+//! Where a run stands, and how it ended.
+
+use std::time::Duration;
+
+use crate::domain::{Backoffs, HaltReason, PoolStatus, Reason};
+
+/// The state of the scheduler at its last status.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// The concurrency window.
+    pub window: usize,
+    /// Why no more is being sent.
+    pub reason: Reason,
+    /// Rows that wait for their next try.
+    pub backoffs: Backoffs,
+    /// Each pool that has work.
+    pub pools: Vec<PoolStatus>,
+}
+
+impl Standing {
+    /// Returns the pool with the least room: a held one, else the one with the emptiest bucket.
+    pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
+        self.pools.iter().min_by(|a, b| {
+            (a.held_for.is_none(), room(a))
+                .partial_cmp(&(b.held_for.is_none(), room(b)))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        })
+    }
+}
+
+/// Returns the level of a pool's emptiest bucket.
+fn room(pool: &PoolStatus) -> f64 {
+    pool.level.iter().flatten().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// How the run ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Rows that were read and are still pending.
+    pub pending: u64,
+    /// Why, when it was not the end of the input.
+    pub halt: Option<HaltReason>,
+    /// The share of the time that each reason bound the run, largest first.
+    pub reasons: Vec<(Reason, f64)>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The highest number of requests in flight.
+    pub max_in_flight: usize,
+}

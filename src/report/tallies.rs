@@ -1,0 +1,57 @@
+//! Tallies: attempts that were tried again, and rows that failed.
+
+use crate::domain::{ErrorClass, FailedRow, LimitKind};
+
+/// Why an attempt is retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RetryCause {
+    /// A 429 because a bucket was empty.
+    Rate,
+    /// A 429 because the rate rose too fast.
+    Acceleration,
+    /// A 429 because of too many requests at once.
+    Concurrency,
+    /// Another failure.
+    Class(ErrorClass),
+}
+
+impl RetryCause {
+    pub(super) fn of(class: ErrorClass, limit: Option<LimitKind>) -> Self {
+        match limit {
+            Some(LimitKind::Rate) => Self::Rate,
+            Some(LimitKind::Acceleration) => Self::Acceleration,
+            Some(LimitKind::Concurrency) => Self::Concurrency,
+            None => Self::Class(class),
+        }
+    }
+
+    /// Returns the name shown to people and scripts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate limit (429)",
+            Self::Acceleration => "acceleration limit (429)",
+            Self::Concurrency => "concurrency limit (429)",
+            Self::Class(class) => class.name(),
+        }
+    }
+}
+
+/// The rows of one run that failed in one class.
+#[derive(Clone, Debug, Default)]
+pub struct FailedRows {
+    /// How many.
+    pub rows: u64,
+    /// How many of them may succeed in another run unchanged.
+    pub retryable: u64,
+    /// The first of them.
+    pub example: Option<FailedRow>,
+}
+
+impl FailedRows {
+    /// Counts a row.
+    pub(crate) fn add(&mut self, row: &FailedRow) {
+        self.rows += 1;
+        self.retryable += u64::from(row.is_retryable);
+        self.example.get_or_insert_with(|| row.clone());
+    }
+}

@@ -1,0 +1,48 @@
+//! The traits of those who watch a run.
+
+use super::stats::Stats;
+use crate::domain::RunEvent;
+
+/// Somebody who watches a run.
+pub trait Reporter {
+    /// Takes the next event. Must be quick: it is called from the run's loop.
+    fn on_event(&mut self, event: &RunEvent);
+
+    /// Shows the state of the run, because somebody asked. The default does nothing.
+    fn on_asked(&mut self) {}
+
+    /// Removes live lines from the terminal. The default does nothing.
+    fn finish(&mut self) {}
+}
+
+impl<R: Reporter + ?Sized> Reporter for Box<R> {
+    fn on_event(&mut self, event: &RunEvent) {
+        (**self).on_event(event);
+    }
+
+    fn on_asked(&mut self) {
+        (**self).on_asked();
+    }
+
+    fn finish(&mut self) {
+        (**self).finish();
+    }
+}
+
+impl Reporter for Stats {
+    fn on_event(&mut self, event: &RunEvent) {
+        self.fold(event);
+    }
+}
+
+/// One way to show a run.
+pub trait View: Send {
+    /// Shows what this event changed; `stats` has it folded in.
+    fn show(&mut self, event: &RunEvent, stats: &Stats);
+
+    /// Shows the state of the run, because somebody asked.
+    fn answer(&mut self, stats: &Stats);
+
+    /// Removes live lines from the terminal.
+    fn close(&mut self) {}
+}

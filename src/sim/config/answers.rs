@@ -1,0 +1,67 @@
+//! How long the answers of a simulated API are, how long they take and how they end.
+
+use std::time::Duration;
+
+/// How long answers take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latency {
+    /// Median time to the first token.
+    pub first_token: Duration,
+    /// Spread of the time to the first token: 0.3 lets it vary by a factor of about 1.35 either way.
+    pub jitter: f64,
+    /// Output tokens per second; infinite for answers that take no time.
+    pub tokens_per_second: f64,
+    /// Time to an error.
+    pub error: Duration,
+}
+
+impl Latency {
+    /// Close to what small models show.
+    pub(crate) const REALISTIC: Self = Self {
+        first_token: Duration::from_millis(600),
+        jitter: 0.3,
+        tokens_per_second: 120.0,
+        error: Duration::from_millis(60),
+    };
+
+    /// Answers that take no time.
+    pub const ZERO: Self =
+        Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
+}
+
+/// How long answers are, before `max_tokens` cuts them: a lognormal around a mean that grows with the prompt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutputLengths {
+    /// Mean for an empty prompt, in tokens.
+    pub mean: f64,
+    /// Additional tokens for each token of the prompt.
+    pub per_prompt_token: f64,
+    /// Additional tokens for each token of `max_tokens`.
+    pub per_max_token: f64,
+    /// Spread of the logarithm; 0 makes every answer the mean.
+    pub sigma: f64,
+}
+
+impl OutputLengths {
+    /// Every answer has this many tokens.
+    pub const fn fixed(tokens: u32) -> Self {
+        Self { mean: tokens as f64, per_prompt_token: 0.0, per_max_token: 0.0, sigma: 0.0 }
+    }
+}
+
+impl Default for OutputLengths {
+    fn default() -> Self {
+        Self { mean: 90.0, per_prompt_token: 0.2, per_max_token: 0.05, sigma: 0.6 }
+    }
+}
+
+/// Shares of answers that do not end with `end_turn`; each from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Endings {
+    /// `refusal`, before any output.
+    pub refusal: f64,
+    /// `stop_sequence`, among requests that name some.
+    pub stop_sequence: f64,
+    /// `tool_use`, among requests whose tools are free to use.
+    pub tool_use: f64,
+}

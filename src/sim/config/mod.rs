@@ -1,0 +1,162 @@
+//! What a simulated API is like: its models, limits, speed, answers and faults.
+//!
+//! Owns plain values only. Everything that can differ about the simulator is here, so tests, flags and presets only
+//! change values.
+
+mod answers;
+mod limits;
+mod models;
+
+use std::time::Duration;
+
+use crate::domain::{Money, RateLimits};
+
+use super::faults::FaultPlan;
+
+pub use answers::{Endings, Latency, OutputLengths};
+pub use limits::{Acceleration, Burst, Bursts, LimitChange, OtherClient, OtherManner, OutputRule};
+pub(crate) use models::{ModelTraits, SimPrice};
+pub use models::{SimModel, UnknownModels};
+
+/// What a simulated API is like.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// Seed of answers, lengths, latencies and faults.
+    pub seed: u64,
+    /// The models it serves.
+    pub models: Vec<SimModel>,
+    /// What it does with other models.
+    pub unknown_models: UnknownModels,
+    /// Requests a minute to `count_tokens`, apart from all other limits.
+    pub count_tokens_rpm: Option<u32>,
+    /// How much of each limit can be used at once.
+    pub bursts: Bursts,
+    /// How long answers take.
+    pub latency: Latency,
+    /// Network latency in each direction, for transports that have none of their own.
+    pub network: Duration,
+    /// How long answers are.
+    pub lengths: OutputLengths,
+    /// How often answers do not end with `end_turn`.
+    pub endings: Endings,
+    /// When output counts against its limit.
+    pub output_rule: OutputRule,
+    /// Whether a request that is refused with 429 counts against the request limit. Unconfirmed for the API.
+    pub refused_uses_request: bool,
+    /// Factor from the simulator's own token counter to usage: 1.3 makes usage 30 % higher than the text suggests.
+    pub token_skew: f64,
+    /// Factor from the real input to the estimate that counts at the start.
+    pub estimate_skew: f64,
+    /// Limit on the increase of input tokens from minute to minute.
+    pub acceleration: Option<Acceleration>,
+    /// The most open requests of an organization; further ones get a 429 without rate headers.
+    pub max_concurrent: Option<u32>,
+    /// The spend cap: above it every request gets a 429.
+    pub spend_cap: Option<Money>,
+    /// Which keys are accepted.
+    pub keys: Keys,
+    /// Which keys share limits.
+    pub organizations: Organizations,
+    /// Limits that change while it runs.
+    pub changes: Vec<LimitChange>,
+    /// Other clients of the same organization.
+    pub others: Vec<OtherClient>,
+    /// Injected faults.
+    pub faults: FaultPlan,
+    /// Wall time of [`Instant::ZERO`](crate::clock::Instant::ZERO), for dates in headers.
+    pub wall_start: jiff::Timestamp,
+}
+
+impl SimConfig {
+    /// Returns an API with these models, whole-minute bursts, realistic latency and no faults.
+    pub fn new(models: Vec<SimModel>) -> Self {
+        Self {
+            seed: 0,
+            models,
+            unknown_models: UnknownModels::NotFound,
+            count_tokens_rpm: Some(2_000),
+            bursts: Bursts::all(Burst::Minute),
+            latency: Latency::REALISTIC,
+            network: Duration::ZERO,
+            lengths: OutputLengths::default(),
+            endings: Endings::default(),
+            output_rule: OutputRule::AsProduced,
+            refused_uses_request: false,
+            token_skew: 1.0,
+            estimate_skew: 1.0,
+            acceleration: None,
+            max_concurrent: None,
+            spend_cap: None,
+            keys: Keys::Any,
+            organizations: Organizations::One,
+            changes: Vec::new(),
+            others: Vec::new(),
+            faults: FaultPlan::default(),
+            wall_start: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Gives every model the same limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: RateLimits) -> Self {
+        self.models.iter_mut().for_each(|model| model.limits = limits);
+        self
+    }
+
+    /// Sets the burst of every dimension.
+    #[must_use]
+    pub fn with_burst(mut self, burst: Burst) -> Self {
+        self.bursts = Bursts::all(burst);
+        self
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets how long answers take.
+    #[must_use]
+    pub fn with_latency(mut self, latency: Latency) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Sets how long answers are.
+    #[must_use]
+    pub fn with_lengths(mut self, lengths: OutputLengths) -> Self {
+        self.lengths = lengths;
+        self
+    }
+
+    /// Sets the faults.
+    #[must_use]
+    pub fn with_faults(mut self, faults: FaultPlan) -> Self {
+        self.faults = faults;
+        self
+    }
+}
+
+/// Which keys are accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// Every key.
+    #[default]
+    Any,
+    /// These.
+    Only(Vec<String>),
+    /// No key: every answer is a 401.
+    None,
+}
+
+/// Which keys share limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Organizations {
+    /// Every key belongs to the same organization.
+    #[default]
+    One,
+    /// Each key is an organization of its own.
+    PerKey,
+}

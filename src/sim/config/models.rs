@@ -1,0 +1,92 @@
+//! The models that a simulated API serves.
+
+use std::sync::Arc;
+
+use crate::domain::{ModelClass, Money, RateLimits};
+
+/// A model as the simulator knows it.
+#[derive(Clone, Debug)]
+pub struct SimModel {
+    /// Full id, as answers name it: `claude-haiku-4-5-20251001`.
+    pub id: Arc<str>,
+    /// Other names: `claude-haiku-4-5`.
+    pub aliases: Vec<Arc<str>>,
+    /// Name for people: `Claude Haiku 4.5`.
+    pub display_name: Arc<str>,
+    /// Date of release, RFC 3339.
+    pub created_at: Arc<str>,
+    /// Date of retirement, RFC 3339; a model with such a date counts as deprecated.
+    pub retires_at: Option<Arc<str>>,
+    /// Who shares its limits.
+    pub class: ModelClass,
+    /// Limits of that class.
+    pub limits: RateLimits,
+    /// The most tokens of a prompt.
+    pub context_tokens: u64,
+    /// The most tokens of an answer.
+    pub max_output_tokens: u64,
+    /// The fewest tokens of a prefix that can be cached.
+    pub cache_min_tokens: u64,
+    /// Whether cache reads count against the input limit, as in the oldest models.
+    pub counts_cache_reads: bool,
+    /// Prices; `None` when unknown.
+    pub price: Option<SimPrice>,
+    /// The prices of a prompt with more than this many tokens, cached ones included; they hold for the whole prompt.
+    pub long_price: Option<(u64, SimPrice)>,
+    /// What it refuses.
+    pub traits: ModelTraits,
+}
+
+/// Prices of one token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SimPrice {
+    /// Uncached input.
+    pub input: Money,
+    /// Output.
+    pub output: Money,
+    /// Input written to the cache for five minutes.
+    pub cache_write_5m: Money,
+    /// Input written to the cache for an hour.
+    pub cache_write_1h: Money,
+    /// Input read from the cache.
+    pub cache_read: Money,
+}
+
+/// What a model accepts where models differ. Source: API documentation, "Errors" and "Models" (2026-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelTraits {
+    /// The conversation may end with an assistant message.
+    pub allows_prefill: bool,
+    /// `temperature`, `top_p`, `top_k` other than the default.
+    pub allows_sampling: bool,
+    /// `thinking: {"type":"enabled"}`.
+    pub allows_thinking_enabled: bool,
+    /// `thinking: {"type":"adaptive"}`.
+    pub allows_thinking_adaptive: bool,
+    /// `thinking: {"type":"disabled"}`.
+    pub allows_thinking_disabled: bool,
+    /// `tool_choice` of `any` or `tool`.
+    pub allows_forced_tools: bool,
+}
+
+impl ModelTraits {
+    /// What models up to 4.5 accept.
+    pub(crate) const UP_TO_4_5: Self = Self {
+        allows_prefill: true,
+        allows_sampling: true,
+        allows_thinking_enabled: true,
+        allows_thinking_adaptive: false,
+        allows_thinking_disabled: true,
+        allows_forced_tools: true,
+    };
+}
+
+/// What happens to a model that is not in the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownModels {
+    /// 404, as the API does.
+    #[default]
+    NotFound,
+    /// It is served like the first of the list, under its own name and in its own class.
+    LikeTheFirst,
+}

@@ -1,0 +1,287 @@
+//! Reads a fault file. Every error names the line, and where there is one the field.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+use super::rule::{Draw, Fault, FaultBody, FaultPlan, FaultRule, RetryAfter, StatusFault};
+use super::values::{Bytes, Part, Status, Texts, Time, value};
+
+/// A fault file that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}, line {line}, column {column}: {message}")]
+pub struct FaultFileError {
+    /// Its name as given.
+    pub name: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// What is wrong, naming the field.
+    pub message: String,
+}
+
+impl FaultPlan {
+    /// Reads a fault file's text; `name` is for messages.
+    ///
+    /// # Errors
+    /// `FaultFileError` for broken JSON, an unknown field or a value out of range.
+    pub fn parse(text: &str, name: &str) -> Result<Self, FaultFileError> {
+        serde_json::from_str(text).map_err(|error| FaultFileError {
+            name: name.to_owned(),
+            line: error.line(),
+            column: error.column(),
+            message: without_position(&error),
+        })
+    }
+}
+
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+impl<'de> Deserialize<'de> for FaultPlan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Plan;
+        impl<'de> Visitor<'de> for Plan {
+            type Value = FaultPlan;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with `rules`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FaultPlan, A::Error> {
+                let mut plan = FaultPlan::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        "seed" => plan.seed = Some(value(&mut map, &name)?),
+                        "rules" => plan.rules = map.next_value()?,
+                        unknown => return Err(de::Error::unknown_field(unknown, &["seed", "rules"])),
+                    }
+                }
+                Ok(plan)
+            }
+        }
+        deserializer.deserialize_map(Plan)
+    }
+}
+
+impl<'de> Deserialize<'de> for FaultRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rule;
+        impl<'de> Visitor<'de> for Rule {
+            type Value = FaultRule;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a rule: an object with `status` or `kind`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FaultRule, A::Error> {
+                let mut fields = RuleFields::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    fields.read(&name, &mut map)?;
+                }
+                fields.into_rule().map_err(de::Error::custom)
+            }
+        }
+        deserializer.deserialize_map(Rule)
+    }
+}
+
+/// Declares the fields that a rule may have, each by its name in the file, its name here and its type.
+macro_rules! rule_fields {
+    ($($name:literal $field:ident: $type:ty,)*) => {
+        /// The fields of a rule as they stand in the file.
+        #[derive(Default)]
+        struct RuleFields {
+            $($field: Option<$type>,)*
+        }
+
+        impl RuleFields {
+            /// Reads the value of the field `name`.
+            fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+                match name {
+                    $($name => self.$field = Some(value(map, name)?),)*
+                    unknown => return Err(de::Error::unknown_field(unknown, &[$($name),*])),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+rule_fields! {
+    "status" status: Status,
+    "kind" kind: String,
+    "share" share: Part,
+    "draw" draw: Draw,
+    "first_attempts_only" first_attempts_only: bool,
+    "contains" contains: Texts,
+    "models" models: Texts,
+    "arrivals" arrivals: Vec<u64>,
+    "from" from: Time,
+    "until" until: Time,
+    "times" times: u64,
+    "at" at: Part,
+    "before_head" before_head: bool,
+    "billed" billed: bool,
+    "bytes" bytes: Bytes,
+    "every" every: Time,
+    "type" error_type: String,
+    "message" message: String,
+    "error_code" error_code: String,
+    "body" body: FaultBody,
+    "retry_after" retry_after: RetryAfter,
+    "retry_after_ms" retry_after_ms: f64,
+    "should_retry" should_retry: bool,
+}
+
+impl RuleFields {
+    fn into_rule(mut self) -> Result<FaultRule, String> {
+        Ok(FaultRule {
+            share: self.share.take().map_or(1.0, |Part(share)| share),
+            draw: self.draw.take().unwrap_or_default(),
+            first_attempts_only: self.first_attempts_only.unwrap_or(false),
+            contains: self.contains.take().unwrap_or_default().0,
+            models: self.models.take().unwrap_or_default().0,
+            arrivals: self.arrivals.take().unwrap_or_default(),
+            from: self.from.take().map_or(Duration::ZERO, |Time(from)| from),
+            until: self.until.take().map(|Time(until)| until),
+            times: self.times,
+            fault: self.into_fault()?,
+        })
+    }
+
+    fn into_fault(self) -> Result<Fault, String> {
+        let Some(kind) = self.kind.as_deref() else {
+            let status = self.status.as_ref().ok_or("a rule needs `status` or `kind`")?.0;
+            let body = self.body.unwrap_or(FaultBody::Json);
+            return Ok(Fault::Status(self.into_status(status, body)));
+        };
+        let at = self.at.as_ref().map(|Part(at)| *at);
+        let half = at.unwrap_or(0.5);
+        Ok(match kind {
+            "reset_before" => Fault::ResetBefore { is_billed: self.billed.unwrap_or(false) },
+            "reset_mid" => Fault::ResetMid { at: half },
+            "stall" => Fault::Stall { at: (!self.before_head.unwrap_or(false)).then_some(half) },
+            "slow_drip" => Fault::SlowDrip {
+                bytes: self.bytes.map_or(64, |Bytes(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
+                every: self.every.map_or(Duration::from_secs(1), |Time(every)| every),
+            },
+            "truncated_json" => Fault::Truncated { at: half },
+            "error_event" => Fault::ErrorEvent {
+                at: at.unwrap_or(0.0),
+                kind: self.error_type.unwrap_or_else(|| "overloaded_error".to_owned()),
+            },
+            "no_message_start" => Fault::NoStart,
+            "no_message_stop" => Fault::NoEnd,
+            "html" => Fault::Status(self.into_status(502, FaultBody::Html)),
+            "empty" => Fault::Status(self.into_status(520, FaultBody::Empty)),
+            other => {
+                return Err(format!(
+                    "field `kind`: found {other:?}, write reset_before, reset_mid, stall, slow_drip, truncated_json, \
+                     error_event, no_message_start, no_message_stop, html or empty"
+                ));
+            }
+        })
+    }
+
+    /// Returns the error response; `usual` is its status where the rule names none.
+    fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
+        StatusFault {
+            status: self.status.map_or(usual, |Status(status)| status),
+            body,
+            kind: self.error_type,
+            message: self.message,
+            error_code: self.error_code,
+            retry_after: self.retry_after.unwrap_or(RetryAfter::Usual),
+            retry_after_ms: self.retry_after_ms,
+            should_retry: self.should_retry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_rule_is_read() {
+        let plan = parse(
+            r#"{"seed": 7, "rules": [
+                {"status": 429, "share": 0.25, "draw": "attempt", "first_attempts_only": true, "contains": "x",
+                 "models": ["m"], "arrivals": [1], "from": "1s", "until": "2min", "times": 3, "type": "t",
+                 "message": "m", "error_code": "c", "body": "empty", "retry_after": {"date": "30s"},
+                 "retry_after_ms": 1.5, "should_retry": false},
+                {"kind": "slow_drip", "bytes": 1, "every": "10ms"}
+            ]}"#,
+        );
+
+        let rule = &plan.rules[0];
+        assert_eq!((plan.seed, rule.share, rule.draw, rule.times), (Some(7), 0.25, Draw::Attempt, Some(3)));
+        assert_eq!((rule.from, rule.until), (Duration::from_secs(1), Some(Duration::from_secs(120))));
+        let Fault::Status(fault) = &rule.fault else { panic!("{:?}", rule.fault) };
+        assert_eq!(fault.retry_after, RetryAfter::Date(Duration::from_secs(30)));
+        assert_eq!((fault.body, fault.should_retry), (FaultBody::Empty, Some(false)));
+        assert_eq!(plan.rules[1].fault, Fault::SlowDrip { bytes: 1, every: Duration::from_millis(10) });
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_a_fault_file() {
+        let doc: String = include_str!("mod.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```json")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| &line[4..])
+            .collect();
+
+        assert_eq!(parse(&doc).rules.len(), 6);
+    }
+
+    #[test]
+    fn a_retry_after_can_be_anything_or_nothing() {
+        let cases = [
+            ("null", RetryAfter::Absent),
+            ("0", RetryAfter::Text("0".to_owned())),
+            ("1.5", RetryAfter::Text("1.5".to_owned())),
+            ("\"-3\"", RetryAfter::Text("-3".to_owned())),
+        ];
+
+        for (written, meant) in cases {
+            let plan = parse(&format!(r#"{{"rules":[{{"status":429,"retry_after":{written}}}]}}"#));
+            let Fault::Status(fault) = &plan.rules[0].fault else { panic!("{written}") };
+            assert_eq!(fault.retry_after, meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn errors_name_line_and_field() {
+        let cases = [
+            ("{\"rules\":[\n{\"status\":500,\"shar\":1}]}", 2, "shar"),
+            ("{\"rules\":[\n\n{\"status\":500,\"share\":2}]}", 3, "field `share`: found 2, must be from 0 to 1"),
+            ("{\"rules\":[\n{\"status\":\"500\"}]}", 2, "field `status`"),
+            ("{\"rules\":[\n{\"status\":99}]}", 2, "field `status`"),
+            ("{\"rules\":[\n{\"status\":500,\"from\":\"10\"}]}", 2, "field `from`"),
+            ("{\"rules\":[\n{\"kind\":\"nap\"}]}", 2, "field `kind`"),
+            ("{\"rules\":[\n{\"share\":1}]}", 2, "`status` or `kind`"),
+            ("{\"sed\":1}", 1, "sed"),
+            ("{\n\"rules\":[", 2, "EOF"),
+        ];
+
+        for (text, line, part) in cases {
+            let error = FaultPlan::parse(text, "faults.json").expect_err("the file is bad");
+            assert_eq!(error.line, line, "{text}: {error}");
+            assert!(error.to_string().contains(part), "{text}: {error}");
+        }
+    }
+
+    fn parse(text: &str) -> FaultPlan {
+        FaultPlan::parse(text, "faults.json").expect("the file is good")
+    }
+}

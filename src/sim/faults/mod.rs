@@ -1,0 +1,56 @@
+//! Injected faults: what goes wrong, for whom and when.
+//!
+//! `rule` holds the rules, `file` reads them from a fault file, `values` the values in it. The model decides which rule applies to a request.
+//!
+//! A fault file is one JSON object:
+//!
+//! ```json
+//! {
+//!   "seed": 7,
+//!   "rules": [
+//!     {"status": 500, "share": 0.1, "first_attempts_only": true},
+//!     {"status": 529, "share": 0.9, "from": "20s", "until": "50s", "draw": "attempt"},
+//!     {"status": 429, "share": 0.01, "draw": "attempt", "retry_after": null},
+//!     {"status": 400, "contains": "the third ticket"},
+//!     {"kind": "reset_mid", "share": 0.02, "draw": "attempt", "at": 0.4},
+//!     {"kind": "stall", "arrivals": [3, 17]}
+//!   ]
+//! }
+//! ```
+//!
+//! A rule says **what** happens by `status` (an error response) or `kind`:
+//!
+//! | kind | what the client sees | billed |
+//! |---|---|---|
+//! | `reset_before` | the connection breaks before any byte of the response | only with `"billed": true` |
+//! | `reset_mid` | the connection breaks inside the body, after the part `at` (0 to 1, default 0.5) of it | yes |
+//! | `stall` | the body stops after the part `at` (default 0.5) and nothing more comes; with `"before_head": true` nothing comes at all | yes |
+//! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one `every` (default `1s`) | yes |
+//! | `truncated_json` | the body ends properly, but early: after the part `at` of it | yes |
+//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets that error's status | part of it |
+//! | `no_message_start` | a stream lacks its first event; a response without streaming is complete | yes |
+//! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
+//! | `html` | an HTML page, with `status` (default 502) | no |
+//! | `empty` | an empty body, with `status` (default 520) | no |
+//!
+//! **For whom**: `share` (0 to 1, default 1) is the part of the requests that the rule applies to. With `"draw": "row"`
+//! (the default) the seed and the content of the request decide, so all attempts of a row have the same fate; with
+//! `"draw": "attempt"` each attempt is drawn anew. `"first_attempts_only": true` spares every attempt after a row's first.
+//! The shares of several rules do not overlap while they add up to less than 1. `contains` (a text, or a list of them)
+//! selects requests whose body holds the text, `models` those for these models, `arrivals` those with these numbers, in
+//! order of arrival from 1. The first rule that matches wins.
+//!
+//! **When**: `from` and `until` (time since the start, such as `"90s"`), `times` (at most this many times).
+//!
+//! **How**, for `status`: `type`, `message`, `error_code` of the error; `"body": "json"`, `"html"` or `"empty"`;
+//! `retry_after`: a number or text that is sent unchanged, `{"date": "30s"}` for a date that far ahead, `null` for none
+//! (by default a 429 has `1`, others have none); `retry_after_ms` and `should_retry` for the headers of those names.
+//!
+//! A request that gets an error response or `reset_before` from a rule never reaches the limits and is not billed.
+
+mod file;
+mod rule;
+mod values;
+
+pub use rule::{Draw, Fault, FaultPlan, FaultRule, StatusFault};
+pub(crate) use rule::{FaultBody, RetryAfter};

@@ -1,0 +1,171 @@
+//! The values of fault rules.
+
+use std::time::Duration;
+
+/// The faults to inject.
+#[derive(Clone, Debug, Default)]
+pub struct FaultPlan {
+    /// Seed that decides which requests belong to a share; `None` uses the simulator's seed.
+    pub seed: Option<u64>,
+    /// The rules; the first that matches wins.
+    pub rules: Vec<FaultRule>,
+}
+
+/// One rule of a fault plan.
+#[derive(Clone, Debug)]
+pub struct FaultRule {
+    /// What happens.
+    pub fault: Fault,
+    /// Part of the requests, from 0 to 1.
+    pub share: f64,
+    /// What decides whether a request belongs to that part.
+    pub draw: Draw,
+    /// Whether only the first attempt of each row is affected.
+    pub first_attempts_only: bool,
+    /// Only requests whose body holds one of these; empty for all.
+    pub contains: Vec<String>,
+    /// Only requests for these models; empty for all.
+    pub models: Vec<String>,
+    /// Only the requests with these numbers, in order of arrival from 1; empty for all.
+    pub arrivals: Vec<u64>,
+    /// Not before this time since the start.
+    pub from: Duration,
+    /// Only before this time since the start.
+    pub until: Option<Duration>,
+    /// At most this many times; `None` for no limit.
+    pub times: Option<u64>,
+}
+
+impl FaultRule {
+    /// Returns a rule that applies to every request.
+    pub fn new(fault: Fault) -> Self {
+        Self {
+            fault,
+            share: 1.0,
+            draw: Draw::Row,
+            first_attempts_only: false,
+            contains: Vec::new(),
+            models: Vec::new(),
+            arrivals: Vec::new(),
+            from: Duration::ZERO,
+            until: None,
+            times: None,
+        }
+    }
+}
+
+/// What decides whether a request belongs to a share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Draw {
+    /// Its content: all its attempts have the same fate.
+    #[default]
+    Row,
+    /// Chance, anew for each attempt.
+    Attempt,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// An error response instead of an answer.
+    Status(StatusFault),
+    /// The connection breaks before the head.
+    ResetBefore {
+        /// Whether the call ran and is billed anyway.
+        is_billed: bool,
+    },
+    /// The connection breaks after a part of the body.
+    ResetMid {
+        /// The part, from 0 to 1.
+        at: f64,
+    },
+    /// Nothing more comes after a part of the body, or not even the head.
+    Stall {
+        /// The part, from 0 to 1; `None` for before the head.
+        at: Option<f64>,
+    },
+    /// The body comes in small pieces.
+    SlowDrip {
+        /// Bytes of a piece.
+        bytes: usize,
+        /// Time between pieces.
+        every: Duration,
+    },
+    /// The body ends properly, but early.
+    Truncated {
+        /// The part that is sent, from 0 to 1.
+        at: f64,
+    },
+    /// An error event inside a stream.
+    ErrorEvent {
+        /// The part of the answer before it, from 0 to 1.
+        at: f64,
+        /// `error.type`.
+        kind: String,
+    },
+    /// The first event of a stream is missing.
+    NoStart,
+    /// The last event, or the closing brace, is missing.
+    NoEnd,
+}
+
+/// An injected error response.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusFault {
+    /// The HTTP status.
+    pub status: u16,
+    /// The kind of body.
+    pub body: FaultBody,
+    /// `error.type`; `None` uses the usual one of the status.
+    pub kind: Option<String>,
+    /// `error.message`; `None` uses the usual one.
+    pub message: Option<String>,
+    /// `error.details.error_code`.
+    pub error_code: Option<String>,
+    /// `retry-after`.
+    pub retry_after: RetryAfter,
+    /// `retry-after-ms`.
+    pub retry_after_ms: Option<f64>,
+    /// `x-should-retry`.
+    pub should_retry: Option<bool>,
+}
+
+impl StatusFault {
+    /// Returns the usual error response of a status.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            body: FaultBody::Json,
+            kind: None,
+            message: None,
+            error_code: None,
+            retry_after: RetryAfter::Usual,
+            retry_after_ms: None,
+            should_retry: None,
+        }
+    }
+}
+
+/// The kind of body of an error response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultBody {
+    /// The API's error object.
+    Json,
+    /// An HTML page, as a gateway in front of the API sends it.
+    Html,
+    /// Nothing.
+    Empty,
+}
+
+/// The `retry-after` header of an error response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// `1` for a 429, none for other statuses.
+    Usual,
+    /// None.
+    Absent,
+    /// This text.
+    Text(String),
+    /// A date this far ahead.
+    Date(Duration),
+}

@@ -1,0 +1,66 @@
+//! A request as it arrives, and what will happen to it.
+
+use http::{HeaderMap, Method};
+
+use crate::clock::Instant;
+use crate::provider::ReplyHead;
+
+use super::delivery::Step;
+
+/// The most bytes of a body. Source: API documentation, "API overview" (2026-08).
+pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
+
+/// A request as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, without the query.
+    pub path: &'a str,
+    /// The query, without its question mark.
+    pub query: Option<&'a str>,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
+pub(crate) enum Unread {
+    /// It is longer than [`MAX_BODY_BYTES`].
+    TooLarge,
+    /// It broke off, or its encoding can't be read.
+    Broken,
+    /// It did not come in time.
+    Slow,
+    /// There is no memory left for it.
+    NoRoom,
+}
+
+/// Identifies a call from its arrival to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub(super) u64);
+
+/// What will happen to a request.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// For `Model::head` and `Model::finish`.
+    pub ticket: Ticket,
+    /// When the head is sent; [`Instant::NEVER`] when nothing is ever sent.
+    pub head_at: Instant,
+    /// The head of an error response. `None` for a call: its head is made when it is sent, since it reports the limits.
+    pub head: Option<ReplyHead>,
+    /// The body, after the head. If it begins with a [`Step::Reset`], no head is sent either.
+    pub body: Vec<Step>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything in [`Arrival`] was sent.
+    Played,
+    /// The client left before that.
+    Left,
+}

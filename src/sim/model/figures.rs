@@ -1,0 +1,87 @@
+//! What the simulator reports about itself: its books and how much of each limit was used.
+
+use crate::clock::Instant;
+use crate::domain::Dimension;
+
+use super::books::Books;
+use super::bucket::TOKEN;
+use super::state::Model;
+
+/// The statistics of a period.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Stats {
+    /// Its length, in seconds.
+    pub seconds: f64,
+    /// The books.
+    #[serde(flatten)]
+    pub books: Books,
+    /// How much of each limit was used.
+    pub limits: Vec<Utilisation>,
+}
+
+/// How much of a limit was used.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Utilisation {
+    /// A number for the organization; 0 for the only one.
+    pub organization: u64,
+    /// The class of models.
+    pub class: String,
+    /// The dimension's name.
+    pub dimension: &'static str,
+    /// The limit per minute.
+    pub limit: u32,
+    /// What was used.
+    pub used: u64,
+    /// The level, in tokens.
+    pub level: f64,
+    /// What was used, as a share of what the limit allowed in the period.
+    pub share: f64,
+}
+
+impl Model {
+    /// Returns the statistics since the start or the last reset.
+    pub fn stats(&mut self, now: Instant) -> Stats {
+        let limits = self.utilisation(now);
+        let seconds = self.now.since(self.books_since).as_secs_f64();
+        Stats { seconds, books: self.books.figures(), limits }
+    }
+
+    /// Returns the level of a limit of the only organization, in tokens, at `now`; `None` without a limit.
+    pub fn level(&mut self, model: &str, dimension: Dimension, now: Instant) -> Option<f64> {
+        self.advance(now);
+        let class = self.class_of[*self.models.get(model)?];
+        let limits = self.account((0, class));
+        limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
+    }
+
+    /// Returns what other clients of the only organization took of a limit in bursts so far, in tokens.
+    pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
+        let class = self.models.get(model).map(|&at| self.class_of[at]);
+        let account = class.and_then(|class| self.accounts.get(&(0, class)));
+        account.map_or(0.0, |limits| limits.taken[dimension.index()] as f64 / TOKEN as f64)
+    }
+
+    /// Returns the share of each limit that was used since the books began, and its limit, by class.
+    pub(crate) fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
+        self.advance(now);
+        let elapsed = self.now.since(self.books_since).as_secs_f64() / 60.0;
+        let classes = &self.classes;
+        let mut all: Vec<Utilisation> = self
+            .accounts
+            .iter()
+            .flat_map(|((organization, class), limits)| {
+                Dimension::ALL.into_iter().filter_map(move |dimension| {
+                    let limit = limits.limit(dimension)?;
+                    let used = limits.used[dimension.index()];
+                    let level = limits.level(dimension)? as f64 / TOKEN as f64;
+                    let share = if elapsed > 0.0 { used as f64 / (f64::from(limit) * elapsed) } else { 0.0 };
+                    let class = classes[*class].name.0.to_string();
+                    let organization = *organization;
+                    Some(Utilisation { organization, class, dimension: dimension.name(), limit, used, level, share })
+                })
+            })
+            .collect();
+        all.sort_by(|a, b| (a.organization, &a.class, a.dimension).cmp(&(b.organization, &b.class, b.dimension)));
+        all
+    }
+}

@@ -1,0 +1,215 @@
+//! The state of the simulated API, and the events that change it as time goes on.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use crate::clock::Instant;
+use crate::domain::{ModelClass, Money, RateLimits};
+use crate::sim::config::SimConfig;
+
+use super::books::Books;
+use super::cache::Cache;
+use super::call::Call;
+use super::journal::{Draft, Line};
+use super::limits::{Account, ClassLimits};
+
+/// The most limits of organizations and classes that are kept apart; organizations that come later share theirs.
+const MAX_ACCOUNTS: usize = 20_000;
+/// The organization whose limits are shared by organizations that come after [`MAX_ACCOUNTS`].
+const LATECOMERS: u64 = 1;
+/// The most calls that run at once, including those whose clients have left.
+const MAX_CALLS: usize = 100_000;
+/// The class of `count_tokens`, which has a limit of its own.
+pub(super) const TOKEN_COUNT: usize = 0;
+
+/// A model class and its current limits.
+#[derive(Clone, Debug)]
+pub(super) struct Class {
+    pub(super) name: ModelClass,
+    pub(super) limits: RateLimits,
+    pub(super) others_permille: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Event {
+    Begin(u64),
+    End(u64),
+    Change(usize),
+    OtherStarts(usize),
+    OtherStops(usize),
+    OtherBurst(usize),
+}
+
+/// The simulated API.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) config: SimConfig,
+    pub(super) models: HashMap<Arc<str>, usize>,
+    pub(super) classes: Vec<Class>,
+    pub(super) class_of: Vec<usize>,
+    pub(super) accounts: HashMap<Account, ClassLimits>,
+    pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
+    pub(super) events_so_far: u64,
+    pub(super) calls: HashMap<u64, Call>,
+    /// What each organization was charged; kept only if there is a spend cap.
+    pub(super) spent: HashMap<u64, Money>,
+    pub(super) cache: Cache,
+    pub(super) fired: Vec<u64>,
+    pub(super) books: Books,
+    pub(super) serial: u64,
+    pub(super) arrivals: u64,
+    pub(super) line: Draft,
+    pub(super) books_since: Instant,
+    pub(super) now: Instant,
+}
+
+impl Model {
+    /// Returns an API at the start of its time.
+    pub fn new(config: SimConfig) -> Self {
+        let counting = RateLimits { rpm: config.count_tokens_rpm, ..RateLimits::NONE };
+        let token_count = Class { name: ModelClass(Arc::from("token-count")), limits: counting, others_permille: 0 };
+        let mut model = Self {
+            models: HashMap::new(),
+            classes: vec![token_count],
+            class_of: Vec::new(),
+            accounts: HashMap::new(),
+            events: BinaryHeap::new(),
+            events_so_far: 0,
+            calls: HashMap::new(),
+            spent: HashMap::new(),
+            cache: Cache::default(),
+            fired: vec![0; config.faults.rules.len()],
+            books: Books::default(),
+            serial: 0,
+            arrivals: 0,
+            line: Draft::default(),
+            books_since: Instant::ZERO,
+            now: Instant::ZERO,
+            config,
+        };
+        for at in 0..model.config.models.len() {
+            model.index(at);
+        }
+        model.schedule_changes();
+        model
+    }
+
+    /// Returns the configuration.
+    pub(crate) fn config(&self) -> &SimConfig {
+        &self.config
+    }
+
+    /// Sets the wall time of [`Instant::ZERO`], for dates in headers.
+    pub(crate) fn set_wall_start(&mut self, wall_start: jiff::Timestamp) {
+        self.config.wall_start = wall_start;
+    }
+
+    /// Sets how many requests may be open at once, from here on; `None` lifts the cap.
+    pub fn set_max_concurrent(&mut self, most: Option<u32>) {
+        self.config.max_concurrent = most;
+    }
+
+    /// Returns the books.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Calls `sink` with a line for each request from here on.
+    pub fn watch(&mut self, sink: impl FnMut(&Line) + Send + 'static) {
+        self.line.watch(Box::new(sink));
+    }
+
+    /// Starts over with full limits, empty caches and empty books; time goes on, and calls in flight are forgotten.
+    pub fn reset(&mut self, now: Instant) {
+        self.advance(now);
+        self.books = Books::default();
+        self.calls.clear();
+        self.events.retain(|Reverse((_, _, event))| !matches!(event, Event::Begin(_) | Event::End(_)));
+        self.spent.clear();
+        self.accounts.clear();
+        self.cache = Cache::default();
+        self.fired.fill(0);
+        self.arrivals = 0;
+        self.books_since = self.now;
+    }
+
+    /// Returns whether no call is running, not even one whose client has left: nothing more will be billed.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Registers a model of the configuration under its names.
+    pub(super) fn index(&mut self, at: usize) {
+        let model = &self.config.models[at];
+        let class = match self.classes.iter().position(|class| class.name == model.class) {
+            Some(class) => class,
+            None => {
+                self.classes.push(Class { name: model.class.clone(), limits: model.limits, others_permille: 0 });
+                self.classes.len() - 1
+            }
+        };
+        self.class_of.push(class);
+        self.models.insert(model.id.clone(), at);
+        for alias in &model.aliases {
+            self.models.insert(alias.clone(), at);
+        }
+    }
+
+    pub(super) fn schedule(&mut self, at: Instant, event: Event) {
+        if at == Instant::NEVER {
+            return;
+        }
+        self.events_so_far += 1;
+        self.events.push(Reverse((at, self.events_so_far, event)));
+    }
+
+    /// Carries out all events up to `now`.
+    pub(super) fn advance(&mut self, now: Instant) {
+        while let Some(Reverse((at, _, event))) = self.events.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.events.pop();
+            self.now = self.now.max(at);
+            self.happen(event, at);
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn happen(&mut self, event: Event, at: Instant) {
+        match event {
+            Event::Begin(call) => self.begin(call, at),
+            Event::End(call) => self.end(call, at),
+            Event::Change(change) => self.change(change, at),
+            Event::OtherStarts(other) => self.other_steady(other, true, at),
+            Event::OtherStops(other) => self.other_steady(other, false, at),
+            Event::OtherBurst(other) => self.other_burst(other, at),
+        }
+    }
+
+    /// Returns which limits an organization uses in a class: its own, unless there are too many organizations.
+    pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
+        let own = (organization, class);
+        let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
+        if has_own { own } else { (LATECOMERS, class) }
+    }
+
+    /// Returns whether there are as many calls or events as can be kept track of.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
+    }
+
+    /// Returns an account's limits, brought up to the present moment.
+    pub(super) fn account(&mut self, account: Account) -> &mut ClassLimits {
+        let (bursts, now) = (self.config.bursts, self.now);
+        let class = &self.classes[account.1];
+        let limits = self.accounts.entry(account).or_insert_with(|| {
+            let mut limits = ClassLimits::new(class.limits, bursts, now);
+            limits.set_others(class.others_permille);
+            limits
+        });
+        limits.advance(now);
+        limits
+    }
+}

@@ -1,0 +1,76 @@
+//! How to reach a server, and why that can't be set up.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::transport::authorization::Authorization;
+use crate::transport::base_url::BaseUrl;
+use crate::transport::credential::UnusableKey;
+use crate::transport::proxy::Proxy;
+
+/// The largest body that is read by default, after decompression.
+pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
+
+/// How to reach the API.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// The server.
+    pub base_url: BaseUrl,
+    /// The proxy; `None` to connect directly. Its password is as secret as the key.
+    pub proxy: Option<Proxy>,
+    /// The key, or where it comes from.
+    pub authorization: Authorization,
+    /// Other secrets that are sent. They are removed from what servers say, as key and password are.
+    pub also_secret: Vec<SecretString>,
+    /// The longest a request may take, from its start to the last byte of the answer.
+    pub timeout: Duration,
+    /// The longest silence between two pieces of a body.
+    pub idle_timeout: Duration,
+    /// The most requests in flight, and the most connections that are kept.
+    pub max_connections: usize,
+    /// The largest body, in bytes after decompression.
+    pub max_response_bytes: usize,
+    /// Certificates of authorities to trust beside the system's, as PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Whether to share connections over HTTP/2.
+    pub http2: bool,
+}
+
+impl HttpConfig {
+    /// Returns the defaults: 600 s in all, 60 s between pieces, 32 MiB, HTTP/1.1.
+    pub fn new(base_url: BaseUrl, authorization: impl Into<Authorization>) -> Self {
+        Self {
+            base_url,
+            proxy: None,
+            authorization: authorization.into(),
+            also_secret: Vec::new(),
+            timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(60),
+            max_connections: 16,
+            max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
+            ca_pem: None,
+            http2: false,
+        }
+    }
+}
+
+/// Why a transport can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The key can't be sent in a header.
+    #[error(transparent)]
+    Credential(#[from] UnusableKey),
+    /// The file of certificates is unusable.
+    #[error("the file of --ca-file holds no usable PEM certificate: {reason}")]
+    CaFile {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The client can't be built.
+    #[error("the HTTP client can't be set up: {reason}")]
+    Client {
+        /// What is wrong.
+        reason: String,
+    },
+}

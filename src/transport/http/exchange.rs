@@ -1,0 +1,81 @@
+//! A response as it is read: its head, then its body piece by piece.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::faults::{in_body, timed_out, too_large, went_silent};
+use crate::provider::ReplyHead;
+use crate::transport::wire::{Exchange, WireError};
+
+/// After the last event of a stream a few bytes are still on their way. A new connection costs two or three round
+/// trips, so waiting much longer than that gains nothing.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A response whose head has arrived.
+pub struct HttpExchange {
+    pub(super) head: ReplyHead,
+    pub(super) response: reqwest::Response,
+    pub(super) deadline: Instant,
+    pub(super) timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) received_bytes: usize,
+    pub(super) max_bytes: usize,
+}
+
+impl fmt::Debug for HttpExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpExchange").field("status", &self.head.status).finish_non_exhaustive()
+    }
+}
+
+impl Exchange for HttpExchange {
+    fn head(&self) -> &ReplyHead {
+        &self.head
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        let mut chunk = pin!(self.response.chunk());
+        // Usually it is there already; then no clock is read and no timer is set.
+        let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
+        let chunk = match at_once {
+            Poll::Ready(chunk) => chunk,
+            Poll::Pending => {
+                let idle_deadline = after(Instant::now(), self.idle_timeout);
+                match tokio::time::timeout_at(idle_deadline.min(self.deadline), chunk).await {
+                    Ok(chunk) => chunk,
+                    Err(_) if idle_deadline < self.deadline => return Err(went_silent(self.idle_timeout)),
+                    Err(_) => return Err(timed_out(self.timeout, "the answer did not end")),
+                }
+            }
+        };
+        let chunk = chunk.map_err(|error| in_body(&error))?;
+        self.received_bytes += chunk.as_ref().map_or(0, Bytes::len);
+        if self.received_bytes <= self.max_bytes {
+            return Ok(chunk);
+        }
+        // The beginning of an error's body is enough.
+        if (200..300).contains(&self.head.status) { Err(too_large(self.max_bytes)) } else { Ok(None) }
+    }
+
+    async fn pause(&mut self, room: impl Future<Output = ()> + Send) -> Result<(), WireError> {
+        let waited = tokio::time::timeout_at(self.deadline, room).await;
+        waited.map_err(|_| timed_out(self.timeout, "there was no memory for the rest of the answer"))
+    }
+
+    async fn drain(&mut self) {
+        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        // The answer is complete, so a failure here does not matter.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
+    }
+}
+
+/// Returns the moment `duration` after `now`; a century after it for one that the clock can't hold.
+pub(super) fn after(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
+}

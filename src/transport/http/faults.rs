@@ -1,0 +1,135 @@
+//! What can go wrong with a request, in words: what failed, where, and whether the server may have received it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use super::names::NoServerThere;
+use crate::domain::{WireErrorKind, causes};
+use crate::transport::base_url::BaseUrl;
+use crate::transport::proxy::Proxy;
+use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
+use crate::transport::wire::WireError;
+
+/// Where requests go, and through which proxy, for messages.
+pub(super) struct Way {
+    /// The origin of the server.
+    server: String,
+    /// The address of the proxy.
+    proxy: Option<String>,
+    /// Whether the proxy reads the requests, instead of opening a tunnel for them.
+    is_read_by_proxy: bool,
+    /// Whether the proxy is given a password.
+    has_password: bool,
+}
+
+impl Way {
+    pub(super) fn of(base_url: &BaseUrl, proxy: Option<&Proxy>) -> Self {
+        Self {
+            server: base_url.origin().to_owned(),
+            proxy: proxy.map(|proxy| proxy.address().to_owned()),
+            is_read_by_proxy: proxy.is_some() && !base_url.is_https(),
+            has_password: proxy.is_some_and(|proxy| proxy.password().is_some()),
+        }
+    }
+
+    /// Returns whether the proxy itself answered, asking for a user name and password.
+    pub(super) fn is_refused_by_proxy(&self, response: &reqwest::Response) -> bool {
+        self.is_read_by_proxy && response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    }
+
+    pub(super) fn unauthorized(&self) -> WireError {
+        let proxy = self.proxy.as_deref().unwrap_or("on the way");
+        let what = match self.has_password {
+            true => "refused the user name and password that it was given",
+            false => "wants a user name and a password",
+        };
+        let message = format!("the proxy {proxy} {what}");
+        WireError { kind: WireErrorKind::ProxyAuth, maybe_sent: false, message }
+    }
+
+    pub(super) fn before_head(&self, error: &reqwest::Error) -> WireError {
+        let what = described(error);
+        if !error.is_connect() {
+            let message = format!("the connection to {self} broke before an answer began: {what}");
+            return WireError { kind: WireErrorKind::Broken, maybe_sent: true, message };
+        }
+        let tunnel = chain(error).find_map(tunnel_fault);
+        let is_unsafe = chain(error).any(is_unsafe);
+        let kind = match (tunnel, is_unsafe) {
+            (Some(TunnelFault::Unauthorized), _) => return self.unauthorized(),
+            (_, true) => WireErrorKind::Tls,
+            (Some(TunnelFault::Refused | TunnelFault::Unreachable), false) => WireErrorKind::Proxy,
+            (None, false) if self.is_read_by_proxy => WireErrorKind::Proxy,
+            (None, false) => WireErrorKind::Connect,
+        };
+        let is_of_proxy = tunnel.is_some() || self.is_read_by_proxy;
+        let message = match self.proxy.as_ref().filter(|_| is_of_proxy) {
+            Some(proxy) if tunnel == Some(TunnelFault::Refused) => {
+                format!("the proxy {proxy} did not connect to {}: {what}", self.server)
+            }
+            Some(proxy) => format!("could not connect to the proxy {proxy} on the way to {}: {what}", self.server),
+            None => format!("could not connect to {self}: {what}"),
+        };
+        WireError { kind, maybe_sent: false, message }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.server)?;
+        self.proxy.iter().try_for_each(|proxy| write!(f, " through proxy {proxy}"))
+    }
+}
+
+pub(super) fn in_body(error: &reqwest::Error) -> WireError {
+    let message = format!("the connection broke during the answer: {}", described(error));
+    WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
+}
+
+pub(super) fn not_authorized(reason: &str) -> WireError {
+    let message = format!("no credential for the request: {reason}");
+    WireError { kind: WireErrorKind::Authorization, maybe_sent: false, message }
+}
+
+pub(super) fn not_a_url(path: &str, reason: &str) -> WireError {
+    let message = format!("the base URL and {path} do not form a URL: {reason}");
+    WireError { kind: WireErrorKind::Connect, maybe_sent: false, message }
+}
+
+pub(super) fn timed_out(timeout: Duration, what: &str) -> WireError {
+    let message = format!("{what} within {timeout:?} (--timeout)");
+    WireError { kind: WireErrorKind::Timeout, maybe_sent: true, message }
+}
+
+pub(super) fn went_silent(idle_timeout: Duration) -> WireError {
+    let message = format!("nothing came for {idle_timeout:?} in the middle of the answer (--idle-timeout)");
+    WireError { kind: WireErrorKind::Idle, maybe_sent: true, message }
+}
+
+pub(super) fn too_large(max_bytes: usize) -> WireError {
+    let message = format!("the answer is larger than {max_bytes} bytes, the most that is read");
+    WireError { kind: WireErrorKind::TooLarge, maybe_sent: true, message }
+}
+
+/// Returns the innermost causes of a failure, without reqwest's own messages, which contain the URL.
+pub(super) fn described(error: &reqwest::Error) -> String {
+    let first = chain(error).find(|cause| !is_wrapping(*cause));
+    first.map_or_else(|| "the client gave no reason".to_owned(), causes)
+}
+
+/// Returns the causes of a failure, the outermost first.
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+/// Returns whether retrying does not help because the connection is not safe.
+fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
+    cause.is::<NoServerThere>() || is_tls_cause(cause)
+}
+
+/// An I/O error does not list the error that it wraps among its sources.
+fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))
+}

@@ -1,0 +1,3 @@
+//! The type that addresses are parsed into: that of the HTTP client.
+
+pub(in crate::transport) use reqwest::Url;

@@ -1,0 +1,70 @@
+//! Sending a request and receiving its response: the traits, and how it can fail.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::{Secrets, WireErrorKind};
+use crate::provider::{ReplyHead, WireRequest};
+
+/// A failure on the wire.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct WireError {
+    /// What went wrong.
+    pub kind: WireErrorKind,
+    /// Whether the request may have reached the server (and been billed); `false` only when it certainly has not.
+    pub maybe_sent: bool,
+    /// For people; may contain what a server or a proxy said.
+    pub message: String,
+}
+
+/// A response whose head has arrived.
+pub trait Exchange: Send {
+    /// Returns the head.
+    fn head(&self) -> &ReplyHead;
+
+    /// Returns the next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// Any [`WireError`]; `maybe_sent` is always true here.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
+
+    /// Waits for `room` without reading. This does not count as silence of the server, but it counts for the time
+    /// limit of the whole request.
+    ///
+    /// # Errors
+    /// [`WireErrorKind::Timeout`].
+    fn pause(&mut self, room: impl Future<Output = ()> + Send) -> impl Future<Output = Result<(), WireError>> + Send {
+        async {
+            room.await;
+            Ok(())
+        }
+    }
+
+    /// Reads the rest of a body whose content is complete, so that its connection can be used again.
+    ///
+    /// Call it when a decoder needs no more: the last event of a stream is not the end of its body.
+    /// Gives up soon and never fails; the connection is then closed.
+    fn drain(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// A way to send requests.
+pub trait Transport: Send + Sync + 'static {
+    /// The response, once its head has arrived.
+    type Exchange: Exchange;
+
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// # Errors
+    /// Any [`WireError`] but `TooLarge`.
+    fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
+
+    /// Returns the secrets that were sent so far. They must not be shown if a server sends them back.
+    fn secrets(&self) -> Arc<Secrets> {
+        Secrets::none().clone()
+    }
+}
