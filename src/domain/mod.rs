@@ -8,7 +8,7 @@ pub mod cost;
 pub mod event;
 pub mod fault;
 pub mod job;
-pub mod json;
+pub(crate) mod json;
 pub mod limits;
 pub mod merged;
 pub mod outcome;

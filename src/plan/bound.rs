@@ -7,9 +7,9 @@
 //! Not bounded here: what an answer by another model costs, which a request asks for by `fallbacks`
 //! ([`Bound::may_fall_back`]), and what the API bills by the hour.
 
-use super::estimate::{Estimate, has_tools};
-use super::json::{elements, members, string_body};
+use super::estimate::Estimate;
 use crate::catalog::Model;
+use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged, UsageBound};
 
 /// Above every published hidden prompt for tools; the largest is 804 tokens. Those for forms of output are not published.
@@ -82,11 +82,22 @@ struct Tools {
 impl Tools {
     fn of(tools: &[u8]) -> Self {
         let none = Self { most_calls: Some(0), ..Self::default() };
-        let first = Self { hidden: u64::from(has_tools(tools)), ..none };
-        elements(tools).map(Tool::of).fold(first, |all, tool| all.with(&tool))
+        if !is_filled_array(tools) {
+            return none;
+        }
+        let mut all = Self { hidden: 1, ..none };
+        let walk = Cursor::new(tools).array(|cursor| {
+            let tool = cursor.value(DEEPEST)?;
+            all.add(&Tool::of(tool).unwrap_or(Tool::ANY));
+            Some(())
+        });
+        if walk.is_none() {
+            all.add(&Tool::ANY);
+        }
+        all
     }
 
-    fn with(mut self, tool: &Tool<'_>) -> Self {
+    fn add(&mut self, tool: &Tool<'_>) {
         match tool.kind {
             None | Some(b"custom") => {}
             Some(kind) if RUN_BY_CLIENT.iter().any(|start| kind.starts_with(start)) => self.hidden += 1,
@@ -100,7 +111,6 @@ impl Tools {
                 }
             }
         }
-        self
     }
 
     /// Returns in how many turns the API works by itself; `None` when it only answers.
@@ -127,18 +137,25 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    fn of(tool: &'a [u8]) -> Self {
+    /// What may be any tool counts as the most expensive one.
+    const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
+
+    /// Reads a tool; `None` where a name has escapes, which may stand for any name, or where it is nested too deep.
+    fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
-        for (name, value) in members(tool) {
+        if !tool.starts_with(b"{") {
+            return Some(own);
+        }
+        Cursor::new(tool).plain_object(|cursor, name| {
+            let value = cursor.value(DEEPEST)?;
             match name {
-                b"type" if value != b"null" => own.kind = Some(string_body(value).unwrap_or(b"?")),
-                b"max_uses" => own.max_uses = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()),
-                // A name with escapes may be any: nobody writes one, so it counts as the dearest.
-                name if name.contains(&b'\\') => return Self { kind: Some(b"\\"), max_uses: None },
+                b"type" if value != b"null" => own.kind = Some(inside_quotes(value).unwrap_or(b"?")),
+                b"max_uses" => own.max_uses = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
                 _ => {}
             }
-        }
-        own
+            Some(())
+        })?;
+        Some(own)
     }
 }
 

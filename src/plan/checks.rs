@@ -5,8 +5,8 @@
 use std::fmt::Write;
 
 use super::estimate::{Estimate, least_input_tokens};
-use super::json::first_byte;
 use crate::catalog::Model;
+use crate::domain::json::first_byte;
 use crate::domain::{ErrorClass, Merged};
 
 /// The largest body that the API takes, in bytes: 32 MB, read generously.

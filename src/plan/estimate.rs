@@ -7,9 +7,9 @@
 //! An estimate adds up: text appended to a message never lowers it.
 
 use super::image::Vision;
-use super::json::{Found, elements, first_byte, members, members_of_elements, string_body};
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::catalog::{TokenizerFamily, ToolPrompt};
+use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged};
 
 /// What a request takes in.
@@ -34,7 +34,7 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
         TokenizerFamily::New => &Scale::NEW,
     };
     let walk = Walk::over(named(params), scale);
-    let has_tools = params.get("tools").is_some_and(|tools| has_tools(tools.as_bytes()));
+    let has_tools = params.get("tools").is_some_and(|tools| is_filled_array(tools.as_bytes()));
     let hidden = if has_tools { hidden_prompt(params, tool_prompt) } else { 0 };
     Estimate {
         tokens: u32::try_from(walk.tokens() + u64::from(hidden)).unwrap_or(u32::MAX),
@@ -139,27 +139,42 @@ impl<'s> Walk<'s> {
             if !NOT_IN_PROMPT.contains(&name) {
                 walk.bytes += value.len() as u64;
             }
-            match name {
-                b"messages" => walk.messages(value),
-                b"system" => walk.content(value, MOST_DEPTH),
+            let (text, other, left_out) = (walk.text, walk.other, walk.left_out);
+            let mut cursor = Cursor::new(value);
+            let is_read = match name {
+                b"messages" => walk.messages(&mut cursor),
+                b"system" => walk.content(&mut cursor, MOST_DEPTH),
                 b"tools" => {
                     walk.verbatim(value);
-                    walk.caching = walk.caching.max(caching_in(value));
+                    walk.tools(&mut cursor)
                 }
-                b"output_config" => walk.verbatim(value),
-                b"cache_control" => walk.mark(value),
-                _ => {}
+                b"output_config" => {
+                    walk.verbatim(value);
+                    Some(())
+                }
+                b"cache_control" => {
+                    walk.mark(value);
+                    Some(())
+                }
+                _ => Some(()),
+            };
+            if is_read.is_none() {
+                // It is nested deeper than any row may be. So it counts as it is written, and may hold any mark.
+                (walk.text, walk.other, walk.left_out) = (text, other, left_out);
+                walk.verbatim(value);
+                walk.caching = Caching::Hour;
             }
         }
         walk
     }
 
-    /// Notes a mark: what stands before it may be written to a cache.
+    /// Notes a cache mark: what stands before it may be written to a cache.
     fn mark(&mut self, value: &[u8]) {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Takes a name with escapes for a mark of the dearest kind: it may be any name, and nobody writes one so.
+    /// Takes a name with escapes for a mark of the most expensive kind. It may stand for any name, and nobody writes one
+    /// like that.
     fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;
@@ -170,78 +185,118 @@ impl<'s> Walk<'s> {
         self.text.div_ceil(1000) + self.other
     }
 
-    fn messages(&mut self, messages: &[u8]) {
-        for found in members_of_elements(messages) {
-            match found {
-                Found::Element => {
-                    self.messages = self.messages.saturating_add(1);
-                    self.other += self.scale.message_tokens;
+    fn messages(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        if cursor.peek()? != b'[' {
+            return Some(());
+        }
+        cursor.array(|cursor| {
+            self.messages = self.messages.saturating_add(1);
+            self.other += self.scale.message_tokens;
+            if cursor.peek()? != b'{' {
+                return cursor.skip_value(DEEPEST);
+            }
+            cursor.object(|cursor, name| match name {
+                b"content" => self.content(cursor, MOST_DEPTH),
+                name => {
+                    self.note_escapes(name);
+                    cursor.skip_value(DEEPEST)
                 }
-                Found::Member(b"content", content) => self.content(content, MOST_DEPTH),
-                Found::Member(name, _) => self.note_escapes(name),
+            })
+        })
+    }
+
+    /// Notes the marks of tools.
+    fn tools(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        if cursor.peek()? != b'[' {
+            return Some(());
+        }
+        cursor.array(|cursor| {
+            if cursor.peek()? != b'{' {
+                return cursor.skip_value(DEEPEST);
+            }
+            cursor.object(|cursor, name| {
+                match name {
+                    b"cache_control" => self.mark(cursor.value(DEEPEST)?),
+                    name => {
+                        self.note_escapes(name);
+                        cursor.skip_value(DEEPEST)?;
+                    }
+                }
+                Some(())
+            })
+        })
+    }
+
+    fn content(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
+        match cursor.peek()? {
+            b'[' if depth > 0 => cursor.array(|cursor| self.content(cursor, depth - 1)),
+            b'{' if depth > 0 => self.block(cursor, depth - 1),
+            _ => {
+                self.verbatim(cursor.value(DEEPEST)?);
+                Some(())
             }
         }
     }
 
-    fn content(&mut self, value: &[u8], depth: u32) {
-        match first_byte(value) {
-            Some(b'[') if depth > 0 => elements(value).for_each(|block| self.content(block, depth - 1)),
-            Some(b'{') if depth > 0 => self.block(value, depth - 1),
-            _ => self.verbatim(value),
-        }
-    }
-
-    /// Counts what the model sees of a block; ids, cache marks and signatures it does not.
-    fn block(&mut self, block: &[u8], depth: u32) {
+    /// Counts what the model sees of a block. It does not see ids, cache marks and signatures.
+    fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
         let mut source = None;
-        for (name, value) in members(block) {
+        cursor.object(|cursor, name| {
             match name {
-                b"type" => kind = string_body(value).unwrap_or_default(),
-                b"source" => source = Some(value),
-                b"cache_control" => self.mark(value),
-                b"content" => self.content(value, depth),
+                b"type" => kind = inside_quotes(cursor.value(DEEPEST)?).unwrap_or_default(),
+                b"source" => source = Some(cursor.value(DEEPEST)?),
+                b"cache_control" => self.mark(cursor.value(DEEPEST)?),
+                b"content" => self.content(cursor, depth)?,
                 b"text" | b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
-                    self.verbatim(value);
+                    self.verbatim(cursor.value(DEEPEST)?);
                 }
-                name => self.note_escapes(name),
+                name => {
+                    self.note_escapes(name);
+                    cursor.skip_value(DEEPEST)?;
+                }
             }
-        }
+            Some(())
+        })?;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
             // The model may see such a block as it is written.
             self.left_out = left_out_before;
         }
         match (source, kind) {
             (Some(source), b"image") => self.image(source),
-            (Some(source), b"document") => self.document(source, depth),
+            (Some(source), b"document") => self.document(source, depth)?,
             (Some(source), _) => {
                 self.verbatim(source);
                 self.left_out = left_out_before;
             }
             (None, _) => {}
         }
+        Some(())
     }
 
     fn image(&mut self, source: &[u8]) {
-        let data = members(source).find(|(name, _)| *name == b"data").and_then(|(_, data)| string_body(data));
+        let data = member(source, b"data").and_then(inside_quotes);
         let vision = &self.scale.vision;
         self.other += u64::from(data.map_or(vision.max_tokens, |data| vision.tokens_of(data)));
         self.most_media_tokens += u64::from(vision.max_tokens);
         self.left_out += data.map_or(0, |data| data.len() as u64);
     }
 
-    fn document(&mut self, source: &[u8], depth: u32) {
+    fn document(&mut self, source: &[u8], depth: u32) -> Option<()> {
         let mut kind = &b""[..];
-        let mut data = None;
-        let mut content = None;
-        for (name, value) in members(source) {
-            match name {
-                b"type" => kind = string_body(value).unwrap_or_default(),
-                b"data" => data = Some(value),
-                b"content" => content = Some(value),
-                name => self.note_escapes(name),
-            }
+        let (mut data, mut content) = (None, None);
+        if source.starts_with(b"{") {
+            Cursor::new(source).object(|cursor, name| {
+                let value = cursor.value(DEEPEST)?;
+                match name {
+                    b"type" => kind = inside_quotes(value).unwrap_or_default(),
+                    b"data" => data = Some(value),
+                    b"content" => content = Some(value),
+                    name => self.note_escapes(name),
+                }
+                Some(())
+            })?;
         }
         match (kind, data, content) {
             (b"text", Some(text), _) => self.verbatim(text),
@@ -249,9 +304,10 @@ impl<'s> Walk<'s> {
                 self.pages(data.len() / 4 * 3 / PDF_PAGE_BYTES + 1);
                 self.left_out += data.len() as u64;
             }
-            (b"content", _, Some(content)) => self.content(content, depth),
+            (b"content", _, Some(content)) => self.content(&mut Cursor::new(content), depth)?,
             _ => self.pages(REMOTE_PAGES),
         }
+        Some(())
     }
 
     fn pages(&mut self, pages: usize) {
@@ -263,7 +319,7 @@ impl<'s> Walk<'s> {
     /// Counts a string by its content, any other value as it is written.
     fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
-        let (weight, surplus) = match string_body(value) {
+        let (weight, surplus) = match inside_quotes(value) {
             Some(body) => weigh_escaped(self.scale.weights, body, &mut previous),
             None => (weigh(self.scale.weights, value, &mut previous), 0),
         };
@@ -280,17 +336,6 @@ fn lifetime(mark: &[u8]) -> Caching {
         mark if has(mark, b"1h") || mark.contains(&b'\\') => Caching::Hour,
         _ => Caching::FiveMinutes,
     }
-}
-
-/// Returns the longest lifetime that the marks of tools ask for.
-fn caching_in(tools: &[u8]) -> Caching {
-    let of_member = |(name, value): (&[u8], &[u8])| match name {
-        b"cache_control" => lifetime(value),
-        // As in [`Walk::note_escapes`].
-        name if name.contains(&b'\\') => Caching::Hour,
-        _ => Caching::None,
-    };
-    elements(tools).flat_map(members).map(of_member).max().unwrap_or_default()
 }
 
 fn has(text: &[u8], part: &[u8]) -> bool {
@@ -313,14 +358,24 @@ fn named(params: Merged<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
     params.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
-pub(super) fn has_tools(tools: &[u8]) -> bool {
-    elements(tools).next().is_some()
+/// Returns the first member of this name of an object.
+fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut found = None;
+    // Ends early where it is found.
+    let _ = Cursor::new(object).object(|cursor, name| {
+        let value = cursor.value(DEEPEST)?;
+        found = (name == wanted).then_some(value);
+        found.is_none().then_some(())
+    });
+    found
 }
 
 fn hidden_prompt(params: Merged<'_>, tool_prompt: ToolPrompt) -> u32 {
     let choice = params.get("tool_choice").unwrap_or_default().as_bytes();
-    let is_forced = members(choice).any(|(name, value)| name == b"type" && matches!(value, br#""any""# | br#""tool""#));
-    if is_forced { tool_prompt.forced } else { tool_prompt.auto }
+    match member(choice, b"type") {
+        Some(br#""any""# | br#""tool""#) => tool_prompt.forced,
+        Some(_) | None => tool_prompt.auto,
+    }
 }
 
 #[cfg(test)]
@@ -328,8 +383,11 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::image::tests::{encode, png};
+    use serde_json::value::RawValue;
+
     use super::super::tests::params;
     use super::*;
+    use crate::domain::Params;
 
     const PROMPT: ToolPrompt = ToolPrompt { auto: 100, forced: 200 };
 
@@ -538,8 +596,13 @@ pub(super) mod tests {
     #[test]
     fn nesting_of_any_depth_needs_no_stack_and_no_long_time() {
         let deep = [r#"[{"content":"#.repeat(50_000), "1".to_owned(), "}]".repeat(50_000)].concat();
+        let mut params = Params::default();
+        params.set("messages", RawValue::from_string(deep).expect("it is JSON"));
 
-        assert!(of_content(&deep) > 50_000);
+        let estimate = estimate(&params, TokenizerFamily::Old, PROMPT);
+
+        assert!(estimate.tokens > 50_000);
+        assert_eq!(estimate.caching, Caching::Hour, "what is not read may hold a mark");
     }
 
     pub fn any_json() -> impl Strategy<Value = serde_json::Value> {

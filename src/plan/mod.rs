@@ -18,7 +18,6 @@ mod census;
 mod checks;
 mod estimate;
 mod image;
-mod json;
 mod key;
 mod models;
 mod notice;
@@ -89,18 +88,18 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::domain::json::{Cursor, DEEPEST};
 
     /// Reads an object into parameters, in its order.
     pub(super) fn params(json: &str) -> Params {
-        let raw = |value: &[u8]| {
-            let text = std::str::from_utf8(value).expect("a slice of text at its own boundaries is text");
-            RawValue::from_string(text.to_owned()).expect("a member of valid JSON is valid JSON")
-        };
-        let name = |name: &[u8]| {
-            let quoted = [b"\"", name, b"\""].concat();
-            serde_json::from_slice::<Box<str>>(&quoted).expect("a name of valid JSON is a string")
-        };
-        serde_json::from_str::<serde::de::IgnoredAny>(json).expect("the test writes valid JSON");
-        Params(json::members(json.as_bytes()).map(|(own, value)| (name(own), raw(value))).collect())
+        let mut params = Params::default();
+        let walk = Cursor::new(json.as_bytes()).object(|cursor, name| {
+            let name = serde_json::from_slice(&[b"\"", name, b"\""].concat()).ok()?;
+            let value = std::str::from_utf8(cursor.value(DEEPEST)?).ok()?;
+            params.0.push((name, RawValue::from_string(value.to_owned()).ok()?));
+            Some(())
+        });
+        walk.expect("the test writes valid JSON");
+        params
     }
 }

@@ -10,6 +10,8 @@
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
 
+use crate::domain::json::special;
+
 /// Thousandths of a token, by the byte before and this one.
 pub(super) struct Weights {
     by_class: &'static Table,
@@ -75,7 +77,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             rest = &rest[taken..];
         } else {
             // A stray quote can't be inside a string; as text it is only another sign.
-            let run = super::json::find_quote_or_escape(&rest[1..]) + 1;
+            let run = special(rest, 1).unwrap_or(rest.len());
             sum += weigh(weights, &rest[..run], previous);
             rest = &rest[run..];
         }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::error::short;
 use super::raw::Fault;
-use crate::domain::json::{self, DEEPEST, lone_surrogate, write_json_str};
+use crate::domain::json::{Cursor, DEEPEST, first_byte, is_within_depth, lone_surrogate, write_json_str};
 use crate::domain::{Params, shortened};
 
 /// Deepest nesting of a row, and of its line in the error log: the usual bound of JSON parsers.
@@ -120,7 +120,7 @@ pub(super) fn as_string(value: &RawValue) -> Option<String> {
 
 /// Returns what a value is, with its article.
 pub(super) fn kind(json: &str) -> &'static str {
-    match json.trim_ascii_start().as_bytes().first() {
+    match first_byte(json.as_bytes()) {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
         Some(b'"') => "a string",
@@ -128,11 +128,6 @@ pub(super) fn kind(json: &str) -> &'static str {
         Some(b'n') => "null",
         _ => "a number",
     }
-}
-
-/// Returns whether a value is an array with something in it.
-pub(super) fn is_filled_array(json: &str) -> bool {
-    json.trim_ascii().strip_prefix('[').is_some_and(|rest| !rest.trim_ascii_start().starts_with(']'))
 }
 
 /// Returns text as a JSON string.
@@ -327,7 +322,7 @@ fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
 
 /// Refuses parameters that would make a line of the error log too deep, in which they stand two levels down.
 pub(super) fn check_depth(params: &Params) -> Result<(), Fault> {
-    let is_deep = |value: &RawValue| json::value(value.get().as_bytes(), 0, DEEPEST - 2).is_none();
+    let is_deep = |value: &RawValue| !is_within_depth(value.get().as_bytes(), DEEPEST - 2);
     match params.0.iter().find(|(_, value)| is_deep(value)) {
         Some((name, _)) => Err(Fault::new(format!("nests {} more than {} levels deep", short(name), DEEPEST - 2))),
         None => Ok(()),
@@ -341,7 +336,7 @@ pub(super) fn check_depth(params: &Params) -> Result<(), Fault> {
 fn check_text(text: &str) -> Result<usize, Fault> {
     let (openings, escapes) = openings_and_escapes(text.as_bytes());
     if openings > MAX_DEPTH
-        && let Some(at) = too_deep(text.as_bytes())
+        && let Some(at) = Cursor::new(text.as_bytes()).deeper_than(MAX_DEPTH)
     {
         return Err(Fault::at(at, format!("is nested more than {MAX_DEPTH} levels deep")));
     }
@@ -363,27 +358,6 @@ fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
         (usize::from(openings), usize::from(escapes))
     };
     text.chunks(255).map(of_chunk).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
-}
-
-/// Returns where nesting exceeds [`MAX_DEPTH`].
-fn too_deep(text: &[u8]) -> Option<usize> {
-    let (mut depth, mut is_in_string, mut at) = (0_usize, false, 0);
-    while let Some(&byte) = text.get(at) {
-        match (is_in_string, byte) {
-            (true, b'\\') => at += 1,
-            (true, b'"') => is_in_string = false,
-            (true, _) => {}
-            (false, b'"') => is_in_string = true,
-            (false, b'{' | b'[') => depth += 1,
-            (false, b'}' | b']') => depth = depth.saturating_sub(1),
-            (false, _) => {}
-        }
-        if depth > MAX_DEPTH {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
 }
 
 /// Refuses a name that is used twice; `place` says where.

@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::json::{self, is_filled_array, kind, place_in};
+use super::json::{self, kind, place_in};
 use super::raw::Fault;
 use super::template::{Cell, Template};
 use crate::domain::Params;
+use crate::domain::json::is_filled_array;
 
 /// The largest request the API takes, in bytes.
 ///
@@ -53,7 +54,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     match kind(json) {
         "a string" if is_blank_string(json) => Err(Fault::at(at, "has an empty `prompt`")),
         "a string" => Ok(user_message(prompt)),
-        "an array" if !is_filled_array(json) => Err(Fault::at(at, "has an empty `prompt`")),
+        "an array" if !is_filled_array(json.as_bytes()) => Err(Fault::at(at, "has an empty `prompt`")),
         "an array" => {
             let blocks: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
             match blocks.iter().find(|block| !block.get().starts_with('{')) {
@@ -73,7 +74,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
 
 /// Refuses a `messages` member of the line `text` that holds none.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
-    if is_filled_array(messages.get()) {
+    if is_filled_array(messages.get().as_bytes()) {
         return Ok(());
     }
     let at = place_in(text, messages.get());

@@ -21,6 +21,7 @@ use super::raw::Fault;
 use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::Params;
+use crate::domain::json::is_filled_array;
 
 /// A row taken apart, before it is placed.
 #[derive(Debug, Default)]
@@ -174,7 +175,7 @@ impl Line<'_, '_> {
     fn foreign(&mut self) -> Result<Parts, Fault> {
         let (params, mut extra) = openai::read(self.text, self.object)?;
         match params.get("messages") {
-            Some(messages) if json::is_filled_array(messages) => {}
+            Some(messages) if is_filled_array(messages.as_bytes()) => {}
             _ => return Err(Fault::new("has no messages in `body`: `messages` must be an array with something in it")),
         }
         for (name, value) in &self.object.members {

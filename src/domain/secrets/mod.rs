@@ -165,7 +165,7 @@ impl Secrets {
         while at < json.len() {
             let start = at;
             if json[at] == b'"' {
-                let Some(end) = json::text(json, at) else { break };
+                let Some(end) = json::string_end(json, at) else { break };
                 at = end;
                 let found = self.find(&json[start + 1..end - 1], json.len());
                 edits.extend(found.into_iter().map(|found| (found.start + start + 1..found.end + start + 1, MARK)));

@@ -99,7 +99,7 @@ impl Shape<'_> {
 
     /// Judges the message by the table; `json` is all of it, and `asked` what it answers.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
-        if json::value(json.as_bytes(), 0, DEEPEST_MESSAGE).is_none() {
+        if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
             let why = format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes");
             return Err(Refused::Broken(why.into()));
         }

@@ -100,7 +100,12 @@ impl Counts {
 /// Returns what a value counts: nothing unless it is a whole number.
 pub(super) fn count(json: &[u8]) -> u64 {
     let number = str::from_utf8(json).ok().and_then(|text| text.parse::<u64>().ok());
-    number.unwrap_or(0).min(u64::from(u32::MAX))
+    capped(number.unwrap_or(0))
+}
+
+/// Returns a count as far as one can be real: no answer has used more than four billion of anything.
+pub(super) fn capped(count: u64) -> u64 {
+    count.min(u64::from(u32::MAX))
 }
 
 /// Shows each member of an object; `None` when the text is none. No tree is built: this is read for every answer.
