@@ -274,7 +274,6 @@ proptest! {
                     let end = written.bytes.len() as u64 + 1;
                     prop_assert!(row.column.is_none_or(|column| (1..=end).contains(&column)), "{:?}", row.column);
                 }
-                Item::Unusable(_) => prop_assert!(false, "no line is one"),
             }
         }
     }
@@ -378,7 +377,7 @@ fn refusal(name: &str) -> String {
 fn broken_of(item: &Item) -> Option<&BrokenRow> {
     match item {
         Item::Broken(row) => Some(row),
-        Item::Row(_) | Item::Unusable(_) => None,
+        Item::Row(_) => None,
     }
 }
 

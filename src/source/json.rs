@@ -291,7 +291,7 @@ fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
     let what = &*shortened(told.rsplit_once(" at line ").map_or(&*told, |(what, _)| what));
     let mut column = error.column().max(1);
     if error.is_data() {
-        return Fault { column: Some(column as u64), message: what.to_owned() };
+        return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
         // The parser names the column before it.
@@ -306,7 +306,7 @@ fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         }
         _ => "",
     };
-    Fault { column: Some(column as u64), message: format!("is not JSON: {what}{hint}") }
+    Fault::at(column - 1, format!("is not JSON: {what}{hint}"))
 }
 
 fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
@@ -317,7 +317,7 @@ fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
         Some(b',') => "has a comma after its value; rows are separated by line ends only",
         _ => "has something after its value; write one row a line",
     };
-    Fault { column: Some(column as u64), message: message.to_owned() }
+    Fault::at(column - 1, message)
 }
 
 /// Refuses parameters that would make a line of the error log too deep, in which they stand two levels down.

@@ -17,24 +17,10 @@ use serde_json::value::RawValue;
 use super::error::{found_list, name_list, short};
 use super::fields::{self, Warnings, Within};
 use super::json::{self, Member, Nested, Object};
-use super::raw::Fault;
+use super::raw::{Fault, Parts};
 use super::template::{Cell, Template};
 use super::{openai, prompt};
-use crate::domain::Params;
 use crate::domain::json::is_filled_array;
-
-/// A row taken apart, before it is placed.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    /// The user's label.
-    pub custom_id: Option<String>,
-    /// What is sent.
-    pub params: Params,
-    /// What rides along.
-    pub extra: Params,
-    /// The `error` of an error-log entry.
-    pub error: Option<Box<RawValue>>,
-}
 
 /// The longest label, as it is written. Message Batches take 64 characters; what is longer than this is no label but data
 /// under a wrong name, and it would stand in every line about its row.
@@ -303,15 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_for_a_row_that_was_broken_is_known_again() {
-        let line = r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON","column":11}}"#;
+    fn an_entry_for_a_row_that_was_broken_is_no_row() {
+        let entry =
+            r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON"}}"#;
+        let row = r#"{"raw":"of mine","error":{},"prompt":"x"}"#;
 
-        let found = items("p.errors.jsonl", line, &Options::default());
+        let found = items("p.errors.jsonl", format!("{entry}\n{row}\n"), &Options::default());
 
-        let [Item::Unusable(entry)] = &found[..] else { panic!("{found:?}") };
-        assert_eq!(entry.raw, br#"{"prompt":"#);
-        assert_eq!((entry.column, entry.custom_id.as_deref()), (Some(11), None));
-        assert_eq!(entry.message, "was broken in an earlier run already: is not JSON");
+        let [Item::Row(row)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(shown(&row.extra), r#"{"raw":"of mine","error":{}}"#);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::source::{BrokenRow, SourceError};
 
 use super::outlet::Outlet;
 use super::reading::Reading;
-use super::walk::{Walk, Walked};
+use super::walk::{Walk, Walked, WalkedRow};
 use super::{Earlier, InputPlan, Places, is_seekable};
 
 /// What the input gives next.
@@ -106,21 +106,25 @@ enum Turn {
 impl Feeder<'_> {
     /// Passes on what a walk gives, up to the next row to be sent.
     fn turn(&mut self, walk: &mut Walk<Reading>) -> Result<Turn, SourceError> {
-        while let Some(walked) = walk.next(self.planner, self.earlier)? {
-            let fed = match walked {
+        while let Some(Walked { warnings, row }) = walk.next(self.planner, self.earlier)? {
+            for text in warnings {
+                if self.told.insert(text.clone()) && !self.out.send(Fed::Warning(text)) {
+                    return Ok(Turn::Unheard);
+                }
+            }
+            let Some(row) = row else { continue };
+            let fed = match row {
                 // Of two rows of one name and the same request, the second is as done as the first.
-                Walked::Done(named) => {
+                WalkedRow::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
                 }
-                Walked::Planned(_, planned) if self.is_repeated(planned.job.row, &planned.job.identity) => {
+                WalkedRow::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                     Some(repeated(planned))
                 }
-                Walked::Planned(_, planned) => by_state(planned, self.earlier),
-                Walked::Rejected(rejected) => Some(Fed::Rejected(rejected)),
-                Walked::Broken(broken) => Some(Fed::Broken(broken)),
-                Walked::Warning(text) if !self.told.insert(text.clone()) => continue,
-                Walked::Warning(text) => Some(Fed::Warning(text)),
+                WalkedRow::Planned(_, planned, state) => by_state(planned, state, self.earlier),
+                WalkedRow::Rejected(rejected) => Some(Fed::Rejected(rejected)),
+                WalkedRow::Broken(broken) => Some(Fed::Broken(broken)),
             };
             let ends_turn = matches!(fed, Some(Fed::Planned(_)));
             let is_heard = match fed {
@@ -143,11 +147,11 @@ impl Feeder<'_> {
 }
 
 /// Returns what becomes of a row; `None` when it is skipped.
-fn by_state(planned: Planned, earlier: &Earlier) -> Option<Fed> {
+fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Fed> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(planned, message));
     }
-    match (earlier.known)(planned.job.row, &planned.job.identity) {
+    match state {
         RowState::New => Some(Fed::Planned(planned)),
         RowState::Done => None,
         RowState::Failed(_) => earlier.reruns_failed.then_some(Fed::Planned(planned)),
