@@ -16,25 +16,28 @@
 mod bound;
 mod census;
 mod checks;
+mod defaults;
 mod estimate;
 mod image;
 mod key;
+mod media;
 mod models;
 mod notice;
 mod planner;
 mod seen;
 mod template;
+mod walk;
 mod weights;
 
 pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};
 pub use checks::MAX_BODY_BYTES;
-#[cfg(test)]
-pub(crate) use estimate::walks;
 pub use estimate::{Estimate, estimate, text_tokens};
 pub use key::key;
 pub use notice::Notice;
 pub use planner::{Named, Planner};
 pub use seen::Seen;
+#[cfg(test)]
+pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 

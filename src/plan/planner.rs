@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::bound::{FALLBACKS, bound};
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
+use super::defaults::in_order;
 use super::estimate::{Estimate, estimate};
 use super::key::KeyMaker;
 use super::models::{Known, Models};
@@ -18,15 +19,12 @@ use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
-use crate::domain::json::write_json_str;
 use crate::domain::{
     Ask, Cost, Expense, Identity, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned, PoolId, Purpose, Request,
     RowId, Terms, Usage,
 };
 use crate::source::Row;
 
-/// `max_tokens` when neither row nor flag gives it.
-const DEFAULT_MAX_TOKENS: u32 = 1024;
 /// Output that an estimate expects of a row about which nothing is known.
 const EXPECTED_OUTPUT: u32 = 256;
 
@@ -265,41 +263,6 @@ fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms,
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))
-}
-
-/// Puts defaults into the order in which they are sent: model, max_tokens, system, then `--param` as given.
-fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
-    let RequestDefaults { model, system, max_tokens, params } = defaults;
-    let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
-    let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
-    let named = [
-        ("model", model.map(|model| json_string(&model))),
-        ("max_tokens", max_tokens.map(|tokens| raw(tokens.to_string()))),
-        ("system", system.map(|system| json_string(&system))),
-    ];
-    let mut ordered = Params::default();
-    for (name, value) in named {
-        let by_param = || params.get(name).map(|value| raw(value.to_owned()));
-        if let Some(value) = value.or_else(by_param) {
-            ordered.set(name, value);
-        }
-    }
-    for (name, value) in &params.0 {
-        if &**name != "stream" {
-            ordered.set_default(name, value);
-        }
-    }
-    ordered
-}
-
-fn json_string(text: &str) -> Box<RawValue> {
-    let mut json = Vec::new();
-    write_json_str(text, &mut json);
-    raw(String::from_utf8(json).expect("JSON text is UTF-8"))
-}
-
-fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("numbers, quoted strings and raw values are JSON")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! us, except where a stream has to be folded into the one message it stands for; then every value in it is still the
 //! server's own text.
 
+mod block;
 mod fold;
 mod growth;
 pub mod headers;

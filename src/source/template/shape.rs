@@ -10,7 +10,7 @@
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{TemplateError, syntax};
+use super::error::{TemplateError, syntax};
 
 /// The longest source.
 const MAX_SOURCE_BYTES: usize = 1 << 20;

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{ROW, TemplateError, syntax};
+use super::error::{TemplateError, syntax};
+
+/// Under this name a template reaches columns that are no identifiers: `{{ row["first name"] }}`.
+pub(super) const ROW: &str = "row";
 
 /// What a template uses besides the columns that it names by themselves.
 #[derive(Debug, Default)]

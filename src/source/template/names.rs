@@ -1,0 +1,96 @@
+//! Filters and tests: refused when there are none of these names.
+
+use minijinja::{Environment, ErrorKind};
+
+use super::super::error::short;
+use super::super::fields;
+use super::error::TemplateError;
+use super::uses::Uses;
+
+/// Names of filters and tests, for what was meant by one that there is not.
+pub(super) const KNOWN: [&str; 61] = [
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "boolean",
+    "capitalize",
+    "chain",
+    "count",
+    "default",
+    "defined",
+    "dictsort",
+    "divisibleby",
+    "endingwith",
+    "even",
+    "false",
+    "filter",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "in",
+    "indent",
+    "int",
+    "integer",
+    "items",
+    "iterable",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "mapping",
+    "max",
+    "min",
+    "none",
+    "number",
+    "odd",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "sequence",
+    "slice",
+    "sort",
+    "split",
+    "startingwith",
+    "string",
+    "sum",
+    "title",
+    "trim",
+    "true",
+    "undefined",
+    "unique",
+    "upper",
+    "zip",
+];
+
+/// Refuses filters and tests that there are not.
+pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<(), TemplateError> {
+    let mut state = environment.empty_state();
+    let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
+        Err(error) if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
+            let nearest = fields::nearest(name, KNOWN);
+            let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
+        }
+        // It is there, and misses what it is given.
+        Ok(()) | Err(_) => Ok(()),
+    };
+    for (name, line) in &uses.filters {
+        let found = state.apply_filter(name, &[]).map(drop);
+        check("filter", name, *line, found)?;
+    }
+    for (name, line) in &uses.tests {
+        let found = state.perform_test(name, &[]).map(drop);
+        check("test", name, *line, found)?;
+    }
+    Ok(())
+}
