@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Version of the events' form.
-pub const EVENT_VERSION: u32 = 1;
+pub(crate) const EVENT_VERSION: u32 = 1;
 
 /// One event, with its place in time.
 #[derive(Clone, Debug)]

@@ -38,14 +38,14 @@ impl std::fmt::Debug for KeyMaker {
 
 impl KeyMaker {
     /// Begins with what a dialect puts before the parameters.
-    pub fn new(dialect: &Dialect) -> Self {
+    pub(super) fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));
         Self { begun, text: Vec::new() }
     }
 
     /// Returns the key of a request whose parameters are given as names and raw values, in any order.
-    pub fn key<'p>(&mut self, params: impl Iterator<Item = (&'p str, &'p str)>) -> JobKey {
+    pub(super) fn key<'p>(&mut self, params: impl Iterator<Item = (&'p str, &'p str)>) -> JobKey {
         let mut members: Vec<(&str, &str)> = params.filter(|(name, _)| *name != "stream").collect();
         members.sort_unstable();
         let mut context = self.begun.clone();

@@ -50,7 +50,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Returns its pool at a speed.
-    pub fn pool(&self, speed: Speed) -> Arc<PoolId> {
+    pub(super) fn pool(&self, speed: Speed) -> Arc<PoolId> {
         let [standard, fast] = &self.pools;
         match speed {
             Speed::Standard => standard.clone(),
@@ -59,7 +59,7 @@ impl Known {
     }
 
     /// Returns its prices at a speed.
-    pub fn prices(&self, speed: Speed) -> Option<&Prices> {
+    pub(super) fn prices(&self, speed: Speed) -> Option<&Prices> {
         let [standard, fast] = &self.prices;
         match speed {
             Speed::Standard => standard.as_ref(),
@@ -68,14 +68,14 @@ impl Known {
     }
 
     /// Returns the most that an answer costs by whatever model the API chooses.
-    pub fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
+    pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
 }
 
 impl Models {
     /// Begins without any. `provider` and `account` go into the pools' ids.
-    pub fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
         Self {
             catalog,
             provider,
@@ -89,12 +89,12 @@ impl Models {
     }
 
     /// Tells the date, so that retirements since the catalog was made are noticed.
-    pub fn tell_date(&mut self, today: Date) {
+    pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }
 
     /// Returns what is worth telling that has not been told: each thing once.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
@@ -102,7 +102,7 @@ impl Models {
     ///
     /// # Errors
     /// A [`Fault`] when it is named by no string.
-    pub fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
+    pub(super) fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
         let written = params.get("model").unwrap_or_default();
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
             self.last = match self.by_text.get(written) {

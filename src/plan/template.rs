@@ -17,7 +17,7 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Returns a mark of what rows share that answer alike; good within one run only.
-    pub fn mark(&mut self, params: Merged<'_>) -> u64 {
+    pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {
             Some((last, mark)) if SHARED.into_iter().zip(last).all(is_own) => *mark,

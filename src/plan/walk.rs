@@ -37,10 +37,10 @@ pub(super) struct Scale {
 const NO_VISION: Vision = Vision { longest_edge_px: 1, max_tokens: 0 };
 
 impl Scale {
-    pub const OLD: Self =
+    pub(super) const OLD: Self =
         Self { weights: &weights::OLD, message_tokens: 7, vision: Vision::OLD, page_text_tokens: 2250 };
-    pub const NEW: Self = Self { weights: &weights::NEW, vision: Vision::NEW, ..Self::OLD };
-    pub const FLOOR: Self =
+    pub(super) const NEW: Self = Self { weights: &weights::NEW, vision: Vision::NEW, ..Self::OLD };
+    pub(super) const FLOOR: Self =
         Self { weights: &weights::FLOOR, message_tokens: 0, vision: NO_VISION, page_text_tokens: 0 };
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Walk<'s> {
 
 impl<'s> Walk<'s> {
     /// Walks over members, each a name as it is written between its quotes, and a value.
-    pub fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
+    pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
         #[cfg(test)]
         WALKS.set(WALKS.get() + 1);
         let mut walk = Self {
@@ -116,13 +116,13 @@ impl<'s> Walk<'s> {
 
     /// Takes a name with escapes for a mark of the most expensive kind. It may stand for any name, and nobody writes one
     /// like that.
-    pub fn note_escapes(&mut self, name: &[u8]) {
+    pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;
         }
     }
 
-    pub fn tokens(&self) -> u64 {
+    pub(super) fn tokens(&self) -> u64 {
         self.text.div_ceil(1000) + self.other
     }
 
@@ -168,7 +168,7 @@ impl<'s> Walk<'s> {
         })
     }
 
-    pub fn content(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
+    pub(super) fn content(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         match cursor.peek()? {
             b'[' if depth > 0 => cursor.array(|cursor| self.content(cursor, depth - 1)),
             b'{' if depth > 0 => self.block(cursor, depth - 1),
@@ -217,7 +217,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Counts a string by its content, any other value as it is written.
-    pub fn verbatim(&mut self, value: &[u8]) {
+    pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let (weight, surplus) = match inside_quotes(value) {
             Some(body) => weigh_escaped(self.scale.weights, body, &mut previous),

@@ -175,7 +175,7 @@ impl Judged {
 
 impl Warnings {
     /// Judges a name that is about to be sent or carried along.
-    pub fn judge(&mut self, name: &str, within: Within, line: u64) {
+    pub(super) fn judge(&mut self, name: &str, within: Within, line: u64) {
         if (within != Within::Beside && is_request_field(name)) || !self.is_fresh(name, within) {
             return;
         }
@@ -199,19 +199,19 @@ impl Warnings {
     }
 
     /// Says `message` once for `name`.
-    pub fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
+    pub(super) fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
         if self.is_fresh(name, Within::Row) {
             self.pending.push(message());
         }
     }
 
     /// Says `message`.
-    pub fn push(&mut self, message: String) {
+    pub(super) fn push(&mut self, message: String) {
         self.pending.push(message);
     }
 
     /// Takes what is to be said since the last call.
-    pub fn take(&mut self) -> Vec<String> {
+    pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.pending)
     }
 

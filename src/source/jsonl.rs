@@ -30,7 +30,7 @@ impl Format for Jsonl {
 
 impl Jsonl {
     /// Begins an input.
-    pub fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self { label: Label { asked: options.id_column.clone() }, template: options.template.clone() }
     }
 

@@ -38,12 +38,12 @@ pub(super) enum End {
 
 impl<'a> RawRow<'a> {
     /// Returns whether there is nothing but white space.
-    pub fn is_blank(&self) -> bool {
+    pub(super) fn is_blank(&self) -> bool {
         !matches!(self.end, End::OverCap(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 
     /// Returns the row's text, if it is whole and UTF-8.
-    pub fn text(&self) -> Result<&'a str, Fault> {
+    pub(super) fn text(&self) -> Result<&'a str, Fault> {
         match self.end {
             End::OverCap(most_bytes) => return Err(over_cap(most_bytes)),
             End::OpenQuote => return Err(self.open_quote()),
@@ -62,7 +62,7 @@ impl<'a> RawRow<'a> {
     }
 
     /// Returns the row's text, if it is also free of NUL bytes: in plain text they are damage, or a file of another kind.
-    pub fn plain_text(&self) -> Result<&'a str, Fault> {
+    pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {
             Some(at) => Err(Fault::at(at, "holds a NUL byte, which is no text")),
@@ -71,7 +71,7 @@ impl<'a> RawRow<'a> {
     }
 
     /// Returns the row as a broken one of the input called `input`.
-    pub fn broken(&self, input: &Arc<str>, fault: Fault) -> BrokenRow {
+    pub(super) fn broken(&self, input: &Arc<str>, fault: Fault) -> BrokenRow {
         BrokenRow {
             origin: self.origin(input),
             index: 0,
@@ -84,7 +84,7 @@ impl<'a> RawRow<'a> {
     }
 
     /// Returns where the row stands in the input called `input`.
-    pub fn origin(&self, input: &Arc<str>) -> Origin {
+    pub(super) fn origin(&self, input: &Arc<str>) -> Origin {
         Origin { source: input.clone(), line: self.line }
     }
 
@@ -128,17 +128,17 @@ pub(super) struct Fault {
 
 impl Fault {
     /// A fault of the row as a whole.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self { custom_id: None, column: None, message: message.into() }
     }
 
     /// A fault at a byte of the row, counted from 0.
-    pub fn at(byte: usize, message: impl Into<String>) -> Self {
+    pub(super) fn at(byte: usize, message: impl Into<String>) -> Self {
         Self { column: Some(byte as u64 + 1), ..Self::new(message) }
     }
 
     /// The fault of a row with this label.
-    pub fn of(self, custom_id: Option<String>) -> Self {
+    pub(super) fn of(self, custom_id: Option<String>) -> Self {
         Self { custom_id, ..self }
     }
 }

@@ -57,7 +57,7 @@ impl Label {
     }
 
     /// Returns the label; `None` when the row has none.
-    pub fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
+    pub(super) fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
         let Some(name) = self.member(object) else {
             return Ok(None);
         };
@@ -94,7 +94,7 @@ pub(super) struct Line<'r, 'a> {
 
 impl Line<'_, '_> {
     /// Fills a template with the row.
-    pub fn templated(&mut self, template: &Template) -> Result<Parts, Fault> {
+    pub(super) fn templated(&mut self, template: &Template) -> Result<Parts, Fault> {
         let columns: Vec<(&str, Cell<'_>)> =
             self.object.members.iter().map(|(name, value)| (&**name, Cell::Json(value.get()))).collect();
         let messages = prompt::templated_message(template, &columns)?;
@@ -112,7 +112,7 @@ impl Line<'_, '_> {
     }
 
     /// Takes the row for one of the shapes.
-    pub fn shaped(&mut self) -> Result<Parts, Fault> {
+    pub(super) fn shaped(&mut self) -> Result<Parts, Fault> {
         let custom_id = self.label.of(self.object)?;
         let (prompt, messages) = (self.object.get("prompt"), self.object.get("messages"));
         let parts = match (self.object.params.take(), prompt, messages) {

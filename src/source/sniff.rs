@@ -27,7 +27,7 @@ impl Peeked {
     ///
     /// # Errors
     /// [`SourceError::Read`], and [`SourceError::Binary`] for what is no text in UTF-8 by its first bytes.
-    pub fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
+    pub(super) fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
         let mut head = Vec::new();
         let mut chunk = vec![0; 8 << 10];
         while !has_first_line(&head) && head.len() < HEAD_BYTES {
@@ -47,12 +47,12 @@ impl Peeked {
     }
 
     /// Returns the whole input again, without its byte order mark.
-    pub fn into_read(self) -> Box<dyn Read + Send> {
+    pub(super) fn into_read(self) -> Box<dyn Read + Send> {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
 
     /// Returns the first line that is not blank, as far as it was looked at.
-    pub fn first_line(&self) -> &[u8] {
+    pub(super) fn first_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
         text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
     }

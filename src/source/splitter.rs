@@ -48,18 +48,18 @@ pub(super) struct Splitter {
 
 impl Splitter {
     /// Begins at line 1 with rows of at most `most_bytes`; `skipped` bytes (a byte order mark) were taken off `input` before.
-    pub fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
+    pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
     /// Returns where the next row begins, or the blank lines before it.
-    pub fn position(&self) -> Position {
+    pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
 
     /// Continues at `position` with the bytes of `input`, which stands there.
-    pub fn continue_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
+    pub(super) fn continue_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
         self.input = BufReader::with_capacity(BUFFER_BYTES, input);
         self.line = position.line;
         self.offset = position.byte_offset;
@@ -69,7 +69,7 @@ impl Splitter {
     ///
     /// # Errors
     /// [`SourceError::Read`] and [`SourceError::Endless`].
-    pub fn next_row(&mut self) -> Result<Option<RawRow<'_>>, SourceError> {
+    pub(super) fn next_row(&mut self) -> Result<Option<RawRow<'_>>, SourceError> {
         loop {
             let found = match self.cut {
                 Cut::Lines => self.read_line()?,
@@ -84,7 +84,7 @@ impl Splitter {
     }
 
     /// Frees the memory of the last row, whose text may be large: it may be long until the next is read.
-    pub fn free_row(&mut self) {
+    pub(super) fn free_row(&mut self) {
         if self.buffer.capacity() > KEPT_ROOM {
             self.buffer = Vec::new();
         }

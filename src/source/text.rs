@@ -22,7 +22,7 @@ impl Text {
     ///
     /// # Errors
     /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: a line has no columns but itself.
-    pub fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
+    pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
         let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
         if let Some(column) = options.id_column.clone() {
             let columns = columns(&[&column]);

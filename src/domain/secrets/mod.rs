@@ -34,7 +34,7 @@ use self::view::View;
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// Secrets below this are placeholders (`x`, `key`).
-pub const SHORTEST: usize = 8;
+pub(crate) const SHORTEST: usize = 8;
 /// The shortest part of a secret that is taken out.
 const PART: usize = 12;
 /// What stands in the place of a secret.

@@ -24,12 +24,12 @@ pub(super) struct Block {
 
 impl Block {
     /// Begins with the members that the block starts with.
-    pub fn new(members: Params) -> Self {
+    pub(super) fn new(members: Params) -> Self {
         Self { members, ..Self::default() }
     }
 
     /// Takes a delta; returns how many bytes it adds.
-    pub fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
+    pub(super) fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
         match delta.get("type") {
             Some(r#""input_json_delta""#) => {
                 let piece = delta.get("partial_json").and_then(inside_quotes);
@@ -86,7 +86,7 @@ impl Block {
     }
 
     /// Returns about how long it is as JSON.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let members = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8);
         let strings = self.strings.iter().map(|(name, text)| name.len() + text.len() + 8);
         let citations = self.citations.iter().map(|citation| citation.get().len() + 8);
@@ -94,7 +94,7 @@ impl Block {
     }
 
     /// Writes it as JSON. Its parts are not copied before: one of them may be most of the answer.
-    pub fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");
             let input = if self.calls_a_tool() { input } else { Input::MayBeCut };
@@ -135,7 +135,7 @@ pub(super) enum Input {
 
 impl Input {
     /// Returns which it is, by why the message ended.
-    pub fn of(stop_reason: Option<&str>) -> Self {
+    pub(super) fn of(stop_reason: Option<&str>) -> Self {
         let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
         match shape::quality(stop_reason.as_bytes()) {
             Some(Quality::Ok) => Self::IsWhole,

@@ -31,7 +31,7 @@ impl Header {
     ///
     /// # Errors
     /// What is wrong with the header as a whole.
-    pub fn new(columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
+    pub(super) fn new(columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let name = || input.to_owned();
         let list = |wrong: &[&str]| found_list(columns.iter().map(|column| &**column), wrong);
         let find = |wanted: &str| columns.iter().position(|column| &**column == wanted);
@@ -70,7 +70,7 @@ impl Header {
     }
 
     /// Returns the columns by what becomes of them.
-    pub fn told(&self, template: Option<&Template>) -> Columns {
+    pub(super) fn told(&self, template: Option<&Template>) -> Columns {
         let by_name = [self.prompt, self.system, self.model, self.max_tokens];
         let is_sent = |at: usize, name: &str| {
             by_name.contains(&Some(at)) || template.is_some_and(|own| own.columns().any(|column| column == name))
@@ -87,7 +87,7 @@ impl Header {
     }
 
     /// Returns what a record says. Of a broken one the label is kept.
-    pub fn parts(&self, record: &StringRecord, template: Option<&Template>) -> Result<Parts, Fault> {
+    pub(super) fn parts(&self, record: &StringRecord, template: Option<&Template>) -> Result<Parts, Fault> {
         let (expected, found) = (self.columns.len(), record.len());
         if found != expected {
             let hint = if found > expected { "; quote cells that hold the separator" } else { "" };

@@ -14,12 +14,12 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    pub fn new(delimiter: u8) -> Self {
+    pub(super) fn new(delimiter: u8) -> Self {
         Self { delimiter, reader: reader(delimiter), record: csv::StringRecord::new() }
     }
 
     /// Takes one record apart; `text` has no line end.
-    pub fn parse(&mut self, text: &str) -> Result<&csv::StringRecord, Fault> {
+    pub(super) fn parse(&mut self, text: &str) -> Result<&csv::StringRecord, Fault> {
         self.reader.get_mut().load(text);
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();

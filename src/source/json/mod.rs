@@ -57,18 +57,18 @@ pub(super) enum ParamsMember {
 
 impl<'a> Object<'a> {
     /// Returns a member's value.
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 
     /// Returns whether a member is there, `params` included.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
     /// Reads one object and nothing after it. What was read before a fault stays in `self`, so that a broken row still
     /// has its label.
-    pub fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
+    pub(super) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
         json.end().map_err(|error| after_end_fault(text, &error))?;

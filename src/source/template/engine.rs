@@ -74,7 +74,7 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self { bytes: Vec::new(), most, is_over: false }
     }
 }
