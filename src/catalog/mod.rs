@@ -19,8 +19,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
-pub use price::{CatalogError, PriceStep, Prices};
-pub use tier::{TierLimits, TierTable};
+pub(crate) use price::CatalogError;
+pub use price::{PriceStep, Prices};
+pub use tier::TierLimits;
+pub use tier::TierTable;
 
 use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 
@@ -70,7 +72,7 @@ impl Catalog {
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.
-    pub fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
+    pub(crate) fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
         let file = price::parse_price_file(toml_text)?;
         for (name, steps) in file.prices {
             match self.by_name.get(name.as_str()) {
@@ -84,7 +86,7 @@ impl Catalog {
     }
 
     /// Returns the model used when neither row nor flag names one.
-    pub fn default_model(&self) -> &str {
+    pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
 
@@ -99,7 +101,7 @@ impl Catalog {
     }
 
     /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after it.
-    pub fn class_of(&self, name: &str) -> ModelClass {
+    pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
@@ -147,7 +149,7 @@ impl Catalog {
 
     /// Returns the most that an answer within `bound` costs by any model of the catalog at any speed: for what the API
     /// may let another model answer.
-    pub fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
+    pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
         most.max().unwrap_or_default()

@@ -97,7 +97,7 @@ pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search:
 
 /// Why a price file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
+pub(crate) enum CatalogError {
     /// It is no TOML, or has a member of the wrong name or type.
     #[error("line {line} of the price file: {message}")]
     Syntax {

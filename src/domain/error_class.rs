@@ -84,7 +84,7 @@ impl ErrorClass {
     }
 
     /// Returns whether a row that failed so may succeed in another run as it is, where only its class is known.
-    pub fn may_pass(self) -> bool {
+    pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit
             | Self::Overloaded

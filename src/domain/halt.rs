@@ -56,7 +56,7 @@ pub enum HaltReason {
 
 impl HaltReason {
     /// Returns whether it is about the place that was asked, so that others may go on.
-    pub fn is_of_endpoint(&self) -> bool {
+    pub(crate) fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Key(_)
             | Self::Forbidden(_)

@@ -98,7 +98,7 @@ impl Params {
     }
 
     /// Adds a parameter unless the row has its own.
-    pub fn set_default(&mut self, name: &str, value: &RawValue) {
+    pub(crate) fn set_default(&mut self, name: &str, value: &RawValue) {
         if self.get(name).is_none() {
             self.0.push((name.into(), value.to_owned()));
         }
@@ -113,7 +113,7 @@ impl Params {
     ///
     /// Line breaks inside the raw values become blanks: JSON has none inside strings, so the value is the same and the
     /// object stays on one line.
-    pub fn write_object(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_object(&self, out: &mut Vec<u8>) {
         Merged::from(self).write_object(out);
     }
 }

@@ -169,7 +169,7 @@ impl RateSignals {
     }
 
     /// Returns whether the head said anything about a limit (concurrency 429s and proxies do not).
-    pub fn has_limits(&self) -> bool {
+    pub(crate) fn has_limits(&self) -> bool {
         Dimension::ALL.iter().any(|&dimension| {
             let signal = self.of(dimension);
             signal.limit.is_some() || signal.remaining.is_some()

@@ -33,12 +33,12 @@ impl<'p> Merged<'p> {
     }
 
     /// Returns a string parameter, unescaped; `None` when it is missing or no string.
-    pub fn get_str(self, name: &str) -> Option<String> {
+    pub(crate) fn get_str(self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
     /// Returns an unsigned integer parameter; `None` when it is missing or no such number.
-    pub fn get_u64(self, name: &str) -> Option<u64> {
+    pub(crate) fn get_u64(self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }
 
@@ -50,7 +50,7 @@ impl<'p> Merged<'p> {
     }
 
     /// Writes the parameters as [`Params::write_object`] does.
-    pub fn write_object(self, out: &mut Vec<u8>) {
+    pub(crate) fn write_object(self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (at, (name, value)) in self.iter().enumerate() {
             if at > 0 {

@@ -4,6 +4,11 @@ use bytes::Bytes;
 
 use super::{Merged, Speed};
 
+/// The largest request body that the API takes, in bytes: 32 MB, read generously.
+///
+/// Source: API documentation, "Errors", request size limits (2026-10).
+pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
+
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
 /// Made once, where its row is read, and shared from there on: what is in flight, what waits and the line of a failure are

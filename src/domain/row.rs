@@ -48,7 +48,7 @@ impl RowId {
     }
 
     /// Returns the key's part that is kept, for display.
-    pub fn key_part(self) -> KeyPart {
+    pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 const MOST: usize = 200;
 
 /// Returns a text for a message: its first 200 characters, and `…` where there are more.
-pub fn shortened(text: &str) -> Cow<'_, str> {
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
@@ -22,7 +22,7 @@ pub fn quoted(text: &str) -> String {
 /// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
 ///
 /// Many errors repeat their cause in their own text: what the text ends with already is not said twice.
-pub fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();
     for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {

@@ -10,7 +10,7 @@ use crate::domain::{JobKey, Origin, quoted};
 
 /// Collects the keys of unnamed rows.
 #[derive(Debug, Default)]
-pub struct KeyCensus(Vec<u64>);
+pub(crate) struct KeyCensus(Vec<u64>);
 
 impl KeyCensus {
     /// Adds the key of a row that has no label of its own.
@@ -53,7 +53,7 @@ pub(super) fn half(key: JobKey) -> u64 {
 
 /// Collects the labels that users gave.
 #[derive(Debug, Default)]
-pub struct LabelCensus(Vec<u64>);
+pub(crate) struct LabelCensus(Vec<u64>);
 
 impl LabelCensus {
     /// Adds a row's label.
@@ -100,7 +100,7 @@ pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
 
 /// Returns the first label that really repeats an earlier one, looking only at those whose hash is among the sorted
 /// `suspects`.
-pub fn first_duplicate<L: AsRef<str>>(
+pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,
     suspects: &[u64],
 ) -> Option<DuplicateLabel> {

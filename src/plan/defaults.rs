@@ -1,11 +1,9 @@
 //! What the flags give a request, in the order in which it is sent.
 
-use serde_json::value::RawValue;
-
 use super::RequestDefaults;
 use crate::catalog::Catalog;
 use crate::domain::Params;
-use crate::domain::json::write_json_str;
+use crate::domain::json::{raw_value, string_value};
 
 /// `max_tokens` when neither row nor flag gives it.
 const DEFAULT_MAX_TOKENS: u32 = 1024;
@@ -15,13 +13,13 @@ pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
     let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
     let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
     let named = [
-        ("model", model.map(|model| json_string(&model))),
-        ("max_tokens", max_tokens.map(|tokens| raw(tokens.to_string()))),
-        ("system", system.map(|system| json_string(&system))),
+        ("model", model.map(|model| string_value(&model))),
+        ("max_tokens", max_tokens.map(|tokens| raw_value(tokens.to_string()))),
+        ("system", system.map(|system| string_value(&system))),
     ];
     let mut ordered = Params::default();
     for (name, value) in named {
-        let by_param = || params.get(name).map(|value| raw(value.to_owned()));
+        let by_param = || params.get(name).map(|value| raw_value(value.to_owned()));
         if let Some(value) = value.or_else(by_param) {
             ordered.set(name, value);
         }
@@ -32,14 +30,4 @@ pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
         }
     }
     ordered
-}
-
-fn json_string(text: &str) -> Box<RawValue> {
-    let mut json = Vec::new();
-    write_json_str(text, &mut json);
-    raw(String::from_utf8(json).expect("JSON text is UTF-8"))
-}
-
-fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("numbers, quoted strings and raw values are JSON")
 }

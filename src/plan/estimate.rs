@@ -7,7 +7,6 @@
 //! An estimate adds up: text appended to a message never lowers it.
 
 use super::walk::{Scale, Walk, member};
-use super::weights::{self, Class, weigh};
 use crate::catalog::{TokenizerFamily, ToolPrompt};
 use crate::domain::json::is_filled_array;
 use crate::domain::{Caching, Merged};
@@ -44,15 +43,6 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
     }
 }
 
-/// Estimates the tokens of plain text.
-pub fn text_tokens(text: &str, family: TokenizerFamily) -> u64 {
-    let weights = match family {
-        TokenizerFamily::Old => &weights::OLD,
-        TokenizerFamily::New => &weights::NEW,
-    };
-    weigh(weights, text.as_bytes(), &mut Class::Break).div_ceil(1000)
-}
-
 /// Returns fewer tokens than the request's text can possibly take; pictures and documents count nothing.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR).tokens()
@@ -78,10 +68,20 @@ pub(super) mod tests {
     use serde_json::value::RawValue;
 
     use super::super::tests::params;
+    use super::super::weights::{self, Class, weigh};
     use super::*;
     use crate::domain::Params;
 
     const PROMPT: ToolPrompt = ToolPrompt { auto: 100, forced: 200 };
+
+    /// Estimates the tokens of plain text.
+    fn text_tokens(text: &str, family: TokenizerFamily) -> u64 {
+        let weights = match family {
+            TokenizerFamily::Old => &weights::OLD,
+            TokenizerFamily::New => &weights::NEW,
+        };
+        weigh(weights, text.as_bytes(), &mut Class::Break).div_ceil(1000)
+    }
 
     fn tokens(json: &str) -> u32 {
         estimate(&params(json), TokenizerFamily::Old, PROMPT).tokens

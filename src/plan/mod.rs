@@ -29,11 +29,10 @@ mod template;
 mod walk;
 mod weights;
 
-pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};
-pub use checks::MAX_BODY_BYTES;
-pub use estimate::{Estimate, estimate, text_tokens};
+pub use census::{DuplicateLabel, Repeats, is_suspect};
+pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
+pub use estimate::{Estimate, estimate};
 pub use key::key;
-pub use notice::Notice;
 pub use planner::{Named, Planner};
 pub use seen::Seen;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 /// Something to tell once, before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// The model is not in the catalog.
     Unknown {
         /// Its name.

@@ -127,7 +127,7 @@ impl Planner {
     }
 
     /// Tells the date, so that retirements since the catalog was made are noticed.
-    pub fn with_today(mut self, today: Date) -> Self {
+    pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
     }
@@ -168,7 +168,7 @@ impl Planner {
         own.0.retain(|(name, _)| &**name != "stream");
         let params = Merged::new(&self.defaults, &own);
         let request = Request::of(params);
-        let body_bytes = request.json().len() as u64;
+        let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
         let measured = match measure(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
             Ok(measured) => measured,
@@ -193,7 +193,7 @@ impl Planner {
     }
 
     /// Returns what is worth telling that has not been told: each thing once.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.models.take_notices()
     }
 
@@ -221,7 +221,7 @@ impl Planner {
 /// Reads off what a row costs and on which limits it counts, and checks that it can work.
 fn measure(
     params: Merged<'_>,
-    body_bytes: u64,
+    body_bytes: usize,
     may_exceed: bool,
     models: &mut Models,
     templates: &mut Templates,

@@ -96,7 +96,7 @@ impl Body {
     }
 
     /// Returns the body in as many pieces as it takes to copy no byte; none is empty.
-    pub fn into_pieces(self) -> Vec<Bytes> {
+    pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let Self { mut bytes, splices } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
         let mut from = 0;

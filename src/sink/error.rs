@@ -87,7 +87,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 /// Appends the error line of a row that was rejected before it was sent. `now` is when.
 ///
 /// It has no `error.key`: what was rejected was never a request.
-pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
+pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
     let mut error = Object::new(line.member(name!("error")));

@@ -5,9 +5,6 @@ use std::io::Write;
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// Pico-dollars in a dollar.
-const PICO: u64 = 1_000_000_000_000;
-
 /// A member's name as it is written: behind a comma, in quotes, before a colon. Put together when compiled: a line has
 /// twenty-five names, and each is one copy of constant length.
 #[derive(Clone, Copy)]
@@ -157,15 +154,15 @@ impl<'a> Object<'a> {
 }
 
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
-pub fn write_usd(money: Money, out: &mut Vec<u8>) {
+pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     // Amounts of one row nearly always fit: wide division takes several times as long.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
-            push_number(out, amount / PICO);
-            amount % PICO
+            push_number(out, amount / Money::PICO);
+            amount % Money::PICO
         }
         Err(_) => {
-            let pico = u128::from(PICO);
+            let pico = u128::from(Money::PICO);
             push(out, format_args!("{}", money.0 / pico));
             u64::try_from(money.0 % pico).expect("a remainder is below its divisor")
         }
@@ -188,7 +185,7 @@ pub fn write_usd(money: Money, out: &mut Vec<u8>) {
 ///
 /// Digits beyond a pico-dollar are cut off. Exponents, which other tools write when they rewrite a file, are read too,
 /// to the nearest pico-dollar.
-pub fn parse_usd(text: &str) -> Option<Money> {
+pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {
         let dollars: f64 = text.parse().ok()?;
@@ -202,7 +199,7 @@ pub fn parse_usd(text: &str) -> Option<Money> {
     let kept = &fraction[..fraction.len().min(12)];
     let digits: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
     let pico = digits * 10_u64.pow(12 - kept.len() as u32);
-    Some(Money(dollars.checked_mul(PICO.into())?.checked_add(pico.into())?))
+    Some(Money(dollars.checked_mul(Money::PICO.into())?.checked_add(pico.into())?))
 }
 
 /// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten.
@@ -255,7 +252,7 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    const PICO: u128 = super::PICO as u128;
+    const PICO: u128 = Money::PICO as u128;
 
     fn shown(pico: u128) -> String {
         let mut out = Vec::new();

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use crate::clock::RunClock;
 use crate::domain::{Ended, Message, Outcome};
 
-pub use error::{broken_line, rejected_line};
-pub use json::{parse_usd, write_usd};
+pub use error::broken_line;
+pub(crate) use error::rejected_line;
+pub(crate) use json::parse_usd;
 
 /// Version of the result lines' form, in `meta.v`.
-pub const LINE_VERSION: u32 = 1;
+pub(crate) const LINE_VERSION: u32 = 1;
 
 /// Which file a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +51,7 @@ pub struct RecordContext {
 }
 
 /// From this length on an answer is not copied into its line, but written in its place by itself.
-pub const LONG_BYTES: usize = 1 << 20;
+pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer without its message; returns where in `out` that belongs.
 ///

@@ -160,8 +160,8 @@ pub enum SourceError {
 /// How many column names a message shows.
 const SHOWN: usize = 30;
 
-/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at 40
-/// characters.
+/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at
+/// [`LONGEST_NAME`].
 pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
@@ -183,9 +183,13 @@ pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
     }
 }
 
-/// Returns a name for a message: cut at 40 characters, quoted unless it is a plain word.
+/// The longest name of a column or a member that is shown whole, in characters. Nobody types a longer one, so none is
+/// compared with what was meant.
+pub(super) const LONGEST_NAME: usize = 40;
+
+/// Returns a name for a message: cut at [`LONGEST_NAME`], quoted unless it is a plain word.
 pub(super) fn short(name: &str) -> String {
-    let cut: String = name.chars().take(40).collect();
+    let cut: String = name.chars().take(LONGEST_NAME).collect();
     let dots = if cut.len() < name.len() { "…" } else { "" };
     let is_plain = !cut.is_empty() && cut.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::error::short;
+use super::error::{LONGEST_NAME, short};
 
 /// Top-level fields of a message request, beta ones included.
 ///
@@ -65,7 +65,7 @@ pub(super) fn is_request_field(name: &str) -> bool {
 /// Two names are near at one edit, or at two when both are long; a swap of neighbours is one edit. Case, dashes and
 /// camel case do not count: `maxTokens` is `max_tokens`.
 pub(super) fn meant_field(name: &str) -> Option<&'static str> {
-    if is_request_field(name) || name.len() > 40 {
+    if is_request_field(name) || name.len() > LONGEST_NAME {
         return None;
     }
     let plain = plain(name);
@@ -75,7 +75,7 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
 
 /// Returns whether `name` is a misspelling of `of`.
 pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
-    name != of && name.len() <= 40 && is_near(&plain(name), &plain(of))
+    name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
 /// Names that are compared with a wrong one, at most.
@@ -84,7 +84,8 @@ const MAX_COMPARED: usize = 200;
 /// Returns the name that was probably meant by a wrong one.
 pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted = plain(name);
-    let names = names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= 40 && other.len() <= 40);
+    let names =
+        names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
     // Something is wrong already, so a short name that is one edit away is worth naming, too.

@@ -37,13 +37,14 @@ use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 
-use crate::domain::{Origin, Params};
+use crate::domain::{MAX_BODY_BYTES, Origin, Params};
 
 pub use self::columns::{Columns, columns};
 pub use self::error::SourceError;
 pub use self::identity::{InputIdentity, identity, is_seekable};
 pub use self::reader::{Reader, open, open_at};
-pub use self::template::{Placeholder, Template, TemplateError, placeholders};
+pub(crate) use self::template::{Placeholder, placeholders};
+pub use self::template::{Template, TemplateError};
 
 /// One row as it was written.
 #[derive(Clone, Debug)]
@@ -140,8 +141,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        // Twice the largest request the API takes, since escapes make JSON longer than its text.
-        Self { format: InputFormat::Auto, id_column: None, template: None, max_line_bytes: 64 << 20 }
+        // Escapes make JSON longer than its text.
+        Self { format: InputFormat::Auto, id_column: None, template: None, max_line_bytes: 2 * MAX_BODY_BYTES }
     }
 }
 

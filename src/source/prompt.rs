@@ -11,13 +11,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::json::{self, kind, place_in};
 use super::raw::Fault;
 use super::template::{Cell, Template};
-use crate::domain::Params;
 use crate::domain::json::is_filled_array;
-
-/// The largest request the API takes, in bytes.
-///
-/// Source: API documentation, "Request size limits": 32 MB for messages.
-const MAX_BODY_BYTES: usize = 32 << 20;
+use crate::domain::{MAX_BODY_BYTES, Params};
 
 /// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
 pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {

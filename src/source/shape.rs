@@ -14,7 +14,7 @@
 
 use serde_json::value::RawValue;
 
-use super::error::{found_list, name_list, short};
+use super::error::{LONGEST_NAME, found_list, name_list, short};
 use super::fields::{self, Warnings, Within};
 use super::json::{self, Member, Nested, Object};
 use super::raw::{Fault, Parts};
@@ -251,8 +251,7 @@ fn misspelt_prompt<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<Strin
 }
 
 fn template_hint(object: &Object<'_>) -> Option<String> {
-    // Nobody types a longer name.
-    let is_name = |name: &str| !matches!(name, "custom_id" | "id") && name.len() <= 40;
+    let is_name = |name: &str| !matches!(name, "custom_id" | "id") && name.len() <= LONGEST_NAME;
     let is_text = |name: &str, value: &RawValue| is_name(name) && value.get().starts_with('"');
     let (name, _) = object.members.iter().find(|(name, value)| is_text(name, value))?;
     Some(format!(", or a template: -t '{{{{{}}}}}'", Template::expression(name)))

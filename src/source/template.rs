@@ -40,7 +40,7 @@ use super::error::{found_list, name_list};
 use crate::domain::shortened;
 
 pub use self::error::TemplateError;
-pub use self::uses::{Placeholder, placeholders};
+pub(crate) use self::uses::{Placeholder, placeholders};
 
 /// A value of a row, for a template.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ impl Template {
     /// Returns a number for the row that is being filled in, another one for each; `None` while there is none.
     ///
     /// A row takes a second at the most by its fuel. One that takes much longer will not end in any useful time.
-    pub fn pulse(&self) -> Option<u64> {
+    pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
         (begun > ended).then_some(begun)
@@ -131,12 +131,12 @@ impl Template {
     }
 
     /// Returns whether it uses the row as a whole, so that any column may be meant.
-    pub fn is_of_whole_row(&self) -> bool {
+    pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
 
     /// Returns what looks like a placeholder in its plain text, and is not filled in.
-    pub fn placeholders(&self) -> &[Placeholder] {
+    pub(crate) fn placeholders(&self) -> &[Placeholder] {
         &self.inner.placeholders
     }
 
@@ -146,7 +146,7 @@ impl Template {
     }
 
     /// Returns how a template names a column: itself, or `row["…"]` when it is no identifier.
-    pub fn expression(column: &str) -> String {
+    pub(crate) fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),

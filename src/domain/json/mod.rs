@@ -17,7 +17,7 @@ mod write;
 pub(crate) use self::cursor::Cursor;
 pub(crate) use self::scan::{Traits, has_any, special, string_end};
 pub(crate) use self::surrogate::lone_surrogate;
-pub(crate) use self::write::{put_on_one_line, write_json_str, write_on_one_line};
+pub(crate) use self::write::{put_on_one_line, raw_value, string_value, write_json_str, write_on_one_line};
 
 /// The deepest nesting that is followed: common parsers take no more.
 pub(crate) const DEEPEST: u32 = 127;

@@ -1,5 +1,7 @@
 //! Writing JSON: strings, and values that have to fit on one line.
 
+use serde_json::value::RawValue;
+
 use super::special;
 
 /// Writes `text` as a JSON string with its quotes.
@@ -25,6 +27,18 @@ pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
 pub(crate) fn put_on_one_line(json: &mut [u8]) {
     // Every byte is written, changed or not: without a branch the compiler takes many at a time.
     json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
+}
+
+/// Returns text as a JSON string.
+pub(crate) fn string_value(text: &str) -> Box<RawValue> {
+    let mut json = Vec::with_capacity(text.len() + 2);
+    write_json_str(text, &mut json);
+    raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
+}
+
+/// Returns text that was put together as JSON as a value.
+pub(crate) fn raw_value(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).expect("it was put together from values")
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl Secrets {
     }
 
     /// Takes them out of what came of an attempt.
-    pub fn clean_verdict(&self, verdict: &mut Verdict) {
+    pub(crate) fn clean_verdict(&self, verdict: &mut Verdict) {
         match verdict {
             Verdict::Answered(message) => self.clean_message(message),
             Verdict::Limited { failure, .. }

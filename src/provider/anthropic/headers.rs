@@ -41,7 +41,7 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Returns whether the body is a stream of events.
-pub fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("text/event-stream")

@@ -18,7 +18,6 @@ mod walk;
 
 pub use feed::{Fed, feed};
 pub use places::{Layout, Places};
-pub use reading::Mark;
 pub use survey::{ModelSum, Survey, survey};
 
 use crate::domain::{Identity, Planned, RowId};

@@ -64,7 +64,7 @@ impl Places {
     }
 
     /// Returns by what share the run is expected to be shorter than in the written order, 0 to 1.
-    pub fn share_saved(&self) -> f64 {
+    pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 

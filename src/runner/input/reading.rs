@@ -6,7 +6,7 @@ use super::InputPlan;
 
 /// Where a row stands among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// The input, counted from 0.
     pub input: usize,
     /// Its position among the rows of all inputs, from 0. Rows that are left out count too.

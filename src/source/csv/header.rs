@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use csv::StringRecord;
 
-use super::super::error::{found_list, name_list, short};
+use super::super::error::{LONGEST_NAME, found_list, name_list, short};
 use super::super::raw::{Fault, Parts};
 use super::super::shape::{MAX_LABEL_BYTES, label_too_long};
 use super::super::template::{Cell, Template, missing_columns};
@@ -167,6 +167,6 @@ fn repeated(columns: &[Arc<str>]) -> Option<String> {
 fn example(columns: &[Arc<str>]) -> String {
     let named = |wanted: &str| columns.iter().find(|column| column.eq_ignore_ascii_case(wanted));
     let likely = ["prompt", "text", "question", "body", "content", "message", "input"].into_iter().find_map(named);
-    let likely = likely.or_else(|| columns.iter().rfind(|column| !column.is_empty() && column.len() <= 40));
+    let likely = likely.or_else(|| columns.iter().rfind(|column| !column.is_empty() && column.len() <= LONGEST_NAME));
     likely.map_or_else(|| "column".to_owned(), |column| Template::expression(column))
 }

@@ -32,7 +32,12 @@ impl Csv {
     /// Whatever is wrong with the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],
     /// [`SourceError::NoPromptColumn`], [`SourceError::NoIdColumn`], [`SourceError::TemplateColumn`]; and
     /// [`SourceError::Read`].
-    pub(super) fn new(records: &mut Splitter, input: &str, delimiter: u8, options: &Options) -> Result<Self, SourceError> {
+    pub(super) fn new(
+        records: &mut Splitter,
+        input: &str,
+        delimiter: u8,
+        options: &Options,
+    ) -> Result<Self, SourceError> {
         let mut parser = Parser::new(delimiter);
         let columns = read_header(records, &mut parser, input)?;
         let header = columns.map(|columns| Header::new(columns, input, options)).transpose()?;

@@ -16,9 +16,10 @@ use self::check::{MAX_DEPTH, after_end_fault, check_text, repeated, syntax_fault
 use self::visit::{MembersVisitor, ObjectVisitor};
 use super::raw::Fault;
 use crate::domain::Params;
-use crate::domain::json::{first_byte, write_json_str};
+use crate::domain::json::first_byte;
 
 pub(super) use self::check::{check_depth, refuse_repeats};
+pub(super) use crate::domain::json::{raw_value, string_value};
 
 /// Levels that a row can gain on its way into `params`, where the short shapes and those of others stand less deep.
 const GAINED: usize = 4;
@@ -125,18 +126,6 @@ pub(super) fn kind(json: &str) -> &'static str {
         Some(b'n') => "null",
         _ => "a number",
     }
-}
-
-/// Returns text as a JSON string.
-pub(super) fn string_value(text: &str) -> Box<RawValue> {
-    let mut json = Vec::with_capacity(text.len() + 2);
-    write_json_str(text, &mut json);
-    raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
-}
-
-/// Returns text that was put together as JSON as a value.
-pub(super) fn raw_value(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("it was put together from values")
 }
 
 /// Returns members as owned parameters.

@@ -2,10 +2,10 @@
 
 use minijinja::ErrorKind;
 
-use crate::domain::shortened;
+use crate::domain::{MAX_BODY_BYTES, shortened};
 
 /// The longest prompt a template makes: more than the API takes, and a bound for loops that run away.
-pub(super) const MAX_PROMPT_BYTES: usize = 33 << 20;
+pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// Fuel for one row: so many steps, or 64 bytes for each of them. It fills a prompt of the largest size three times
 /// over, or goes some ten times through a list of ten thousand; what it can hold in memory at once is 128 MB.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use super::super::error::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 
 /// Under this name a template reaches columns that are no identifiers: `{{ row["first name"] }}`.
@@ -28,7 +29,7 @@ pub(super) struct Uses {
 
 /// A placeholder of another kind than a template's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placeholder {
+pub(crate) struct Placeholder {
     /// As it was written: `{body}`.
     pub written: String,
     /// The column that is meant: `body`.
@@ -93,11 +94,8 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// The longest name between them, in characters.
-const LONGEST: usize = 40;
-
 /// Returns the placeholders of other kinds in a plain text, each once.
-pub fn placeholders(text: &str) -> Vec<Placeholder> {
+pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
     while let Some(step) = text[at..].find(['<', '$', '#', '%', '{', '[']) {
@@ -125,7 +123,7 @@ const MOST: usize = 100;
 
 fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {
     let inner = text.strip_prefix(begin)?;
-    let most = inner.char_indices().nth(LONGEST + end.len()).map_or(inner.len(), |(at, _)| at);
+    let most = inner.char_indices().nth(LONGEST_NAME + end.len()).map_or(inner.len(), |(at, _)| at);
     let length = inner[..most].find(end)?;
     let column = if has_blanks { inner[..length].trim() } else { &inner[..length] };
     let written = &text[..begin.len() + length + end.len()];
@@ -137,7 +135,7 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-    let column = rest.get(..length).filter(|name| name.len() <= LONGEST && is_name(name))?;
+    let column = rest.get(..length).filter(|name| name.len() <= LONGEST_NAME && is_name(name))?;
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
@@ -158,7 +156,7 @@ pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
     let mut found = starts.filter_map(|(at, _)| {
-        let near = text[at..].char_indices().nth(2 * LONGEST).map_or(text.len(), |(length, _)| at + length);
+        let near = text[at..].char_indices().nth(2 * LONGEST_NAME).map_or(text.len(), |(length, _)| at + length);
         let near = &text[at..near];
         let inner = near.trim_start_matches(['{', '%', ' ']);
         let length = inner.find(['}', '%', '{', '\n']).unwrap_or(inner.len());
@@ -166,7 +164,7 @@ pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
         let end = &inner[length..inner.len() - inner[length..].trim_start_matches(['}', '%']).len()];
         let is_fine = begin.trim_end() == "{{" && end == "}}" && !column.contains(' ');
         let written = &near[..begin.len() + length + end.len()];
-        let is_meant = column.len() <= LONGEST && is_name(column) && begin.len() > 1 && !is_fine;
+        let is_meant = column.len() <= LONGEST_NAME && is_name(column) && begin.len() > 1 && !is_fine;
         is_meant.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
     });
     found.next()
