@@ -2,43 +2,11 @@
 //!
 //! For CSV the header tells; JSON rows have columns where a template is used, and the first rows tell.
 
-use std::fmt;
-
-use super::error::name_list;
+use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, SourceError, Template, open};
 
 /// JSON rows that are looked at.
 const LOOKED_AT: usize = 100;
-
-/// The columns of an input by what becomes of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Columns {
-    /// What a request is made from, in the order of the input.
-    pub sent: Vec<String>,
-    /// The one that is the label.
-    pub label: Option<String>,
-    /// What rides along and is not sent.
-    pub unsent: Vec<String>,
-}
-
-impl Columns {
-    /// Returns whether there is a column of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.sent.iter().chain(&self.label).chain(&self.unsent).any(|column| column == name)
-    }
-}
-
-impl fmt::Display for Columns {
-    /// Writes `columns sent: subject, body; id is the label; not sent: date`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |names: &[String]| name_list(names.iter().map(String::as_str));
-        write!(f, "columns sent: {}", list(&self.sent))?;
-        if let Some(label) = &self.label {
-            write!(f, "; {} is the label", name_list([label.as_str()]))?;
-        }
-        write!(f, "; not sent: {}", list(&self.unsent))
-    }
-}
 
 /// Returns the columns of an input; `None` where it has none, or where any of them may be sent.
 ///

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::error::{LONGEST_NAME, short};
+use super::names::{LONGEST_NAME, is_near, plain, short};
 
 /// Top-level fields of a message request, beta ones included.
 ///
@@ -71,62 +71,6 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     let plain = plain(name);
     let alias = ALIASES.iter().find(|(alias, _)| self::plain(alias) == plain).map(|(_, field)| *field);
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
-}
-
-/// Returns whether `name` is a misspelling of `of`.
-pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
-    name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
-}
-
-/// Names that are compared with a wrong one, at most.
-const MAX_COMPARED: usize = 200;
-
-/// Returns the name that was probably meant by a wrong one.
-pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let wanted = plain(name);
-    let names =
-        names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
-    let near = names.map(|other| (edits(&wanted, &plain(other)), other));
-    let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // Something is wrong already, so a short name that is one edit away is worth naming, too.
-    let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
-    (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
-}
-
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-fn is_near(one: &str, other: &str) -> bool {
-    let allowed = match one.chars().count().min(other.chars().count()) {
-        0..=3 => 0,
-        4..=6 => 1,
-        _ => 2,
-    };
-    edits(one, other) <= allowed
-}
-
-/// Returns how many insertions, deletions, changes and swaps of neighbours lie between two names (optimal string
-/// alignment).
-fn edits(one: &str, other: &str) -> usize {
-    let one: Vec<char> = one.chars().collect();
-    let other: Vec<char> = other.chars().collect();
-    let mut table = vec![vec![0; other.len() + 1]; one.len() + 1];
-    for i in 0..=one.len() {
-        for j in 0..=other.len() {
-            if i == 0 || j == 0 {
-                table[i][j] = i + j;
-                continue;
-            }
-            let change = usize::from(one[i - 1] != other[j - 1]);
-            let mut best = (table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(table[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                best = best.min(table[i - 2][j - 2] + 1);
-            }
-            table[i][j] = best;
-        }
-    }
-    table[one.len()][other.len()]
 }
 
 /// Where a doubtful name stands.
@@ -246,26 +190,6 @@ mod tests {
         for (name, field) in cases {
             assert_eq!(meant_field(name), Some(field), "{name}");
         }
-    }
-
-    #[test]
-    fn the_nearest_of_some_names_is_found_where_one_is_near() {
-        let names = ["id", "subject", "body", "ticket_id", "first name"];
-        let cases = [
-            ("bdy", Some("body")),
-            ("boddy", Some("body")),
-            ("Subjct", Some("subject")),
-            ("ticket", Some("ticket_id")),
-            ("ticketId", Some("ticket_id")),
-            ("firstname", Some("first name")),
-            ("x", None),
-            ("customer", None),
-        ];
-
-        for (wrong, meant) in cases {
-            assert_eq!(nearest(wrong, names), meant, "{wrong}");
-        }
-        assert_eq!(nearest("a", []), None);
     }
 
     #[test]

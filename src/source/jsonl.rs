@@ -4,12 +4,12 @@
 //! broken line keeps its label, as far as it could be read.
 
 use super::Options;
-use super::error::short;
 use super::fields::Warnings;
+use super::format::Format;
 use super::json::{self, Object, ParamsMember};
+use super::names::short;
 use super::prompt;
 use super::raw::{Fault, Parts, RawRow};
-use super::reader::Format;
 use super::shape::{Label, Line};
 use super::template::{Cell, Template};
 use crate::domain::Params;

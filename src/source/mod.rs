@@ -1,6 +1,6 @@
 //! Inputs: files and pipes become rows.
 //!
-//! The way of a row: [`splitter`] cuts it out of the input, the [`reader::Format`] of the input takes it apart ([`jsonl`],
+//! The way of a row: [`splitter`] cuts it out of the input, the [`format::Format`] of the input takes it apart ([`jsonl`],
 //! [`csv`] or [`text`]), and the [`Reader`] hands it out. To add a format, add a file and an arm in the reader.
 //!
 //! A row is what was written; defaults, keys and costs are added in [`crate::plan`]. One row is in memory at a time, and
@@ -18,9 +18,11 @@ mod columns;
 mod csv;
 mod error;
 mod fields;
+mod format;
 mod identity;
 mod json;
 mod jsonl;
+mod names;
 mod openai;
 mod prompt;
 mod raw;
@@ -39,8 +41,9 @@ use serde_json::value::RawValue;
 
 use crate::domain::{MAX_BODY_BYTES, Origin, Params};
 
-pub use self::columns::{Columns, columns};
+pub use self::columns::columns;
 pub use self::error::SourceError;
+pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
 pub use self::reader::{Reader, open, open_at};
 pub(crate) use self::template::{Placeholder, placeholders};

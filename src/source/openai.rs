@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use super::error::short;
 use super::json::{self, Member, Object, place_in};
+use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fields::Warnings;
-use super::raw::{Fault, Parts, RawRow};
+use super::format::{Columns, Format};
+use super::raw::Parts;
 use super::sniff::{self, Peeked};
 use super::splitter::{Cut, Splitter};
-use super::{
-    Columns, Input, InputFormat, InputIdentity, Item, Options, Position, Row, SourceError, csv, identity, jsonl, text,
-};
+use super::{Input, InputFormat, InputIdentity, Item, Options, Position, Row, SourceError, csv, identity, jsonl, text};
 
 /// Opens an input and reads as much as it takes to know its format; of CSV, the header.
 ///
@@ -73,17 +72,6 @@ enum Kind {
     File,
     /// Yes: they were piped here on purpose.
     Stream,
-}
-
-/// What takes the rows of one format apart.
-pub(super) trait Format: Send {
-    /// Returns the columns that a header names.
-    fn columns(&self) -> Option<Columns> {
-        None
-    }
-
-    /// Reads a row that is not blank; `None` for an entry that is no row. What is doubtful goes to `warnings`.
-    fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 }
 
 /// The rows of one input, in order.

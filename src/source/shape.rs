@@ -14,9 +14,9 @@
 
 use serde_json::value::RawValue;
 
-use super::error::{LONGEST_NAME, found_list, name_list, short};
 use super::fields::{self, Warnings, Within};
 use super::json::{self, Member, Nested, Object};
+use super::names::{LONGEST_NAME, found_list, is_misspelt, name_list, short};
 use super::raw::{Fault, Parts};
 use super::template::{Cell, Template};
 use super::{openai, prompt};
@@ -245,7 +245,7 @@ fn no_prompt(object: &Object<'_>) -> Fault {
 
 fn misspelt_prompt<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     names.find_map(|name| {
-        let meant = ["prompt", "messages", "params"].into_iter().find(|of| fields::is_misspelt(name, of))?;
+        let meant = ["prompt", "messages", "params"].into_iter().find(|of| is_misspelt(name, of))?;
         Some(format!("; is `{}` meant as `{meant}`?", short(name)))
     })
 }

@@ -19,7 +19,7 @@
 
 mod engine;
 mod error;
-mod names;
+mod filters;
 mod shape;
 mod uses;
 
@@ -34,9 +34,9 @@ use minijinja::{Environment, ErrorKind, Value};
 
 use self::engine::{Bounded, NAME, environment_of};
 use self::error::{MAX_PROMPT_BYTES, fill, syntax};
-use self::names::check_names;
+use self::filters::check_names;
 use self::uses::ROW;
-use super::error::{found_list, name_list};
+use super::names::{found_list, name_list};
 use crate::domain::shortened;
 
 pub use self::error::TemplateError;
@@ -363,7 +363,7 @@ mod tests {
         let environment = Environment::new();
         let mut state = environment.empty_state();
 
-        let unknown = names::KNOWN.iter().filter(|name| {
+        let unknown = filters::KNOWN.iter().filter(|name| {
             let filter = state.apply_filter(name, &[]).err().map(|error| error.kind());
             let test = state.perform_test(name, &[]).err().map(|error| error.kind());
             filter == Some(ErrorKind::UnknownFilter) && test == Some(ErrorKind::UnknownTest)

@@ -1,10 +1,10 @@
 //! Plain text: each line that is not blank is a prompt.
 
-use super::error::{found_list, name_list};
 use super::fields::Warnings;
+use super::format::Format;
+use super::names::{found_list, name_list};
 use super::prompt;
 use super::raw::{Fault, Parts, RawRow};
-use super::reader::Format;
 use super::template::{Cell, Template, missing_columns};
 use super::{Options, SourceError};
 use crate::domain::Params;

@@ -22,7 +22,6 @@ mod forms;
 mod view;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -30,7 +29,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use self::filter::Filter;
-use self::view::View;
+use self::view::{View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// Secrets below this are placeholders (`x`, `key`).
@@ -205,12 +204,6 @@ impl Secrets {
             }
         }
     }
-}
-
-fn hash(part: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(part);
-    hasher.finish()
 }
 
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {

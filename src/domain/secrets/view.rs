@@ -1,9 +1,9 @@
 //! A text as it reads once its escapes are taken for what they stand for, and where each byte came from.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 
-use super::hash;
 use crate::domain::json;
 
 /// A longer text is looked at in pieces, so that what is known of each byte takes little memory.
@@ -84,6 +84,13 @@ impl View {
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }
+}
+
+/// Returns 64 bits that tell one stretch of text from another.
+pub(super) fn hash(part: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(part);
+    hasher.finish()
 }
 
 /// Returns whether a text may have escapes.

@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 
 use super::growth::Growing;
+use super::kinds;
 use super::members::{self, MOST_MEMBERS, inside_quotes};
-use super::shape;
 use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the folded message is not UTF-8";
@@ -82,7 +82,7 @@ impl Block {
     }
 
     fn calls_a_tool(&self) -> bool {
-        self.members.get("type").and_then(inside_quotes).is_some_and(|kind| shape::is_call(kind.as_bytes()))
+        self.members.get("type").and_then(inside_quotes).is_some_and(|kind| kinds::is_call(kind.as_bytes()))
     }
 
     /// Returns about how long it is as JSON.
@@ -137,7 +137,7 @@ impl Input {
     /// Returns which it is, by why the message ended.
     pub(super) fn of(stop_reason: Option<&str>) -> Self {
         let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
-        match shape::quality(stop_reason.as_bytes()) {
+        match kinds::quality(stop_reason.as_bytes()) {
             Some(Quality::Ok) => Self::IsWhole,
             Some(Quality::Truncated | Quality::Refused | Quality::Unknown) | None => Self::MayBeCut,
         }

@@ -10,6 +10,7 @@ mod fold;
 mod growth;
 pub mod headers;
 mod judge;
+mod kinds;
 mod members;
 mod reply;
 mod request;

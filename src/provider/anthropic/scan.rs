@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::shape;
+use super::kinds;
 use super::usage::{self, Counts};
 use crate::domain::json::Cursor;
 use crate::domain::{Quality, Usage};
@@ -44,7 +44,7 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
         _ => cursor.skip_value(DEEPEST),
     })?;
     cursor.end()?;
-    let quality = stop_reason.filter(|reason| !reason.is_empty()).and_then(shape::quality)?;
+    let quality = stop_reason.filter(|reason| !reason.is_empty()).and_then(kinds::quality)?;
     (kind? == b"message").then_some(Scanned { quality, usage: usage?, content: content?, calls })
 }
 
@@ -120,7 +120,7 @@ fn read_block<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<
     if kind == b"text" {
         return (text == Some(true)).then_some(());
     }
-    if shape::is_call(kind) {
+    if kinds::is_call(kind) {
         let name = name.filter(|_| input == Some(true))?;
         if kind == b"tool_use" {
             calls.push(name);

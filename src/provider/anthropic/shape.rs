@@ -40,6 +40,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::kinds::{is_call, quality};
 use super::{scan, usage};
 use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
@@ -55,22 +56,6 @@ pub(super) enum Refused {
     Broken(Cow<'static, str>),
     /// It is not finished: the model has paused.
     Paused,
-}
-
-/// Returns how good an answer is that ended so; `None` for one that has only paused.
-pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
-    match stop_reason {
-        b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),
-        b"max_tokens" | b"model_context_window_exceeded" => Some(Quality::Truncated),
-        b"refusal" => Some(Quality::Refused),
-        b"pause_turn" => None,
-        _ => Some(Quality::Unknown),
-    }
-}
-
-/// Returns whether a block of this type calls a tool.
-pub(super) fn is_call(kind: &[u8]) -> bool {
-    matches!(kind, b"tool_use" | b"server_tool_use" | b"mcp_tool_use")
 }
 
 /// The members of a message that are looked at.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use csv::StringRecord;
 
-use super::super::error::{LONGEST_NAME, found_list, name_list, short};
+use super::super::format::Columns;
+use super::super::names::{LONGEST_NAME, found_list, name_list, short};
 use super::super::raw::{Fault, Parts};
 use super::super::shape::{MAX_LABEL_BYTES, label_too_long};
 use super::super::template::{Cell, Template, missing_columns};
-use super::super::{Columns, Options, SourceError, json, prompt};
+use super::super::{Options, SourceError, json, prompt};
 use crate::domain::Params;
 
 /// The columns and what they mean.

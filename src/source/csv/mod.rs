@@ -11,11 +11,11 @@ use std::sync::Arc;
 use self::header::Header;
 use self::parser::Parser;
 use super::fields::Warnings;
+use super::format::{Columns, Format};
 use super::raw::{Fault, Parts, RawRow};
-use super::reader::Format;
 use super::splitter::Splitter;
 use super::template::Template;
-use super::{Columns, Options, SourceError};
+use super::{Options, SourceError};
 
 /// An input of records.
 pub(super) struct Csv {

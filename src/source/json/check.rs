@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use super::super::error::short;
+use super::super::names::short;
 use super::super::raw::Fault;
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, lone_surrogate};
 use crate::domain::{Params, shortened};

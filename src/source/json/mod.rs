@@ -5,86 +5,20 @@
 //! `serde_json::Value` was not an option: it forgets order, spelling and repeated names.
 
 mod check;
-mod visit;
-
-use std::borrow::Cow;
+mod object;
 
 use serde::Deserializer as _;
 use serde_json::value::RawValue;
 
-use self::check::{MAX_DEPTH, after_end_fault, check_text, repeated, syntax_fault};
-use self::visit::{MembersVisitor, ObjectVisitor};
+use self::check::{after_end_fault, check_text, syntax_fault};
+use self::object::MembersVisitor;
 use super::raw::Fault;
 use crate::domain::Params;
 use crate::domain::json::first_byte;
 
 pub(super) use self::check::{check_depth, refuse_repeats};
+pub(super) use self::object::{Member, Nested, Object, ParamsMember};
 pub(super) use crate::domain::json::{raw_value, string_value};
-
-/// Levels that a row can gain on its way into `params`, where the short shapes and those of others stand less deep.
-const GAINED: usize = 4;
-
-/// One member of an object.
-pub(super) type Member<'a> = (Cow<'a, str>, &'a RawValue);
-
-/// A line's object, one level deep; its `params` two levels, so that no byte is scanned twice.
-#[derive(Debug, Default)]
-pub(super) struct Object<'a> {
-    /// The members in order, but for `params`.
-    pub members: Vec<Member<'a>>,
-    /// The members of `params`.
-    pub params: Option<Nested<'a>>,
-    /// Whether it has enough brackets to be too deep as an entry of the error log.
-    pub may_be_deep: bool,
-}
-
-/// A value that should be an object.
-#[derive(Debug)]
-pub(super) enum Nested<'a> {
-    /// It is one.
-    Object(Vec<Member<'a>>),
-    /// It is something else: what, with its article.
-    Other(&'static str),
-}
-
-/// Whether `params` is taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ParamsMember {
-    /// Its members are wanted.
-    Open,
-    /// It is a value like any other.
-    Closed,
-}
-
-impl<'a> Object<'a> {
-    /// Returns a member's value.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
-    }
-
-    /// Returns whether a member is there, `params` included.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some() || (name == "params" && self.params.is_some())
-    }
-
-    /// Reads one object and nothing after it. What was read before a fault stays in `self`, so that a broken row still
-    /// has its label.
-    pub(super) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
-        json.end().map_err(|error| after_end_fault(text, &error))?;
-        let openings = check_text(text)?;
-        self.may_be_deep = openings + GAINED > MAX_DEPTH;
-        refuse_repeats(self.members.iter().map(|(name, _)| &**name), "")?;
-        if self.params.is_some() && self.get("params").is_some() {
-            return Err(repeated("params", ""));
-        }
-        if let Some(Nested::Object(members)) = &self.params {
-            refuse_repeats(members.iter().map(|(name, _)| &**name), " in params")?;
-        }
-        Ok(())
-    }
-}
 
 /// Reads one value of any kind and nothing after it.
 pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
@@ -140,6 +74,7 @@ pub(super) fn place_in(line: &str, part: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::check::MAX_DEPTH;
     use super::*;
 
     #[test]

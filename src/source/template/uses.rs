@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::super::error::LONGEST_NAME;
+use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 
 /// Under this name a template reaches columns that are no identifiers: `{{ row["first name"] }}`.

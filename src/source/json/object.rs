@@ -1,11 +1,79 @@
-//! The parser's visitors for objects: members in order, values as raw text.
+//! Objects, as rows need them: members in order, values as raw text.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::{Member, Nested, Object, ParamsMember};
+use super::super::raw::Fault;
+use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
+
+/// Levels that a row can gain on its way into `params`, where the short shapes and those of others stand less deep.
+const GAINED: usize = 4;
+
+/// One member of an object.
+pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
+
+/// A line's object, one level deep; its `params` two levels, so that no byte is scanned twice.
+#[derive(Debug, Default)]
+pub(in crate::source) struct Object<'a> {
+    /// The members in order, but for `params`.
+    pub members: Vec<Member<'a>>,
+    /// The members of `params`.
+    pub params: Option<Nested<'a>>,
+    /// Whether it has enough brackets to be too deep as an entry of the error log.
+    pub may_be_deep: bool,
+}
+
+/// A value that should be an object.
+#[derive(Debug)]
+pub(in crate::source) enum Nested<'a> {
+    /// It is one.
+    Object(Vec<Member<'a>>),
+    /// It is something else: what, with its article.
+    Other(&'static str),
+}
+
+/// Whether `params` is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source) enum ParamsMember {
+    /// Its members are wanted.
+    Open,
+    /// It is a value like any other.
+    Closed,
+}
+
+impl<'a> Object<'a> {
+    /// Returns a member's value.
+    pub(in crate::source) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    }
+
+    /// Returns whether a member is there, `params` included.
+    pub(in crate::source) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some() || (name == "params" && self.params.is_some())
+    }
+
+    /// Reads one object and nothing after it. What was read before a fault stays in `self`, so that a broken row still
+    /// has its label.
+    pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
+        json.end().map_err(|error| after_end_fault(text, &error))?;
+        let openings = check_text(text)?;
+        self.may_be_deep = openings + GAINED > MAX_DEPTH;
+        refuse_repeats(self.members.iter().map(|(name, _)| &**name), "")?;
+        if self.params.is_some() && self.get("params").is_some() {
+            return Err(repeated("params", ""));
+        }
+        if let Some(Nested::Object(members)) = &self.params {
+            refuse_repeats(members.iter().map(|(name, _)| &**name), " in params")?;
+        }
+        Ok(())
+    }
+}
 
 /// The most members of a row or of its `params`: far above any real row, and a bound on memory.
 const MAX_MEMBERS: usize = 10_000;

@@ -2,8 +2,7 @@
 
 use minijinja::{Environment, ErrorKind};
 
-use super::super::error::short;
-use super::super::fields;
+use super::super::names::{nearest, short};
 use super::error::TemplateError;
 use super::uses::Uses;
 
@@ -77,7 +76,7 @@ pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<
     let mut state = environment.empty_state();
     let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
         Err(error) if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
-            let nearest = fields::nearest(name, KNOWN);
+            let nearest = nearest(name, KNOWN);
             let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
             Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
         }
