@@ -44,5 +44,5 @@ pub enum Then {
 /// Decides what follows. The last argument is what was tried for the row in this run, oldest first, what just ended
 /// included.
 ///
-/// A policy must come to an end: it bounds the number of its asks by what was tried.
+/// A policy must end: it bounds the number of its asks by what was tried.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

@@ -36,9 +36,9 @@ impl PriceStep {
             + self.cache_read.times(usage.cache_read_tokens)
     }
 
-    /// Returns the dearest way to take one token in.
+    /// Returns the highest price that one input token can have.
     ///
-    /// A prompt that nobody marks is neither written to a cache nor read from one.
+    /// A prompt without cache marks is neither written to a cache nor read from one.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,
@@ -98,7 +98,7 @@ pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search:
 /// Why a price file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CatalogError {
-    /// It is no TOML, or has a member of the wrong name or type.
+    /// It is not TOML, or has a member of the wrong name or type.
     #[error("line {line} of the price file: {message}")]
     Syntax {
         /// Where, from 1.

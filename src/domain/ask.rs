@@ -21,8 +21,8 @@ pub struct Ask {
     pub pool: Arc<PoolId>,
     /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
     pub cost: Cost,
-    /// What one answer to it costs; `None` when its model has no price. Worked out with the request, which is looked
-    /// through for it: whoever asks for something else works it out anew.
+    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another request
+    /// needs a new computation.
     pub expense: Option<Expense>,
     /// The most it may produce.
     pub max_tokens: u32,
@@ -40,11 +40,11 @@ pub enum Purpose {
     /// The row's own request. Tries after a fault or a limit are the same ask again, not a new one.
     #[default]
     First,
-    /// An answer did not hold up, and the model is told why.
+    /// An answer failed its policy, and the model is told why.
     Repair,
     /// An answer was truncated, and the same is asked with a larger `max_tokens`.
     MoreRoom,
-    /// An answer was truncated, and the model is asked to go on.
+    /// An answer was truncated, and the model is asked to continue.
     Continue,
     /// The row's own request again, on another route.
     Fallback,

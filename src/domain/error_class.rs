@@ -5,7 +5,7 @@ use std::fmt;
 /// Classes of failure, as written in the error log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorClass {
-    /// The row itself can't be sent: it is no JSON, has no prompt, repeats a label.
+    /// The row itself can't be sent: it is not JSON, has no prompt, or repeats a label.
     InvalidInput,
     /// A rate limit outlasted `--retry-for`.
     RateLimit,
@@ -29,7 +29,7 @@ pub enum ErrorClass {
     Refused,
     /// The answer ended at `max_tokens` or at the window's end.
     Truncated,
-    /// A 200 whose body is no whole answer.
+    /// A 200 whose body is not a whole answer.
     InvalidOutput,
     /// The run ended first.
     Canceled,

@@ -36,7 +36,7 @@ pub struct PoolStatus {
     pub ready: usize,
 }
 
-/// A row that failed for good, as one of its kind is shown to people.
+/// A row that failed for good, as it is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
     /// Its label; for a row without one, where it was read.
@@ -148,7 +148,7 @@ pub enum EventBody {
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,
-        /// The bucket that was empty, where the response told.
+        /// The bucket that was empty, where the response says.
         dimension: Option<Dimension>,
     },
     /// A limit changed by what a response said.

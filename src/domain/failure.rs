@@ -2,11 +2,11 @@
 
 use super::{Usage, WireErrorKind};
 
-/// How a 200 stream of events was no whole stream.
+/// What was wrong with a stream that came after a 200 head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFault {
-    /// It has another form than the API's streams: events are missing, out of order or unreadable. What sends it always
-    /// sends such streams.
+    /// It has another form than the API's streams: events are missing, out of order or unreadable. Whatever sends it will
+    /// send such streams again.
     Foreign,
     /// It ended in order, but before its last event.
     Cut,
@@ -27,7 +27,7 @@ pub struct Failure {
     pub message: String,
     /// `request-id`, which support asks for.
     pub request_id: Option<String>,
-    /// What it used as far as the response told (a stream that broke off after its first event); else nothing.
+    /// What it used, as far as the response said (a stream that broke off after its first event); else nothing.
     pub usage: Usage,
     /// What was wrong with the stream it came as, if that was the trouble.
     pub stream: Option<StreamFault>,

@@ -55,7 +55,7 @@ pub enum HaltReason {
 }
 
 impl HaltReason {
-    /// Returns whether it is about the place that was asked, so that others may go on.
+    /// Returns whether it concerns one endpoint only, so that the run may continue at others.
     pub(crate) fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Key(_)

@@ -17,7 +17,7 @@ pub struct Origin {
     pub line: u64,
 }
 
-/// One row to be answered: what it is, and what it asks. Never changes; what is sent for it is its [`Ask`].
+/// One row to be answered: what it is and what it asks. It never changes. What is sent for it is its [`Ask`].
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its number in this run.
@@ -33,7 +33,7 @@ pub struct Job {
     /// What the row asks: its own parameters over those of the flags. `model` and `max_tokens` are always there, `stream`
     /// never is: how an answer travels is not the row's to say. The key covers this, and an error entry holds it.
     pub request: Request,
-    /// Fields that ride along and are not sent: one JSON object's members, as raw values.
+    /// Fields that are carried along and not sent: the members of one JSON object, as raw values.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
@@ -43,7 +43,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns how many bytes of text it holds: label, request and what rides along.
+    /// Returns how many bytes of text it holds: label, request and the fields that are carried along.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }

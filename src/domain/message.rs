@@ -48,7 +48,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Returns why it ended, as the API says it. Parses the message: meant for the few of which that is told.
+    /// Returns why it ended, as the API says it. This parses the message, so it is only for the few that are shown.
     pub fn stop_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Ended {

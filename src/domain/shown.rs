@@ -1,4 +1,4 @@
-//! Texts of others in messages to people: an id or a name may be megabytes long, a message may not.
+//! Foreign texts in messages to people: an id or a name may be megabytes long, a message may not.
 
 use std::borrow::Cow;
 use std::error::Error;

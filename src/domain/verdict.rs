@@ -68,7 +68,7 @@ impl Verdict {
         }
     }
 
-    /// Returns what the attempt used, as far as its response told.
+    /// Returns what the attempt used, as far as its response said.
     pub fn usage(&self) -> Usage {
         match self {
             Self::Answered(message) => message.usage,

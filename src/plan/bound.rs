@@ -14,7 +14,7 @@ use crate::domain::{Caching, Merged, UsageBound};
 
 /// Above every published hidden prompt for tools; the largest is 804 tokens. Those for forms of output are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// Turns in which the API works by itself before it hands a request back with `pause_turn`, and the one that it ends with.
+/// Turns that the API takes on its own before it returns a request with `pause_turn`, and the last one.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
@@ -72,7 +72,7 @@ struct Tools {
     hidden: u64,
     /// Whether the API runs one of them.
     are_served: bool,
-    /// Calls of those that the API runs; `None` where one has no limit.
+    /// Calls of the tools that the API runs; `None` where one of them has no limit.
     most_calls: Option<u64>,
     /// Web searches with a limit, and whether there is a tool without one.
     searches: u64,
@@ -113,7 +113,7 @@ impl Tools {
         }
     }
 
-    /// Returns in how many turns the API works by itself; `None` when it only answers.
+    /// Returns how many turns the API takes on its own; `None` when it only answers.
     fn turns(&self) -> Option<u64> {
         let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
         self.are_served.then_some(turns)
@@ -140,7 +140,7 @@ impl<'a> Tool<'a> {
     /// What may be any tool counts as the most expensive one.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool; `None` where a name has escapes, which may stand for any name, or where it is nested too deep.
+    /// Reads a tool; `None` when a name has escapes, since it may mean any name, or when it is nested too deep.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {

@@ -45,7 +45,7 @@ impl Repeats {
     }
 }
 
-/// Returns the half of a key that stands for it in memory.
+/// Returns the half of a key that is kept in memory.
 pub(super) fn half(key: JobKey) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = key.0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

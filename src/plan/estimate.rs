@@ -18,8 +18,8 @@ pub struct Estimate {
     pub tokens: u32,
     /// Entries of `messages`.
     pub messages: u32,
-    /// The most input tokens that what stands in the request can come to: one for every byte of it, pictures and documents
-    /// at their caps. Hidden prompts and what the API itself reads come on top.
+    /// The most input tokens that the request's own content can take: one for every byte, pictures and documents at their
+    /// caps. Hidden prompts and what the API itself reads are added to it.
     pub most_tokens: u64,
     /// For how long the request asks for parts of itself to be cached, at the longest.
     pub caching: Caching,

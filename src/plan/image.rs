@@ -79,7 +79,7 @@ fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     None
 }
 
-/// Base64 text of which single bytes are decoded.
+/// Base64 text whose bytes are decoded one at a time.
 struct Base64<'a>(&'a [u8]);
 
 impl Base64<'_> {

@@ -7,8 +7,7 @@
 //!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: how an answer travels
 //!   is the runner's to decide.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only what surely can't work is rejected; what may work is for the API to judge, with a [`Notice`] where we know
-//!   better.
+//! - Only what surely can't work is rejected. What may work is sent, with a [`Notice`] where it probably fails.
 //!
 //! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of walking the raw
 //! text); an allow-list of parameters (the API grows faster than this program).
@@ -33,7 +32,7 @@ pub use census::{DuplicateLabel, Repeats, is_suspect};
 pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
 pub use estimate::{Estimate, estimate};
 pub use key::key;
-pub use planner::{Named, Planner};
+pub use planner::{Identified, Planner};
 pub use seen::Seen;
 #[cfg(test)]
 pub(crate) use walk::walks;
@@ -77,7 +76,7 @@ pub struct Rejected {
     pub identity: Identity,
     /// What it asks, so that the error entry is a valid row.
     pub request: Request,
-    /// Fields that ride along, so that the error entry loses nothing.
+    /// Fields that are carried along, so that the error entry loses nothing.
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,

@@ -44,7 +44,7 @@ pub struct Planner {
     again: HashMap<u64, u32>,
 }
 
-/// What a row comes to when nothing is wrong with it.
+/// What was found out about a row with which nothing is wrong.
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
@@ -55,9 +55,9 @@ struct Measured {
     terms: Terms,
 }
 
-/// A row of which is told by what it is known, and no more.
+/// A row reduced to its identity, before anything is estimated.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct Identified {
     /// Its number in this run.
     pub id: JobId,
     /// Its label: the user's, or `<source>:<line>`.
@@ -70,7 +70,7 @@ pub struct Named {
     pub row: RowId,
     /// Its own parameters.
     pub params: Params,
-    /// Fields that ride along.
+    /// Fields that are carried along.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
@@ -126,7 +126,7 @@ impl Planner {
         self
     }
 
-    /// Tells the date, so that retirements since the catalog was made are noticed.
+    /// Sets the date, so that retirements since the catalog was made are noticed.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
@@ -139,38 +139,38 @@ impl Planner {
     /// label kept, and one that carries `index` keeps it.
     ///
     /// # Errors
-    /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
-    /// that is no number or above the model's cap, a body above 32 MB, a prompt surely longer than the model's window.
+    /// [`Rejected`] when the row surely can't work: it has no messages or too many, a model that is not a string, a
+    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely longer
+    /// than the model's window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
-        let named = self.name(row, id);
-        self.measured(named)
+        let identified = self.identify(row, id);
+        self.measure(identified)
     }
 
-    /// Tells by what a row is known. What that takes is half of planning, and rows that an earlier run has finished need
-    /// no more.
-    pub fn name(&mut self, row: Row, id: JobId) -> Named {
+    /// Finds a row's identity. This is half of planning, and rows that an earlier run has finished need no more.
+    pub fn identify(&mut self, row: Row, id: JobId) -> Identified {
         let key = self.key_of(&row);
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
-        let identity = self.identify(&row, &mark, key);
+        let identity = self.identity_of(&row, &mark, key);
         let index = mark.index().unwrap_or(id.0);
         let Row { origin, custom_id, params, extra, error: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
         let row = RowId::of(&custom_id, key, &identity);
-        Named { id, custom_id, key, identity, row, params, extra, origin, index }
+        Identified { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
-    /// Makes the job of a row of [`Planner::name`].
+    /// Makes the job of a row of [`Planner::identify`].
     ///
     /// # Errors
     /// As for [`Planner::plan`].
-    pub fn measured(&mut self, named: Named) -> Result<Planned, Box<Rejected>> {
-        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = named;
+    pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
+        let Identified { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = identified;
         own.0.retain(|(name, _)| &**name != "stream");
         let params = Merged::new(&self.defaults, &own);
         let request = Request::of(params);
         let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
-        let measured = match measure(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
+        let measured = match measured(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
                 let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
@@ -192,12 +192,12 @@ impl Planner {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }
 
-    /// Returns what is worth telling that has not been told: each thing once.
+    /// Returns the notices since the last call; each is given once.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.models.take_notices()
     }
 
-    fn identify(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
+    fn identity_of(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
         match (mark.occurrence(), &row.custom_id) {
             (Some(occurrence), _) => Identity::Nth(occurrence),
             (None, Some(_)) => Identity::Named,
@@ -218,8 +218,8 @@ impl Planner {
     }
 }
 
-/// Reads off what a row costs and on which limits it counts, and checks that it can work.
-fn measure(
+/// Finds what a row costs and on which limits it counts, and checks that it can work.
+fn measured(
     params: Merged<'_>,
     body_bytes: usize,
     may_exceed: bool,
@@ -245,7 +245,7 @@ fn measure(
     })
 }
 
-/// Works out what an answer costs, about and at most; `None` when the model has no price.
+/// Computes what an answer costs, about and at most; `None` when the model has no price.
 fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
     let prices = known.prices(terms.speed)?;
     let bound = bound(params, estimate, known.model.as_ref(), max_tokens);
@@ -260,7 +260,7 @@ fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms,
     Some(Expense { about: prices.cost(terms, &likely).min(most), most })
 }
 
-/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
+/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. By how much, only the API knows.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))
 }

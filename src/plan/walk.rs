@@ -5,11 +5,11 @@ use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::domain::Caching;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
-/// Blocks inside blocks that are told apart; the API nests three. What lies deeper counts as plain text.
+/// How deep blocks inside blocks are read; the API nests three. What is deeper counts as plain text.
 const MOST_DEPTH: u32 = 8;
-/// Bytes that stand for what the API puts around a request. Around each message it puts fewer tokens than JSON does bytes.
+/// Bytes for what the API puts around a request. Around each message it puts fewer tokens than JSON has bytes there.
 pub(super) const BYTES_AROUND: u64 = 16;
-/// Parameters that are no part of a prompt.
+/// Parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"model",
     b"max_tokens",
@@ -54,7 +54,7 @@ pub(super) struct Walk<'s> {
     pub messages: u32,
     /// Bytes of everything that a prompt may be made of, as it is written.
     pub bytes: u64,
-    /// Of these, the data of pictures and documents, and what escapes in text are longer than what they stand for.
+    /// Bytes of these that are not text: the data of pictures and documents, and the surplus length of escapes.
     pub left_out: u64,
     /// Tokens of pictures and documents, each at its cap.
     pub most_media_tokens: u64,
@@ -114,8 +114,8 @@ impl<'s> Walk<'s> {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Takes a name with escapes for a mark of the most expensive kind. It may stand for any name, and nobody writes one
-    /// like that.
+    /// Counts a name with escapes as a mark of the most expensive kind. It may mean any name, and in practice nobody writes
+    /// one.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;

@@ -85,7 +85,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     (sum, surplus)
 }
 
-/// Returns the most bytes that an escape stands for, by the first of them. Half of a pair may stand alone, and is then a
+/// Returns the most bytes that an escape can mean, by the first of them. Half of a pair may be alone; it is then a
 /// character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
@@ -95,7 +95,7 @@ fn most_bytes(lead: u8) -> u64 {
     }
 }
 
-/// Returns the byte that stands for an escape (a character's first in UTF-8) and the escape's length.
+/// Returns the byte that an escape means (the first byte of a character in UTF-8), and the escape's length.
 fn decode_escape(text: &[u8]) -> (u8, usize) {
     let plain = |byte| (byte, 2);
     match text.get(1) {

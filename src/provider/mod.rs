@@ -1,7 +1,7 @@
 //! Providers: how a job becomes a request and a response becomes a reply.
 //!
 //! Pure: bytes in, values out. Owns the wire form of each API and what its replies mean; knows nothing of sockets, limits
-//! or files. One folder per provider: its names of headers, types and codes of errors stand there and nowhere else.
+//! or files. One folder per provider: only there do its names of headers and its types and codes of errors appear.
 
 pub mod anthropic;
 mod wire;
@@ -38,12 +38,12 @@ pub enum Reply {
         /// How long to wait, where the body itself says so (a gateway's `retry_after`).
         retry_after: Option<Duration>,
     },
-    /// A 200 that is no whole answer: empty, no JSON, wrong shape, cut off, a stream without its end.
+    /// A 200 that is not a whole answer: empty, not JSON, of the wrong shape, cut off, or a stream without its end.
     Broken {
         /// What is wrong with it.
         failure: Failure,
     },
-    /// A whole answer that is not finished: the model has paused. The same request would come to the same.
+    /// A whole answer that is not finished: the model has paused. The same request would end the same way.
     Unfinished {
         /// What to do about it.
         failure: Failure,

@@ -51,7 +51,7 @@ impl Body {
         Self { bytes, splices: Vec::new() }
     }
 
-    /// Returns a body with something put in, behind what was put in at that place before.
+    /// Returns a body with something inserted, after what was inserted at that place before.
     ///
     /// # Panics
     /// When the place lies beyond the body's own bytes.

@@ -86,7 +86,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 
 /// Appends the error line of a row that was rejected before it was sent. `now` is when.
 ///
-/// It has no `error.key`: what was rejected was never a request.
+/// It has no `error.key`, since it was never a request.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
@@ -121,7 +121,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name` behind as many underscores as make it the only one.
+/// Returns `name` with as many underscores before it as make it unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {

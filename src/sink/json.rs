@@ -5,12 +5,12 @@ use std::io::Write;
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// A member's name as it is written: behind a comma, in quotes, before a colon. Put together when compiled: a line has
-/// twenty-five names, and each is one copy of constant length.
+/// A member's name as it is written: with a comma before it, in quotes, with a colon after it. It is put together by the
+/// compiler, so that each of the twenty-five names of a line is one copy of constant length.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
-/// Makes a [`Name`] of a literal of ours: letters and underscores.
+/// Makes a [`Name`] of a literal, which has letters and underscores only.
 macro_rules! name {
     ($name:literal) => {
         $crate::sink::json::Name(concat!(",\"", $name, "\":"))
@@ -59,7 +59,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes a string of ours: letters, digits and signs that need no escape.
+    /// Writes a string that needs no escape: letters, digits and signs.
     #[inline]
     pub(super) fn plain(&mut self, name: Name, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
@@ -181,7 +181,7 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an amount as [`write_usd`] writes it; `None` when the text is no such number.
+/// Reads an amount as [`write_usd`] writes it; `None` for any other text.
 ///
 /// Digits beyond a pico-dollar are cut off. Exponents, which other tools write when they rewrite a file, are read too,
 /// to the nearest pico-dollar.

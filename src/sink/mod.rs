@@ -44,13 +44,13 @@ pub struct RecordContext {
     pub run: Arc<str>,
     /// Makes wall times of the attempts' instants.
     pub clock: RunClock,
-    /// Date of the price table behind the costs; `None` when there is none.
+    /// Date of the price table that the costs are from; `None` when there are no prices.
     pub price_date: Option<Arc<str>>,
     /// The results file as seen from the error log's folder; `None` when results go to standard output.
     pub results: Option<Arc<str>>,
 }
 
-/// From this length on an answer is not copied into its line, but written in its place by itself.
+/// From this length on an answer is not copied into its line, but written separately in its place.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer without its message; returns where in `out` that belongs.

@@ -51,7 +51,7 @@ pub enum SourceError {
         /// The line on which a row began, from 1.
         line: u64,
     },
-    /// It is no text in UTF-8, by its first bytes.
+    /// Its first bytes are not text in UTF-8.
     #[error("{name}: looks like {what}, not like text in UTF-8; {remedy}")]
     Binary {
         /// The input as given.
@@ -73,7 +73,7 @@ pub enum SourceError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Its rows are all unusable, as far as it was read.
+    /// Its first rows are all unusable.
     #[error("{name}: none of its first {rows} rows can be used; the first: line {line} {message}")]
     NoRows {
         /// The input as given.
@@ -97,7 +97,7 @@ pub enum SourceError {
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,
     },
-    /// Neither name nor content tell the format.
+    /// Neither its name nor its content shows the format.
     #[error("{name}: its format is not clear from its name or its first line; say --format jsonl, csv, tsv or lines")]
     UnknownFormat {
         /// The input as given.

@@ -24,7 +24,7 @@ pub struct Columns {
     pub sent: Vec<String>,
     /// The one that is the label.
     pub label: Option<String>,
-    /// What rides along and is not sent.
+    /// What is carried along and not sent.
     pub unsent: Vec<String>,
 }
 

@@ -93,7 +93,7 @@ fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
         && !["params", "prompt", "messages", "body"].into_iter().any(|name| object.has(name))
 }
 
-/// Tells a line that is JSON of another kind from one that is no JSON.
+/// Returns the fault of a line that is not JSON, or is JSON of another kind than a row.
 fn not_a_row(text: &str, first: usize) -> Fault {
     match json::read_value(text) {
         Ok(value) => Fault::at(first, format!("is {}; a row is an object or a string", json::kind(value.get()))),

@@ -1,8 +1,8 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
-//! Owns the mapping of a chat completion to a message request, where one means the other. What has no counterpart makes
-//! the row broken, by name, unless its value is the default that changes nothing: an answer to a request that was
-//! silently cut down would look like an answer to the whole. Texts stay byte for byte.
+//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken, and
+//! the message names it, unless its value is a default that changes nothing. To leave it out silently would give an answer
+//! that looks like one to the whole request. Texts stay byte for byte.
 //! Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ pub(super) fn is_shape(object: &Object<'_>) -> bool {
     object.has("body") && (object.has("url") || object.has("method"))
 }
 
-/// Returns the parameters, and what rides along.
+/// Returns the parameters, and what is carried along.
 pub(super) fn read(text: &str, object: &Object<'_>) -> Result<(Params, Params), Fault> {
     if let Some(method) = object.get("method") {
         let is_post = json::as_string(method).is_some_and(|method| method.eq_ignore_ascii_case("post"));
@@ -73,7 +73,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters about how the other service keeps books: they ride along.
+/// Parameters for the other service's bookkeeping: they are carried along.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {

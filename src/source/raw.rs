@@ -30,7 +30,7 @@ pub(super) struct RawRow<'a> {
 pub(super) enum End {
     /// Well: with a line end, or with the input.
     Whole,
-    /// It is longer than the cap, which is so many bytes; its rest was skipped.
+    /// It is longer than the cap, which is this many bytes. Its rest was skipped.
     OverCap(usize),
     /// The input ended inside quotes.
     OpenQuote,

@@ -177,7 +177,7 @@ impl Reader {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }
 
-    /// Refuses an input of which no row can be used, as far as it was read.
+    /// Refuses an input whose first rows are all broken.
     fn judged(&mut self, item: Item) -> Result<Item, SourceError> {
         let Some((count, first)) = &mut self.unusable else { return Ok(item) };
         match &item {
@@ -196,7 +196,7 @@ impl Reader {
         Ok(item)
     }
 
-    /// Compares a file that was read with what it was when it was opened.
+    /// Warns when a file changed since it was opened.
     fn check_unchanged(&mut self) {
         let Some((path, before)) = self.watched.take() else {
             return;

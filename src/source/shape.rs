@@ -4,7 +4,7 @@
 //! - `{"custom_id", "params": {…}}`, canonical, what the error log holds beside `error`;
 //! - `{"custom_id", "method", "url", "body"}`, mapped in [`super::openai`];
 //! - `{"prompt": …}` and `{"messages": […]}`, the short shapes: request fields beside them are parameters (null is as
-//!   good as absent), everything else rides along.
+//!   good as absent), everything else is carried along.
 //!
 //! With a template every member is a column and the prompt comes from the template; request fields stay parameters, but
 //! `prompt`, `messages` and `params` are columns like any other.
@@ -22,8 +22,8 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, as it is written. Message Batches take 64 characters; what is longer than this is no label but data
-/// under a wrong name, and it would stand in every line about its row.
+/// The longest label, as it is written. Message Batches take 64 characters. What is longer than this is data under a wrong
+/// name, and it would be part of every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns what is wrong with a label that is too long.

@@ -58,7 +58,7 @@ impl Splitter {
         Position { line: self.line, byte_offset: self.offset }
     }
 
-    /// Continues at `position` with the bytes of `input`, which stands there.
+    /// Continues at `position`; `input` gives the bytes from there on.
     pub(super) fn continue_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
         self.input = BufReader::with_capacity(BUFFER_BYTES, input);
         self.line = position.line;
@@ -236,7 +236,7 @@ enum Quoting {
 }
 
 impl Quoting {
-    /// Returns how far the record goes in `chunk`, with its line end; `None` when it goes on.
+    /// Returns where the record ends in `chunk`, after its line end; `None` when it continues in the next chunk.
     fn find_record_end(&mut self, chunk: &[u8], delimiter: u8) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {

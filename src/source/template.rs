@@ -1,21 +1,21 @@
 //! Templates: a row's columns become a prompt. The only user of minijinja.
 //!
-//! Owns the rules of filling in: a name that is no column is an error and never an empty word; text goes in as it is,
-//! without escaping; nothing but the row can be reached, no file and no environment. JSON's null is empty, as an empty
-//! CSV cell is; other JSON values keep their types, so that `{% if %}` and `{% for %}` work on them, and are written as
+//! Owns the rules of filling in. A name that is not a column is an error, never an empty word. Text goes in as it is,
+//! without escaping. A template sees only the row: no file and no environment. JSON's null is written as nothing, like an
+//! empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{% for %}` work on them, and are written as
 //! JSON.
 //!
-//! A template may come from somebody else, in the configuration of a folder. So what it can cost is bounded:
+//! A template may come from a stranger, in the configuration of a folder. So its cost is bounded:
 //! - the size and depth of its source ([`shape`]);
 //! - fuel for each row: every step, byte and item costs some ([`error::FUEL`]), so loops and doubled strings end;
-//! - no macros, includes, blocks and recursive loops, and no `namespace`: nothing is kept from one turn of a loop to the
-//!   next, so values nest no deeper than the source does. One prompt needs none of them.
+//! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps nothing from one turn to the next, and
+//!   values nest no deeper than the source does.
 //!
-//! A template makes a prompt of each row: one without a column would make the same of all, each of them paid. It is
-//! refused, and so is one with a filter that there is not, before any row is read.
+//! A template without a column would make the same prompt of every row, and each would be paid. It is refused before any
+//! row is read, and so is a template with an unknown filter.
 //!
-//! What the fuel does not see is a value that holds the same list many times over, made by a chain of assignments; that
-//! is for [`Template::pulse`].
+//! The fuel does not cover values that contain the same list many times, made by a chain of assignments. A watchdog notices
+//! those by [`Template::pulse`].
 
 mod engine;
 mod error;
@@ -116,9 +116,9 @@ impl Template {
         })
     }
 
-    /// Returns a number for the row that is being filled in, another one for each; `None` while there is none.
+    /// Returns a number that is different for each row that is being filled in; `None` while there is none.
     ///
-    /// A row takes a second at the most by its fuel. One that takes much longer will not end in any useful time.
+    /// The fuel of a row lasts at most a second. A row that takes much longer will not end in a useful time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
@@ -145,7 +145,7 @@ impl Template {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
 
-    /// Returns how a template names a column: itself, or `row["…"]` when it is no identifier.
+    /// Returns how a template names a column: by its name, or as `row["…"]` when the name contains spaces or punctuation.
     pub(crate) fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
@@ -232,7 +232,7 @@ fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     }
 }
 
-/// Returns the columns a template names and an input has not.
+/// Returns the columns that a template names and an input does not have.
 pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<Vec<&str>> {
     let missing: Vec<&str> = template.names().filter(|name| !has(name)).collect();
     (!missing.is_empty()).then_some(missing)

@@ -21,7 +21,7 @@ impl Text {
     /// Begins the input called `input`.
     ///
     /// # Errors
-    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: a line has no columns but itself.
+    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: the only column of a line is the line itself.
     pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
         let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
         if let Some(column) = options.id_column.clone() {

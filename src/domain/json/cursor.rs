@@ -5,8 +5,8 @@ use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves behind it. It returns `None` when something else stands there; the place is then
-/// of no use any more, but for those methods that say otherwise. Values are handed out as they are written, and nothing is
+/// Each method reads one thing and moves past it. It returns `None` when it finds something else; the cursor is then of no
+/// further use, unless the method says that it stays where it is. Values are handed out as they are written, and nothing is
 /// copied. Depth costs no stack, but for the closures of [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
@@ -162,7 +162,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Finds where valid JSON nests deeper than so many levels.
+    /// Finds where valid JSON is nested deeper than `deepest` levels.
     pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
         let mut depth = 0;
         loop {

@@ -1,16 +1,16 @@
-//! What must be shown nowhere, taken out of what servers send.
+//! Secrets that must never be shown, removed from what servers send.
 //!
-//! A server can send the key back: in an error, in a header, in an answer that is none, escaped or encoded. So
-//! everything from a server passes through [`Secrets`] once, after it was decoded and before anything is told, written
-//! or counted. Found are, for each secret:
+//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from a
+//! server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
+//! each secret, these are found:
 //!
 //! - any part of it of at least twelve characters, and any such part of its base64 (both alphabets, however it is
 //!   aligned) and of its hex; of one of eight to eleven characters the whole only;
-//! - each of these also behind percent signs, JSON's and other escapes or HTML's, mixed and three deep (in more than a
-//!   megabyte beside an answer's content: in some orders only).
+//! - each of these also when escaped with percent signs, with backslashes or as HTML entities, mixed and up to three deep
+//!   (in more than a megabyte beside an answer's content: in some orders only).
 //!
-//! What was found becomes `[key]`. Not found are parts with something else put between their characters, and secrets
-//! below eight characters: taking those out would only garble the text.
+//! What is found is replaced by `[key]`. Parts with something else between their characters are not found, and neither are
+//! secrets below eight characters: removing those would only garble the text.
 //!
 //! The content of an answer stays as it was sent: it is what the model said, byte for byte.
 //!
@@ -36,16 +36,16 @@ use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 pub(crate) const SHORTEST: usize = 8;
 /// The shortest part of a secret that is taken out.
 const PART: usize = 12;
-/// What stands in the place of a secret.
+/// What replaces a secret.
 const MARK: &str = "[key]";
 /// In how many ways a text is decoded: all orders of three kinds of escapes, three deep.
 const VIEWS: usize = 40;
-/// In how many a long one is, which would take seconds else: no server of good will hides a key in a megabyte.
+/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a megabyte.
 const VIEWS_OF_LONG: usize = 4;
-/// The shortest of those, in bytes.
+/// From this many bytes on a text is long.
 const LONG: usize = 1 << 20;
 
-/// Text that must be shown nowhere. Its `Debug` form does not show it.
+/// Text that must never be shown. Its `Debug` form does not show it.
 #[derive(Default)]
 pub struct Secrets {
     filter: Filter,

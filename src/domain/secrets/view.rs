@@ -1,4 +1,4 @@
-//! A text as it reads once its escapes are taken for what they stand for, and where each byte came from.
+//! A text with its escapes decoded, and where in the original each byte came from.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
@@ -10,7 +10,7 @@ use crate::domain::json;
 const PIECE: usize = 16 * 1024;
 /// How much of a piece is part of the next one, too: more than a part of a secret takes, escaped three deep.
 const OVERLAP: usize = 4 * 1024;
-/// Stands for what an escape holds beyond ASCII; no secret has it.
+/// Stands for any decoded character beyond ASCII; no secret contains it.
 const OTHER: u8 = 0xff;
 
 /// Kinds of escapes. A text may be escaped in several, one upon the other.
@@ -45,7 +45,7 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view and then all that come of decoding it, in any order of the kinds, at most so many.
+    /// Returns this view, then all views that decoding it gives, in any order of the kinds: at most `most` of them.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();
@@ -123,7 +123,7 @@ impl Kind {
         }
     }
 
-    /// Returns the length of what stands at the beginning of `text`, an escape or one byte, and the byte it stands for.
+    /// Returns the length of the first escape or byte of `text`, and the byte it means.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);
@@ -137,7 +137,7 @@ impl Kind {
     }
 }
 
-/// Reads an escape of JSON, or one of a programming language, behind its backslash.
+/// Reads an escape of JSON or of a programming language, after its backslash.
 fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     Some(match *rest.first()? {
         b'u' if rest.get(1) == Some(&b'{') => {
@@ -156,7 +156,7 @@ fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     })
 }
 
-/// Reads an entity of HTML behind its `&`.
+/// Reads an entity of HTML after its `&`.
 fn entity(rest: &[u8]) -> Option<(usize, u8)> {
     let end = rest.iter().take(10).position(|&byte| byte == b';')?;
     let byte = match &rest[..end] {
@@ -175,7 +175,7 @@ fn entity(rest: &[u8]) -> Option<(usize, u8)> {
     Some((end + 1, byte))
 }
 
-/// Reads so many hex digits as one character.
+/// Reads `count` hex digits as one character.
 fn digits(text: &[u8], count: usize) -> Option<u8> {
     let digits = text.get(..count).filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit))?;
     let number = u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;

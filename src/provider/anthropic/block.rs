@@ -15,7 +15,7 @@ const CITATION_BYTES: usize = 32;
 #[derive(Default)]
 pub(super) struct Block {
     members: Params,
-    /// Strings that deltas add to, escaped, with the quote before them and not the one behind.
+    /// Strings that deltas add to, escaped, with their opening quote and without the closing one.
     strings: Vec<(Box<str>, Growing)>,
     /// The pieces of `partial_json`, escaped, with a quote before them.
     input: Growing,
@@ -119,15 +119,15 @@ impl Block {
     }
 }
 
-/// Returns the value of a member whose real one is written in its place.
+/// Returns a placeholder for a member whose real value is written later.
 pub(super) fn place() -> Result<Box<RawValue>, String> {
     raw("null".to_owned())
 }
 
-/// Whether the text of a tool's input may be no JSON.
+/// Whether the text of a tool's input must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
-    /// The model ended by itself: it is JSON.
+    /// The model ended on its own: the input is JSON.
     IsWhole,
     /// The model was cut off, perhaps inside it.
     MayBeCut,
@@ -169,7 +169,7 @@ fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
-/// Sets what `over` brings. A null never replaces a value: it says that there is no news.
+/// Sets the members of `over`. A null never replaces a value: it means that nothing changed.
 pub(super) fn overlay(under: &mut Params, over: Params) -> Result<(), String> {
     for (name, value) in over.0 {
         if value.get() != "null" || under.get(&name).is_none() {

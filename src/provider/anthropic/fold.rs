@@ -1,4 +1,4 @@
-//! The events of a stream, folded to the message they stand for.
+//! The events of a stream, folded into one message.
 //!
 //! The folded message has the shape of a whole answer: the members of `message_start`'s message in their order, with
 //! the blocks, the end and the usage put in place. Strings are put together in their escaped form and never decoded, so
@@ -104,7 +104,7 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // One of another form stays where it is, as in a message that is no stream, unless message_delta brings one.
+        // A usage of another form stays as it is, as in a message outside of a stream, unless message_delta brings one.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
@@ -185,7 +185,7 @@ impl Fold {
     }
 }
 
-/// Writes content blocks as a JSON list; each is let go as soon as it is written.
+/// Writes content blocks as a JSON list; the memory of each is freed as soon as it is written.
 fn write_list(blocks: BTreeMap<u64, Block>, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
     out.push(b'[');
     for (at, block) in blocks.into_values().enumerate() {

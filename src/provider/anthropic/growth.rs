@@ -1,4 +1,4 @@
-//! How what comes of an answer grows in memory.
+//! Memory of an answer while it arrives.
 //!
 //! One buffer that doubles takes up to twice what is held, three times while it moves, and leaves behind pieces of every
 //! size, which allocators give back late. So bytes are gathered in pieces of one size, which the next answer uses again,
@@ -124,13 +124,13 @@ impl Drop for Large {
     }
 }
 
-/// Returns memory for a large answer, of which so many bytes are there.
+/// Returns memory for a large answer that has this many bytes so far.
 fn large(bytes: usize) -> Vec<u8> {
     let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns memory for the message of a stream, of about so many bytes; [`message_bytes`] hands it on.
+/// Returns memory for the message of a stream, of about this many bytes; [`message_bytes`] returns the message.
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))

@@ -64,13 +64,13 @@ impl Decoder for WholeDecoder {
     }
 }
 
-/// Returns the reply for an answer that is none.
+/// Returns the reply for a broken answer.
 pub(super) fn broken(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage) -> Reply {
     let message = text::clean(&format!("the answer is no whole message: {why}"));
     Reply::Broken { failure: Failure { message, usage, ..failure_of(head) } }
 }
 
-/// Returns the reply for a stream that is no whole one.
+/// Returns the reply for a broken stream.
 pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage, fault: StreamFault) -> Reply {
     match broken(head, why, usage) {
         Reply::Broken { failure } => Reply::Broken { failure: Failure { stream: Some(fault), ..failure } },
@@ -78,7 +78,7 @@ pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage
     }
 }
 
-/// Returns a failure of which only the head is known.
+/// Returns a failure with what the head alone says.
 fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
@@ -115,7 +115,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     }
 }
 
-/// Reads a message that has the usual form; `None` for what needs a closer look.
+/// Reads a message that has the usual form; `None` for any other.
 fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     let Scanned { quality, usage, content, calls } = scan::message(body)?;
     let needs_look = !traits.is_ascii || traits.has_backslashes;
@@ -126,13 +126,13 @@ fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     are_offered.then(|| Message { usage, quality, json: body.clone(), content })
 }
 
-/// Returns where `part` stands in `whole`, of which it is a piece.
+/// Returns where `part`, a slice of `whole`, stands in it.
 fn place(part: &str, whole: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()
 }
 
-/// Returns JSON with line breaks as blanks; changes it in place where nobody else holds it.
+/// Returns JSON with blanks in place of line breaks; changes it in place where nothing else shares its memory.
 fn on_one_line(body: Bytes) -> Bytes {
     match body.try_into_mut() {
         Ok(mut body) => {

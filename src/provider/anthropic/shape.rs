@@ -178,7 +178,7 @@ struct Tool<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// Returns the first of these tools that a request does not offer. Reads the request, unless there are none.
+/// Returns the first of these tools that a request does not offer. The request is read only when there are any.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
     if called.is_empty() {
         return None;
@@ -186,9 +186,9 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Opt
     scan::first_not_offered(called, asked.json()).unwrap_or_else(|| first_not_offered_by_parser(called, asked))
 }
 
-/// The same for a request that needs a closer look: with escapes in what matters, or nested deeply.
+/// The same for a request with escapes in names, or with deep nesting.
 fn first_not_offered_by_parser<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
-    // Of a request that can't be read nobody knows what it offers; the API took it.
+    // What a request offers that can't be read is unknown; the API accepted it.
     let Asked { tools, mcp_servers, thread } = serde_json::from_slice(asked.json()).ok()?;
     let tools = tools.unwrap_or_default();
     if mcp_servers.is_some() || thread.is_some() || tools.iter().any(|tool| tool.name.is_none()) {

@@ -74,7 +74,7 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
 
 /// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
-/// Source: HTML standard, section 9.2.6. An event without data, or not ended by a blank line, is none.
+/// Source: HTML standard, section 9.2.6. An event without data, or without a blank line at its end, does not count.
 #[derive(Default)]
 struct Lines {
     line: Growing,

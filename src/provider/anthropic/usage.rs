@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::Usage;
 
-/// Reads `usage`; `None` when it is no object.
+/// Reads `usage`; `None` when it is not an object.
 ///
 /// All members may be absent or null, and one of another form counts as zero: an answer is not given up for its
 /// bookkeeping. Counts are cut off at 2³²−1, so that sums of hostile ones can't overflow.
@@ -72,7 +72,7 @@ impl Counts {
         }
     }
 
-    /// Returns what they come to.
+    /// Returns the usage of these counts.
     pub(super) fn usage(&self) -> Usage {
         let is_split = self.split_5m + self.split_1h > 0;
         Usage {
@@ -108,7 +108,7 @@ pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }
 
-/// Shows each member of an object; `None` when the text is none. No tree is built: this is read for every answer.
+/// Shows each member of an object; `None` when the text is not an object. No tree is built, since every answer is read.
 fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(Members(each)).ok()?;

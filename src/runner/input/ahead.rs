@@ -22,10 +22,10 @@ const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;
 
-/// Returns what the whole input gives, read ahead on a thread of the scope; where the system has no thread to give, read
-/// on this one.
+/// Reads the whole input on a thread of the scope, ahead of its user; on the user's own thread when the system can't start
+/// another.
 ///
-/// The thread ends with the input, when nobody takes its items any more, or when the look should end.
+/// The thread ends with the input, when its user is gone, or when the survey should end.
 pub(super) fn read_ahead<'scope>(
     plan: &InputPlan,
     progress: &'scope Progress,

@@ -23,7 +23,7 @@ pub enum Fed {
     Rejected(Box<Rejected>),
     /// A row that can't be used.
     Broken(Box<BrokenRow>),
-    /// So many rows that an earlier run has finished.
+    /// The number of rows that were skipped: an earlier run has finished them.
     Skipped(u64),
     /// Something a person should know.
     Warning(String),
@@ -44,8 +44,8 @@ impl Fed {
     }
 }
 
-/// Reads rows into the loop until the input ends or nobody listens: from the first to the last, or from several places
-/// in turn. Run it on a thread of its own.
+/// Reads rows into the loop until the input or the loop ends: from the first row to the last, or from several places in
+/// turn. Run it on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     places: Option<&Places>,
@@ -70,7 +70,7 @@ pub fn feed(
                 Ok(Turn::Ended) => {}
                 Ok(Turn::Unheard) => return,
                 Err(error) => {
-                    // Nobody listens any more when this fails, so nobody needs to be told.
+                    // This fails only when the loop is gone and needs no error.
                     feeder.out.send(Fed::Failed(error.to_string()));
                     return;
                 }
@@ -99,7 +99,7 @@ enum Turn {
     Sent,
     /// At the place's end.
     Ended,
-    /// Nobody listens any more.
+    /// The loop is gone.
     Unheard,
 }
 

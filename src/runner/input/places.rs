@@ -3,9 +3,9 @@
 //! A first look keeps the sizes of all rows to be sent, summed in a thousand blocks or so, and where each block begins.
 //! [`Layout::advise`] decides by [`Sizes::advise`] whether reading from several of those places in turn gains anything.
 //!
-//! Each place gives one row to be sent in its turn; rows that are not sent come along with the one behind them. A place
-//! ends exactly where the next begins: where it does not, the file is no longer the one that was looked at, and the
-//! reading stops before a row is taken for another.
+//! Each place gives one row to be sent in its turn; rows that are not sent come before the next that is. A place ends
+//! exactly where the next begins. If it does not, the file has changed since the first look, and the reading stops before
+//! a row is confused with another.
 //!
 //! Unnamed rows that ask the same are told apart by how many of them came before, in the order of the file. An input
 //! with such rows is therefore read as it is written.

@@ -39,7 +39,7 @@ pub struct Survey {
     pub same: u64,
     /// What the first of them asks.
     first_key: Option<JobKey>,
-    /// Per model: rows to be sent and what they come to.
+    /// Per model: rows to be sent and their sums.
     pub models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
@@ -166,7 +166,7 @@ fn find_duplicate(
 }
 
 impl Survey {
-    /// Notes by what a row is known.
+    /// Notes a row's identity.
     fn note(&mut self, row: (&Identity, &str, JobKey), labels: &mut LabelCensus, keys: &mut KeyCensus) {
         let (identity, label, key) = row;
         match identity {

@@ -2,7 +2,7 @@
 
 use crate::domain::{JobId, Planned};
 use crate::journal::RowState;
-use crate::plan::{Named, Planner, Rejected};
+use crate::plan::{Identified, Planner, Rejected};
 use crate::source::{BrokenRow, Item, Row, SourceError};
 
 use super::Earlier;
@@ -21,7 +21,7 @@ pub(super) struct Walked {
 #[derive(Debug)]
 pub(super) enum WalkedRow {
     /// An earlier run has finished it, so it was not measured.
-    Done(Box<Named>),
+    Done(Box<Identified>),
     /// It can be sent; earlier runs know this of it.
     Planned(Mark, Planned, RowState),
     /// It can't work.
@@ -47,7 +47,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> Walk<R> {
         while let Some(Read { mut warnings, row }) = self.reading.next().transpose()? {
             let Some((mark, item)) = row else { return Ok(Some(Walked { warnings, row: None })) };
             let row = match item {
-                // A row that is left out is planned all the same: it counts among the rows that are equal to it.
+                // A row that is left out is planned too: it counts among the rows that are equal to it.
                 Item::Row(row) => planned(planner, *row, mark, earlier),
                 Item::Broken(broken) => WalkedRow::Broken(Box::new(BrokenRow { index: mark.index, ..*broken })),
             };
@@ -62,12 +62,12 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> Walk<R> {
 }
 
 fn planned(planner: &mut Planner, row: Row, mark: Mark, earlier: &Earlier) -> WalkedRow {
-    let named = planner.name(row, JobId(mark.index));
-    let state = (earlier.known)(named.row, &named.identity);
+    let identified = planner.identify(row, JobId(mark.index));
+    let state = (earlier.known)(identified.row, &identified.identity);
     if state == RowState::Done {
-        return WalkedRow::Done(Box::new(named));
+        return WalkedRow::Done(Box::new(identified));
     }
-    match planner.measured(named) {
+    match planner.measure(identified) {
         Ok(planned) => WalkedRow::Planned(mark, planned, state),
         Err(rejected) => WalkedRow::Rejected(rejected),
     }

@@ -56,7 +56,8 @@ pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     }
 }
 
-/// Finds in valid JSON what parsers and the API refuse all the same; returns how many brackets open in it, at least.
+/// Finds what parsers or the API refuse although it is valid JSON. Returns the number of opening brackets, those in strings
+/// included.
 ///
 /// Most rows have too few brackets to be deep at all, and many have no escapes: to count those is much faster than to
 /// follow strings.

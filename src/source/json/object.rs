@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// Levels that a row can gain on its way into `params`, where the short shapes and those of others stand less deep.
+/// Levels of nesting that a row can gain: in the short shapes and in foreign ones, values are less deep than in `params`.
 const GAINED: usize = 4;
 
 /// One member of an object.
@@ -133,7 +133,7 @@ fn push<'a, E: serde::de::Error>(members: &mut Vec<Member<'a>>, member: Member<'
     Ok(())
 }
 
-/// Reads an object's members, and anything else as what it is.
+/// Reads an object's members; of anything else only its kind.
 struct NestedVisitor;
 
 impl<'a> DeserializeSeed<'a> for NestedVisitor {

@@ -66,7 +66,7 @@ fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Er
     }
 }
 
-/// Memory that refuses more than so many bytes.
+/// Memory that takes at most `most` bytes.
 pub(super) struct Bounded {
     pub bytes: Vec<u8>,
     most: usize,

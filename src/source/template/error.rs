@@ -7,8 +7,8 @@ use crate::domain::{MAX_BODY_BYTES, shortened};
 /// The longest prompt a template makes: more than the API takes, and a bound for loops that run away.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// Fuel for one row: so many steps, or 64 bytes for each of them. It fills a prompt of the largest size three times
-/// over, or goes some ten times through a list of ten thousand; what it can hold in memory at once is 128 MB.
+/// Fuel for one row. A unit pays for one step, or for 64 bytes. All of it fills three prompts of the largest size, or goes
+/// about ten times through a list of ten thousand. At most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// Bytes that one unit of fuel pays for.
@@ -31,7 +31,7 @@ pub enum TemplateError {
         /// What to write.
         remedy: String,
     },
-    /// It uses a filter or a test that there is not.
+    /// It uses an unknown filter or test.
     #[error("the template is wrong on line {line}: there is no {kind} {name}{nearest}")]
     NoSuch {
         /// Line in the template, from 1.
@@ -43,7 +43,7 @@ pub enum TemplateError {
         /// What was probably meant, as the end of the sentence; empty where nothing is like it.
         nearest: String,
     },
-    /// It names columns that a row has not.
+    /// It names columns that a row does not have.
     #[error("has no {missing}, which the template names (found: {columns})")]
     MissingColumn {
         /// The names, with commas between them.

@@ -1,4 +1,4 @@
-//! Filters and tests: refused when there are none of these names.
+//! Names of filters and tests: unknown ones are refused.
 
 use minijinja::{Environment, ErrorKind};
 
@@ -6,7 +6,7 @@ use super::super::names::{nearest, short};
 use super::error::TemplateError;
 use super::uses::Uses;
 
-/// Names of filters and tests, for what was meant by one that there is not.
+/// Names of filters and tests, to suggest one for an unknown name.
 pub(super) const KNOWN: [&str; 61] = [
     "abs",
     "attr",
@@ -71,7 +71,7 @@ pub(super) const KNOWN: [&str; 61] = [
     "zip",
 ];
 
-/// Refuses filters and tests that there are not.
+/// Refuses unknown filters and tests.
 pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<(), TemplateError> {
     let mut state = environment.empty_state();
     let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
@@ -80,7 +80,7 @@ pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<
             let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
             Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
         }
-        // It is there, and misses what it is given.
+        // It exists; the error is about its missing arguments.
         Ok(()) | Err(_) => Ok(()),
     };
     for (name, line) in &uses.filters {

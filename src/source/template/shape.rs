@@ -113,7 +113,7 @@ fn may_nest(token: &Token<'_>) -> bool {
 mod tests {
     use super::super::{Cell, Template};
 
-    /// Kinds of nesting: what stands before, what is repeated, what stands behind.
+    /// Kinds of nesting: what comes before, what is repeated, what closes it, what comes after.
     const NESTINGS: [(&str, &str, &str, &str); 24] = [
         ("{{ 1", "+x", "", " }}"),
         ("{{ 1", "~x", "", " }}"),

@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 
-/// Under this name a template reaches columns that are no identifiers: `{{ row["first name"] }}`.
+/// By this name a template reaches columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
 /// What a template uses besides the columns that it names by themselves.
@@ -102,7 +102,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
         at += step;
         let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
         match here {
-            // What stands in a block of raw text has its brackets by intent.
+            // The brackets of a raw block are meant.
             Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
                 at += placeholder.written.len() + 1;
             }
@@ -131,7 +131,7 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
     is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
 }
 
-/// `$name`, as shells have it.
+/// `$name`, as in shells.
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -139,7 +139,7 @@ fn dollar(text: &str) -> Option<Placeholder> {
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
-/// Returns whether a text may be the name of a column: words, the first of which begins with a letter.
+/// Returns whether a text may be the name of a column: words, the first beginning with a letter.
 fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
