@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retirement_that_lies_ahead_counts_from_its_day() {
+    fn a_future_retirement_counts_from_its_day() {
         let catalog = Catalog::builtin();
         let sonnet = catalog.model("claude-sonnet-4-5").expect("the model is listed");
 
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_is_dearer_from_the_first_token_past_the_step() {
+    fn a_long_prompt_costs_more_from_the_first_token_past_the_step() {
         let catalog = Catalog::builtin();
         let cost = |input_tokens, cache_read_tokens| {
             let usage = Usage { input_tokens, cache_read_tokens, output_tokens: 1_000_000, ..Usage::default() };
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_at_the_dearest_price_that_can_be_asked() {
+    fn the_most_is_at_the_highest_possible_price() {
         let catalog = Catalog::builtin();
         let most = |model: &str, terms: Terms, input_tokens, caching, web_searches| {
             let bound = UsageBound { input_tokens, caching, output_tokens: 1_000, web_searches };

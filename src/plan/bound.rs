@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_a_hidden_prompt_counts_for_one() {
+    fn each_hidden_prompt_is_counted() {
         let with = |rest: &str| of_haiku(&format!(r#"{{"messages":[{{"content":"Hi"}}]{rest}}}"#));
         let (none, base) = (with(""), |rest: &str| with("").input_tokens + rest.len() as u64);
         let added = |rest: &str, value: &str| with(rest).input_tokens - base(value);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_runs_by_itself_counts_a_window_for_each_turn() {
+    fn tools_that_the_api_runs_count_a_window_for_each_turn() {
         let search = |rest: &str| {
             let bound = of_haiku(&format!(r#"{{"messages":[],"tools":[{{"type":"web_search_20250305"{rest}}}]}}"#));
             (bound.input_tokens / 200_000, bound.input_tokens % 200_000, bound.web_searches, bound.caching)

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mere_suspicion_is_no_duplicate() {
+    fn a_shared_hash_alone_is_not_a_duplicate() {
         let suspects = [label_hash("a")];
 
         assert_eq!(first_duplicate([("a", at(1)), ("b", at(2)), ("b", at(3))], &suspects), None);

@@ -126,7 +126,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn escaped_text_counts_as_the_text_it_stands_for() {
+    fn escaped_text_counts_as_the_text_it_means() {
         let plain = serde_json::to_string(CHINESE).expect("a string becomes JSON");
         let ascii: String = CHINESE.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
 

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_told_by_what_becomes_of_them() {
+    fn columns_are_sent_or_the_label_or_not_sent() {
         let csv = "id,subject,body,date\n1,a,b,c\n";
         let prompts = "id,prompt,max_tokens,note\n1,a,5,n\n";
         let json = "{\"id\":1,\"body\":\"b\",\"max_tokens\":5,\"note\":\"n\"}\n{\"id\":2,\"body\":\"b\",\"late\":[]}\n";

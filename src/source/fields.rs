@@ -132,7 +132,7 @@ impl Warnings {
             }
             (Within::Row | Within::Beside, Some(field)) => {
                 format!(
-                    "`{name}` is no request field and is not sent; is it meant as `{field}`? (first on line {line})"
+                    "`{name}` is not a request field and is not sent; is it meant as `{field}`? (first on line {line})"
                 )
             }
             (Within::Params, Some(field)) => {

@@ -153,7 +153,7 @@ fn chat_messages(text: &str, value: &RawValue, params: &mut Params) -> Result<()
 
 /// Returns a message's role here, and its content.
 fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a RawValue), Fault> {
-    let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is no object"))?;
+    let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is not an object"))?;
     let (mut role, mut content) = (None, None);
     for (name, value) in members {
         match &*name {
@@ -204,7 +204,7 @@ fn block(text: &str, part: &RawValue) -> Result<String, Fault> {
     match (kind.as_str(), member("text"), member("image_url")) {
         ("text", Some(words), _) => Ok(format!(r#"{{"type":"text","text":{}}}"#, words.get())),
         ("image_url", _, Some(image)) => {
-            let source = image_source(image).ok_or_else(|| fault(text, image, "has an image that is no URL"))?;
+            let source = image_source(image).ok_or_else(|| fault(text, image, "has an image that is not a URL"))?;
             Ok(format!(r#"{{"type":"image","source":{source}}}"#))
         }
         (kind, ..) => {
@@ -324,7 +324,7 @@ mod tests {
             (r#"{"role":"assistant","content":null,"tool_calls":[{}]}"#, "`tool_calls`"),
             (r#"{"role":"user"}"#, "without content"),
             (r#"{"role":"user","content":[{"type":"input_audio"}]}"#, "input_audio"),
-            (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///x"}}]}"#, "no URL"),
+            (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///x"}}]}"#, "not a URL"),
             ("7", "no object"),
         ];
 

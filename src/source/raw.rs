@@ -65,7 +65,7 @@ impl<'a> RawRow<'a> {
     pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {
-            Some(at) => Err(Fault::at(at, "holds a NUL byte, which is no text")),
+            Some(at) => Err(Fault::at(at, "holds a NUL byte, which is not text")),
             None => Ok(text),
         }
     }

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_shapes_tell_request_fields_from_what_rides_along() {
+    fn the_short_shapes_separate_request_fields_from_other_members() {
         let line =
             r#"{"id":7,"topic":{"a":1},"system":"S","prompt":"a\u0062","max_tokens":20,"model":null,"thread":"t"}"#;
 
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_the_users_own_rides_along() {
+    fn metadata_of_the_user_is_carried_along() {
         let own = row("p.jsonl", r#"{"prompt":"x","metadata":{"ticket":5}}"#, &Options::default());
         let api = row("p.jsonl", r#"{"prompt":"x","metadata":{"user_id":"u"}}"#, &Options::default());
 

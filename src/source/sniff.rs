@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_is_named_by_what_it_looks_like() {
+    fn a_file_that_is_not_text_is_named_by_its_type() {
         let cases: [(&[u8], &str); 12] = [
             (b"\xff\xfe{\0\"\0", "UTF-16"),
             (b"\xfe\xff\0{", "UTF-16"),

@@ -106,7 +106,7 @@ impl Splitter {
             let skipped = self.input.by_ref().take(room).skip_until(b'\n');
             let skipped = skipped.map_err(|source| read_error(&self.name, line, source))? as u64;
             if skipped == room {
-                let (name, remedy) = (self.name.to_string(), "this is no file of rows");
+                let (name, remedy) = (self.name.to_string(), "this is not a file of rows");
                 return Err(SourceError::Endless { name, line, bytes: MAX_SKIPPED, remedy });
             }
             read += skipped as usize;

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_column_is_an_error_and_named() {
+    fn an_unknown_column_is_an_error_that_names_it() {
         let error = parse("{{text}} {{titel}}").render(&[("text", Cell::Text("x")), ("title", Cell::Text("y"))]);
 
         let message = error.expect_err("titel is missing").to_string();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_there_is_not_is_named_before_any_row() {
+    fn an_unknown_filter_is_named_before_any_row() {
         for (text, message) in [
             ("{{ body|uper }}", "line 1: there is no filter uper; did you mean `upper`?"),
             ("a\n{{ body | summarize }}", "line 2: there is no filter summarize"),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_that_may_be_meant_are_filters_or_tests() {
+    fn every_suggested_name_is_a_filter_or_a_test() {
         let environment = Environment::new();
         let mut state = environment.empty_state();
 
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_multiplies_ends_with_words() {
+    fn templates_that_multiply_text_end_with_a_message() {
         let doubled = format!("{{% set s = 'ab' %}}{}{{{{ s|length }}}}", "{% set s = s ~ s %}".repeat(60));
         let shared = format!("{{% set s = [x] %}}{}{{{{ s }}}}", "{% set s = [s, s] %}".repeat(60));
         for text in [
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn honest_templates_over_large_rows_are_filled() {
+    fn ordinary_templates_over_large_rows_are_filled() {
         let list = format!("[{}]", vec![r#"{"name":"a name","n":17}"#; 10_000].join(","));
         let (cell, document) = ("word ".repeat(20_000), format!("[{}]", vec!["\"word\""; 400_000].join(",")));
         let columns = [

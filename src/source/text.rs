@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_lines_have_not_stop_the_input() {
+    fn unknown_columns_of_plain_lines_stop_the_input() {
         let id = Options { id_column: Some("nr".to_owned()), ..Options::default() };
 
         assert!(matches!(reader("w.txt", "x", &id), Err(SourceError::NoIdColumn { .. })));

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_all_kinds_are_taken_for_what_they_stand_for() {
+    fn escapes_of_all_kinds_are_decoded() {
         for (kind, text, expected) in [
             (Kind::Backslash, r"a\u002Bb\u002b\/\\\x2B\u{2b}\n", "a+b+/\\++\n"),
             (Kind::Percent, "%2B%2b%%41%zz%4", "++%A%zz%4"),

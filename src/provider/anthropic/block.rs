@@ -152,12 +152,12 @@ impl Input {
         let bytes = escaped.into_bytes();
         let escaped = str::from_utf8(&bytes).map_err(|_| NOT_UTF8)?;
         let json: String =
-            serde_json::from_str(escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
+            serde_json::from_str(escaped).map_err(|error| format!("a tool's input is not text: {error}"))?;
         if json.trim().is_empty() {
             return raw("{}".to_owned());
         }
         members::raw(json).or_else(|error| match self {
-            Self::IsWhole => Err(format!("the input of a tool call is no JSON: {error}")),
+            Self::IsWhole => Err(format!("the input of a tool call is not JSON: {error}")),
             Self::MayBeCut => raw(format!("{{\"INVALID_JSON\":{escaped}}}")),
         })
     }
@@ -187,7 +187,7 @@ fn too_many_members() -> String {
 }
 
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, String> {
-    members::raw(json).map_err(|error| format!("the folded message is no JSON: {error}"))
+    members::raw(json).map_err(|error| format!("the folded message is not JSON: {error}"))
 }
 
 pub(super) fn string(bytes: Vec<u8>) -> Result<String, String> {

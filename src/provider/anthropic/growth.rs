@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_out_is_what_was_put_in() {
+    fn the_same_bytes_come_out() {
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
         for most in [10, 100_000, 300_000, 3_000_000, 12_000_000, 40_000_000] {

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_make_no_sense_are_no_limits() {
+    fn limits_that_make_no_sense_are_left_out() {
         for nonsense in ["4000000001", "4294967296", "9223372036854775807", "0", "-5", "1e6", "50.0", "", "unlimited"] {
             let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]));
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_in_retry_after_is_as_good_as_none() {
+    fn nonsense_in_retry_after_counts_as_missing() {
         let dates = [
             "Sun, 22 Nov 2026 09:59:59 GMT",
             "Sun, 22 Nov 2026 10:00:00 GMT",

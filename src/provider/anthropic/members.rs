@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn other_values_than_objects_are_refused() {
         for json in ["[]", "1", "{", "{} {}", ""] {
             assert!(parse(json).is_err(), "{json:?}");
         }

@@ -66,7 +66,7 @@ impl Decoder for WholeDecoder {
 
 /// Returns the reply for a broken answer.
 pub(super) fn broken(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage) -> Reply {
-    let message = text::clean(&format!("the answer is no whole message: {why}"));
+    let message = text::clean(&format!("the answer is not a whole message: {why}"));
     Reply::Broken { failure: Failure { message, usage, ..failure_of(head) } }
 }
 
@@ -160,7 +160,7 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     if let Some((end, _)) = excerpt.char_indices().nth(200) {
         excerpt.truncate(end);
     }
-    format!("the body is no JSON object but begins {excerpt:?}")
+    format!("the body is not a JSON object but begins {excerpt:?}")
 }
 
 /// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_no_whole_message_are_broken() {
+    fn incomplete_messages_are_broken() {
         let bodies = [
             String::new(),
             " \n ".to_owned(),
@@ -343,7 +343,7 @@ mod tests {
         for body in bodies {
             let failure = broken(body.as_bytes());
 
-            assert!(failure.message.starts_with("the answer is no whole message: "), "{body}: {failure:?}");
+            assert!(failure.message.starts_with("the answer is not a whole message: "), "{body}: {failure:?}");
             assert_eq!(failure.request_id.as_deref(), Some("req_1"));
         }
         assert!(broken(b"{\"type\":\"message\",\"x\":\"\xff\"}").message.ends_with("the body is not UTF-8"));

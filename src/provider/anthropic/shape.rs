@@ -128,7 +128,7 @@ struct Block<'a> {
 
 fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
     let Ok(blocks) = serde_json::from_str::<Vec<Block<'_>>>(content.get()) else {
-        return broken("its content is no list of blocks");
+        return broken("its content is not a list of blocks");
     };
     let mut calls = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
@@ -143,7 +143,7 @@ fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
             return broken(format!("content block {at} is a tool call without a name"));
         };
         if !block.input.is_some_and(|input| input.get().starts_with('{')) {
-            return broken(format!("content block {at} is a tool call whose input is no object"));
+            return broken(format!("content block {at} is a tool call whose input is not an object"));
         }
         if kind == "tool_use" {
             calls.push(name);

@@ -149,7 +149,7 @@ mod tests {
     use crate::scheduler::tests::long;
 
     #[test]
-    fn large_rows_lie_in_the_channel_by_their_bytes_and_small_ones_by_their_number() {
+    fn the_channel_holds_large_rows_by_bytes_and_small_ones_by_number() {
         for (bytes, most) in [(1_000, 256), (200_000, 83), (FEED_BYTES / 2, 1), (2 * FEED_BYTES, 1)] {
             let row = long("one", bytes);
             let (out, mut arrived) = mpsc::channel(256);

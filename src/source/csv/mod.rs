@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn named_columns_are_used_and_others_ride_along() {
+    fn named_columns_are_used_and_others_are_carried_along() {
         let text = "custom_id,prompt,system,model,max_tokens,note\na1,Hi,Be brief,m,50,=1+1\n,Ho,,,,\n";
 
         let found = items("t.csv", text, &Options::default());
@@ -195,7 +195,7 @@ mod tests {
             (5, 38, "is not UTF-8: byte 0xff; if the file is Latin-1, convert it with: iconv -f LATIN1 -t UTF-8"),
             (6, 43, "has max_tokens -1; it must be a whole number above 0"),
             (7, 50, "has an empty prompt"),
-            (8, 56, "holds a NUL byte, which is no text"),
+            (8, 56, "holds a NUL byte, which is not text"),
             (
                 10,
                 66,

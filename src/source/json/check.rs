@@ -27,7 +27,9 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();
     let hint = match rest {
         _ if error.is_eof() => "; the line ends too early: one whole JSON value a line",
-        [b'N', b'a', b'N', ..] | [b'I', b'n', b'f', ..] => "; NaN and Infinity are no JSON: leave them out or use null",
+        [b'N', b'a', b'N', ..] | [b'I', b'n', b'f', ..] => {
+            "; NaN and Infinity are not JSON: leave them out or use null"
+        }
         [b'N', b'o', b'n', b'e', ..] | [b'T', b'r', b'u', ..] | [b'F', b'a', b'l', ..] | [b'\'', ..] => {
             "; this looks like Python: write it with json.dumps"
         }

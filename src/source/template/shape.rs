@@ -142,7 +142,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_nests_is_refused_with_words_and_never_overflows() {
+    fn deep_nesting_is_refused_with_a_message_and_never_overflows() {
         for (before, open, close, behind) in NESTINGS {
             for depth in [40, 140, 450, 900, 1_900, 10_000, 100_000] {
                 let inner = if close.is_empty() { "" } else { "x" };

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn other_brackets_are_no_placeholders() {
+    fn other_brackets_are_not_placeholders() {
         for text in [
             "{}",
             "{1}",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_looked_through_and_what_is_found_stands_in_it() {
+    fn every_placeholder_found_is_part_of_the_text() {
         const PIECES: [&str; 20] = [
             "{", "}", "{{", "}}", "<", ">", "%", "$", "#", "[", "]", "(", ")s", " ", "=", "é", "日", "body", "\n", "-",
         ];
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_by_a_source_that_can_not_be_read() {
+    fn a_misspelt_placeholder_is_found_in_a_broken_source() {
         for (text, column) in [
             ("x {{body}", "body"),
             ("x {{ body }", "body"),
