@@ -1,14 +1,13 @@
 //! The catalog: models, prices and tiers, as dated data.
 //!
-//! Owns what the API's documentation publishes and this program relies on. The facts are in `models.toml` and
-//! `tiers.toml`, each with its date and source; the code holds none. Knows no file, clock or request: a price file is
-//! handed in as text, and what has happened since the data were checked is for the caller to ask
-//! ([`Model::is_retired_on`]).
+//! Owns the facts of the API's documentation that this program needs. They are in `models.toml` and `tiers.toml`, each
+//! with its date and source, and not in the code. Knows no file, clock or request: a price file is passed in as text,
+//! and callers ask whether a model has retired since the data were checked (`Model::is_retired_on`).
 //!
-//! Invariants: every model's class, ids and prices are what the files say; names are unique; price steps rise from 0; an
-//! unknown model has an unknown cost (`None`), never a guessed one.
+//! Invariants: every model's class, ids and prices are those of the files; names are unique; price steps rise from 0;
+//! an unknown model has an unknown cost (`None`), never a guessed one.
 //!
-//! Limits found here are a first guess only: those that responses report beat them.
+//! Limits from here are only a first guess: those that responses report replace them.
 
 mod data;
 mod model;

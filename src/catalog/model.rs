@@ -84,7 +84,7 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// What a model takes for which no figure is published: that of models 4.5 and 4.6, the larger of the common ones.
+    /// Used for a model without a published figure: that of models 4.5 and 4.6, the larger of the common ones.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 

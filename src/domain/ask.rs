@@ -1,8 +1,8 @@
 //! What is sent for a row at this moment.
 //!
-//! A row is not its request. The row ([`super::Job`]) keeps its label, its key and what it asked for ever; what is sent for
-//! it may change: an answer that breaks its schema is followed by a request to repair it, a truncated one by a request
-//! with more room, a failure by the same request on another route. Each of these is a new `Ask` of the same job.
+//! A row is not its request. The row ([`super::Job`]) always keeps its label, its key and what it asked. What is sent for it
+//! may change. After an answer that breaks its schema comes a request to repair it, after a truncated one a request with
+//! more room, after a failure the same request on another route. Each of these is a new `Ask` of the same job.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{Cost, Expense, PoolId, Request, Terms};
 /// What is sent for a row at this moment, where to, and what it is expected to cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What goes out, but for its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
+    /// What is sent, without its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
@@ -24,9 +24,9 @@ pub struct Ask {
     /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another request
     /// needs a new computation.
     pub expense: Option<Expense>,
-    /// The most it may produce.
+    /// The most output tokens it may produce.
     pub max_tokens: u32,
-    /// Which predictions it shares: rows of one template, system prompt and `max_tokens` answer alike.
+    /// Which predictions it shares: rows with the same template, system prompt and `max_tokens` get answers of similar length.
     pub template: u64,
     /// Length of the request body in bytes, without what is added on the way.
     pub body_bytes: u32,

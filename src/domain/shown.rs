@@ -14,7 +14,7 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text for a message in quotes, with escapes: shortened as by [`shortened`].
+/// Returns a text for a message in quotes, with escapes: shortened as by `shortened`.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }

@@ -1,10 +1,11 @@
-//! The most that one paid answer to a request can use: what "at most" rests on, and what a budget reserves.
+//! The most that one paid answer to a request can use: what "at most" shows, and what a budget reserves.
 //!
-//! Input is bounded by bytes, never by the estimate: no tokenizer makes more tokens than bytes. The API adds hidden prompts
-//! for tools and forms of output, and refuses unpaid what exceeds the model's window. Where it works in turns of its own
-//! (tools that it runs, servers that it asks), each turn may read a whole window again, and may write it to a cache.
+//! Input is bounded by bytes, never by the estimate: no tokenizer makes more tokens than bytes. The API adds hidden
+//! prompts for tools and output formats, and it refuses a prompt longer than the model's window without charging for
+//! it. Where the API takes turns of its own (tools that it runs, servers that it asks), each turn may read a whole
+//! window again and write it to a cache.
 //!
-//! Not bounded here: what an answer by another model costs, which a request asks for by `fallbacks`
+//! Two things are not bounded here: what an answer by another model costs, which a request allows by `fallbacks`
 //! ([`Bound::may_fall_back`]), and what the API bills by the hour.
 
 use super::estimate::Estimate;

@@ -1,7 +1,8 @@
-//! Censuses of a first pass over the input: which keys and labels occur more than once.
+//! Counts of a first pass over the input: which keys and labels occur more than once.
 //!
-//! Both keep eight bytes a row. A key is a hash already and its first half identifies it well enough: a false match
-//! costs a counter, nothing else. A label's hash only raises a suspicion, which a second look at the labels settles.
+//! Both kinds keep eight bytes a row. A key is a hash already, and its first half is good enough: a false match costs
+//! one counter and nothing else. The hash of a label only makes two rows suspects; a second pass compares the labels
+//! themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,7 +25,7 @@ impl KeyCensus {
     }
 }
 
-/// Keys of rows that ask the same as another: only these need counting.
+/// Keys that several rows have: only these need counting.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 

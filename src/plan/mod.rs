@@ -1,16 +1,17 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. Owns the merge of row and flags, identity, estimates, and bounds on what a row can cost. Knows nothing of time, limits in force or files.
+//! Pure. Owns how a row and the flags are merged, the identity of rows, estimates, and bounds on what a row can cost.
+//! Knows nothing of time, of the limits in force, or of files.
 //!
 //! Invariants:
 //! - A row's own parameters win over flags and keep their bytes and order. Those that only flags or defaults give come
-//!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: how an answer travels
-//!   is the runner's to decide.
+//!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: the runner decides
+//!   how an answer travels.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only what surely can't work is rejected. What may work is sent, with a [`Notice`] where it probably fails.
+//! - Only what surely can't work is rejected. What may work is sent, with a `Notice` where it probably fails.
 //!
-//! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of walking the raw
-//! text); an allow-list of parameters (the API grows faster than this program).
+//! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of reading the raw
+//! text); a list of allowed parameters (the API grows faster than this program).
 
 mod bound;
 mod census;

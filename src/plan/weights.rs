@@ -1,11 +1,11 @@
-//! What a byte of text weighs in tokens, by its own class and that of the byte before it.
+//! What a byte of text weighs in tokens, by its own class and the class of the byte before it.
 //!
-//! No tokenizer is published, so text is weighed by statistics: a word costs most of a token at its start and a little
-//! for each further letter; runs of blanks, digits and punctuation cost less after their first; other scripts cost by
-//! the lead byte of their UTF-8 form. Pairs of bytes suffice for that, and one table look-up for each keeps the speed.
-//! The figures are fitted to published ratios: Latin prose about 3.3 characters a token on the old tokenizer and 2.6 on
-//! the new, code about 2.8, Chinese and Japanese about 1. They lean to the high side: a run corrects them within tens of
-//! answers by what the API reports.
+//! No tokenizer is published, so text is weighed by statistics. A word costs most of a token at its start and a little
+//! for each further letter. Runs of blanks, digits and punctuation cost less after the first. Other scripts are weighed
+//! by the first byte of each character in UTF-8. Pairs of bytes are enough for that, and one table look-up for each
+//! byte is fast. The figures are fitted to published ratios: Latin prose about 3.3 characters a token on the old
+//! tokenizer and 2.6 on the new one, code about 2.8, Chinese and Japanese about 1. They are rather too high than too
+//! low; a run corrects them within tens of answers by what the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).

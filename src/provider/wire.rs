@@ -17,7 +17,7 @@ pub struct WireRequest {
     pub method: Method,
     /// Path from the endpoint's root: `/v1/messages`.
     pub path: Cow<'static, str>,
-    /// Headers but those the transport adds by itself (credentials, `content-length`, `user-agent`).
+    /// Headers, without those that the transport adds (credentials, `content-length`, `user-agent`).
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
@@ -25,7 +25,7 @@ pub struct WireRequest {
     pub is_stream: bool,
 }
 
-/// A body: what a row asks, byte for byte, and what is put in on the way.
+/// A body: the row's request, byte for byte, and what is inserted before it is sent.
 ///
 /// The row's bytes are shared and never changed, so that a retry costs nothing and equal prefixes stay equal; what a
 /// capability adds (that a stream is wanted, a mark for the cache) is a splice. They are put together where the request is

@@ -1,4 +1,4 @@
-//! The lines of rows that failed: each a valid input row (but for broken ones) with an `error` beside it.
+//! The lines of rows that failed. Each is a valid input row with an `error` beside it, except those of broken rows.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usage};
@@ -12,7 +12,7 @@ use super::json::{Object, name};
 /// Longest raw text of a broken row that is kept, in bytes.
 const RAW_BYTES: usize = 4096;
 
-/// Names a reader of the line would not take for extra members.
+/// Names that have another meaning in the line than an extra member.
 const RESERVED: [&str; 10] =
     ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
 
@@ -28,7 +28,7 @@ pub(super) struct Fault<'a> {
 
 /// Appends the error line of a job: its label, merged parameters and extra members, then `error`.
 ///
-/// `error.key`, and for rows without a name `error.occurrence`, tell a later run which row it was.
+/// A later run identifies the row by `error.key`, and by `error.occurrence` when the row has no name.
 pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
@@ -60,8 +60,8 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
 
 /// Appends the error line of a row that could not be read.
 ///
-/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. A label that
-/// could be read stands in `error.custom_id`, so that the line is never taken for the row of that name. `now` is when
+/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If its label
+/// could be read, it is in `error.custom_id`, so that the line is never confused with the row of that name. `now` is when
 /// it was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);

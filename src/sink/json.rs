@@ -1,4 +1,4 @@
-//! JSON by hand: members in a fixed order, raw values untouched, money without float noise.
+//! JSON written by hand: members in a fixed order, raw values untouched, exact amounts of money.
 
 use std::io::Write;
 

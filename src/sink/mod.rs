@@ -6,10 +6,9 @@
 //! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and holds no other line
 //! break. What the API sent is copied byte for byte (but for line breaks outside strings).
 //!
-//! **Extra members.** A row's own members that are not sent ride in an error line at the top level, under their own
-//! names, because that is how a canonical row carries them: reading the line gives the same row again, however often
-//! it fails. A name that a reader would take for something else (`params`, `error`, …; possible when it came from a CSV
-//! column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
+//! **Extra members.** A row's own members that are not sent are written into its error line at the top level, under their
+//! own names, as in a canonical row. So reading the line gives the same row again, however often it fails. A name with
+//! another meaning there (`params`, `error`, …; it may come from a CSV column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
 
 mod error;
 mod hint;

@@ -1,6 +1,6 @@
 //! Which columns of an input go into requests, and which do not.
 //!
-//! For CSV the header tells; JSON rows have columns where a template is used, and the first rows tell.
+//! For CSV the header says it. JSON rows have columns only where a template is used; then the first rows show them.
 
 use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, SourceError, Template, open};

@@ -1,7 +1,7 @@
 //! Names of request fields, and names that look like misspelt ones.
 //!
-//! Owns the list of what the API takes at the top level of a request. It decides only where a name goes in the short
-//! row shapes; inside `params` any name is passed through, since the API learns fields faster than we do.
+//! Owns the list of fields that the API accepts at the top level of a request. The list only decides where a name goes in
+//! the short row shapes. Inside `params` any name is passed on, since the API gets new fields faster than this program.
 
 use std::collections::HashSet;
 

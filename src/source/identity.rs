@@ -1,4 +1,4 @@
-//! What an input is on disk: whether it can be read twice, and whether it is still the same.
+//! The state of an input on disk: whether it can be read twice, and whether it has changed.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,7 @@
 //! Inputs: files and pipes become rows.
 //!
-//! The way of a row: [`splitter`] cuts it out of the input, the [`format::Format`] of the input takes it apart ([`jsonl`],
-//! [`csv`] or [`text`]), and the [`Reader`] hands it out. To add a format, add a file and an arm in the reader.
+//! The way of a row: `splitter` cuts it out of the input, the `format::Format` of the input takes it apart (`jsonl`,
+//! `csv` or `text`), and the [`Reader`] hands it out. To add a format, add a file and an arm in the reader.
 //!
 //! A row is what was written; defaults, keys and costs are added in [`crate::plan`]. One row is in memory at a time, and
 //! never more of it than [`Options::max_line_bytes`].

@@ -325,7 +325,7 @@ mod tests {
             (r#"{"role":"user"}"#, "without content"),
             (r#"{"role":"user","content":[{"type":"input_audio"}]}"#, "input_audio"),
             (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///x"}}]}"#, "not a URL"),
-            ("7", "no object"),
+            ("7", "not an object"),
         ];
 
         for (message, named) in cases {

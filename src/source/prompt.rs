@@ -1,7 +1,7 @@
-//! Prompts: what becomes the `messages` of a request, and what no request can hold.
+//! Prompts: the `messages` of a request, and the checks of what a request can hold.
 //!
-//! Owns the checks that save a call which the API would surely refuse: no prompt, an empty one, a body over its limit.
-//! Anything finer is the API's to judge.
+//! Owns the checks that save a request which the API would surely refuse: one without a prompt, with an empty prompt,
+//! or with a body over the limit. Everything finer is left to the API.
 
 use std::borrow::Cow;
 

@@ -1,16 +1,16 @@
 //! Shapes of a row: where its members go.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`, canonical, what the error log holds beside `error`;
-//! - `{"custom_id", "method", "url", "body"}`, mapped in [`super::openai`];
-//! - `{"prompt": …}` and `{"messages": […]}`, the short shapes: request fields beside them are parameters (null is as
-//!   good as absent), everything else is carried along.
+//! - `{"custom_id", "params": {…}}`: the canonical shape, which the error log has too, with `error` beside it;
+//! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`];
+//! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Request fields beside them are parameters (a null
+//!   counts as missing), everything else is carried along.
 //!
-//! With a template every member is a column and the prompt comes from the template; request fields stay parameters, but
-//! `prompt`, `messages` and `params` are columns like any other.
+//! With a template every member is a column, and the prompt comes from the template. Request fields stay parameters,
+//! but `prompt`, `messages` and `params` are columns like any other.
 //!
-//! A name must not be used twice in a row or in its `params`: which one wins differs between parsers, and a paid answer
-//! to the wrong one is worse than an error entry. Deeper down the API decides.
+//! A name must not be used twice in a row or in its `params`. Parsers differ on which one wins, and a paid answer to
+//! the wrong one is worse than an error entry. The API checks what is nested deeper.
 
 use serde_json::value::RawValue;
 

@@ -7,7 +7,7 @@
 //!
 //! A template may come from a stranger, in the configuration of a folder. So its cost is bounded:
 //! - the size and depth of its source ([`shape`]);
-//! - fuel for each row: every step, byte and item costs some ([`error::FUEL`]), so loops and doubled strings end;
+//! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end;
 //! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps nothing from one turn to the next, and
 //!   values nest no deeper than the source does.
 //!

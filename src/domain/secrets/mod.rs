@@ -60,7 +60,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns what finds these texts. Those that are shorter than [`SHORTEST`] or no ASCII are left out.
+    /// Returns what finds these texts. Those that are shorter than `SHORTEST` or no ASCII are left out.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();

@@ -1,13 +1,13 @@
 //! The events of a stream, folded into one message.
 //!
 //! The folded message has the shape of a whole answer: the members of `message_start`'s message in their order, with
-//! the blocks, the end and the usage put in place. Strings are put together in their escaped form and never decoded, so
-//! the result holds the server's own spelling, and a character whose escaped halves came in two deltas is whole again.
+//! the blocks, the end and the usage put in place. Strings are joined in their escaped form and never decoded. So the
+//! result has the server's own spelling, and a character whose escaped halves came in two deltas is whole again.
 //!
 //! One rule folds all deltas but two: strings are appended to the block's member of the same name, other values replace
-//! it. So deltas of types that we do not know (as `compaction_delta` once was) are kept and not lost. The exceptions:
-//! `input_json_delta` brings JSON in pieces, `citations_delta` one more item of a list. Events of unknown types are
-//! ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
+//! it. So deltas of unknown types are kept and not lost. The exceptions: `input_json_delta` brings JSON in pieces, and
+//! `citations_delta` brings one more item of a list. Events of unknown types are ignored, as the API asks.
+//! Source: API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,12 @@
 //! Memory of an answer while it arrives.
 //!
-//! One buffer that doubles takes up to twice what is held, three times while it moves, and leaves behind pieces of every
-//! size, which allocators give back late. So bytes are gathered in pieces of one size, which the next answer uses again,
-//! and put together at the end.
+//! A buffer that doubles takes up to twice the size of its content, and three times while it moves. It also leaves free
+//! pieces of every size, which allocators return late. So bytes are collected in pieces of one size, which the next
+//! answer uses again, and are put together at the end.
 //!
-//! An answer that has become large asks at once for all that a body may have, since systems give memory only where it is
-//! written to. Only one answer of a run at a time becomes so large, and the next one gets the same memory ([`SPARE`]): an
-//! allocator that is asked for as much again often takes it from elsewhere before it has given back the first.
+//! An answer that has become large reserves at once as much as a body may have: the system gives memory only for what
+//! is written. Only one answer of a run at a time becomes so large, and the next one uses the same memory ([`SPARE`]).
+//! Without that, the allocator would often take new memory before it returns the old.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};

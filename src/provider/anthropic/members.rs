@@ -1,4 +1,4 @@
-//! JSON objects as ordered members with raw values: what a stream is folded in.
+//! JSON objects as ordered members with raw values: the parts that a stream is folded from.
 
 use std::fmt;
 

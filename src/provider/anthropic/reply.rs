@@ -1,8 +1,8 @@
-//! Whole responses: a message as JSON, or an error in whatever form it comes.
+//! Whole responses: a message as JSON, or an error in any form.
 //!
-//! Invariant: a message is the server's own bytes (without white space around it, and with line breaks between its
-//! tokens as blanks, so that it fits on one line). It is scanned, never built and written again. What it must have stands in
-//! [`super::shape`]; block types, stop reasons and members that we do not know pass through.
+//! Invariant: a message is the server's own bytes, without white space around it and with blanks in place of line
+//! breaks, so that it fits on one line. It is checked, never rebuilt. [`super::shape`] lists what it must have; unknown
+//! block types, stop reasons and members pass through.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! The quick way to read a whole message: one pass that checks that it is JSON and notes what decides about it.
+//! The fast way to read a whole message: one pass that checks that it is JSON and reads the members that matter.
 //!
-//! It reads the form in which the API answers. It returns `None` for anything else: escapes in names that matter, members
-//! named twice, deep nesting, whatever is not a message. Then the parser reads it ([`super::shape`]), and both say the
-//! same of what both read; a test holds them together. What is accepted becomes part of a line of results, so it is valid
-//! JSON to the letter. Whether its strings are UTF-8 is checked by the caller.
+//! It reads the usual form of the API's answers and returns `None` for any other: escapes in names or in texts that
+//! matter, members named twice, deep nesting, whatever is not a message. Those are left to the parser
+//! ([`super::shape`]). Where both can read a message they agree; a test holds that. What is accepted becomes part of a
+//! line of results, so it is valid JSON. The caller checks whether its strings are UTF-8.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! What a whole answer must have.
 //!
-//! A 200 may hold anything: gateways translate, proxies cut, models call tools that nobody offered. An answer is kept or
-//! refused by this table, whether it came as a stream or not; what it is refused for is no answer that a reader of the
-//! results could use. Members are looked at in any order.
+//! A 200 may contain anything: gateways translate, proxies cut, models call tools that were not offered. This table decides
+//! whether an answer is kept or refused, streamed or not. A refused answer would be of no use to a reader of the results.
+//! Members may come in any order.
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
@@ -12,10 +12,10 @@
 //! | a `text` block | its `text` is a string; it may be empty | refused |
 //! | a `tool_use` block | its `name` is that of a tool of the request, its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
-//! | a block of any other type | anything: types that we do not know pass | |
+//! | a block of any other type | anything: unknown types pass | |
 //! | `usage` | an object, whatever its members | refused |
 //! | `stop_reason` | a string that is not empty: see below | refused |
-//! | everything else (`id`, `role`, `model`, …) | anything, or missing: an answer is not given up for its bookkeeping | |
+//! | everything else (`id`, `role`, `model`, …) | anything, or missing | |
 //!
 //! | `stop_reason` | the answer is |
 //! |---|---|
@@ -25,12 +25,12 @@
 //! | `pause_turn` | not finished, whatever else it holds: refused, and not tried again, since the same would come again |
 //! | any other | kept: unknown |
 //!
-//! What is refused is tried again as an answer that was lost, but for `pause_turn`. A tool's name is compared with the
+//! A refused answer is tried again as if it had been lost, except for `pause_turn`. A tool's name is compared with the
 //! request only where an answer has a tool call: the request is read once for it, from the bytes that were sent. Where a
 //! request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`), any name passes.
 //!
-//! In a stream the input of a tool call comes as text. Where that is no JSON, and the model ended by itself, the answer is
-//! refused; where it was cut off, the text is kept as [`super::fold`] says.
+//! In a stream the input of a tool call comes as text. If that text is not JSON, the answer is refused when the
+//! model ended on its own. When it was cut off, the text is kept as [`super::block`] says.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 

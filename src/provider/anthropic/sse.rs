@@ -1,8 +1,8 @@
 //! Streams: bytes become events, and at their end a reply.
 //!
-//! Owns the cutting of bytes into events; what the events add up to is [`Fold`]'s.
+//! Owns how bytes are cut into events; [`Fold`] puts the events together.
 //!
-//! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
+//! Rejected alternative: reading `event:` lines. The data of each event names its type, and some proxies drop the line.
 
 use bytes::Bytes;
 

@@ -1,8 +1,8 @@
 //! Reading on a thread of its own, ahead of planning.
 //!
-//! A first look over ten million rows is bound by one core when it reads, parses and plans in turn; reading and parsing
-//! are about half of it. Items go over in bundles, since a switch of threads costs more than a row. A bundle ends with
-//! a number of items or of bytes, whichever comes first, so that what lies between the threads stays small.
+//! A survey of ten million rows that reads, parses and plans in turn is bound by one core; reading and parsing are
+//! about half of the work. Rows are passed on in bundles, since a switch of threads costs more than a row. A bundle
+//! ends at a number of rows or of bytes, whichever comes first, so that little memory lies between the threads.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;

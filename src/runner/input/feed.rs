@@ -1,4 +1,4 @@
-//! Rows into the loop.
+//! Planned rows, passed on to the loop.
 
 use std::collections::HashSet;
 
@@ -89,7 +89,7 @@ struct Feeder<'a> {
     out: Outlet<'a>,
     /// A pipe can't be looked at first: the hashes of its labels are remembered as they come.
     labels: Option<Seen>,
-    /// Warnings that were passed on: each place has its own reader, which warns of the same.
+    /// Warnings that were passed on: the reader of each place gives the same ones.
     told: HashSet<String>,
 }
 
@@ -104,7 +104,7 @@ enum Turn {
 }
 
 impl Feeder<'_> {
-    /// Passes on what a walk gives, up to the next row to be sent.
+    /// Passes on the rows of a walk, up to the next row to be sent.
     fn turn(&mut self, walk: &mut Walk<Reading>) -> Result<Turn, SourceError> {
         while let Some(Walked { warnings, row }) = walk.next(self.planner, self.earlier)? {
             for text in warnings {
@@ -114,7 +114,7 @@ impl Feeder<'_> {
             }
             let Some(row) = row else { continue };
             let fed = match row {
-                // Of two rows of one name and the same request, the second is as done as the first.
+                // Two rows with the same name and the same request are both done.
                 WalkedRow::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
@@ -146,7 +146,7 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns what becomes of a row; `None` when it is skipped.
+/// Returns what is sent to the loop for a row; `None` when the row is skipped.
 fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Fed> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(planned, message));
@@ -163,8 +163,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Fed>
     }
 }
 
-/// Rejects a row whose label is taken. It gets the label of its place: with its own, the other row's answer would be
-/// its answer, too.
+/// Rejects a row whose label is taken. It gets the label of its place; otherwise the other row's answer would count as its
+/// answer, too.
 fn repeated(mut planned: Planned) -> Fed {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

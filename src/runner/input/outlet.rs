@@ -1,13 +1,14 @@
 //! The reader's end of the channel to the loop.
 //!
-//! Rows that are skipped are only counted, and their number is sent from time to time: at millions a second, one message
-//! for each would wake the loop for nothing.
+//! Rows that are skipped are only counted, and their number is sent from time to time. At millions a second, one
+//! message for each would wake the loop for nothing.
 //!
-//! A row is on its way as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until
-//! half of it is free: woken for each single place it would take turns with the loop, two switches of threads a row.
+//! A row is sent as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until half
+//! of it is free. If it were woken for each free place, it would take turns with the loop: two switches of threads a
+//! row.
 //!
-//! The bytes that lie in the channel are known without the loop's help: rows leave it in the order they came, so what lies
-//! there is what was sent last, as many rows as the channel says it holds.
+//! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order they
+//! came, so the rows in it are the last ones sent, as many as the channel says it holds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A first look at the whole input.
+//! The survey: a first look at the whole input.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::walk::{Walk, Walked, WalkedRow};
 use super::{Earlier, InputPlan, Layout};
 use crate::runner::Progress;
 
-/// What a first look found.
+/// What the survey found.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Rows, of any kind.
@@ -35,9 +35,9 @@ pub struct Survey {
     pub changed: u64,
     /// The first of them.
     pub first_changed: Option<String>,
-    /// Rows to be sent that ask the same as the first of them.
+    /// Rows to be sent that have the same request as the first of them.
     pub same: u64,
-    /// What the first of them asks.
+    /// The key of the first of them.
     first_key: Option<JobKey>,
     /// Per model: rows to be sent and their sums.
     pub models: BTreeMap<Arc<str>, ModelSum>,
@@ -66,7 +66,7 @@ pub struct ModelSum {
 
 /// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
 ///
-/// Where `progress` says that it should end, it ends at the next row: what it returns then is not whole.
+/// When `progress` asks it to end, it ends at the next row, and what it returns is incomplete.
 ///
 /// # Errors
 /// The first [`SourceError`].
