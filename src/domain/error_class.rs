@@ -23,7 +23,7 @@ pub enum ErrorClass {
     TooLarge,
     /// The key may not do this.
     Auth,
-    /// Money.
+    /// Billing, credit or a spend limit.
     Billing,
     /// The model refused.
     Refused,

@@ -27,8 +27,8 @@ pub struct PoolStatus {
     pub pool: PoolId,
     /// The limits in force.
     pub limits: RateLimits,
-    /// What of each bucket can be taken at this moment, as a share of a minute's limit, 0 to 1, in the order of
-    /// [`Dimension::ALL`]; `None` where there is no limit.
+    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None` where
+    /// there is no limit.
     pub level: [Option<f64>; 3],
     /// Until when it is held, from this moment; `None` when it is not.
     pub held_for: Option<Duration>,

@@ -29,7 +29,7 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// What it used, as far as the response said (a stream that broke off after its first event); else nothing.
     pub usage: Usage,
-    /// What was wrong with the stream it came as, if that was the trouble.
+    /// What was wrong with the stream, if that was the failure.
     pub stream: Option<StreamFault>,
 }
 

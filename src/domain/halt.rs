@@ -13,7 +13,7 @@ pub enum HaltReason {
     Forbidden(Failure),
     /// Billing, credit, spend cap or an organization on hold.
     Account(Failure),
-    /// No model of the run is to be had (404 on each).
+    /// No model of the run is available (404 on each).
     Models(Failure),
     /// The server asks to wait longer than the user allows.
     RetryAfter {
@@ -22,9 +22,9 @@ pub enum HaltReason {
         /// The longest the user allows: `--retry-for`.
         allowed: Duration,
     },
-    /// Certificates or TLS do not hold.
+    /// The TLS connection or its certificates are not valid.
     Tls(Failure),
-    /// The proxy on the way refuses to pass requests on (407).
+    /// The proxy refuses to pass requests on (407).
     Proxy(Failure),
     /// The server says that the API is elsewhere (3xx).
     Redirect {

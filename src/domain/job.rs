@@ -37,8 +37,8 @@ pub struct Job {
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
-    /// The row's position over all inputs of the run that read it first, from 0, blank lines not counted. The same as
-    /// `id`, but for rows of an error log: they keep the position that the log has of them.
+    /// The row's position over all inputs of the run that read it first, from 0, without blank lines. It differs from `id`
+    /// only for rows of an error log, which keep the position from their first run.
     pub index: u64,
 }
 

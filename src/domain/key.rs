@@ -52,7 +52,7 @@ impl JobKey {
 pub enum Identity {
     /// The user named the row: label and key together.
     Named,
-    /// The row has no name: its key, and which of the equal rows it is, counted from 0 in input order.
+    /// The row has no name. It is known by its key and its number among equal rows, from 0 in input order.
     ///
     /// So a line inserted above leaves finished rows finished.
     Nth(u32),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ErrorClass, Failure, Job, Lane, Message, Money, Purpose, Usage};
 use crate::clock::Instant;
 
-/// One try of a job, as its outcome keeps it.
+/// One attempt of a job, as its outcome keeps it.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
     /// When it was sent.
@@ -53,7 +53,7 @@ pub enum Ended {
 pub struct Outcome {
     /// The job.
     pub job: Box<Job>,
-    /// Its tries, oldest first. Empty for a row that was never sent.
+    /// Its attempts, oldest first. Empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
     /// How it ended.
     pub ended: Ended,

@@ -1,8 +1,8 @@
-//! Why nothing more is being sent at a moment.
+//! Why nothing more is being sent at this moment.
 
 use super::Dimension;
 
-/// Why nothing more is being sent at this moment: the binding reason.
+/// The reason why nothing more is being sent at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// A limit of the pool.
@@ -15,15 +15,15 @@ pub enum Reason {
     Ramp,
     /// A failing endpoint is being probed.
     Probe,
-    /// All that is left waits for another row to begin to be answered.
+    /// All remaining rows wait until another row's answer has begun.
     Gate,
-    /// All that is left waits for its next try.
+    /// All remaining rows wait for their next try.
     Backoff,
     /// The budget has no room until something in flight settles.
     Budget,
     /// The input has no next row ready.
     Input,
-    /// The rows in flight take all the memory that there is for rows.
+    /// The rows in flight take all the memory that rows may take.
     Memory,
     /// Results wait for the disk.
     Disk,

@@ -15,7 +15,7 @@ use super::{Identity, JobKey};
 pub struct RowId {
     /// Of the row's name, or of its place among equal rows.
     pub label: u64,
-    /// Of what it asks.
+    /// Half of its key.
     pub key: u64,
 }
 

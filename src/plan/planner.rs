@@ -78,9 +78,9 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an error-log entry that tell which of several equal rows it was, and where it stood in its input.
+/// The parts of an error-log entry that say which of several equal rows it was, and where it stood in its input.
 ///
-/// Read one by one: an odd value of the one takes nothing from the other.
+/// They are read one by one, so that an odd value of one does not hide the other.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]

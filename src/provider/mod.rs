@@ -64,7 +64,7 @@ pub trait Decoder: Send {
 
     /// Returns about how many bytes of memory the body takes, and will take at its end.
     ///
-    /// Of a stream that is a small part of what came.
+    /// For a stream this is a small part of what was received.
     fn held_bytes(&self) -> usize;
 
     /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].

@@ -39,7 +39,7 @@ pub struct Body {
 /// Text that is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// Before which of the body's own bytes.
+    /// Offset in the body's own bytes before which it is inserted.
     pub at: usize,
     /// What.
     pub text: Bytes,

@@ -3,14 +3,11 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usage};
 use crate::plan::Rejected;
-use crate::source::BrokenRow;
+use crate::source::{BrokenRow, KEPT_BYTES};
 
 use super::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
-
-/// Longest raw text of a broken row that is kept, in bytes.
-const RAW_BYTES: usize = 4096;
 
 /// Names that have another meaning in the line than an extra member.
 const RESERVED: [&str; 10] =
@@ -66,7 +63,7 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
-    line.text(name!("raw"), &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(RAW_BYTES)]));
+    line.text(name!("raw"), &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(KEPT_BYTES)]));
     let mut error = Object::new(line.member(name!("error")));
     error.text(name!("class"), ErrorClass::InvalidInput.name());
     if let Some(label) = row.custom_id.as_deref() {

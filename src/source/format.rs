@@ -1,4 +1,4 @@
-//! What every input format has to do, and what it tells of its columns.
+//! The trait of an input format, and the columns of an input.
 
 use std::fmt;
 

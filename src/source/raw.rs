@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::BrokenRow;
 use crate::domain::{Origin, Params};
 
-/// How much of a broken row's text is kept.
-pub(super) const KEPT_BYTES: usize = 4096;
+/// How much of a broken row's text is kept, in bytes.
+pub(crate) const KEPT_BYTES: usize = 4096;
 
 /// One row's text and place.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ fn over_cap(most_bytes: usize) -> Fault {
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API takes"))
 }
 
-/// A row without its place: what its text says.
+/// A row without its place in the input.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     /// The user's label.

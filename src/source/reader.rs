@@ -101,7 +101,7 @@ impl Reader {
     /// sign of a format is taken as lines.
     ///
     /// # Errors
-    /// Any [`SourceError`] but those of opening a file.
+    /// Any [`SourceError`] except those of opening a file.
     pub fn from_read(
         name: &str,
         format: InputFormat,

@@ -78,7 +78,7 @@ impl Label {
     }
 }
 
-/// A line's object and what it takes to place its members.
+/// A line's object, and what is needed to place its members.
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,

@@ -7,7 +7,7 @@ use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
 ///
 /// Each method reads one thing and moves past it. It returns `None` when it finds something else; the cursor is then of no
 /// further use, unless the method says that it stays where it is. Values are handed out as they are written, and nothing is
-/// copied. Depth costs no stack, but for the closures of [`Cursor::object`] and [`Cursor::array`].
+/// copied. Skipping a deep value needs no stack; only the closures of [`Cursor::object`] and [`Cursor::array`] do.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],

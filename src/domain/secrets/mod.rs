@@ -85,7 +85,7 @@ impl Secrets {
         &NONE
     }
 
-    /// Takes the secrets out of a text.
+    /// Removes the secrets from a text.
     pub fn clean(&self, text: &mut String) {
         if !self.is_suspect(text.as_bytes()) {
             return;
@@ -96,7 +96,7 @@ impl Secrets {
         }
     }
 
-    /// Takes them out of what came of an attempt.
+    /// Removes them from the verdict of an attempt.
     pub(crate) fn clean_verdict(&self, verdict: &mut Verdict) {
         match verdict {
             Verdict::Answered(message) => self.clean_message(message),
@@ -132,7 +132,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Takes them out of everything beside the content.
+    /// Removes them from everything beside the content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);

@@ -11,7 +11,7 @@ const NOT_UTF8: &str = "the folded message is not UTF-8";
 
 /// What a citation takes beside its text.
 const CITATION_BYTES: usize = 32;
-/// A content block as far as it has come.
+/// A content block, with the deltas received so far.
 #[derive(Default)]
 pub(super) struct Block {
     members: Params,

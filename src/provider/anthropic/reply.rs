@@ -83,7 +83,7 @@ fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
-/// Reads a message, or the error that came in its place.
+/// Reads a message, or the error that came instead of it.
 pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let body = trimmed(body);
     if body.is_empty() {

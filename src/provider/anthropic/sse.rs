@@ -12,7 +12,7 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event: it is held beside what is folded of it. An event of the API is a thousandth of it.
+/// The longest event. It is in memory beside its folded parts. Events of the API have a thousandth of this size.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {

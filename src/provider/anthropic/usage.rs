@@ -22,7 +22,7 @@ pub(super) fn read(json: &str) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// The members as they come. A name that comes again counts for what it says last.
+/// The members as they are read. When a name comes again, its last value counts.
 #[derive(Default)]
 pub(super) struct Counts {
     input: u64,
@@ -35,7 +35,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Takes a member of the object itself, but for those that are objects.
+    /// Takes a member of the object itself that is not an object.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,
@@ -103,7 +103,7 @@ pub(super) fn count(json: &[u8]) -> u64 {
     capped(number.unwrap_or(0))
 }
 
-/// Returns a count as far as one can be real: no answer has used more than four billion of anything.
+/// Returns a count, at most four billion: no answer uses more of anything.
 pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }

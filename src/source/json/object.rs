@@ -19,7 +19,7 @@ pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 /// A line's object, one level deep; its `params` two levels, so that no byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
-    /// The members in order, but for `params`.
+    /// The members in order, without `params`.
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
