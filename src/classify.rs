@@ -3,8 +3,8 @@
 //! Pure and total, and the same for every provider: no reply came whose form could matter. What a reply means is its
 //! provider's to say ([`crate::provider::Provider::judge`]).
 //!
-//! After a body that broke off behind a head that is no success, finish the decoder and have its error judged: the status
-//! tells more than the cut. Behind a 200 head the failure on the wire is what counts.
+//! When a body breaks off after a head without success, finish the decoder and judge its error: the status says more than
+//! the broken connection. After a 200 head the failure on the wire is what counts.
 
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};

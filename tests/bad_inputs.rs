@@ -100,7 +100,7 @@ fn each_bad_input_is_answered_as_the_table_says() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_or_read() {
+fn other_things_than_files_are_refused_or_read() {
     let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(3));
     fs::create_dir(place.path("folder")).expect("it can be made");
     let cases: [(&[&str], i32, &str); 6] = [

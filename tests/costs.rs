@@ -58,7 +58,7 @@ fn no_answer_of_the_simulated_api_is_billed_above_the_bound() {
 }
 
 #[test]
-fn no_usage_that_a_request_can_come_to_costs_more_than_the_bound() {
+fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
     let catalog = Arc::new(Catalog::builtin());
     let mut planner = planner(&catalog);
     for seed in 0..SEEDS {

@@ -22,7 +22,7 @@ fn byte_order_marks_line_ends_and_a_missing_last_one_are_accepted_with_right_lin
 }
 
 #[test]
-fn inputs_that_are_no_text_are_named_by_what_they_look_like() {
+fn inputs_that_are_not_text_are_named_by_their_type() {
     for (name, looks_like) in [("utf16.jsonl", "UTF-16"), ("packed.jsonl", "gzip"), ("array.json", "JSON array")] {
         let message = refusal(name);
         assert!(message.contains(looks_like) && message.contains(name), "{message}");
@@ -65,7 +65,7 @@ fn each_broken_row_costs_only_itself_and_names_its_place() {
         (2, Some(27), "is not UTF-8: byte 0xe9; if the file is Latin-1"),
         (3, Some(24), "control character"),
         (4, Some(30), r"holds \ud800, half of a character"),
-        (5, Some(40), "NaN and Infinity are no JSON"),
+        (5, Some(40), "NaN and Infinity are not JSON"),
         (6, Some(46), "is not JSON"),
         (7, Some(29), "ends too early"),
         (8, Some(27), "has a second value after its first"),
@@ -274,7 +274,6 @@ proptest! {
                     let end = written.bytes.len() as u64 + 1;
                     prop_assert!(row.column.is_none_or(|column| (1..=end).contains(&column)), "{:?}", row.column);
                 }
-                Item::Unusable(_) => prop_assert!(false, "no line is one"),
             }
         }
     }
@@ -378,7 +377,7 @@ fn refusal(name: &str) -> String {
 fn broken_of(item: &Item) -> Option<&BrokenRow> {
     match item {
         Item::Broken(row) => Some(row),
-        Item::Row(_) | Item::Unusable(_) => None,
+        Item::Row(_) => None,
     }
 }
 

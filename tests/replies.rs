@@ -73,7 +73,7 @@ fn a_reply_that_is_cut_is_never_a_message() {
 }
 
 #[test]
-fn what_a_reply_is_stands_in_its_name() {
+fn each_recorded_reply_is_what_its_name_says() {
     for (name, exchange) in all() {
         let reply = exchange.decode();
         let (is_right, kind) = match name.split('_').next().expect("a first word") {
@@ -125,7 +125,7 @@ fn usage_is_read_from_whole_answers() {
 
 /// Each stream, and the content, end and usage of the message it stands for.
 #[test]
-fn streams_fold_to_the_message_they_stand_for() {
+fn streams_fold_into_the_whole_message() {
     let head = |id: &str, content: &str, rest: &str| {
         format!(
             r#"{{"id":"msg_01{id}","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":{content},{rest}}}"#
@@ -254,7 +254,7 @@ fn an_error_event_is_an_error_with_the_usage_so_far() {
 }
 
 #[test]
-fn streams_that_are_no_whole_answer_are_broken_and_say_why() {
+fn incomplete_streams_are_broken_and_say_why() {
     let rows = [
         ("stream_without_end", "without message_stop", 15, Some(StreamFault::Cut)),
         ("stream_lone_surrogate", "half a character", 4, None),
@@ -265,7 +265,7 @@ fn streams_that_are_no_whole_answer_are_broken_and_say_why() {
         ("stream_no_message_start", "content_block_start before message_start", 0, Some(StreamFault::Foreign)),
         ("stream_ends_in_done", "ends in [DONE]", 15, Some(StreamFault::Foreign)),
         ("stream_chat_completion", "unreadable: missing field `type`", 0, Some(StreamFault::Foreign)),
-        ("stream_tool_input_not_json", "the input of a tool call is no JSON", 15, None),
+        ("stream_tool_input_not_json", "the input of a tool call is not JSON", 15, None),
         ("stream_no_stop_reason", "no stop_reason", 15, None),
     ];
     for (name, why, output_tokens, stream) in rows {
@@ -286,7 +286,7 @@ fn a_stream_that_pauses_is_not_finished() {
 }
 
 #[test]
-fn the_input_of_a_tool_call_that_is_no_json_is_kept_only_where_the_model_was_cut_off() {
+fn tool_input_that_is_not_json_is_kept_only_where_the_model_was_cut_off() {
     let exchange = Exchange::load("stream_tool_input_not_json");
     let body = String::from_utf8(exchange.body.clone()).expect("text");
     let of = |stop_reason: &str, kind: &str| {

@@ -1,11 +1,12 @@
-//! What follows from what came for a row: it stands, it fails, or more is asked.
+//! What to do with an answer or a failure: keep it, fail the row, or ask again.
 //!
-//! Pure: values in, a decision out. A [`Policy`] sees a row, what was sent for it last, what came of that, and what was
-//! tried before. It knows nothing of queues, limits or files: the scheduler sends what it asks for under the limits and the
-//! budget of its route, and the journal keeps one line for the row, with what all its attempts used and cost.
+//! Pure: values in, a decision out. A [`Policy`] sees a row, the last request for it, what came of that, and the
+//! earlier attempts. It knows nothing of queues, limits or files. The scheduler sends what a policy asks for, under the
+//! limits and the budget of its route. The journal keeps one line for the row, with the usage and cost of all its
+//! attempts.
 //!
-//! The first ask of a row is never a policy's: it is the row's own request. Tries after a limit or a fault are not, either:
-//! they are the same ask again.
+//! The first request of a row is the row's own and never a policy's. A retry after a limit or a fault is not a policy's
+//! either: it is the same request again.
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 
@@ -44,5 +45,5 @@ pub enum Then {
 /// Decides what follows. The last argument is what was tried for the row in this run, oldest first, what just ended
 /// included.
 ///
-/// A policy must come to an end: it bounds the number of its asks by what was tried.
+/// A policy must end: it bounds the number of its asks by what was tried.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

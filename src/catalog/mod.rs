@@ -1,14 +1,13 @@
 //! The catalog: models, prices and tiers, as dated data.
 //!
-//! Owns what the API's documentation publishes and this program relies on. The facts are in `models.toml` and
-//! `tiers.toml`, each with its date and source; the code holds none. Knows no file, clock or request: a price file is
-//! handed in as text, and what has happened since the data were checked is for the caller to ask
-//! ([`Model::is_retired_on`]).
+//! Owns the facts of the API's documentation that this program needs. They are in `models.toml` and `tiers.toml`, each
+//! with its date and source, and not in the code. Knows no file, clock or request: a price file is passed in as text,
+//! and callers ask whether a model has retired since the data were checked (`Model::is_retired_on`).
 //!
-//! Invariants: every model's class, ids and prices are what the files say; names are unique; price steps rise from 0; an
-//! unknown model has an unknown cost (`None`), never a guessed one.
+//! Invariants: every model's class, ids and prices are those of the files; names are unique; price steps rise from 0;
+//! an unknown model has an unknown cost (`None`), never a guessed one.
 //!
-//! Limits found here are a first guess only: those that responses report beat them.
+//! Limits from here are only a first guess: those that responses report replace them.
 
 mod data;
 mod model;
@@ -19,8 +18,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
-pub use price::{CatalogError, PriceStep, Prices};
-pub use tier::{TierLimits, TierTable};
+pub(crate) use price::CatalogError;
+pub use price::{PriceStep, Prices};
+pub use tier::TierLimits;
+pub use tier::TierTable;
 
 use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 
@@ -70,7 +71,7 @@ impl Catalog {
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.
-    pub fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
+    pub(crate) fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
         let file = price::parse_price_file(toml_text)?;
         for (name, steps) in file.prices {
             match self.by_name.get(name.as_str()) {
@@ -84,7 +85,7 @@ impl Catalog {
     }
 
     /// Returns the model used when neither row nor flag names one.
-    pub fn default_model(&self) -> &str {
+    pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
 
@@ -99,7 +100,7 @@ impl Catalog {
     }
 
     /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after it.
-    pub fn class_of(&self, name: &str) -> ModelClass {
+    pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
@@ -147,7 +148,7 @@ impl Catalog {
 
     /// Returns the most that an answer within `bound` costs by any model of the catalog at any speed: for what the API
     /// may let another model answer.
-    pub fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
+    pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
         most.max().unwrap_or_default()
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retirement_that_lies_ahead_counts_from_its_day() {
+    fn a_future_retirement_counts_from_its_day() {
         let catalog = Catalog::builtin();
         let sonnet = catalog.model("claude-sonnet-4-5").expect("the model is listed");
 
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_is_dearer_from_the_first_token_past_the_step() {
+    fn a_long_prompt_costs_more_from_the_first_token_past_the_step() {
         let catalog = Catalog::builtin();
         let cost = |input_tokens, cache_read_tokens| {
             let usage = Usage { input_tokens, cache_read_tokens, output_tokens: 1_000_000, ..Usage::default() };
@@ -485,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_at_the_dearest_price_that_can_be_asked() {
+    fn the_most_is_at_the_highest_possible_price() {
         let catalog = Catalog::builtin();
         let most = |model: &str, terms: Terms, input_tokens, caching, web_searches| {
             let bound = UsageBound { input_tokens, caching, output_tokens: 1_000, web_searches };

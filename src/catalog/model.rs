@@ -84,8 +84,8 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// What a model takes for which no figure is published: that of models 4.5 and 4.6, the larger of the common ones.
-    pub const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
+    /// Used for a model without a published figure: that of models 4.5 and 4.6, the larger of the common ones.
+    pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
 impl From<(u32, u32)> for ToolPrompt {
@@ -133,17 +133,17 @@ pub struct Model {
 
 impl Model {
     /// Returns whether the catalog lists it as no longer served.
-    pub fn is_retired(&self) -> bool {
+    pub(crate) fn is_retired(&self) -> bool {
         self.lifecycle == Lifecycle::Retired
     }
 
     /// Returns whether it is no longer served on `date`: the catalog may be older than a retirement it announces.
-    pub fn is_retired_on(&self, date: Date) -> bool {
+    pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }
 
     /// Returns its prices at a speed, by rising prompt length; empty when unknown.
-    pub fn prices_at(&self, speed: Speed) -> &[PriceStep] {
+    pub(crate) fn prices_at(&self, speed: Speed) -> &[PriceStep] {
         match speed {
             Speed::Standard => &self.prices,
             Speed::Fast => &self.fast_prices,

@@ -7,10 +7,10 @@ use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
 
 /// Prices of one token from a prompt length on.
 ///
-/// The step that the whole prompt falls into holds for the whole request, output included.
+/// The length of the whole prompt chooses the step, and the step applies to the whole request, output included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceStep {
-    /// Holds for prompts longer than this, in tokens, cached ones included.
+    /// Applies to prompts longer than this, in tokens, cached ones included.
     pub above_prompt_tokens: u64,
     /// Input that is neither written to nor read from a cache.
     pub input: Money,
@@ -36,9 +36,9 @@ impl PriceStep {
             + self.cache_read.times(usage.cache_read_tokens)
     }
 
-    /// Returns the dearest way to take one token in.
+    /// Returns the highest price that one input token can have.
     ///
-    /// A prompt that nobody marks is neither written to a cache nor read from one.
+    /// A prompt without cache marks is neither written to a cache nor read from one.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,
@@ -66,15 +66,15 @@ impl Prices {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
 
-    /// Returns what `usage` costs on these terms, but for their speed, which the prices are of.
+    /// Returns what `usage` costs on these terms. Their speed is not looked at: the prices are for one speed.
     pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }
 
     /// Returns the most that an answer within `bound` costs on these terms.
     ///
-    /// Of the steps that so long a prompt can reach, the dearest price of each kind counts; every input token is charged as
-    /// the dearest kind that it can be of.
+    /// For each kind of token the highest price counts, of all steps that a prompt of this length can reach. Every input token
+    /// counts as the most expensive kind that it can be.
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =
@@ -97,8 +97,8 @@ pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search:
 
 /// Why a price file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// It is no TOML, or has a member of the wrong name or type.
+pub(crate) enum CatalogError {
+    /// It is not TOML, or has a member of the wrong name or type.
     #[error("line {line} of the price file: {message}")]
     Syntax {
         /// Where, from 1.
@@ -106,18 +106,18 @@ pub enum CatalogError {
         /// What the parser says.
         message: String,
     },
-    /// A price is negative, or so large that it is surely a slip.
+    /// A price is negative, or so large that it is surely a mistake.
     #[error(
         "line {line} of the price file: {member} of {model} is {found}, but prices are dollars per million tokens, from 0 to 1000000"
     )]
     Price {
         /// Where, from 1.
         line: usize,
-        /// Of which model.
+        /// The model.
         model: String,
         /// Which price.
         member: &'static str,
-        /// What stands there.
+        /// The price as it is written.
         found: f64,
     },
     /// A model has two prices for one prompt length.
@@ -125,7 +125,7 @@ pub enum CatalogError {
     Repeated {
         /// Where, from 1.
         line: usize,
-        /// Of which model.
+        /// The model.
         model: String,
         /// The prompt length.
         above: u64,
@@ -135,7 +135,7 @@ pub enum CatalogError {
     NoBase {
         /// Where, from 1.
         line: usize,
-        /// Of which model.
+        /// The model.
         model: String,
     },
     /// The file has no prices.

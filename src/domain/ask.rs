@@ -1,8 +1,8 @@
 //! What is sent for a row at this moment.
 //!
-//! A row is not its request. The row ([`super::Job`]) keeps its label, its key and what it asked for ever; what is sent for
-//! it may change: an answer that breaks its schema is followed by a request to repair it, a truncated one by a request
-//! with more room, a failure by the same request on another route. Each of these is a new `Ask` of the same job.
+//! A row is not its request. The row ([`super::Job`]) always keeps its label, its key and what it asked. What is sent for it
+//! may change. After an answer that breaks its schema comes a request to repair it, after a truncated one a request with
+//! more room, after a failure the same request on another route. Each of these is a new `Ask` of the same job.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{Cost, Expense, PoolId, Request, Terms};
 /// What is sent for a row at this moment, where to, and what it is expected to cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What goes out, but for its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
+    /// What is sent, without its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
@@ -21,12 +21,12 @@ pub struct Ask {
     pub pool: Arc<PoolId>,
     /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
     pub cost: Cost,
-    /// What one answer to it costs; `None` when its model has no price. Worked out with the request, which is looked
-    /// through for it: whoever asks for something else works it out anew.
+    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another request
+    /// needs a new computation.
     pub expense: Option<Expense>,
-    /// The most it may produce.
+    /// The most output tokens it may produce.
     pub max_tokens: u32,
-    /// Which predictions it shares: rows of one template, system prompt and `max_tokens` answer alike.
+    /// Which predictions it shares: rows with the same template, system prompt and `max_tokens` get answers of similar length.
     pub template: u64,
     /// Length of the request body in bytes, without what is added on the way.
     pub body_bytes: u32,
@@ -40,11 +40,11 @@ pub enum Purpose {
     /// The row's own request. Tries after a fault or a limit are the same ask again, not a new one.
     #[default]
     First,
-    /// An answer did not hold up, and the model is told why.
+    /// An answer failed its policy, and the model is told why.
     Repair,
     /// An answer was truncated, and the same is asked with a larger `max_tokens`.
     MoreRoom,
-    /// An answer was truncated, and the model is asked to go on.
+    /// An answer was truncated, and the model is asked to continue.
     Continue,
     /// The row's own request again, on another route.
     Fallback,

@@ -86,7 +86,7 @@ pub struct Usage {
 
 impl Usage {
     /// Returns the whole prompt's length.
-    pub fn prompt_tokens(&self) -> u64 {
+    pub(crate) fn prompt_tokens(&self) -> u64 {
         self.limited_input_tokens().saturating_add(self.cache_read_tokens)
     }
 
@@ -154,9 +154,10 @@ impl AddAssign for Expense {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(pub u128);
 
-const PICO_IN_A_DOLLAR: u128 = 1_000_000_000_000;
-
 impl Money {
+    /// Pico-dollars in a dollar.
+    pub(crate) const PICO: u64 = 1_000_000_000_000;
+
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
@@ -181,8 +182,9 @@ impl Money {
     }
 
     /// Returns the amount rounded up to the last place that is shown, so that a bound is one as it is read.
-    pub fn rounded_up(self) -> Self {
-        let place = if self.0 >= PICO_IN_A_DOLLAR { PICO_IN_A_DOLLAR / 100 } else { PICO_IN_A_DOLLAR / 10_000 };
+    pub(crate) fn rounded_up(self) -> Self {
+        let dollar = u128::from(Self::PICO);
+        let place = if self.0 >= dollar { dollar / 100 } else { dollar / 10_000 };
         Self(self.0.div_ceil(place).saturating_mul(place))
     }
 

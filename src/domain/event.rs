@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Version of the events' form.
-pub const EVENT_VERSION: u32 = 1;
+pub(crate) const EVENT_VERSION: u32 = 1;
 
 /// One event, with its place in time.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct PoolStatus {
     pub pool: PoolId,
     /// The limits in force.
     pub limits: RateLimits,
-    /// What of each bucket can be taken at this moment, as a share of a minute's limit, 0 to 1, in the order of
-    /// [`Dimension::ALL`]; `None` where there is no limit.
+    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None` where
+    /// there is no limit.
     pub level: [Option<f64>; 3],
     /// Until when it is held, from this moment; `None` when it is not.
     pub held_for: Option<Duration>,
@@ -36,7 +36,7 @@ pub struct PoolStatus {
     pub ready: usize,
 }
 
-/// A row that failed for good, as one of its kind is shown to people.
+/// A row that failed for good, as it is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
     /// Its label; for a row without one, where it was read.
@@ -148,7 +148,7 @@ pub enum EventBody {
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,
-        /// The bucket that was empty, where the response told.
+        /// The bucket that was empty, where the response says.
         dimension: Option<Dimension>,
     },
     /// A limit changed by what a response said.

@@ -8,7 +8,7 @@
 pub enum WireErrorKind {
     /// There is no credential to send.
     Authorization,
-    /// The name can't be resolved, or nobody listens there, or the way is closed.
+    /// The name can't be resolved, nothing listens there, or the way is blocked.
     Connect,
     /// The proxy on the way can't be reached, or opens no way to the server.
     Proxy,
@@ -66,7 +66,7 @@ pub enum WriteTarget {
 pub enum WriteCause {
     /// The disk, a quota or a size limit is full.
     Full,
-    /// Whoever read the pipe is gone.
+    /// The reader of the pipe is gone.
     ReaderGone,
     /// Anything else.
     Other,

@@ -11,7 +11,7 @@ use super::Dimension;
 pub enum Tier {
     /// Begin with the strictest live preset and adopt what the responses say.
     Auto,
-    /// No limits of ours at all; headers that come are still heeded.
+    /// No limits of this program's own; those in response headers still count.
     None,
     /// Tier 1 (to 2026-06-25).
     One,
@@ -55,7 +55,7 @@ impl Tier {
     }
 }
 
-/// Limits per minute; `None` in a dimension is no limit.
+/// Limits per minute; `None` means no limit in that dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimits {
     /// Requests a minute.
@@ -135,7 +135,7 @@ impl fmt::Display for PoolId {
 /// What one response head says about one dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSignal {
-    /// The limit per minute; a value above four billion, as some proxies send, is left out as no limit.
+    /// The limit per minute. Some proxies send a value above four billion for "no limit"; it becomes `None`.
     pub limit: Option<u32>,
     /// What is left. Tokens are rounded by the server to the nearest thousand, requests are exact.
     pub remaining: Option<u32>,
@@ -169,7 +169,7 @@ impl RateSignals {
     }
 
     /// Returns whether the head said anything about a limit (concurrency 429s and proxies do not).
-    pub fn has_limits(&self) -> bool {
+    pub(crate) fn has_limits(&self) -> bool {
         Dimension::ALL.iter().any(|&dimension| {
             let signal = self.of(dimension);
             signal.limit.is_some() || signal.remaining.is_some()

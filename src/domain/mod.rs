@@ -3,32 +3,45 @@
 //! Plain data and the rules that hold for it. Knows no file, socket, clock or foreign protocol; every other module may
 //! use it and it uses none of them (beside [`crate::clock::Instant`]).
 
-pub mod ask;
-pub mod cost;
-pub mod event;
-pub mod fault;
-pub mod job;
-pub mod json;
-pub mod limits;
-pub mod merged;
-pub mod outcome;
-pub mod request;
-pub mod row;
-pub mod secrets;
-pub mod shown;
+mod ask;
+mod cost;
+mod error_class;
+pub(crate) mod event;
+mod failure;
+mod fault;
+mod halt;
+mod job;
+pub(crate) mod json;
+mod key;
+mod limits;
+mod message;
+mod outcome;
+mod params;
+mod reason;
+mod request;
+mod row;
+pub(crate) mod secrets;
+mod shown;
+mod verdict;
 
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
+pub use error_class::ErrorClass;
 pub use event::{Backoffs, EventBody, FailedRow, Outage, PoolStatus, RunEvent};
+pub use failure::{Failure, LimitKind, StreamFault};
 pub use fault::{WireErrorKind, WriteCause, WriteFault, WriteTarget};
-pub use job::{Identity, Job, JobId, JobKey, Origin, Params, Planned};
+pub use halt::HaltReason;
+pub use job::{Job, JobId, Origin, Planned};
+pub use key::{Identity, JobKey};
 pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
-pub use merged::Merged;
-pub use outcome::{
-    AttemptRecord, Ended, ErrorClass, Failure, HaltReason, LimitKind, Message, Outcome, Quality, Reason, StreamFault,
-    Verdict,
-};
+pub use message::{Message, Quality};
+pub use outcome::{AttemptRecord, Ended, Outcome};
+pub use params::{Merged, Params};
+pub use reason::Reason;
+pub(crate) use request::MAX_BODY_BYTES;
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
 pub use secrets::Secrets;
-pub use shown::{causes, quoted, shortened};
+pub use shown::quoted;
+pub(crate) use shown::{causes, shortened};
+pub use verdict::Verdict;

@@ -4,15 +4,19 @@ use bytes::Bytes;
 
 use super::{Merged, Speed};
 
+/// The largest request body that the API takes, in bytes: 32 MB, read generously.
+///
+/// Source: API documentation, "Errors", request size limits (2026-10).
+pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
+
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// Made once, where its row is read, and shared from there on: what is in flight, what waits and the line of a failure are
-/// the same bytes.
+/// It is made once, when its row is read. The request in flight, a retry and the line of a failure share its bytes.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
 impl Request {
-    /// Writes down what is asked.
+    /// Writes the request of these parameters.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let members: usize = params.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
@@ -34,7 +38,7 @@ impl Default for Request {
     }
 }
 
-/// What of a request, beside its model and its tokens, decides its price.
+/// What decides the price of a request beside its model and its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// At which speed it is served.

@@ -15,7 +15,7 @@ use super::{Identity, JobKey};
 pub struct RowId {
     /// Of the row's name, or of its place among equal rows.
     pub label: u64,
-    /// Of what it asks.
+    /// Half of its key.
     pub key: u64,
 }
 
@@ -48,7 +48,7 @@ impl RowId {
     }
 
     /// Returns the key's part that is kept, for display.
-    pub fn key_part(self) -> KeyPart {
+    pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }
 }

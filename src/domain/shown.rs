@@ -1,4 +1,4 @@
-//! Texts of others in messages to people: an id or a name may be megabytes long, a message may not.
+//! Foreign texts in messages to people: an id or a name may be megabytes long, a message may not.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,14 +7,14 @@ use std::error::Error;
 const MOST: usize = 200;
 
 /// Returns a text for a message: its first 200 characters, and `…` where there are more.
-pub fn shortened(text: &str) -> Cow<'_, str> {
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
     }
 }
 
-/// Returns a text for a message in quotes, with escapes: shortened as by [`shortened`].
+/// Returns a text for a message in quotes, with escapes: shortened as by `shortened`.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
@@ -22,7 +22,7 @@ pub fn quoted(text: &str) -> String {
 /// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
 ///
 /// Many errors repeat their cause in their own text: what the text ends with already is not said twice.
-pub fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();
     for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {

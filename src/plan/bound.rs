@@ -1,20 +1,21 @@
-//! The most that one paid answer to a request can use: what "at most" rests on, and what a budget reserves.
+//! The most that one paid answer to a request can use: what "at most" shows, and what a budget reserves.
 //!
-//! Input is bounded by bytes, never by the estimate: no tokenizer makes more tokens than bytes. The API adds hidden prompts
-//! for tools and forms of output, and refuses unpaid what exceeds the model's window. Where it works in turns of its own
-//! (tools that it runs, servers that it asks), each turn may read a whole window again, and may write it to a cache.
+//! Input is bounded by bytes, never by the estimate: no tokenizer makes more tokens than bytes. The API adds hidden
+//! prompts for tools and output formats, and it refuses a prompt longer than the model's window without charging for
+//! it. Where the API takes turns of its own (tools that it runs, servers that it asks), each turn may read a whole
+//! window again and write it to a cache.
 //!
-//! Not bounded here: what an answer by another model costs, which a request asks for by `fallbacks`
+//! Two things are not bounded here: what an answer by another model costs, which a request allows by `fallbacks`
 //! ([`Bound::may_fall_back`]), and what the API bills by the hour.
 
-use super::estimate::{Estimate, has_tools};
-use super::json::{elements, members, string_body};
+use super::estimate::Estimate;
 use crate::catalog::Model;
+use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged, UsageBound};
 
 /// Above every published hidden prompt for tools; the largest is 804 tokens. Those for forms of output are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// Turns in which the API works by itself before it hands a request back with `pause_turn`, and the one that it ends with.
+/// Turns that the API takes on its own before it returns a request with `pause_turn`, and the last one.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
@@ -72,7 +73,7 @@ struct Tools {
     hidden: u64,
     /// Whether the API runs one of them.
     are_served: bool,
-    /// Calls of those that the API runs; `None` where one has no limit.
+    /// Calls of the tools that the API runs; `None` where one of them has no limit.
     most_calls: Option<u64>,
     /// Web searches with a limit, and whether there is a tool without one.
     searches: u64,
@@ -82,11 +83,22 @@ struct Tools {
 impl Tools {
     fn of(tools: &[u8]) -> Self {
         let none = Self { most_calls: Some(0), ..Self::default() };
-        let first = Self { hidden: u64::from(has_tools(tools)), ..none };
-        elements(tools).map(Tool::of).fold(first, |all, tool| all.with(&tool))
+        if !is_filled_array(tools) {
+            return none;
+        }
+        let mut all = Self { hidden: 1, ..none };
+        let walk = Cursor::new(tools).array(|cursor| {
+            let tool = cursor.value(DEEPEST)?;
+            all.add(&Tool::of(tool).unwrap_or(Tool::ANY));
+            Some(())
+        });
+        if walk.is_none() {
+            all.add(&Tool::ANY);
+        }
+        all
     }
 
-    fn with(mut self, tool: &Tool<'_>) -> Self {
+    fn add(&mut self, tool: &Tool<'_>) {
         match tool.kind {
             None | Some(b"custom") => {}
             Some(kind) if RUN_BY_CLIENT.iter().any(|start| kind.starts_with(start)) => self.hidden += 1,
@@ -100,10 +112,9 @@ impl Tools {
                 }
             }
         }
-        self
     }
 
-    /// Returns in how many turns the API works by itself; `None` when it only answers.
+    /// Returns how many turns the API takes on its own; `None` when it only answers.
     fn turns(&self) -> Option<u64> {
         let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
         self.are_served.then_some(turns)
@@ -127,18 +138,25 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    fn of(tool: &'a [u8]) -> Self {
+    /// What may be any tool counts as the most expensive one.
+    const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
+
+    /// Reads a tool; `None` when a name has escapes, since it may mean any name, or when it is nested too deep.
+    fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
-        for (name, value) in members(tool) {
+        if !tool.starts_with(b"{") {
+            return Some(own);
+        }
+        Cursor::new(tool).plain_object(|cursor, name| {
+            let value = cursor.value(DEEPEST)?;
             match name {
-                b"type" if value != b"null" => own.kind = Some(string_body(value).unwrap_or(b"?")),
-                b"max_uses" => own.max_uses = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()),
-                // A name with escapes may be any: nobody writes one, so it counts as the dearest.
-                name if name.contains(&b'\\') => return Self { kind: Some(b"\\"), max_uses: None },
+                b"type" if value != b"null" => own.kind = Some(inside_quotes(value).unwrap_or(b"?")),
+                b"max_uses" => own.max_uses = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
                 _ => {}
             }
-        }
-        own
+            Some(())
+        })?;
+        Some(own)
     }
 }
 
@@ -173,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_a_hidden_prompt_counts_for_one() {
+    fn each_hidden_prompt_is_counted() {
         let with = |rest: &str| of_haiku(&format!(r#"{{"messages":[{{"content":"Hi"}}]{rest}}}"#));
         let (none, base) = (with(""), |rest: &str| with("").input_tokens + rest.len() as u64);
         let added = |rest: &str, value: &str| with(rest).input_tokens - base(value);
@@ -190,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_runs_by_itself_counts_a_window_for_each_turn() {
+    fn tools_that_the_api_runs_count_a_window_for_each_turn() {
         let search = |rest: &str| {
             let bound = of_haiku(&format!(r#"{{"messages":[],"tools":[{{"type":"web_search_20250305"{rest}}}]}}"#));
             (bound.input_tokens / 200_000, bound.input_tokens % 200_000, bound.web_searches, bound.caching)

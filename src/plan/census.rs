@@ -1,7 +1,8 @@
-//! Censuses of a first pass over the input: which keys and labels occur more than once.
+//! Counts of a first pass over the input: which keys and labels occur more than once.
 //!
-//! Both keep eight bytes a row. A key is a hash already and its first half identifies it well enough: a false match
-//! costs a counter, nothing else. A label's hash only raises a suspicion, which a second look at the labels settles.
+//! Both kinds keep eight bytes a row. A key is a hash already, and its first half is good enough: a false match costs
+//! one counter and nothing else. The hash of a label only makes two rows suspects; a second pass compares the labels
+//! themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +11,7 @@ use crate::domain::{JobKey, Origin, quoted};
 
 /// Collects the keys of unnamed rows.
 #[derive(Debug, Default)]
-pub struct KeyCensus(Vec<u64>);
+pub(crate) struct KeyCensus(Vec<u64>);
 
 impl KeyCensus {
     /// Adds the key of a row that has no label of its own.
@@ -24,7 +25,7 @@ impl KeyCensus {
     }
 }
 
-/// Keys of rows that ask the same as another: only these need counting.
+/// Keys that several rows have: only these need counting.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 
@@ -45,7 +46,7 @@ impl Repeats {
     }
 }
 
-/// Returns the half of a key that stands for it in memory.
+/// Returns the half of a key that is kept in memory.
 pub(super) fn half(key: JobKey) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = key.0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
@@ -53,7 +54,7 @@ pub(super) fn half(key: JobKey) -> u64 {
 
 /// Collects the labels that users gave.
 #[derive(Debug, Default)]
-pub struct LabelCensus(Vec<u64>);
+pub(crate) struct LabelCensus(Vec<u64>);
 
 impl LabelCensus {
     /// Adds a row's label.
@@ -100,7 +101,7 @@ pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
 
 /// Returns the first label that really repeats an earlier one, looking only at those whose hash is among the sorted
 /// `suspects`.
-pub fn first_duplicate<L: AsRef<str>>(
+pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,
     suspects: &[u64],
 ) -> Option<DuplicateLabel> {
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mere_suspicion_is_no_duplicate() {
+    fn a_shared_hash_alone_is_not_a_duplicate() {
         let suspects = [label_hash("a")];
 
         assert_eq!(first_duplicate([("a", at(1)), ("b", at(2)), ("b", at(3))], &suspects), None);

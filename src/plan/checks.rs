@@ -5,16 +5,11 @@
 use std::fmt::Write;
 
 use super::estimate::{Estimate, least_input_tokens};
-use super::json::first_byte;
 use crate::catalog::Model;
-use crate::domain::{ErrorClass, Merged};
+use crate::domain::json::first_byte;
+use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged};
 
-/// The largest body that the API takes, in bytes: 32 MB, read generously.
-///
-/// Source: API documentation, "Errors", request size limits (2026-10).
-pub const MAX_BODY_BYTES: u64 = 32 << 20;
-
-/// The most messages the API takes in one request. Source: as for [`MAX_BODY_BYTES`].
+/// The most messages the API takes in one request. Source: API documentation, "Errors", request size limits (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
 /// The longest name of a model: several times as long as any there is.
@@ -85,7 +80,7 @@ pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fa
 }
 
 /// Checks the body's size.
-pub(super) fn body(body_bytes: u64) -> Result<(), Fault> {
+pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     if body_bytes <= MAX_BODY_BYTES {
         return Ok(());
     }

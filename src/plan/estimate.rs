@@ -6,10 +6,9 @@
 //!
 //! An estimate adds up: text appended to a message never lowers it.
 
-use super::image::Vision;
-use super::json::{Found, elements, first_byte, members, members_of_elements, string_body};
-use super::weights::{self, Class, Weights, weigh, weigh_escaped};
+use super::walk::{Scale, Walk, member};
 use crate::catalog::{TokenizerFamily, ToolPrompt};
+use crate::domain::json::is_filled_array;
 use crate::domain::{Caching, Merged};
 
 /// What a request takes in.
@@ -19,8 +18,8 @@ pub struct Estimate {
     pub tokens: u32,
     /// Entries of `messages`.
     pub messages: u32,
-    /// The most input tokens that what stands in the request can come to: one for every byte of it, pictures and documents
-    /// at their caps. Hidden prompts and what the API itself reads come on top.
+    /// The most input tokens that the request's own content can take: one for every byte, pictures and documents at their
+    /// caps. Hidden prompts and what the API itself reads are added to it.
     pub most_tokens: u64,
     /// For how long the request asks for parts of itself to be cached, at the longest.
     pub caching: Caching,
@@ -34,7 +33,7 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
         TokenizerFamily::New => &Scale::NEW,
     };
     let walk = Walk::over(named(params), scale);
-    let has_tools = params.get("tools").is_some_and(|tools| has_tools(tools.as_bytes()));
+    let has_tools = params.get("tools").is_some_and(|tools| is_filled_array(tools.as_bytes()));
     let hidden = if has_tools { hidden_prompt(params, tool_prompt) } else { 0 };
     Estimate {
         tokens: u32::try_from(walk.tokens() + u64::from(hidden)).unwrap_or(u32::MAX),
@@ -44,283 +43,21 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
     }
 }
 
-/// Estimates the tokens of plain text.
-pub fn text_tokens(text: &str, family: TokenizerFamily) -> u64 {
-    let weights = match family {
-        TokenizerFamily::Old => &weights::OLD,
-        TokenizerFamily::New => &weights::NEW,
-    };
-    weigh(weights, text.as_bytes(), &mut Class::Break).div_ceil(1000)
-}
-
 /// Returns fewer tokens than the request's text can possibly take; pictures and documents count nothing.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR).tokens()
-}
-
-/// Bytes of a PDF that make a page: between pages of text (20 to 50 kB) and scanned ones (100 kB and more).
-const PDF_PAGE_BYTES: usize = 60_000;
-/// The API takes no longer PDF. Source: API documentation, "PDF support" (2026-08-22).
-const MOST_PDF_PAGES: usize = 600;
-/// Text tokens of a PDF page at most. Source: as for `MOST_PDF_PAGES`.
-const MOST_PAGE_TEXT_TOKENS: u64 = 3000;
-/// Pages assumed of a document that is only referred to.
-const REMOTE_PAGES: usize = 10;
-/// Blocks inside blocks that are told apart; the API nests three. What lies deeper counts as plain text.
-const MOST_DEPTH: u32 = 8;
-/// Bytes that stand for what the API puts around a request. Around each message it puts fewer tokens than JSON does bytes.
-const BYTES_AROUND: u64 = 16;
-/// Parameters that are no part of a prompt.
-const NOT_IN_PROMPT: [&[u8]; 12] = [
-    b"model",
-    b"max_tokens",
-    b"metadata",
-    b"stop_sequences",
-    b"stream",
-    b"temperature",
-    b"top_p",
-    b"top_k",
-    b"service_tier",
-    b"speed",
-    b"inference_geo",
-    b"cache_control",
-];
-
-/// What each part of a request counts.
-struct Scale {
-    weights: &'static Weights,
-    message_tokens: u64,
-    vision: Vision,
-    /// Text of a PDF page; its picture comes on top. Source: API documentation, "PDF support", 1,500 to 3,000.
-    page_text_tokens: u64,
-}
-
-const NO_VISION: Vision = Vision { longest_edge_px: 1, max_tokens: 0 };
-
-impl Scale {
-    const OLD: Self = Self { weights: &weights::OLD, message_tokens: 7, vision: Vision::OLD, page_text_tokens: 2250 };
-    const NEW: Self = Self { weights: &weights::NEW, vision: Vision::NEW, ..Self::OLD };
-    const FLOOR: Self = Self { weights: &weights::FLOOR, message_tokens: 0, vision: NO_VISION, page_text_tokens: 0 };
-}
-
-/// One walk over a request.
-struct Walk<'s> {
-    scale: &'s Scale,
-    /// Thousandths of tokens, of text.
-    text: u64,
-    /// Whole tokens, of all else.
-    other: u64,
-    messages: u32,
-    /// Bytes of everything that a prompt may be made of, as it is written.
-    bytes: u64,
-    /// Of these, the data of pictures and documents, and what escapes in text are longer than what they stand for.
-    left_out: u64,
-    /// Tokens of pictures and documents, each at its cap.
-    most_media_tokens: u64,
-    caching: Caching,
-}
-
-impl<'s> Walk<'s> {
-    /// Walks over members, each a name as it is written between its quotes, and a value.
-    fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
-        #[cfg(test)]
-        WALKS.set(WALKS.get() + 1);
-        let mut walk = Self {
-            scale,
-            text: 0,
-            other: 0,
-            messages: 0,
-            bytes: BYTES_AROUND,
-            left_out: 0,
-            most_media_tokens: 0,
-            caching: Caching::None,
-        };
-        for (name, value) in members {
-            if !NOT_IN_PROMPT.contains(&name) {
-                walk.bytes += value.len() as u64;
-            }
-            match name {
-                b"messages" => walk.messages(value),
-                b"system" => walk.content(value, MOST_DEPTH),
-                b"tools" => {
-                    walk.verbatim(value);
-                    walk.caching = walk.caching.max(caching_in(value));
-                }
-                b"output_config" => walk.verbatim(value),
-                b"cache_control" => walk.mark(value),
-                _ => {}
-            }
-        }
-        walk
-    }
-
-    /// Notes a mark: what stands before it may be written to a cache.
-    fn mark(&mut self, value: &[u8]) {
-        self.caching = self.caching.max(lifetime(value));
-    }
-
-    /// Takes a name with escapes for a mark of the dearest kind: it may be any name, and nobody writes one so.
-    fn note_escapes(&mut self, name: &[u8]) {
-        if name.contains(&b'\\') {
-            self.caching = Caching::Hour;
-        }
-    }
-
-    fn tokens(&self) -> u64 {
-        self.text.div_ceil(1000) + self.other
-    }
-
-    fn messages(&mut self, messages: &[u8]) {
-        for found in members_of_elements(messages) {
-            match found {
-                Found::Element => {
-                    self.messages = self.messages.saturating_add(1);
-                    self.other += self.scale.message_tokens;
-                }
-                Found::Member(b"content", content) => self.content(content, MOST_DEPTH),
-                Found::Member(name, _) => self.note_escapes(name),
-            }
-        }
-    }
-
-    fn content(&mut self, value: &[u8], depth: u32) {
-        match first_byte(value) {
-            Some(b'[') if depth > 0 => elements(value).for_each(|block| self.content(block, depth - 1)),
-            Some(b'{') if depth > 0 => self.block(value, depth - 1),
-            _ => self.verbatim(value),
-        }
-    }
-
-    /// Counts what the model sees of a block; ids, cache marks and signatures it does not.
-    fn block(&mut self, block: &[u8], depth: u32) {
-        let left_out_before = self.left_out;
-        let mut kind = &b""[..];
-        let mut source = None;
-        for (name, value) in members(block) {
-            match name {
-                b"type" => kind = string_body(value).unwrap_or_default(),
-                b"source" => source = Some(value),
-                b"cache_control" => self.mark(value),
-                b"content" => self.content(value, depth),
-                b"text" | b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
-                    self.verbatim(value);
-                }
-                name => self.note_escapes(name),
-            }
-        }
-        if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
-            // The model may see such a block as it is written.
-            self.left_out = left_out_before;
-        }
-        match (source, kind) {
-            (Some(source), b"image") => self.image(source),
-            (Some(source), b"document") => self.document(source, depth),
-            (Some(source), _) => {
-                self.verbatim(source);
-                self.left_out = left_out_before;
-            }
-            (None, _) => {}
-        }
-    }
-
-    fn image(&mut self, source: &[u8]) {
-        let data = members(source).find(|(name, _)| *name == b"data").and_then(|(_, data)| string_body(data));
-        let vision = &self.scale.vision;
-        self.other += u64::from(data.map_or(vision.max_tokens, |data| vision.tokens_of(data)));
-        self.most_media_tokens += u64::from(vision.max_tokens);
-        self.left_out += data.map_or(0, |data| data.len() as u64);
-    }
-
-    fn document(&mut self, source: &[u8], depth: u32) {
-        let mut kind = &b""[..];
-        let mut data = None;
-        let mut content = None;
-        for (name, value) in members(source) {
-            match name {
-                b"type" => kind = string_body(value).unwrap_or_default(),
-                b"data" => data = Some(value),
-                b"content" => content = Some(value),
-                name => self.note_escapes(name),
-            }
-        }
-        match (kind, data, content) {
-            (b"text", Some(text), _) => self.verbatim(text),
-            (b"base64", Some(data), _) => {
-                self.pages(data.len() / 4 * 3 / PDF_PAGE_BYTES + 1);
-                self.left_out += data.len() as u64;
-            }
-            (b"content", _, Some(content)) => self.content(content, depth),
-            _ => self.pages(REMOTE_PAGES),
-        }
-    }
-
-    fn pages(&mut self, pages: usize) {
-        let picture_tokens = u64::from(self.scale.vision.max_tokens);
-        self.other += pages.min(MOST_PDF_PAGES) as u64 * (self.scale.page_text_tokens + picture_tokens);
-        self.most_media_tokens += MOST_PDF_PAGES as u64 * (MOST_PAGE_TEXT_TOKENS + picture_tokens);
-    }
-
-    /// Counts a string by its content, any other value as it is written.
-    fn verbatim(&mut self, value: &[u8]) {
-        let mut previous = Class::Break;
-        let (weight, surplus) = match string_body(value) {
-            Some(body) => weigh_escaped(self.scale.weights, body, &mut previous),
-            None => (weigh(self.scale.weights, value, &mut previous), 0),
-        };
-        self.text += weight;
-        self.left_out += surplus;
-    }
-}
-
-/// Returns the lifetime that a mark asks for.
-fn lifetime(mark: &[u8]) -> Caching {
-    match mark {
-        b"null" => Caching::None,
-        // An escape may hide what is asked for.
-        mark if has(mark, b"1h") || mark.contains(&b'\\') => Caching::Hour,
-        _ => Caching::FiveMinutes,
-    }
-}
-
-/// Returns the longest lifetime that the marks of tools ask for.
-fn caching_in(tools: &[u8]) -> Caching {
-    let of_member = |(name, value): (&[u8], &[u8])| match name {
-        b"cache_control" => lifetime(value),
-        // As in [`Walk::note_escapes`].
-        name if name.contains(&b'\\') => Caching::Hour,
-        _ => Caching::None,
-    };
-    elements(tools).flat_map(members).map(of_member).max().unwrap_or_default()
-}
-
-fn has(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
-#[cfg(test)]
-thread_local! {
-    /// Walks on this thread.
-    static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-}
-
-/// Returns how often a request was walked over on this thread.
-#[cfg(test)]
-pub(crate) fn walks() -> u64 {
-    WALKS.get()
 }
 
 fn named(params: Merged<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
     params.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
-pub(super) fn has_tools(tools: &[u8]) -> bool {
-    elements(tools).next().is_some()
-}
-
 fn hidden_prompt(params: Merged<'_>, tool_prompt: ToolPrompt) -> u32 {
     let choice = params.get("tool_choice").unwrap_or_default().as_bytes();
-    let is_forced = members(choice).any(|(name, value)| name == b"type" && matches!(value, br#""any""# | br#""tool""#));
-    if is_forced { tool_prompt.forced } else { tool_prompt.auto }
+    match member(choice, b"type") {
+        Some(br#""any""# | br#""tool""#) => tool_prompt.forced,
+        Some(_) | None => tool_prompt.auto,
+    }
 }
 
 #[cfg(test)]
@@ -328,10 +65,23 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::image::tests::{encode, png};
+    use serde_json::value::RawValue;
+
     use super::super::tests::params;
+    use super::super::weights::{self, Class, weigh};
     use super::*;
+    use crate::domain::Params;
 
     const PROMPT: ToolPrompt = ToolPrompt { auto: 100, forced: 200 };
+
+    /// Estimates the tokens of plain text.
+    fn text_tokens(text: &str, family: TokenizerFamily) -> u64 {
+        let weights = match family {
+            TokenizerFamily::Old => &weights::OLD,
+            TokenizerFamily::New => &weights::NEW,
+        };
+        weigh(weights, text.as_bytes(), &mut Class::Break).div_ceil(1000)
+    }
 
     fn tokens(json: &str) -> u32 {
         estimate(&params(json), TokenizerFamily::Old, PROMPT).tokens
@@ -376,7 +126,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn escaped_text_counts_as_the_text_it_stands_for() {
+    fn escaped_text_counts_as_the_text_it_means() {
         let plain = serde_json::to_string(CHINESE).expect("a string becomes JSON");
         let ascii: String = CHINESE.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
 
@@ -468,7 +218,9 @@ pub(super) mod tests {
 
     #[test]
     fn at_most_a_token_for_each_byte_of_the_prompt_stands_in_a_request() {
-        let most = |json: &str| estimate(&params(json), TokenizerFamily::Old, PROMPT).most_tokens - BYTES_AROUND;
+        let most = |json: &str| {
+            estimate(&params(json), TokenizerFamily::Old, PROMPT).most_tokens - super::super::walk::BYTES_AROUND
+        };
         let messages = format!(r#"[{{"role":"user","content":"{ENGLISH}"}}]"#);
         let ascii: String = CHINESE.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         let around = r#"[{"content":""}]"#.len() as u64;
@@ -538,8 +290,13 @@ pub(super) mod tests {
     #[test]
     fn nesting_of_any_depth_needs_no_stack_and_no_long_time() {
         let deep = [r#"[{"content":"#.repeat(50_000), "1".to_owned(), "}]".repeat(50_000)].concat();
+        let mut params = Params::default();
+        params.set("messages", RawValue::from_string(deep).expect("it is JSON"));
 
-        assert!(of_content(&deep) > 50_000);
+        let estimate = estimate(&params, TokenizerFamily::Old, PROMPT);
+
+        assert!(estimate.tokens > 50_000);
+        assert_eq!(estimate.caching, Caching::Hour, "what is not read may hold a mark");
     }
 
     pub fn any_json() -> impl Strategy<Value = serde_json::Value> {

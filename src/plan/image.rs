@@ -1,6 +1,6 @@
 //! What pictures weigh: their size from the first bytes, and tokens from the size.
 
-use super::json::find_quote_or_escape;
+use crate::domain::json::special;
 
 /// Longest edge and most tokens that a model takes of one picture; larger ones are scaled down.
 ///
@@ -35,7 +35,7 @@ impl Vision {
 /// Returns width and height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
 fn dimensions(base64: &[u8]) -> Option<(u32, u32)> {
     // An escape inside would shift all that follows; encoders that escape base64 are rare.
-    if find_quote_or_escape(base64) < base64.len() {
+    if special(base64, 0).is_some() {
         return None;
     }
     let bytes = Base64(base64);
@@ -79,7 +79,7 @@ fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     None
 }
 
-/// Base64 text of which single bytes are decoded.
+/// Base64 text whose bytes are decoded one at a time.
 struct Base64<'a>(&'a [u8]);
 
 impl Base64<'_> {

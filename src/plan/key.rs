@@ -3,8 +3,7 @@
 use ring::digest::{Context, SHA256};
 
 use super::Dialect;
-use super::json::find_quote_or_escape;
-use crate::domain::json::write_json_str;
+use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
 
 /// Returns the key of a request: 128 bits of SHA-256 over what is asked, apart from how it is written or sent.
@@ -39,14 +38,14 @@ impl std::fmt::Debug for KeyMaker {
 
 impl KeyMaker {
     /// Begins with what a dialect puts before the parameters.
-    pub fn new(dialect: &Dialect) -> Self {
+    pub(super) fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));
         Self { begun, text: Vec::new() }
     }
 
     /// Returns the key of a request whose parameters are given as names and raw values, in any order.
-    pub fn key<'p>(&mut self, params: impl Iterator<Item = (&'p str, &'p str)>) -> JobKey {
+    pub(super) fn key<'p>(&mut self, params: impl Iterator<Item = (&'p str, &'p str)>) -> JobKey {
         let mut members: Vec<(&str, &str)> = params.filter(|(name, _)| *name != "stream").collect();
         members.sort_unstable();
         let mut context = self.begun.clone();
@@ -87,12 +86,12 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes JSON text on in runs as long as can be, leaving out white space outside strings.
+/// Passes valid JSON text on in runs that are as long as possible, without the white space outside of strings.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {
         match byte {
-            b'"' => at = string_end(json, at + 1),
+            b'"' => at = string_end(json, at).unwrap_or(json.len()),
             byte if byte.is_ascii_whitespace() => {
                 pass(&json[start..at]);
                 at += json[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -102,19 +101,6 @@ fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
         }
     }
     pass(&json[start..]);
-}
-
-/// Returns the position after the quote that ends the string whose first byte is at `from`.
-fn string_end(json: &[u8], from: usize) -> usize {
-    let mut at = from;
-    loop {
-        at += find_quote_or_escape(&json[at..]);
-        match json.get(at) {
-            Some(b'"') => return at + 1,
-            Some(_) => at = (at + 2).min(json.len()),
-            None => return at,
-        }
-    }
 }
 
 #[cfg(test)]

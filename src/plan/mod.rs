@@ -1,41 +1,42 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. Owns the merge of row and flags, identity, estimates, and bounds on what a row can cost. Knows nothing of time, limits in force or files.
+//! Pure. Owns how a row and the flags are merged, the identity of rows, estimates, and bounds on what a row can cost.
+//! Knows nothing of time, of the limits in force, or of files.
 //!
 //! Invariants:
 //! - A row's own parameters win over flags and keep their bytes and order. Those that only flags or defaults give come
-//!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: how an answer travels
-//!   is the runner's to decide.
+//!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: the runner decides
+//!   how an answer travels.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only what surely can't work is rejected; what may work is for the API to judge, with a [`Notice`] where we know
-//!   better.
+//! - Only what surely can't work is rejected. What may work is sent, with a `Notice` where it probably fails.
 //!
-//! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of walking the raw
-//! text); an allow-list of parameters (the API grows faster than this program).
+//! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of reading the raw
+//! text); a list of allowed parameters (the API grows faster than this program).
 
 mod bound;
 mod census;
 mod checks;
+mod defaults;
 mod estimate;
 mod image;
-mod json;
 mod key;
+mod media;
 mod models;
 mod notice;
 mod planner;
 mod seen;
 mod template;
+mod walk;
 mod weights;
 
-pub use census::{DuplicateLabel, KeyCensus, LabelCensus, Repeats, first_duplicate, is_suspect};
-pub use checks::MAX_BODY_BYTES;
-#[cfg(test)]
-pub(crate) use estimate::walks;
-pub use estimate::{Estimate, estimate, text_tokens};
+pub use census::{DuplicateLabel, Repeats, is_suspect};
+pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
+pub use estimate::{Estimate, estimate};
 pub use key::key;
-pub use notice::Notice;
-pub use planner::{Named, Planner};
+pub use planner::{Identified, Planner};
 pub use seen::Seen;
+#[cfg(test)]
+pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
@@ -76,7 +77,7 @@ pub struct Rejected {
     pub identity: Identity,
     /// What it asks, so that the error entry is a valid row.
     pub request: Request,
-    /// Fields that ride along, so that the error entry loses nothing.
+    /// Fields that are carried along, so that the error entry loses nothing.
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,
@@ -89,18 +90,18 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::domain::json::{Cursor, DEEPEST};
 
     /// Reads an object into parameters, in its order.
     pub(super) fn params(json: &str) -> Params {
-        let raw = |value: &[u8]| {
-            let text = std::str::from_utf8(value).expect("a slice of text at its own boundaries is text");
-            RawValue::from_string(text.to_owned()).expect("a member of valid JSON is valid JSON")
-        };
-        let name = |name: &[u8]| {
-            let quoted = [b"\"", name, b"\""].concat();
-            serde_json::from_slice::<Box<str>>(&quoted).expect("a name of valid JSON is a string")
-        };
-        serde_json::from_str::<serde::de::IgnoredAny>(json).expect("the test writes valid JSON");
-        Params(json::members(json.as_bytes()).map(|(own, value)| (name(own), raw(value))).collect())
+        let mut params = Params::default();
+        let walk = Cursor::new(json.as_bytes()).object(|cursor, name| {
+            let name = serde_json::from_slice(&[b"\"", name, b"\""].concat()).ok()?;
+            let value = std::str::from_utf8(cursor.value(DEEPEST)?).ok()?;
+            params.0.push((name, RawValue::from_string(value.to_owned()).ok()?));
+            Some(())
+        });
+        walk.expect("the test writes valid JSON");
+        params
     }
 }

@@ -1,4 +1,4 @@
-//! The models that rows have named: what planning needs of each, found without a hash as long as rows name the same.
+//! The models that rows have named, and what planning needs of each. While rows name the same model, no hash is computed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Models {
     account: Arc<str>,
     known: Vec<Known>,
     by_text: HashMap<Box<str>, usize>,
-    /// The one that the row before meant.
+    /// The model of the row before.
     last: usize,
     today: Option<Date>,
     notices: Vec<Notice>,
@@ -50,7 +50,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Returns its pool at a speed.
-    pub fn pool(&self, speed: Speed) -> Arc<PoolId> {
+    pub(super) fn pool(&self, speed: Speed) -> Arc<PoolId> {
         let [standard, fast] = &self.pools;
         match speed {
             Speed::Standard => standard.clone(),
@@ -59,7 +59,7 @@ impl Known {
     }
 
     /// Returns its prices at a speed.
-    pub fn prices(&self, speed: Speed) -> Option<&Prices> {
+    pub(super) fn prices(&self, speed: Speed) -> Option<&Prices> {
         let [standard, fast] = &self.prices;
         match speed {
             Speed::Standard => standard.as_ref(),
@@ -67,15 +67,15 @@ impl Known {
         }
     }
 
-    /// Returns the most that an answer costs by whatever model the API chooses.
-    pub fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
+    /// Returns the most that an answer costs, whichever model the API chooses.
+    pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
 }
 
 impl Models {
-    /// Begins without any. `provider` and `account` go into the pools' ids.
-    pub fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
+    /// Begins without any models. `provider` and `account` become part of the pools' ids.
+    pub(super) fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
         Self {
             catalog,
             provider,
@@ -88,13 +88,13 @@ impl Models {
         }
     }
 
-    /// Tells the date, so that retirements since the catalog was made are noticed.
-    pub fn tell_date(&mut self, today: Date) {
+    /// Sets the date, so that retirements since the catalog was made are noticed.
+    pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }
 
-    /// Returns what is worth telling that has not been told: each thing once.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    /// Returns the notices since the last call; each is given once.
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
@@ -102,7 +102,7 @@ impl Models {
     ///
     /// # Errors
     /// A [`Fault`] when it is named by no string.
-    pub fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
+    pub(super) fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
         let written = params.get("model").unwrap_or_default();
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
             self.last = match self.by_text.get(written) {
@@ -131,7 +131,7 @@ impl Models {
         }
     }
 
-    /// Takes up a model that comes for the first time; returns its place.
+    /// Adds a model that is named for the first time; returns its position.
     fn meet(&mut self, written: &str, name: String) -> usize {
         let name: Arc<str> = name.into();
         let model = self.catalog.model(&name).cloned();

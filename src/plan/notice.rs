@@ -1,13 +1,13 @@
-//! What the planner knows better than the request, without being sure enough to reject it.
+//! Notices: what will probably go wrong with a request, but not surely enough to reject it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
-/// Something to tell once, before or while rows are sent.
+/// Something that a person should know, said once before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// The model is not in the catalog.
     Unknown {
         /// Its name.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::bound::{FALLBACKS, bound};
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
+use super::defaults::in_order;
 use super::estimate::{Estimate, estimate};
 use super::key::KeyMaker;
 use super::models::{Known, Models};
@@ -18,15 +19,12 @@ use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
-use crate::domain::json::write_json_str;
 use crate::domain::{
     Ask, Cost, Expense, Identity, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned, PoolId, Purpose, Request,
     RowId, Terms, Usage,
 };
 use crate::source::Row;
 
-/// `max_tokens` when neither row nor flag gives it.
-const DEFAULT_MAX_TOKENS: u32 = 1024;
 /// Output that an estimate expects of a row about which nothing is known.
 const EXPECTED_OUTPUT: u32 = 256;
 
@@ -46,7 +44,7 @@ pub struct Planner {
     again: HashMap<u64, u32>,
 }
 
-/// What a row comes to when nothing is wrong with it.
+/// What was found out about a row with which nothing is wrong.
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
@@ -57,9 +55,9 @@ struct Measured {
     terms: Terms,
 }
 
-/// A row of which is told by what it is known, and no more.
+/// A row reduced to its identity, before anything is estimated.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct Identified {
     /// Its number in this run.
     pub id: JobId,
     /// Its label: the user's, or `<source>:<line>`.
@@ -72,7 +70,7 @@ pub struct Named {
     pub row: RowId,
     /// Its own parameters.
     pub params: Params,
-    /// Fields that ride along.
+    /// Fields that are carried along.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
@@ -80,9 +78,9 @@ pub struct Named {
     pub index: u64,
 }
 
-/// The parts of an error-log entry that tell which of several equal rows it was, and where it stood in its input.
+/// The parts of an error-log entry that say which of several equal rows it was, and where it stood in its input.
 ///
-/// Read one by one: an odd value of the one takes nothing from the other.
+/// They are read one by one, so that an odd value of one does not hide the other.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -128,8 +126,8 @@ impl Planner {
         self
     }
 
-    /// Tells the date, so that retirements since the catalog was made are noticed.
-    pub fn with_today(mut self, today: Date) -> Self {
+    /// Sets the date, so that retirements since the catalog was made are noticed.
+    pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
     }
@@ -141,38 +139,38 @@ impl Planner {
     /// label kept, and one that carries `index` keeps it.
     ///
     /// # Errors
-    /// [`Rejected`] when the row surely can't work: no or too many messages, a model that is no string, a `max_tokens`
-    /// that is no number or above the model's cap, a body above 32 MB, a prompt surely longer than the model's window.
+    /// [`Rejected`] when the row surely can't work: it has no messages or too many, a model that is not a string, a
+    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely longer
+    /// than the model's window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
-        let named = self.name(row, id);
-        self.measured(named)
+        let identified = self.identify(row, id);
+        self.measure(identified)
     }
 
-    /// Tells by what a row is known. What that takes is half of planning, and rows that an earlier run has finished need
-    /// no more.
-    pub fn name(&mut self, row: Row, id: JobId) -> Named {
+    /// Finds a row's identity. This is half of planning, and rows that an earlier run has finished need no more.
+    pub fn identify(&mut self, row: Row, id: JobId) -> Identified {
         let key = self.key_of(&row);
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
-        let identity = self.identify(&row, &mark, key);
+        let identity = self.identity_of(&row, &mark, key);
         let index = mark.index().unwrap_or(id.0);
         let Row { origin, custom_id, params, extra, error: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
         let row = RowId::of(&custom_id, key, &identity);
-        Named { id, custom_id, key, identity, row, params, extra, origin, index }
+        Identified { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
-    /// Makes the job of a row of [`Planner::name`].
+    /// Makes the job of a row of [`Planner::identify`].
     ///
     /// # Errors
     /// As for [`Planner::plan`].
-    pub fn measured(&mut self, named: Named) -> Result<Planned, Box<Rejected>> {
-        let Named { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = named;
+    pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
+        let Identified { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = identified;
         own.0.retain(|(name, _)| &**name != "stream");
         let params = Merged::new(&self.defaults, &own);
         let request = Request::of(params);
-        let body_bytes = request.json().len() as u64;
+        let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
-        let measured = match measure(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
+        let measured = match measured(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
             Ok(measured) => measured,
             Err(Fault { class, message }) => {
                 let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
@@ -194,12 +192,12 @@ impl Planner {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }
 
-    /// Returns what is worth telling that has not been told: each thing once.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    /// Returns the notices since the last call; each is given once.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.models.take_notices()
     }
 
-    fn identify(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
+    fn identity_of(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
         match (mark.occurrence(), &row.custom_id) {
             (Some(occurrence), _) => Identity::Nth(occurrence),
             (None, Some(_)) => Identity::Named,
@@ -220,10 +218,10 @@ impl Planner {
     }
 }
 
-/// Reads off what a row costs and on which limits it counts, and checks that it can work.
-fn measure(
+/// Finds what a row costs and on which limits it counts, and checks that it can work.
+fn measured(
     params: Merged<'_>,
-    body_bytes: u64,
+    body_bytes: usize,
     may_exceed: bool,
     models: &mut Models,
     templates: &mut Templates,
@@ -247,7 +245,7 @@ fn measure(
     })
 }
 
-/// Works out what an answer costs, about and at most; `None` when the model has no price.
+/// Computes what an answer costs, about and at most; `None` when the model has no price.
 fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
     let prices = known.prices(terms.speed)?;
     let bound = bound(params, estimate, known.model.as_ref(), max_tokens);
@@ -262,44 +260,9 @@ fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms,
     Some(Expense { about: prices.cost(terms, &likely).min(most), most })
 }
 
-/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`; by how much is for the API to say.
+/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. By how much, only the API knows.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))
-}
-
-/// Puts defaults into the order in which they are sent: model, max_tokens, system, then `--param` as given.
-fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
-    let RequestDefaults { model, system, max_tokens, params } = defaults;
-    let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
-    let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
-    let named = [
-        ("model", model.map(|model| json_string(&model))),
-        ("max_tokens", max_tokens.map(|tokens| raw(tokens.to_string()))),
-        ("system", system.map(|system| json_string(&system))),
-    ];
-    let mut ordered = Params::default();
-    for (name, value) in named {
-        let by_param = || params.get(name).map(|value| raw(value.to_owned()));
-        if let Some(value) = value.or_else(by_param) {
-            ordered.set(name, value);
-        }
-    }
-    for (name, value) in &params.0 {
-        if &**name != "stream" {
-            ordered.set_default(name, value);
-        }
-    }
-    ordered
-}
-
-fn json_string(text: &str) -> Box<RawValue> {
-    let mut json = Vec::new();
-    write_json_str(text, &mut json);
-    raw(String::from_utf8(json).expect("JSON text is UTF-8"))
-}
-
-fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("numbers, quoted strings and raw values are JSON")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What has come before, for inputs that are read once: sets of hashes in little memory.
+//! Hashes that were seen before, in little memory, for inputs that are read once.
 //!
-//! A set of many small ones, told apart by some of a hash's bits. Each grows by itself, so that growing needs a little
-//! of the memory twice and not all of it: at ten million rows a single set would take 227 MB for a moment, this takes
-//! 152 at most. Hashes are taken as they are; they must be such that nobody can choose them.
+//! The set is made of many small sets; some bits of a hash choose one. A set needs its memory twice while it grows, and
+//! here only a small one grows at a time: at ten million rows a single set would take 227 MB for a moment, this takes 152
+//! at most. Hashes are not hashed again, so they must be of a kind that nobody can choose.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -47,7 +47,7 @@ impl Hasher for AsItIs {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Never used for hashes, which come by `write_u64`; right for anything else all the same.
+        // Not used: hashes come by `write_u64`.
         self.0 = bytes.iter().fold(self.0, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     }
 

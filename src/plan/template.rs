@@ -1,4 +1,4 @@
-//! Templates: which rows answer alike.
+//! Templates: rows whose answers have a similar length.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,17 +7,17 @@ use crate::domain::Merged;
 /// The parameters that rows of one template share.
 const SHARED: [&str; 7] = ["model", "max_tokens", "system", "tools", "tool_choice", "output_config", "thinking"];
 
-/// Tells templates apart, of rows over the same defaults.
+/// Finds which template a row belongs to. All rows must have the same defaults.
 ///
-/// What the row before had of its own is kept: the next one mostly has the same, and to compare costs less than to hash.
+/// The parameters of the row before are kept: the next row mostly has the same ones, and comparing costs less than hashing.
 #[derive(Debug, Default)]
 pub(super) struct Templates {
     last: Option<([Option<Box<str>>; SHARED.len()], u64)>,
 }
 
 impl Templates {
-    /// Returns a mark of what rows share that answer alike; good within one run only.
-    pub fn mark(&mut self, params: Merged<'_>) -> u64 {
+    /// Returns a number that rows with the same shared parameters have in common; valid within one run only.
+    pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {
             Some((last, mark)) if SHARED.into_iter().zip(last).all(is_own) => *mark,

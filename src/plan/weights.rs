@@ -1,14 +1,16 @@
-//! What a byte of text weighs in tokens, by its own class and that of the byte before it.
+//! What a byte of text weighs in tokens, by its own class and the class of the byte before it.
 //!
-//! No tokenizer is published, so text is weighed by statistics: a word costs most of a token at its start and a little
-//! for each further letter; runs of blanks, digits and punctuation cost less after their first; other scripts cost by
-//! the lead byte of their UTF-8 form. Pairs of bytes suffice for that, and one table look-up for each keeps the speed.
-//! The figures are fitted to published ratios: Latin prose about 3.3 characters a token on the old tokenizer and 2.6 on
-//! the new, code about 2.8, Chinese and Japanese about 1. They lean to the high side: a run corrects them within tens of
-//! answers by what the API reports.
+//! No tokenizer is published, so text is weighed by statistics. A word costs most of a token at its start and a little
+//! for each further letter. Runs of blanks, digits and punctuation cost less after the first. Other scripts are weighed
+//! by the first byte of each character in UTF-8. Pairs of bytes are enough for that, and one table look-up for each
+//! byte is fast. The figures are fitted to published ratios: Latin prose about 3.3 characters a token on the old
+//! tokenizer and 2.6 on the new one, code about 2.8, Chinese and Japanese about 1. They are rather too high than too
+//! low; a run corrects them within tens of answers by what the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
+
+use crate::domain::json::special;
 
 /// Thousandths of a token, by the byte before and this one.
 pub(super) struct Weights {
@@ -75,7 +77,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             rest = &rest[taken..];
         } else {
             // A stray quote can't be inside a string; as text it is only another sign.
-            let run = super::json::find_quote_or_escape(&rest[1..]) + 1;
+            let run = special(rest, 1).unwrap_or(rest.len());
             sum += weigh(weights, &rest[..run], previous);
             rest = &rest[run..];
         }
@@ -83,7 +85,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     (sum, surplus)
 }
 
-/// Returns the most bytes that an escape stands for, by the first of them. Half of a pair may stand alone, and is then a
+/// Returns the most bytes that an escape can mean, by the first of them. Half of a pair may be alone; it is then a
 /// character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
@@ -93,7 +95,7 @@ fn most_bytes(lead: u8) -> u64 {
     }
 }
 
-/// Returns the byte that stands for an escape (a character's first in UTF-8) and the escape's length.
+/// Returns the byte that an escape means (the first byte of a character in UTF-8), and the escape's length.
 fn decode_escape(text: &[u8]) -> (u8, usize) {
     let plain = |byte| (byte, 2);
     match text.get(1) {

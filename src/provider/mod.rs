@@ -1,7 +1,7 @@
 //! Providers: how a job becomes a request and a response becomes a reply.
 //!
 //! Pure: bytes in, values out. Owns the wire form of each API and what its replies mean; knows nothing of sockets, limits
-//! or files. One folder per provider: its names of headers, types and codes of errors stand there and nowhere else.
+//! or files. One folder per provider: only there do its names of headers and its types and codes of errors appear.
 
 pub mod anthropic;
 mod wire;
@@ -20,11 +20,11 @@ pub use wire::{Body, ReplyHead, Splice, WireRequest};
 pub struct HeadNews {
     /// About limits.
     pub signals: RateSignals,
-    /// The id under which the provider knows the request, for those who ask its support.
+    /// The provider's id of the request, for questions to its support.
     pub request_id: Option<String>,
 }
 
-/// A whole response, understood as far as its form goes.
+/// A whole response, read by its form.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// A whole answer.
@@ -38,12 +38,12 @@ pub enum Reply {
         /// How long to wait, where the body itself says so (a gateway's `retry_after`).
         retry_after: Option<Duration>,
     },
-    /// A 200 that is no whole answer: empty, no JSON, wrong shape, cut off, a stream without its end.
+    /// A 200 that is not a whole answer: empty, not JSON, of the wrong shape, cut off, or a stream without its end.
     Broken {
         /// What is wrong with it.
         failure: Failure,
     },
-    /// A whole answer that is not finished: the model has paused. The same request would come to the same.
+    /// A whole answer that is not finished: the model has paused. The same request would end the same way.
     Unfinished {
         /// What to do about it.
         failure: Failure,
@@ -57,20 +57,19 @@ pub trait Decoder: Send {
     /// Returns `true` when the reply is complete and nothing more needs to be read.
     fn push(&mut self, chunk: &[u8]) -> bool;
 
-    /// Takes the next piece, as [`Decoder::push`] does, without copying it where that can be helped.
+    /// Takes the next piece, as [`Decoder::push`] does, without copying it if possible.
     fn push_bytes(&mut self, chunk: Bytes) -> bool {
         self.push(&chunk)
     }
 
-    /// Returns how much memory is held of the body, and will be at its end; about, and in bytes.
+    /// Returns about how many bytes of memory the body takes, and will take at its end.
     ///
-    /// Of a stream that is a small part of what came.
+    /// For a stream this is a small part of what was received.
     fn held_bytes(&self) -> usize;
 
     /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
     ///
-    /// `asked` is the request, of which an answer may hold only what was asked for; it is looked at where the answer gives
-    /// reason to.
+    /// `asked` is the request. An answer may call only tools that it offers; it is read only when the answer calls one.
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply;
 }
 
@@ -82,7 +81,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns what a head says. `now` tells wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head, whatever was asked for: a server may answer a stream request
+    /// Returns the decoder for a response with this head. The request does not matter: a server may answer a stream request
     /// with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 

@@ -17,7 +17,7 @@ pub struct WireRequest {
     pub method: Method,
     /// Path from the endpoint's root: `/v1/messages`.
     pub path: Cow<'static, str>,
-    /// Headers but those the transport adds by itself (credentials, `content-length`, `user-agent`).
+    /// Headers, without those that the transport adds (credentials, `content-length`, `user-agent`).
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
@@ -25,7 +25,7 @@ pub struct WireRequest {
     pub is_stream: bool,
 }
 
-/// A body: what a row asks, byte for byte, and what is put in on the way.
+/// A body: the row's request, byte for byte, and what is inserted before it is sent.
 ///
 /// The row's bytes are shared and never changed, so that a retry costs nothing and equal prefixes stay equal; what a
 /// capability adds (that a stream is wanted, a mark for the cache) is a splice. They are put together where the request is
@@ -39,7 +39,7 @@ pub struct Body {
 /// Text that is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// Before which of the body's own bytes.
+    /// Offset in the body's own bytes before which it is inserted.
     pub at: usize,
     /// What.
     pub text: Bytes,
@@ -51,7 +51,7 @@ impl Body {
         Self { bytes, splices: Vec::new() }
     }
 
-    /// Returns a body with something put in, behind what was put in at that place before.
+    /// Returns a body with something inserted, after what was inserted at that place before.
     ///
     /// # Panics
     /// When the place lies beyond the body's own bytes.
@@ -96,7 +96,7 @@ impl Body {
     }
 
     /// Returns the body in as many pieces as it takes to copy no byte; none is empty.
-    pub fn into_pieces(self) -> Vec<Bytes> {
+    pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let Self { mut bytes, splices } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
         let mut from = 0;

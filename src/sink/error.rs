@@ -1,18 +1,15 @@
-//! The lines of rows that failed: each a valid input row (but for broken ones) with an `error` beside it.
+//! The lines of rows that failed. Each is a valid input row with an `error` beside it, except those of broken rows.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usage};
 use crate::plan::Rejected;
-use crate::source::BrokenRow;
+use crate::source::{BrokenRow, KEPT_BYTES};
 
 use super::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
 
-/// Longest raw text of a broken row that is kept, in bytes.
-const RAW_BYTES: usize = 4096;
-
-/// Names a reader of the line would not take for extra members.
+/// Names that have another meaning in the line than an extra member.
 const RESERVED: [&str; 10] =
     ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
 
@@ -28,7 +25,7 @@ pub(super) struct Fault<'a> {
 
 /// Appends the error line of a job: its label, merged parameters and extra members, then `error`.
 ///
-/// `error.key`, and for rows without a name `error.occurrence`, tell a later run which row it was.
+/// A later run identifies the row by `error.key`, and by `error.occurrence` when the row has no name.
 pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
@@ -60,13 +57,13 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
 
 /// Appends the error line of a row that could not be read.
 ///
-/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. A label that
-/// could be read stands in `error.custom_id`, so that the line is never taken for the row of that name. `now` is when
+/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If its label
+/// could be read, it is in `error.custom_id`, so that the line is never confused with the row of that name. `now` is when
 /// it was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
-    line.text(name!("raw"), &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(RAW_BYTES)]));
+    line.text(name!("raw"), &*String::from_utf8_lossy(&row.raw[..row.raw.len().min(KEPT_BYTES)]));
     let mut error = Object::new(line.member(name!("error")));
     error.text(name!("class"), ErrorClass::InvalidInput.name());
     if let Some(label) = row.custom_id.as_deref() {
@@ -86,8 +83,8 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 
 /// Appends the error line of a row that was rejected before it was sent. `now` is when.
 ///
-/// It has no `error.key`: what was rejected was never a request.
-pub fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
+/// It has no `error.key`, since it was never a request.
+pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
     let mut error = Object::new(line.member(name!("error")));
@@ -121,7 +118,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name` behind as many underscores as make it the only one.
+/// Returns `name` with as many underscores before it as make it unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {

@@ -5,7 +5,7 @@
 
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns the hint for a row that failed so.
+/// Returns the hint for a row that failed in this way.
 ///
 /// Shape: lower case, no full stop, fits after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {

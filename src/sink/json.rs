@@ -1,19 +1,16 @@
-//! JSON by hand: members in a fixed order, raw values untouched, money without float noise.
+//! JSON written by hand: members in a fixed order, raw values untouched, exact amounts of money.
 
 use std::io::Write;
 
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// Pico-dollars in a dollar.
-const PICO: u64 = 1_000_000_000_000;
-
-/// A member's name as it is written: behind a comma, in quotes, before a colon. Put together when compiled: a line has
-/// twenty-five names, and each is one copy of constant length.
+/// A member's name as it is written: with a comma before it, in quotes, with a colon after it. It is put together by the
+/// compiler, so that each of the twenty-five names of a line is one copy of constant length.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
-/// Makes a [`Name`] of a literal of ours: letters and underscores.
+/// Makes a [`Name`] of a literal, which has letters and underscores only.
 macro_rules! name {
     ($name:literal) => {
         $crate::sink::json::Name(concat!(",\"", $name, "\":"))
@@ -62,7 +59,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes a string of ours: letters, digits and signs that need no escape.
+    /// Writes a string that needs no escape: letters, digits and signs.
     #[inline]
     pub(super) fn plain(&mut self, name: Name, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
@@ -157,15 +154,15 @@ impl<'a> Object<'a> {
 }
 
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
-pub fn write_usd(money: Money, out: &mut Vec<u8>) {
+pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     // Amounts of one row nearly always fit: wide division takes several times as long.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
-            push_number(out, amount / PICO);
-            amount % PICO
+            push_number(out, amount / Money::PICO);
+            amount % Money::PICO
         }
         Err(_) => {
-            let pico = u128::from(PICO);
+            let pico = u128::from(Money::PICO);
             push(out, format_args!("{}", money.0 / pico));
             u64::try_from(money.0 % pico).expect("a remainder is below its divisor")
         }
@@ -184,11 +181,11 @@ pub fn write_usd(money: Money, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an amount as [`write_usd`] writes it; `None` when the text is no such number.
+/// Reads an amount as [`write_usd`] writes it; `None` for any other text.
 ///
 /// Digits beyond a pico-dollar are cut off. Exponents, which other tools write when they rewrite a file, are read too,
 /// to the nearest pico-dollar.
-pub fn parse_usd(text: &str) -> Option<Money> {
+pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {
         let dollars: f64 = text.parse().ok()?;
@@ -202,7 +199,7 @@ pub fn parse_usd(text: &str) -> Option<Money> {
     let kept = &fraction[..fraction.len().min(12)];
     let digits: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
     let pico = digits * 10_u64.pow(12 - kept.len() as u32);
-    Some(Money(dollars.checked_mul(PICO.into())?.checked_add(pico.into())?))
+    Some(Money(dollars.checked_mul(Money::PICO.into())?.checked_add(pico.into())?))
 }
 
 /// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten.
@@ -255,7 +252,7 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    const PICO: u128 = super::PICO as u128;
+    const PICO: u128 = Money::PICO as u128;
 
     fn shown(pico: u128) -> String {
         let mut out = Vec::new();

@@ -6,10 +6,9 @@
 //! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and holds no other line
 //! break. What the API sent is copied byte for byte (but for line breaks outside strings).
 //!
-//! **Extra members.** A row's own members that are not sent ride in an error line at the top level, under their own
-//! names, because that is how a canonical row carries them: reading the line gives the same row again, however often
-//! it fails. A name that a reader would take for something else (`params`, `error`, …; possible when it came from a CSV
-//! column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
+//! **Extra members.** A row's own members that are not sent are written into its error line at the top level, under their
+//! own names, as in a canonical row. So reading the line gives the same row again, however often it fails. A name with
+//! another meaning there (`params`, `error`, …; it may come from a CSV column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
 
 mod error;
 mod hint;
@@ -21,11 +20,12 @@ use std::sync::Arc;
 use crate::clock::RunClock;
 use crate::domain::{Ended, Message, Outcome};
 
-pub use error::{broken_line, rejected_line};
-pub use json::{parse_usd, write_usd};
+pub use error::broken_line;
+pub(crate) use error::rejected_line;
+pub(crate) use json::parse_usd;
 
 /// Version of the result lines' form, in `meta.v`.
-pub const LINE_VERSION: u32 = 1;
+pub(crate) const LINE_VERSION: u32 = 1;
 
 /// Which file a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,14 +43,14 @@ pub struct RecordContext {
     pub run: Arc<str>,
     /// Makes wall times of the attempts' instants.
     pub clock: RunClock,
-    /// Date of the price table behind the costs; `None` when there is none.
+    /// Date of the price table that the costs are from; `None` when there are no prices.
     pub price_date: Option<Arc<str>>,
     /// The results file as seen from the error log's folder; `None` when results go to standard output.
     pub results: Option<Arc<str>>,
 }
 
-/// From this length on an answer is not copied into its line, but written in its place by itself.
-pub const LONG_BYTES: usize = 1 << 20;
+/// From this length on an answer is not copied into its line, but written separately in its place.
+pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer without its message; returns where in `out` that belongs.
 ///

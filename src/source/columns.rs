@@ -1,44 +1,12 @@
 //! Which columns of an input go into requests, and which do not.
 //!
-//! For CSV the header tells; JSON rows have columns where a template is used, and the first rows tell.
+//! For CSV the header says it. JSON rows have columns only where a template is used; then the first rows show them.
 
-use std::fmt;
-
-use super::error::name_list;
+use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, SourceError, Template, open};
 
 /// JSON rows that are looked at.
 const LOOKED_AT: usize = 100;
-
-/// The columns of an input by what becomes of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Columns {
-    /// What a request is made from, in the order of the input.
-    pub sent: Vec<String>,
-    /// The one that is the label.
-    pub label: Option<String>,
-    /// What rides along and is not sent.
-    pub unsent: Vec<String>,
-}
-
-impl Columns {
-    /// Returns whether there is a column of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.sent.iter().chain(&self.label).chain(&self.unsent).any(|column| column == name)
-    }
-}
-
-impl fmt::Display for Columns {
-    /// Writes `columns sent: subject, body; id is the label; not sent: date`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |names: &[String]| name_list(names.iter().map(String::as_str));
-        write!(f, "columns sent: {}", list(&self.sent))?;
-        if let Some(label) = &self.label {
-            write!(f, "; {} is the label", name_list([label.as_str()]))?;
-        }
-        write!(f, "; not sent: {}", list(&self.unsent))
-    }
-}
 
 /// Returns the columns of an input; `None` where it has none, or where any of them may be sent.
 ///
@@ -82,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_told_by_what_becomes_of_them() {
+    fn columns_are_sent_or_the_label_or_not_sent() {
         let csv = "id,subject,body,date\n1,a,b,c\n";
         let prompts = "id,prompt,max_tokens,note\n1,a,5,n\n";
         let json = "{\"id\":1,\"body\":\"b\",\"max_tokens\":5,\"note\":\"n\"}\n{\"id\":2,\"body\":\"b\",\"late\":[]}\n";

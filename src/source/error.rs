@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::fields;
 use crate::domain::quoted;
 
 /// A fault that concerns a whole input. What concerns one row is an [`Item::Broken`](super::Item::Broken).
@@ -52,7 +51,7 @@ pub enum SourceError {
         /// The line on which a row began, from 1.
         line: u64,
     },
-    /// It is no text in UTF-8, by its first bytes.
+    /// Its first bytes are not text in UTF-8.
     #[error("{name}: looks like {what}, not like text in UTF-8; {remedy}")]
     Binary {
         /// The input as given.
@@ -74,7 +73,7 @@ pub enum SourceError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Its rows are all unusable, as far as it was read.
+    /// Its first rows are all unusable.
     #[error("{name}: none of its first {rows} rows can be used; the first: line {line} {message}")]
     NoRows {
         /// The input as given.
@@ -98,7 +97,7 @@ pub enum SourceError {
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,
     },
-    /// Neither name nor content tell the format.
+    /// Neither its name nor its content shows the format.
     #[error("{name}: its format is not clear from its name or its first line; say --format jsonl, csv, tsv or lines")]
     UnknownFormat {
         /// The input as given.
@@ -155,54 +154,4 @@ pub enum SourceError {
         /// The columns there are, with commas between them.
         columns: String,
     },
-}
-
-/// How many column names a message shows.
-const SHOWN: usize = 30;
-
-/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at 40
-/// characters.
-pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut names = names.into_iter();
-    let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
-    let hidden = names.count();
-    if hidden > 0 {
-        shown.push(format!("and {hidden} more"));
-    }
-    shown.join(", ")
-}
-
-/// Returns [`name_list`], and the name that was probably meant by a wrong one.
-pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
-    let names: Vec<&str> = names.into_iter().collect();
-    let meant = wrong.iter().find_map(|wrong| fields::nearest(wrong, names.iter().copied()));
-    let list = name_list(names.iter().copied());
-    match meant {
-        Some(name) => format!("{list}; did you mean {}?", short(name)),
-        None => list,
-    }
-}
-
-/// Returns a name for a message: cut at 40 characters, quoted unless it is a plain word.
-pub(super) fn short(name: &str) -> String {
-    let cut: String = name.chars().take(40).collect();
-    let dots = if cut.len() < name.len() { "…" } else { "" };
-    let is_plain = !cut.is_empty() && cut.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
-    if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_and_long_names_are_cut() {
-        let names: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
-
-        let list = name_list(names.iter().map(String::as_str));
-
-        assert!(list.ends_with("c29, and 10 more"), "{list}");
-        assert_eq!(name_list(["a b", "\u{1b}[31m", ""]), r#""a b", "\u{1b}[31m", """#);
-        assert_eq!(name_list([&*"x".repeat(50)]).chars().count(), 41);
-    }
 }

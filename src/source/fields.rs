@@ -1,11 +1,11 @@
 //! Names of request fields, and names that look like misspelt ones.
 //!
-//! Owns the list of what the API takes at the top level of a request. It decides only where a name goes in the short
-//! row shapes; inside `params` any name is passed through, since the API learns fields faster than we do.
+//! Owns the list of fields that the API accepts at the top level of a request. The list only decides where a name goes in
+//! the short row shapes. Inside `params` any name is passed on, since the API gets new fields faster than this program.
 
 use std::collections::HashSet;
 
-use super::error::short;
+use super::names::{LONGEST_NAME, is_near, plain, short};
 
 /// Top-level fields of a message request, beta ones included.
 ///
@@ -65,7 +65,7 @@ pub(super) fn is_request_field(name: &str) -> bool {
 /// Two names are near at one edit, or at two when both are long; a swap of neighbours is one edit. Case, dashes and
 /// camel case do not count: `maxTokens` is `max_tokens`.
 pub(super) fn meant_field(name: &str) -> Option<&'static str> {
-    if is_request_field(name) || name.len() > 40 {
+    if is_request_field(name) || name.len() > LONGEST_NAME {
         return None;
     }
     let plain = plain(name);
@@ -73,69 +73,14 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
 }
 
-/// Returns whether `name` is a misspelling of `of`.
-pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
-    name != of && name.len() <= 40 && is_near(&plain(name), &plain(of))
-}
-
-/// Names that are compared with a wrong one, at most.
-const MAX_COMPARED: usize = 200;
-
-/// Returns the name that was probably meant by a wrong one.
-pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let wanted = plain(name);
-    let names = names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= 40 && other.len() <= 40);
-    let near = names.map(|other| (edits(&wanted, &plain(other)), other));
-    let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // Something is wrong already, so a short name that is one edit away is worth naming, too.
-    let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
-    (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
-}
-
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-fn is_near(one: &str, other: &str) -> bool {
-    let allowed = match one.chars().count().min(other.chars().count()) {
-        0..=3 => 0,
-        4..=6 => 1,
-        _ => 2,
-    };
-    edits(one, other) <= allowed
-}
-
-/// Returns how many insertions, deletions, changes and swaps of neighbours lie between two names (optimal string
-/// alignment).
-fn edits(one: &str, other: &str) -> usize {
-    let one: Vec<char> = one.chars().collect();
-    let other: Vec<char> = other.chars().collect();
-    let mut table = vec![vec![0; other.len() + 1]; one.len() + 1];
-    for i in 0..=one.len() {
-        for j in 0..=other.len() {
-            if i == 0 || j == 0 {
-                table[i][j] = i + j;
-                continue;
-            }
-            let change = usize::from(one[i - 1] != other[j - 1]);
-            let mut best = (table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(table[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                best = best.min(table[i - 2][j - 2] + 1);
-            }
-            table[i][j] = best;
-        }
-    }
-    table[one.len()][other.len()]
-}
-
 /// Where a doubtful name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// In a short row: it rides along.
+    /// In a short row: it is carried along.
     Row,
     /// In `params`: it is sent.
     Params,
-    /// Beside `params`: it rides along.
+    /// Beside `params`: it is carried along.
     Beside,
 }
 
@@ -175,7 +120,7 @@ impl Judged {
 
 impl Warnings {
     /// Judges a name that is about to be sent or carried along.
-    pub fn judge(&mut self, name: &str, within: Within, line: u64) {
+    pub(super) fn judge(&mut self, name: &str, within: Within, line: u64) {
         if (within != Within::Beside && is_request_field(name)) || !self.is_fresh(name, within) {
             return;
         }
@@ -187,7 +132,7 @@ impl Warnings {
             }
             (Within::Row | Within::Beside, Some(field)) => {
                 format!(
-                    "`{name}` is no request field and is not sent; is it meant as `{field}`? (first on line {line})"
+                    "`{name}` is not a request field and is not sent; is it meant as `{field}`? (first on line {line})"
                 )
             }
             (Within::Params, Some(field)) => {
@@ -199,19 +144,19 @@ impl Warnings {
     }
 
     /// Says `message` once for `name`.
-    pub fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
+    pub(super) fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
         if self.is_fresh(name, Within::Row) {
             self.pending.push(message());
         }
     }
 
     /// Says `message`.
-    pub fn push(&mut self, message: String) {
+    pub(super) fn push(&mut self, message: String) {
         self.pending.push(message);
     }
 
     /// Takes what is to be said since the last call.
-    pub fn take(&mut self) -> Vec<String> {
+    pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.pending)
     }
 
@@ -245,26 +190,6 @@ mod tests {
         for (name, field) in cases {
             assert_eq!(meant_field(name), Some(field), "{name}");
         }
-    }
-
-    #[test]
-    fn the_nearest_of_some_names_is_found_where_one_is_near() {
-        let names = ["id", "subject", "body", "ticket_id", "first name"];
-        let cases = [
-            ("bdy", Some("body")),
-            ("boddy", Some("body")),
-            ("Subjct", Some("subject")),
-            ("ticket", Some("ticket_id")),
-            ("ticketId", Some("ticket_id")),
-            ("firstname", Some("first name")),
-            ("x", None),
-            ("customer", None),
-        ];
-
-        for (wrong, meant) in cases {
-            assert_eq!(nearest(wrong, names), meant, "{wrong}");
-        }
-        assert_eq!(nearest("a", []), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an input is on disk: whether it can be read twice, and whether it is still the same.
+//! The state of an input on disk: whether it can be read twice, and whether it has changed.
 
 use std::fs;
 use std::io;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_grows_while_it_is_read_is_told() {
+    fn a_file_that_grows_while_it_is_read_gives_a_warning() {
         let mut file = file_with("\"a\"\n");
         let mut reader = open(&Input::File(file.path().to_owned()), &Options::default()).expect("it is there");
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_stays_is_not_told_about() {
+    fn an_unchanged_file_gives_no_warning() {
         let file = file_with("\"a\"\n");
         let mut reader = open(&Input::File(file.path().to_owned()), &Options::default()).expect("it is there");
 

@@ -1,16 +1,16 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
-//! Owns the mapping of a chat completion to a message request, where one means the other. What has no counterpart makes
-//! the row broken, by name, unless its value is the default that changes nothing: an answer to a request that was
-//! silently cut down would look like an answer to the whole. Texts stay byte for byte.
+//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken, and
+//! the message names it, unless its value is a default that changes nothing. To leave it out silently would give an answer
+//! that looks like one to the whole request. Texts stay byte for byte.
 //! Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use super::error::short;
 use super::json::{self, Member, Object, place_in};
+use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 
@@ -22,7 +22,7 @@ pub(super) fn is_shape(object: &Object<'_>) -> bool {
     object.has("body") && (object.has("url") || object.has("method"))
 }
 
-/// Returns the parameters, and what rides along.
+/// Returns the parameters, and what is carried along.
 pub(super) fn read(text: &str, object: &Object<'_>) -> Result<(Params, Params), Fault> {
     if let Some(method) = object.get("method") {
         let is_post = json::as_string(method).is_some_and(|method| method.eq_ignore_ascii_case("post"));
@@ -73,7 +73,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters about how the other service keeps books: they ride along.
+/// Parameters for the other service's bookkeeping: they are carried along.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {
@@ -153,7 +153,7 @@ fn chat_messages(text: &str, value: &RawValue, params: &mut Params) -> Result<()
 
 /// Returns a message's role here, and its content.
 fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a RawValue), Fault> {
-    let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is no object"))?;
+    let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is not an object"))?;
     let (mut role, mut content) = (None, None);
     for (name, value) in members {
         match &*name {
@@ -204,7 +204,7 @@ fn block(text: &str, part: &RawValue) -> Result<String, Fault> {
     match (kind.as_str(), member("text"), member("image_url")) {
         ("text", Some(words), _) => Ok(format!(r#"{{"type":"text","text":{}}}"#, words.get())),
         ("image_url", _, Some(image)) => {
-            let source = image_source(image).ok_or_else(|| fault(text, image, "has an image that is no URL"))?;
+            let source = image_source(image).ok_or_else(|| fault(text, image, "has an image that is not a URL"))?;
             Ok(format!(r#"{{"type":"image","source":{source}}}"#))
         }
         (kind, ..) => {
@@ -324,8 +324,8 @@ mod tests {
             (r#"{"role":"assistant","content":null,"tool_calls":[{}]}"#, "`tool_calls`"),
             (r#"{"role":"user"}"#, "without content"),
             (r#"{"role":"user","content":[{"type":"input_audio"}]}"#, "input_audio"),
-            (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///x"}}]}"#, "no URL"),
-            ("7", "no object"),
+            (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///x"}}]}"#, "not a URL"),
+            ("7", "not an object"),
         ];
 
         for (message, named) in cases {

@@ -1,22 +1,18 @@
-//! Prompts: what becomes the `messages` of a request, and what no request can hold.
+//! Prompts: the `messages` of a request, and the checks of what a request can hold.
 //!
-//! Owns the checks that save a call which the API would surely refuse: no prompt, an empty one, a body over its limit.
-//! Anything finer is the API's to judge.
+//! Owns the checks that save a request which the API would surely refuse: one without a prompt, with an empty prompt,
+//! or with a body over the limit. Everything finer is left to the API.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::json::{self, is_filled_array, kind, place_in};
+use super::json::{self, kind, place_in};
 use super::raw::Fault;
 use super::template::{Cell, Template};
-use crate::domain::Params;
-
-/// The largest request the API takes, in bytes.
-///
-/// Source: API documentation, "Request size limits": 32 MB for messages.
-const MAX_BODY_BYTES: usize = 32 << 20;
+use crate::domain::json::is_filled_array;
+use crate::domain::{MAX_BODY_BYTES, Params};
 
 /// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
 pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
@@ -53,7 +49,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     match kind(json) {
         "a string" if is_blank_string(json) => Err(Fault::at(at, "has an empty `prompt`")),
         "a string" => Ok(user_message(prompt)),
-        "an array" if !is_filled_array(json) => Err(Fault::at(at, "has an empty `prompt`")),
+        "an array" if !is_filled_array(json.as_bytes()) => Err(Fault::at(at, "has an empty `prompt`")),
         "an array" => {
             let blocks: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
             match blocks.iter().find(|block| !block.get().starts_with('{')) {
@@ -73,7 +69,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
 
 /// Refuses a `messages` member of the line `text` that holds none.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
-    if is_filled_array(messages.get()) {
+    if is_filled_array(messages.get().as_bytes()) {
         return Ok(());
     }
     let at = place_in(text, messages.get());

@@ -1,42 +1,29 @@
 //! Shapes of a row: where its members go.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`, canonical, what the error log holds beside `error`;
-//! - `{"custom_id", "method", "url", "body"}`, mapped in [`super::openai`];
-//! - `{"prompt": …}` and `{"messages": […]}`, the short shapes: request fields beside them are parameters (null is as
-//!   good as absent), everything else rides along.
+//! - `{"custom_id", "params": {…}}`: the canonical shape, which the error log has too, with `error` beside it;
+//! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`];
+//! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Request fields beside them are parameters (a null
+//!   counts as missing), everything else is carried along.
 //!
-//! With a template every member is a column and the prompt comes from the template; request fields stay parameters, but
-//! `prompt`, `messages` and `params` are columns like any other.
+//! With a template every member is a column, and the prompt comes from the template. Request fields stay parameters,
+//! but `prompt`, `messages` and `params` are columns like any other.
 //!
-//! A name must not be used twice in a row or in its `params`: which one wins differs between parsers, and a paid answer
-//! to the wrong one is worse than an error entry. Deeper down the API decides.
+//! A name must not be used twice in a row or in its `params`. Parsers differ on which one wins, and a paid answer to
+//! the wrong one is worse than an error entry. The API checks what is nested deeper.
 
 use serde_json::value::RawValue;
 
-use super::error::{found_list, name_list, short};
 use super::fields::{self, Warnings, Within};
 use super::json::{self, Member, Nested, Object};
-use super::raw::Fault;
+use super::names::{LONGEST_NAME, found_list, is_misspelt, name_list, short};
+use super::raw::{Fault, Parts};
 use super::template::{Cell, Template};
 use super::{openai, prompt};
-use crate::domain::Params;
+use crate::domain::json::is_filled_array;
 
-/// A row taken apart, before it is placed.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    /// The user's label.
-    pub custom_id: Option<String>,
-    /// What is sent.
-    pub params: Params,
-    /// What rides along.
-    pub extra: Params,
-    /// The `error` of an error-log entry.
-    pub error: Option<Box<RawValue>>,
-}
-
-/// The longest label, as it is written. Message Batches take 64 characters; what is longer than this is no label but data
-/// under a wrong name, and it would stand in every line about its row.
+/// The longest label, as it is written. Message Batches take 64 characters. What is longer than this is data under a wrong
+/// name, and it would be part of every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns what is wrong with a label that is too long.
@@ -70,7 +57,7 @@ impl Label {
     }
 
     /// Returns the label; `None` when the row has none.
-    pub fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
+    pub(super) fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
         let Some(name) = self.member(object) else {
             return Ok(None);
         };
@@ -91,7 +78,7 @@ impl Label {
     }
 }
 
-/// A line's object and what it takes to place its members.
+/// A line's object, and what is needed to place its members.
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,
@@ -107,7 +94,7 @@ pub(super) struct Line<'r, 'a> {
 
 impl Line<'_, '_> {
     /// Fills a template with the row.
-    pub fn templated(&mut self, template: &Template) -> Result<Parts, Fault> {
+    pub(super) fn templated(&mut self, template: &Template) -> Result<Parts, Fault> {
         let columns: Vec<(&str, Cell<'_>)> =
             self.object.members.iter().map(|(name, value)| (&**name, Cell::Json(value.get()))).collect();
         let messages = prompt::templated_message(template, &columns)?;
@@ -125,7 +112,7 @@ impl Line<'_, '_> {
     }
 
     /// Takes the row for one of the shapes.
-    pub fn shaped(&mut self) -> Result<Parts, Fault> {
+    pub(super) fn shaped(&mut self) -> Result<Parts, Fault> {
         let custom_id = self.label.of(self.object)?;
         let (prompt, messages) = (self.object.get("prompt"), self.object.get("messages"));
         let parts = match (self.object.params.take(), prompt, messages) {
@@ -174,7 +161,7 @@ impl Line<'_, '_> {
     fn foreign(&mut self) -> Result<Parts, Fault> {
         let (params, mut extra) = openai::read(self.text, self.object)?;
         match params.get("messages") {
-            Some(messages) if json::is_filled_array(messages) => {}
+            Some(messages) if is_filled_array(messages.as_bytes()) => {}
             _ => return Err(Fault::new("has no messages in `body`: `messages` must be an array with something in it")),
         }
         for (name, value) in &self.object.members {
@@ -258,14 +245,13 @@ fn no_prompt(object: &Object<'_>) -> Fault {
 
 fn misspelt_prompt<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     names.find_map(|name| {
-        let meant = ["prompt", "messages", "params"].into_iter().find(|of| fields::is_misspelt(name, of))?;
+        let meant = ["prompt", "messages", "params"].into_iter().find(|of| is_misspelt(name, of))?;
         Some(format!("; is `{}` meant as `{meant}`?", short(name)))
     })
 }
 
 fn template_hint(object: &Object<'_>) -> Option<String> {
-    // Nobody types a longer name.
-    let is_name = |name: &str| !matches!(name, "custom_id" | "id") && name.len() <= 40;
+    let is_name = |name: &str| !matches!(name, "custom_id" | "id") && name.len() <= LONGEST_NAME;
     let is_text = |name: &str, value: &RawValue| is_name(name) && value.get().starts_with('"');
     let (name, _) = object.members.iter().find(|(name, value)| is_text(name, value))?;
     Some(format!(", or a template: -t '{{{{{}}}}}'", Template::expression(name)))
@@ -302,19 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_for_a_row_that_was_broken_is_known_again() {
-        let line = r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON","column":11}}"#;
+    fn an_entry_for_a_row_that_was_broken_is_no_row() {
+        let entry =
+            r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON"}}"#;
+        let row = r#"{"raw":"of mine","error":{},"prompt":"x"}"#;
 
-        let found = items("p.errors.jsonl", line, &Options::default());
+        let found = items("p.errors.jsonl", format!("{entry}\n{row}\n"), &Options::default());
 
-        let [Item::Unusable(entry)] = &found[..] else { panic!("{found:?}") };
-        assert_eq!(entry.raw, br#"{"prompt":"#);
-        assert_eq!((entry.column, entry.custom_id.as_deref()), (Some(11), None));
-        assert_eq!(entry.message, "was broken in an earlier run already: is not JSON");
+        let [Item::Row(row)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(shown(&row.extra), r#"{"raw":"of mine","error":{}}"#);
     }
 
     #[test]
-    fn the_short_shapes_tell_request_fields_from_what_rides_along() {
+    fn the_short_shapes_separate_request_fields_from_other_members() {
         let line =
             r#"{"id":7,"topic":{"a":1},"system":"S","prompt":"a\u0062","max_tokens":20,"model":null,"thread":"t"}"#;
 
@@ -446,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_the_users_own_rides_along() {
+    fn metadata_of_the_user_is_carried_along() {
         let own = row("p.jsonl", r#"{"prompt":"x","metadata":{"ticket":5}}"#, &Options::default());
         let api = row("p.jsonl", r#"{"prompt":"x","metadata":{"user_id":"u"}}"#, &Options::default());
 

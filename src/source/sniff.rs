@@ -1,7 +1,7 @@
 //! What an input is, by its name and its first bytes.
 //!
-//! Owns the byte order mark, the table of what is no text, and the choice of a format. Looks at no more than the first
-//! line that is not blank, so that a pipe is read as soon as somebody writes to it.
+//! Owns the byte order mark, the table of file types that are not text, and the choice of a format. It reads no further
+//! than the first line that is not blank, so that the rows of a pipe come as soon as they are written.
 
 use std::io::{self, Cursor, Read};
 
@@ -26,8 +26,8 @@ impl Peeked {
     /// Reads the beginning of `input`, called `name` in errors.
     ///
     /// # Errors
-    /// [`SourceError::Read`], and [`SourceError::Binary`] for what is no text in UTF-8 by its first bytes.
-    pub fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
+    /// [`SourceError::Read`], and [`SourceError::Binary`] when the first bytes are not text in UTF-8.
+    pub(super) fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
         let mut head = Vec::new();
         let mut chunk = vec![0; 8 << 10];
         while !has_first_line(&head) && head.len() < HEAD_BYTES {
@@ -47,12 +47,12 @@ impl Peeked {
     }
 
     /// Returns the whole input again, without its byte order mark.
-    pub fn into_read(self) -> Box<dyn Read + Send> {
+    pub(super) fn into_read(self) -> Box<dyn Read + Send> {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
 
     /// Returns the first line that is not blank, as far as it was looked at.
-    pub fn first_line(&self) -> &[u8] {
+    pub(super) fn first_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
         text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
     }
@@ -63,7 +63,7 @@ fn has_first_line(head: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
 }
 
-/// First bytes of what is often mistaken for text, what it is, and what to do.
+/// File types that are often given by mistake: their first bytes, what they are, and what to do.
 ///
 /// Source: the formats' own specifications, first bytes of a file.
 const MAGIC: [(&[u8], &str, &str); 14] = [
@@ -98,11 +98,11 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
 
-/// So much must be seen before it is judged by its control characters.
+/// An input is judged by its control characters only when this many bytes were read.
 const JUDGED_BYTES: usize = 64;
 
-/// Finds binary data of any other kind: one byte in twenty is a control character that text has no use for. Random bytes
-/// have twice as many; text in any encoding of single bytes has next to none.
+/// Finds binary data of any other kind: one byte in twenty is a control character that text does not use. Random bytes have
+/// twice as many; text in a single-byte encoding has almost none.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_is_named_by_what_it_looks_like() {
+    fn a_file_that_is_not_text_is_named_by_its_type() {
         let cases: [(&[u8], &str); 12] = [
             (b"\xff\xfe{\0\"\0", "UTF-16"),
             (b"\xfe\xff\0{", "UTF-16"),

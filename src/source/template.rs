@@ -1,116 +1,46 @@
 //! Templates: a row's columns become a prompt. The only user of minijinja.
 //!
-//! Owns the rules of filling in: a name that is no column is an error and never an empty word; text goes in as it is,
-//! without escaping; nothing but the row can be reached, no file and no environment. JSON's null is empty, as an empty
-//! CSV cell is; other JSON values keep their types, so that `{% if %}` and `{% for %}` work on them, and are written as
+//! Owns the rules of filling in. A name that is not a column is an error, never an empty word. Text goes in as it is,
+//! without escaping. A template sees only the row: no file and no environment. JSON's null is written as nothing, like an
+//! empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{% for %}` work on them, and are written as
 //! JSON.
 //!
-//! A template may come from somebody else, in the configuration of a folder. So what it can cost is bounded:
+//! A template may come from a stranger, in the configuration of a folder. So its cost is bounded:
 //! - the size and depth of its source ([`shape`]);
-//! - fuel for each row: every step, byte and item costs some ([`FUEL`]), so loops and doubled strings end;
-//! - no macros, includes, blocks and recursive loops, and no `namespace`: nothing is kept from one turn of a loop to the
-//!   next, so values nest no deeper than the source does. One prompt needs none of them.
+//! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end;
+//! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps nothing from one turn to the next, and
+//!   values nest no deeper than the source does.
 //!
-//! A template makes a prompt of each row: one without a column would make the same of all, each of them paid. It is
-//! refused, and so is one with a filter that there is not, before any row is read.
+//! A template without a column would make the same prompt of every row, and each would be paid. It is refused before any
+//! row is read, and so is a template with an unknown filter.
 //!
-//! What the fuel does not see is a value that holds the same list many times over, made by a chain of assignments; that
-//! is for [`Template::pulse`].
+//! The fuel does not cover values that contain the same list many times, made by a chain of assignments. A watchdog notices
+//! those by [`Template::pulse`].
 
+mod engine;
+mod error;
+mod filters;
 mod shape;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Rest, ValueKind};
-use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, Value};
 
-use super::error::{found_list, name_list, short};
-use super::fields;
+use self::engine::{Bounded, NAME, environment_of};
+use self::error::{MAX_PROMPT_BYTES, fill, syntax};
+use self::filters::check_names;
+use self::uses::ROW;
+use super::names::{found_list, name_list};
 use crate::domain::shortened;
 
-pub use self::uses::{Placeholder, placeholders};
-
-/// The template's name inside the environment. Without an extension, since that would choose an escaping.
-const NAME: &str = "template";
-
-/// Under this name a template reaches columns that are no identifiers: `{{ row["first name"] }}`.
-const ROW: &str = "row";
-
-/// The longest prompt a template makes: more than the API takes, and a bound for loops that run away.
-const MAX_PROMPT_BYTES: usize = 33 << 20;
-
-/// Fuel for one row: so many steps, or 64 bytes for each of them. It fills a prompt of the largest size three times
-/// over, or goes some ten times through a list of ten thousand; what it can hold in memory at once is 128 MB.
-const FUEL: u64 = 2_000_000;
-
-/// Bytes that one unit of fuel pays for.
-const BYTES_OF_FUEL: u64 = 64;
-
-/// Bytes of JSON that one unit of fuel pays for: they take longer to write than to copy.
-const JSON_BYTES_OF_FUEL: u64 = 8;
-
-/// What is wrong with a template, or with filling it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
-    /// It can't be understood.
-    #[error("the template is wrong on line {line}: {message}")]
-    Syntax {
-        /// Line in the template, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
-    /// It names no column, so every row would get the same prompt.
-    #[error("the template names no column, so every row would get the same prompt; {remedy}")]
-    NoColumn {
-        /// What to write.
-        remedy: String,
-    },
-    /// It uses a filter or a test that there is not.
-    #[error("the template is wrong on line {line}: there is no {kind} {name}{nearest}")]
-    NoSuch {
-        /// Line in the template, from 1.
-        line: usize,
-        /// `filter` or `test`.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// What was probably meant, as the end of the sentence; empty where nothing is like it.
-        nearest: String,
-    },
-    /// It names columns that a row has not.
-    #[error("has no {missing}, which the template names (found: {columns})")]
-    MissingColumn {
-        /// The names, with commas between them.
-        missing: String,
-        /// The columns there are, with commas between them.
-        columns: String,
-    },
-    /// A prompt would be longer than any request may be.
-    #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
-    TooLong,
-    /// It takes more steps or memory than one prompt may.
-    #[error(
-        "takes more than {FUEL} steps, or {} MB of text, when filled into the template; make its loops shorter",
-        (FUEL * BYTES_OF_FUEL) >> 20
-    )]
-    TooMuch,
-    /// Something else fails while it is filled.
-    #[error("can't be filled into the template, line {line}: {message}")]
-    Fill {
-        /// Line in the template, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
-}
+pub use self::error::TemplateError;
+pub(crate) use self::uses::{Placeholder, placeholders};
 
 /// A value of a row, for a template.
 #[derive(Clone, Copy, Debug)]
@@ -186,10 +116,10 @@ impl Template {
         })
     }
 
-    /// Returns a number for the row that is being filled in, another one for each; `None` while there is none.
+    /// Returns a number that is different for each row that is being filled in; `None` while there is none.
     ///
-    /// A row takes a second at the most by its fuel. One that takes much longer will not end in any useful time.
-    pub fn pulse(&self) -> Option<u64> {
+    /// The fuel of a row lasts at most a second. A row that takes much longer will not end in a useful time.
+    pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
         (begun > ended).then_some(begun)
@@ -201,12 +131,12 @@ impl Template {
     }
 
     /// Returns whether it uses the row as a whole, so that any column may be meant.
-    pub fn is_of_whole_row(&self) -> bool {
+    pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
 
     /// Returns what looks like a placeholder in its plain text, and is not filled in.
-    pub fn placeholders(&self) -> &[Placeholder] {
+    pub(crate) fn placeholders(&self) -> &[Placeholder] {
         &self.inner.placeholders
     }
 
@@ -215,8 +145,8 @@ impl Template {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
 
-    /// Returns how a template names a column: itself, or `row["…"]` when it is no identifier.
-    pub fn expression(column: &str) -> String {
+    /// Returns how a template names a column: by its name, or as `row["…"]` when the name contains spaces or punctuation.
+    pub(crate) fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),
@@ -282,111 +212,6 @@ impl Cell<'_> {
     }
 }
 
-/// Returns the environment of a template, and the names it uses.
-fn environment_of(text: &str, config: SyntaxConfig) -> Result<(Environment<'static>, BTreeSet<String>), TemplateError> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_syntax(config);
-    environment.set_formatter(show);
-    environment.set_fuel(Some(FUEL));
-    environment.add_function("namespace", no_namespace);
-    environment.add_template_owned(NAME, text.to_owned()).map_err(|error| syntax(&error))?;
-
-    let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
-    let named = environment.get_template(NAME).map_err(|error| syntax(&error))?.undeclared_variables(false);
-    let names = named.into_iter().filter(|name| !globals.contains(&**name)).collect();
-    Ok((environment, names))
-}
-
-/// Names of filters and tests, for what was meant by one that there is not.
-const KNOWN: [&str; 61] = [
-    "abs",
-    "attr",
-    "batch",
-    "bool",
-    "boolean",
-    "capitalize",
-    "chain",
-    "count",
-    "default",
-    "defined",
-    "dictsort",
-    "divisibleby",
-    "endingwith",
-    "even",
-    "false",
-    "filter",
-    "first",
-    "float",
-    "format",
-    "groupby",
-    "in",
-    "indent",
-    "int",
-    "integer",
-    "items",
-    "iterable",
-    "join",
-    "last",
-    "length",
-    "lines",
-    "list",
-    "lower",
-    "map",
-    "mapping",
-    "max",
-    "min",
-    "none",
-    "number",
-    "odd",
-    "pprint",
-    "reject",
-    "rejectattr",
-    "replace",
-    "reverse",
-    "round",
-    "select",
-    "selectattr",
-    "sequence",
-    "slice",
-    "sort",
-    "split",
-    "startingwith",
-    "string",
-    "sum",
-    "title",
-    "trim",
-    "true",
-    "undefined",
-    "unique",
-    "upper",
-    "zip",
-];
-
-/// Refuses filters and tests that there are not.
-fn check_names(environment: &Environment<'_>, uses: &uses::Uses) -> Result<(), TemplateError> {
-    let mut state = environment.empty_state();
-    let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
-        Err(error) if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
-            let nearest = fields::nearest(name, KNOWN);
-            let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-            Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
-        }
-        // It is there, and misses what it is given.
-        Ok(()) | Err(_) => Ok(()),
-    };
-    for (name, line) in &uses.filters {
-        let found = state.apply_filter(name, &[]).map(drop);
-        check("filter", name, *line, found)?;
-    }
-    for (name, line) in &uses.tests {
-        let found = state.perform_test(name, &[]).map(drop);
-        check("test", name, *line, found)?;
-    }
-    Ok(())
-}
-
 /// Returns what to write, for a template without a column.
 fn remedy(placeholder: Option<&Placeholder>) -> String {
     match placeholder {
@@ -407,80 +232,7 @@ fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     }
 }
 
-fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
-    let message = "namespace is not offered: nothing is kept from one turn of a loop to the next";
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-}
-
-/// Writes a value into the prompt: null as nothing; true, false, lists and objects as JSON, as the row had them.
-fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
-    match value.kind() {
-        ValueKind::None => Ok(()),
-        ValueKind::Bool | ValueKind::Seq | ValueKind::Map => {
-            let json = json_of(value, state)?;
-            out.write_str(&json).map_err(|_| ErrorKind::WriteFailure.into())
-        }
-        _ => minijinja::escape_formatter(out, state, value),
-    }
-}
-
-/// Returns a value as JSON, no longer than the fuel that is left pays for: a short list may hold the same long one many
-/// times over.
-fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
-    let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
-    let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));
-    let written = serde_json::to_writer(&mut json, value);
-    state.consume_fuel(json.bytes.len() as u64 / JSON_BYTES_OF_FUEL)?;
-    match written {
-        Ok(()) => Ok(String::from_utf8(json.bytes).expect("JSON is UTF-8")),
-        Err(_) if json.is_over => Err(ErrorKind::OutOfFuel.into()),
-        Err(error) => Err(minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())),
-    }
-}
-
-fn syntax(error: &minijinja::Error) -> TemplateError {
-    TemplateError::Syntax { line: error.line().unwrap_or(1), message: told(error) }
-}
-
-fn fill(error: &minijinja::Error) -> TemplateError {
-    TemplateError::Fill { line: error.line().unwrap_or(1), message: told(error) }
-}
-
-fn told(error: &minijinja::Error) -> String {
-    match error.detail() {
-        Some(detail) => format!("{}: {}", error.kind(), shortened(detail)),
-        None if error.kind() == ErrorKind::UndefinedError => "a value is not there".to_owned(),
-        None => error.kind().to_string(),
-    }
-}
-
-/// Memory that refuses more than so many bytes.
-struct Bounded {
-    bytes: Vec<u8>,
-    most: usize,
-    is_over: bool,
-}
-
-impl Bounded {
-    fn new(most: usize) -> Self {
-        Self { bytes: Vec::new(), most, is_over: false }
-    }
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = self.most - self.bytes.len();
-        self.is_over |= bytes.len() > room;
-        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if self.is_over { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Returns the columns a template names and an input has not.
+/// Returns the columns that a template names and an input does not have.
 pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<Vec<&str>> {
     let missing: Vec<&str> = template.names().filter(|name| !has(name)).collect();
     (!missing.is_empty()).then_some(missing)
@@ -520,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_column_is_an_error_and_named() {
+    fn an_unknown_column_is_an_error_that_names_it() {
         let error = parse("{{text}} {{titel}}").render(&[("text", Cell::Text("x")), ("title", Cell::Text("y"))]);
 
         let message = error.expect_err("titel is missing").to_string();
@@ -584,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_there_is_not_is_named_before_any_row() {
+    fn an_unknown_filter_is_named_before_any_row() {
         for (text, message) in [
             ("{{ body|uper }}", "line 1: there is no filter uper; did you mean `upper`?"),
             ("a\n{{ body | summarize }}", "line 2: there is no filter summarize"),
@@ -607,11 +359,11 @@ mod tests {
     }
 
     #[test]
-    fn the_names_that_may_be_meant_are_filters_or_tests() {
+    fn every_suggested_name_is_a_filter_or_a_test() {
         let environment = Environment::new();
         let mut state = environment.empty_state();
 
-        let unknown = KNOWN.iter().filter(|name| {
+        let unknown = filters::KNOWN.iter().filter(|name| {
             let filter = state.apply_filter(name, &[]).err().map(|error| error.kind());
             let test = state.perform_test(name, &[]).err().map(|error| error.kind());
             filter == Some(ErrorKind::UnknownFilter) && test == Some(ErrorKind::UnknownTest)
@@ -644,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_multiplies_ends_with_words() {
+    fn templates_that_multiply_text_end_with_a_message() {
         let doubled = format!("{{% set s = 'ab' %}}{}{{{{ s|length }}}}", "{% set s = s ~ s %}".repeat(60));
         let shared = format!("{{% set s = [x] %}}{}{{{{ s }}}}", "{% set s = [s, s] %}".repeat(60));
         for text in [
@@ -677,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn honest_templates_over_large_rows_are_filled() {
+    fn ordinary_templates_over_large_rows_are_filled() {
         let list = format!("[{}]", vec![r#"{"name":"a name","n":17}"#; 10_000].join(","));
         let (cell, document) = ("word ".repeat(20_000), format!("[{}]", vec!["\"word\""; 400_000].join(",")));
         let columns = [

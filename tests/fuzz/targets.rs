@@ -77,7 +77,6 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
                 serde_json::from_slice::<serde_json::Value>(line).expect("an entry is JSON");
                 broken.origin.clone()
             }
-            Item::Unusable(_) => continue,
         };
         assert!(origin.line > last_line, "lines rise");
         last_line = origin.line;

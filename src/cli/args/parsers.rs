@@ -152,7 +152,7 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
         format!("the value is not JSON ({error}); text needs quotes, as {}", quoted(format!("{name}=\"text\"")))
     })?;
-    if json::value(value.get().as_bytes(), 0, DEEPEST_PARAM).is_none() {
+    if !json::is_within_depth(value.get().as_bytes(), DEEPEST_PARAM) {
         return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep"));
     }
     Ok(Param { name: name.to_owned(), value })

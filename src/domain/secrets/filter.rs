@@ -64,7 +64,7 @@ fn run(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |run, &byte| run << 8 | u64::from(byte))
 }
 
-/// Returns the entry of a run in the table, whatever stands behind it.
+/// Returns the entry of a run in the table. Bytes after the run do not count.
 fn place(run: u64) -> usize {
     let run = run << (64 - 8 * RUN);
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize

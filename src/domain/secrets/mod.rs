@@ -1,16 +1,16 @@
-//! What must be shown nowhere, taken out of what servers send.
+//! Secrets that must never be shown, removed from what servers send.
 //!
-//! A server can send the key back: in an error, in a header, in an answer that is none, escaped or encoded. So
-//! everything from a server passes through [`Secrets`] once, after it was decoded and before anything is told, written
-//! or counted. Found are, for each secret:
+//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from a
+//! server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
+//! each secret, these are found:
 //!
 //! - any part of it of at least twelve characters, and any such part of its base64 (both alphabets, however it is
 //!   aligned) and of its hex; of one of eight to eleven characters the whole only;
-//! - each of these also behind percent signs, JSON's and other escapes or HTML's, mixed and three deep (in more than a
-//!   megabyte beside an answer's content: in some orders only).
+//! - each of these also when escaped with percent signs, with backslashes or as HTML entities, mixed and up to three deep
+//!   (in more than a megabyte beside an answer's content: in some orders only).
 //!
-//! What was found becomes `[key]`. Not found are parts with something else put between their characters, and secrets
-//! below eight characters: taking those out would only garble the text.
+//! What is found is replaced by `[key]`. Parts with something else between their characters are not found, and neither are
+//! secrets below eight characters: removing those would only garble the text.
 //!
 //! The content of an answer stays as it was sent: it is what the model said, byte for byte.
 //!
@@ -22,7 +22,6 @@ mod forms;
 mod view;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -30,23 +29,23 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use self::filter::Filter;
-use self::view::View;
+use self::view::{View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// Secrets below this are placeholders (`x`, `key`).
-pub const SHORTEST: usize = 8;
+pub(crate) const SHORTEST: usize = 8;
 /// The shortest part of a secret that is taken out.
 const PART: usize = 12;
-/// What stands in the place of a secret.
+/// What replaces a secret.
 const MARK: &str = "[key]";
 /// In how many ways a text is decoded: all orders of three kinds of escapes, three deep.
 const VIEWS: usize = 40;
-/// In how many a long one is, which would take seconds else: no server of good will hides a key in a megabyte.
+/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a megabyte.
 const VIEWS_OF_LONG: usize = 4;
-/// The shortest of those, in bytes.
+/// From this many bytes on a text is long.
 const LONG: usize = 1 << 20;
 
-/// Text that must be shown nowhere. Its `Debug` form does not show it.
+/// Text that must never be shown. Its `Debug` form does not show it.
 #[derive(Default)]
 pub struct Secrets {
     filter: Filter,
@@ -61,7 +60,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns what finds these texts. Those that are shorter than [`SHORTEST`] or no ASCII are left out.
+    /// Returns what finds these texts. Those that are shorter than `SHORTEST` or no ASCII are left out.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();
@@ -86,7 +85,7 @@ impl Secrets {
         &NONE
     }
 
-    /// Takes the secrets out of a text.
+    /// Removes the secrets from a text.
     pub fn clean(&self, text: &mut String) {
         if !self.is_suspect(text.as_bytes()) {
             return;
@@ -97,8 +96,8 @@ impl Secrets {
         }
     }
 
-    /// Takes them out of what came of an attempt.
-    pub fn clean_verdict(&self, verdict: &mut Verdict) {
+    /// Removes them from the verdict of an attempt.
+    pub(crate) fn clean_verdict(&self, verdict: &mut Verdict) {
         match verdict {
             Verdict::Answered(message) => self.clean_message(message),
             Verdict::Limited { failure, .. }
@@ -133,7 +132,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Takes them out of everything beside the content.
+    /// Removes them from everything beside the content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);
@@ -165,7 +164,7 @@ impl Secrets {
         while at < json.len() {
             let start = at;
             if json[at] == b'"' {
-                let Some(end) = json::text(json, at) else { break };
+                let Some(end) = json::string_end(json, at) else { break };
                 at = end;
                 let found = self.find(&json[start + 1..end - 1], json.len());
                 edits.extend(found.into_iter().map(|found| (found.start + start + 1..found.end + start + 1, MARK)));
@@ -205,12 +204,6 @@ impl Secrets {
             }
         }
     }
-}
-
-fn hash(part: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(part);
-    hasher.finish()
 }
 
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {

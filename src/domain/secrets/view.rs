@@ -1,16 +1,16 @@
-//! A text as it reads once its escapes are taken for what they stand for, and where each byte came from.
+//! A text with its escapes decoded, and where in the original each byte came from.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 
-use super::hash;
 use crate::domain::json;
 
 /// A longer text is looked at in pieces, so that what is known of each byte takes little memory.
 const PIECE: usize = 16 * 1024;
 /// How much of a piece is part of the next one, too: more than a part of a secret takes, escaped three deep.
 const OVERLAP: usize = 4 * 1024;
-/// Stands for what an escape holds beyond ASCII; no secret has it.
+/// Stands for any decoded character beyond ASCII; no secret contains it.
 const OTHER: u8 = 0xff;
 
 /// Kinds of escapes. A text may be escaped in several, one upon the other.
@@ -45,7 +45,7 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view and then all that come of decoding it, in any order of the kinds, at most so many.
+    /// Returns this view, then all views that decoding it gives, in any order of the kinds: at most `most` of them.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();
@@ -86,6 +86,13 @@ impl View {
     }
 }
 
+/// Returns 64 bits that tell one stretch of text from another.
+pub(super) fn hash(part: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(part);
+    hasher.finish()
+}
+
 /// Returns whether a text may have escapes.
 pub(super) fn has_escapes(text: &[u8]) -> bool {
     json::has_any(text, [Kind::Backslash, Kind::Percent, Kind::Entity].map(Kind::first))
@@ -116,7 +123,7 @@ impl Kind {
         }
     }
 
-    /// Returns the length of what stands at the beginning of `text`, an escape or one byte, and the byte it stands for.
+    /// Returns the length of the first escape or byte of `text`, and the byte it means.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);
@@ -130,7 +137,7 @@ impl Kind {
     }
 }
 
-/// Reads an escape of JSON, or one of a programming language, behind its backslash.
+/// Reads an escape of JSON or of a programming language, after its backslash.
 fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     Some(match *rest.first()? {
         b'u' if rest.get(1) == Some(&b'{') => {
@@ -149,7 +156,7 @@ fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     })
 }
 
-/// Reads an entity of HTML behind its `&`.
+/// Reads an entity of HTML after its `&`.
 fn entity(rest: &[u8]) -> Option<(usize, u8)> {
     let end = rest.iter().take(10).position(|&byte| byte == b';')?;
     let byte = match &rest[..end] {
@@ -168,7 +175,7 @@ fn entity(rest: &[u8]) -> Option<(usize, u8)> {
     Some((end + 1, byte))
 }
 
-/// Reads so many hex digits as one character.
+/// Reads `count` hex digits as one character.
 fn digits(text: &[u8], count: usize) -> Option<u8> {
     let digits = text.get(..count).filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit))?;
     let number = u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
@@ -186,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_all_kinds_are_taken_for_what_they_stand_for() {
+    fn escapes_of_all_kinds_are_decoded() {
         for (kind, text, expected) in [
             (Kind::Backslash, r"a\u002Bb\u002b\/\\\x2B\u{2b}\n", "a+b+/\\++\n"),
             (Kind::Percent, "%2B%2b%%41%zz%4", "++%A%zz%4"),

@@ -10,122 +10,96 @@
 use std::borrow::Cow;
 
 use super::record::{ResultRecord, quality, row};
-use crate::domain::{JobKey, Money, Usage, json};
+use crate::domain::json::{Cursor, DEEPEST};
+use crate::domain::{JobKey, Money, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
 /// Parses a result line that is exactly as [`crate::sink`] writes it; `None` for all others.
 pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
-    let mut at = Cursor { line, at: 0 };
+    let mut at = Cursor::new(line);
     at.literal(b"{\"custom_id\":")?;
-    let custom_id = at.text()?;
+    let custom_id = text(&mut at)?;
     at.literal(b",\"result\":{\"type\":\"succeeded\",\"message\":")?;
-    at.at = json::value(line, at.at, json::DEEPEST)?;
+    at.skip_value(DEEPEST)?;
     at.literal(b"},\"meta\":{\"v\":")?;
-    if at.number()? != u64::from(LINE_VERSION) {
+    if at.count()? != u64::from(LINE_VERSION) {
         return None;
     }
-    at.skipped_text(b",\"run\":")?;
+    skip_text(&mut at, b",\"run\":")?;
     at.literal(b",\"index\":")?;
-    at.number()?;
+    at.count()?;
     at.literal(b",\"key\":")?;
-    let key = JobKey::parse(at.text()?);
+    let key = JobKey::parse(text(&mut at)?);
     let occurrence = match at.literal(b",\"occurrence\":") {
-        Some(()) => Some(u32::try_from(at.number()?).ok()?),
+        Some(()) => Some(u32::try_from(at.count()?).ok()?),
         None => None,
     };
-    at.skipped_text(b",\"model\":")?;
-    at.skipped_text(b",\"lane\":")?;
-    at.skipped_text(b",\"provider\":")?;
+    skip_text(&mut at, b",\"model\":")?;
+    skip_text(&mut at, b",\"lane\":")?;
+    skip_text(&mut at, b",\"provider\":")?;
     at.literal(b",\"attempts\":")?;
-    at.number()?;
+    at.count()?;
     at.literal(b",\"usage\":{")?;
-    let usage = at.usage()?;
+    let usage = usage(&mut at)?;
     at.literal(b"},\"maybe_paid\":")?;
-    let maybe_paid = at.number()?;
+    let maybe_paid = at.count()?;
     at.literal(b",\"quality\":")?;
-    let quality = quality(Some(at.text()?));
+    let quality = quality(Some(text(&mut at)?));
     at.literal(b",\"latency_ms\":")?;
-    at.null().or_else(|| at.number().map(drop))?;
+    null(&mut at).or_else(|| at.count().map(drop))?;
     at.literal(b",\"cost_usd\":")?;
-    let spend = at.null().map(|()| Money::ZERO).or_else(|| at.money())?;
-    at.skipped_text(b",\"price_date\":")?;
-    at.skipped_text(b",\"request_id\":")?;
-    at.skipped_text(b",\"started_at\":")?;
+    let spend = null(&mut at).map(|()| Money::ZERO).or_else(|| money(&mut at))?;
+    skip_text(&mut at, b",\"price_date\":")?;
+    skip_text(&mut at, b",\"request_id\":")?;
+    skip_text(&mut at, b",\"started_at\":")?;
     at.literal(b",\"ended_at\":")?;
-    let ended_at = match at.null() {
+    let ended_at = match null(&mut at) {
         Some(()) => None,
-        None => Some(Cow::Borrowed(at.text()?)),
+        None => Some(Cow::Borrowed(text(&mut at)?)),
     };
     at.literal(b"}}")?;
-    if at.at != line.len() {
+    if at.position() != line.len() {
         return None;
     }
     let charges = Charges { usage, spend, maybe_paid };
     Some(ResultRecord { row: row(custom_id, key, occurrence), quality, ended_at, charges })
 }
 
-/// A position in a line.
-struct Cursor<'a> {
-    line: &'a [u8],
-    at: usize,
+fn null(at: &mut Cursor<'_>) -> Option<()> {
+    at.literal(b"null")
 }
 
-impl<'a> Cursor<'a> {
-    fn literal(&mut self, text: &[u8]) -> Option<()> {
-        self.line.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
-    }
+/// Reads a string without escapes.
+fn text<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
+    std::str::from_utf8(at.plain_string()?).ok()
+}
 
-    fn null(&mut self) -> Option<()> {
-        self.literal(b"null")
-    }
+/// Skips a member with this beginning, whose value is a string or `null`.
+fn skip_text(at: &mut Cursor<'_>, beginning: &[u8]) -> Option<()> {
+    at.literal(beginning)?;
+    null(at).or_else(|| at.string().map(drop))
+}
 
-    /// Returns a string without escapes.
-    fn text(&mut self) -> Option<&'a str> {
-        let text = json::plain_text(self.line, self.at)?;
-        self.at = text.end + 1;
-        std::str::from_utf8(&self.line[text]).ok()
-    }
+fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
+    let mut member = |name: &[u8]| {
+        at.literal(name)?;
+        at.count()
+    };
+    Some(Usage {
+        input_tokens: member(b"\"input_tokens\":")?,
+        cache_write_5m_tokens: member(b",\"cache_write_5m_tokens\":")?,
+        cache_write_1h_tokens: member(b",\"cache_write_1h_tokens\":")?,
+        cache_read_tokens: member(b",\"cache_read_tokens\":")?,
+        output_tokens: member(b",\"output_tokens\":")?,
+        web_searches: member(b",\"web_searches\":")?,
+    })
+}
 
-    /// Skips a member that begins with these bytes and whose value is a string or `null`.
-    fn skipped_text(&mut self, beginning: &[u8]) -> Option<()> {
-        self.literal(beginning)?;
-        self.null().or_else(|| json::text(self.line, self.at).map(|end| self.at = end))
-    }
-
-    /// Returns a number that consists of digits only.
-    fn number(&mut self) -> Option<u64> {
-        let end = json::number(self.line, self.at)?;
-        let digits = &self.line[self.at..end];
-        self.at = end;
-        digits.iter().try_fold(0_u64, |number, &digit| {
-            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-            number.checked_mul(10)?.checked_add(digit)
-        })
-    }
-
-    fn usage(&mut self) -> Option<Usage> {
-        let mut member = |name: &[u8]| {
-            self.literal(name)?;
-            self.number()
-        };
-        Some(Usage {
-            input_tokens: member(b"\"input_tokens\":")?,
-            cache_write_5m_tokens: member(b",\"cache_write_5m_tokens\":")?,
-            cache_write_1h_tokens: member(b",\"cache_write_1h_tokens\":")?,
-            cache_read_tokens: member(b",\"cache_read_tokens\":")?,
-            output_tokens: member(b",\"output_tokens\":")?,
-            web_searches: member(b",\"web_searches\":")?,
-        })
-    }
-
-    /// Returns an amount of money; zero when the JSON parser would not accept it either.
-    fn money(&mut self) -> Option<Money> {
-        let end = json::number(self.line, self.at)?;
-        let text = std::str::from_utf8(&self.line[self.at..end]).ok()?;
-        self.at = end;
-        Some(parse_usd(text).unwrap_or(Money::ZERO))
-    }
+/// Reads an amount of money; what the parser would not take for money counts as nothing.
+fn money(at: &mut Cursor<'_>) -> Option<Money> {
+    let text = std::str::from_utf8(at.number()?).ok()?;
+    Some(parse_usd(text).unwrap_or(Money::ZERO))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! The events of a stream, folded to the message they stand for.
+//! The events of a stream, folded into one message.
 //!
 //! The folded message has the shape of a whole answer: the members of `message_start`'s message in their order, with
-//! the blocks, the end and the usage put in place. Strings are put together in their escaped form and never decoded, so
-//! the result holds the server's own spelling, and a character whose escaped halves came in two deltas is whole again.
+//! the blocks, the end and the usage put in place. Strings are joined in their escaped form and never decoded. So the
+//! result has the server's own spelling, and a character whose escaped halves came in two deltas is whole again.
 //!
 //! One rule folds all deltas but two: strings are appended to the block's member of the same name, other values replace
-//! it. So deltas of types that we do not know (as `compaction_delta` once was) are kept and not lost. The exceptions:
-//! `input_json_delta` brings JSON in pieces, `citations_delta` one more item of a list. Events of unknown types are
-//! ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
+//! it. So deltas of unknown types are kept and not lost. The exceptions: `input_json_delta` brings JSON in pieces, and
+//! `citations_delta` brings one more item of a list. Events of unknown types are ignored, as the API asks.
+//! Source: API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::growth::{self, Growing};
-use super::members::{self, MOST_MEMBERS, inside_quotes};
-use super::{shape, usage};
-use crate::domain::{Params, Quality, Usage};
+use super::block::{Block, Input, overlay, place, raw, string};
+use super::{growth, members, usage};
+use crate::domain::{Params, Usage};
 
 /// The longest message that is folded: it is put together beside its parts, so it is in memory twice. The longest answers
 /// of any model are a tenth of it.
@@ -64,10 +63,6 @@ pub(super) struct Fold {
 /// Events that come after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
-const NOT_UTF8: &str = "the folded message is not UTF-8";
-
-/// What a citation takes beside its text.
-const CITATION_BYTES: usize = 32;
 /// What a content block takes beside its members.
 const BLOCK_BYTES: usize = 256;
 
@@ -109,7 +104,7 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // One of another form stays where it is, as in a message that is no stream, unless message_delta brings one.
+        // A usage of another form stays as it is, as in a message outside of a stream, unless message_delta brings one.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
@@ -125,7 +120,7 @@ impl Fold {
         if self.blocks.len() == MOST_BLOCKS {
             return Err(format!("more than {MOST_BLOCKS} content blocks"));
         }
-        if self.blocks.insert(index, Block { members, ..Block::default() }).is_some() {
+        if self.blocks.insert(index, Block::new(members)).is_some() {
             return Err(format!("content block {index} starts twice"));
         }
         Ok(())
@@ -190,7 +185,7 @@ impl Fold {
     }
 }
 
-/// Writes content blocks as a JSON list; each is let go as soon as it is written.
+/// Writes content blocks as a JSON list; the memory of each is freed as soon as it is written.
 fn write_list(blocks: BTreeMap<u64, Block>, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
     out.push(b'[');
     for (at, block) in blocks.into_values().enumerate() {
@@ -203,185 +198,7 @@ fn write_list(blocks: BTreeMap<u64, Block>, input: Input, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// Sets what `over` brings. A null never replaces a value: it says that there is no news.
-fn overlay(under: &mut Params, over: Params) -> Result<(), String> {
-    for (name, value) in over.0 {
-        if value.get() != "null" || under.get(&name).is_none() {
-            under.set(&name, value);
-        }
-    }
-    match under.0.len() {
-        0..=MOST_MEMBERS => Ok(()),
-        _ => Err(too_many_members()),
-    }
-}
-
-fn too_many_members() -> String {
-    format!("an object of a stream grows to more than {MOST_MEMBERS} members")
-}
-
-/// A content block as far as it has come.
-#[derive(Default)]
-struct Block {
-    members: Params,
-    /// Strings that deltas add to, escaped, with the quote before them and not the one behind.
-    strings: Vec<(Box<str>, Growing)>,
-    /// The pieces of `partial_json`, escaped, with a quote before them.
-    input: Growing,
-    citations: Vec<Box<RawValue>>,
-}
-
-impl Block {
-    /// Takes a delta; returns how many bytes it adds.
-    fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
-        match delta.get("type") {
-            Some(r#""input_json_delta""#) => {
-                let piece = delta.get("partial_json").and_then(inside_quotes);
-                let piece = piece.ok_or("an input_json_delta without partial_json")?;
-                if self.input.is_empty() && !piece.is_empty() {
-                    self.input.push(b"\"");
-                }
-                self.input.push(piece.as_bytes());
-                Ok(piece.len())
-            }
-            Some(r#""citations_delta""#) => {
-                let citation = delta.0.into_iter().find(|(name, _)| &**name == "citation");
-                let (_, citation) = citation.ok_or("a citations_delta without citation")?;
-                let bytes = CITATION_BYTES + citation.get().len();
-                self.citations.push(citation);
-                Ok(bytes)
-            }
-            _ => self.on_plain_delta(delta),
-        }
-    }
-
-    fn on_plain_delta(&mut self, delta: Params) -> Result<usize, String> {
-        let mut bytes = 0;
-        for (name, value) in delta.0.into_iter().filter(|(name, _)| &**name != "type") {
-            bytes += value.get().len();
-            match inside_quotes(value.get()) {
-                Some(piece) => self.string(name)?.push(piece.as_bytes()),
-                None => overlay(&mut self.members, Params(vec![(name, value)]))?,
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// Returns the growing string of a member, which begins with what the block started with.
-    fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
-        let known = self.strings.iter().position(|(own, _)| *own == name);
-        let at = match known {
-            Some(at) => at,
-            None if self.strings.len() == MOST_MEMBERS => return Err(too_many_members()),
-            None => {
-                let start = self.members.get(&name).and_then(inside_quotes).unwrap_or_default();
-                let mut text = Growing::default();
-                text.push(b"\"");
-                text.push(start.as_bytes());
-                self.strings.push((name, text));
-                self.strings.len() - 1
-            }
-        };
-        Ok(&mut self.strings[at].1)
-    }
-
-    fn calls_a_tool(&self) -> bool {
-        self.members.get("type").and_then(inside_quotes).is_some_and(|kind| shape::is_call(kind.as_bytes()))
-    }
-
-    /// Returns about how long it is as JSON.
-    fn bytes(&self) -> usize {
-        let members = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8);
-        let strings = self.strings.iter().map(|(name, text)| name.len() + text.len() + 8);
-        let citations = self.citations.iter().map(|citation| citation.get().len() + 8);
-        self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
-    }
-
-    /// Writes it as JSON. Its parts are not copied before: one of them may be most of the answer.
-    fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
-        if !self.input.is_empty() {
-            self.strings.retain(|(name, _)| &**name != "input");
-            let input = if self.calls_a_tool() { input } else { Input::MayBeCut };
-            self.members.set("input", input.parse(std::mem::take(&mut self.input))?);
-        }
-        if !self.citations.is_empty() {
-            self.strings.retain(|(name, _)| &**name != "citations");
-            let items = citations(self.members.get("citations"), &self.citations);
-            self.members.set("citations", raw(items)?);
-        }
-        for (name, text) in &mut self.strings {
-            text.push(b"\"");
-            if self.members.get(name).is_none() {
-                self.members.set(name, place()?);
-            }
-        }
-        members::write(&self.members, out, |name, out| {
-            let string = self.strings.iter_mut().find(|(own, _)| &**own == name);
-            string.map(|(_, text)| text.move_into(out)).is_some()
-        });
-        Ok(())
-    }
-}
-
-/// Returns the value of a member whose real one is written in its place.
-fn place() -> Result<Box<RawValue>, String> {
-    raw("null".to_owned())
-}
-
-/// Whether the text of a tool's input may be no JSON.
-#[derive(Clone, Copy)]
-enum Input {
-    /// The model ended by itself: it is JSON.
-    IsWhole,
-    /// The model was cut off, perhaps inside it.
-    MayBeCut,
-}
-
-impl Input {
-    /// Returns which it is, by why the message ended.
-    fn of(stop_reason: Option<&str>) -> Self {
-        let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
-        match shape::quality(stop_reason.as_bytes()) {
-            Some(Quality::Ok) => Self::IsWhole,
-            Some(Quality::Truncated | Quality::Refused | Quality::Unknown) | None => Self::MayBeCut,
-        }
-    }
-
-    /// Returns a tool's input from its pieces.
-    ///
-    /// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
-    /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
-    fn parse(self, mut escaped: Growing) -> Result<Box<RawValue>, String> {
-        escaped.push(b"\"");
-        let bytes = escaped.into_bytes();
-        let escaped = str::from_utf8(&bytes).map_err(|_| NOT_UTF8)?;
-        let json: String =
-            serde_json::from_str(escaped).map_err(|error| format!("a tool's input is no text: {error}"))?;
-        if json.trim().is_empty() {
-            return raw("{}".to_owned());
-        }
-        members::raw(json).or_else(|error| match self {
-            Self::IsWhole => Err(format!("the input of a tool call is no JSON: {error}")),
-            Self::MayBeCut => raw(format!("{{\"INVALID_JSON\":{escaped}}}")),
-        })
-    }
-}
-
-fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {
-    let start: Vec<&RawValue> = started_with.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    let items = start.into_iter().chain(added.iter().map(|item| &**item)).map(RawValue::get);
-    format!("[{}]", items.collect::<Vec<_>>().join(","))
-}
-
 fn part(json: Option<&str>, of: &str) -> Result<Params, String> {
     let json = json.ok_or_else(|| format!("{of} lacks its object"))?;
     members::parse(json).map_err(|error| format!("{of} is unreadable: {error}"))
-}
-
-fn raw(json: String) -> Result<Box<RawValue>, String> {
-    members::raw(json).map_err(|error| format!("the folded message is no JSON: {error}"))
-}
-
-fn string(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())
 }

@@ -1,12 +1,12 @@
-//! How what comes of an answer grows in memory.
+//! Memory of an answer while it arrives.
 //!
-//! One buffer that doubles takes up to twice what is held, three times while it moves, and leaves behind pieces of every
-//! size, which allocators give back late. So bytes are gathered in pieces of one size, which the next answer uses again,
-//! and put together at the end.
+//! A buffer that doubles takes up to twice the size of its content, and three times while it moves. It also leaves free
+//! pieces of every size, which allocators return late. So bytes are collected in pieces of one size, which the next
+//! answer uses again, and are put together at the end.
 //!
-//! An answer that has become large asks at once for all that a body may have, since systems give memory only where it is
-//! written to. Only one answer of a run at a time becomes so large, and the next one gets the same memory ([`SPARE`]): an
-//! allocator that is asked for as much again often takes it from elsewhere before it has given back the first.
+//! An answer that has become large reserves at once as much as a body may have: the system gives memory only for what
+//! is written. Only one answer of a run at a time becomes so large, and the next one uses the same memory ([`SPARE`]).
+//! Without that, the allocator would often take new memory before it returns the old.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -124,13 +124,13 @@ impl Drop for Large {
     }
 }
 
-/// Returns memory for a large answer, of which so many bytes are there.
+/// Returns memory for a large answer that has this many bytes so far.
 fn large(bytes: usize) -> Vec<u8> {
     let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns memory for the message of a stream, of about so many bytes; [`message_bytes`] hands it on.
+/// Returns memory for the message of a stream, of about this many bytes; [`message_bytes`] returns the message.
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_out_is_what_was_put_in() {
+    fn the_same_bytes_come_out() {
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
         for most in [10, 100_000, 300_000, 3_000_000, 12_000_000, 40_000_000] {

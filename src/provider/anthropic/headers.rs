@@ -1,7 +1,7 @@
 //! What a response head says: limits, waiting, the request's id.
 //!
 //! Everything in a head comes from the server or from something in between, so each value is read strictly and a value
-//! that makes no sense is as good as none. Source: API documentation, "Rate limits", response headers (2026-08-22).
+//! that makes no sense counts as missing. Source: API documentation, "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::provider::HeadNews;
 /// within a month; more than a year is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
-/// Above this a limit is no limit: proxies send 2³² and 2⁶³ for "none".
+/// Above this a value means "no limit": proxies send 2³² and 2⁶³ for it.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
 /// Returns what a head says about limits and waiting, and the id of the request.
@@ -41,7 +41,7 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Returns whether the body is a stream of events.
-pub fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("text/event-stream")
@@ -74,7 +74,7 @@ enum Single<'a> {
     #[default]
     Missing,
     Once(&'a HeaderValue),
-    /// Several are as good as none, since one can't tell which holds.
+    /// Several count as none, since it is not clear which one is right.
     Repeated,
 }
 
@@ -176,7 +176,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Reads a positive number of which `per_second` make a second.
+/// Reads a positive number in units of which a second has `per_second`.
 fn positive(text: &str, per_second: u32) -> Option<Duration> {
     let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
     let wait = match whole {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_make_no_sense_are_no_limits() {
+    fn limits_that_make_no_sense_are_left_out() {
         for nonsense in ["4000000001", "4294967296", "9223372036854775807", "0", "-5", "1e6", "50.0", "", "unlimited"] {
             let signals = rate_signals(&head(&[("anthropic-ratelimit-requests-limit", nonsense)]));
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_in_retry_after_is_as_good_as_none() {
+    fn nonsense_in_retry_after_counts_as_missing() {
         let dates = [
             "Sun, 22 Nov 2026 09:59:59 GMT",
             "Sun, 22 Nov 2026 10:00:00 GMT",

@@ -57,7 +57,7 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
     }
 }
 
-/// An error that came behind a 200 head: its type stands for the status it would have had.
+/// An error that came after a 200 head: its type shows the status it would have had.
 ///
 /// The answer had begun, so it may have been paid for. What the head says about trying again was written before.
 fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
@@ -149,7 +149,7 @@ fn class_of_fault(status: u16) -> ErrorClass {
     }
 }
 
-/// Returns whether the request may run on behind a gateway that gave up on it.
+/// Returns whether the request may still run after a gateway gave up on it.
 ///
 /// The API's own errors have a type, and failed requests are not billed. A gateway's page says nothing about what became
 /// of the request; 503, 521, 522 and 523 say that it was never passed on.
@@ -178,7 +178,7 @@ fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
 
 /// Returns where a redirect leads: scheme, host, port and path, or the path alone where the server is the same.
 ///
-/// User name, password, query and fragment may hold what nobody should see.
+/// User name, password, query and fragment may contain secrets.
 fn place(location: &str) -> Option<String> {
     let bare = location.split(['?', '#']).next().unwrap_or_default();
     let uri: http::Uri = bare.parse().ok()?;

@@ -1,4 +1,4 @@
-//! JSON objects as ordered members with raw values: what a stream is folded in.
+//! JSON objects as ordered members with raw values: the parts that a stream is folded from.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) const MOST_MEMBERS: usize = 256;
 /// Reads an object without touching its values.
 ///
 /// # Errors
-/// When it is no object, or names a member twice (readers differ on which holds), or has more than 256.
+/// When it is not an object, names a member twice (readers differ on which one counts), or has more than 256.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let members = deserializer.deserialize_map(Members)?;
@@ -46,7 +46,7 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
     out.push(b'}');
 }
 
-/// Returns what stands between the quotes of a JSON string, still escaped; `None` when it is no string.
+/// Returns the text between the quotes of a JSON string, still escaped; `None` for any other value.
 ///
 /// Escaped pieces can be put together as they are. That keeps the server's own spelling, and heals a character whose
 /// two escaped halves came in different pieces.
@@ -57,7 +57,7 @@ pub(super) fn inside_quotes(json: &str) -> Option<&str> {
 /// Returns JSON text as a raw value.
 ///
 /// # Errors
-/// When it is no JSON.
+/// When it is not JSON.
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, serde_json::Error> {
     RawValue::from_string(json)
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn other_values_than_objects_are_refused() {
         for json in ["[]", "1", "{", "{} {}", ""] {
             assert!(parse(json).is_err(), "{json:?}");
         }

@@ -1,14 +1,15 @@
 //! The Claude Messages API.
 //!
-//! Owns its wire form (requests, heads, whole answers, streams) and what its replies mean. Knows nothing of credentials: the
-//! transport adds them. An answer's bytes are never written again by
-//! us, except where a stream has to be folded into the one message it stands for; then every value in it is still the
-//! server's own text.
+//! Owns its wire form (requests, heads, whole answers, streams) and what its replies mean. Knows nothing of
+//! credentials: the transport adds them. The bytes of an answer are kept as they came. Only a stream is put together to
+//! one message, and every value in it is still the server's own text.
 
+mod block;
 mod fold;
 mod growth;
 pub mod headers;
 mod judge;
+mod kinds;
 mod members;
 mod reply;
 mod request;

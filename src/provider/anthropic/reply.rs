@@ -1,8 +1,8 @@
-//! Whole responses: a message as JSON, or an error in whatever form it comes.
+//! Whole responses: a message as JSON, or an error in any form.
 //!
-//! Invariant: a message is the server's own bytes (without white space around it, and with line breaks between its
-//! tokens as blanks, so that it fits on one line). It is scanned, never built and written again. What it must have stands in
-//! [`super::shape`]; block types, stop reasons and members that we do not know pass through.
+//! Invariant: a message is the server's own bytes, without white space around it and with blanks in place of line
+//! breaks, so that it fits on one line. It is checked, never rebuilt. [`super::shape`] lists what it must have; unknown
+//! block types, stop reasons and members pass through.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -64,13 +64,13 @@ impl Decoder for WholeDecoder {
     }
 }
 
-/// Returns the reply for an answer that is none.
+/// Returns the reply for a broken answer.
 pub(super) fn broken(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage) -> Reply {
-    let message = text::clean(&format!("the answer is no whole message: {why}"));
+    let message = text::clean(&format!("the answer is not a whole message: {why}"));
     Reply::Broken { failure: Failure { message, usage, ..failure_of(head) } }
 }
 
-/// Returns the reply for a stream that is no whole one.
+/// Returns the reply for a broken stream.
 pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage: Usage, fault: StreamFault) -> Reply {
     match broken(head, why, usage) {
         Reply::Broken { failure } => Reply::Broken { failure: Failure { stream: Some(fault), ..failure } },
@@ -78,12 +78,12 @@ pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage
     }
 }
 
-/// Returns a failure of which only the head is known.
+/// Returns a failure with what the head alone says.
 fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
-/// Reads a message, or the error that came in its place.
+/// Reads a message, or the error that came instead of it.
 pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let body = trimmed(body);
     if body.is_empty() {
@@ -115,7 +115,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     }
 }
 
-/// Reads a message that has the usual form; `None` for what needs a closer look.
+/// Reads a message that has the usual form; `None` for any other.
 fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     let Scanned { quality, usage, content, calls } = scan::message(body)?;
     let needs_look = !traits.is_ascii || traits.has_backslashes;
@@ -126,13 +126,13 @@ fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     are_offered.then(|| Message { usage, quality, json: body.clone(), content })
 }
 
-/// Returns where `part` stands in `whole`, of which it is a piece.
+/// Returns where `part`, a slice of `whole`, stands in it.
 fn place(part: &str, whole: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()
 }
 
-/// Returns JSON with line breaks as blanks; changes it in place where nobody else holds it.
+/// Returns JSON with blanks in place of line breaks; changes it in place where nothing else shares its memory.
 fn on_one_line(body: Bytes) -> Bytes {
     match body.try_into_mut() {
         Ok(mut body) => {
@@ -160,7 +160,7 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     if let Some((end, _)) = excerpt.char_indices().nth(200) {
         excerpt.truncate(end);
     }
-    format!("the body is no JSON object but begins {excerpt:?}")
+    format!("the body is not a JSON object but begins {excerpt:?}")
 }
 
 /// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_no_whole_message_are_broken() {
+    fn incomplete_messages_are_broken() {
         let bodies = [
             String::new(),
             " \n ".to_owned(),
@@ -343,7 +343,7 @@ mod tests {
         for body in bodies {
             let failure = broken(body.as_bytes());
 
-            assert!(failure.message.starts_with("the answer is no whole message: "), "{body}: {failure:?}");
+            assert!(failure.message.starts_with("the answer is not a whole message: "), "{body}: {failure:?}");
             assert_eq!(failure.request_id.as_deref(), Some("req_1"));
         }
         assert!(broken(b"{\"type\":\"message\",\"x\":\"\xff\"}").message.ends_with("the body is not UTF-8"));

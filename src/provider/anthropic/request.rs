@@ -1,7 +1,7 @@
 //! Request bodies.
 //!
-//! Invariant: what a row asks goes out byte for byte, so that equal prefixes stay equal for the prompt cache. Only
-//! `stream` is ours: it is written last.
+//! Invariant: what a row asks is sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
+//! `stream` is added, at the end.
 
 use bytes::Bytes;
 

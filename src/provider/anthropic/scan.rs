@@ -1,26 +1,24 @@
-//! The quick way through a whole message: one pass that checks that it is JSON and notes what is looked at.
+//! The fast way to read a whole message: one pass that checks that it is JSON and reads the members that matter.
 //!
-//! It takes the form in which the API answers and returns `None` for anything that needs a closer look: escapes in names
-//! that matter, members named twice, deep nesting, whatever is no message. So it never says more than the slow way
-//! would, which parses; a test holds the two together. Everything it accepts is valid JSON to the letter, since it
-//! becomes part of a line of results; whether its strings are UTF-8 is for others to see.
+//! It reads the usual form of the API's answers and returns `None` for any other: escapes in names or in texts that
+//! matter, members named twice, deep nesting, whatever is not a message. Those are left to the parser
+//! ([`super::shape`]). Where both can read a message they agree; a test holds that. What is accepted becomes part of a
+//! line of results, so it is valid JSON. The caller checks whether its strings are UTF-8.
 
 use std::ops::Range;
 
-use super::shape;
+use super::kinds;
 use super::usage::{self, Counts};
-use crate::domain::{Quality, Usage, json};
+use crate::domain::json::Cursor;
+use crate::domain::{Quality, Usage};
 
-/// Nesting of a value that is followed; deeper answers take the slow way.
+/// Nesting that is followed in a value; deeper answers are parsed.
 const DEEPEST: u32 = 64;
 
 /// Members of a request that bring tools which it does not name.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
-/// Digits of a count that is read in passing: no answer has used more tokens than nine can tell.
-const SHORT_COUNT: usize = 10;
-
-/// What is looked at in a message that is kept. Strings are without escapes.
+/// What was read of a message that is kept. Strings are without escapes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scanned<'a> {
     /// How good it is.
@@ -33,41 +31,41 @@ pub(super) struct Scanned<'a> {
     pub(super) calls: Vec<&'a [u8]>,
 }
 
-/// Scans a message; `None` for what needs a closer look, or lacks something ([`super::shape`]).
+/// Scans a message; `None` for one that lacks something or has another form ([`super::shape`]).
 pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
-    let mut scan = Scan { json, at: 0 };
+    let mut cursor = Cursor::new(json);
     let (mut kind, mut content, mut usage, mut stop_reason) = (None, None, None, None);
     let mut calls = Vec::new();
-    scan.object(|scan, name| match name {
-        b"type" => once(&mut kind, scan.text()?),
-        b"content" => once(&mut content, scan.blocks(&mut calls)?),
-        b"usage" => once(&mut usage, scan.usage()?),
-        b"stop_reason" => once(&mut stop_reason, scan.text()?),
-        _ => scan.value(),
+    cursor.plain_object(|cursor, name| match name {
+        b"type" => once(&mut kind, cursor.plain_string()?),
+        b"content" => once(&mut content, read_blocks(cursor, &mut calls)?),
+        b"usage" => once(&mut usage, read_usage(cursor)?),
+        b"stop_reason" => once(&mut stop_reason, cursor.plain_string()?),
+        _ => cursor.skip_value(DEEPEST),
     })?;
-    scan.end()?;
-    let quality = stop_reason.filter(|reason| !reason.is_empty()).and_then(shape::quality)?;
+    cursor.end()?;
+    let quality = stop_reason.filter(|reason| !reason.is_empty()).and_then(kinds::quality)?;
     (kind? == b"message").then_some(Scanned { quality, usage: usage?, content: content?, calls })
 }
 
 /// Looks for tools that are called among those that a request offers, and stops at the last one it finds.
 ///
-/// Returns the first of them that is not offered, if there is one; `None` for what needs a closer look.
+/// Returns the first of them that is not offered, if there is one; `None` for a request of another form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
-    let mut scan = Scan { json: request, at: 0 };
+    let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
-    let walk = scan.object(|scan, name| match (name, scan.peek()?) {
-        (b"tools", b'[') => scan.array(|scan| scan.tool(&mut tools)),
-        (b"tools", b'n') => scan.value(),
+    let walk = cursor.plain_object(|cursor, name| match (name, cursor.peek()?) {
+        (b"tools", b'[') => cursor.array(|cursor| tools.find_in(cursor)),
+        (b"tools", b'n') => cursor.skip_value(DEEPEST),
         (b"tools", _) => None,
         (name, first) => {
             tools.may_be_more |= BRINGS_TOOLS.contains(&name) && first != b'n';
-            scan.value()
+            cursor.skip_value(DEEPEST)
         }
     });
     let Tools { missing, may_be_more } = tools;
     let Some(first) = missing.first() else { return Some(None) };
-    walk.and_then(|()| scan.end())?;
+    walk.and_then(|()| cursor.end())?;
     Some((!may_be_more).then_some(*first))
 }
 
@@ -79,194 +77,106 @@ struct Tools<'n> {
     may_be_more: bool,
 }
 
+impl Tools<'_> {
+    /// Reads a tool of a request; `None` to stop, once all that are called are found.
+    fn find_in(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        let mut is_named = None;
+        cursor.plain_object(|cursor, member| match member {
+            b"name" => {
+                let own = cursor.plain_string()?;
+                self.missing.retain(|called| *called != own);
+                once(&mut is_named, ()).filter(|()| !self.missing.is_empty())
+            }
+            _ => cursor.skip_value(DEEPEST),
+        })?;
+        self.may_be_more |= is_named.is_none();
+        Some(())
+    }
+}
+
+/// Notes a value; `None` when there is one already.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-struct Scan<'a> {
-    json: &'a [u8],
-    at: usize,
+/// Reads a list of content blocks, each with all that its type must have, and returns where it stands.
+fn read_blocks<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<Range<usize>> {
+    cursor.peek()?;
+    let start = cursor.position();
+    cursor.array(|cursor| read_block(cursor, calls))?;
+    Some(start..cursor.position())
 }
 
-impl<'a> Scan<'a> {
-    /// Reads an object; `member` reads each value. Names with escapes are not taken.
-    fn object(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
-        self.take(b'{')?;
-        if self.peek()? == b'}' {
-            return self.take(b'}');
-        }
-        loop {
-            let name = self.text()?;
-            self.take(b':')?;
-            member(self, name)?;
-            match self.peek()? {
-                b',' => self.at += 1,
-                _ => return self.take(b'}'),
-            }
+fn read_block<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<()> {
+    let (mut kind, mut text, mut name, mut input) = (None, None, None, None);
+    cursor.plain_object(|cursor, member| match member {
+        b"type" => once(&mut kind, cursor.plain_string()?),
+        b"text" => once(&mut text, begins_with(cursor, b'"')?),
+        b"name" => once(&mut name, cursor.plain_string()?),
+        b"input" => once(&mut input, begins_with(cursor, b'{')?),
+        _ => cursor.skip_value(DEEPEST),
+    })?;
+    let kind = kind?;
+    if kind == b"text" {
+        return (text == Some(true)).then_some(());
+    }
+    if kinds::is_call(kind) {
+        let name = name.filter(|_| input == Some(true))?;
+        if kind == b"tool_use" {
+            calls.push(name);
         }
     }
+    Some(())
+}
 
-    fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.take(b'[')?;
-        if self.peek()? == b']' {
-            return self.take(b']');
-        }
-        loop {
-            element(self)?;
-            match self.peek()? {
-                b',' => self.at += 1,
-                _ => return self.take(b']'),
+/// Skips a value and returns whether it begins with this byte.
+fn begins_with(cursor: &mut Cursor<'_>, byte: u8) -> Option<bool> {
+    let is_so = cursor.peek()? == byte;
+    cursor.skip_value(DEEPEST)?;
+    Some(is_so)
+}
+
+fn read_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
+    let mut counts = Counts::default();
+    cursor.plain_object(|cursor, name| {
+        match (name, cursor.peek()?) {
+            (b"cache_creation", b'{') => {
+                counts.begin_split();
+                return read_counts(cursor, |name, count| counts.note_split(name, count));
             }
-        }
-    }
-
-    /// Reads a list of content blocks, each with all that its type must have, and returns where it stands.
-    fn blocks(&mut self, calls: &mut Vec<&'a [u8]>) -> Option<Range<usize>> {
-        self.peek()?;
-        let start = self.at;
-        self.array(|scan| scan.block(calls))?;
-        Some(start..self.at)
-    }
-
-    fn block(&mut self, calls: &mut Vec<&'a [u8]>) -> Option<()> {
-        let (mut kind, mut text, mut name, mut input) = (None, None, None, None);
-        self.object(|scan, member| match member {
-            b"type" => once(&mut kind, scan.text()?),
-            b"text" => once(&mut text, scan.begins_with(b'"')?),
-            b"name" => once(&mut name, scan.text()?),
-            b"input" => once(&mut input, scan.begins_with(b'{')?),
-            _ => scan.value(),
-        })?;
-        let kind = kind?;
-        if kind == b"text" {
-            return (text == Some(true)).then_some(());
-        }
-        if shape::is_call(kind) {
-            let name = name.filter(|_| input == Some(true))?;
-            if kind == b"tool_use" {
-                calls.push(name);
+            (b"cache_creation", _) => counts.begin_split(),
+            (b"server_tool_use", b'{') => {
+                counts.begin_tools();
+                return read_counts(cursor, |name, count| counts.note_tool(name, count));
             }
+            (b"server_tool_use", _) => counts.begin_tools(),
+            _ => {}
         }
+        counts.note(name, read_count(cursor)?);
         Some(())
-    }
+    })?;
+    Some(counts.usage())
+}
 
-    /// Reads a tool of a request; stops where all that are called are found.
-    fn tool(&mut self, tools: &mut Tools<'_>) -> Option<()> {
-        let mut is_named = None;
-        self.object(|scan, member| match member {
-            b"name" => {
-                let own = scan.text()?;
-                tools.missing.retain(|called| *called != own);
-                once(&mut is_named, ()).filter(|()| !tools.missing.is_empty())
-            }
-            _ => scan.value(),
-        })?;
-        tools.may_be_more |= is_named.is_none();
+/// Reads an object and shows each member with what it counts.
+fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
+    cursor.plain_object(|cursor, name| {
+        show(name, read_count(cursor)?);
         Some(())
-    }
+    })
+}
 
-    /// Reads a value and returns whether it begins so.
-    fn begins_with(&mut self, byte: u8) -> Option<bool> {
-        let is_so = self.peek()? == byte;
-        self.value()?;
-        Some(is_so)
-    }
-
-    fn usage(&mut self) -> Option<Usage> {
-        let mut counts = Counts::default();
-        self.object(|scan, name| {
-            match (name, scan.peek()?) {
-                (b"cache_creation", b'{') => {
-                    counts.begin_split();
-                    return scan.counts(|name, count| counts.note_split(name, count));
-                }
-                (b"cache_creation", _) => counts.begin_split(),
-                (b"server_tool_use", b'{') => {
-                    counts.begin_tools();
-                    return scan.counts(|name, count| counts.note_tool(name, count));
-                }
-                (b"server_tool_use", _) => counts.begin_tools(),
-                _ => {}
-            }
-            counts.note(name, scan.count()?);
-            Some(())
-        })?;
-        Some(counts.usage())
-    }
-
-    /// Reads an object and shows each member with what it counts.
-    fn counts(&mut self, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
-        self.object(|scan, name| {
-            show(name, scan.count()?);
-            Some(())
-        })
-    }
-
-    /// Reads a value as a count.
-    fn count(&mut self) -> Option<u64> {
-        let (mut number, mut end) = (0_u64, self.at);
-        while let Some(digit @ b'0'..=b'9') = self.json.get(end) {
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            end += 1;
-        }
-        let is_plain = match self.json.get(self.at..end)? {
-            [b'0', _, ..] => false,
-            digits => (1..SHORT_COUNT).contains(&digits.len()),
-        };
-        if is_plain && matches!(self.json.get(end), Some(b',' | b'}')) {
-            self.at = end;
-            return Some(number);
-        }
-        Some(usage::count(self.raw()?))
-    }
-
-    fn value(&mut self) -> Option<()> {
-        // Most values are these two, and the way for all would be the longer one.
-        self.at = match self.peek()? {
-            b'"' => json::text(self.json, self.at)?,
-            b'0'..=b'9' => json::number(self.json, self.at)?,
-            _ => json::value(self.json, self.at, DEEPEST)?,
-        };
-        Some(())
-    }
-
-    /// Reads a value and returns its text.
-    fn raw(&mut self) -> Option<&'a [u8]> {
-        self.peek()?;
-        let start = self.at;
-        self.value()?;
-        self.json.get(start..self.at)
-    }
-
-    /// Reads a string without escapes.
-    fn text(&mut self) -> Option<&'a [u8]> {
-        self.peek()?;
-        let text = json::plain_text(self.json, self.at)?;
-        self.at = text.end + 1;
-        self.json.get(text)
-    }
-
-    /// Passes over white space and returns what follows.
-    fn peek(&mut self) -> Option<u8> {
-        self.at = json::blanks(self.json, self.at);
-        self.json.get(self.at).copied()
-    }
-
-    fn take(&mut self, wanted: u8) -> Option<()> {
-        (self.peek()? == wanted).then_some(())?;
-        self.at += 1;
-        Some(())
-    }
-
-    fn end(&mut self) -> Option<()> {
-        self.peek().is_none().then_some(())
+/// Reads any value as a count.
+fn read_count(cursor: &mut Cursor<'_>) -> Option<u64> {
+    match cursor.count() {
+        Some(count) => Some(usage::capped(count)),
+        None => Some(usage::count(cursor.value(DEEPEST)?)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::Value;
 
     use super::*;
 
@@ -282,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_closer_look_is_left_to_the_parser() {
+    fn other_forms_are_left_to_the_parser() {
         let odd = [
             WHOLE.replace(r#""type":"message""#, r#""\u0074ype":"message""#),
             WHOLE.replace(r#""id":"msg_1""#, r#""type":"message""#),
@@ -332,46 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn a_count_in_passing_is_what_the_parser_counts() {
+    fn a_count_is_what_the_parser_counts() {
         for value in ["0", "7", "00", "07", "123456789", "1234567890", "99999999999999999999", "1.5", "1e3", "-4"] {
             for (before, after) in [("", ""), (" ", "\t")] {
                 let json = format!(r#"{{"output_tokens":{before}{value}{after}}}"#);
 
-                let counted = Scan { json: json.as_bytes(), at: 0 }.usage();
+                let counted = read_usage(&mut Cursor::new(json.as_bytes()));
 
                 assert_eq!(counted, usage::read(&json), "{json}");
             }
         }
     }
 
-    #[test]
-    fn values_of_every_kind_are_taken_as_a_parser_takes_them() {
-        for json in [
-            "0",
-            "-0",
-            "01",
-            "1.",
-            ".5",
-            "1e",
-            "1e+5",
-            "-",
-            "+1",
-            "tru",
-            "nul",
-            "\"\\x\"",
-            "\"\t\"",
-            "\"\\u12g4\"",
-            "[1,]",
-            "{\"a\"}",
-        ] {
-            let is_json = serde_json::from_str::<Value>(json).is_ok();
-
-            assert_eq!(is_value(json), is_json, "{json}");
-        }
-    }
-
     fn is_value(json: &str) -> bool {
-        let mut scan = Scan { json: json.as_bytes(), at: 0 };
-        scan.value().and_then(|()| scan.end()).is_some()
+        let mut cursor = Cursor::new(json.as_bytes());
+        cursor.skip_value(DEEPEST).and_then(|()| cursor.end()).is_some()
     }
 }

@@ -1,8 +1,8 @@
 //! What a whole answer must have.
 //!
-//! A 200 may hold anything: gateways translate, proxies cut, models call tools that nobody offered. An answer is kept or
-//! refused by this table, whether it came as a stream or not; what it is refused for is no answer that a reader of the
-//! results could use. Members are looked at in any order.
+//! A 200 may contain anything: gateways translate, proxies cut, models call tools that were not offered. This table decides
+//! whether an answer is kept or refused, streamed or not. A refused answer would be of no use to a reader of the results.
+//! Members may come in any order.
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
@@ -12,10 +12,10 @@
 //! | a `text` block | its `text` is a string; it may be empty | refused |
 //! | a `tool_use` block | its `name` is that of a tool of the request, its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
-//! | a block of any other type | anything: types that we do not know pass | |
+//! | a block of any other type | anything: unknown types pass | |
 //! | `usage` | an object, whatever its members | refused |
 //! | `stop_reason` | a string that is not empty: see below | refused |
-//! | everything else (`id`, `role`, `model`, …) | anything, or missing: an answer is not given up for its bookkeeping | |
+//! | everything else (`id`, `role`, `model`, …) | anything, or missing | |
 //!
 //! | `stop_reason` | the answer is |
 //! |---|---|
@@ -25,12 +25,12 @@
 //! | `pause_turn` | not finished, whatever else it holds: refused, and not tried again, since the same would come again |
 //! | any other | kept: unknown |
 //!
-//! What is refused is tried again as an answer that was lost, but for `pause_turn`. A tool's name is compared with the
+//! A refused answer is tried again as if it had been lost, except for `pause_turn`. A tool's name is compared with the
 //! request only where an answer has a tool call: the request is read once for it, from the bytes that were sent. Where a
 //! request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`), any name passes.
 //!
-//! In a stream the input of a tool call comes as text. Where that is no JSON, and the model ended by itself, the answer is
-//! refused; where it was cut off, the text is kept as [`super::fold`] says.
+//! In a stream the input of a tool call comes as text. If that text is not JSON, the answer is refused when the
+//! model ended on its own. When it was cut off, the text is kept as [`super::block`] says.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 
@@ -40,6 +40,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::kinds::{is_call, quality};
 use super::{scan, usage};
 use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
@@ -55,22 +56,6 @@ pub(super) enum Refused {
     Broken(Cow<'static, str>),
     /// It is not finished: the model has paused.
     Paused,
-}
-
-/// Returns how good an answer is that ended so; `None` for one that has only paused.
-pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
-    match stop_reason {
-        b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),
-        b"max_tokens" | b"model_context_window_exceeded" => Some(Quality::Truncated),
-        b"refusal" => Some(Quality::Refused),
-        b"pause_turn" => None,
-        _ => Some(Quality::Unknown),
-    }
-}
-
-/// Returns whether a block of this type calls a tool.
-pub(super) fn is_call(kind: &[u8]) -> bool {
-    matches!(kind, b"tool_use" | b"server_tool_use" | b"mcp_tool_use")
 }
 
 /// The members of a message that are looked at.
@@ -99,7 +84,7 @@ impl Shape<'_> {
 
     /// Judges the message by the table; `json` is all of it, and `asked` what it answers.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
-        if json::value(json.as_bytes(), 0, DEEPEST_MESSAGE).is_none() {
+        if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
             let why = format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes");
             return Err(Refused::Broken(why.into()));
         }
@@ -143,7 +128,7 @@ struct Block<'a> {
 
 fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
     let Ok(blocks) = serde_json::from_str::<Vec<Block<'_>>>(content.get()) else {
-        return broken("its content is no list of blocks");
+        return broken("its content is not a list of blocks");
     };
     let mut calls = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
@@ -158,7 +143,7 @@ fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
             return broken(format!("content block {at} is a tool call without a name"));
         };
         if !block.input.is_some_and(|input| input.get().starts_with('{')) {
-            return broken(format!("content block {at} is a tool call whose input is no object"));
+            return broken(format!("content block {at} is a tool call whose input is not an object"));
         }
         if kind == "tool_use" {
             calls.push(name);
@@ -193,7 +178,7 @@ struct Tool<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// Returns the first of these tools that a request does not offer. Reads the request, unless there are none.
+/// Returns the first of these tools that a request does not offer. The request is read only when there are any.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
     if called.is_empty() {
         return None;
@@ -201,9 +186,9 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Opt
     scan::first_not_offered(called, asked.json()).unwrap_or_else(|| first_not_offered_by_parser(called, asked))
 }
 
-/// The same for a request that needs a closer look: with escapes in what matters, or nested deeply.
+/// The same for a request with escapes in names, or with deep nesting.
 fn first_not_offered_by_parser<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
-    // Of a request that can't be read nobody knows what it offers; the API took it.
+    // What a request offers that can't be read is unknown; the API accepted it.
     let Asked { tools, mcp_servers, thread } = serde_json::from_slice(asked.json()).ok()?;
     let tools = tools.unwrap_or_default();
     if mcp_servers.is_some() || thread.is_some() || tools.iter().any(|tool| tool.name.is_none()) {

@@ -1,8 +1,8 @@
 //! Streams: bytes become events, and at their end a reply.
 //!
-//! Owns the cutting of bytes into events; what the events add up to is [`Fold`]'s.
+//! Owns how bytes are cut into events; [`Fold`] puts the events together.
 //!
-//! Rejected: reading `event:` lines. Each event's data names its type, and proxies drop the line.
+//! Rejected alternative: reading `event:` lines. The data of each event names its type, and some proxies drop the line.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event: it is held beside what is folded of it. An event of the API is a thousandth of it.
+/// The longest event. It is in memory beside its folded parts. Events of the API have a thousandth of this size.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {
@@ -74,7 +74,7 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
 
 /// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
-/// Source: HTML standard, section 9.2.6. An event without data, or not ended by a blank line, is none.
+/// Source: HTML standard, section 9.2.6. An event without data, or without a blank line at its end, does not count.
 #[derive(Default)]
 struct Lines {
     line: Growing,

@@ -5,7 +5,7 @@ const LONGEST_BYTES: usize = 4 * 1024;
 /// How much of a body is looked at: an excerpt never needs more, whatever tags it strips.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
-/// Returns the readable beginning of a body that has no form we know: a gateway's page or plain text.
+/// Returns the readable beginning of a body of an unknown form: a gateway's page or plain text.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(LOOKED_AT_BYTES)]);
     let is_markup = text.trim_start().starts_with('<');
@@ -32,7 +32,7 @@ pub(super) fn clean(text: &str) -> String {
     out
 }
 
-/// Returns a short name (a type, a code) from a server, or `None` when it is none.
+/// Returns a short name (a type, a code) from a server; `None` for any other text.
 pub(super) fn name(text: &str) -> Option<String> {
     let is_name = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_name.then(|| text.to_owned())

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::Usage;
 
-/// Reads `usage`; `None` when it is no object.
+/// Reads `usage`; `None` when it is not an object.
 ///
 /// All members may be absent or null, and one of another form counts as zero: an answer is not given up for its
 /// bookkeeping. Counts are cut off at 2³²−1, so that sums of hostile ones can't overflow.
@@ -22,7 +22,7 @@ pub(super) fn read(json: &str) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// The members as they come. A name that comes again counts for what it says last.
+/// The members as they are read. When a name comes again, its last value counts.
 #[derive(Default)]
 pub(super) struct Counts {
     input: u64,
@@ -35,7 +35,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Takes a member of the object itself, but for those that are objects.
+    /// Takes a member of the object itself that is not an object.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,
@@ -72,7 +72,7 @@ impl Counts {
         }
     }
 
-    /// Returns what they come to.
+    /// Returns the usage of these counts.
     pub(super) fn usage(&self) -> Usage {
         let is_split = self.split_5m + self.split_1h > 0;
         Usage {
@@ -100,10 +100,15 @@ impl Counts {
 /// Returns what a value counts: nothing unless it is a whole number.
 pub(super) fn count(json: &[u8]) -> u64 {
     let number = str::from_utf8(json).ok().and_then(|text| text.parse::<u64>().ok());
-    number.unwrap_or(0).min(u64::from(u32::MAX))
+    capped(number.unwrap_or(0))
 }
 
-/// Shows each member of an object; `None` when the text is none. No tree is built: this is read for every answer.
+/// Returns a count, at most four billion: no answer uses more of anything.
+pub(super) fn capped(count: u64) -> u64 {
+    count.min(u64::from(u32::MAX))
+}
+
+/// Shows each member of an object; `None` when the text is not an object. No tree is built, since every answer is read.
 fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(Members(each)).ok()?;

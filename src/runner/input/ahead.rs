@@ -1,8 +1,8 @@
 //! Reading on a thread of its own, ahead of planning.
 //!
-//! A first look over ten million rows is bound by one core when it reads, parses and plans in turn; reading and parsing
-//! are about half of it. Items go over in bundles, since a switch of threads costs more than a row. A bundle ends with
-//! a number of items or of bytes, whichever comes first, so that what lies between the threads stays small.
+//! A survey of ten million rows that reads, parses and plans in turn is bound by one core; reading and parsing are
+//! about half of the work. Rows are passed on in bundles, since a switch of threads costs more than a row. A bundle
+//! ends at a number of rows or of bytes, whichever comes first, so that little memory lies between the threads.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
@@ -22,10 +22,10 @@ const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;
 
-/// Returns what the whole input gives, read ahead on a thread of the scope; where the system has no thread to give, read
-/// on this one.
+/// Reads the whole input on a thread of the scope, ahead of its user; on the user's own thread when the system can't start
+/// another.
 ///
-/// The thread ends with the input, when nobody takes its items any more, or when the look should end.
+/// The thread ends with the input, when its user is gone, or when the survey should end.
 pub(super) fn read_ahead<'scope>(
     plan: &InputPlan,
     progress: &'scope Progress,

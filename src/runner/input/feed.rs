@@ -1,4 +1,4 @@
-//! Rows into the loop.
+//! Planned rows, passed on to the loop.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::source::{BrokenRow, SourceError};
 
 use super::outlet::Outlet;
 use super::reading::Reading;
-use super::walk::{Walk, Walked};
+use super::walk::{Walk, Walked, WalkedRow};
 use super::{Earlier, InputPlan, Places, is_seekable};
 
 /// What the input gives next.
@@ -23,7 +23,7 @@ pub enum Fed {
     Rejected(Box<Rejected>),
     /// A row that can't be used.
     Broken(Box<BrokenRow>),
-    /// So many rows that an earlier run has finished.
+    /// The number of rows that were skipped: an earlier run has finished them.
     Skipped(u64),
     /// Something a person should know.
     Warning(String),
@@ -44,8 +44,8 @@ impl Fed {
     }
 }
 
-/// Reads rows into the loop until the input ends or nobody listens: from the first to the last, or from several places
-/// in turn. Run it on a thread of its own.
+/// Reads rows into the loop until the input or the loop ends: from the first row to the last, or from several places in
+/// turn. Run it on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     places: Option<&Places>,
@@ -70,7 +70,7 @@ pub fn feed(
                 Ok(Turn::Ended) => {}
                 Ok(Turn::Unheard) => return,
                 Err(error) => {
-                    // Nobody listens any more when this fails, so nobody needs to be told.
+                    // This fails only when the loop is gone and needs no error.
                     feeder.out.send(Fed::Failed(error.to_string()));
                     return;
                 }
@@ -89,7 +89,7 @@ struct Feeder<'a> {
     out: Outlet<'a>,
     /// A pipe can't be looked at first: the hashes of its labels are remembered as they come.
     labels: Option<Seen>,
-    /// Warnings that were passed on: each place has its own reader, which warns of the same.
+    /// Warnings that were passed on: the reader of each place gives the same ones.
     told: HashSet<String>,
 }
 
@@ -99,28 +99,32 @@ enum Turn {
     Sent,
     /// At the place's end.
     Ended,
-    /// Nobody listens any more.
+    /// The loop is gone.
     Unheard,
 }
 
 impl Feeder<'_> {
-    /// Passes on what a walk gives, up to the next row to be sent.
+    /// Passes on the rows of a walk, up to the next row to be sent.
     fn turn(&mut self, walk: &mut Walk<Reading>) -> Result<Turn, SourceError> {
-        while let Some(walked) = walk.next(self.planner, self.earlier)? {
-            let fed = match walked {
-                // Of two rows of one name and the same request, the second is as done as the first.
-                Walked::Done(named) => {
+        while let Some(Walked { warnings, row }) = walk.next(self.planner, self.earlier)? {
+            for text in warnings {
+                if self.told.insert(text.clone()) && !self.out.send(Fed::Warning(text)) {
+                    return Ok(Turn::Unheard);
+                }
+            }
+            let Some(row) = row else { continue };
+            let fed = match row {
+                // Two rows with the same name and the same request are both done.
+                WalkedRow::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
                 }
-                Walked::Planned(_, planned) if self.is_repeated(planned.job.row, &planned.job.identity) => {
+                WalkedRow::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                     Some(repeated(planned))
                 }
-                Walked::Planned(_, planned) => by_state(planned, self.earlier),
-                Walked::Rejected(rejected) => Some(Fed::Rejected(rejected)),
-                Walked::Broken(broken) => Some(Fed::Broken(broken)),
-                Walked::Warning(text) if !self.told.insert(text.clone()) => continue,
-                Walked::Warning(text) => Some(Fed::Warning(text)),
+                WalkedRow::Planned(_, planned, state) => by_state(planned, state, self.earlier),
+                WalkedRow::Rejected(rejected) => Some(Fed::Rejected(rejected)),
+                WalkedRow::Broken(broken) => Some(Fed::Broken(broken)),
             };
             let ends_turn = matches!(fed, Some(Fed::Planned(_)));
             let is_heard = match fed {
@@ -142,12 +146,12 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns what becomes of a row; `None` when it is skipped.
-fn by_state(planned: Planned, earlier: &Earlier) -> Option<Fed> {
+/// Returns what is sent to the loop for a row; `None` when the row is skipped.
+fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Fed> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(planned, message));
     }
-    match (earlier.known)(planned.job.row, &planned.job.identity) {
+    match state {
         RowState::New => Some(Fed::Planned(planned)),
         RowState::Done => None,
         RowState::Failed(_) => earlier.reruns_failed.then_some(Fed::Planned(planned)),
@@ -159,8 +163,8 @@ fn by_state(planned: Planned, earlier: &Earlier) -> Option<Fed> {
     }
 }
 
-/// Rejects a row whose label is taken. It gets the label of its place: with its own, the other row's answer would be
-/// its answer, too.
+/// Rejects a row whose label is taken. It gets the label of its place; otherwise the other row's answer would count as its
+/// answer, too.
 fn repeated(mut planned: Planned) -> Fed {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

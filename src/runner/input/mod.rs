@@ -1,10 +1,13 @@
-//! The input of a run: a first look at all of it where that is possible, then row by row into the loop.
+//! The input of a run: a survey of all of it where possible, then row by row into the loop.
 //!
-//! Reading, parsing and planning happen on a thread of their own ([`feed`]), off the loop, behind a bounded channel: a
-//! full channel stops the reader, by rows or by their bytes, so memory stays flat however long the input and its rows are. A seekable input is read twice. The
-//! first time ([`survey`]) everything is read and planned and nothing kept but counts and a coarse map: so mistakes that
-//! concern every row, repeated labels and changed rows are found before the first request, the total is known, and so is
-//! whether reading from several places gains time ([`Layout`]). A pipe is read once.
+//! The way of a row: a `reading::Reading` gives it with its place, a `walk::Walk` plans it, [`feed`] decides what
+//! becomes of it and sends it over a bounded channel. That happens on a thread of its own. A full channel stops the
+//! reader, by rows or by their bytes, so memory stays flat however long the input and its rows are.
+//!
+//! An input that can be read twice is read twice. The first time ([`survey`]) all rows are read and planned, and only
+//! counts and a coarse map are kept. So these are known before the first request: mistakes that concern every row,
+//! repeated labels, changed rows, the total, and whether reading from several places saves time ([`Layout`]). A pipe is
+//! read once.
 
 mod ahead;
 mod feed;
@@ -18,7 +21,6 @@ mod walk;
 
 pub use feed::{Fed, feed};
 pub use places::{Layout, Places};
-pub use reading::Mark;
 pub use survey::{ModelSum, Survey, survey};
 
 use crate::domain::{Identity, Planned, RowId};

@@ -1,13 +1,14 @@
 //! The reader's end of the channel to the loop.
 //!
-//! Rows that are skipped are only counted, and told by the hundred: at millions a second each by itself would wake the
-//! loop for nothing.
+//! Rows that are skipped are only counted, and their number is sent from time to time. At millions a second, one
+//! message for each would wake the loop for nothing.
 //!
-//! A row is on its way as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until
-//! half of it is free: woken for each single place it would take turns with the loop, two switches of threads a row.
+//! A row is sent as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until half
+//! of it is free. If it were woken for each free place, it would take turns with the loop: two switches of threads a
+//! row.
 //!
-//! The bytes that lie in the channel are known without the loop's help: rows leave it in the order they came, so what lies
-//! there is what was sent last, as many rows as the channel says it holds.
+//! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order they
+//! came, so the rows in it are the last ones sent, as many as the channel says it holds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl<'a> Outlet<'a> {
         Self { rows, permits: None, last: Last::default(), skipped: 0 }
     }
 
-    /// Counts a row that is skipped; returns whether anybody listens.
+    /// Counts a row that is skipped; returns whether the loop is still there.
     pub(super) fn skip(&mut self) -> bool {
         const TOLD_AT_ONCE: u64 = 256;
         self.skipped += 1;
@@ -77,7 +78,7 @@ impl<'a> Outlet<'a> {
         }
     }
 
-    /// Sends; returns whether anybody listens.
+    /// Sends; returns whether the loop is still there.
     pub(super) fn send(&mut self, fed: Fed) -> bool {
         self.send_skipped() && self.pass(fed)
     }
@@ -96,7 +97,7 @@ impl<'a> Outlet<'a> {
         self.put(fed)
     }
 
-    /// Looks what still lies in the channel; returns whether so many bytes more may.
+    /// Looks at what is still in the channel; returns whether it has room for this many bytes more.
     fn has_bytes_for(&mut self, bytes: usize) -> bool {
         let reserved = self.permits.as_ref().map_or(0, ExactSizeIterator::len);
         self.last.keep(self.rows.max_capacity() - self.rows.capacity() - reserved);
@@ -118,7 +119,7 @@ impl<'a> Outlet<'a> {
         }
     }
 
-    /// Waits until so many places of the channel are free and takes them; returns whether anybody listens.
+    /// Waits until this many places of the channel are free and takes them; returns whether the loop is still there.
     fn wait_for_free(&mut self, places: usize) -> bool {
         self.permits = wait_for(self.rows.reserve_many(places)).ok();
         self.permits.is_some()
@@ -149,7 +150,7 @@ mod tests {
     use crate::scheduler::tests::long;
 
     #[test]
-    fn large_rows_lie_in_the_channel_by_their_bytes_and_small_ones_by_their_number() {
+    fn the_channel_holds_large_rows_by_bytes_and_small_ones_by_number() {
         for (bytes, most) in [(1_000, 256), (200_000, 83), (FEED_BYTES / 2, 1), (2 * FEED_BYTES, 1)] {
             let row = long("one", bytes);
             let (out, mut arrived) = mpsc::channel(256);
@@ -163,7 +164,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // The reader has the time to go on where it may.
+                    // The reader gets the time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let lying = arrived.len();
                     arrived.blocking_recv().map(|_| lying)

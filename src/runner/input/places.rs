@@ -1,14 +1,14 @@
 //! From how many places an input is read, and where they are.
 //!
-//! A first look keeps the sizes of all rows to be sent, summed in a thousand blocks or so, and where each block begins.
-//! [`Layout::advise`] decides by [`Sizes::advise`] whether reading from several of those places in turn gains anything.
+//! The survey keeps the sizes of all rows to be sent, summed in about a thousand blocks, and where each block begins.
+//! [`Layout::advise`] decides by [`Sizes::advise`] whether reading from several of those places in turn saves time.
 //!
-//! Each place gives one row to be sent in its turn; rows that are not sent come along with the one behind them. A place
-//! ends exactly where the next begins: where it does not, the file is no longer the one that was looked at, and the
-//! reading stops before a row is taken for another.
+//! Each place gives one row to be sent in its turn; rows that are not sent come before the next that is. A place ends
+//! exactly where the next begins. If it does not, the file has changed since the survey, and the reading stops before a
+//! row is confused with another.
 //!
-//! Unnamed rows that ask the same are told apart by how many of them came before, in the order of the file. An input
-//! with such rows is therefore read as it is written.
+//! Unnamed rows with the same request are distinguished by how many of them came before, in the order of the file. So
+//! an input with such rows is read as it is written.
 
 use crate::domain::{Cost, PoolId, RateLimits};
 use crate::plan::Repeats;
@@ -64,7 +64,7 @@ impl Places {
     }
 
     /// Returns by what share the run is expected to be shorter than in the written order, 0 to 1.
-    pub fn share_saved(&self) -> f64 {
+    pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 

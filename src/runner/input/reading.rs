@@ -1,4 +1,4 @@
-//! Items of all inputs, one after another, numbered.
+//! Rows of all inputs, one after another, each with its index.
 
 use crate::source::{self, Input, Item, Position, Reader, SourceError};
 
@@ -6,22 +6,22 @@ use super::InputPlan;
 
 /// Where a row stands among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// The input, counted from 0.
     pub input: usize,
-    /// Its number among the rows of all inputs, from 0, those included that are left out.
-    pub row: u64,
+    /// Its position among the rows of all inputs, from 0. Rows that are left out count too.
+    pub index: u64,
     /// Where it begins in its input; the blank lines before it belong to it.
     pub position: Position,
 }
 
-/// What reading gives.
+/// One step of a reading.
 #[derive(Debug)]
-pub(super) enum Read {
-    /// A row, and where it stands.
-    Item(Mark, Item),
-    /// Something doubtful about the rows that were read.
-    Warning(String),
+pub(super) struct Read {
+    /// What was found doubtful before the row, or at the end of an input.
+    pub(super) warnings: Vec<String>,
+    /// The row and where it stands; `None` at the end of an input.
+    pub(super) row: Option<(Mark, Item)>,
 }
 
 /// Reads the inputs of a plan from one mark to another.
@@ -31,54 +31,37 @@ pub(super) struct Reading {
     plan: InputPlan,
     /// The input that is read, or will be next.
     input: usize,
-    row: u64,
+    /// The index of the next row.
+    index: u64,
     begin: Option<Position>,
     end: Option<Mark>,
     reader: Option<Reader>,
-    warnings: std::vec::IntoIter<String>,
-    /// What was read behind the warnings.
-    behind: Option<(Mark, Item)>,
 }
 
 impl Reading {
     /// Begins with the first row of the first input and ends with the last of the last.
     pub(super) fn whole(plan: &InputPlan) -> Self {
-        Self {
-            plan: plan.clone(),
-            input: 0,
-            row: 0,
-            begin: None,
-            end: None,
-            reader: None,
-            warnings: Vec::new().into_iter(),
-            behind: None,
-        }
+        Self { plan: plan.clone(), input: 0, index: 0, begin: None, end: None, reader: None }
     }
 
-    /// Begins at `from` and ends before `to`; without them at the first row, and behind the last.
+    /// Begins at `from` and ends before `to`; without them at the first row, and after the last.
     pub(super) fn between(plan: &InputPlan, from: Option<Mark>, to: Option<Mark>) -> Self {
         let whole = Self { end: to, ..Self::whole(plan) };
         match from {
-            Some(Mark { input, row, position }) => Self { input, row, begin: Some(position), ..whole },
+            Some(Mark { input, index, position }) => Self { input, index, begin: Some(position), ..whole },
             None => whole,
         }
     }
 
-    /// Returns the input and the byte it stands at, within an input.
+    /// Returns the input that is read, and the byte of it at which the next row begins; `None` between two inputs.
     pub(super) fn place(&mut self) -> Option<(usize, u64)> {
         let position = self.reader.as_mut()?.position()?;
         Some((self.input, position.byte_offset))
     }
 
-    /// Reads on.
+    /// Reads the next row, or the end of an input that was doubtful.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
-            if let Some(warning) = self.warnings.next() {
-                return Ok(Some(Read::Warning(warning)));
-            }
-            if let Some((mark, item)) = self.behind.take() {
-                return Ok(Some(Read::Item(mark, item)));
-            }
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
             let reader = match &mut self.reader {
                 Some(reader) => reader,
@@ -88,40 +71,35 @@ impl Reading {
                 self.next_input();
                 continue;
             };
-            let mark = Mark { input: self.input, row: self.row, position };
+            let mark = Mark { input: self.input, index: self.index, position };
             if self.end.is_some_and(|end| is_reached(mark, end)) {
                 return self.end_at(mark);
             }
-            match reader.next() {
+            let item = reader.next().transpose()?;
+            let warnings = reader.take_warnings();
+            match item {
                 None => {
-                    self.warnings = reader.take_warnings().into_iter();
                     self.next_input();
+                    if !warnings.is_empty() {
+                        return Ok(Some(Read { warnings, row: None }));
+                    }
+                }
+                Some(_) if self.is_beyond_limit() => {
+                    self.input = self.plan.inputs.len();
+                    return Ok(None);
                 }
                 Some(item) => {
-                    let item = item?;
-                    if self.is_beyond_limit() {
-                        self.input = self.plan.inputs.len();
-                        return Ok(None);
-                    }
-                    if !matches!(item, Item::Unusable(_)) {
-                        self.take(mark, item);
-                    }
+                    self.index += 1;
+                    let is_left_out = mark.index < self.plan.skip;
+                    let warnings = if is_left_out { Vec::new() } else { warnings };
+                    return Ok(Some(Read { warnings, row: Some((mark, item)) }));
                 }
             }
         }
     }
 
-    fn take(&mut self, mark: Mark, item: Item) {
-        self.row += 1;
-        let warnings = self.reader.as_mut().map(Reader::take_warnings).unwrap_or_default();
-        if mark.row >= self.plan.skip {
-            self.warnings = warnings.into_iter();
-        }
-        self.behind = Some((mark, item));
-    }
-
     fn is_beyond_limit(&self) -> bool {
-        self.plan.limit.is_some_and(|limit| self.row >= self.plan.skip.saturating_add(limit))
+        self.plan.limit.is_some_and(|limit| self.index >= self.plan.skip.saturating_add(limit))
     }
 
     fn next_input(&mut self) {
@@ -129,7 +107,7 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends where another place begins: at that very row, unless the file is not what it was.
+    /// Ends where another place begins: at that very row, unless the file has changed.
     fn end_at(&mut self, mark: Mark) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != mark) {
             let name = self.plan.inputs[mark.input].name();
@@ -140,8 +118,7 @@ impl Reading {
             reader.end();
             reader.take_warnings()
         });
-        self.warnings = warnings.unwrap_or_default().into_iter();
-        self.read()
+        Ok(Some(Read { warnings: warnings.unwrap_or_default(), row: None }))
     }
 }
 

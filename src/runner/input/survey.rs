@@ -1,4 +1,4 @@
-//! A first look at the whole input.
+//! The survey: a first look at the whole input.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::source::{BrokenRow, SourceError};
 
 use super::ahead::read_ahead;
 use super::reading::{Mark, Read, Reading};
-use super::walk::{Walk, Walked};
+use super::walk::{Walk, Walked, WalkedRow};
 use super::{Earlier, InputPlan, Layout};
 use crate::runner::Progress;
 
-/// What a first look found.
+/// What the survey found.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Rows, of any kind.
@@ -35,11 +35,11 @@ pub struct Survey {
     pub changed: u64,
     /// The first of them.
     pub first_changed: Option<String>,
-    /// Rows to be sent that ask the same as the first of them.
+    /// Rows to be sent that have the same request as the first of them.
     pub same: u64,
-    /// What the first of them asks.
+    /// The key of the first of them.
     first_key: Option<JobKey>,
-    /// Per model: rows to be sent and what they come to.
+    /// Per model: rows to be sent and their sums.
     pub models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
@@ -66,7 +66,7 @@ pub struct ModelSum {
 
 /// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
 ///
-/// Where `progress` says that it should end, it ends at the next row: what it returns then is not whole.
+/// When `progress` asks it to end, it ends at the next row, and what it returns is incomplete.
 ///
 /// # Errors
 /// The first [`SourceError`].
@@ -98,30 +98,31 @@ fn look<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    while let Some(walked) = walk.next(planner, earlier)? {
-        match walked {
-            Walked::Done(named) => {
+    while let Some(Walked { warnings, row }) = walk.next(planner, earlier)? {
+        warnings.into_iter().for_each(|text| survey.warn(text));
+        match row {
+            None => {}
+            Some(WalkedRow::Done(named)) => {
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
             }
-            Walked::Planned(mark, planned) => {
+            Some(WalkedRow::Planned(mark, planned, state)) => {
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
-                    None => survey.add(mark, &planned, earlier),
+                    None => survey.add(mark, &planned, state, earlier),
                 }
             }
-            Walked::Rejected(rejected) => {
+            Some(WalkedRow::Rejected(rejected)) => {
                 let Rejected { origin, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
                 survey.add_unusable(shown, || at(origin, message));
             }
-            Walked::Broken(broken) => survey.add_unusable(shown, || describe(&broken)),
-            Walked::Warning(text) => survey.warn(text),
+            Some(WalkedRow::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
@@ -148,12 +149,14 @@ fn find_duplicate(
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
     let mut walk = Walk::new(reading, plan.skip);
-    while let Some(walked) = walk.next(planner, &Earlier::none())? {
-        let (identity, label, origin) = match walked {
-            Walked::Done(named) => (named.identity, named.custom_id, named.origin),
-            Walked::Planned(_, planned) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
-            Walked::Rejected(rejected) => (rejected.identity, rejected.custom_id, rejected.origin),
-            Walked::Broken(_) | Walked::Warning(_) => continue,
+    while let Some(Walked { row, warnings: _ }) = walk.next(planner, &Earlier::none())? {
+        let (identity, label, origin) = match row {
+            Some(WalkedRow::Done(named)) => (named.identity, named.custom_id, named.origin),
+            Some(WalkedRow::Planned(_, planned, _)) => {
+                (planned.job.identity, planned.job.custom_id, planned.job.origin)
+            }
+            Some(WalkedRow::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
+            Some(WalkedRow::Broken(_)) | None => continue,
         };
         if identity == Identity::Named && is_suspect(&label, suspects) {
             named.push((label, origin));
@@ -163,7 +166,7 @@ fn find_duplicate(
 }
 
 impl Survey {
-    /// Notes by what a row is known.
+    /// Notes a row's identity.
     fn note(&mut self, row: (&Identity, &str, JobKey), labels: &mut LabelCensus, keys: &mut KeyCensus) {
         let (identity, label, key) = row;
         match identity {
@@ -175,9 +178,9 @@ impl Survey {
         }
     }
 
-    fn add(&mut self, mark: Mark, planned: &Planned, earlier: &Earlier) {
+    fn add(&mut self, mark: Mark, planned: &Planned, state: RowState, earlier: &Earlier) {
         self.rows += 1;
-        let is_sent = match (earlier.known)(planned.job.row, &planned.job.identity) {
+        let is_sent = match state {
             RowState::New => true,
             RowState::Done => {
                 self.done += 1;

@@ -112,7 +112,7 @@ fn equal_rows_without_a_name_keep_an_input_in_its_written_order() {
 }
 
 #[test]
-fn a_file_that_changed_since_it_was_looked_at_ends_the_reading_before_a_row_is_taken_for_another() {
+fn a_file_that_changed_since_the_survey_ends_the_reading_before_rows_are_confused() {
     let (plan, path) = file(".jsonl", &phases_as_json());
     let places = places(&plan, &Earlier::none()).expect("phases gain from several places");
     std::fs::write(&path, format!("\n \n{}", phases_as_json())).expect("it can be written");

@@ -10,7 +10,7 @@
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{TemplateError, syntax};
+use super::error::{TemplateError, syntax};
 
 /// The longest source.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -113,7 +113,7 @@ fn may_nest(token: &Token<'_>) -> bool {
 mod tests {
     use super::super::{Cell, Template};
 
-    /// Kinds of nesting: what stands before, what is repeated, what stands behind.
+    /// Kinds of nesting: what comes before, what is repeated, what closes it, what comes after.
     const NESTINGS: [(&str, &str, &str, &str); 24] = [
         ("{{ 1", "+x", "", " }}"),
         ("{{ 1", "~x", "", " }}"),
@@ -142,7 +142,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_nests_is_refused_with_words_and_never_overflows() {
+    fn deep_nesting_is_refused_with_a_message_and_never_overflows() {
         for (before, open, close, behind) in NESTINGS {
             for depth in [40, 140, 450, 900, 1_900, 10_000, 100_000] {
                 let inner = if close.is_empty() { "" } else { "x" };

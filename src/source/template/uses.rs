@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{ROW, TemplateError, syntax};
+use super::super::names::LONGEST_NAME;
+use super::error::{TemplateError, syntax};
+
+/// By this name a template reaches columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
+pub(super) const ROW: &str = "row";
 
 /// What a template uses besides the columns that it names by themselves.
 #[derive(Debug, Default)]
@@ -25,7 +29,7 @@ pub(super) struct Uses {
 
 /// A placeholder of another kind than a template's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placeholder {
+pub(crate) struct Placeholder {
     /// As it was written: `{body}`.
     pub written: String,
     /// The column that is meant: `body`.
@@ -90,18 +94,15 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// The longest name between them, in characters.
-const LONGEST: usize = 40;
-
 /// Returns the placeholders of other kinds in a plain text, each once.
-pub fn placeholders(text: &str) -> Vec<Placeholder> {
+pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
     while let Some(step) = text[at..].find(['<', '$', '#', '%', '{', '[']) {
         at += step;
         let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
         match here {
-            // What stands in a block of raw text has its brackets by intent.
+            // The brackets of a raw block are meant.
             Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
                 at += placeholder.written.len() + 1;
             }
@@ -122,7 +123,7 @@ const MOST: usize = 100;
 
 fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {
     let inner = text.strip_prefix(begin)?;
-    let most = inner.char_indices().nth(LONGEST + end.len()).map_or(inner.len(), |(at, _)| at);
+    let most = inner.char_indices().nth(LONGEST_NAME + end.len()).map_or(inner.len(), |(at, _)| at);
     let length = inner[..most].find(end)?;
     let column = if has_blanks { inner[..length].trim() } else { &inner[..length] };
     let written = &text[..begin.len() + length + end.len()];
@@ -130,15 +131,15 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
     is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
 }
 
-/// `$name`, as shells have it.
+/// `$name`, as in shells.
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-    let column = rest.get(..length).filter(|name| name.len() <= LONGEST && is_name(name))?;
+    let column = rest.get(..length).filter(|name| name.len() <= LONGEST_NAME && is_name(name))?;
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
-/// Returns whether a text may be the name of a column: words, the first of which begins with a letter.
+/// Returns whether a text may be the name of a column: words, the first beginning with a letter.
 fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
@@ -155,7 +156,7 @@ pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
     let mut found = starts.filter_map(|(at, _)| {
-        let near = text[at..].char_indices().nth(2 * LONGEST).map_or(text.len(), |(length, _)| at + length);
+        let near = text[at..].char_indices().nth(2 * LONGEST_NAME).map_or(text.len(), |(length, _)| at + length);
         let near = &text[at..near];
         let inner = near.trim_start_matches(['{', '%', ' ']);
         let length = inner.find(['}', '%', '{', '\n']).unwrap_or(inner.len());
@@ -163,7 +164,7 @@ pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
         let end = &inner[length..inner.len() - inner[length..].trim_start_matches(['}', '%']).len()];
         let is_fine = begin.trim_end() == "{{" && end == "}}" && !column.contains(' ');
         let written = &near[..begin.len() + length + end.len()];
-        let is_meant = column.len() <= LONGEST && is_name(column) && begin.len() > 1 && !is_fine;
+        let is_meant = column.len() <= LONGEST_NAME && is_name(column) && begin.len() > 1 && !is_fine;
         is_meant.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
     });
     found.next()
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn other_brackets_are_no_placeholders() {
+    fn other_brackets_are_not_placeholders() {
         for text in [
             "{}",
             "{1}",
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_looked_through_and_what_is_found_stands_in_it() {
+    fn every_placeholder_found_is_part_of_the_text() {
         const PIECES: [&str; 20] = [
             "{", "}", "{{", "}}", "<", ">", "%", "$", "#", "[", "]", "(", ")s", " ", "=", "é", "日", "body", "\n", "-",
         ];
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_by_a_source_that_can_not_be_read() {
+    fn a_misspelt_placeholder_is_found_in_a_broken_source() {
         for (text, column) in [
             ("x {{body}", "body"),
             ("x {{ body }", "body"),

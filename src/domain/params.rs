@@ -1,9 +1,50 @@
-//! A row's parameters over those of the flags, without copying either.
+//! Parameters of a request: a row's own, and a row's own over those of the flags without copying either.
 
 use serde_json::value::RawValue;
 
-use super::Params;
 use super::json::{write_json_str, write_on_one_line};
+
+/// Request parameters: names and raw JSON values in the order they were written.
+///
+/// Values are never parsed and written again, so number spelling, key order and escapes inside them reach the API byte
+/// for byte (prompt caching needs byte-stable prefixes). Names are unique.
+#[derive(Clone, Debug, Default)]
+pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
+
+impl Params {
+    /// Returns the raw JSON text of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
+    }
+
+    /// Sets a parameter, in place when it is there, else at the end.
+    pub fn set(&mut self, name: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(own, _)| &**own == name) {
+            Some((_, own)) => *own = value,
+            None => self.0.push((name.into(), value)),
+        }
+    }
+
+    /// Adds a parameter unless the row has its own.
+    pub(crate) fn set_default(&mut self, name: &str, value: &RawValue) {
+        if self.get(name).is_none() {
+            self.0.push((name.into(), value.to_owned()));
+        }
+    }
+
+    /// Returns how many bytes of text they are.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
+    }
+
+    /// Writes the parameters as one JSON object without insignificant white space between them.
+    ///
+    /// Line breaks inside the raw values become blanks: JSON has none inside strings, so the value is the same and the
+    /// object stays on one line.
+    pub(crate) fn write_object(&self, out: &mut Vec<u8>) {
+        Merged::from(self).write_object(out);
+    }
+}
 
 /// The parameters of a request: the defaults that the row leaves out, in their order, then the row's own in theirs.
 ///
@@ -33,12 +74,12 @@ impl<'p> Merged<'p> {
     }
 
     /// Returns a string parameter, unescaped; `None` when it is missing or no string.
-    pub fn get_str(self, name: &str) -> Option<String> {
+    pub(crate) fn get_str(self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
     /// Returns an unsigned integer parameter; `None` when it is missing or no such number.
-    pub fn get_u64(self, name: &str) -> Option<u64> {
+    pub(crate) fn get_u64(self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }
 
@@ -50,7 +91,7 @@ impl<'p> Merged<'p> {
     }
 
     /// Writes the parameters as [`Params::write_object`] does.
-    pub fn write_object(self, out: &mut Vec<u8>) {
+    pub(crate) fn write_object(self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (at, (name, value)) in self.iter().enumerate() {
             if at > 0 {
@@ -79,8 +120,11 @@ fn find<'p>(members: &'p [(Box<str>, Box<RawValue>)], name: &str) -> Option<&'p 
 mod tests {
     use super::*;
 
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("the test writes valid JSON")
+    }
+
     fn params(members: &[(&str, &str)]) -> Params {
-        let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
         Params(members.iter().map(|(name, json)| ((*name).into(), raw(json))).collect())
     }
 
@@ -105,5 +149,18 @@ mod tests {
         let seen: Vec<(&str, &str)> = Merged::from(&own).iter().collect();
 
         assert_eq!(seen, [("d", "3"), ("b", "4")]);
+    }
+
+    #[test]
+    fn params_keep_order_and_spelling() {
+        let mut params = Params::default();
+        params.set("temperature", raw("1.0e0"));
+        params.set("a", raw("[1,\n 2]"));
+        params.set("temperature", raw("1.50"));
+
+        let mut out = Vec::new();
+        params.write_object(&mut out);
+
+        assert_eq!(String::from_utf8_lossy(&out), r#"{"temperature":1.50,"a":[1,  2]}"#);
     }
 }

@@ -1,0 +1,112 @@
+//! Classes of failure: what the error log says of a row, and what `--only` chooses by.
+
+use std::fmt;
+
+/// Classes of failure, as written in the error log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorClass {
+    /// The row itself can't be sent: it is not JSON, has no prompt, or repeats a label.
+    InvalidInput,
+    /// A rate limit outlasted `--retry-for`.
+    RateLimit,
+    /// The service was overloaded for longer than `--retry-for`.
+    Overloaded,
+    /// The server failed.
+    Server,
+    /// No answer in time.
+    Timeout,
+    /// The connection failed.
+    Network,
+    /// The API refused the request.
+    InvalidRequest,
+    /// The request is too large.
+    TooLarge,
+    /// The key may not do this.
+    Auth,
+    /// Billing, credit or a spend limit.
+    Billing,
+    /// The model refused.
+    Refused,
+    /// The answer ended at `max_tokens` or at the window's end.
+    Truncated,
+    /// A 200 whose body is not a whole answer.
+    InvalidOutput,
+    /// The run ended first.
+    Canceled,
+    /// A batch expired first.
+    Expired,
+}
+
+impl ErrorClass {
+    /// Every class.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidInput,
+        Self::RateLimit,
+        Self::Overloaded,
+        Self::Server,
+        Self::Timeout,
+        Self::Network,
+        Self::InvalidRequest,
+        Self::TooLarge,
+        Self::Auth,
+        Self::Billing,
+        Self::Refused,
+        Self::Truncated,
+        Self::InvalidOutput,
+        Self::Canceled,
+        Self::Expired,
+    ];
+
+    /// Returns the name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::RateLimit => "rate_limit",
+            Self::Overloaded => "overloaded",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Network => "network",
+            Self::InvalidRequest => "invalid_request",
+            Self::TooLarge => "too_large",
+            Self::Auth => "auth",
+            Self::Billing => "billing",
+            Self::Refused => "refused",
+            Self::Truncated => "truncated",
+            Self::InvalidOutput => "invalid_output",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Reads a name back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == text)
+    }
+
+    /// Returns whether a row that failed so may succeed in another run as it is, where only its class is known.
+    pub(crate) fn may_pass(self) -> bool {
+        match self {
+            Self::RateLimit
+            | Self::Overloaded
+            | Self::Server
+            | Self::Timeout
+            | Self::Network
+            | Self::Billing
+            | Self::InvalidOutput
+            | Self::Canceled
+            | Self::Expired => true,
+            Self::InvalidInput
+            | Self::InvalidRequest
+            | Self::TooLarge
+            | Self::Auth
+            | Self::Refused
+            | Self::Truncated => false,
+        }
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

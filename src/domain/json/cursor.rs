@@ -1,0 +1,254 @@
+//! A place in JSON text, which moves forward as values are read.
+
+use super::DEEPEST;
+use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
+
+/// A place in JSON text.
+///
+/// Each method reads one thing and moves past it. It returns `None` when it finds something else; the cursor is then of no
+/// further use, unless the method says that it stays where it is. Values are handed out as they are written, and nothing is
+/// copied. Skipping a deep value needs no stack; only the closures of [`Cursor::object`] and [`Cursor::array`] do.
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Begins at the start of a text.
+    pub(crate) fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0 }
+    }
+
+    /// Returns the position, in bytes from the start of the text.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Skips blanks and returns the byte that follows them, without taking it.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        self.at = blanks_end(self.json, self.at);
+        self.json.get(self.at).copied()
+    }
+
+    /// Takes one byte, after blanks.
+    #[inline]
+    pub(crate) fn take(&mut self, wanted: u8) -> Option<()> {
+        (self.peek()? == wanted).then(|| self.at += 1)
+    }
+
+    /// Takes exactly these bytes, without blanks before them. Stays where it is when there are others.
+    #[inline]
+    pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
+        self.json.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
+    }
+
+    /// Returns `Some` when nothing but blanks is left.
+    pub(crate) fn end(&mut self) -> Option<()> {
+        self.peek().is_none().then_some(())
+    }
+
+    /// Reads an object. `member` is given each name, still escaped, and has to read its value.
+    #[inline]
+    pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+        self.members(Self::string, member)
+    }
+
+    /// Reads an object as [`Cursor::object`] does; `None` when a name has escapes.
+    #[inline]
+    pub(crate) fn plain_object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+        self.members(Self::plain_string, member)
+    }
+
+    #[inline]
+    fn members(
+        &mut self,
+        read_name: impl Fn(&mut Self) -> Option<&'a [u8]>,
+        mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>,
+    ) -> Option<()> {
+        self.list(b'{', b'}', |cursor| {
+            let name = read_name(cursor)?;
+            cursor.take(b':')?;
+            member(cursor, name)
+        })
+    }
+
+    /// Reads an array. `element` has to read each value.
+    #[inline]
+    pub(crate) fn array(&mut self, element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.list(b'[', b']', element)
+    }
+
+    #[inline]
+    fn list(&mut self, open: u8, close: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.take(open)?;
+        if self.peek()? == close {
+            return self.take(close);
+        }
+        loop {
+            item(self)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                _ => return self.take(close),
+            }
+        }
+    }
+
+    /// Reads a string and returns what stands between its quotes, still escaped.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
+        self.peek()?;
+        let start = self.at;
+        self.at = string_end(self.json, start)?;
+        self.json.get(start + 1..self.at - 1)
+    }
+
+    /// Reads a string without escapes.
+    #[inline]
+    pub(crate) fn plain_string(&mut self) -> Option<&'a [u8]> {
+        self.peek()?;
+        let text = plain_text(self.json, self.at)?;
+        self.at = text.end + 1;
+        self.json.get(text)
+    }
+
+    /// Reads a number.
+    pub(crate) fn number(&mut self) -> Option<&'a [u8]> {
+        self.peek()?;
+        let start = self.at;
+        self.at = number_end(self.json, start)?;
+        self.json.get(start..self.at)
+    }
+
+    /// Reads a number that is written in digits alone and fits 64 bits. Stays where it is when something else stands there.
+    #[inline]
+    pub(crate) fn count(&mut self) -> Option<u64> {
+        self.peek()?;
+        let (mut number, mut end) = (0_u64, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.json.get(end) {
+            number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+            end += 1;
+        }
+        let is_whole = !matches!(self.json.get(end), Some(b'.' | b'e' | b'E'));
+        let is_number = match self.json.get(self.at..end)? {
+            [] | [b'0', _, ..] => false,
+            [_, ..] => is_whole,
+        };
+        is_number.then(|| {
+            self.at = end;
+            number
+        })
+    }
+
+    /// Reads any value that is nested at most so deep, [`DEEPEST`] at most, and returns its text.
+    #[inline]
+    pub(crate) fn value(&mut self, deepest: u32) -> Option<&'a [u8]> {
+        self.peek()?;
+        let start = self.at;
+        self.skip_value(deepest)?;
+        self.json.get(start..self.at)
+    }
+
+    /// Skips any value that is nested at most so deep, [`DEEPEST`] at most.
+    #[inline]
+    pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
+        // Most values are strings and numbers, which need no look at what is around them.
+        self.at = match self.peek()? {
+            b'"' => string_end(self.json, self.at)?,
+            b'0'..=b'9' => number_end(self.json, self.at)?,
+            _ => value_end(self.json, self.at, deepest)?,
+        };
+        Some(())
+    }
+
+    /// Finds where valid JSON is nested deeper than `deepest` levels.
+    pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
+        let mut depth = 0;
+        loop {
+            match self.peek()? {
+                b'"' => self.at = string_end(self.json, self.at)? - 1,
+                b'{' | b'[' if depth == deepest => return Some(self.at),
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// Returns the position after the value that begins at `at`, after blanks; `None` when there is none, or when it is nested
+/// deeper than `deepest`, at most [`DEEPEST`].
+fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
+    // One bit for each open bracket: 1 for an object.
+    let (mut open, mut depth) = (0_u128, 0);
+    loop {
+        at = blanks_end(bytes, at);
+        let is_opened = match bytes.get(at)? {
+            b'"' => {
+                at = string_end(bytes, at)?;
+                false
+            }
+            bracket @ (b'{' | b'[') if depth < deepest.min(DEEPEST) => {
+                open = (open << 1) | u128::from(*bracket == b'{');
+                depth += 1;
+                at = blanks_end(bytes, at + 1);
+                true
+            }
+            b'-' | b'0'..=b'9' => {
+                at = number_end(bytes, at)?;
+                false
+            }
+            _ => {
+                at = word_end(bytes, at)?;
+                false
+            }
+        };
+        let is_empty = is_opened && closes(*bytes.get(at)?, open);
+        if is_opened && !is_empty {
+            at = if is_object(open) { name_end(bytes, at)? } else { at };
+            continue;
+        }
+        // After a value, or before the end of an empty bracket.
+        loop {
+            if depth == 0 {
+                return Some(at);
+            }
+            at = blanks_end(bytes, at);
+            match *bytes.get(at)? {
+                byte if closes(byte, open) => {
+                    open >>= 1;
+                    depth -= 1;
+                    at += 1;
+                }
+                b',' if is_object(open) => {
+                    at = name_end(bytes, blanks_end(bytes, at + 1))?;
+                    break;
+                }
+                b',' => {
+                    at += 1;
+                    break;
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+fn is_object(open: u128) -> bool {
+    open & 1 == 1
+}
+
+fn closes(byte: u8, open: u128) -> bool {
+    byte == if is_object(open) { b'}' } else { b']' }
+}
+
+/// Returns the position after a member's name and its colon.
+fn name_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let at = blanks_end(bytes, string_end(bytes, at)?);
+    (*bytes.get(at)? == b':').then_some(at + 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Raw JSON text: read with one cursor, written, and kept on one line.
+//!
+//! Most of an answer, and of a line of results, is never looked at: it only has to be valid JSON. So it is skipped and not
+//! parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259 accepts, up to a depth
+//! of [`DEEPEST`]. Callers hand everything else to the parser, which also finds the words for what is wrong. Like the
+//! parser, the cursor does not check that what it skips is UTF-8.
+//!
+//! Every reader of raw bytes uses it: estimates of a row, the scan of a reply, lines of results at resume. Rows
+//! themselves are read by `serde_json`, which hands out each value as a `RawValue`: a value that the cursor had cut out
+//! would have to be parsed once more to become one.
+
+mod cursor;
+mod scan;
+mod surrogate;
+mod write;
+
+pub(crate) use self::cursor::Cursor;
+pub(crate) use self::scan::{Traits, has_any, special, string_end};
+pub(crate) use self::surrogate::lone_surrogate;
+pub(crate) use self::write::{put_on_one_line, raw_value, string_value, write_json_str, write_on_one_line};
+
+/// The deepest nesting that is followed: common parsers take no more.
+pub(crate) const DEEPEST: u32 = 127;
+
+/// Returns whether a text begins with a JSON value that is nested at most so deep, [`DEEPEST`] at most.
+pub(crate) fn is_within_depth(json: &[u8], deepest: u32) -> bool {
+    Cursor::new(json).skip_value(deepest).is_some()
+}
+
+/// Returns the first byte of a JSON value, which tells what it is; `None` for blank text.
+pub(crate) fn first_byte(json: &[u8]) -> Option<u8> {
+    json.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// Returns what stands between the quotes of a JSON string, still escaped; `None` for any other value. There must be no
+/// blanks around it.
+pub(crate) fn inside_quotes(json: &[u8]) -> Option<&[u8]> {
+    json.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+/// Returns whether a JSON value is an array with something in it.
+pub(crate) fn is_filled_array(json: &[u8]) -> bool {
+    json.trim_ascii().strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"))
+}

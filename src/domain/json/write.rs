@@ -1,0 +1,61 @@
+//! Writing JSON: strings, and values that have to fit on one line.
+
+use serde_json::value::RawValue;
+
+use super::special;
+
+/// Writes `text` as a JSON string with its quotes.
+pub(crate) fn write_json_str(text: &str, out: &mut Vec<u8>) {
+    if special(text.as_bytes(), 0).is_none() {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
+    serde_json::to_writer(out, text).expect("a string can always be written to memory");
+}
+
+/// Appends JSON text with blanks in place of its line breaks, so that it fits on one line. Its value stays the same: JSON
+/// has no line breaks inside strings.
+pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(json);
+    put_on_one_line(&mut out[start..]);
+}
+
+/// Replaces the line breaks of JSON text by blanks.
+pub(crate) fn put_on_one_line(json: &mut [u8]) {
+    // Every byte is written, changed or not: without a branch the compiler takes many at a time.
+    json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
+}
+
+/// Returns text as a JSON string.
+pub(crate) fn string_value(text: &str) -> Box<RawValue> {
+    let mut json = Vec::with_capacity(text.len() + 2);
+    write_json_str(text, &mut json);
+    raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
+}
+
+/// Returns text that was put together as JSON as a value.
+pub(crate) fn raw_value(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).expect("it was put together from values")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_written_as_the_parser_writes_them() {
+        for odd in ["", "\"", "\\", "\n", "\u{1f}", "\u{7f}", "é\u{80}", "\u{1}\u{10ffff}"] {
+            for before in 0..20 {
+                let text = format!("{}{odd}{}", "x!".repeat(before), "y".repeat(20 - before));
+                let mut out = Vec::new();
+
+                write_json_str(&text, &mut out);
+
+                assert_eq!(String::from_utf8(out).ok(), serde_json::to_string(&text).ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Keys: how a row is known again in a later run.
+
+use std::fmt;
+
+/// What a job asks, as 128 bits: two rows with the same key are the same request.
+///
+/// Shape: shown as `k1:` and 32 hexadecimal digits. Made by [`crate::plan::key`] from the logical request: API version,
+/// sorted betas, model and params without insignificant white space.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobKey(pub [u8; 16]);
+
+impl JobKey {
+    /// Returns the shown form, in ASCII.
+    pub fn text(self) -> [u8; 35] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"k1:00000000000000000000000000000000";
+        for (pair, byte) in text[3..].chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        text
+    }
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.text()).expect("hexadecimal digits are text"))
+    }
+}
+
+impl fmt::Debug for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobKey({self})")
+    }
+}
+
+impl JobKey {
+    /// Reads the shown form back; `None` when it is not one (another version of the key, a damaged line).
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("k1:")?;
+        let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;
+        let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+        let mut bytes = [0; 16];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (value(pair[0])? << 4) | value(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+/// How a row is known again in a later run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The user named the row: label and key together.
+    Named,
+    /// The row has no name. It is known by its key and its number among equal rows, from 0 in input order.
+    ///
+    /// So a line inserted above leaves finished rows finished.
+    Nth(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_what_it_shows() {
+        let key = JobKey([0xab; 16]);
+
+        assert_eq!(JobKey::parse(&key.to_string()), Some(key));
+        assert_eq!(JobKey::parse("k2:00"), None);
+        assert_eq!(JobKey::parse("k1:é0000000000000000000000000000000"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! Why nothing more is being sent at this moment.
+
+use super::Dimension;
+
+/// The reason why nothing more is being sent at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A limit of the pool.
+    Limit(Dimension),
+    /// The concurrency window is full.
+    Window,
+    /// A pool is held after a 429.
+    Hold,
+    /// The rate is being raised step by step.
+    Ramp,
+    /// A failing endpoint is being probed.
+    Probe,
+    /// All remaining rows wait until another row's answer has begun.
+    Gate,
+    /// All remaining rows wait for their next try.
+    Backoff,
+    /// The budget has no room until something in flight settles.
+    Budget,
+    /// The input has no next row ready.
+    Input,
+    /// The rows in flight take all the memory that rows may take.
+    Memory,
+    /// Results wait for the disk.
+    Disk,
+    /// Nothing is left to start; what is in flight finishes.
+    Draining,
+}
+
+impl Reason {
+    /// Returns the name shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Limit(Dimension::Requests) => "requests per minute",
+            Self::Limit(Dimension::InputTokens) => "input tokens per minute",
+            Self::Limit(Dimension::OutputTokens) => "output tokens per minute",
+            Self::Window => "concurrency",
+            Self::Hold => "holds after 429",
+            Self::Ramp => "ramp-up",
+            Self::Probe => "failing endpoint",
+            Self::Gate => "rows that lead others",
+            Self::Backoff => "retry backoff",
+            Self::Budget => "budget",
+            Self::Input => "input",
+            Self::Memory => "memory for rows",
+            Self::Disk => "disk",
+            Self::Draining => "last answers",
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What one attempt meant.
+
+use std::time::Duration;
+
+use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
+
+/// What one attempt meant.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// An answer.
+    Answered(Message),
+    /// A limit: uses up no attempt.
+    Limited {
+        /// Which kind.
+        kind: LimitKind,
+        /// How long to hold; `None` when the server does not say.
+        retry_after: Option<Duration>,
+        /// What came.
+        failure: Failure,
+    },
+    /// 529, or its like inside a stream: uses up no attempt.
+    Overloaded {
+        /// How long to wait; `None` when the server does not say.
+        retry_after: Option<Duration>,
+        /// Whether it may have been billed (it came after a 200 head).
+        maybe_paid: bool,
+        /// What came.
+        failure: Failure,
+    },
+    /// Worth another try: uses up an attempt.
+    Transient {
+        /// Class of the row if no try is left.
+        class: ErrorClass,
+        /// How long to wait; `None` when the server does not say.
+        retry_after: Option<Duration>,
+        /// Whether the request may have run and been billed.
+        maybe_paid: bool,
+        /// What came.
+        failure: Failure,
+    },
+    /// This row can never work as it is.
+    Rejected {
+        /// Its class.
+        class: ErrorClass,
+        /// What came.
+        failure: Failure,
+    },
+    /// Not allowed (403): the row's fault after a success, the key's before one.
+    Forbidden(Failure),
+    /// The model is unknown or retired (404): park it.
+    NoModel(Failure),
+    /// Nothing can work any more.
+    Halt(HaltReason),
+    /// The attempt was cut off by us, on a second interrupt: its row stays pending.
+    Aborted,
+}
+
+impl Verdict {
+    /// Returns whether the attempt may have been billed without an answer that is kept.
+    ///
+    /// A rejection may have been when it came after a 200 head, or as an answer too large to keep.
+    pub fn is_maybe_paid(&self) -> bool {
+        match self {
+            Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,
+            Self::Rejected { class, failure } => *class == ErrorClass::InvalidOutput || failure.status == Some(200),
+            Self::Aborted => true,
+            Self::Answered(_) | Self::Limited { .. } | Self::Forbidden(_) | Self::NoModel(_) | Self::Halt(_) => false,
+        }
+    }
+
+    /// Returns what the attempt used, as far as its response said.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Answered(message) => message.usage,
+            Self::Limited { failure, .. }
+            | Self::Overloaded { failure, .. }
+            | Self::Transient { failure, .. }
+            | Self::Rejected { failure, .. }
+            | Self::Forbidden(failure)
+            | Self::NoModel(failure) => failure.usage,
+            Self::Halt(_) | Self::Aborted => Usage::default(),
+        }
+    }
+}

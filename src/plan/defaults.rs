@@ -1,0 +1,33 @@
+//! What the flags give a request, in the order in which it is sent.
+
+use super::RequestDefaults;
+use crate::catalog::Catalog;
+use crate::domain::Params;
+use crate::domain::json::{raw_value, string_value};
+
+/// `max_tokens` when neither row nor flag gives it.
+const DEFAULT_MAX_TOKENS: u32 = 1024;
+/// Puts defaults into the order in which they are sent: model, max_tokens, system, then `--param` as given.
+pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
+    let RequestDefaults { model, system, max_tokens, params } = defaults;
+    let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
+    let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
+    let named = [
+        ("model", model.map(|model| string_value(&model))),
+        ("max_tokens", max_tokens.map(|tokens| raw_value(tokens.to_string()))),
+        ("system", system.map(|system| string_value(&system))),
+    ];
+    let mut ordered = Params::default();
+    for (name, value) in named {
+        let by_param = || params.get(name).map(|value| raw_value(value.to_owned()));
+        if let Some(value) = value.or_else(by_param) {
+            ordered.set(name, value);
+        }
+    }
+    for (name, value) in &params.0 {
+        if &**name != "stream" {
+            ordered.set_default(name, value);
+        }
+    }
+    ordered
+}

@@ -1,0 +1,267 @@
+//! One walk over a request: the parts that the model reads, and the marks that write to a cache.
+
+use super::image::Vision;
+use super::weights::{self, Class, Weights, weigh, weigh_escaped};
+use crate::domain::Caching;
+use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
+
+/// How deep blocks inside blocks are read; the API nests three. What is deeper counts as plain text.
+const MOST_DEPTH: u32 = 8;
+/// Bytes for what the API puts around a request. Around each message it puts fewer tokens than JSON has bytes there.
+pub(super) const BYTES_AROUND: u64 = 16;
+/// Parameters that are not part of a prompt.
+const NOT_IN_PROMPT: [&[u8]; 12] = [
+    b"model",
+    b"max_tokens",
+    b"metadata",
+    b"stop_sequences",
+    b"stream",
+    b"temperature",
+    b"top_p",
+    b"top_k",
+    b"service_tier",
+    b"speed",
+    b"inference_geo",
+    b"cache_control",
+];
+
+/// What each part of a request counts.
+pub(super) struct Scale {
+    weights: &'static Weights,
+    message_tokens: u64,
+    pub vision: Vision,
+    /// Text of a PDF page; its picture comes on top. Source: API documentation, "PDF support", 1,500 to 3,000.
+    pub page_text_tokens: u64,
+}
+
+const NO_VISION: Vision = Vision { longest_edge_px: 1, max_tokens: 0 };
+
+impl Scale {
+    pub(super) const OLD: Self =
+        Self { weights: &weights::OLD, message_tokens: 7, vision: Vision::OLD, page_text_tokens: 2250 };
+    pub(super) const NEW: Self = Self { weights: &weights::NEW, vision: Vision::NEW, ..Self::OLD };
+    pub(super) const FLOOR: Self =
+        Self { weights: &weights::FLOOR, message_tokens: 0, vision: NO_VISION, page_text_tokens: 0 };
+}
+
+/// One walk over a request.
+pub(super) struct Walk<'s> {
+    pub scale: &'s Scale,
+    /// Thousandths of tokens, of text.
+    text: u64,
+    /// Whole tokens, of all else.
+    pub other: u64,
+    pub messages: u32,
+    /// Bytes of everything that a prompt may be made of, as it is written.
+    pub bytes: u64,
+    /// Bytes of these that are not text: the data of pictures and documents, and the surplus length of escapes.
+    pub left_out: u64,
+    /// Tokens of pictures and documents, each at its cap.
+    pub most_media_tokens: u64,
+    pub caching: Caching,
+}
+
+impl<'s> Walk<'s> {
+    /// Walks over members, each a name as it is written between its quotes, and a value.
+    pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
+        #[cfg(test)]
+        WALKS.set(WALKS.get() + 1);
+        let mut walk = Self {
+            scale,
+            text: 0,
+            other: 0,
+            messages: 0,
+            bytes: BYTES_AROUND,
+            left_out: 0,
+            most_media_tokens: 0,
+            caching: Caching::None,
+        };
+        for (name, value) in members {
+            if !NOT_IN_PROMPT.contains(&name) {
+                walk.bytes += value.len() as u64;
+            }
+            let (text, other, left_out) = (walk.text, walk.other, walk.left_out);
+            let mut cursor = Cursor::new(value);
+            let is_read = match name {
+                b"messages" => walk.messages(&mut cursor),
+                b"system" => walk.content(&mut cursor, MOST_DEPTH),
+                b"tools" => {
+                    walk.verbatim(value);
+                    walk.tools(&mut cursor)
+                }
+                b"output_config" => {
+                    walk.verbatim(value);
+                    Some(())
+                }
+                b"cache_control" => {
+                    walk.mark(value);
+                    Some(())
+                }
+                _ => Some(()),
+            };
+            if is_read.is_none() {
+                // It is nested deeper than any row may be. So it counts as it is written, and may hold any mark.
+                (walk.text, walk.other, walk.left_out) = (text, other, left_out);
+                walk.verbatim(value);
+                walk.caching = Caching::Hour;
+            }
+        }
+        walk
+    }
+
+    /// Notes a cache mark: what stands before it may be written to a cache.
+    fn mark(&mut self, value: &[u8]) {
+        self.caching = self.caching.max(lifetime(value));
+    }
+
+    /// Counts a name with escapes as a mark of the most expensive kind. It may mean any name, and in practice nobody writes
+    /// one.
+    pub(super) fn note_escapes(&mut self, name: &[u8]) {
+        if name.contains(&b'\\') {
+            self.caching = Caching::Hour;
+        }
+    }
+
+    pub(super) fn tokens(&self) -> u64 {
+        self.text.div_ceil(1000) + self.other
+    }
+
+    fn messages(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        if cursor.peek()? != b'[' {
+            return Some(());
+        }
+        cursor.array(|cursor| {
+            self.messages = self.messages.saturating_add(1);
+            self.other += self.scale.message_tokens;
+            if cursor.peek()? != b'{' {
+                return cursor.skip_value(DEEPEST);
+            }
+            cursor.object(|cursor, name| match name {
+                b"content" => self.content(cursor, MOST_DEPTH),
+                name => {
+                    self.note_escapes(name);
+                    cursor.skip_value(DEEPEST)
+                }
+            })
+        })
+    }
+
+    /// Notes the marks of tools.
+    fn tools(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        if cursor.peek()? != b'[' {
+            return Some(());
+        }
+        cursor.array(|cursor| {
+            if cursor.peek()? != b'{' {
+                return cursor.skip_value(DEEPEST);
+            }
+            cursor.object(|cursor, name| {
+                match name {
+                    b"cache_control" => self.mark(cursor.value(DEEPEST)?),
+                    name => {
+                        self.note_escapes(name);
+                        cursor.skip_value(DEEPEST)?;
+                    }
+                }
+                Some(())
+            })
+        })
+    }
+
+    pub(super) fn content(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
+        match cursor.peek()? {
+            b'[' if depth > 0 => cursor.array(|cursor| self.content(cursor, depth - 1)),
+            b'{' if depth > 0 => self.block(cursor, depth - 1),
+            _ => {
+                self.verbatim(cursor.value(DEEPEST)?);
+                Some(())
+            }
+        }
+    }
+
+    /// Counts what the model sees of a block. It does not see ids, cache marks and signatures.
+    fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
+        let left_out_before = self.left_out;
+        let mut kind = &b""[..];
+        let mut source = None;
+        cursor.object(|cursor, name| {
+            match name {
+                b"type" => kind = inside_quotes(cursor.value(DEEPEST)?).unwrap_or_default(),
+                b"source" => source = Some(cursor.value(DEEPEST)?),
+                b"cache_control" => self.mark(cursor.value(DEEPEST)?),
+                b"content" => self.content(cursor, depth)?,
+                b"text" | b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
+                    self.verbatim(cursor.value(DEEPEST)?);
+                }
+                name => {
+                    self.note_escapes(name);
+                    cursor.skip_value(DEEPEST)?;
+                }
+            }
+            Some(())
+        })?;
+        if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
+            // The model may see such a block as it is written.
+            self.left_out = left_out_before;
+        }
+        match (source, kind) {
+            (Some(source), b"image") => self.image(source),
+            (Some(source), b"document") => self.document(source, depth)?,
+            (Some(source), _) => {
+                self.verbatim(source);
+                self.left_out = left_out_before;
+            }
+            (None, _) => {}
+        }
+        Some(())
+    }
+
+    /// Counts a string by its content, any other value as it is written.
+    pub(super) fn verbatim(&mut self, value: &[u8]) {
+        let mut previous = Class::Break;
+        let (weight, surplus) = match inside_quotes(value) {
+            Some(body) => weigh_escaped(self.scale.weights, body, &mut previous),
+            None => (weigh(self.scale.weights, value, &mut previous), 0),
+        };
+        self.text += weight;
+        self.left_out += surplus;
+    }
+}
+
+/// Returns the lifetime that a mark asks for.
+fn lifetime(mark: &[u8]) -> Caching {
+    match mark {
+        b"null" => Caching::None,
+        // An escape may hide what is asked for.
+        mark if has(mark, b"1h") || mark.contains(&b'\\') => Caching::Hour,
+        _ => Caching::FiveMinutes,
+    }
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Returns the first member of this name of an object.
+pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut found = None;
+    // Ends early where it is found.
+    let _ = Cursor::new(object).object(|cursor, name| {
+        let value = cursor.value(DEEPEST)?;
+        found = (name == wanted).then_some(value);
+        found.is_none().then_some(())
+    });
+    found
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Walks on this thread.
+    static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Returns how often a request was walked over on this thread.
+#[cfg(test)]
+pub(crate) fn walks() -> u64 {
+    WALKS.get()
+}

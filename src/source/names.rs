@@ -1,0 +1,131 @@
+//! Names of columns and members in messages: shown short, and compared with what was probably meant.
+
+/// How many column names a message shows.
+const SHOWN: usize = 30;
+
+/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at
+/// [`LONGEST_NAME`].
+pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
+    let hidden = names.count();
+    if hidden > 0 {
+        shown.push(format!("and {hidden} more"));
+    }
+    shown.join(", ")
+}
+
+/// Returns [`name_list`], and the name that was probably meant by a wrong one.
+pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let meant = wrong.iter().find_map(|wrong| nearest(wrong, names.iter().copied()));
+    let list = name_list(names.iter().copied());
+    match meant {
+        Some(name) => format!("{list}; did you mean {}?", short(name)),
+        None => list,
+    }
+}
+
+/// The longest name of a column or a member that is shown whole, in characters. Nobody types a longer one, so none is
+/// compared with what was meant.
+pub(super) const LONGEST_NAME: usize = 40;
+
+/// Returns a name for a message: cut at [`LONGEST_NAME`], quoted unless it is a plain word.
+pub(super) fn short(name: &str) -> String {
+    let cut: String = name.chars().take(LONGEST_NAME).collect();
+    let dots = if cut.len() < name.len() { "…" } else { "" };
+    let is_plain = !cut.is_empty() && cut.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
+}
+
+/// Returns whether `name` is a misspelling of `of`.
+pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
+    name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
+}
+
+/// Names that are compared with a wrong one, at most.
+const MAX_COMPARED: usize = 200;
+
+/// Returns the name that was probably meant by a wrong one.
+pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let wanted = plain(name);
+    let names =
+        names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
+    let near = names.map(|other| (edits(&wanted, &plain(other)), other));
+    let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
+    // Something is wrong already, so a short name that is one edit away is worth naming, too.
+    let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
+    (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
+}
+
+pub(super) fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+pub(super) fn is_near(one: &str, other: &str) -> bool {
+    let allowed = match one.chars().count().min(other.chars().count()) {
+        0..=3 => 0,
+        4..=6 => 1,
+        _ => 2,
+    };
+    edits(one, other) <= allowed
+}
+
+/// Returns how many insertions, deletions, changes and swaps of neighbours lie between two names (optimal string
+/// alignment).
+fn edits(one: &str, other: &str) -> usize {
+    let one: Vec<char> = one.chars().collect();
+    let other: Vec<char> = other.chars().collect();
+    let mut table = vec![vec![0; other.len() + 1]; one.len() + 1];
+    for i in 0..=one.len() {
+        for j in 0..=other.len() {
+            if i == 0 || j == 0 {
+                table[i][j] = i + j;
+                continue;
+            }
+            let change = usize::from(one[i - 1] != other[j - 1]);
+            let mut best = (table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(table[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                best = best.min(table[i - 2][j - 2] + 1);
+            }
+            table[i][j] = best;
+        }
+    }
+    table[one.len()][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_and_long_names_are_cut() {
+        let names: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
+
+        let list = name_list(names.iter().map(String::as_str));
+
+        assert!(list.ends_with("c29, and 10 more"), "{list}");
+        assert_eq!(name_list(["a b", "\u{1b}[31m", ""]), r#""a b", "\u{1b}[31m", """#);
+        assert_eq!(name_list([&*"x".repeat(50)]).chars().count(), 41);
+    }
+
+    #[test]
+    fn the_nearest_of_some_names_is_found_where_one_is_near() {
+        let names = ["id", "subject", "body", "ticket_id", "first name"];
+        let cases = [
+            ("bdy", Some("body")),
+            ("boddy", Some("body")),
+            ("Subjct", Some("subject")),
+            ("ticket", Some("ticket_id")),
+            ("ticketId", Some("ticket_id")),
+            ("firstname", Some("first name")),
+            ("x", None),
+            ("customer", None),
+        ];
+
+        for (wrong, meant) in cases {
+            assert_eq!(nearest(wrong, names), meant, "{wrong}");
+        }
+        assert_eq!(nearest("a", []), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! The template engine as it is set up here: what it offers, and how it writes values.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Rest, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+use super::error::{FUEL, TemplateError, syntax};
+
+/// The template's name inside the environment. Without an extension, since that would choose an escaping.
+pub(super) const NAME: &str = "template";
+
+/// Bytes of JSON that one unit of fuel pays for: they take longer to write than to copy.
+const JSON_BYTES_OF_FUEL: u64 = 8;
+
+/// Returns the environment of a template, and the names it uses.
+pub(super) fn environment_of(
+    text: &str,
+    config: SyntaxConfig,
+) -> Result<(Environment<'static>, BTreeSet<String>), TemplateError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_syntax(config);
+    environment.set_formatter(show);
+    environment.set_fuel(Some(FUEL));
+    environment.add_function("namespace", no_namespace);
+    environment.add_template_owned(NAME, text.to_owned()).map_err(|error| syntax(&error))?;
+
+    let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
+    let named = environment.get_template(NAME).map_err(|error| syntax(&error))?.undeclared_variables(false);
+    let names = named.into_iter().filter(|name| !globals.contains(&**name)).collect();
+    Ok((environment, names))
+}
+
+fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
+    let message = "namespace is not offered: nothing is kept from one turn of a loop to the next";
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
+/// Writes a value into the prompt: null as nothing; true, false, lists and objects as JSON, as the row had them.
+fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::None => Ok(()),
+        ValueKind::Bool | ValueKind::Seq | ValueKind::Map => {
+            let json = json_of(value, state)?;
+            out.write_str(&json).map_err(|_| ErrorKind::WriteFailure.into())
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
+/// Returns a value as JSON, no longer than the fuel that is left pays for: a short list may hold the same long one many
+/// times over.
+fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
+    let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
+    let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));
+    let written = serde_json::to_writer(&mut json, value);
+    state.consume_fuel(json.bytes.len() as u64 / JSON_BYTES_OF_FUEL)?;
+    match written {
+        Ok(()) => Ok(String::from_utf8(json.bytes).expect("JSON is UTF-8")),
+        Err(_) if json.is_over => Err(ErrorKind::OutOfFuel.into()),
+        Err(error) => Err(minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())),
+    }
+}
+
+/// Memory that takes at most `most` bytes.
+pub(super) struct Bounded {
+    pub bytes: Vec<u8>,
+    most: usize,
+    pub is_over: bool,
+}
+
+impl Bounded {
+    pub(super) fn new(most: usize) -> Self {
+        Self { bytes: Vec::new(), most, is_over: false }
+    }
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.most - self.bytes.len();
+        self.is_over |= bytes.len() > room;
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if self.is_over { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Names of filters and tests: unknown ones are refused.
+
+use minijinja::{Environment, ErrorKind};
+
+use super::super::names::{nearest, short};
+use super::error::TemplateError;
+use super::uses::Uses;
+
+/// Names of filters and tests, to suggest one for an unknown name.
+pub(super) const KNOWN: [&str; 61] = [
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "boolean",
+    "capitalize",
+    "chain",
+    "count",
+    "default",
+    "defined",
+    "dictsort",
+    "divisibleby",
+    "endingwith",
+    "even",
+    "false",
+    "filter",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "in",
+    "indent",
+    "int",
+    "integer",
+    "items",
+    "iterable",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "mapping",
+    "max",
+    "min",
+    "none",
+    "number",
+    "odd",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "sequence",
+    "slice",
+    "sort",
+    "split",
+    "startingwith",
+    "string",
+    "sum",
+    "title",
+    "trim",
+    "true",
+    "undefined",
+    "unique",
+    "upper",
+    "zip",
+];
+
+/// Refuses unknown filters and tests.
+pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<(), TemplateError> {
+    let mut state = environment.empty_state();
+    let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
+        Err(error) if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
+            let nearest = nearest(name, KNOWN);
+            let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
+        }
+        // It exists; the error is about its missing arguments.
+        Ok(()) | Err(_) => Ok(()),
+    };
+    for (name, line) in &uses.filters {
+        let found = state.apply_filter(name, &[]).map(drop);
+        check("filter", name, *line, found)?;
+    }
+    for (name, line) in &uses.tests {
+        let found = state.perform_test(name, &[]).map(drop);
+        check("test", name, *line, found)?;
+    }
+    Ok(())
+}
