@@ -163,6 +163,15 @@ impl Hidden {
         }
     }
 
+    /// Notes that faults are no refusals, unless it is known that they are.
+    pub(super) fn on_proof_of_room(&mut self, now: Instant) {
+        if self.faults.trial.is_some() {
+            self.give_up(now);
+        } else if !self.faults.are_refusals {
+            self.faults = Faults { no_trial_until: now + PAUSE, ..Faults::default() };
+        }
+    }
+
     /// Returns whether faults may be refusals in disguise: they are, or it is tried, or there are enough of them to try.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;

@@ -468,6 +468,11 @@ impl Pool {
         self.hidden.forget_faults();
     }
 
+    /// Notes that requests are let in while others meet faults: those are no refusals.
+    pub fn on_proof_of_room(&mut self, now: Instant) {
+        self.hidden.on_proof_of_room(now);
+    }
+
     /// Returns whether faults may be refusals in disguise, for which no row is to blame.
     pub fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)

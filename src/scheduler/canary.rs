@@ -30,6 +30,10 @@ const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
 /// More than the question takes, so that the limits and the budget hold.
 const INPUT_TOKENS: u32 = 20;
 
+/// So many canaries that are answered while every row fails prove that the faults are no refusals in disguise: a gateway
+/// that refuses most requests would have refused one of them.
+const PROOF: u32 = 2;
+
 /// What an endpoint knows of its canary.
 #[derive(Debug, Default)]
 pub(super) struct Canary {
@@ -43,6 +47,8 @@ pub(super) struct Canary {
     fails_alike: bool,
     /// Whether one was rejected: none is sent again.
     is_useless: bool,
+    /// How many were answered since a row was.
+    answered: u32,
 }
 
 impl Canary {
@@ -52,6 +58,11 @@ impl Canary {
         if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
             self.ask = Some((pool, canary_of(ask)));
         }
+    }
+
+    /// Notes that a row was answered.
+    pub(super) fn on_row_answer(&mut self) {
+        self.answered = 0;
     }
 
     /// Returns whether the endpoint is known to fail, not only its rows.
@@ -113,7 +124,13 @@ impl Scheduler {
         canary.is_rows_turn = true;
         canary.fails_alike = false;
         match verdict {
-            Verdict::Answered(_) => self.on_works(false, end),
+            Verdict::Answered(_) => {
+                canary.answered += 1;
+                if canary.answered >= PROOF {
+                    self.pools[end.pool].pool.on_proof_of_room(end.now);
+                }
+                self.on_works(false, end);
+            }
             Verdict::Limited { kind, retry_after, .. } => {
                 self.on_reply(end);
                 self.hold(kind, retry_after.map(|wait| wait.min(self.config.retry_for)), end);
@@ -133,6 +150,7 @@ impl Scheduler {
 
     fn on_canary_fault(&mut self, fault: &Fault, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.canary.answered = 0;
         endpoint.canary.fails_alike = is_alike(&fault.failure, &endpoint.last_fault);
         endpoint.health.on_fault(fault.sign(), end.now);
         if fault.class == ErrorClass::Server {

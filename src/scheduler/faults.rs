@@ -32,7 +32,7 @@ pub(super) const QUOTA_PER_SUCCESS: f64 = 1.0;
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// Of so many faults that are the row's own or refusals in disguise, one counts for the row.
-const DISGUISED: u32 = 3;
+const DISGUISED: u32 = 8;
 /// How long an endpoint is waited for when only rows are left that failed: this, and this part of the run so far.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
@@ -72,13 +72,13 @@ impl Scheduler {
         let is_overload = fault.class == ErrorClass::Overloaded;
         let may_be_refused = self.may_be_refused(&fault, end);
         let counts = match blame {
-            Blame::Row | Blame::Unknown if may_be_refused && !was_failing => {
+            Blame::Unknown if was_failing => false,
+            Blame::Row | Blame::Unknown if may_be_refused => {
                 entry.disguised += 1;
                 entry.disguised.is_multiple_of(DISGUISED)
             }
-            Blame::Row => true,
+            Blame::Row | Blame::Unknown => true,
             Blame::Endpoint => false,
-            Blame::Unknown => !was_failing,
         };
         entry.tries += u32::from(counts && !is_overload);
         let Fault { class, retry_after, maybe_paid, failure } = fault;

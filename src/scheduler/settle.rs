@@ -143,6 +143,7 @@ impl Scheduler {
         self.on_works(entry.at_fault.is_some(), end);
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.successes += 1;
+        endpoint.canary.on_row_answer();
         endpoint.forbidden_in_a_row = 0;
         endpoint.retry_quota = (endpoint.retry_quota + QUOTA_PER_SUCCESS).min(RETRY_QUOTA);
         if !endpoint.answered_models.contains(&entry.planned.ask.model) {
