@@ -8,6 +8,10 @@
 //! - it fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts;
 //! - it fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
 //!
+//! A gateway that hides its limits may refuse with 500 as well. It has room again after a short pause, so a canary that is
+//! answered proves less there: a row is sent alone after each of three canaries, and only when all three rows fail are the
+//! faults taken for the rows' own.
+//!
 //! A canary that is answered costs about a thousandth of a cent. It stands under the limits and the budget like a row, and
 //! is left out when there is no room for it. It is no row: nothing is written down for it.
 //!
@@ -30,9 +34,9 @@ const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
 /// More than the question takes, so that the limits and the budget hold.
 const INPUT_TOKENS: u32 = 20;
 
-/// So many canaries that are answered while every row fails prove that the faults are no refusals in disguise: a gateway
-/// that refuses most requests would have refused one of them.
-const PROOF: u32 = 2;
+/// After so many canaries that were answered, each followed by a row that failed alone, faults are not taken for refusals
+/// in disguise.
+const PROOF: u32 = 3;
 
 /// What an endpoint knows of its canary.
 #[derive(Debug, Default)]
@@ -124,13 +128,7 @@ impl Scheduler {
         canary.is_rows_turn = true;
         canary.fails_alike = false;
         match verdict {
-            Verdict::Answered(_) => {
-                canary.answered += 1;
-                if canary.answered >= PROOF {
-                    self.pools[end.pool].pool.on_proof_of_room(end.now);
-                }
-                self.on_works(false, end);
-            }
+            Verdict::Answered(_) => self.on_canary_answer(end),
             Verdict::Limited { kind, retry_after, .. } => {
                 self.on_reply(end);
                 self.hold(kind, retry_after.map(|wait| wait.min(self.config.retry_for)), end);
@@ -146,6 +144,23 @@ impl Scheduler {
             Verdict::Halt(reason) => self.halt(reason),
             Verdict::Aborted => {}
         }
+    }
+
+    /// The endpoint works, unless it may be that rows are refused in disguise: then a row is sent alone next, as the canary
+    /// was. A gateway that has room for one has room for the other.
+    fn on_canary_answer(&mut self, end: &End) {
+        let pool = &mut self.pools[end.pool].pool;
+        let endpoint = &mut self.endpoints[end.endpoint];
+        if !pool.may_be_refusing(end.now) {
+            return self.on_works(false, end);
+        }
+        if endpoint.canary.answered < PROOF {
+            endpoint.canary.answered += 1;
+            endpoint.tally.answer(false, end.sent_at);
+            return endpoint.health.probe_again(end.now);
+        }
+        pool.on_proof_of_room(end.now);
+        self.on_works(false, end);
     }
 
     fn on_canary_fault(&mut self, fault: &Fault, end: &End) {

@@ -111,6 +111,14 @@ impl Health {
         }
     }
 
+    /// Goes on probing, at short intervals, though something was answered.
+    pub fn probe_again(&mut self, now: Instant) {
+        self.failing_since = Some(now);
+        self.unclear_since = now;
+        self.has_failed_probe = false;
+        (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
+    }
+
     /// Takes the endpoint to work, though nothing has been answered: rows are sent as usual.
     pub fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
