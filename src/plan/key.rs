@@ -2,9 +2,17 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::Dialect;
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
+
+/// What, beside the parameters, belongs to the logical request and so to the key.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// `anthropic-version`.
+    pub api_version: String,
+    /// `anthropic-beta` values, sorted.
+    pub betas: Vec<String>,
+}
 
 /// Returns the key of a request: 128 bits of SHA-256 over what is asked, apart from how it is written or sent.
 ///
