@@ -17,6 +17,9 @@
 //! `scheduler, classify, transport, journal, report` < `runner, sim` < `cli`. `sim` never uses `limiter` or
 //! `scheduler`: it is their judge.
 
+// What is visible outside is used outside. Tests and benches are programs, where `pub` can't reach further.
+#![warn(unreachable_pub)]
+
 pub mod answer;
 pub mod catalog;
 pub mod classify;
