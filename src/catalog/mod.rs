@@ -122,7 +122,7 @@ impl Catalog {
 
     /// Returns the table of a tier, with its date and source; that of `start` for [`Tier::Auto`], none for
     /// [`Tier::None`].
-    pub fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
+    pub(crate) fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
         let wanted = match tier {
             Tier::Auto => Tier::Start,
             Tier::None => return None,
