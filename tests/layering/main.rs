@@ -9,6 +9,7 @@
 mod circles;
 mod code;
 mod dependencies;
+mod map;
 mod paths;
 mod public;
 mod rules;
@@ -22,6 +23,7 @@ use std::sync::LazyLock;
 use circles::circles;
 use code::lines_without_tests;
 use dependencies::{Kind, listed, unused};
+use map::map_faults;
 use paths::{Source, words};
 use public::idle_public;
 use rules::{
@@ -119,6 +121,20 @@ fn every_dependency_is_used() {
         .collect();
 
     assert!(unused.is_empty(), "nothing uses {unused:?}, which Cargo.toml lists; take them out");
+}
+
+#[test]
+fn what_the_map_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read_below = |path: &Path| match path.is_dir() {
+        true => Some(files_below(path).into_iter().map(|(_, text)| text).collect()),
+        false => std::fs::read_to_string(path).ok(),
+    };
+    let text_of = |path: &str| read_below(&root.join("src").join(path)).or_else(|| read_below(&root.join(path)));
+
+    let faults = map_faults(&read(&root.join("src/lib.rs")), text_of);
+
+    assert!(faults.is_empty(), "the tables of src/lib.rs are out of date:\n{}", faults.join("\n"));
 }
 
 #[test]
