@@ -122,25 +122,11 @@ impl Notes {
 
 /// Returns the note of a warning: something that a person can or must act on.
 pub(crate) fn warning(event: &RunEvent) -> Option<String> {
-    match &event.body {
-        EventBody::Warned(text) => Some(format!("warning: {}", escape(text))),
-        EventBody::Parked { model, message } => {
-            Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
-        }
-        EventBody::Started { .. }
-        | EventBody::Skipped
-        | EventBody::Sent
-        | EventBody::Retried { .. }
-        | EventBody::Succeeded { .. }
-        | EventBody::Failed { .. }
-        | EventBody::Status { .. }
-        | EventBody::Outage(_)
-        | EventBody::Held { .. }
-        | EventBody::LimitsChanged { .. }
-        | EventBody::Noted(_)
-        | EventBody::Draining { .. }
-        | EventBody::Ended { .. } => None,
+    if let EventBody::Warned(text) = &event.body {
+        return Some(format!("warning: {}", escape(text)));
     }
+    let EventBody::Parked { model, message } = &event.body else { return None };
+    Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
 }
 
 /// Returns the name of a kind of 429.

@@ -489,7 +489,7 @@ mod tests {
 
         let row = broken("p.jsonl", line, &Options::default());
 
-        assert!(row.message.contains("larger than the 32 MB the API takes"), "{}", row.message);
+        assert!(row.message.contains("above the API's 32 MB"), "{}", row.message);
         assert_eq!((row.custom_id.as_deref(), row.raw.len()), (Some("big"), 4096));
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
-use super::super::model::{MAX_BODY_BYTES, Unread};
+use super::super::model::Unread;
+use crate::domain::MAX_BODY_BYTES;
+
 use super::bounds::{Budget, Share};
 
 /// Reads a body. The rest of a body that can't be kept is read and dropped, so that the client can read the answer.
