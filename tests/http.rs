@@ -1,7 +1,7 @@
 //! The HTTP transport against real sockets on loopback: what goes out, and every way in which a response can fail.
 //!
 //! Servers are threads that follow a script. One that must stay silent waits for its client to hang up, so no test
-//! waits for time to pass but for the limits it sets itself, and asserts kinds of failure, never durations.
+//! waits for time to pass except for the limits that it sets itself, and asserts kinds of failure, never durations.
 
 mod exchange;
 
@@ -653,7 +653,7 @@ impl Server {
         transport(self.config())
     }
 
-    /// Has the server say this to whoever connects, before it reads anything.
+    /// Makes the server send this to each client that connects, before it reads anything.
     fn speak_first(&self, greeting: &[u8]) {
         self.log.lock().expect("no test panics in it").greeting = greeting.to_vec();
     }

@@ -358,7 +358,7 @@ fn fate_of(exchange: &Exchange, reply: &Reply) -> Fate {
     }
 }
 
-/// Returns whether two JSON texts are equal but for the order of members and how strings are spelled.
+/// Returns whether two JSON texts are equal except for the order of members and the spelling of strings.
 fn is_same(left: &str, right: &str) -> bool {
     let tree = |json: &str| serde_json::from_str::<serde_json::Value>(&json.replace("1e999", "1")).expect("JSON");
     tree(left) == tree(right)

@@ -759,7 +759,7 @@ impl PlainBucket {
     }
 }
 
-/// No window holds more than the burst and what came in, but for what single rows have beyond the burst.
+/// No window holds more than the burst and the refill, except what single rows use beyond the burst.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,

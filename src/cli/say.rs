@@ -46,7 +46,7 @@ fn write_err(text: &str) {
 /// Prints a command's result on standard output.
 ///
 /// # Errors
-/// When it can't be written. A reader that has gone away is no error.
+/// When it can't be written. It is not an error when the reader has gone away.
 pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))

@@ -19,8 +19,8 @@ pub struct Dialect {
 /// Shape of what is hashed: the line `k1`, the API version and the betas (sorted, each once) as JSON strings, one a line,
 /// an empty line, then each parameter as `name:value`, one a line, sorted by name, without white space outside strings.
 /// So the order of parameters, a line break after a comma, or whether a value came from the row or from a flag make no
-/// difference; every other byte does, the spelling of numbers and escapes included. `stream` is left out: it is no part
-/// of what is asked.
+/// difference; every other byte does, the spelling of numbers and escapes included. `stream` is left out: it is not
+/// part of what is asked.
 ///
 /// A key must never change between versions of this program: finished rows would be paid again. Another rule needs
 /// another prefix than `k1`.

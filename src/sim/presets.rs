@@ -34,7 +34,7 @@ const AT_4_6: ModelTraits =
 const FROM_4_7: ModelTraits = ModelTraits { allows_sampling: false, allows_thinking_enabled: false, ..AT_4_6 };
 /// Fable 5, Mythos 5: thinking can't be switched off.
 const ALWAYS_THINKING: ModelTraits = ModelTraits { allows_thinking_disabled: false, ..FROM_4_7 };
-/// Fable 5.1 and later, Opus 5.5: no forced tools besides.
+/// Fable 5.1 and later, Opus 5.5: no forced tools either.
 const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, ..ALWAYS_THINKING };
 /// Sonnet 5.5: no forced tools.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };

@@ -7,7 +7,7 @@ pub fn is_word_start(c: char) -> bool {
     c == '_' || c.is_alphabetic()
 }
 
-/// Says whether a word can go on with `c`.
+/// Says whether a word can contain `c`.
 pub fn is_word_part(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }

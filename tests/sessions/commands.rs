@@ -78,7 +78,7 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // Earlier results are set aside once, and never by going on.
+        // Earlier results are renamed once, and never when a run is resumed.
         Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
         Case {
             args: &["run", "p.jsonl", "--base-url", url],

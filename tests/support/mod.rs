@@ -200,7 +200,7 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were told; `None` for the end of one.
+    /// Outages as they were reported; `None` for the end of one.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 

@@ -71,7 +71,7 @@ impl KeySource {
 /// Returns the key, and what should be said about it. A rehearsal needs none: do not call this for one.
 ///
 /// # Errors
-/// There is no key (the message names both ways out), its file or command fails, or it is no key; its text is never
+/// There is no key (the message names both ways out), its file or command fails, or it is not a key; its text is never
 /// shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {

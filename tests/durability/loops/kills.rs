@@ -265,8 +265,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "kill points tried in full mode (real program)",
-            "at least 500; lost 0, duplicate 0, torn 0; ids and messages equal to an undisturbed run's",
-            format!("{} random moments, {traced}: 0 lost, 0 duplicate, 0 torn, all equal", random.kills),
+            "at least 500; lost 0, duplicate 0, half-written 0; ids and messages equal to an undisturbed run's",
+            format!("{} random moments, {traced}: 0 lost, 0 duplicate, 0 half-written, all equal", random.kills),
         ),
         Seen::new(
             "kills during recovery and compaction (real program)",

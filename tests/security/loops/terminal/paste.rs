@@ -131,7 +131,7 @@ fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
     entries.map(|entry| entry.expect("an entry").file_name())
 }
 
-/// Stops a run over a pipe, whose rows go on from their log.
+/// Stops a run over a pipe, whose rows are resumed from their log.
 fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     let mut command = folder.command_at(api, &["run", "-", "--max-requests", "1", "-o", "-"]);
