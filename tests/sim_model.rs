@@ -318,7 +318,7 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 }
 
 #[test]
-fn ordered_shares_strike_that_part_of_the_rows_and_first_attempts_only_once() {
+fn a_share_of_faults_hits_that_part_of_the_rows_and_first_attempts_only_once() {
     let rule =
         FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_no_failure_and_a_full_disk_is() {
+    fn a_full_disk_is_a_failure_and_a_closed_reader_is_not() {
         assert!(printed(Err(ErrorKind::BrokenPipe.into())).is_ok());
         assert!(printed(Err(ErrorKind::StorageFull.into())).is_err());
     }

@@ -94,7 +94,7 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes valid JSON text on in runs that are as long as possible, without the white space outside of strings.
+/// Passes on valid JSON text without the white space outside strings, in pieces as long as possible.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {

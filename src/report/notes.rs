@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_input_is_no_news_but_an_interrupt_is() {
+    fn an_interrupt_is_noted_and_the_end_of_the_input_is_not() {
         let mut notes = Notes::new(Verbosity::Normal);
 
         let end = notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: None }));

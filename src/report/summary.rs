@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_run_says_how_to_go_on() {
+    fn a_stopped_run_says_how_to_resume() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(100), 0)));
         let halt = HaltReason::Key(Failure { message: "invalid x-api-key".to_owned(), ..Failure::default() });

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_for_a_row_that_was_broken_is_no_row() {
+    fn an_entry_for_a_broken_row_is_not_a_row() {
         let entry =
             r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON"}}"#;
         let row = r#"{"raw":"of mine","error":{},"prompt":"x"}"#;

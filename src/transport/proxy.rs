@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_proxys_is_an_error_that_shows_nothing_of_it() {
+    fn an_unusable_proxy_is_an_error_that_does_not_show_the_value() {
         for value in [
             "http://",
             "://hunter2",

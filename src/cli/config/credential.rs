@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_break_at_the_end_is_no_part_of_the_key() {
+    fn a_line_break_at_the_end_does_not_belong_to_the_key() {
         let key = checked("sk-ant-test\r\n", API_KEY).expect("it is a key");
 
         assert_eq!(key.expose_secret(), "sk-ant-test");

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tier_is_no_limit_but_those_typed() {
+    fn without_a_tier_there_are_only_the_limits_typed() {
         let config = typed(&["--tier", "none", "--otpm", "8k"]).expect("it is good");
 
         assert_eq!(limits_of(&config, "haiku-4.5"), RateLimits { otpm: Some(8_000), ..RateLimits::NONE });

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_for_which_there_is_no_room_is_read_and_dropped() {
+    async fn a_body_without_room_is_read_and_dropped() {
         let budget = Budget::new(8);
         let mut other = budget.share();
         other.take(6);
