@@ -51,12 +51,14 @@
 //! | an input format | a file in `source/` that implements `Format` (`source/format.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`), an arm in `source/reader.rs` (`Reader::new`); tests in `tests/inputs.rs` |
 //! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs` |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
+//! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
 //! | an error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`) | a row in `tests/exchange/policy.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
 //! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
-//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is made: `provider` in `cli/parts.rs`; its names of headers and errors in `tests/layering/tables.rs` |
+//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is made: `provider` in `cli/parts.rs`; its names of headers and errors in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
 //! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
-//! | a model, a price, a tier | a line of `catalog/models.toml` or `catalog/tiers.toml` | |
+//! | a model, a price | a table in `catalog/models.toml` | |
+//! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
 //! | a check before a row is sent | `plan/checks.rs` | |
 //! | a flag | a field in a group of `cli/args/groups.rs` | its value in `Config` (`cli/config.rs`); one of the lists in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |

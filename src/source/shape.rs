@@ -88,7 +88,7 @@ pub(super) struct Line<'r, 'a> {
     pub label: &'r Label,
     /// What is to be said about names.
     pub warnings: &'r mut Warnings,
-    /// Number of the line.
+    /// Its line, from 1.
     pub line: u64,
 }
 

@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &[
     case!("results without the last line break", "it is added with a note; nothing is sent", |place| edit(place, "out.jsonl", |text| text.trim_end().to_owned()), SAME, 3, 0, "added the missing line break"),
     case!("zeros at the end of the results", "removed with a note; nothing is sent", |place| append(place, "out.jsonl", &[0; 600]), SAME, 3, 0, "zero bytes"),
     case!("foreign lines at the end of the results", "removed with a note and kept in another file; nothing is sent", |place| append(place, "out.jsonl", b"my notes\n"), SAME, 3, 0, "kept in"),
-    case!("a foreign line between results", "refused by its number", |place| edit(place, "out.jsonl", |text| text.replacen('\n', "\nmy notes\n", 1)), SAME, 2, 0, "line 2"),
+    case!("a foreign line between results", "refused by its line", |place| edit(place, "out.jsonl", |text| text.replacen('\n', "\nmy notes\n", 1)), SAME, 2, 0, "line 2"),
     case!("results that are somebody else's file", "refused, unchanged", |place| fs::write(place.path("out.jsonl"), "my notes\n").expect("it can be written"), SAME, 2, 0, "was not changed"),
     case!("the results emptied", "all that was answered is sent", |place| fs::write(place.path("out.jsonl"), "").expect("it can be written"), SAME, 3, 5, ""),
     case!("the results removed", "all that was answered is sent", |place| fs::remove_file(place.path("out.jsonl")).expect("it is there"), SAME, 3, 5, ""),

@@ -93,7 +93,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("results named by an error log that are no file beside it", "refused by line, 0 files made", seen)
+    Seen::new("results named by an error log that are not a file beside it", "refused by line, 0 files made", seen)
 }
 
 /// Manifests, logs, results and slots, changed at random.

@@ -248,7 +248,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
         }
     };
     let mut child = program.spawn().ok()?;
-    // A shell with a command of its own does not read it.
+    // A shell that was given its command as an argument does not read this.
     let _ = child.stdin.take().expect("a pipe").write_all(script.as_bytes());
     child.wait().expect("it ends");
     let bytes = fs::read(&written).unwrap_or_default();
