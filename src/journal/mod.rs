@@ -75,6 +75,7 @@ pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, Open
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;
+#[cfg(feature = "sim")]
 pub(crate) use files::open_to_append;
 pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, read_manifest};
 pub(crate) use files::{PathRequest, manifest_path};

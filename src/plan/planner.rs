@@ -159,7 +159,7 @@ impl Planner {
         Identified { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
-    /// Makes the job of a row of [`Planner::identify`].
+    /// Makes the job of a row that has its identity.
     ///
     /// # Errors
     /// As for [`Planner::plan`].
