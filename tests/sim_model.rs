@@ -361,7 +361,7 @@ fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
 }
 
 #[test]
-fn rows_fail_for_good_unless_drawn_anew() {
+fn rows_fail_for_good_unless_drawn_again() {
     let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
     let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
     let two_rounds = |rule: &FaultRule| {

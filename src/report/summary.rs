@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_pipe_goes_on_from_its_log() {
+    fn a_stopped_pipe_is_resumed_from_its_log() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(None, 0)));
         stats.fold(&at(1, ended(16, Some(HaltReason::Signal(2)))));

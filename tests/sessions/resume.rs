@@ -332,7 +332,7 @@ fn logs_that_are_not_all_of_the_results_named_are_refused_before_any_is_run() {
     let to_a_pipe = folder.run_at(&api, &["resume", "a.errors.jsonl", "-o", "-"]);
 
     refused.ends_with(2).tells(&["line 1 of b.errors.jsonl", "\"b.jsonl\"", "not of -o a.jsonl"]);
-    to_a_pipe.ends_with(2).tells(&["-o of resume names the results file"]);
+    to_a_pipe.ends_with(2).tells(&["with resume, -o names the results file"]);
     assert_eq!(api.books().requests, 4);
 }
 
