@@ -101,14 +101,14 @@ fn target_folder() -> PathBuf {
 const BEGINNING: &str = "\
 # Durability and faults: what was tried and what was seen
 
-Made by `cargo bench --bench durability -- full`, which runs every loop in full and writes this page, hours of it; with
-names of loops behind `full` only those are run and only their lines are written. A loop that finds a violation says so
-here, in the place of its lines. `cargo test` runs a share of each. Kills and faults at each system call need `strace`,
-and a full file system needs root; without them the line says so.
+Made by `cargo bench --bench durability -- full`, which runs every loop in full and writes this page; it takes hours. With
+names of loops after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its
+lines say so. `cargo test` runs a part of each loop. Kills and faults at each system call need `strace`, and a full file
+system needs root; without them the line says so.
 
 `tests/fuzz/run` fuzzes each target (`jsonl`, `csv`, `recovery`, `headers`, `sse`, `config`) with libFuzzer for ten
-minutes, or for as many seconds as it is told (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`); it needs nightly
-Rust and `cargo-fuzz`. The loop `fuzzed` then reads what it said.
+minutes, or for the given number of seconds (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`). It needs nightly Rust
+and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 

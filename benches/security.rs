@@ -26,8 +26,8 @@ fn main() -> ExitCode {
 const BEGINNING: &str = "\
 # Security: what was tried and what was seen
 
-Made by `cargo bench --bench security -- full`, which runs every loop in full and writes this page; with names of loops
-behind `full` only those are run and only their lines are written. A loop that finds a violation says so here, in the
-place of its lines. `cargo test` runs a share of each. Tries as a second user need root; without it the line says so.
+Made by `cargo bench --bench security -- full`, which runs every loop in full and writes this page. With names of loops
+after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its lines say so.
+`cargo test` runs a part of each loop. Tries as a second user need root; without it the line says so.
 
 ";

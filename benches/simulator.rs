@@ -1,7 +1,7 @@
 //! How many small answers a second the simulator gives from one core, and what it keeps in memory in a long soak.
 //!
 //! `cargo bench --bench simulator`. Speed is measured by the processor time of the one thread that answers where the
-//! system tells it (Linux), so that the client beside it, and whoever else uses the machine, does not count. The soak
+//! system tells it (Linux), so that the client beside it and other users of the machine do not count. The soak
 //! comes first, since a peak of memory is the highest of all that came before it.
 
 use std::io::{Read, Write};

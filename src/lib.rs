@@ -1,8 +1,8 @@
-//! Runs a file of prompts through the Claude Messages API at the limit an organization has, and goes on where it
+//! Runs a file of prompts through the Claude Messages API at the limit an organization has, and resumes where it
 //! stopped.
 //!
 //! ```text
-//! source ─► plan ─► scheduler(limiter) ─► attempt: provider.encode ─► transport ─► provider.decode ─► classify
+//! source ─► plan ─► scheduler(limiter) ─► attempt: provider.encode ─► transport ─► provider.decode ─► provider.judge
 //!                       ▲      ▲                                │ head: RateSignals                      │ Verdict
 //!                       └──────┴────────────────────────────────┴────────────────────────────────────────┘
 //!                       │ Outcome
@@ -10,12 +10,70 @@
 //!                    journal (results, errors) ─► report
 //! ```
 //!
-//! The core (`domain, plan, limiter, scheduler, provider, classify`) is pure: it is given `now`, never reads a clock, a
-//! file or a socket, and returns what to do. One task owns all scheduling state; attempts answer over one channel.
+//! The core (`domain, catalog, plan, limiter, scheduler, provider, answer, classify`) is pure: it is given `now`, never
+//! reads a clock, a file or a socket, and returns what to do. One task owns all scheduling state; attempts answer over one
+//! channel.
 //!
 //! Layers, each using only those to its left: `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` <
-//! `scheduler, classify, transport, journal, report` < `runner, sim` < `cli`. `sim` never uses `limiter` or
-//! `scheduler`: it is their judge.
+//! `scheduler, classify, transport, journal, report` < `runner, sim` < `cli`. `sim` never uses `limiter` or `scheduler`: it
+//! is their judge. `tests/layering` holds this, and that no files use each other in a circle.
+//!
+//! # A row from file to line
+//!
+//! Paths are from `src`. Steps 1 to 6 run on the reader's thread, the sync of step 15 on one of its own, and all
+//! others on the loop's: a request is a task of that thread.
+//!
+//! | | what happens to the row | where |
+//! |---|---|---|
+//! | 1 | its bytes are cut out of the input | `source/splitter.rs`: `Splitter::next_row` |
+//! | 2 | its format takes it apart; it is a `Row` | `source/jsonl.rs`, `source/csv/mod.rs`, `source/text.rs`: `Format::read` |
+//! | 3 | it gets its place among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
+//! | 4 | it gets its label and its key; earlier runs are asked whether they finished it | `runner/input/walk.rs`: `Walk::next`, `plan/planner.rs`: `Planner::identify` |
+//! | 5 | it gets its pool and its cost, or is rejected; it is `Planned` | `plan/planner.rs`: `Planner::measure` |
+//! | 6 | it waits in a bounded channel, as `Fed` | `runner/input/feed.rs`: `feed`, `runner/input/outlet.rs`: `Outlet::send` |
+//! | 7 | the loop takes it and queues it in its pool | `runner/mod.rs`: `on_fed`, `scheduler/mod.rs`: `Scheduler::offer` |
+//! | 8 | it may go when window, budget and all buckets of its pool allow it | `scheduler/mod.rs`: `Scheduler::poll`, `limiter/pool.rs`: `Pool::reserve` |
+//! | 9 | it is marked as in flight on disk | `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::mark` |
+//! | 10 | a task sends its request | `runner/senders.rs`: `Senders::send`, `runner/attempt.rs`: `exchange` |
+//! | 11 | the request is written and put on the wire | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
+//! | 12 | the reply is read and judged; it is a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
+//! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | `scheduler/settle.rs`: `Scheduler::on_end` |
+//! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
+//! | 15 | the line is synced; only then the row is shown as done | `journal/writing/syncer.rs`, `runner/mod.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
+//!
+//! When no reply comes, `classify.rs` (`on_wire`) gives the verdict. What a run does before and after its rows is in
+//! `cli/run/mod.rs` (`NewRun::go`), from top to bottom.
+//!
+//! # Where to add what
+//!
+//! | to add | write | then |
+//! |---|---|---|
+//! | an input format | a file in `source/` that implements `Format` (`source/format.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`), an arm in `source/reader.rs` (`Reader::new`); tests in `tests/inputs.rs` |
+//! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs` |
+//! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
+//! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
+//! | an error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`) | a row in `tests/exchange/policy.rs` |
+//! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
+//! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
+//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is made: `provider` in `cli/parts.rs`; its names of headers and errors in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
+//! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
+//! | a model, a price | a table in `catalog/models.toml` | |
+//! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
+//! | a check before a row is sent | `plan/checks.rs` | |
+//! | a flag | a field in a group of `cli/args/groups.rs` | its value in `Config` (`cli/config.rs`); one of the lists in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
+//! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
+//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`) |
+//! | an event | `EventBody` (`domain/event.rs`) | the compiler names each report that has to show it |
+//! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
+//! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/pool.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
+//! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one); described in `sim/faults/mod.rs` |
+//! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
+//! | what is asked next for a row | `answer/mod.rs` | |
+//!
+//! Every change of what a user sees also has a line in README.md or CHANGELOG.md.
+
+// What is visible outside is used outside. Tests and benches are programs, where `pub` can't reach further.
+#![warn(unreachable_pub)]
 
 pub mod answer;
 pub mod catalog;

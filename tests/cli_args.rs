@@ -217,7 +217,7 @@ fn a_file_in_the_working_folder_sets_what_it_may_and_says_so() {
 }
 
 #[test]
-fn a_cap_of_the_working_folder_is_no_word_of_the_user() {
+fn a_cap_of_the_working_folder_does_not_count_as_the_users() {
     let place = Place::new();
     place.folder_file("max-cost = 1_000_000\nmax-requests = 5\n");
 
@@ -389,7 +389,7 @@ fn what_files_set_for_new_rows_does_not_change_those_that_are_resumed() {
 }
 
 #[test]
-fn a_pipe_is_an_input_and_a_terminal_is_none() {
+fn a_pipe_is_an_input_and_a_terminal_is_not() {
     let mut place = Place::new();
 
     let piped = place.run(&[]).expect("a pipe is an input");

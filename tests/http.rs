@@ -1,7 +1,7 @@
 //! The HTTP transport against real sockets on loopback: what goes out, and every way in which a response can fail.
 //!
 //! Servers are threads that follow a script. One that must stay silent waits for its client to hang up, so no test
-//! waits for time to pass but for the limits it sets itself, and asserts kinds of failure, never durations.
+//! waits for time to pass except for the limits that it sets itself, and asserts kinds of failure, never durations.
 
 mod exchange;
 
@@ -421,7 +421,7 @@ async fn one_send_is_one_request() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_none_is_broken() {
+async fn a_reply_without_a_head_is_broken() {
     for head in ["SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nbad header\r\n\r\n"] {
         let server = Server::start(move |stream, _| {
             stream.write_all(head.as_bytes())?;
@@ -509,7 +509,7 @@ async fn a_body_that_drips_for_ever_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn silence_before_the_head_is_no_stall() {
+async fn silence_before_the_head_is_not_a_stall() {
     let server = Server::start(|stream, _| {
         std::thread::sleep(Duration::from_millis(50));
         whole(stream, "200 OK", "", b"{}")
@@ -653,7 +653,7 @@ impl Server {
         transport(self.config())
     }
 
-    /// Has the server say this to whoever connects, before it reads anything.
+    /// Makes the server send this to each client that connects, before it reads anything.
     fn speak_first(&self, greeting: &[u8]) {
         self.log.lock().expect("no test panics in it").greeting = greeting.to_vec();
     }

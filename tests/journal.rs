@@ -50,10 +50,10 @@ fn a_failed_write_at_any_point_loses_no_reported_row_and_the_next_run_ends() {
 
 #[test]
 fn a_death_at_any_point_loses_no_reported_row_and_the_next_run_ends() {
-    for torn in [0, 1, 100, usize::MAX] {
+    for written in [0, 1, 100, usize::MAX] {
         let untouched = (0..).find(|&at| {
             let disk = MemDisk::new();
-            disk.die_at(at, torn);
+            disk.die_at(at, written);
             let reported = run(&disk, "r1", FAILS);
 
             let after = disk.after_death();
@@ -160,15 +160,15 @@ fn every_prefix_of_the_results_keeps_its_complete_lines() {
     run(&disk, "r1", NONE_FAIL);
     let whole = disk.content(RESULTS).expect("the run wrote it");
     for cut in 0..=whole.len() {
-        let torn = disk.after_death();
-        torn.put(RESULTS, &whole[..cut]);
+        let left = disk.after_death();
+        left.put(RESULTS, &whole[..cut]);
 
-        let (_, recovered) = open(&torn, "r2", Start::Continue).expect("it can be recovered");
+        let (_, recovered) = open(&left, "r2", Start::Continue).expect("it can be recovered");
 
         let breaks = whole[..cut].iter().filter(|&&byte| byte == b'\n').count();
         let lacks_only_its_break = whole.get(cut) == Some(&b'\n');
         assert_eq!(recovered.done.len(), breaks + usize::from(lacks_only_its_break), "cut at {cut}");
-        assert_eq!(ids(&torn, RESULTS).len(), recovered.done.len(), "cut at {cut}");
+        assert_eq!(ids(&left, RESULTS).len(), recovered.done.len(), "cut at {cut}");
         assert_eq!(recovered.notes.is_empty(), cut == 0 || whole[cut - 1] == b'\n', "cut at {cut}");
     }
 }
@@ -396,10 +396,10 @@ fn a_line_with_a_key_in_an_unknown_format_is_never_removed() {
 
 #[test]
 fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
-    for torn in [0, 1, 100, usize::MAX] {
+    for written in [0, 1, 100, usize::MAX] {
         let untouched = (0..).find(|&at| {
             let disk = answered_once();
-            disk.die_at(at, torn);
+            disk.die_at(at, written);
             let reported = rerun(&disk, "r2", CHANGED);
 
             check_changed(&disk.after_death(), &reported, at);

@@ -358,7 +358,7 @@ fn fate_of(exchange: &Exchange, reply: &Reply) -> Fate {
     }
 }
 
-/// Returns whether two JSON texts are equal but for the order of members and how strings are spelled.
+/// Returns whether two JSON texts are equal except for the order of members and the spelling of strings.
 fn is_same(left: &str, right: &str) -> bool {
     let tree = |json: &str| serde_json::from_str::<serde_json::Value>(&json.replace("1e999", "1")).expect("JSON");
     tree(left) == tree(right)
@@ -434,7 +434,7 @@ proptest! {
     }
 
     #[test]
-    fn a_random_cut_of_a_stream_is_no_message(
+    fn a_stream_cut_at_random_is_not_a_message(
         pieces in prop::collection::vec(any::<String>(), 0..4),
         at in any::<prop::sample::Index>(),
     ) {
@@ -447,7 +447,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic_and_are_no_message(
+    fn random_bytes_never_panic_and_are_not_a_message(
         body in prop::collection::vec(any::<u8>(), 0..300),
         status in prop::sample::select(vec![200_u16, 400, 429, 500, 529]),
         kind in prop::sample::select(vec!["text/event-stream", "application/json"]),

@@ -138,7 +138,7 @@ impl Case {
     }
 }
 
-/// Up to 150 rows, bad ones and such of a missing model by chance, in blocks, first or last.
+/// Up to 150 rows. Bad rows and rows of a missing model are at random places, in blocks, first or last.
 fn rows(rng: &mut Rng) -> Vec<Kind> {
     let count = rng.usize(1..150);
     let bad = [0.0, 0.0, 0.02, 0.1, 0.3, 0.6, 0.9][rng.usize(..7)];

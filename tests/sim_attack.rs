@@ -185,7 +185,7 @@ fn both_ways_to_send_a_key_are_good_and_thinking_can_be_counted() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_request_break_nothing() {
+async fn bytes_that_are_not_a_request_break_nothing() {
     let (server, model) = start(Latency::ZERO).await;
     let key = "x-api-key: k\r\nanthropic-version: 2023-06-01\r\n";
     let huge = "x".repeat(600_000);

@@ -318,7 +318,7 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 }
 
 #[test]
-fn ordered_shares_strike_that_part_of_the_rows_and_first_attempts_only_once() {
+fn a_share_of_faults_hits_that_part_of_the_rows_and_first_attempts_only_once() {
     let rule =
         FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };
@@ -361,7 +361,7 @@ fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
 }
 
 #[test]
-fn rows_fail_for_good_unless_drawn_anew() {
+fn rows_fail_for_good_unless_drawn_again() {
     let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
     let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
     let two_rounds = |rule: &FaultRule| {
@@ -759,7 +759,7 @@ impl PlainBucket {
     }
 }
 
-/// No window holds more than the burst and what came in, but for what single rows have beyond the burst.
+/// No window holds more than the burst and the refill, except what single rows use beyond the burst.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,

@@ -94,27 +94,28 @@ const HEAD: &str = "\
 Written by `cargo bench --bench scheduling`. Each row of the table is a scenario of `fixtures/scenarios`: the real loop
 and scheduler against the simulated API, on virtual time. *Median* and *worst* are over the seeds.
 
-`of_bound` is the time of the run over the least that is possible: the largest, over requests, input and output tokens,
-of (what was used − what the server lets through at once) / limit: for requests and input row by row in the order of
-sending, each with its own latency on top; for output, which the server counts as it is produced, less the debt that it
-allows; with a fixed
-concurrency or a cap, the sum of all latencies over that. `slowest_pool` is the same for the pool that took longest by its
-own limits; `of_ramp` is the time over the least that the acceleration limit allows, each minute using what it may.
-`slowest_5min` is the lowest use of the binding limit over any
-five minutes. `refused` counts 429s; `refused_share` is for each row, `refused_windows` for each request of the largest
-number in flight, `refused_here_share` leaves out those that a proxy met with. Waits of small and big rows are counted from when the row was read (which is earlier than its first
-denied admission), without the time that the small rows ahead take at the limit, divided by the big rows that were then
-waiting, and one. `level_error_s` is how far the scheduler's own count of the binding limit is from the server's at the
-end, in seconds' worth. `eta_error` is how far the end of the run was off, as a share of its time, that was shown when 5 %
-of the rows were done; `eta_error_by_time` the same when 5 % of the time had passed, `eta_error_after_change` a minute after
-the first change of limits. `cap_left_after_s` is the time from the lifting of a cap to 95 % of the limits' rate.
-`given_up_after_s` and `probes_a_minute` speak of an endpoint that died, `sent_after_refusal` of the first 429. A row is
-lost when it is neither answered nor, in a run that was stopped, kept for the next. `change_…`, `storm_…` and `held_s` speak of what happens at and after the change, the storm and the
-refusal of their scenario: round trips between the first and the last 429, share of the steady rate, seconds.
+| measure | meaning |
+|---|---|
+| `of_bound` | the time of the run, divided by the least that is possible. That is the largest, over requests, input and output tokens, of (what was used − what the server lets through at once) / limit. For requests and input it is taken row by row in the order of sending, plus the latency of each row; output, which the server counts while it is produced, is reduced by the debt that the server allows. With a fixed concurrency or a cap it is the sum of all latencies divided by that number |
+| `slowest_pool` | the same for the pool that took longest, by its own limits |
+| `of_ramp` | the time, divided by the least that the acceleration limit allows when each minute uses all it may |
+| `slowest_5min` | the lowest use of the binding limit in any five minutes |
+| `refused`, `refused_share`, `refused_windows` | 429s: their number, per row, and per request of the largest number in flight |
+| `refused_here_share` | the same per row, without the 429s that a proxy received |
+| `…_wait_s` | waits of small and big rows, from when the row was read (which is earlier than its first denied admission), without the time that the small rows ahead of it take at the limit, divided by one more than the number of big rows that were waiting then |
+| `level_error_s` | difference between the scheduler's and the server's count of the binding limit at the end, in seconds of that limit |
+| `eta_error` | error of the expected end that was shown when 5 % of the rows were done, as a share of the run's time |
+| `eta_error_by_time`, `eta_error_after_change` | the same when 5 % of the time had passed, and a minute after the first change of limits |
+| `cap_left_after_s` | time from the lifting of a cap until the run reaches 95 % of the limits' rate |
+| `given_up_after_s`, `probes_a_minute` | how an endpoint is treated that no longer answers |
+| `sent_after_refusal` | what is sent after the first 429 |
+| `lost_rows` | rows that were neither answered nor, if the run was stopped, kept for the next run |
+| `change_…`, `storm_…`, `held_s` | what happens at and after the change, the storm and the refusal of the scenario: round trips between the first and the last 429, share of the steady rate, seconds |
 
-A run below its bound would be a fault of the judge.
+No run can be below its bound: that would be a fault of the judge.
 
-Where the end shown is judged by time: with another client and a server burst of a minute, 5 % of 20,000 rows are the burst
-itself, which shows nothing of the other's share (requests-bound it is 30 % off then, and right once a minute has passed).
+In some scenarios the shown end is judged by time. With another client and a server burst of a minute, the first 5 % of
+20,000 rows are the burst, which says nothing about the share of the other client. If requests bind, the shown end is 30 %
+off at that point, and right after a minute.
 
 ";

@@ -1,7 +1,7 @@
 //! The catalog: models, prices and tiers, as dated data.
 //!
-//! Owns the facts of the API's documentation that this program needs. They are in `models.toml` and `tiers.toml`, each
-//! with its date and source, and not in the code. Knows no file, clock or request: a price file is passed in as text,
+//! Owns the facts of the API's documentation that this program needs. They are in `models.toml`, `tiers.toml` and
+//! `fields.rs`, each with its date and source. Knows no file, clock or request: a price file is passed in as text,
 //! and callers ask whether a model has retired since the data were checked (`Model::is_retired_on`).
 //!
 //! Invariants: every model's class, ids and prices are those of the files; names are unique; price steps rise from 0;
@@ -10,6 +10,7 @@
 //! Limits from here are only a first guess: those that responses report replace them.
 
 mod data;
+mod fields;
 mod model;
 mod price;
 mod tier;
@@ -17,6 +18,7 @@ mod tier;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(crate) use fields::REQUEST_FIELDS;
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
 pub(crate) use price::CatalogError;
 pub use price::{PriceStep, Prices};
@@ -122,7 +124,7 @@ impl Catalog {
 
     /// Returns the table of a tier, with its date and source; that of `start` for [`Tier::Auto`], none for
     /// [`Tier::None`].
-    pub fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
+    pub(crate) fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
         let wanted = match tier {
             Tier::Auto => Tier::Start,
             Tier::None => return None,

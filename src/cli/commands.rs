@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn going_on_never_starts_over() {
+    fn resuming_never_starts_over() {
         let again = |typed: &[&str], is_fresh| commands(typed, is_fresh).again();
 
         assert_eq!(again(&["run", "a b.jsonl", "--tier", "2"], false), "claude-batch run 'a b.jsonl' --tier 2");

@@ -135,7 +135,7 @@ pub struct Config {
     pub allow_http: bool,
     /// Whether proxies are left out.
     pub no_proxy: bool,
-    /// The file of certificates to trust besides the system's.
+    /// The file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// What it holds, as PEM.
     pub ca_pem: Option<Vec<u8>>,

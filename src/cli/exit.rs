@@ -8,16 +8,16 @@ use crate::domain::HaltReason;
 pub const TABLE: &str = "  \
   0              every row is answered
   1              a bug in this program
-  2              usage, configuration or input; nothing was sent, unless an
-                 input broke off midway
+  2              a mistake in the command, the configuration or the input;
+                 nothing was sent, unless an input broke off midway
   3              finished, but some rows failed
-  4              stopped by a rule of yours (cost, requests, time, --halt)
+  4              stopped by a limit that you set (cost, requests, time, --halt)
   5              stopped by the account (key, credit, spend limit, model, a long
                  retry-after)
-  6              the endpoint or the proxy on the way can't be reached,
-                 redirects, or is dead
+  6              the endpoint or the proxy can't be reached, redirects, or no
+                 longer answers
   7              results could not be written
-  129, 130, 143  interrupted (HUP, INT, TERM) after what was in flight had
+  129, 130, 143  interrupted (HUP, INT, TERM) after the requests in flight had
                  finished
 After 4 to 7 and interruptions the same command resumes the run.";
 

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
 
-/// A simulator: there is none.
+/// Stands for the simulator, which this build does not have.
 pub(super) enum Simulator {}
 
 impl Simulator {

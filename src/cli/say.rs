@@ -46,7 +46,7 @@ fn write_err(text: &str) {
 /// Prints a command's result on standard output.
 ///
 /// # Errors
-/// When it can't be written. A reader that has gone away is no error.
+/// When it can't be written. It is not an error when the reader has gone away.
 pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_no_failure_and_a_full_disk_is() {
+    fn a_full_disk_is_a_failure_and_a_closed_reader_is_not() {
         assert!(printed(Err(ErrorKind::BrokenPipe.into())).is_ok());
         assert!(printed(Err(ErrorKind::StorageFull.into())).is_err());
     }

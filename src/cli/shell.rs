@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_or_is_no_text_becomes_numbers() {
+    fn control_characters_and_bytes_that_are_not_text_become_numbers() {
         assert_eq!(posix(b"a\nb"), r"$'a\012b'");
         assert_eq!(posix("é\u{202e}x\u{9b}".as_bytes()), r"$'é\342\200\256x\302\233'");
         assert_eq!(posix(b"\xff1'\\!"), r"$'\3771\047\134\041'");

@@ -1,6 +1,6 @@
 //! The simulator as people start it: for a rehearsal in this process, or by itself.
 
-mod typed;
+mod settings;
 mod watch;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,9 +12,9 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::oneshot;
 
+pub(crate) use self::settings::config;
 use self::watch::Watch;
 use super::args::SimulateArgs;
-use super::config::TextFile;
 use super::config::world::World;
 use super::exit::Exit;
 use super::{say, shell};
@@ -24,9 +24,7 @@ use crate::domain::Tier;
 use crate::journal::Owners;
 use crate::runner::signals::{Interrupt, Signals};
 use crate::sim::config::SimConfig;
-use crate::sim::faults::FaultPlan;
 use crate::sim::model::Model;
-use crate::sim::presets;
 use crate::sim::server::SimServer;
 use crate::sim::transport::{SharedModel, lock};
 
@@ -93,22 +91,10 @@ fn serve_until(
     })
 }
 
-/// Returns a simulated API that keeps the limits of a tier.
-///
-/// # Errors
-/// What is wrong with the fault file, by line and field.
-pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
-    let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
-    let mut config = SimConfig::new(models).with_seed(1);
-    config.count_tokens_rpm = catalog.tier_table(tier).map(|table| table.count_tokens_rpm);
-    let Some(file) = faults else { return Ok(config) };
-    Ok(config.with_faults(FaultPlan::parse(&file.text, &file.path.display().to_string())?))
-}
-
 /// Serves until interrupted.
 pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
-    let config = typed::config(args, tier, &Catalog::builtin(), world)?;
+    let config = settings::from_flags(args, tier, &Catalog::builtin(), world)?;
     let journal = args.journal.as_deref().map(|path| world.resolve(path));
     let owners = if args.trust_owner { Owners::Any } else { Owners::Own };
     let watch = Watch::open(journal.as_deref(), owners, args.verbose)?;

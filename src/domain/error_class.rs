@@ -58,7 +58,7 @@ impl ErrorClass {
     ];
 
     /// Returns the name in files and on the command line.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
             Self::RateLimit => "rate_limit",

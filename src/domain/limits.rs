@@ -35,7 +35,7 @@ impl Tier {
         [Self::Auto, Self::None, Self::One, Self::Two, Self::Three, Self::Four, Self::Start, Self::Build, Self::Scale];
 
     /// Returns the name as typed.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::None => "none",

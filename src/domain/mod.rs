@@ -38,7 +38,7 @@ pub use message::{Message, Quality};
 pub use outcome::{AttemptRecord, Ended, Outcome};
 pub use params::{Merged, Params};
 pub use reason::Reason;
-pub(crate) use request::MAX_BODY_BYTES;
+pub(crate) use request::{MAX_BODY_BYTES, too_large_words};
 pub use request::{Request, Terms};
 pub use row::{KeyPart, RowId};
 pub use secrets::Secrets;

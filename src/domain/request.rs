@@ -9,6 +9,12 @@ use super::{Merged, Speed};
 /// Source: API documentation, "Errors", request size limits (2026-10).
 pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
 
+/// Says how large a request is and how large it may be: `40.0 MB, above the API's 32 MB`.
+pub(crate) fn too_large_words(body_bytes: usize) -> String {
+    let megabytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    format!("{:.1} MB, above the API's {} MB", megabytes(body_bytes), megabytes(MAX_BODY_BYTES))
+}
+
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
 /// It is made once, when its row is read. The request in flight, a retry and the line of a failure share its bytes.

@@ -58,7 +58,7 @@ pub enum Verdict {
 impl Verdict {
     /// Returns whether the attempt may have been billed without an answer that is kept.
     ///
-    /// A rejection may have been when it came after a 200 head, or as an answer too large to keep.
+    /// A rejected request may have been billed if it came after a 200 head, or if the answer was too large to keep.
     pub fn is_maybe_paid(&self) -> bool {
         match self {
             Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,

@@ -93,7 +93,7 @@ pub enum JournalError {
     ForeignLine {
         /// The file.
         path: PathBuf,
-        /// The line's number, from 1.
+        /// The line, from 1.
         line: u64,
     },
     /// A later version of this program wrote the file.
@@ -127,7 +127,7 @@ pub enum JournalError {
     OtherResults {
         /// The error log.
         path: PathBuf,
-        /// The line's number, from 1.
+        /// The line, from 1.
         line: u64,
         /// The results file it names.
         results: String,
@@ -142,7 +142,7 @@ pub enum JournalError {
     ResultsElsewhere {
         /// The error log.
         path: PathBuf,
-        /// The line's number, from 1.
+        /// The line, from 1.
         line: u64,
         /// What it names.
         found: String,

@@ -75,7 +75,9 @@ pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, Open
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;
-pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, open_to_append, read_manifest};
+#[cfg(feature = "sim")]
+pub(crate) use files::open_to_append;
+pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, read_manifest};
 pub(crate) use files::{PathRequest, manifest_path};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
@@ -227,7 +229,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Disk`].
-    pub fn write_resume_input_to(&self, path: &Path, only: &[ErrorClass]) -> Result<(), JournalError> {
+    pub(crate) fn write_resume_input_to(&self, path: &Path, only: &[ErrorClass]) -> Result<(), JournalError> {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
     }
 

@@ -15,12 +15,12 @@ pub(crate) struct KeyCensus(Vec<u64>);
 
 impl KeyCensus {
     /// Adds the key of a row that has no label of its own.
-    pub fn add(&mut self, key: JobKey) {
+    pub(crate) fn add(&mut self, key: JobKey) {
         self.0.push(half(key));
     }
 
     /// Returns the keys that occurred more than once.
-    pub fn finish(self) -> Repeats {
+    pub(crate) fn finish(self) -> Repeats {
         Repeats(repeated(self.0))
     }
 }
@@ -58,12 +58,12 @@ pub(crate) struct LabelCensus(Vec<u64>);
 
 impl LabelCensus {
     /// Adds a row's label.
-    pub fn add(&mut self, label: &str) {
+    pub(crate) fn add(&mut self, label: &str) {
         self.0.push(label_hash(label));
     }
 
     /// Returns the sorted hashes that occurred more than once: the suspects for [`first_duplicate`].
-    pub fn finish(self) -> Vec<u64> {
+    pub(crate) fn finish(self) -> Vec<u64> {
         repeated(self.0)
     }
 }

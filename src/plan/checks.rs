@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::estimate::{Estimate, least_input_tokens};
 use crate::catalog::Model;
 use crate::domain::json::first_byte;
-use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged};
+use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, too_large_words};
 
 /// The most messages the API takes in one request. Source: API documentation, "Errors", request size limits (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
@@ -84,10 +84,8 @@ pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     if body_bytes <= MAX_BODY_BYTES {
         return Ok(());
     }
-    let megabytes = body_bytes as f64 / f64::from(1 << 20);
-    Err(too_large(format!(
-        "the request is {megabytes:.1} MB, above the API's 32 MB; split the row, or refer to files by URL or file id"
-    )))
+    let size = too_large_words(body_bytes);
+    Err(too_large(format!("the request is {size}; split the row, or refer to files by URL or file id")))
 }
 
 /// Checks that the input fits the model's window even by the lowest estimate.

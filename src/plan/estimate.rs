@@ -299,7 +299,7 @@ pub(super) mod tests {
         assert_eq!(estimate.caching, Caching::Hour, "what is not read may hold a mark");
     }
 
-    pub fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    pub(crate) fn any_json() -> impl Strategy<Value = serde_json::Value> {
         use serde_json::Value;
         let leaf = prop_oneof![
             Just(Value::Null),

@@ -2,17 +2,25 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::Dialect;
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
+
+/// What, beside the parameters, belongs to the logical request and so to the key.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// `anthropic-version`.
+    pub api_version: String,
+    /// `anthropic-beta` values, sorted.
+    pub betas: Vec<String>,
+}
 
 /// Returns the key of a request: 128 bits of SHA-256 over what is asked, apart from how it is written or sent.
 ///
 /// Shape of what is hashed: the line `k1`, the API version and the betas (sorted, each once) as JSON strings, one a line,
 /// an empty line, then each parameter as `name:value`, one a line, sorted by name, without white space outside strings.
 /// So the order of parameters, a line break after a comma, or whether a value came from the row or from a flag make no
-/// difference; every other byte does, the spelling of numbers and escapes included. `stream` is left out: it is no part
-/// of what is asked.
+/// difference; every other byte does, the spelling of numbers and escapes included. `stream` is left out: it is not
+/// part of what is asked.
 ///
 /// A key must never change between versions of this program: finished rows would be paid again. Another rule needs
 /// another prefix than `k1`.
@@ -86,7 +94,7 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes valid JSON text on in runs that are as long as possible, without the white space outside of strings.
+/// Passes on valid JSON text without the white space outside strings, in pieces as long as possible.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {

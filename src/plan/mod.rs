@@ -32,7 +32,7 @@ mod weights;
 pub use census::{DuplicateLabel, Repeats, is_suspect};
 pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
 pub use estimate::{Estimate, estimate};
-pub use key::key;
+pub use key::{Dialect, key};
 pub use planner::{Identified, Planner};
 pub use seen::Seen;
 #[cfg(test)]
@@ -51,15 +51,6 @@ pub struct RequestDefaults {
     pub max_tokens: Option<u32>,
     /// `--param`, in order.
     pub params: Params,
-}
-
-/// What else belongs to the logical request and so to the key.
-#[derive(Clone, Debug)]
-pub struct Dialect {
-    /// `anthropic-version`.
-    pub api_version: String,
-    /// `anthropic-beta` values, sorted.
-    pub betas: Vec<String>,
 }
 
 /// A row that is not sent.

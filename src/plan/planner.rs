@@ -148,7 +148,7 @@ impl Planner {
     }
 
     /// Finds a row's identity. This is half of planning, and rows that an earlier run has finished need no more.
-    pub fn identify(&mut self, row: Row, id: JobId) -> Identified {
+    pub(crate) fn identify(&mut self, row: Row, id: JobId) -> Identified {
         let key = self.key_of(&row);
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
         let identity = self.identity_of(&row, &mark, key);
@@ -159,7 +159,7 @@ impl Planner {
         Identified { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
-    /// Makes the job of a row of [`Planner::identify`].
+    /// Makes the job of a row that has its identity.
     ///
     /// # Errors
     /// As for [`Planner::plan`].

@@ -15,7 +15,7 @@ use crate::domain::json::special;
 /// Thousandths of a token, by the byte before and this one.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// The row of the table that holds after each byte: found without its class, which shows in the speed.
+    /// The row of the table to use after each byte. Looking it up without the byte's class is faster.
     after: [&'static [u16; 256]; 256],
 }
 

@@ -119,6 +119,13 @@ pub struct ReplyHead {
     pub headers: HeaderMap,
 }
 
+impl ReplyHead {
+    /// Returns whether the status is one of success, 200 to 299.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

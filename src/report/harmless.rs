@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn bytes_that_are_not_text_are_replaced() {
         assert_eq!(through(&[b"\"\x9b\xff\x1b[2J\"\n"]), "\"\\ufffd\\ufffd\\u001b[2J\"\n");
     }
 

@@ -1,6 +1,6 @@
 //! The content of the live lines, fitted to a width. It is pure, so every width can be tested.
 //!
-//! It gives the place and the width of the bar; whoever draws the block fills it.
+//! It gives the place and the width of the bar; the code that draws the block fills it.
 //!
 //! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A line
 //! is never too wide, so a terminal never wraps it.

@@ -122,25 +122,11 @@ impl Notes {
 
 /// Returns the note of a warning: something that a person can or must act on.
 pub(crate) fn warning(event: &RunEvent) -> Option<String> {
-    match &event.body {
-        EventBody::Warned(text) => Some(format!("warning: {}", escape(text))),
-        EventBody::Parked { model, message } => {
-            Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
-        }
-        EventBody::Started { .. }
-        | EventBody::Skipped
-        | EventBody::Sent
-        | EventBody::Retried { .. }
-        | EventBody::Succeeded { .. }
-        | EventBody::Failed { .. }
-        | EventBody::Status { .. }
-        | EventBody::Outage(_)
-        | EventBody::Held { .. }
-        | EventBody::LimitsChanged { .. }
-        | EventBody::Noted(_)
-        | EventBody::Draining { .. }
-        | EventBody::Ended { .. } => None,
+    if let EventBody::Warned(text) = &event.body {
+        return Some(format!("warning: {}", escape(text)));
     }
+    let EventBody::Parked { model, message } = &event.body else { return None };
+    Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
 }
 
 /// Returns the name of a kind of 429.
@@ -212,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_input_is_no_news_but_an_interrupt_is() {
+    fn an_interrupt_is_noted_and_the_end_of_the_input_is_not() {
         let mut notes = Notes::new(Verbosity::Normal);
 
         let end = notes.of(&at(0, EventBody::Draining { in_flight: 3, reason: None }));

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_come_together_after_a_while_are_no_standstill() {
+    fn answers_that_come_together_after_a_while_are_not_a_standstill() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1_000), 0)));
         let answered = |second| {

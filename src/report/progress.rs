@@ -5,7 +5,7 @@
 //! the events' time, whatever their number.
 //!
 //! The cursor rests at the start of the first line, and a drawing begins with erasing everything from there on. So nothing
-//! has to be known of what a change of size did to the lines: some terminals break lines anew when their width changes,
+//! has to be known of what a change of size did to the lines: some terminals break lines again when their width changes,
 //! some cut them off, and in both the cursor stays with the text it stood on. (With the cursor behind the last line, one has
 //! to go up by as many rows as the lines take. After a change of size nobody knows how many, and going up by too many
 //! erases what stands above.) While a block is drawn, the terminal does not wrap: a size that changes at that moment cuts
@@ -13,7 +13,7 @@
 //! for one. A drawing is one write, so that nothing comes between.
 //!
 //! Nothing takes back a line that was scrolled away. Some terminals scroll away the cursor's own line when it stands in the
-//! first row and they break the lines below it anew.
+//! first row and they break the lines below it again.
 
 mod bar;
 
@@ -80,7 +80,7 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
-    /// Draws the block anew, below a note if there is one.
+    /// Draws the block again, below a note if there is one.
     fn draw(&mut self, note: Option<&str>, stats: &Stats) {
         let size = (self.size)();
         let mut drawing = TAKE_BACK.to_owned();
@@ -150,7 +150,7 @@ pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }
 
-/// Returns the columns of standard error's terminal; `None` when it is none.
+/// Returns the columns of standard error's terminal; `None` when it is not a terminal.
 pub(crate) fn terminal_width() -> Option<usize> {
     Term::stderr().size_checked().map(|(_, columns)| usize::from(columns))
 }

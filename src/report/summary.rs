@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_run_says_how_to_go_on() {
+    fn a_stopped_run_says_how_to_resume() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(100), 0)));
         let halt = HaltReason::Key(Failure { message: "invalid x-api-key".to_owned(), ..Failure::default() });
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_pipe_goes_on_from_its_log() {
+    fn a_stopped_pipe_is_resumed_from_its_log() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(None, 0)));
         stats.fold(&at(1, ended(16, Some(HaltReason::Signal(2)))));

@@ -1,9 +1,9 @@
-//! The traits of those who watch a run.
+//! The traits of what shows a run.
 
 use super::stats::Stats;
 use crate::domain::RunEvent;
 
-/// Somebody who watches a run.
+/// Takes the events of a run.
 pub trait Reporter {
     /// Takes the next event. Must be quick: it is called from the run's loop.
     fn on_event(&mut self, event: &RunEvent);

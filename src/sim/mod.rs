@@ -65,10 +65,10 @@
 //!   pages of limits; CORS.
 //! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted and served as standard, at the standard
 //!   price; which betas exist (anything that looks like one is taken) and what they change, fallbacks among them; what
-//!   the version 2026-10-21 refuses besides sampling (documents of assistants, citations of users); compressed bodies
+//!   the version 2026-10-21 refuses in addition to sampling (documents of assistants, citations of users); compressed bodies
 //!   (refused as an encoding that is not supported); unknown fields inside messages and blocks are let through; limits
 //!   on schemas, stop sequences and the number of messages, images and pages.
-//! - Answers: calls of server tools besides web search and fetch (with these the model answers in text), the tokens of
+//! - Answers: calls of server tools other than web search and fetch (with these the model answers in text), the tokens of
 //!   what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
 //!   thinking of models that always think; time-outs of the API itself.
 //! - Tokens: the tokenizers' difference (one skew for all models), images and PDFs by their size (an image counts 1,500),

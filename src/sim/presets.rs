@@ -12,20 +12,20 @@ use crate::domain::{ModelClass, Money, RateLimits};
 
 use super::config::{ModelTraits, SimModel, SimPrice};
 
-/// A line of the table of models.
-struct Line {
-    id: &'static str,
-    alias: Option<&'static str>,
-    name: &'static str,
-    released: &'static str,
-    class: &'static str,
-    context: u64,
-    max_output: u64,
-    cache_min: u64,
-    /// Dollars a million: input, output, write 5m, write 1h, read.
-    price: [f64; 5],
-    traits: ModelTraits,
-}
+/// A line of the table of models: id, alias, name, day of release, class, window, longest answer, shortest cached prompt,
+/// dollars a million (input, output, cache write for 5 minutes, for 1 hour, cache read), traits.
+type Line = (
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+    &'static str,
+    &'static str,
+    u64,
+    u64,
+    u64,
+    [f64; 5],
+    ModelTraits,
+);
 
 /// 4.6: no prefill; thinking of either kind.
 const AT_4_6: ModelTraits =
@@ -34,7 +34,7 @@ const AT_4_6: ModelTraits =
 const FROM_4_7: ModelTraits = ModelTraits { allows_sampling: false, allows_thinking_enabled: false, ..AT_4_6 };
 /// Fable 5, Mythos 5: thinking can't be switched off.
 const ALWAYS_THINKING: ModelTraits = ModelTraits { allows_thinking_disabled: false, ..FROM_4_7 };
-/// Fable 5.1 and later, Opus 5.5: no forced tools besides.
+/// Fable 5.1 and later, Opus 5.5: no forced tools either.
 const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, ..ALWAYS_THINKING };
 /// Sonnet 5.5: no forced tools.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
@@ -46,61 +46,45 @@ const M: u64 = 1_000_000;
 
 #[rustfmt::skip]
 const LINES: &[Line] = &[
-    line("claude-haiku-4-5-20251001", Some("claude-haiku-4-5"), "Claude Haiku 4.5", "2025-10-15", "haiku-4.5", 200_000, 64_000, 4_096, [1.0, 5.0, 1.25, 2.0, 0.1], ModelTraits::UP_TO_4_5),
-    line("claude-haiku-5-5", None, "Claude Haiku 5.5", "2026-10-07", "haiku-5.5", M, 128_000, 512, [0.1, 0.5, 0.125, 0.2, 0.01], FROM_4_7),
-    line("claude-sonnet-4-5-20250929", Some("claude-sonnet-4-5"), "Claude Sonnet 4.5", "2025-09-29", "sonnet-4.x", 200_000, 64_000, 1_024, [3.0, 15.0, 3.75, 6.0, 0.3], ModelTraits::UP_TO_4_5),
-    line("claude-sonnet-4-6", None, "Claude Sonnet 4.6", "2026-02-17", "sonnet-4.x", M, 128_000, 1_024, [3.0, 15.0, 3.75, 6.0, 0.3], AT_4_6),
-    line("claude-sonnet-5", None, "Claude Sonnet 5", "2026-06-30", "sonnet-5", M, 128_000, 1_024, [2.0, 10.0, 2.5, 4.0, 0.2], FROM_4_7),
-    line("claude-sonnet-5-5", None, "Claude Sonnet 5.5", "2026-09-28", "sonnet-5.5", M, 128_000, 512, [2.0, 10.0, 2.5, 4.0, 0.1], SONNET_5_5),
-    line("claude-opus-4-5-20251101", Some("claude-opus-4-5"), "Claude Opus 4.5", "2025-11-01", "opus-4.x", 200_000, 64_000, 4_096, [5.0, 25.0, 6.25, 10.0, 0.5], ModelTraits::UP_TO_4_5),
-    line("claude-opus-4-6", None, "Claude Opus 4.6", "2026-02-05", "opus-4.x", M, 128_000, 4_096, [5.0, 25.0, 6.25, 10.0, 0.5], AT_4_6),
-    line("claude-opus-4-7", None, "Claude Opus 4.7", "2026-04-16", "opus-4.x", M, 128_000, 2_048, [5.0, 25.0, 6.25, 10.0, 0.5], FROM_4_7),
-    line("claude-opus-4-8", None, "Claude Opus 4.8", "2026-05-28", "opus-4.x", M, 128_000, 1_024, [5.0, 25.0, 6.25, 10.0, 0.5], FROM_4_7),
-    line("claude-opus-5", None, "Claude Opus 5", "2026-07-24", "opus-5", M, 128_000, 512, [5.0, 25.0, 6.25, 10.0, 0.5], FROM_4_7),
-    line("claude-opus-5-5", None, "Claude Opus 5.5", "2026-09-22", "opus-5.5", M, 128_000, 512, [4.0, 20.0, 5.0, 8.0, 0.2], NO_FORCED_TOOLS),
-    line("claude-fable-5", None, "Claude Fable 5", "2026-06-09", "fable-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 1.0], ALWAYS_THINKING),
-    line("claude-fable-5-1", None, "Claude Fable 5.1", "2026-09-01", "fable-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 0.25], NO_FORCED_TOOLS),
-    line("claude-fable-5-2", None, "Claude Fable 5.2", "2026-11-09", "fable-5.x", M, 128_000, 512, [8.0, 40.0, 10.0, 16.0, 0.2], NO_FORCED_TOOLS),
-    line("claude-mythos-5", None, "Claude Mythos 5", "2026-06-09", "mythos-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 1.0], ALWAYS_THINKING),
-    line("claude-mythos-5-1", None, "Claude Mythos 5.1", "2026-09-01", "mythos-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 0.25], ALWAYS_THINKING),
-    line("claude-mythos-5-2", None, "Claude Mythos 5.2", "2026-11-09", "mythos-5.x", M, 128_000, 512, [8.0, 40.0, 10.0, 16.0, 0.2], ALWAYS_THINKING),
+    ("claude-haiku-4-5-20251001", Some("claude-haiku-4-5"), "Claude Haiku 4.5", "2025-10-15", "haiku-4.5", 200_000, 64_000, 4_096, [1.0, 5.0, 1.25, 2.0, 0.1], ModelTraits::UP_TO_4_5),
+    ("claude-haiku-5-5", None, "Claude Haiku 5.5", "2026-10-07", "haiku-5.5", M, 128_000, 512, [0.1, 0.5, 0.125, 0.2, 0.01], FROM_4_7),
+    ("claude-sonnet-4-5-20250929", Some("claude-sonnet-4-5"), "Claude Sonnet 4.5", "2025-09-29", "sonnet-4.x", 200_000, 64_000, 1_024, [3.0, 15.0, 3.75, 6.0, 0.3], ModelTraits::UP_TO_4_5),
+    ("claude-sonnet-4-6", None, "Claude Sonnet 4.6", "2026-02-17", "sonnet-4.x", M, 128_000, 1_024, [3.0, 15.0, 3.75, 6.0, 0.3], AT_4_6),
+    ("claude-sonnet-5", None, "Claude Sonnet 5", "2026-06-30", "sonnet-5", M, 128_000, 1_024, [2.0, 10.0, 2.5, 4.0, 0.2], FROM_4_7),
+    ("claude-sonnet-5-5", None, "Claude Sonnet 5.5", "2026-09-28", "sonnet-5.5", M, 128_000, 512, [2.0, 10.0, 2.5, 4.0, 0.1], SONNET_5_5),
+    ("claude-opus-4-5-20251101", Some("claude-opus-4-5"), "Claude Opus 4.5", "2025-11-01", "opus-4.x", 200_000, 64_000, 4_096, [5.0, 25.0, 6.25, 10.0, 0.5], ModelTraits::UP_TO_4_5),
+    ("claude-opus-4-6", None, "Claude Opus 4.6", "2026-02-05", "opus-4.x", M, 128_000, 4_096, [5.0, 25.0, 6.25, 10.0, 0.5], AT_4_6),
+    ("claude-opus-4-7", None, "Claude Opus 4.7", "2026-04-16", "opus-4.x", M, 128_000, 2_048, [5.0, 25.0, 6.25, 10.0, 0.5], FROM_4_7),
+    ("claude-opus-4-8", None, "Claude Opus 4.8", "2026-05-28", "opus-4.x", M, 128_000, 1_024, [5.0, 25.0, 6.25, 10.0, 0.5], FROM_4_7),
+    ("claude-opus-5", None, "Claude Opus 5", "2026-07-24", "opus-5", M, 128_000, 512, [5.0, 25.0, 6.25, 10.0, 0.5], FROM_4_7),
+    ("claude-opus-5-5", None, "Claude Opus 5.5", "2026-09-22", "opus-5.5", M, 128_000, 512, [4.0, 20.0, 5.0, 8.0, 0.2], NO_FORCED_TOOLS),
+    ("claude-fable-5", None, "Claude Fable 5", "2026-06-09", "fable-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 1.0], ALWAYS_THINKING),
+    ("claude-fable-5-1", None, "Claude Fable 5.1", "2026-09-01", "fable-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 0.25], NO_FORCED_TOOLS),
+    ("claude-fable-5-2", None, "Claude Fable 5.2", "2026-11-09", "fable-5.x", M, 128_000, 512, [8.0, 40.0, 10.0, 16.0, 0.2], NO_FORCED_TOOLS),
+    ("claude-mythos-5", None, "Claude Mythos 5", "2026-06-09", "mythos-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 1.0], ALWAYS_THINKING),
+    ("claude-mythos-5-1", None, "Claude Mythos 5.1", "2026-09-01", "mythos-5.x", M, 128_000, 512, [10.0, 50.0, 12.5, 20.0, 0.25], ALWAYS_THINKING),
+    ("claude-mythos-5-2", None, "Claude Mythos 5.2", "2026-11-09", "mythos-5.x", M, 128_000, 512, [8.0, 40.0, 10.0, 16.0, 0.2], ALWAYS_THINKING),
 ];
-
-#[expect(clippy::too_many_arguments, reason = "the columns of a table")]
-const fn line(
-    id: &'static str,
-    alias: Option<&'static str>,
-    name: &'static str,
-    released: &'static str,
-    class: &'static str,
-    context: u64,
-    max_output: u64,
-    cache_min: u64,
-    price: [f64; 5],
-    traits: ModelTraits,
-) -> Line {
-    Line { id, alias, name, released, class, context, max_output, cache_min, price, traits }
-}
 
 /// Returns every model, each with the limits of tier 2.
 pub fn models() -> Vec<SimModel> {
     LINES
         .iter()
-        .map(|line| SimModel {
-            id: Arc::from(line.id),
-            aliases: line.alias.map(Arc::from).into_iter().collect(),
-            display_name: Arc::from(line.name),
-            created_at: Arc::from(format!("{}T00:00:00Z", line.released)),
-            retires_at: RETIRING.iter().find(|(id, _)| *id == line.id).map(|(_, at)| Arc::from(*at)),
-            class: ModelClass(Arc::from(line.class)),
+        .map(|&(id, alias, name, released, class, window, max_output, cache_min, dollars, traits)| SimModel {
+            id: Arc::from(id),
+            aliases: alias.map(Arc::from).into_iter().collect(),
+            display_name: Arc::from(name),
+            created_at: Arc::from(format!("{released}T00:00:00Z")),
+            retires_at: RETIRING.iter().find(|(retiring, _)| *retiring == id).map(|(_, at)| Arc::from(*at)),
+            class: ModelClass(Arc::from(class)),
             limits: RateLimits::new(1_000, 450_000, 90_000),
-            context_tokens: line.context,
-            max_output_tokens: line.max_output,
-            cache_min_tokens: line.cache_min,
+            context_tokens: window,
+            max_output_tokens: max_output,
+            cache_min_tokens: cache_min,
             counts_cache_reads: false,
-            price: Some(price(line.price)),
-            long_price: (line.id == "claude-haiku-5-5").then(|| (100_000, price([0.5, 2.5, 0.625, 1.0, 0.05]))),
-            traits: line.traits,
+            price: Some(price(dollars)),
+            long_price: (id == "claude-haiku-5-5").then(|| (100_000, price([0.5, 2.5, 0.625, 1.0, 0.05]))),
+            traits,
         })
         .collect()
 }

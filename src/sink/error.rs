@@ -5,7 +5,7 @@ use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usa
 use crate::plan::Rejected;
 use crate::source::{BrokenRow, KEPT_BYTES};
 
-use super::RecordContext;
+use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
 

@@ -63,7 +63,7 @@ fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {
             "change what this row asks for: its answer can't be used, and may have been billed"
         }
         (ErrorClass::RateLimit | ErrorClass::Overloaded | ErrorClass::Server | ErrorClass::Timeout, _) => {
-            "change this row or ask support, who want the request_id: the server says that trying again is of no use"
+            "change this row, or send its request_id to support: the server says that a retry is of no use"
         }
         (ErrorClass::Network | ErrorClass::Canceled | ErrorClass::Expired, _) => {
             "check network, proxy and --base-url: this row did not get through"
@@ -111,16 +111,16 @@ mod tests {
           first: correct this line of the input and run it again
         rate_limit
           again: the limit outlasted --retry-for: run `resume` later, or lower --rpm, --itpm or --tier
-          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+          first: change this row, or send its request_id to support: the server says that a retry is of no use
         overloaded
           again: the service was overloaded for longer than --retry-for: run `resume` later
-          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+          first: change this row, or send its request_id to support: the server says that a retry is of no use
         server
           again: the server failed on every try: run `resume` later; support asks for the request_id
-          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+          first: change this row, or send its request_id to support: the server says that a retry is of no use
         timeout
           again: no answer came in time: run `resume` with a longer --timeout, or with --stream on
-          first: change this row or ask support, who want the request_id: the server says that trying again is of no use
+          first: change this row, or send its request_id to support: the server says that a retry is of no use
         network
           again: the connection failed on every try: check network, proxy and --base-url, then run `resume`
           first: check network, proxy and --base-url: this row did not get through

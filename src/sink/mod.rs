@@ -4,28 +4,25 @@
 //! ([`crate::journal`] does). One file per kind of line, `json.rs` for the bytes.
 //!
 //! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and holds no other line
-//! break. What the API sent is copied byte for byte (but for line breaks outside strings).
+//! break. What the API sent is copied byte for byte (except line breaks outside strings).
 //!
 //! **Extra members.** A row's own members that are not sent are written into its error line at the top level, under their
 //! own names, as in a canonical row. So reading the line gives the same row again, however often it fails. A name with
 //! another meaning there (`params`, `error`, …; it may come from a CSV column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
 
+mod context;
 mod error;
 mod hint;
 mod json;
 mod result;
 
-use std::sync::Arc;
-
-use crate::clock::RunClock;
 use crate::domain::{Ended, Message, Outcome};
 
+pub(crate) use context::LINE_VERSION;
+pub use context::RecordContext;
 pub use error::broken_line;
 pub(crate) use error::rejected_line;
 pub(crate) use json::parse_usd;
-
-/// Version of the result lines' form, in `meta.v`.
-pub(crate) const LINE_VERSION: u32 = 1;
 
 /// Which file a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,19 +31,6 @@ pub enum Log {
     Results,
     /// The error log: rows without one.
     Errors,
-}
-
-/// What all lines of one run have in common.
-#[derive(Clone, Debug)]
-pub struct RecordContext {
-    /// Id of the run.
-    pub run: Arc<str>,
-    /// Makes wall times of the attempts' instants.
-    pub clock: RunClock,
-    /// Date of the price table that the costs are from; `None` when there are no prices.
-    pub price_date: Option<Arc<str>>,
-    /// The results file as seen from the error log's folder; `None` when results go to standard output.
-    pub results: Option<Arc<str>>,
 }
 
 /// From this length on an answer is not copied into its line, but written separately in its place.

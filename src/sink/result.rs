@@ -2,8 +2,8 @@
 
 use crate::domain::{Identity, Lane, Message, Outcome};
 
+use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
-use super::{LINE_VERSION, RecordContext};
 
 /// Bytes of a line beside its message, mostly: asked for at once, so that the line does not move while it grows.
 const ROOM: usize = 1024;

@@ -1,43 +1,11 @@
 //! Names of request fields, and names that look like misspelt ones.
 //!
-//! Owns the list of fields that the API accepts at the top level of a request. The list only decides where a name goes in
-//! the short row shapes. Inside `params` any name is passed on, since the API gets new fields faster than this program.
+//! The list of the fields that the API accepts only decides where a name goes in the short row shapes. Inside `params` any name is passed on, since the API gets new fields faster than this program.
 
 use std::collections::HashSet;
 
 use super::names::{LONGEST_NAME, is_near, plain, short};
-
-/// Top-level fields of a message request, beta ones included.
-///
-/// Source: API reference, body of POST /v1/messages, and the Python SDK's `message_create_params.py` (2026-11).
-const REQUEST_FIELDS: [&str; 26] = [
-    "model",
-    "max_tokens",
-    "messages",
-    "system",
-    "stop_sequences",
-    "stream",
-    "temperature",
-    "top_p",
-    "top_k",
-    "metadata",
-    "tools",
-    "tool_choice",
-    "thinking",
-    "output_config",
-    "output_format",
-    "cache_control",
-    "service_tier",
-    "speed",
-    "inference_geo",
-    "container",
-    "diagnostics",
-    "context_management",
-    "mcp_servers",
-    "fallbacks",
-    "compaction",
-    "thread",
-];
+use crate::catalog::REQUEST_FIELDS;
 
 /// What other APIs and older versions call a request field.
 const ALIASES: [(&str, &str); 12] = [

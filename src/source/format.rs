@@ -13,7 +13,7 @@ pub(super) trait Format: Send {
         None
     }
 
-    /// Reads a row that is not blank; `None` for an entry that is no row. What is doubtful goes to `warnings`.
+    /// Reads a row that is not blank; `None` for an entry that is not a row. What is doubtful goes to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 }
 

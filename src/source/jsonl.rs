@@ -1,6 +1,6 @@
 //! JSON lines: one row a line, in one of five shapes (see [`super::shape`]).
 //!
-//! Owns what holds for any line: a string is a prompt, and an entry that an earlier run wrote for a broken row is no row. A
+//! Owns what holds for any line: a string is a prompt, and an entry that an earlier run wrote for a broken row is not a row. A
 //! broken line keeps its label, as far as it could be read.
 
 use super::Options;

@@ -114,7 +114,7 @@ impl InputFormat {
     pub const ALL: [Self; 5] = [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines];
 
     /// Returns the name as typed.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Jsonl => "jsonl",
@@ -122,11 +122,6 @@ impl InputFormat {
             Self::Tsv => "tsv",
             Self::Lines => "lines",
         }
-    }
-
-    /// Reads a name as typed, any case.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(text))
     }
 }
 

@@ -85,7 +85,7 @@ fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {
             "messages" => chat_messages(text, value, &mut params)?,
             "model" | "top_p" => params.set(name, (*value).to_owned()),
             "temperature" if json.parse::<f64>().is_ok_and(|degree| degree > 1.0) => {
-                return Err(fault(text, value, "has a `temperature` above 1, the highest here"));
+                return Err(fault(text, value, "has a `temperature` above 1, the API's highest"));
             }
             "temperature" => params.set(name, (*value).to_owned()),
             "max_tokens" | "max_completion_tokens" => match params.get("max_tokens") {

@@ -12,7 +12,7 @@ use super::json::{self, kind, place_in};
 use super::raw::Fault;
 use super::template::{Cell, Template};
 use crate::domain::json::is_filled_array;
-use crate::domain::{MAX_BODY_BYTES, Params};
+use crate::domain::{MAX_BODY_BYTES, Params, too_large_words};
 
 /// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
 pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
@@ -84,8 +84,7 @@ pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Faul
 pub(super) fn check_size(params: &Params) -> Result<(), Fault> {
     let bytes: usize = 2 + params.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum::<usize>();
     if bytes > MAX_BODY_BYTES {
-        let mb = bytes as f64 / f64::from(1 << 20);
-        return Err(Fault::new(format!("is a request of {mb:.1} MB, larger than the 32 MB the API takes")));
+        return Err(Fault::new(format!("is a request of {}", too_large_words(bytes))));
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ pub(super) struct Line<'r, 'a> {
     pub label: &'r Label,
     /// What is to be said about names.
     pub warnings: &'r mut Warnings,
-    /// Number of the line.
+    /// Its line, from 1.
     pub line: u64,
 }
 
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_for_a_row_that_was_broken_is_no_row() {
+    fn an_entry_for_a_broken_row_is_not_a_row() {
         let entry =
             r#"{"custom_id":null,"raw":"{\"prompt\":","error":{"class":"invalid_input","message":"is not JSON"}}"#;
         let row = r#"{"raw":"of mine","error":{},"prompt":"x"}"#;
@@ -489,7 +489,7 @@ mod tests {
 
         let row = broken("p.jsonl", line, &Options::default());
 
-        assert!(row.message.contains("larger than the 32 MB the API takes"), "{}", row.message);
+        assert!(row.message.contains("above the API's 32 MB"), "{}", row.message);
         assert_eq!((row.custom_id.as_deref(), row.raw.len()), (Some("big"), 4096));
     }
 }

@@ -6,18 +6,18 @@ use super::{BrokenRow, InputFormat, Item, Options, Reader, Row, SourceError, Tem
 use crate::domain::Params;
 
 /// Begins to read `text` as if it were in a file or pipe called `name`.
-pub fn reader(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Result<Reader, SourceError> {
+pub(super) fn reader(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Result<Reader, SourceError> {
     Reader::from_read(name, InputFormat::Auto, Box::new(Cursor::new(text.as_ref().to_vec())), options)
 }
 
 /// Reads all of `text`.
-pub fn items(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Vec<Item> {
+pub(super) fn items(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Vec<Item> {
     let reader = reader(name, text, options).expect("the input as a whole is sound");
     reader.collect::<Result<_, _>>().expect("memory can be read")
 }
 
 /// Reads `text`, which holds one usable row.
-pub fn row(name: &str, text: &str, options: &Options) -> Row {
+pub(super) fn row(name: &str, text: &str, options: &Options) -> Row {
     match items(name, text, options).pop() {
         Some(Item::Row(row)) => *row,
         other => panic!("{text} gave {other:?}"),
@@ -25,7 +25,7 @@ pub fn row(name: &str, text: &str, options: &Options) -> Row {
 }
 
 /// Reads `text`, whose last row is broken.
-pub fn broken(name: &str, text: impl AsRef<[u8]>, options: &Options) -> BrokenRow {
+pub(super) fn broken(name: &str, text: impl AsRef<[u8]>, options: &Options) -> BrokenRow {
     match items(name, &text, options).pop() {
         Some(Item::Broken(row)) => *row,
         other => panic!("{} gave {other:?}", String::from_utf8_lossy(text.as_ref())),
@@ -33,13 +33,13 @@ pub fn broken(name: &str, text: impl AsRef<[u8]>, options: &Options) -> BrokenRo
 }
 
 /// Returns options with a template.
-pub fn with_template(text: &str) -> Options {
+pub(super) fn with_template(text: &str) -> Options {
     let template = Template::parse(text).expect("the test writes valid templates");
     Options { template: Some(template), ..Options::default() }
 }
 
 /// Returns parameters as one object.
-pub fn shown(params: &Params) -> String {
+pub(super) fn shown(params: &Params) -> String {
     let mut out = Vec::new();
     params.write_object(&mut out);
     String::from_utf8(out).expect("JSON is text")

@@ -190,9 +190,9 @@ mod tests {
     #[tokio::test]
     async fn a_source_without_a_token_or_with_an_unusable_one_says_so() {
         let closed = Authorizer::new(Authorization::Asked(Tokens::new(&[])), Vec::new()).expect("nothing yet");
-        let torn = Authorizer::new(Authorization::Asked(Tokens::new(&["a\nb"])), Vec::new()).expect("nothing yet");
+        let broken = Authorizer::new(Authorization::Asked(Tokens::new(&["a\nb"])), Vec::new()).expect("nothing yet");
 
         assert_eq!(closed.header().await, Err("the vault is closed".to_owned()));
-        assert!(torn.header().await.is_err_and(|error| error.contains("can't be sent")));
+        assert!(broken.header().await.is_err_and(|error| error.contains("can't be sent")));
     }
 }

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_of_an_api_is_refused() {
+    fn what_is_not_the_address_of_an_api_is_refused() {
         assert!(matches!(refused("api.anthropic.com"), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused(""), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused("https://a\nb.example"), BaseUrlError::NotAUrl { .. }));

@@ -1,7 +1,7 @@
 //! The proxy for the server, chosen once, from the usual variables.
 //!
 //! What is shown to people and what the client gets come from the same `Proxy`; the client itself reads no variable. If
-//! the variable that decides can't be read, that is an error: whoever set it does not want a direct connection.
+//! the variable that decides can't be read, that is an error: the user who set it does not want a direct connection.
 //!
 //! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; the upper-case
 //!   spelling is read first, and if it is empty the lower-case one is ignored. A value without a scheme is `http`.
@@ -185,7 +185,7 @@ impl fmt::Display for PassedOver {
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
-    // Who sets a variable to nothing wants no proxy.
+    // An empty variable means no proxy.
     let is_open = own.into_iter().chain(ALL).all(|name| variable(name).is_none());
     let (found, why) = match (own_one, base_url.is_loopback(), variable(CGI).is_some()) {
         (Some(found), true, _) => (found, PassedOverWhy::Loopback),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_proxys_is_an_error_that_shows_nothing_of_it() {
+    fn an_unusable_proxy_is_an_error_that_does_not_show_the_value() {
         for value in [
             "http://",
             "://hunter2",

@@ -35,10 +35,10 @@ fn a_kill_while_changed_rows_get_new_answers_loses_none_and_leaves_one_line_a_ro
 
 #[test]
 fn a_death_at_any_change_of_a_run_loses_and_doubles_nothing() {
-    let torn = changes::deaths(40, 3, 700);
+    let cut = changes::deaths(40, 3, 700);
     let whole = changes::deaths(40, 5, usize::MAX);
 
-    assert!(torn.points + whole.points >= 60, "{torn:?} {whole:?}");
+    assert!(cut.points + whole.points >= 60, "{cut:?} {whole:?}");
 }
 
 #[test]

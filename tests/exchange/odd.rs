@@ -28,7 +28,7 @@ type Members = Vec<(String, String)>;
 #[derive(Clone, Debug)]
 pub struct Odd {
     members: Members,
-    /// The members of each block; `None` where `content` is no list of objects.
+    /// The members of each block; `None` where `content` is not a list of objects.
     blocks: Option<Vec<Members>>,
 }
 

@@ -159,7 +159,7 @@ pub fn limits() -> Vec<Row> {
         ("an unknown code", of(429, &[RETRY], &coded("moon_phase")), "limited by rate after 7s"),
         ("x-should-retry: false", of(429, &[RETRY, SHOULD_NOT], &rate), "limited by rate after 7s"),
         (
-            "credit text is no reason here",
+            "a message about credit does not count here",
             of(429, &[RETRY], &body("rate_limit_error", "Your credit balance is too low", "")),
             "limited by rate after 7s",
         ),

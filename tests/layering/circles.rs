@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn a_use_for_tests_is_no_use() {
+    fn a_use_for_tests_does_not_count() {
         let test = "#[cfg(test)]\nmod tests { use super::super::one::One; }";
 
         assert_eq!(circles_of(&[("a/one.rs", "use super::two::Two;"), ("a/two.rs", test)]), [[""; 0]; 0]);
     }
 
     #[test]
-    fn who_may_see_an_item_is_no_use() {
+    fn the_visibility_of_an_item_is_not_a_use() {
         let parent = "mod one;\nuse one::f;\nfn g() { f() }";
         let child = "pub(super) fn f() {}\npub(in super::super) fn g() {}";
 

@@ -1,11 +1,13 @@
 //! Source text without what does not count: comments, strings, character literals, items for tests.
 
+use std::ops::Range;
+
 /// Says whether a word can begin with `c`.
 pub fn is_word_start(c: char) -> bool {
     c == '_' || c.is_alphabetic()
 }
 
-/// Says whether a word can go on with `c`.
+/// Says whether a word can contain `c`.
 pub fn is_word_part(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
@@ -92,9 +94,28 @@ fn raw_string_end(chars: &[char], at: usize) -> usize {
 pub fn without_test_items(code: String) -> (String, Vec<String>) {
     let mut chars: Vec<char> = code.chars().collect();
     let mut modules = Vec::new();
+    for item in test_items(&chars) {
+        modules.extend(declared_module(&chars[item.clone()].iter().collect::<String>()));
+        chars[item].iter_mut().filter(|c| **c != '\n').for_each(|c| *c = ' ');
+    }
+    (chars.into_iter().collect(), modules)
+}
+
+/// Returns how many lines a source has that are not those of an item under `#[cfg(test)]`.
+pub fn lines_without_tests(text: &str) -> usize {
+    let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
+    // An item's last line break stands after it.
+    let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
+    let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
+    text.lines().count().saturating_sub(of_tests)
+}
+
+/// Returns where the items under `#[cfg(test)]` stand, with that attribute.
+fn test_items(chars: &[char]) -> Vec<Range<usize>> {
+    let mut items = Vec::new();
     let mut at = 0;
     while at < chars.len() {
-        let Some(attribute_end) = attribute_end(&chars, at) else {
+        let Some(attribute_end) = attribute_end(chars, at) else {
             at += 1;
             continue;
         };
@@ -103,13 +124,11 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
             at = attribute_end;
             continue;
         }
-        let end = if attribute.starts_with("#!") { chars.len() } else { item_end(&chars, attribute_end) };
-        let item: String = chars[attribute_end..end].iter().collect();
-        modules.extend(declared_module(&item));
-        chars[at..end].iter_mut().filter(|c| **c != '\n').for_each(|c| *c = ' ');
+        let end = if attribute.starts_with("#!") { chars.len() } else { item_end(chars, attribute_end) };
+        items.push(at..end);
         at = end;
     }
-    (chars.into_iter().collect(), modules)
+    items
 }
 
 fn is_for_tests(attribute: &str) -> bool {

@@ -1,4 +1,5 @@
-//! Holds the architecture: which module may use which, what the core may name, where each foreign crate lives.
+//! Holds the architecture: which module may use which, what the core may name, where each foreign crate lives, that files
+//! are short and use each other in no circle, and that each dependency is used.
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text: comments, strings and `#[cfg(test)]` items are
 //! blanked (`code.rs`), every path in what is left is found, `use` trees expanded, `self` and `super` resolved
@@ -7,25 +8,33 @@
 
 mod circles;
 mod code;
+mod dependencies;
+mod map;
 mod paths;
+mod public;
 mod rules;
+mod sizes;
 mod tables;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use circles::circles;
-use paths::Source;
+use code::lines_without_tests;
+use dependencies::{Kind, listed, unused};
+use map::map_faults;
+use paths::{Source, words};
+use public::idle_public;
 use rules::{
     core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
 };
-use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, WITH_CIRCLES, row};
+use sizes::size_faults;
+use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, TOO_LONG, WITH_CIRCLES, WITH_IDLE_PUBLIC, row};
 
 #[test]
 fn every_module_uses_only_what_its_row_allows() {
-    let sources = project();
-
-    hold(sources.iter().flat_map(module_faults).collect());
+    hold(project().iter().flat_map(module_faults).collect());
 }
 
 #[test]
@@ -60,7 +69,7 @@ fn rows_point_to_lower_layers_but_for_the_listed_uses() {
 fn no_files_use_each_other_in_a_circle() {
     let is_listed = |file: &str| WITH_CIRCLES.iter().any(|room| file.starts_with(&format!("{room}/")));
 
-    let found: Vec<String> = circles(&project())
+    let found: Vec<String> = circles(project())
         .iter()
         .filter(|circle| !circle.iter().all(|file| is_listed(file)))
         .map(|circle| circle.join(", "))
@@ -99,6 +108,64 @@ fn every_foreign_crate_with_a_home_is_used() {
 }
 
 #[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = read(&root.join("Cargo.toml"));
+    let all_below = |folder: &str| files_below(&root.join(folder)).into_iter();
+    let with_tests = ["src", "tests", "benches"].into_iter().flat_map(all_below);
+    let with_tests: Vec<Source> = with_tests.map(|(name, text)| Source::with_tests(&name, &text)).collect();
+
+    let unused: Vec<String> = unused(&listed(&manifest, Kind::Program), project())
+        .into_iter()
+        .chain(unused(&listed(&manifest, Kind::Tests), &with_tests))
+        .collect();
+
+    assert!(unused.is_empty(), "nothing uses {unused:?}, which Cargo.toml lists; take them out");
+}
+
+#[test]
+fn what_the_map_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read_below = |path: &Path| match path.is_dir() {
+        true => Some(files_below(path).into_iter().map(|(_, text)| text).collect()),
+        false => std::fs::read_to_string(path).ok(),
+    };
+    let text_of = |path: &str| read_below(&root.join("src").join(path)).or_else(|| read_below(&root.join(path)));
+
+    let faults = map_faults(&read(&root.join("src/lib.rs")), text_of);
+
+    assert!(faults.is_empty(), "the tables of src/lib.rs are out of date:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn what_is_public_is_used_outside() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let outside = ["tests", "benches"].into_iter().flat_map(|folder| files_below(&root.join(folder)));
+    let outside = outside.map(|(_, text)| text).chain([read(&root.join("src/main.rs"))]);
+    let outside: BTreeSet<String> = outside.flat_map(|text| words(&text).collect::<Vec<_>>()).collect();
+    let is_listed = |source: &&Source| source.top_module().is_some_and(|room| WITH_IDLE_PUBLIC.contains(&&*room));
+
+    hold(
+        project().iter().filter(|source| !is_listed(source)).flat_map(|source| idle_public(source, &outside)).collect(),
+    );
+}
+
+#[test]
+fn files_are_short() {
+    let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let counted: BTreeSet<&str> = project().iter().map(|source| &*source.file).collect();
+    let sizes: Vec<(String, usize)> = files
+        .into_iter()
+        .filter(|(name, _)| counted.contains(&**name) && !TOO_LONG.contains(&&**name))
+        .map(|(name, text)| (name, lines_without_tests(&text)))
+        .collect();
+
+    let faults = size_faults(&sizes);
+
+    assert!(faults.is_empty(), "{}; split what does two things", faults.join("\n"));
+}
+
+#[test]
 fn only_the_door_and_the_reports_print() {
     hold(project().iter().flat_map(printing_faults).collect());
     hold(project().iter().flat_map(stream_faults).collect());
@@ -129,7 +196,7 @@ fn a_test_module_in_a_file_of_its_own_does_not_count() {
         ("scheduler/queue.rs".to_owned(), "use crate::cli;".to_owned()),
     ];
 
-    let sources = without_test_files(files);
+    let sources = without_test_files(&files);
 
     assert_eq!(
         sources.iter().map(|source| &*source.file).collect::<Vec<_>>(),
@@ -138,10 +205,13 @@ fn a_test_module_in_a_file_of_its_own_does_not_count() {
 }
 
 /// Every source file of the project that is not wholly a test.
-fn project() -> Vec<Source> {
-    let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    assert!(files.iter().any(|(name, _)| name == "lib.rs"), "the sources were not found");
-    without_test_files(files)
+fn project() -> &'static [Source] {
+    static PROJECT: LazyLock<Vec<Source>> = LazyLock::new(|| {
+        let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        assert!(files.iter().any(|(name, _)| name == "lib.rs"), "the sources were not found");
+        without_test_files(&files)
+    });
+    &PROJECT
 }
 
 /// Reads all Rust files below a folder, by their path from it with `/`, sorted.
@@ -170,7 +240,7 @@ fn read(path: &Path) -> String {
 }
 
 /// Drops the files that are declared by `#[cfg(test)] mod name;`.
-fn without_test_files(files: Vec<(String, String)>) -> Vec<Source> {
+fn without_test_files(files: &[(String, String)]) -> Vec<Source> {
     let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(name, text)).collect();
     let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(Source::test_modules).collect();
     sources.into_iter().filter(|source| !tests.iter().any(|test| source.module.starts_with(test))).collect()

@@ -18,6 +18,8 @@ pub struct Source {
     pub local_names: BTreeSet<String>,
     /// Names of the modules declared here.
     pub children: BTreeSet<String>,
+    /// Names and lines of the functions that are `pub`.
+    pub public_functions: Vec<(String, usize)>,
     /// Names of modules declared for tests only, in files of their own.
     pub own_test_modules: Vec<String>,
 }
@@ -25,14 +27,31 @@ pub struct Source {
 impl Source {
     pub fn new(file: &str, text: &str) -> Self {
         let (code, own_test_modules) = without_test_items(without_comments_and_strings(text));
-        let tokens = tokens(&code);
+        Self { own_test_modules, ..Self::of_code(file, &code) }
+    }
+
+    /// Reads a source with its tests.
+    pub fn with_tests(file: &str, text: &str) -> Self {
+        Self::of_code(file, &without_comments_and_strings(text))
+    }
+
+    fn of_code(file: &str, code: &str) -> Self {
+        let tokens = tokens(code);
         let paths = paths(&tokens);
         let declared = tokens.windows(2).filter(|pair| pair[0].text == "mod").map(|pair| pair[1].text.clone());
         let children: BTreeSet<String> = declared.collect();
         let is_ours = |path: &&SourcePath| matches!(path.first(), "crate" | "self" | "super");
         let imported = paths.iter().filter(is_ours).map(|path| path.last().to_owned());
         let local_names = children.iter().cloned().chain(imported).collect();
-        Self { file: file.to_owned(), module: module_path(file), paths, local_names, children, own_test_modules }
+        Self {
+            file: file.to_owned(),
+            module: module_path(file),
+            paths,
+            local_names,
+            children,
+            public_functions: public_functions(&tokens),
+            own_test_modules: Vec::new(),
+        }
     }
 
     pub fn top_module(&self) -> Option<String> {
@@ -71,6 +90,13 @@ impl Source {
         }
     }
 
+    /// Says whether a path leads into this foreign crate.
+    pub fn names_crate(&self, krate: &str) -> bool {
+        let is_ours = self.local_names.contains(krate);
+        let leads_there = |path: &SourcePath| path.first() == krate && (path.is_absolute || !is_ours);
+        self.paths.iter().any(|path| path.segments.len() > 1 && leads_there(path))
+    }
+
     pub fn fault(&self, path: &SourcePath, message: String) -> Fault {
         Fault { file: format!("src/{}", self.file), line: path.line, message }
     }
@@ -83,6 +109,22 @@ fn module_path(file: &str) -> Vec<String> {
         parts.pop();
     }
     parts
+}
+
+fn public_functions(tokens: &[Token]) -> Vec<(String, usize)> {
+    let starts = tokens.iter().enumerate().filter(|(_, token)| token.text == "pub").map(|(at, _)| at + 1);
+    let named = starts.filter_map(|start| {
+        let qualifiers =
+            tokens[start..].iter().take_while(|token| matches!(&*token.text, "const" | "async" | "unsafe"));
+        let at = start + qualifiers.count();
+        (tokens.get(at)?.text == "fn").then(|| tokens.get(at + 1))?
+    });
+    named.map(|name| (name.text.clone(), name.line)).collect()
+}
+
+/// Returns the words of a text, those of comments and strings left out.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    tokens(&without_comments_and_strings(text)).into_iter().filter(Token::is_word).map(|token| token.text)
 }
 
 /// A path in code, `use` trees expanded: `std::time::Instant`.

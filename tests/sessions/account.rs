@@ -337,7 +337,7 @@ fn faults_on_first_attempts_cost_no_row() {
 }
 
 #[test]
-fn a_time_limit_stops_the_run_and_the_same_command_goes_on() {
+fn a_time_limit_stops_the_run_and_the_same_command_resumes_it() {
     let folder = Folder::with_rows(30);
     let api = Api::slow(Duration::from_millis(60));
 

@@ -78,7 +78,7 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // Earlier results are set aside once, and never by going on.
+        // Earlier results are renamed once, and never when a run is resumed.
         Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
         Case {
             args: &["run", "p.jsonl", "--base-url", url],
@@ -151,7 +151,7 @@ fn printed_commands_finish_a_rehearsal_in_files_and_over_a_pipe() {
 }
 
 #[test]
-fn a_run_over_a_pipe_into_a_file_goes_on_with_the_same_rows_on_standard_input() {
+fn a_run_over_a_pipe_into_a_file_is_resumed_with_the_same_rows_on_standard_input() {
     let folder = Folder::new();
     let api = Api::quick();
     let command = folder.command_at(&api, &["run", "-o", "o.jsonl", "--max-requests", "4"]);

@@ -36,7 +36,7 @@ fn every_row_of_the_sample_file_is_answered_once() {
 }
 
 #[test]
-fn a_file_puts_its_answers_beside_itself() {
+fn answers_of_a_file_are_written_beside_it() {
     let folder = Folder::with_rows(5);
     let api = Api::quick();
 

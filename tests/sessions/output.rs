@@ -53,7 +53,7 @@ fn a_full_standard_output_is_told_and_the_rows_are_kept() {
 /// A results file that may not grow.
 #[cfg(unix)]
 #[test]
-fn a_full_disk_ends_the_run_and_the_same_command_goes_on() {
+fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
     let folder = Folder::with_rows(80);
     let api = Api::quick();
 

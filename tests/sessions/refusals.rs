@@ -221,7 +221,7 @@ fn a_second_run_on_one_output() {
 }
 
 #[test]
-fn rows_of_which_none_can_be_sent() {
+fn an_input_without_a_usable_row_is_refused() {
     let folder = Folder::new();
     folder.write("broken.jsonl", "{\"prompt\":\"\"}\n{\n");
     folder.write("long.jsonl", "{\"prompt\":\"a\",\"max_tokens\":9999999}\n");

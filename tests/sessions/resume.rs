@@ -1,4 +1,4 @@
-//! Going on: the same command, `--retry-failed`, `resume`, and inputs that changed in between.
+//! Resuming: the same command, `--retry-failed`, `resume`, and inputs that changed in between.
 
 use std::path::Path;
 
@@ -224,7 +224,7 @@ fn a_fresh_start_keeps_the_old_files() {
 }
 
 #[test]
-fn a_torn_last_line_is_cut_off_with_a_word_and_its_row_runs_again() {
+fn a_half_written_last_line_is_removed_with_a_note_and_its_row_runs_again() {
     let folder = Folder::with_rows(6);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
@@ -233,7 +233,7 @@ fn a_torn_last_line_is_cut_off_with_a_word_and_its_row_runs_again() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["note: ", "1 answered"]);
+    said.ends_with(0).tells(&["note: ", "removed a half-written line of ", "1 answered"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 6);
 }
 
@@ -332,7 +332,7 @@ fn logs_that_are_not_all_of_the_results_named_are_refused_before_any_is_run() {
     let to_a_pipe = folder.run_at(&api, &["resume", "a.errors.jsonl", "-o", "-"]);
 
     refused.ends_with(2).tells(&["line 1 of b.errors.jsonl", "\"b.jsonl\"", "not of -o a.jsonl"]);
-    to_a_pipe.ends_with(2).tells(&["-o of resume names the results file"]);
+    to_a_pipe.ends_with(2).tells(&["with resume, -o names the results file"]);
     assert_eq!(api.books().requests, 4);
 }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hides {
-    /// Nothing: there is none.
+    /// There is no gateway.
     #[default]
     Nothing,
     /// Every header about limits: a refusal is a bare 429.
@@ -35,7 +35,7 @@ pub struct Gateway {
 pub struct HandedOn<E> {
     inner: E,
     head: ReplyHead,
-    /// What stands in the place of the body, until it was read.
+    /// What is sent instead of the body, until it was read.
     body: Option<Option<Bytes>>,
 }
 

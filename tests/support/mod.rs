@@ -69,7 +69,7 @@ pub fn pool_id(class: &str) -> PoolId {
     PoolId { provider: "anthropic".into(), account: "".into(), class: ModelClass(class.into()), speed: Speed::Standard }
 }
 
-/// A scheduler's parts with every default of the command line but what is named.
+/// The parts of a scheduler, with the defaults of the command line except what is given.
 pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
@@ -200,7 +200,7 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were told; `None` for the end of one.
+    /// Outages as they were reported; `None` for the end of one.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 

@@ -63,7 +63,7 @@ pub struct Page {
     pub ending: fn() -> String,
 }
 
-const HEAD: &str = "| loop | what | to reach | seen |\n|---|---|---|---|\n";
+const HEAD: &str = "| loop | what | target | result |\n|---|---|---|---|\n";
 
 impl Page {
     /// Runs the loops named on the command line, or all; with `full` in full, and then writes the page.

@@ -89,7 +89,7 @@ pub struct Server {
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
-    /// What a gateway hides besides.
+    /// What else a gateway hides.
     pub gateway_hides: Hides,
     /// Whether a proxy sends each request two or three times.
     pub repeats: bool,

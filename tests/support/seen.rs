@@ -37,7 +37,7 @@ pub struct Answer {
     pub row: u64,
     /// When its line was written.
     pub at: f64,
-    /// From its last send to that.
+    /// Time from its last send until its line was written.
     pub latency: f64,
     /// What it used.
     pub usage: Usage,

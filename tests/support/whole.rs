@@ -47,7 +47,7 @@ pub struct WholeRow {
     pub words: usize,
     /// `max_tokens`.
     pub max_tokens: u32,
-    /// Input tokens that are estimated, whatever the words come to.
+    /// Estimated input tokens; the real count may differ.
     pub estimate: u32,
 }
 

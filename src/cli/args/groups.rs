@@ -226,7 +226,7 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_proxy: Option<bool>,
-    /// Certificates to trust besides the system's, as PEM
+    /// Certificates to trust in addition to the system's, as PEM
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca_file: Option<PathBuf>,
 }

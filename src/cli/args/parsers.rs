@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_no_json_says_what_to_write() {
+    fn a_parameter_that_is_not_json_says_what_to_write() {
         let message = param("stop_sequences=END").expect_err("it is not JSON");
 
         assert!(message.contains("'stop_sequences=\"text\"'"), "{message}");

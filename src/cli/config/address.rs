@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_at_the_end_is_left_out_with_a_word() {
+    fn a_version_at_the_end_is_left_out_with_a_note() {
         let plain = |url| {
             let (url, warning) = checked(url, "--base-url", false).expect("the address is good");
             (url.join(""), warning.is_some())

@@ -71,7 +71,7 @@ impl KeySource {
 /// Returns the key, and what should be said about it. A rehearsal needs none: do not call this for one.
 ///
 /// # Errors
-/// There is no key (the message names both ways out), its file or command fails, or it is no key; its text is never
+/// There is no key (the message names both ways out), its file or command fails, or it is not a key; its text is never
 /// shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_break_at_the_end_is_no_part_of_the_key() {
+    fn a_line_break_at_the_end_does_not_belong_to_the_key() {
         let key = checked("sk-ant-test\r\n", API_KEY).expect("it is a key");
 
         assert_eq!(key.expose_secret(), "sk-ant-test");

@@ -32,7 +32,7 @@ pub(super) struct Opened {
 /// Returns the configuration file at `path`; `None` when there is none.
 ///
 /// # Errors
-/// It can't be read, or is no ordinary file of a sensible size. Nothing of its content is shown.
+/// It can't be read, or is not an ordinary file of a sensible size. Nothing of its content is shown.
 pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
@@ -55,7 +55,7 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
 /// Returns the text of a file inside `folder`.
 ///
 /// # Errors
-/// The path leads out of the folder, is hidden or goes through a link, or is no ordinary file of at most `most` bytes.
+/// The path leads out of the folder, is hidden or goes through a link, or is not an ordinary file of at most `most` bytes.
 pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let mut names = Vec::new();
     for part in path.components() {

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_flags_are_refused_without_their_bytes() {
+    fn names_that_are_not_flags_are_refused_without_their_bytes() {
         for name in ["", "Tier", "base_url", "tier ", "--tier", "beta\u{1b}[2J", "settings.tier", "tier\0", "__proto__"]
         {
             let message = take(name, json!("1")).expect_err("it is no setting");

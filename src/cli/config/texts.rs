@@ -30,7 +30,7 @@ pub(super) fn text_of(setting: &str, given: Option<Text>, world: &World) -> Resu
     })
 }
 
-/// Returns the file that a flag names, read.
+/// Reads the file that a flag names.
 pub(super) fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
     let Some(path) = path else { return Ok(None) };
     let text = read_text(flag, &path, world)?;

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_of_rows_of_which_one_has_no_price_is_unknown() {
+    fn the_cost_is_unknown_when_one_row_has_no_price() {
         let sum = |dollars, unpriced| {
             let money = Money::from_dollars(dollars);
             ModelSum {

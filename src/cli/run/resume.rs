@@ -17,7 +17,7 @@ use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
-            "-o of resume names the results file of the logs, found -; without -o the rows of a pipe go to standard output"
+            "-o -: with resume, -o names the results file of the logs; without it the rows of a pipe go to standard output"
         );
     }
     match args.errors.as_slice() {

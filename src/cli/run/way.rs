@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_the_server_alone_where_nothing_is_between() {
+    fn a_direct_connection_is_only_named_by_its_server() {
         let plain = Way::default();
         let long = Way {
             parts: vec!["through proxy http://p:1".to_owned(), "--ca-file a\u{1b}.pem".to_owned()],

@@ -1,7 +1,9 @@
 //! A place in JSON text, which moves forward as values are read.
 
-use super::DEEPEST;
 use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
+
+/// The deepest nesting that is followed: common parsers take no more.
+pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///

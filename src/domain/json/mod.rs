@@ -14,13 +14,10 @@ mod scan;
 mod surrogate;
 mod write;
 
-pub(crate) use self::cursor::Cursor;
+pub(crate) use self::cursor::{Cursor, DEEPEST};
 pub(crate) use self::scan::{Traits, has_any, special, string_end};
 pub(crate) use self::surrogate::lone_surrogate;
 pub(crate) use self::write::{put_on_one_line, raw_value, string_value, write_json_str, write_on_one_line};
-
-/// The deepest nesting that is followed: common parsers take no more.
-pub(crate) const DEEPEST: u32 = 127;
 
 /// Returns whether a text begins with a JSON value that is nested at most so deep, [`DEEPEST`] at most.
 pub(crate) fn is_within_depth(json: &[u8], deepest: u32) -> bool {

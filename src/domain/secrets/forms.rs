@@ -2,8 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::VIEWS;
-use super::view::View;
+use super::view::{VIEWS, View};
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

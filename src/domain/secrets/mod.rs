@@ -29,7 +29,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use self::filter::Filter;
-use self::view::{View, hash};
+use self::view::{VIEWS, VIEWS_OF_LONG, View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// Secrets below this are placeholders (`x`, `key`).
@@ -38,10 +38,6 @@ pub(crate) const SHORTEST: usize = 8;
 const PART: usize = 12;
 /// What replaces a secret.
 const MARK: &str = "[key]";
-/// In how many ways a text is decoded: all orders of three kinds of escapes, three deep.
-const VIEWS: usize = 40;
-/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a megabyte.
-const VIEWS_OF_LONG: usize = 4;
 /// From this many bytes on a text is long.
 const LONG: usize = 1 << 20;
 

@@ -6,6 +6,10 @@ use std::ops::Range;
 
 use crate::domain::json;
 
+/// In how many ways a text is decoded: all orders of three kinds of escapes, three deep.
+pub(super) const VIEWS: usize = 40;
+/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a megabyte.
+pub(super) const VIEWS_OF_LONG: usize = 4;
 /// A longer text is looked at in pieces, so that what is known of each byte takes little memory.
 const PIECE: usize = 16 * 1024;
 /// How much of a piece is part of the next one, too: more than a part of a secret takes, escaped three deep.

@@ -25,7 +25,8 @@ pub(crate) use log_names::fault_of_name;
 pub(crate) use manifest::FORMAT_VERSION;
 pub(crate) use manifest::manifest_path;
 pub use manifest::{Carried, InputIdentity, Manifest, RequestShape, read_manifest};
-pub use output::open_to_append;
+#[cfg(feature = "sim")]
+pub(crate) use output::open_to_append;
 pub(crate) use output::{Access, ExistingOutputs, Output, Outputs};
 pub use paths::RunPaths;
 pub(crate) use paths::{PathRequest, is_own_log};

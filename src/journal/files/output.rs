@@ -252,7 +252,8 @@ fn locked(path: &Path, log: Log) -> JournalError {
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
-pub fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the simulator opens its journal so"))]
+pub(crate) fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
     let disk = RealDisk::new(owners);
     let folder = folder_of(path);
     if !disk.is_folder(folder).map_err(DiskFailure::of("look at", path))? {

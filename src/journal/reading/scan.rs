@@ -57,7 +57,7 @@ impl Scan {
 /// Damaged lines. Whether they are a hole or the tail is known when the next record or the end is found.
 struct Bad {
     from: u64,
-    /// Number of the first line.
+    /// The first line, from 1.
     line: u64,
     tail: Tail,
     /// Whether each line has zero bytes: a loss of power undid a write.
@@ -168,7 +168,7 @@ struct Scanner<'a> {
     path: &'a Path,
     scan: Scan,
     bad: Option<Bad>,
-    /// Number of the next line.
+    /// The next line, from 1.
     line: u64,
 }
 

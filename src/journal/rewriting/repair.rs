@@ -8,7 +8,7 @@
 //! | end | a half-written line of this program, or zeros | removed, with a note |
 //! | end, after records | anything else | removed, with a note, and kept in a file beside it |
 //! | middle | a line with zeros in it: a loss of power undid a write | removed, with a note |
-//! | middle | anything else | refused with the number of the line |
+//! | middle | anything else | refused with its line |
 //! | beginning | anything else | refused: it is the file of another program |
 //!
 //! Nothing is changed before all files of the run were read and none was refused. Blank lines are ignored.

@@ -212,7 +212,7 @@ mod tests {
     use crate::domain::WriteCause;
     use crate::journal::disk::{Disk, DiskFile, LockAttempt, MemDisk, OpenMode};
 
-    /// A file whose syncs wait until the test lets them go on.
+    /// A file whose syncs wait until the test lets them continue.
     struct SlowFile {
         written: Sender<usize>,
         go_on: Mutex<Receiver<()>>,

@@ -15,14 +15,14 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// Pieces are so long, but for the first, which grows to it.
+/// Length of every piece but the first, which grows to it.
 const PIECE_BYTES: usize = 256 << 10;
-/// Beyond this an answer is large: as much as all answers but one hold together.
+/// An answer above this is large. All answers but one together take as much.
 const LARGE_BYTES: usize = 4 << 20;
-/// What a large answer asks for: a body of the largest size that is read by default, with some room around it.
+/// Memory that a large answer reserves: the largest body that is read by default, and some room.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// What the message of a stream asks for, when it is large: the longest that is folded, with some room around it.
+/// Memory that the large message of a stream reserves: the longest that is folded, and some room.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
 /// The memory of the last large answer that is gone.

@@ -124,7 +124,7 @@ impl<'a> Values<'a> {
     fn request_id(&self) -> Option<String> {
         let id = match self.request_id {
             Single::Once(_) => self.request_id,
-            // One that stands there twice is none either.
+            // A header that is sent twice does not count either.
             Single::Missing | Single::Repeated => self.x_request_id,
         };
         let id = id.text()?;

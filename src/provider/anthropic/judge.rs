@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use http::header::LOCATION;
 
-use super::is_success;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
@@ -45,7 +44,7 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
         Reply::Unfinished { failure } => Verdict::Rejected { class: ErrorClass::InvalidOutput, failure },
         Reply::Error { failure, is_in_stream, retry_after } => {
             let waits = signals.retry_after.max(retry_after);
-            if is_in_stream || is_success(head.status) {
+            if is_in_stream || head.is_success() {
                 return after_success(failure, waits, signals);
             }
             if (300..400).contains(&head.status) {

@@ -30,7 +30,7 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
     out
 }
 
-/// Writes the object. `real` may write another value in the place of a member's own, and then says so.
+/// Writes the object. `real` may write another value for a member; it returns whether it did.
 pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {

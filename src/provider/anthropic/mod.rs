@@ -92,7 +92,7 @@ impl Provider for Anthropic {
     }
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
-        if is_success(head.status) && headers::is_event_stream(&head.headers) {
+        if head.is_success() && headers::is_event_stream(&head.headers) {
             return Box::new(sse::SseDecoder::default());
         }
         Box::new(reply::WholeDecoder::default())
@@ -101,10 +101,6 @@ impl Provider for Anthropic {
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
         judge::judge(head, reply, signals)
     }
-}
-
-fn is_success(status: u16) -> bool {
-    (200..300).contains(&status)
 }
 
 #[cfg(test)]

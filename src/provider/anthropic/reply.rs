@@ -14,7 +14,7 @@ use super::growth::Growing;
 use super::headers::request_id;
 use super::scan::Scanned;
 use super::shape::{Refused, Shape, first_not_offered};
-use super::{is_success, scan, text};
+use super::{scan, text};
 use crate::domain::json::{Traits, lone_surrogate, put_on_one_line};
 use crate::domain::{Failure, Message, Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
@@ -60,7 +60,7 @@ impl Decoder for WholeDecoder {
         // A large one is not copied for it later on.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
-        if is_success(head.status) { answer(body, head, asked) } else { error(&body, head) }
+        if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
     }
 }
 

@@ -46,7 +46,7 @@ use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
 /// Deepest nesting of a message. A line of results stands two levels around it, and common parsers take no more than
-/// [`DEEPEST`] in all: what can't be read back is no answer. The API's own answers have a tenth of it.
+/// [`DEEPEST`] in all: what can't be read back is not an answer. The API's own answers have a tenth of it.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// Why an answer is refused.

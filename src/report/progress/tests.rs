@@ -189,7 +189,7 @@ proptest! {
 /// What a terminal does with its text when its width changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
-    /// It breaks lines anew.
+    /// It breaks lines again.
     Anew,
     /// It cuts them off, and shows no more of them when it grows.
     Never,
@@ -211,7 +211,7 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // The emulator breaks no lines anew on its second screen.
+            // On its second screen the emulator does not break lines again.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());

@@ -35,7 +35,7 @@
 //!
 //! **For whom**: `share` (0 to 1, default 1) is the part of the requests that the rule applies to. With `"draw": "row"`
 //! (the default) the seed and the content of the request decide, so all attempts of a row have the same fate; with
-//! `"draw": "attempt"` each attempt is drawn anew. `"first_attempts_only": true` spares every attempt after a row's first.
+//! `"draw": "attempt"` each attempt is drawn again. `"first_attempts_only": true` spares every attempt after a row's first.
 //! The shares of several rules do not overlap while they add up to less than 1. `contains` (a text, or a list of them)
 //! selects requests whose body holds the text, `models` those for these models, `arrivals` those with these numbers, in
 //! order of arrival from 1. The first rule that matches wins.

@@ -60,7 +60,7 @@ pub enum Draw {
     /// Its content: all its attempts have the same fate.
     #[default]
     Row,
-    /// Chance, anew for each attempt.
+    /// Chance: each attempt is drawn again.
     Attempt,
 }
 

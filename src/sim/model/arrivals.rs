@@ -3,12 +3,13 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::clock::Instant;
+use crate::domain::MAX_BODY_BYTES;
 use crate::provider::ReplyHead;
 
 use super::call::Phase;
 use super::delivery::Step;
 use super::errors::{self, ApiError};
-use super::exchange::{Arrival, Ending, MAX_BODY_BYTES, Request, Ticket, Unread};
+use super::exchange::{Arrival, Ending, Request, Ticket, Unread};
 use super::out::id;
 use super::refusal::Stop;
 use super::state::Model;

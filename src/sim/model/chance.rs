@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_fares_alike_on_each_attempt_unless_drawn_anew() {
+    fn each_attempt_of_a_row_ends_alike_unless_drawn_again() {
         let by_row = FaultPlan { seed: Some(1), rules: vec![share(0.5)] };
         let by_attempt = FaultPlan { rules: vec![FaultRule { draw: Draw::Attempt, ..share(0.5) }], ..by_row.clone() };
 

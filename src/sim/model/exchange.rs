@@ -7,9 +7,6 @@ use crate::provider::ReplyHead;
 
 use super::delivery::Step;
 
-/// The most bytes of a body. Source: API documentation, "API overview" (2026-08).
-pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
-
 /// A request as it arrives.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -29,7 +26,7 @@ pub struct Request<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
 pub(crate) enum Unread {
-    /// It is longer than [`MAX_BODY_BYTES`].
+    /// It is longer than the API takes.
     TooLarge,
     /// It broke off, or its encoding can't be read.
     Broken,

@@ -44,9 +44,9 @@ mod validate;
 
 pub use books::Books;
 pub use delivery::Step;
-pub use exchange::{Arrival, Ending, Request, Ticket};
 #[cfg(feature = "sim")]
-pub(crate) use exchange::{MAX_BODY_BYTES, Unread};
+pub(crate) use exchange::Unread;
+pub use exchange::{Arrival, Ending, Request, Ticket};
 #[cfg(feature = "sim")]
 pub(crate) use journal::Line;
 pub use state::Model;

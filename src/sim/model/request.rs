@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_of_delivery_is_no_part_of_the_content() {
+    fn the_way_of_delivery_does_not_change_the_content() {
         let plain = hash(r#"{"model":"m","max_tokens":5}"#);
 
         assert_eq!(plain, hash(r#"{"model":"m","max_tokens":5,"stream":true}"#));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_breakpoint_is_no_part_of_a_part() {
+    fn a_breakpoint_does_not_belong_to_its_part() {
         let plain = keep(r#"[{"type":"text","text":"a"}]"#);
         let marked = keep(r#"[{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}]"#);
 

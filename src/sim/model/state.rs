@@ -1,4 +1,4 @@
-//! The state of the simulated API, and the events that change it as time goes on.
+//! The state of the simulated API, and the events that change it as time passes.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -120,7 +120,7 @@ impl Model {
         self.line.watch(Box::new(sink));
     }
 
-    /// Starts over with full limits, empty caches and empty books; time goes on, and calls in flight are forgotten.
+    /// Starts over with full limits, empty caches and empty books; time keeps running, and calls in flight are forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
         self.books = Books::default();

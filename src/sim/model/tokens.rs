@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_marks_numbers_and_scripts_are_counted_apart() {
+    fn words_marks_numbers_and_scripts_are_counted_separately() {
         let cases =
             [("", 0), ("Paris.", 2), ("incomprehensible", 3), ("2026", 2), ("日本語", 3), ("мир", 2), ("a b", 2)];
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
-use super::super::model::{MAX_BODY_BYTES, Unread};
+use super::super::model::Unread;
+use crate::domain::MAX_BODY_BYTES;
+
 use super::bounds::{Budget, Share};
 
 /// Reads a body. The rest of a body that can't be kept is read and dropped, so that the client can read the answer.
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_for_which_there_is_no_room_is_read_and_dropped() {
+    async fn a_body_without_room_is_read_and_dropped() {
         let budget = Budget::new(8);
         let mut other = budget.share();
         other.take(6);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_keeps_a_connection_open_and_its_end_begins_the_time_anew() {
+    async fn a_request_keeps_a_connection_open_and_its_end_restarts_the_time() {
         let (wire, began) = (Wire::new(), Instant::now());
         let busy = wire.begin();
         tokio::spawn(async move {

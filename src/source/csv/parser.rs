@@ -24,7 +24,7 @@ impl Parser {
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // Its idea of where the record ends is another; it must not carry bytes over to the next one.
+            // The parser sees another end of the record than the splitter. Its rest must not get into the next record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }

@@ -29,7 +29,7 @@ pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     Ok(value)
 }
 
-/// Reads the members of an object that was already checked as part of a line; `None` when it is no object.
+/// Reads the members of an object that was already checked as part of a line; `None` when it is not an object.
 pub(super) fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
     let mut members = Vec::new();
     let mut json = serde_json::Deserializer::from_str(value.get());

@@ -67,7 +67,7 @@ fn refused(line: usize, message: String) -> TemplateError {
     TemplateError::Syntax { line: line.max(1), message }
 }
 
-/// Returns whether a token may be a level of the tree. Words are, since `and`, `not` and `is` are words.
+/// Returns whether a token may be a level of the tree. A word may, since `and`, `not` and `is` are words.
 fn may_nest(token: &Token<'_>) -> bool {
     match token {
         Token::TemplateData(_)

@@ -32,14 +32,14 @@ pub struct Disturbed {
     pub reported: u64,
 }
 
-/// Lets the process die at every `step`-th change, each write torn after so many bytes.
-pub fn deaths(rows: u64, step: usize, torn: usize) -> Disturbed {
+/// Lets the process die at every `step`-th change, each write cut off after so many bytes.
+pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {
-        let what = format!("death at change {at}, torn at {torn}");
+        let what = format!("death at change {at}, cut at {cut}");
         let disk = MemDisk::new();
-        disk.die_at(at, torn);
+        disk.die_at(at, cut);
         let dead = run(&disk, "r1", Start::Continue, load(rows));
         if dead.closed.is_some() {
             break;
@@ -114,8 +114,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     let mut points = 0;
     let mut twice = 0;
     let mut reported = 0;
-    for torn in [0, 1, 700, usize::MAX] {
-        let seen = deaths(rows, size.pick(7, 1), torn);
+    for cut in [0, 1, 700, usize::MAX] {
+        let seen = deaths(rows, size.pick(7, 1), cut);
         points += seen.points;
         twice += seen.twice;
         reported += seen.reported;
@@ -127,9 +127,9 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "deaths at every change of a whole run (disk in memory)",
-            "lost 0, duplicate 0, torn 0; answered twice ≤ reported ≤ in flight",
+            "lost 0, duplicate 0, half-written 0; answered twice ≤ reported ≤ in flight",
             format!(
-                "{points} deaths at {rows} rows, 4 ways of tearing: 0 lost, 0 duplicate, 0 torn; {twice} answered twice ≤ {reported} reported"
+                "{points} deaths at {rows} rows, cut in 4 ways: 0 lost, 0 duplicate, 0 half-written; {twice} answered twice ≤ {reported} reported"
             ),
         ),
         Seen::new(

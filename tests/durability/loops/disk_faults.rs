@@ -94,7 +94,7 @@ fn assert_finishes(api: &Api, place: &Place, rows: usize, what: &str) {
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
-/// A limit on the size of files: the run stops with 7, and goes on without the limit.
+/// A limit on the size of files: the run stops with 7, and resumes without the limit.
 #[cfg(unix)]
 pub fn file_size_limit() {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
@@ -109,7 +109,7 @@ pub fn file_size_limit() {
     assert_finishes(&api, &place, ROWS, "ulimit -f");
 }
 
-/// A full file system, if one can be mounted: the run stops with 7, and goes on once there is room.
+/// A full file system, if one can be mounted: the run stops with 7, and resumes once there is room.
 pub fn full_file_system() -> Result<(), String> {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
     let small = place.path("small");

@@ -196,7 +196,7 @@ pub const POINTS: &[Point] = &[
 
 /// Wraps a command so that the `nth` of the calls on the file is meddled with as `how` says.
 ///
-/// The file goes by two names: calls on an open file are matched by its whole path, those that name it by what they say.
+/// A file has two names here: calls on an open file are matched by its whole path, other calls by the name in them.
 pub fn meddled(command: &Command, place: &Place, point: Point, how: &str, nth: u64) -> Command {
     let file = place.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();
@@ -265,8 +265,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "kill points tried in full mode (real program)",
-            "at least 500; lost 0, duplicate 0, torn 0; ids and messages equal to an undisturbed run's",
-            format!("{} random moments, {traced}: 0 lost, 0 duplicate, 0 torn, all equal", random.kills),
+            "at least 500; lost 0, duplicate 0, half-written 0; ids and messages equal to an undisturbed run's",
+            format!("{} random moments, {traced}: 0 lost, 0 duplicate, 0 half-written, all equal", random.kills),
         ),
         Seen::new(
             "kills during recovery and compaction (real program)",

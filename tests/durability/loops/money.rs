@@ -10,7 +10,7 @@ use super::{Seen, Size};
 /// Two of twenty rows break off in the middle of their first answer, which is charged.
 const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_attempts_only":true,"at":0.5}]}"#;
 
-/// Whoever asks for the first time gets no answer.
+/// The first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
 /// Ambiguous attempts that are tried again: the summary and the lines count them, and so does the API.

@@ -1,7 +1,7 @@
 //! Losses of power: what was synced is there, and whatever else is found is recovered.
 //!
 //! The journal runs as it does in the program, with its threads, so that groups of lines are in flight at the loss;
-//! the disk then leaves any part of what was not synced: whole, dropped, reordered, torn at 512 bytes or zeroed.
+//! the disk then leaves any part of what was not synced: whole, dropped, reordered, cut at 512 bytes or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -129,6 +129,6 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![Seen::new(
         "power-loss states",
         "10,000 tried, 0 violations",
-        format!("{states} tried (dropped, reordered, torn at 512 bytes, zeroed), 0 violations"),
+        format!("{states} tried (dropped, reordered, cut at 512 bytes, zeroed), 0 violations"),
     )]
 }

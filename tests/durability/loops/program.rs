@@ -215,7 +215,7 @@ impl Place {
     /// The answers: label → message without its id, which the simulator numbers.
     ///
     /// # Errors
-    /// What is torn, doubled or no result.
+    /// What is half-written, doubled, or not a result.
     pub fn answers(&self) -> Result<BTreeMap<String, Value>, String> {
         read_answers(&self.path("out.jsonl"))
     }
@@ -225,7 +225,7 @@ impl Place {
 pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
     let content = fs::read_to_string(path).map_err(|error| error.to_string())?;
     if !content.is_empty() && !content.ends_with('\n') {
-        return Err("the last line is torn".to_owned());
+        return Err("the last line is half-written".to_owned());
     }
     let mut answers = BTreeMap::new();
     for line in content.lines() {

@@ -53,7 +53,7 @@ fn lines_of(what: &str, path: &Path) -> Vec<Value> {
 
 // Inputs.
 
-/// Inputs that are no files of rows: what is typed, what is on standard input, and a part of what is said.
+/// Inputs that are not files of rows: the arguments, the standard input, and a part of the message.
 fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);
@@ -113,7 +113,7 @@ fn inputs(size: Size) -> Vec<Seen> {
         longest = longest.max(begun.elapsed());
     }
     let mut seen = vec![Seen::new(
-        "inputs that are no files of rows: devices, folders, random bytes, holes, rows that are all broken",
+        "inputs that are not files of rows: devices, folders, random bytes, holes, rows that are all broken",
         "each is refused with words, at the latest after a gigabyte of it",
         format!("{} tried, all so; the longest took {longest:.1?}", cases.len()),
     )];

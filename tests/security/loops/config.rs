@@ -262,7 +262,7 @@ fn special(work: &Path, secret: &Path) {
     drop(std::os::unix::net::UnixListener::bind(work.join("socket")).expect("a socket"));
 }
 
-/// Returns whether a path names an ordinary text inside, by nothing but its words and what they lead to.
+/// Returns whether a path leads to an ordinary text file inside the folder.
 fn is_inside(work: &Path, path: &str) -> bool {
     let parts: Vec<_> = Path::new(path).components().collect();
     let plain = |part: &Component<'_>| match part {

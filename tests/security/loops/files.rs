@@ -40,7 +40,7 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A regular file, or in the place of a folder a folder, of this user and mode.
+    /// A regular file (or a folder where a folder belongs) of this user and mode.
     Plain {
         owner: u32,
         mode: u32,
@@ -48,12 +48,12 @@ enum Kind {
     /// A second name of a file of the runner's elsewhere.
     Linked,
     Symlink,
-    /// A link to nothing: whoever follows it makes a file elsewhere.
+    /// A link to a file that does not exist: following it creates a file elsewhere.
     Dangling,
     Fifo,
     Socket,
     Device,
-    /// A folder, or in the place of a folder a file.
+    /// A folder where a file belongs, or a file where a folder belongs.
     Other,
 }
 
@@ -166,7 +166,7 @@ impl Case {
     }
 }
 
-/// Tries things in the way, drawn by chance, and returns the line.
+/// Tries random things in the way and returns the line.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);

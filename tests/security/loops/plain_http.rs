@@ -1,4 +1,4 @@
-//! Plain `http`, and who is on the way: addresses in odd spellings, names, proxies, certificates.
+//! Plain `http`, and what a request passes on its way: addresses in odd spellings, names, proxies, certificates.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};

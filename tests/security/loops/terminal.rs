@@ -80,5 +80,5 @@ fn tried(place: &places::Place, count: usize) -> Seen {
     assert!(found > 0, "{}, seed {seed}: none of the strings was shown: {last}", place.name);
     let seen =
         format!("{count} strings in {runs} runs, {found} of them shown: 0 bytes that a terminal obeys, 0 forged lines");
-    Seen::new(place.name, "no byte that a terminal obeys but our own", seen)
+    Seen::new(place.name, "no control sequence except our own", seen)
 }

@@ -80,7 +80,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
 
         let said = place.run(servers, &["resume", LOG]);
         let is_own = place.root().join("work").join(name) == place.root().join("work/out.jsonl");
-        // A path to the very results is no name, and is theirs all the same.
+        // A path that leads to the same results is not a name, and is accepted.
         let given = (!is_own).then(|| place.run(servers, &["resume", LOG, "-o", "out.jsonl"]));
 
         said.ends_with(2).tells(&[LOG, &format!("line {line} "), "error.results", "-o RESULTS"]);
@@ -93,7 +93,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("results named by an error log that are no file beside it", "refused by line, 0 files made", seen)
+    Seen::new("results named by an error log that are not a file beside it", "refused by line, 0 files made", seen)
 }
 
 /// Manifests, logs, results and slots, changed at random.
@@ -121,15 +121,15 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
         assert_eq!(place.outside(), before, "{what}");
         assert!(place.strangers().is_empty(), "{what}: {:?}", place.strangers());
         servers.assert_untouched(&place);
-        *counts.entry(if said.code == Some(2) { "refused" } else { "went on" }).or_default() += 1;
+        *counts.entry(if said.code == Some(2) { "refused" } else { "resumed" }).or_default() += 1;
     }
     let of = |what| counts.get(what).copied().unwrap_or_default();
-    assert!(of("refused") > 0 && of("went on") > 0, "{counts:?}");
+    assert!(of("refused") > 0 && of("resumed") > 0, "{counts:?}");
     let seen = format!(
-        "{tries} tries (seed {seed}): {} refused by file and field or line, {} went on; 0 requests to another address, \
+        "{tries} tries (seed {seed}): {} refused by file and field or line, {} resumed; 0 requests to another address, \
          0 programs run, 0 files made or changed outside, 0 crashes",
         of("refused"),
-        of("went on")
+        of("resumed")
     );
     Seen::new("mutated manifests, error logs, results and slots, by the real program", "0 of each", seen)
 }
@@ -251,7 +251,7 @@ impl Place {
         self.folder.path("").components().collect()
     }
 
-    /// Lays the files of a run out, in the place of those that are there.
+    /// Creates the files of a run and replaces those that are there.
     fn lay(&self, files: &Files) {
         let work = self.root().join("work");
         fs::remove_dir_all(&work).expect("it can be removed");
@@ -302,7 +302,7 @@ impl Place {
         self.folder.contents()
     }
 
-    /// Returns what lies outside the run's folder, and the files in it that are none of the run's.
+    /// Returns what lies outside the run's folder, and the files in it that do not belong to the run.
     fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let work = self.root().join("work");
         let own = ["notes.txt", "empty.txt", "prompts.jsonl"].map(|name| work.join(name));

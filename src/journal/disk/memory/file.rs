@@ -32,7 +32,7 @@ impl DiskFile for MemFile {
         let mut state = locked(&self.state);
         let (bytes, done) = match state.change() {
             Ok(()) => (bytes, Ok(())),
-            Err((error, torn)) => (&bytes[..torn.min(bytes.len())], Err(error)),
+            Err((error, written)) => (&bytes[..written.min(bytes.len())], Err(error)),
         };
         let inode = &mut state.files[self.inode];
         inode.write(bytes, position(offset));

@@ -43,9 +43,9 @@ impl MemDisk {
     }
 
     /// Makes the process die at the change number `at`: this change and all later ones fail. When it is a write, its
-    /// first `torn` bytes are written.
-    pub fn die_at(&self, at: u64, torn: usize) {
-        self.state().fault = Some(Fault::Death { at, torn });
+    /// first `written` bytes are written.
+    pub fn die_at(&self, at: u64, written: usize) {
+        self.state().fault = Some(Fault::Death { at, written });
     }
 
     /// Returns the disk as another process finds it after the death of this one: everything is written, nothing is

@@ -27,8 +27,8 @@ pub(super) struct State {
 pub(super) enum Fault {
     /// This change fails, and the others work.
     Once { at: u64, kind: io::ErrorKind },
-    /// This change and all after it fail. When it is a write, its first `torn` bytes are written.
-    Death { at: u64, torn: usize },
+    /// This change and all after it fail. When it is a write, its first `written` bytes are written.
+    Death { at: u64, written: usize },
 }
 
 impl State {
@@ -39,8 +39,8 @@ impl State {
         self.changes += 1;
         match self.fault {
             Some(Fault::Once { at, kind }) if at == now => Err((kind.into(), 0)),
-            Some(Fault::Death { at, torn }) if now >= at => {
-                Err((io::Error::other("the process is dead"), if now == at { torn } else { 0 }))
+            Some(Fault::Death { at, written }) if now >= at => {
+                Err((io::Error::other("the process is dead"), if now == at { written } else { 0 }))
             }
             Some(Fault::Once { .. } | Fault::Death { .. }) | None => Ok(()),
         }

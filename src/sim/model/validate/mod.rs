@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::catalog::REQUEST_FIELDS;
 use crate::sim::config::{ModelTraits, SimModel};
 
 use super::errors::ApiError;
@@ -21,36 +22,6 @@ pub(super) use form::Form;
 pub(super) const VERSION_2026: &str = "2026-10-21";
 /// The versions of the API.
 pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_2026];
-
-/// Fields of a body. The last five need a beta in the API; they are let through without one.
-const FIELDS: &[&str] = &[
-    "model",
-    "max_tokens",
-    "messages",
-    "system",
-    "stop_sequences",
-    "stream",
-    "temperature",
-    "top_p",
-    "top_k",
-    "metadata",
-    "tools",
-    "tool_choice",
-    "thinking",
-    "output_config",
-    "output_format",
-    "cache_control",
-    "service_tier",
-    "speed",
-    "inference_geo",
-    "container",
-    "diagnostics",
-    "context_management",
-    "mcp_servers",
-    "fallbacks",
-    "compaction",
-    "thread",
-];
 
 /// Fields of a body whose tokens are counted. Source: API reference, "Count tokens" (2026-10).
 const COUNT_FIELDS: &[&str] = &[
@@ -107,7 +78,8 @@ pub(super) struct Prompt<'a> {
 /// Returns the model's name in a body.
 pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<Cow<'a, str>, ApiError> {
     let known = match endpoint {
-        Endpoint::Messages => FIELDS,
+        // Fields that need a beta are let through without one.
+        Endpoint::Messages => &REQUEST_FIELDS,
         Endpoint::CountTokens => COUNT_FIELDS,
     };
     if let Some((unknown, _)) = fields.0.iter().find(|(name, _)| !known.contains(&&**name)) {

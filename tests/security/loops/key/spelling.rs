@@ -29,7 +29,7 @@ type Way = fn(&str, &mut fastrand::Rng) -> String;
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
 /// Ways that a decoder must know of.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
-/// How many ways there are, one upon another not counted.
+/// The number of ways; combinations are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;
 
 impl Key {

@@ -1,4 +1,4 @@
-//! Clients that want the simulator's memory: ever other keys, models, ids and prompts; bodies that never end.
+//! Clients that try to use up the simulator's memory: always new keys, models, ids and prompts; bodies that never end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -102,7 +102,7 @@ pub fn answer_of(bytes: &[u8]) -> Answer {
     Answer { status: status.unwrap_or(0), headers: lines.collect(), body: bytes[end + 4..].to_vec() }
 }
 
-/// Returns a good request for a message, with these header lines besides.
+/// Returns a good request for a message, with these header lines added.
 pub fn message(headers: &str, body: &str) -> Vec<u8> {
     message_of("x-api-key: k", headers, body)
 }

@@ -131,7 +131,7 @@ fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
     entries.map(|entry| entry.expect("an entry").file_name())
 }
 
-/// Stops a run over a pipe, whose rows go on from their log.
+/// Stops a run over a pipe, whose rows are resumed from their log.
 fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     let mut command = folder.command_at(api, &["run", "-", "--max-requests", "1", "-o", "-"]);
@@ -248,7 +248,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
         }
     };
     let mut child = program.spawn().ok()?;
-    // A shell with a command of its own does not read it.
+    // A shell that was given its command as an argument does not read this.
     let _ = child.stdin.take().expect("a pipe").write_all(script.as_bytes());
     child.wait().expect("it ends");
     let bytes = fs::read(&written).unwrap_or_default();

@@ -75,7 +75,7 @@ fn one(rng: &mut fastrand::Rng, number: usize, longest: usize) -> Nasty {
     Nasty { mark, bytes }
 }
 
-/// Returns the piece that a string of this number begins with: all of them in turn.
+/// Returns the piece with which the string of this number begins: the pieces take turns.
 fn first(number: usize) -> Vec<u8> {
     let controls = (1..=0x1fu8).chain([0x7f]).map(|byte| vec![byte]);
     let c1 = (0x80..=0x9fu8).map(|byte| char::from(byte).to_string().into_bytes());

@@ -264,7 +264,7 @@ impl Mutator {
     }
 }
 
-/// Sets a member of an object; of anything else there is none.
+/// Sets a member of an object; other values stay as they are.
 fn put(value: &mut Value, name: &str, with: Value) {
     if let Some(members) = value.as_object_mut() {
         members.insert(name.to_owned(), with);

@@ -1,8 +1,8 @@
-//! Names that an error log may give its results and that are no results beside it.
+//! Names of results in an error log that do not lead to a results file beside it.
 
 use std::path::Path;
 
-/// Returns names of results that are no file beside their log. `root` holds a neighbour of the run's folder.
+/// Returns names of results that do not lead to a file beside their log. `root` holds a neighbour of the run's folder.
 pub fn names(root: &Path) -> Vec<String> {
     let sibling = root.join("sibling");
     let mut names: Vec<String> = [

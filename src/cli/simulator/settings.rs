@@ -1,4 +1,4 @@
-//! Makes the simulated API from the flags of `simulate`.
+//! Which API is simulated: the one of a tier, for a rehearsal, and the one that the flags of `simulate` describe.
 
 use anyhow::{Context, Result, bail};
 
@@ -8,18 +8,32 @@ use super::super::config::world::World;
 use crate::catalog::Catalog;
 use crate::domain::{ModelClass, RateLimits, Tier};
 use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, SimModel, UnknownModels};
+use crate::sim::faults::FaultPlan;
+use crate::sim::presets;
 
-/// Returns the API that the flags describe.
+/// Returns a simulated API that keeps the limits of a tier.
+///
+/// # Errors
+/// What is wrong with the fault file, by line and field.
+pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
+    let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
+    let mut config = SimConfig::new(models).with_seed(1);
+    config.count_tokens_rpm = catalog.tier_table(tier).map(|table| table.count_tokens_rpm);
+    let Some(file) = faults else { return Ok(config) };
+    Ok(config.with_faults(FaultPlan::parse(&file.text, &file.path.display().to_string())?))
+}
+
+/// Returns the API that the flags of `simulate` describe.
 ///
 /// # Errors
 /// A fault file that can't be used, by line and field; a class that no model has.
-pub(crate) fn config(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
+pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
     let faults = args.answers.faults.as_deref().map(|path| {
         let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("--faults: {} is not UTF-8", path.display()))?;
         anyhow::Ok(TextFile { path: path.to_owned(), text })
     });
-    let mut config = super::config(catalog, tier, faults.transpose()?.as_ref())?;
+    let mut config = config(catalog, tier, faults.transpose()?.as_ref())?;
     limits(&mut config, &args.limits)?;
     if let Some(keys) = &args.keys {
         config.keys = keys.clone();
@@ -127,7 +141,7 @@ mod tests {
     #[test]
     fn every_model_has_a_row_in_the_tables_of_today() {
         let catalog = Catalog::builtin();
-        for model in crate::sim::presets::models() {
+        for model in presets::models() {
             for tier in [Tier::Start, Tier::Build, Tier::Scale] {
                 assert!(!catalog.limits(tier, &model.class).substituted, "{} in {}", model.class, tier.name());
             }
@@ -135,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tier_is_no_limit_but_those_typed() {
+    fn without_a_tier_there_are_only_the_limits_typed() {
         let config = typed(&["--tier", "none", "--otpm", "8k"]).expect("it is good");
 
         assert_eq!(limits_of(&config, "haiku-4.5"), RateLimits { otpm: Some(8_000), ..RateLimits::NONE });
@@ -165,7 +179,7 @@ mod tests {
         let cli = Cli::try_parse_from(["claude-batch", "simulate"].iter().chain(args)).expect("it is well formed");
         let Command::Simulate(args) = cli.command else { panic!("another command") };
         let tier = args.limits.tier.unwrap_or(Tier::One);
-        config(&args, tier, &Catalog::builtin(), &World::default())
+        from_flags(&args, tier, &Catalog::builtin(), &World::default())
     }
 
     fn limits_of(config: &SimConfig, class: &str) -> RateLimits {

@@ -1,0 +1,36 @@
+//! Public functions that nothing outside the library names.
+
+use std::collections::BTreeSet;
+
+use crate::paths::Source;
+use crate::rules::Fault;
+
+/// Returns the public functions of a source whose names are not among `outside`, the words of the program, its tests and
+/// its benches.
+pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
+    let is_idle = |(name, _): &&(String, usize)| !outside.contains(name);
+    let found = source.public_functions.iter().filter(is_idle);
+    found
+        .map(|(name, line)| Fault {
+            file: format!("src/{}", source.file),
+            line: *line,
+            message: format!("{name} is public, and used inside the library only; make it pub(crate)"),
+        })
+        .collect()
+}
+
+// The rule must be able to fail, and must not see what is not there.
+mod tests {
+    use super::*;
+    use crate::paths::words;
+
+    #[test]
+    fn a_public_function_that_nothing_outside_names_is_found() {
+        let outside = words("fn main() { used(); /* idle() */ let text = \"idle\"; }").collect();
+        let text = "pub fn used() {}\npub const fn idle() {}\npub(crate) fn inner() {}\npub struct Idle;\nfn own() {}";
+
+        let faults = idle_public(&Source::new("a.rs", text), &outside);
+
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [2]);
+    }
+}
