@@ -155,11 +155,20 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets faults that nothing was concluded from: they have another explanation, or are too long ago. What little was
-    /// let in between them is no rate.
-    pub(super) fn forget_faults(&mut self) {
+    /// Forgets faults that are too long ago. What little was let in between them is no rate.
+    fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
+        }
+    }
+
+    /// Forgets the faults of an outage, and what a trial made of them.
+    pub(super) fn on_outage_end(&mut self) {
+        if self.faults.trial.is_some() {
+            self.found = None;
+        }
+        if !self.faults.are_refusals {
+            self.faults = Faults::default();
         }
     }
 
@@ -322,7 +331,7 @@ mod tests {
                 hidden.on_fault(Instant::from_secs(second));
             });
             if is_told {
-                hidden.forget_faults();
+                hidden.on_outage_end();
             }
             (0..4).for_each(|_| hidden.on_let_in(ONE, Instant::from_secs(down), Instant::from_secs(down)));
 

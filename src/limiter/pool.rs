@@ -465,7 +465,7 @@ impl Pool {
 
     /// Notes that an outage of the endpoint is over: its faults say nothing about limits.
     pub fn on_outage_end(&mut self) {
-        self.hidden.forget_faults();
+        self.hidden.on_outage_end();
     }
 
     /// Notes that requests are let in while others meet faults: those are no refusals.

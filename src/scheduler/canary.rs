@@ -18,6 +18,8 @@
 //! Rejected: to probe with rows held back from elsewhere in the input. It told bad rows from an outage only while such
 //! rows were left, so an outage at the end of a run put good rows into the error log.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use crate::clock::Instant;
@@ -34,6 +36,8 @@ const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
 /// More than the question takes, so that the limits and the budget hold.
 const INPUT_TOKENS: u32 = 20;
 
+/// How long to wait at most before a pool that had no room is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After so many canaries that were answered, each followed by a row that failed alone, faults are not taken for refusals
 /// in disguise.
 const PROOF: u32 = 3;
@@ -47,9 +51,9 @@ pub(super) struct Canary {
     not_before: Instant,
     /// Whether the next probe is a row.
     is_rows_turn: bool,
-    /// Whether the last one failed as the rows did.
+    /// Whether one failed as the rows did, since anything was answered.
     fails_alike: bool,
-    /// Whether one was rejected: none is sent again.
+    /// Whether it was rejected: it is not sent again to that model.
     is_useless: bool,
     /// How many were answered since a row was.
     answered: u32,
@@ -61,12 +65,14 @@ impl Canary {
         self.is_rows_turn = false;
         if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
             self.ask = Some((pool, canary_of(ask)));
+            self.is_useless = false;
         }
     }
 
     /// Notes that a row was answered.
     pub(super) fn on_row_answer(&mut self) {
         self.answered = 0;
+        self.fails_alike = false;
     }
 
     /// Returns whether the endpoint is known to fail, not only its rows.
@@ -83,7 +89,8 @@ impl Scheduler {
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                self.endpoints[at].canary.not_before = until;
+                // What the pool waits for may change meanwhile.
+                self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
         };
@@ -126,7 +133,6 @@ impl Scheduler {
     pub(super) fn on_canary_end(&mut self, verdict: Verdict, end: &End) {
         let canary = &mut self.endpoints[end.endpoint].canary;
         canary.is_rows_turn = true;
-        canary.fails_alike = false;
         match verdict {
             Verdict::Answered(_) => self.on_canary_answer(end),
             Verdict::Limited { kind, retry_after, .. } => {
@@ -149,6 +155,7 @@ impl Scheduler {
     /// The endpoint works, unless it may be that rows are refused in disguise: then a row is sent alone next, as the canary
     /// was. A gateway that has room for one has room for the other.
     fn on_canary_answer(&mut self, end: &End) {
+        self.endpoints[end.endpoint].canary.fails_alike = false;
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];
         if !pool.may_be_refusing(end.now) {
@@ -166,7 +173,7 @@ impl Scheduler {
     fn on_canary_fault(&mut self, fault: &Fault, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.canary.answered = 0;
-        endpoint.canary.fails_alike = is_alike(&fault.failure, &endpoint.last_fault);
+        endpoint.canary.fails_alike |= is_alike(&fault.failure, &endpoint.last_fault);
         endpoint.health.on_fault(fault.sign(), end.now);
         if fault.class == ErrorClass::Server {
             self.hold_if_refused(end);
@@ -202,8 +209,6 @@ fn is_alike(one: &Failure, other: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::tests::{answer, config, planned};
     use super::super::{Budget, Config, Next, Ticket};
     use super::*;
@@ -337,6 +342,20 @@ mod tests {
 
         assert_eq!((other.answered, other.failed), (200, 25), "they are given up after a minute and a half");
         assert_eq!((refused.answered, refused.failed, refused.canaries), (200, 25, 1));
+    }
+
+    #[test]
+    fn a_canary_that_is_rejected_for_its_model_does_not_speak_for_another() {
+        let mut canary = Canary::default();
+        let (one, mut other) = (planned("1", 100, 100).ask, planned("2", 100, 100).ask);
+        other.model = "another".into();
+        canary.on_row_fault(0, &one);
+        canary.is_useless = true;
+
+        canary.on_row_fault(0, &one);
+        assert!(canary.is_useless);
+        canary.on_row_fault(0, &other);
+        assert!(!canary.is_useless);
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Health {
     }
 
     /// Goes on probing, at short intervals, though something was answered.
-    pub fn probe_again(&mut self, now: Instant) {
+    pub(super) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
         self.has_failed_probe = false;
