@@ -21,26 +21,24 @@ use crate::provider::{HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
-use super::room::{Held, Room};
+use super::answer_memory::{AnswerMemory, AnswerShare};
 
-/// What an attempt reports. Boxed: a report goes through a dozen hands, each of which would copy it.
+/// What an attempt reports: the head of its response, its end, or both.
 #[derive(Debug)]
-pub(super) enum Report {
-    /// The head of its response has come, and its body is yet to come.
-    Head { ticket: Ticket, head: Box<Head> },
-    /// It is over. Comes exactly once, also when the task is cut off or panics.
-    End(Box<End>),
+pub(super) struct Report {
+    pub(super) ticket: Ticket,
+    /// The head, once for each response.
+    pub(super) head: Option<Head>,
+    /// The end. It comes exactly once, also when the task is aborted or panics.
+    pub(super) end: Option<End>,
 }
 
 /// How an attempt ended.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) ticket: Ticket,
-    /// The head of its response, unless there was none or it was reported before.
-    pub(super) head: Option<Head>,
     pub(super) verdict: Verdict,
-    /// What the answer holds of the room for all.
-    pub(super) held: Held,
+    /// What the answer takes of the memory for all.
+    pub(super) share: AnswerShare,
 }
 
 /// What a head says to the scheduler.
@@ -86,8 +84,8 @@ pub(super) async fn exchange<T: Transport>(
                     exchange.drain().await;
                     break None;
                 }
-                if !end.held.hold(decoder.held_bytes())
-                    && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await
+                if !end.share.grow_to(decoder.held_bytes())
+                    && let Err(error) = wait_for_memory(&mut exchange, &mut head, &mut end).await
                 {
                     break Some(error);
                 }
@@ -106,7 +104,7 @@ pub(super) async fn exchange<T: Transport>(
     end.report(head, verdict);
 }
 
-/// Returns the next piece of the body; a head that is not reported yet is, before anybody waits.
+/// Returns the next piece of the body. If it has to be waited for, the head is reported first.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -125,8 +123,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits without reading until there is room for more of the body; a head that is not reported yet is before.
-async fn wait_for_room<E: Exchange>(
+/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not yet.
+async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
     end: &mut EndOnce,
@@ -134,7 +132,7 @@ async fn wait_for_room<E: Exchange>(
     if let Some(head) = head.take() {
         end.report_head(head);
     }
-    exchange.pause(end.held.wait()).await
+    exchange.pause(end.share.wait()).await
 }
 
 /// Keeps what a broken answer is known to have used.
@@ -153,18 +151,18 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,
-    held: Held,
+    share: AnswerShare,
 }
 
 impl EndOnce {
-    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>, room: Arc<Room>) -> Self {
-        Self { ticket, reports: Some(reports), held: Held::new(room) }
+    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>, memory: Arc<AnswerMemory>) -> Self {
+        Self { ticket, reports: Some(reports), share: AnswerShare::new(memory) }
     }
 
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
             // A closed channel means that the run is over and nobody asks any more.
-            let _ = reports.send(Report::Head { ticket: self.ticket, head: Box::new(head) });
+            let _ = reports.send(Report { ticket: self.ticket, head: Some(head), end: None });
         }
     }
 
@@ -174,8 +172,8 @@ impl EndOnce {
 
     fn tell(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let held = self.held.take_over();
-            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict, held })));
+            let share = self.share.hand_over();
+            let _ = reports.send(Report { ticket: self.ticket, head, end: Some(End { verdict, share }) });
         }
     }
 }
@@ -210,9 +208,9 @@ mod tests {
     async fn a_head_that_comes_with_its_body_is_reported_with_the_end() {
         let mut reports = told(&[Piece::Now(ANSWER)]).await;
 
-        let only = ended(&mut reports).await;
+        let (only, verdict) = ended(&mut reports).await;
         assert!(matches!(only.head, Some(Head { status: 200, .. })) && only.ticket == Ticket(7), "{only:?}");
-        assert!(matches!(only.verdict, Verdict::Answered(_)), "{only:?}");
+        assert!(matches!(verdict, Verdict::Answered(_)), "{verdict:?}");
         assert!(reports.recv().await.is_none());
     }
 
@@ -221,9 +219,10 @@ mod tests {
         let mut reports = told(&[Piece::Later, Piece::Now(&ANSWER[..9]), Piece::Later, Piece::Now(&ANSWER[9..])]).await;
 
         let first = reports.recv().await.expect("its head");
-        let last = ended(&mut reports).await;
-        assert!(matches!(&first, Report::Head { ticket: Ticket(7), head } if head.status == 200), "{first:?}");
-        assert!(last.head.is_none() && matches!(last.verdict, Verdict::Answered(_)), "{last:?}");
+        let (last, verdict) = ended(&mut reports).await;
+        assert!(first.ticket == Ticket(7) && first.end.is_none(), "{first:?}");
+        assert_eq!(first.head.map(|head| head.status), Some(200));
+        assert!(last.head.is_none() && matches!(verdict, Verdict::Answered(_)), "{verdict:?}");
         assert!(reports.recv().await.is_none());
     }
 
@@ -234,18 +233,17 @@ mod tests {
         let mut reports = told(&[Piece::Later, Piece::Now(ECHO)]).await;
 
         let first = reports.recv().await.expect("its head");
-        let last = ended(&mut reports).await;
-        let Report::Head { head, .. } = first else { panic!("{first:?}") };
-        let Verdict::Transient { failure, .. } = last.verdict else { panic!("{last:?}") };
+        let (_, verdict) = ended(&mut reports).await;
+        let head = first.head.expect("a head");
+        let Verdict::Transient { failure, .. } = verdict else { panic!("{verdict:?}") };
         assert_eq!(head.request_id.as_deref(), Some("req-[key]"));
         assert_eq!(failure.request_id.as_deref(), Some("req-[key]"));
     }
 
-    async fn ended(reports: &mut UnboundedReceiver<Report>) -> End {
-        match reports.recv().await.expect("its end") {
-            Report::End(end) => *end,
-            head @ Report::Head { .. } => panic!("{head:?}"),
-        }
+    async fn ended(reports: &mut UnboundedReceiver<Report>) -> (Report, Verdict) {
+        let mut report = reports.recv().await.expect("its end");
+        let End { verdict, .. } = report.end.take().expect("an end");
+        (report, verdict)
     }
 
     #[tokio::test]
@@ -257,9 +255,9 @@ mod tests {
         };
 
         for (request, is_offered) in [(tools(r#"[{"name":"save"}]"#), true), (tools(r#"[{"name":"load"}]"#), false)] {
-            let last = ended(&mut told_of(&request, &[Piece::Now(CALL)]).await).await;
+            let (_, verdict) = ended(&mut told_of(&request, &[Piece::Now(CALL)]).await).await;
 
-            assert_eq!(matches!(last.verdict, Verdict::Answered(_)), is_offered, "{last:?}");
+            assert_eq!(matches!(verdict, Verdict::Answered(_)), is_offered, "{verdict:?}");
         }
     }
 

@@ -60,12 +60,12 @@ pub enum Heard {
 }
 
 /// The thread that hears signals while a run is prepared. It ends when this is dropped.
-pub struct Early {
+pub struct EarlySignals {
     release: oneshot::Sender<()>,
     thread: JoinHandle<(LoopThread, Signals)>,
 }
 
-impl Early {
+impl EarlySignals {
     /// Catches signals from here on. `grace` is how long an end may take, instead of each signal's own default. `progress`
     /// is told of the end; `on_heard` is called for all else.
     ///
@@ -154,7 +154,7 @@ mod tests {
         let (heard_in, heard) = mpsc::channel();
         let progress = Arc::new(Progress::default());
         let on_heard = move |heard| heard_in.send(heard).expect("it is read");
-        let early = Early::start(Some(Duration::from_secs(3_600)), progress.clone(), on_heard)
+        let early = EarlySignals::start(Some(Duration::from_secs(3_600)), progress.clone(), on_heard)
             .expect("handlers can be installed");
         let send = |signal| kill_process(getpid(), signal).expect("it is caught");
 

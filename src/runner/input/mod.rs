@@ -1,6 +1,6 @@
 //! The input of a run: a survey of all of it where possible, then row by row into the loop.
 //!
-//! The way of a row: a `reading::Reading` gives it with its place, a `walk::Walk` plans it, [`feed`] decides what
+//! The way of a row: a `reading::Reading` gives it with its place, a `planned_rows::PlannedRows` plans it, [`feed`] decides what
 //! becomes of it and sends it over a bounded channel. That happens on a thread of its own. A full channel stops the
 //! reader, by rows or by their bytes, so memory stays flat however long the input and its rows are.
 //!
@@ -9,17 +9,19 @@
 //! repeated labels, changed rows, the total, and whether reading from several places saves time ([`Layout`]). A pipe is
 //! read once.
 
-mod ahead;
 mod feed;
-mod outlet;
+mod incoming;
 mod places;
+mod planned_rows;
+mod read_ahead;
 mod reading;
+mod row_sender;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod walk;
 
-pub use feed::{Fed, feed};
+pub use feed::feed;
+pub use incoming::Incoming;
 pub use places::{Layout, Places};
 pub use survey::{ModelSum, Survey, survey};
 

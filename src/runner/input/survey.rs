@@ -8,9 +8,9 @@ use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
 
-use super::ahead::read_ahead;
-use super::reading::{Mark, Read, Reading};
-use super::walk::{Walk, Walked, WalkedRow};
+use super::planned_rows::{PlannedRows, RowFate, Step};
+use super::read_ahead::read_ahead;
+use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan, Layout};
 use crate::runner::Progress;
 
@@ -78,8 +78,8 @@ pub fn survey(
     progress: &Progress,
 ) -> Result<Survey, SourceError> {
     let (mut survey, suspects) = std::thread::scope(|scope| {
-        let mut walk = Walk::new(read_ahead(plan, progress, scope), plan.skip);
-        look(&mut walk, planner, earlier, shown)
+        let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
+        look(&mut rows, planner, earlier, shown)
     })?;
     if !suspects.is_empty() {
         let reading = Reading::whole(plan).take_while(|_| progress.on_row());
@@ -90,7 +90,7 @@ pub fn survey(
 
 /// Returns what was found, and hashes of labels that two rows may share.
 fn look<R: Iterator<Item = Result<Read, SourceError>>>(
-    walk: &mut Walk<R>,
+    rows: &mut PlannedRows<R>,
     planner: &mut Planner,
     earlier: &Earlier,
     shown: usize,
@@ -98,31 +98,31 @@ fn look<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    while let Some(Walked { warnings, row }) = walk.next(planner, earlier)? {
+    while let Some(Step { warnings, row }) = rows.next(planner, earlier)? {
         warnings.into_iter().for_each(|text| survey.warn(text));
         match row {
             None => {}
-            Some(WalkedRow::Done(named)) => {
+            Some(RowFate::Done(named)) => {
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
             }
-            Some(WalkedRow::Planned(mark, planned, state)) => {
+            Some(RowFate::Planned(place, planned, state)) => {
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
-                    None => survey.add(mark, &planned, state, earlier),
+                    None => survey.add(place, &planned, state, earlier),
                 }
             }
-            Some(WalkedRow::Rejected(rejected)) => {
+            Some(RowFate::Rejected(rejected)) => {
                 let Rejected { origin, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
                 survey.add_unusable(shown, || at(origin, message));
             }
-            Some(WalkedRow::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
+            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
@@ -148,15 +148,13 @@ fn find_duplicate(
     suspects: &[u64],
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
-    let mut walk = Walk::new(reading, plan.skip);
-    while let Some(Walked { row, warnings: _ }) = walk.next(planner, &Earlier::none())? {
+    let mut rows = PlannedRows::new(reading, plan.skip);
+    while let Some(Step { row, warnings: _ }) = rows.next(planner, &Earlier::none())? {
         let (identity, label, origin) = match row {
-            Some(WalkedRow::Done(named)) => (named.identity, named.custom_id, named.origin),
-            Some(WalkedRow::Planned(_, planned, _)) => {
-                (planned.job.identity, planned.job.custom_id, planned.job.origin)
-            }
-            Some(WalkedRow::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
-            Some(WalkedRow::Broken(_)) | None => continue,
+            Some(RowFate::Done(named)) => (named.identity, named.custom_id, named.origin),
+            Some(RowFate::Planned(_, planned, _)) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
+            Some(RowFate::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
+            Some(RowFate::Broken(_)) | None => continue,
         };
         if identity == Identity::Named && is_suspect(&label, suspects) {
             named.push((label, origin));
@@ -178,7 +176,7 @@ impl Survey {
         }
     }
 
-    fn add(&mut self, mark: Mark, planned: &Planned, state: RowState, earlier: &Earlier) {
+    fn add(&mut self, place: RowPlace, planned: &Planned, state: RowState, earlier: &Earlier) {
         self.rows += 1;
         let is_sent = match state {
             RowState::New => true,
@@ -202,7 +200,7 @@ impl Survey {
         if is_sent {
             self.to_send += 1;
             self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
-            self.layout.add(mark, &planned.ask.pool, planned.ask.cost);
+            self.layout.add(place, &planned.ask.pool, planned.ask.cost);
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;
             sum.input_tokens += u64::from(planned.ask.cost.input_tokens);

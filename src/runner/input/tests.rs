@@ -32,7 +32,7 @@ fn a_reader_that_waits_for_room_ends_when_nobody_listens() {
     drop(arrived);
 
     reader.join().expect("the reader does not panic");
-    assert!(matches!(first, Some(Fed::Planned(_))));
+    assert!(matches!(first, Some(Incoming::Planned(_))));
 }
 
 #[test]
@@ -55,10 +55,10 @@ fn rows_of_every_kind_have_their_place_over_all_inputs() {
 
     let arrived = fed_from(None, &plan, Earlier::none());
 
-    let place = |fed: &Fed| match fed {
-        Fed::Planned(planned) => ("sent", planned.job.index),
-        Fed::Rejected(rejected) => ("rejected", rejected.index),
-        Fed::Broken(broken) => ("broken", broken.index),
+    let place = |fed: &Incoming| match fed {
+        Incoming::Planned(planned) => ("sent", planned.job.index),
+        Incoming::Rejected(rejected) => ("rejected", rejected.index),
+        Incoming::Broken(broken) => ("broken", broken.index),
         other => panic!("{other:?}"),
     };
     let places: Vec<_> = arrived.iter().map(place).collect();
@@ -74,7 +74,7 @@ fn a_file_in_phases_is_read_from_several_places_each_row_once_and_under_its_own_
         let arrived = fed_from(Some(&places), &plan, Earlier::none());
 
         let as_written = fed_from(None, &plan, Earlier::none());
-        let in_order = |fed: &[Fed]| {
+        let in_order = |fed: &[Incoming]| {
             let mut shown: Vec<_> = fed.iter().map(shown).collect();
             shown.sort();
             shown
@@ -94,7 +94,8 @@ fn rows_that_are_left_out_or_done_or_broken_are_the_same_from_any_places() {
     let arrived = fed_from(Some(&places), &plan, done_but_every_third());
 
     let as_written = fed_from(None, &plan, done_but_every_third());
-    let (mut numbered, broken) = (numbers(&arrived), |fed: &[Fed]| fed.iter().filter(|fed| is_broken(fed)).count());
+    let (mut numbered, broken) =
+        (numbers(&arrived), |fed: &[Incoming]| fed.iter().filter(|fed| is_broken(fed)).count());
     numbered.sort_unstable();
     assert_eq!(numbered, numbers(&as_written));
     assert_eq!((skipped(&arrived), broken(&arrived)), (skipped(&as_written), broken(&as_written)));
@@ -120,7 +121,7 @@ fn a_file_that_changed_since_the_survey_ends_the_reading_before_rows_are_confuse
     let arrived = fed_from(Some(&places), &plan, Earlier::none());
 
     assert!(
-        matches!(arrived.last(), Some(Fed::Failed(message)) if message.contains("changed")),
+        matches!(arrived.last(), Some(Incoming::Failed(message)) if message.contains("changed")),
         "{:?}",
         arrived.last()
     );
@@ -128,7 +129,7 @@ fn a_file_that_changed_since_the_survey_ends_the_reading_before_rows_are_confuse
         let request: serde_json::Value = serde_json::from_slice(planned.job.request.json()).expect("it is JSON");
         request["messages"].to_string().contains("word")
     };
-    assert!(arrived.iter().all(|fed| !matches!(fed, Fed::Planned(planned) if !own_text(planned))));
+    assert!(arrived.iter().all(|fed| !matches!(fed, Incoming::Planned(planned) if !own_text(planned))));
 }
 
 /// Rows in two phases: 600 short ones that bind by requests, 300 long ones that bind by input; some can't be used.
@@ -149,7 +150,7 @@ fn prompt(number: usize) -> String {
     if number < 600 { "word".to_owned() } else { "word ".repeat(1_000) }
 }
 
-fn fed_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Fed> {
+fn fed_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Incoming> {
     let (out, mut arrived) = mpsc::channel(4);
     std::thread::scope(|scope| {
         scope.spawn(move || feed(plan, places, &mut planner(), &earlier, &out));
@@ -166,26 +167,26 @@ fn look(plan: &InputPlan, earlier: &Earlier) -> Survey {
     survey(plan, &mut planner(), earlier, 1, &Progress::default()).expect("the file can be read")
 }
 
-fn numbers(fed: &[Fed]) -> Vec<u64> {
-    let number = |fed: &Fed| match fed {
-        Fed::Planned(planned) => Some(planned.job.id.0),
+fn numbers(fed: &[Incoming]) -> Vec<u64> {
+    let number = |fed: &Incoming| match fed {
+        Incoming::Planned(planned) => Some(planned.job.id.0),
         _ => None,
     };
     fed.iter().filter_map(number).collect()
 }
 
-fn skipped(fed: &[Fed]) -> u64 {
-    fed.iter().map(|fed| if let Fed::Skipped(rows) = fed { *rows } else { 0 }).sum()
+fn skipped(fed: &[Incoming]) -> u64 {
+    fed.iter().map(|fed| if let Incoming::Skipped(rows) = fed { *rows } else { 0 }).sum()
 }
 
-fn is_broken(fed: &Fed) -> bool {
-    matches!(fed, Fed::Broken(_))
+fn is_broken(fed: &Incoming) -> bool {
+    matches!(fed, Incoming::Broken(_))
 }
 
 /// What must be the same whatever order rows are read in.
-fn shown(fed: &Fed) -> String {
+fn shown(fed: &Incoming) -> String {
     match fed {
-        Fed::Planned(planned) => {
+        Incoming::Planned(planned) => {
             let job = &planned.job;
             format!("{} {} {} {:?}", job.id.0, job.custom_id, job.origin.line, job.key)
         }

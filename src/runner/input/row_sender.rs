@@ -16,15 +16,15 @@ use std::task::{Context, Poll, Wake};
 
 use tokio::sync::mpsc;
 
-use super::Fed;
+use super::incoming::Incoming;
 
 /// Bytes of rows that lie in the channel, at most; one row always fits. The loop holds three times as much.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.
-pub(super) struct Outlet<'a> {
-    rows: &'a mpsc::Sender<Fed>,
-    permits: Option<mpsc::PermitIterator<'a, Fed>>,
+pub(super) struct RowSender<'a> {
+    rows: &'a mpsc::Sender<Incoming>,
+    permits: Option<mpsc::PermitIterator<'a, Incoming>>,
     /// What was sent last: all that lies in the channel, and maybe more.
     last: Last,
     skipped: u64,
@@ -59,8 +59,8 @@ impl Last {
     }
 }
 
-impl<'a> Outlet<'a> {
-    pub(super) fn new(rows: &'a mpsc::Sender<Fed>) -> Self {
+impl<'a> RowSender<'a> {
+    pub(super) fn new(rows: &'a mpsc::Sender<Incoming>) -> Self {
         Self { rows, permits: None, last: Last::default(), skipped: 0 }
     }
 
@@ -74,16 +74,16 @@ impl<'a> Outlet<'a> {
     pub(super) fn send_skipped(&mut self) -> bool {
         match std::mem::take(&mut self.skipped) {
             0 => true,
-            skipped => self.pass(Fed::Skipped(skipped)),
+            skipped => self.pass(Incoming::Skipped(skipped)),
         }
     }
 
     /// Sends; returns whether the loop is still there.
-    pub(super) fn send(&mut self, fed: Fed) -> bool {
+    pub(super) fn send(&mut self, fed: Incoming) -> bool {
         self.send_skipped() && self.pass(fed)
     }
 
-    fn pass(&mut self, fed: Fed) -> bool {
+    fn pass(&mut self, fed: Incoming) -> bool {
         let bytes = fed.bytes();
         self.last.keep(self.rows.max_capacity());
         if self.last.bytes + bytes > FEED_BYTES && !self.has_bytes_for(bytes) {
@@ -104,7 +104,7 @@ impl<'a> Outlet<'a> {
         self.last.bytes + bytes <= FEED_BYTES || self.last.sizes.is_empty()
     }
 
-    fn put(&mut self, fed: Fed) -> bool {
+    fn put(&mut self, fed: Incoming) -> bool {
         if let Some(permit) = self.permits.as_mut().and_then(Iterator::next) {
             permit.send(fed);
             return !self.rows.is_closed();
@@ -157,8 +157,8 @@ mod tests {
 
             let lying: Vec<usize> = std::thread::scope(|scope| {
                 scope.spawn(move || {
-                    let mut outlet = Outlet::new(&out);
-                    assert!((0..300).all(|_| outlet.send(Fed::Planned(row.clone()))));
+                    let mut sender = RowSender::new(&out);
+                    assert!((0..300).all(|_| sender.send(Incoming::Planned(row.clone()))));
                 });
                 while arrived.len() < most {
                     std::thread::yield_now();
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn random_rows_all_arrive_in_their_order_and_stay_within_the_bytes() {
-        let sizes = (4..25).step_by(4).map(|power| Fed::Planned(long("one", 1 << power)));
-        let sizes: Vec<_> = sizes.chain([Fed::Skipped(1), Fed::Warning("text".to_owned())]).collect();
+        let sizes = (4..25).step_by(4).map(|power| Incoming::Planned(long("one", 1 << power)));
+        let sizes: Vec<_> = sizes.chain([Incoming::Skipped(1), Incoming::Warning("text".to_owned())]).collect();
         for seed in 0..20 {
             let mut random = fastrand::Rng::with_seed(seed);
             let order: Vec<usize> = (0..500).map(|_| random.usize(0..sizes.len())).collect();
@@ -189,8 +189,8 @@ mod tests {
             let size_of = |at: usize| sizes[order[at]].bytes();
             let (arrived, lying): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
                 scope.spawn(move || {
-                    let mut outlet = Outlet::new(&out);
-                    assert!(order.iter().all(|&at| outlet.send(again(&sizes[at]))));
+                    let mut sender = RowSender::new(&out);
+                    assert!(order.iter().all(|&at| sender.send(again(&sizes[at]))));
                 });
                 let next = || arrived.blocking_recv().map(|fed| (fed.bytes(), arrived.len()));
                 std::iter::from_fn(next).unzip()
@@ -205,12 +205,12 @@ mod tests {
         }
     }
 
-    fn again(fed: &Fed) -> Fed {
+    fn again(fed: &Incoming) -> Incoming {
         match fed {
-            Fed::Planned(planned) => Fed::Planned(planned.clone()),
-            Fed::Skipped(rows) => Fed::Skipped(*rows),
-            Fed::Warning(text) => Fed::Warning(text.clone()),
-            Fed::Rejected(_) | Fed::Broken(_) | Fed::Failed(_) => panic!("not among them: {fed:?}"),
+            Incoming::Planned(planned) => Incoming::Planned(planned.clone()),
+            Incoming::Skipped(rows) => Incoming::Skipped(*rows),
+            Incoming::Warning(text) => Incoming::Warning(text.clone()),
+            Incoming::Rejected(_) | Incoming::Broken(_) | Incoming::Failed(_) => panic!("not among them: {fed:?}"),
         }
     }
 }
