@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use super::answer_memory::AnswerMemory;
-use super::attempt::{EndOnce, Report, Sent, exchange};
+use super::attempt::{Attempt, EndOnce, Report};
 use crate::clock::RunClock;
 use crate::domain::Ask;
 use crate::provider::Provider;
@@ -37,13 +37,17 @@ impl<T: Transport> Attempts<T> {
 
     /// Sends the request of an ask. Its end is reported, whatever happens to the task.
     pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
-        let end = EndOnce::new(ticket, self.reports.clone(), Arc::clone(&self.memory));
-        let (transport, provider, clock) = (self.transport.clone(), self.provider.clone(), self.clock);
-        let (request, route) = (ask.request.clone(), ask.pool.clone());
-        let task = tokio::spawn(async move {
-            let sent = Sent { request: &request, route: &route, stream };
-            exchange(&*transport, &*provider, sent, clock, end).await;
-        });
+        let attempt = Attempt {
+            transport: Arc::clone(&self.transport),
+            provider: Arc::clone(&self.provider),
+            clock: self.clock,
+            request: ask.request.clone(),
+            route: Arc::clone(&ask.pool),
+            stream,
+            end: EndOnce::new(ticket, self.reports.clone(), Arc::clone(&self.memory)),
+        };
+        // In a box of its own: a future of this size would be copied several times while its task is made.
+        let task = tokio::spawn(Box::pin(attempt.run()));
         let at = ticket.0 as usize;
         if self.tasks.len() <= at {
             self.tasks.resize_with(at + 1, || None);

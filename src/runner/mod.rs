@@ -36,12 +36,13 @@ mod parts;
 mod rows;
 mod run;
 mod sending;
-pub mod signals;
+pub(crate) mod signals;
 mod thread;
 mod turns;
 mod unsynced;
 
-pub use early::{EarlySignals, Heard, Progress};
+pub use early::Progress;
+pub(crate) use early::{EarlySignals, Heard};
 pub use input::Incoming;
 pub use ledger::{Commit, JournalLedger, Ledger, commits};
 pub use parts::{Finish, Parts};

@@ -19,16 +19,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
-                Ok(fed) => self.on_incoming(Some(fed)),
+                Ok(item) => self.on_incoming(Some(item)),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => self.on_incoming(None),
             }
         }
     }
 
-    /// Takes what the input gives next; `None` at its end.
-    pub(super) fn on_incoming(&mut self, fed: Option<Incoming>) {
-        match fed {
+    /// Takes what the input sends; `None` at its end.
+    pub(super) fn on_incoming(&mut self, item: Option<Incoming>) {
+        match item {
             Some(Incoming::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
             Some(Incoming::Rejected(rejected)) => {
                 let seq = self.unsynced.push(unsent(rejected.class, &rejected.custom_id, &rejected.message));

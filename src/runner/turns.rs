@@ -72,7 +72,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 Some(interrupt) = channels.interrupts.recv() => self.on_interrupt(interrupt),
                 Some(commit) = channels.commits.recv() => self.on_commit(commit),
                 Some(report) = channels.reports.recv() => self.take_reports(report, &mut channels.reports),
-                fed = channels.feed.recv(), if wants_rows => self.on_incoming(fed),
+                item = channels.feed.recv(), if wants_rows => self.on_incoming(item),
                 () = sleep_until(self.clock.deadline(until)) => {}
                 () = sleep_until(self.abort_at), if self.abort_at.is_some() => self.abort(),
                 _ = ticks.tick() => self.show_status(),
@@ -93,10 +93,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn close(&mut self, mut channels: Channels) {
         self.note_halt();
         self.set_aside();
-        while let Ok(fed) = channels.feed.try_recv() {
-            match fed {
+        while let Ok(item) = channels.feed.try_recv() {
+            match item {
                 Incoming::Planned(planned) => self.keep(planned),
-                fed => self.on_incoming(Some(fed)),
+                item => self.on_incoming(Some(item)),
             }
         }
         drop(channels.feed);

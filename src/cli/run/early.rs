@@ -21,7 +21,7 @@ impl NewRun<'_> {
             )),
             Heard::Steer => say("the settings are read again when the run begins"),
             // The current step may take long. The program ends as if it was killed, which loses nothing.
-            Heard::Cut(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
+            Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
         self.early = Some(EarlySignals::start(self.config.grace, progress.clone(), on_heard)?);
         self.progress = progress;

@@ -29,9 +29,9 @@ pub fn feed(
     let mut feeder = Feeder {
         planner,
         earlier,
-        out: RowSender::new(rows),
+        sender: RowSender::new(rows),
         labels: (!is_seekable(plan)).then(Seen::default),
-        told: HashSet::new(),
+        warned: HashSet::new(),
     };
     loop {
         let mut has_more = false;
@@ -41,8 +41,8 @@ pub fn feed(
                 Ok(Turn::Ended) => {}
                 Ok(Turn::LoopGone) => return,
                 Err(error) => {
-                    // This fails only when the loop is gone and needs no error.
-                    feeder.out.send(Incoming::Failed(error.to_string()));
+                    // Sending fails only if the loop has ended. Then nobody needs the error.
+                    feeder.sender.send(Incoming::Failed(error.to_string()));
                     return;
                 }
             }
@@ -51,17 +51,17 @@ pub fn feed(
             break;
         }
     }
-    feeder.out.send_skipped();
+    feeder.sender.send_skipped();
 }
 
 struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
-    out: RowSender<'a>,
-    /// A pipe can't be looked at first: the hashes of its labels are remembered as they come.
+    sender: RowSender<'a>,
+    /// Hashes of the labels so far, for an input that can't be surveyed, such as a pipe.
     labels: Option<Seen>,
-    /// Warnings that were passed on: the reader of each place gives the same ones.
-    told: HashSet<String>,
+    /// Warnings that were passed on. The reader of each place gives the same ones.
+    warned: HashSet<String>,
 }
 
 /// How a place's turn ended.
@@ -70,7 +70,7 @@ enum Turn {
     Sent,
     /// At the place's end.
     Ended,
-    /// The loop is gone.
+    /// The loop has ended.
     LoopGone,
 }
 
@@ -79,12 +79,12 @@ impl Feeder<'_> {
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
         while let Some(Step { warnings, row }) = planned_rows.next(self.planner, self.earlier)? {
             for text in warnings {
-                if self.told.insert(text.clone()) && !self.out.send(Incoming::Warning(text)) {
+                if self.warned.insert(text.clone()) && !self.sender.send(Incoming::Warning(text)) {
                     return Ok(Turn::LoopGone);
                 }
             }
             let Some(row) = row else { continue };
-            let fed = match row {
+            let item = match row {
                 // Two rows with the same name and the same request are both done.
                 RowFate::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
@@ -97,10 +97,10 @@ impl Feeder<'_> {
                 RowFate::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
                 RowFate::Broken(broken) => Some(Incoming::Broken(broken)),
             };
-            let ends_turn = matches!(fed, Some(Incoming::Planned(_)));
-            let is_taken = match fed {
-                Some(fed) => self.out.send(fed),
-                None => self.out.skip(),
+            let ends_turn = matches!(item, Some(Incoming::Planned(_)));
+            let is_taken = match item {
+                Some(item) => self.sender.send(item),
+                None => self.sender.skip(),
             };
             match (is_taken, ends_turn) {
                 (false, _) => return Ok(Turn::LoopGone),
@@ -117,7 +117,7 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns what is sent to the loop for a row; `None` when the row is skipped.
+/// Returns what is sent to the loop for a row; `None` if the row is skipped.
 fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Incoming> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(planned, message));
@@ -134,8 +134,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label is taken. It gets the label of its place; otherwise the other row's answer would count as its
-/// answer, too.
+/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer would
+/// be taken for its answer.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -4,20 +4,20 @@ use crate::domain::Planned;
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
-/// What the input gives next.
+/// What the input sends to the loop.
 #[derive(Debug)]
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
-    /// A row that is not sent.
+    /// A row that is not sent, since it can't succeed or must not be sent.
     Rejected(Box<Rejected>),
     /// A row that can't be used.
     Broken(Box<BrokenRow>),
     /// The number of rows that were skipped: an earlier run has finished them.
     Skipped(u64),
-    /// Something a person should know.
+    /// A warning for the user.
     Warning(String),
-    /// The input itself failed: no more rows come.
+    /// The input can't be read any further; why.
     Failed(String),
 }
 

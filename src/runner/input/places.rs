@@ -19,7 +19,7 @@ use super::reading::{Reading, RowPlace};
 
 /// Sizes of the rows of an input, and where they are.
 #[derive(Clone, Debug, Default)]
-pub struct Layout {
+pub(crate) struct Layout {
     sizes: Sizes,
     /// The first row of each block.
     begins: Vec<RowPlace>,
@@ -40,7 +40,7 @@ impl Layout {
     }
 
     /// Returns the places to read from under these limits; `None` to read from the first row to the last.
-    pub fn advise(&self, repeats: &Repeats, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
+    pub(crate) fn advise(&self, repeats: &Repeats, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let (order, gain) = self.sizes.advise(limits_of);
         let is_in_turn = matches!(order, ReadingOrder::Interleaved { .. });
         let starts = order.starts(self.begins.len() as u64);
@@ -58,7 +58,7 @@ pub struct Places {
 
 impl Places {
     /// Returns how many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.starts.len()
     }
 

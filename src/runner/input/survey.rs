@@ -8,10 +8,11 @@ use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
 
+use super::places::Layout;
 use super::planned_rows::{PlannedRows, RowFate, Step};
 use super::read_ahead::read_ahead;
 use super::reading::{Read, Reading, RowPlace};
-use super::{Earlier, InputPlan, Layout};
+use super::{Earlier, InputPlan};
 use crate::runner::Progress;
 
 /// What the survey found.
@@ -20,53 +21,53 @@ pub struct Survey {
     /// Rows, of any kind.
     pub rows: u64,
     /// Rows to be sent.
-    pub to_send: u64,
+    pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
-    pub unusable: u64,
-    /// The first of them: where each is and what is wrong.
-    pub unusable_shown: Vec<String>,
+    pub(crate) unusable: u64,
+    /// The first of these: where each one is and what is wrong with it.
+    pub(crate) unusable_shown: Vec<String>,
     /// Rows without a name of their own.
-    pub unnamed: u64,
+    pub(crate) unnamed: u64,
     /// Rows with an answer.
-    pub done: u64,
-    /// Rows that have failed before and are not run again.
-    pub failed_before: u64,
+    pub(crate) done: u64,
+    /// Rows that failed before and are not run again.
+    pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
-    pub changed: u64,
-    /// The first of them.
-    pub first_changed: Option<String>,
-    /// Rows to be sent that have the same request as the first of them.
-    pub same: u64,
-    /// The key of the first of them.
+    pub(crate) changed: u64,
+    /// The first of these.
+    pub(crate) first_changed: Option<String>,
+    /// Rows to be sent whose request is the same as that of the first row to be sent.
+    pub(crate) same: u64,
+    /// The key of the first row to be sent.
     first_key: Option<JobKey>,
     /// Per model: rows to be sent and their sums.
-    pub models: BTreeMap<Arc<str>, ModelSum>,
+    pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
     /// Keys that occur more than once, for the second reading.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// Warnings, each once.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Rows of one model, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ModelSum {
+pub(crate) struct ModelSum {
     /// Rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Estimated input tokens.
-    pub input_tokens: u64,
-    /// What their answers cost, but for those without a price.
-    pub expense: Expense,
+    pub(crate) input_tokens: u64,
+    /// What their answers cost, without the rows that have no price.
+    pub(crate) expense: Expense,
     /// Rows without a price.
-    pub unpriced: u64,
+    pub(crate) unpriced: u64,
 }
 
-/// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
+/// Reads everything once. Keeps counts, and what is wrong with the first `shown` rows that can't be used.
 ///
-/// When `progress` asks it to end, it ends at the next row, and what it returns is incomplete.
+/// It ends early, with incomplete counts, when `progress` asks it to.
 ///
 /// # Errors
 /// The first [`SourceError`].
