@@ -27,22 +27,22 @@ const BYTES: usize = 200_000;
 const WINDOW: usize = 10;
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_are_kept_until_their_lines_are_taken_are_bounded_by_their_bytes() {
+async fn rows_kept_until_their_lines_are_on_disk_are_bounded_by_their_bytes() {
     let row = long("one", BYTES);
     let (written, finish, stats) = whole(|| Incoming::Planned(row.clone()), 1_000).await;
 
     let most = UNSYNCED_BYTES / BYTES + WINDOW + 1;
-    assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
+    assert!(written as usize <= most, "{written} lines of {most}, while none reached the disk");
     assert_eq!((stats.succeeded_total(), finish.pending), (ROWS, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_of_rows_that_are_not_sent_are_bounded_by_their_bytes() {
+async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     let request = long("one", BYTES).job.request;
     let (written, _, stats) = whole(|| Incoming::Rejected(Box::new(rejected(request.clone()))), BYTES).await;
 
     let most = BACKLOG_BYTES / BYTES + 1;
-    assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
+    assert!(written as usize <= most, "{written} lines of {most}, while none reached the disk");
     assert_eq!(stats.failed_total(), ROWS);
 }
 

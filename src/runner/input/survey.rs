@@ -1,4 +1,4 @@
-//! The survey: a first look at the whole input.
+//! The survey: reads the whole input once before the run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub fn survey(
 ) -> Result<Survey, SourceError> {
     let (mut survey, suspects) = std::thread::scope(|scope| {
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
-        look(&mut rows, planner, earlier, shown)
+        read_all(&mut rows, planner, earlier, shown)
     })?;
     if !suspects.is_empty() {
         let reading = Reading::whole(plan).take_while(|_| progress.on_row());
@@ -89,8 +89,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns what was found, and hashes of labels that two rows may share.
-fn look<R: Iterator<Item = Result<Read, SourceError>>>(
+/// Returns the survey without duplicate labels, and hashes of the labels that two rows may share.
+fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
     earlier: &Earlier,
