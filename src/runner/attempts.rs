@@ -46,8 +46,7 @@ impl<T: Transport> Attempts<T> {
             stream,
             end: EndOnce::new(ticket, self.reports.clone(), Arc::clone(&self.memory)),
         };
-        // In a box of its own: a future of this size would be copied several times while its task is made.
-        let task = tokio::spawn(Box::pin(attempt.run()));
+        let task = tokio::spawn(attempt.run());
         let at = ticket.0 as usize;
         if self.tasks.len() <= at {
             self.tasks.resize_with(at + 1, || None);

@@ -13,7 +13,8 @@ pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// Bytes of rows kept until their lines are on disk before sending stops. A row may be a thousand times as long as its
 /// answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
-/// Bytes of lines that may be in memory before a large answer keeps its memory share until its line is written.
+/// Bytes of lines that may be in memory. Above that, a large answer keeps its share of the answer memory until its line
+/// is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

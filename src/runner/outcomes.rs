@@ -41,7 +41,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Next::Pending(planned) => {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_abort);
-                // The mark of an aborted request stays until the ledger is closed, which counts these marks.
+                // The mark of an aborted request stays until the ledger is closed. That decides who counts it.
                 if !is_abort {
                     self.ledger.clear(ticket);
                 }

@@ -36,7 +36,7 @@ pub struct Parts<T, L, R> {
     /// The run's name.
     pub run: Arc<str>,
     /// How long requests in flight may continue after an interrupt that asks for an end. `None` gives each signal's own
-    /// default: no time limit after Ctrl-C, [`GRACE`](super::signals::GRACE) after the others.
+    /// default: no time limit after Ctrl-C, 30 seconds after the others.
     pub grace: Option<Duration>,
     /// Whether rows that this run does not answer are kept for the caller; otherwise they are only counted.
     pub keep_pending: bool,

@@ -1,4 +1,4 @@
-//! Planned rows, passed on to the loop.
+//! Passes planned rows on to the loop.
 
 use std::collections::HashSet;
 

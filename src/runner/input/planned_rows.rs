@@ -11,18 +11,18 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// What a person should know about what stands before the row.
+    /// Warnings about what comes before the row.
     pub(super) warnings: Vec<String>,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowFate>,
 }
 
-/// What became of a row that was read.
+/// What is to be done with a row that was read.
 #[derive(Debug)]
 pub(super) enum RowFate {
-    /// An earlier run has finished it, so it was not measured.
+    /// Nothing: an earlier run has finished it. It was not measured.
     Done(Box<Identified>),
-    /// It can be sent. Its state is what earlier runs know of it.
+    /// It can be sent. The state is what earlier runs know of it.
     Planned(RowPlace, Planned, RowState),
     /// It is not sent, since it can't succeed.
     Rejected(Box<Rejected>),

@@ -4,7 +4,7 @@ use crate::source::{self, Input, Item, Position, Reader, SourceError};
 
 use super::InputPlan;
 
-/// Where a row stands among all rows of a run.
+/// Where a row is among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
     /// The input, counted from 0.
@@ -15,12 +15,12 @@ pub(super) struct RowPlace {
     pub(super) position: Position,
 }
 
-/// One step of a reading.
+/// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// Warnings about what stands before the row, or at the end of an input.
+    /// Warnings about what comes before the row, or at the end of an input.
     pub(super) warnings: Vec<String>,
-    /// The row and where it stands; `None` at the end of an input.
+    /// The row and where it is; `None` at the end of an input.
     pub(super) row: Option<(RowPlace, Item)>,
 }
 
