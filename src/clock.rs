@@ -1,8 +1,8 @@
-//! Time: the instants the core is given, and the one clock that makes them.
+//! Time: the instants that the core is given, and the one clock that makes them.
 //!
 //! Owns [`Instant`], which the core computes with, and [`RunClock`], the only reader of the machine's clocks for
-//! scheduling. The core never sees a `RunClock`; it is handed `now`. `RunClock` runs on tokio's time, so a run under
-//! paused tokio time is a run on virtual time.
+//! scheduling. The core never sees a `RunClock`; it is given `now`. `RunClock` runs on tokio's time, so under paused tokio
+//! time a run is on virtual time.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl std::ops::Add<Duration> for Instant {
 /// The clock of one run, over tokio's time and the wall clock at its start.
 ///
 /// Waiting never uses the wall clock: a wall time is the start's wall time plus what the steady clock says has passed,
-/// so a jump of the machine's clock neither stalls nor hurries a run.
+/// so a jump of the machine's clock neither stops a run nor speeds it up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,

@@ -28,18 +28,18 @@
 //! | 1 | its bytes are cut out of the input | `source/splitter.rs`: `Splitter::next_row` |
 //! | 2 | its format takes it apart; it is a `Row` | `source/jsonl.rs`, `source/csv/mod.rs`, `source/text.rs`: `Format::read` |
 //! | 3 | it gets its place among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
-//! | 4 | it gets its label and its key; earlier runs are asked whether they finished it | `runner/input/walk.rs`: `Walk::next`, `plan/planner.rs`: `Planner::identify` |
+//! | 4 | it gets its label and its key; earlier runs are asked whether they finished it | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
 //! | 5 | it gets its pool and its cost, or is rejected; it is `Planned` | `plan/planner.rs`: `Planner::measure` |
-//! | 6 | it waits in a bounded channel, as `Fed` | `runner/input/feed.rs`: `feed`, `runner/input/outlet.rs`: `Outlet::send` |
-//! | 7 | the loop takes it and queues it in its pool | `runner/mod.rs`: `on_fed`, `scheduler/mod.rs`: `Scheduler::offer` |
+//! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
+//! | 7 | the loop takes it and queues it in its pool | `runner/rows.rs`: `on_incoming`, `scheduler/mod.rs`: `Scheduler::offer` |
 //! | 8 | it may go when window, budget and all buckets of its pool allow it | `scheduler/mod.rs`: `Scheduler::poll`, `limiter/pool.rs`: `Pool::reserve` |
 //! | 9 | it is marked as in flight on disk | `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::mark` |
-//! | 10 | a task sends its request | `runner/senders.rs`: `Senders::send`, `runner/attempt.rs`: `exchange` |
+//! | 10 | a task sends its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the request is written and put on the wire | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
 //! | 12 | the reply is read and judged; it is a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
 //! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | `scheduler/settle.rs`: `Scheduler::on_end` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
-//! | 15 | the line is synced; only then the row is shown as done | `journal/writing/syncer.rs`, `runner/mod.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
+//! | 15 | the line is synced; only then the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!
 //! When no reply comes, `classify.rs` (`on_wire`) gives the verdict. What a run does before and after its rows is in
 //! `cli/run/mod.rs` (`NewRun::go`), from top to bottom.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use claude_batch::catalog::Catalog;
 use claude_batch::domain::Planned;
 use claude_batch::journal::{Disk, DiskFile, OpenMode, RealDisk};
-use claude_batch::runner::Fed;
+use claude_batch::runner::Incoming;
 use claude_batch::runner::input::{Earlier, feed};
 use claude_batch::source::Input;
 use tokio::sync::{Notify, mpsc};
@@ -81,7 +81,12 @@ impl Desk {
     }
 }
 
-async fn answer_all(client: Plain, at_once: usize, mut rows: mpsc::Receiver<Fed>, mut files: Files) -> io::Result<u64> {
+async fn answer_all(
+    client: Plain,
+    at_once: usize,
+    mut rows: mpsc::Receiver<Incoming>,
+    mut files: Files,
+) -> io::Result<u64> {
     let (answers_in, mut answers) = mpsc::unbounded_channel();
     let desks: Arc<[Desk]> = (0..at_once).map(|_| Desk::default()).collect();
     for at in 0..at_once {
@@ -114,7 +119,7 @@ async fn answer_all(client: Plain, at_once: usize, mut rows: mpsc::Receiver<Fed>
         lines.clear();
         while let Some(&at) = free.last() {
             let Some(fed) = rows.recv().await else { break };
-            let Fed::Planned(planned) = fed else { unreachable!("the rows are right") };
+            let Incoming::Planned(planned) = fed else { unreachable!("the rows are right") };
             marks.extend_from_slice(&MARK);
             in_flight[at] = Some(planned);
             next.push(at);

@@ -1,46 +1,43 @@
-//! One attempt: a request goes out, its head and its end are reported.
+//! One attempt: sends a request and reports the head and the end of its response.
 //!
-//! A head whose body is there with it is reported with the end: that is one report for nearly every answer that is no
-//! stream. A head that comes alone is reported at once, since the limits in it hold for the next request.
+//! If the body comes together with the head, both are reported together: one report for nearly every response that is
+//! not a stream. A head that comes alone is reported at once, since its limits apply to the next request.
 //!
-//! All text that comes from a server passes through here, decoded, before anybody else sees it. So this is the one place
-//! where secrets are taken out of it: of the request's id, of failures, and of what an answer has beside its content.
+//! All text from a server passes through here, decoded, before anything else sees it. So this is the one place where
+//! secrets are removed from it: from the request's id, from failures, and from what an answer has beside its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::classify::on_wire;
 use crate::clock::RunClock;
 use crate::domain::{ErrorClass, Failure, PoolId, RateSignals, Request, Verdict};
-use crate::provider::{HeadNews, Provider, Reply};
+use crate::provider::{Decoder, HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
-use super::room::{Held, Room};
+use super::answer_memory::{AnswerMemory, AnswerShare};
 
-/// What an attempt reports. Boxed: a report goes through a dozen hands, each of which would copy it.
+/// What an attempt reports: the head of its response, its end, or both.
 #[derive(Debug)]
-pub(super) enum Report {
-    /// The head of its response has come, and its body is yet to come.
-    Head { ticket: Ticket, head: Box<Head> },
-    /// It is over. Comes exactly once, also when the task is cut off or panics.
-    End(Box<End>),
+pub(super) struct Report {
+    pub(super) ticket: Ticket,
+    /// The head, once for each response.
+    pub(super) head: Option<Head>,
+    /// The end. It comes exactly once, also when the task is aborted or panics.
+    pub(super) end: Option<End>,
 }
 
 /// How an attempt ended.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) ticket: Ticket,
-    /// The head of its response, unless there was none or it was reported before.
-    pub(super) head: Option<Head>,
     pub(super) verdict: Verdict,
-    /// What the answer holds of the room for all.
-    pub(super) held: Held,
+    /// What the answer takes of the memory for all.
+    pub(super) share: AnswerShare,
 }
 
 /// What a head says to the scheduler.
@@ -51,62 +48,65 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
-/// What is sent.
-#[derive(Clone, Copy)]
-pub(super) struct Sent<'a> {
-    pub(super) request: &'a Request,
-    pub(super) route: &'a Arc<PoolId>,
+/// A request to be sent, and what is needed to send it.
+pub(super) struct Attempt<T> {
+    pub(super) transport: Arc<T>,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) clock: RunClock,
+    pub(super) request: Request,
+    pub(super) route: Arc<PoolId>,
     pub(super) stream: bool,
+    pub(super) end: EndOnce,
 }
 
-/// Sends a request and reports what comes.
-pub(super) async fn exchange<T: Transport>(
-    transport: &T,
-    provider: &dyn Provider,
-    Sent { request, route, stream }: Sent<'_>,
-    clock: RunClock,
-    mut end: EndOnce,
-) {
-    let mut exchange = match transport.send(provider.encode(request, route, stream)).await {
-        Ok(exchange) => exchange,
-        Err(error) => {
-            let mut verdict = on_wire(error);
-            transport.secrets().clean_verdict(&mut verdict);
-            return end.report(None, verdict);
-        }
-    };
-    let HeadNews { signals, mut request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
-    request_id.iter_mut().for_each(|id| transport.secrets().clean(id));
-    let mut head = Some(Head { status: exchange.head().status, signals, request_id });
-    let mut decoder = provider.decoder(exchange.head());
-    let fault = loop {
-        match chunk(&mut exchange, &mut head, &end).await {
-            Ok(Some(chunk)) => {
-                if decoder.push_bytes(chunk) {
-                    exchange.drain().await;
-                    break None;
-                }
-                if !end.held.hold(decoder.held_bytes())
-                    && let Err(error) = wait_for_room(&mut exchange, &mut head, &mut end).await
-                {
-                    break Some(error);
-                }
+impl<T: Transport> Attempt<T> {
+    /// Sends the request and reports what comes.
+    pub(super) async fn run(self) {
+        let Self { transport, provider, clock, request, route, stream, mut end } = self;
+        let mut exchange = match transport.send(provider.encode(&request, &route, stream)).await {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                let mut verdict = on_wire(error);
+                transport.secrets().clean_verdict(&mut verdict);
+                return end.report(None, verdict);
             }
-            Ok(None) => break None,
-            Err(error) => break Some(error),
-        }
-    };
-    let reply = decoder.finish(exchange.head(), request);
-    let mut verdict = match fault {
-        // An error whose body broke off is still that error.
-        Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
-        Some(_) | None => provider.judge(exchange.head(), reply, &signals),
-    };
-    transport.secrets().clean_verdict(&mut verdict);
-    end.report(head, verdict);
+        };
+        let HeadNews { signals, mut request_id } = provider.read_head(exchange.head(), &|| clock.wall(clock.now()));
+        request_id.iter_mut().for_each(|id| transport.secrets().clean(id));
+        let mut head = Some(Head { status: exchange.head().status, signals, request_id });
+        let mut decoder = provider.decoder(exchange.head());
+        let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut end).await.err();
+        let reply = decoder.finish(exchange.head(), &request);
+        let mut verdict = match fault {
+            // An error status stays that error even if its body broke off.
+            Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
+            Some(_) | None => provider.judge(exchange.head(), reply, &signals),
+        };
+        transport.secrets().clean_verdict(&mut verdict);
+        end.report(head, verdict);
+    }
 }
 
-/// Returns the next piece of the body; a head that is not reported yet is, before anybody waits.
+/// Reads the body into the decoder until it is complete.
+async fn read_body<E: Exchange>(
+    exchange: &mut E,
+    decoder: &mut dyn Decoder,
+    head: &mut Option<Head>,
+    end: &mut EndOnce,
+) -> Result<(), WireError> {
+    while let Some(chunk) = chunk(exchange, head, end).await? {
+        if decoder.push_bytes(chunk) {
+            exchange.drain().await;
+            break;
+        }
+        if !end.share.grow_to(decoder.held_bytes()) {
+            wait_for_memory(exchange, head, end).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the next piece of the body. If it has to be waited for, the head is reported first.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -125,8 +125,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits without reading until there is room for more of the body; a head that is not reported yet is before.
-async fn wait_for_room<E: Exchange>(
+/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not yet.
+async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
     end: &mut EndOnce,
@@ -134,10 +134,10 @@ async fn wait_for_room<E: Exchange>(
     if let Some(head) = head.take() {
         end.report_head(head);
     }
-    exchange.pause(end.held.wait()).await
+    exchange.pause(end.share.wait()).await
 }
 
-/// Keeps what a broken answer is known to have used.
+/// Adds to the verdict on a broken answer what that answer is known to have used.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,
@@ -149,33 +149,33 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     verdict
 }
 
-/// Reports one end, whatever happens to the task: also when it is cut off before it ever ran.
+/// Reports exactly one end, whatever happens to the task, even if it is aborted before it runs.
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,
-    held: Held,
+    share: AnswerShare,
 }
 
 impl EndOnce {
-    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>, room: Arc<Room>) -> Self {
-        Self { ticket, reports: Some(reports), held: Held::new(room) }
+    pub(super) fn new(ticket: Ticket, reports: UnboundedSender<Report>, memory: Arc<AnswerMemory>) -> Self {
+        Self { ticket, reports: Some(reports), share: AnswerShare::new(memory) }
     }
 
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
-            // A closed channel means that the run is over and nobody asks any more.
-            let _ = reports.send(Report::Head { ticket: self.ticket, head: Box::new(head) });
+            // The channel is closed when the run is over. Then nobody needs the report.
+            let _ = reports.send(Report { ticket: self.ticket, head: Some(head), end: None });
         }
     }
 
     fn report(mut self, head: Option<Head>, verdict: Verdict) {
-        self.tell(head, verdict);
+        self.send_end(head, verdict);
     }
 
-    fn tell(&mut self, head: Option<Head>, verdict: Verdict) {
+    fn send_end(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
-            let held = self.held.take_over();
-            let _ = reports.send(Report::End(Box::new(End { ticket: self.ticket, head, verdict, held })));
+            let share = self.share.hand_over();
+            let _ = reports.send(Report { ticket: self.ticket, head, end: Some(End { verdict, share }) });
         }
     }
 }
@@ -188,7 +188,7 @@ impl Drop for EndOnce {
         } else {
             Verdict::Aborted
         };
-        self.tell(None, verdict);
+        self.send_end(None, verdict);
     }
 }
 
@@ -208,44 +208,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_comes_with_its_body_is_reported_with_the_end() {
-        let mut reports = told(&[Piece::Now(ANSWER)]).await;
+        let mut reports = reports(&[Piece::Now(ANSWER)]).await;
 
-        let only = ended(&mut reports).await;
+        let (only, verdict) = ended(&mut reports).await;
         assert!(matches!(only.head, Some(Head { status: 200, .. })) && only.ticket == Ticket(7), "{only:?}");
-        assert!(matches!(only.verdict, Verdict::Answered(_)), "{only:?}");
+        assert!(matches!(verdict, Verdict::Answered(_)), "{verdict:?}");
         assert!(reports.recv().await.is_none());
     }
 
     #[tokio::test]
     async fn a_head_that_comes_alone_is_reported_at_once() {
-        let mut reports = told(&[Piece::Later, Piece::Now(&ANSWER[..9]), Piece::Later, Piece::Now(&ANSWER[9..])]).await;
+        let mut reports =
+            reports(&[Piece::Later, Piece::Now(&ANSWER[..9]), Piece::Later, Piece::Now(&ANSWER[9..])]).await;
 
         let first = reports.recv().await.expect("its head");
-        let last = ended(&mut reports).await;
-        assert!(matches!(&first, Report::Head { ticket: Ticket(7), head } if head.status == 200), "{first:?}");
-        assert!(last.head.is_none() && matches!(last.verdict, Verdict::Answered(_)), "{last:?}");
+        let (last, verdict) = ended(&mut reports).await;
+        assert!(first.ticket == Ticket(7) && first.end.is_none(), "{first:?}");
+        assert_eq!(first.head.map(|head| head.status), Some(200));
+        assert!(last.head.is_none() && matches!(verdict, Verdict::Answered(_)), "{verdict:?}");
         assert!(reports.recv().await.is_none());
     }
 
     #[tokio::test]
-    async fn a_secret_that_is_sent_back_is_taken_out_of_all_that_is_told() {
+    async fn a_secret_that_the_server_repeats_is_removed_from_every_report() {
         const ECHO: &[u8] = br#"{"id":"KEY-0123456789","type":"message","content":["KEY-0123456789"],"usage":{}}"#;
 
-        let mut reports = told(&[Piece::Later, Piece::Now(ECHO)]).await;
+        let mut reports = reports(&[Piece::Later, Piece::Now(ECHO)]).await;
 
         let first = reports.recv().await.expect("its head");
-        let last = ended(&mut reports).await;
-        let Report::Head { head, .. } = first else { panic!("{first:?}") };
-        let Verdict::Transient { failure, .. } = last.verdict else { panic!("{last:?}") };
+        let (_, verdict) = ended(&mut reports).await;
+        let head = first.head.expect("a head");
+        let Verdict::Transient { failure, .. } = verdict else { panic!("{verdict:?}") };
         assert_eq!(head.request_id.as_deref(), Some("req-[key]"));
         assert_eq!(failure.request_id.as_deref(), Some("req-[key]"));
     }
 
-    async fn ended(reports: &mut UnboundedReceiver<Report>) -> End {
-        match reports.recv().await.expect("its end") {
-            Report::End(end) => *end,
-            head @ Report::Head { .. } => panic!("{head:?}"),
-        }
+    async fn ended(reports: &mut UnboundedReceiver<Report>) -> (Report, Verdict) {
+        let mut report = reports.recv().await.expect("its end");
+        let End { verdict, .. } = report.end.take().expect("an end");
+        (report, verdict)
     }
 
     #[tokio::test]
@@ -257,17 +258,17 @@ mod tests {
         };
 
         for (request, is_offered) in [(tools(r#"[{"name":"save"}]"#), true), (tools(r#"[{"name":"load"}]"#), false)] {
-            let last = ended(&mut told_of(&request, &[Piece::Now(CALL)]).await).await;
+            let (_, verdict) = ended(&mut reports_of(&request, &[Piece::Now(CALL)]).await).await;
 
-            assert_eq!(matches!(last.verdict, Verdict::Answered(_)), is_offered, "{last:?}");
+            assert_eq!(matches!(verdict, Verdict::Answered(_)), is_offered, "{verdict:?}");
         }
     }
 
-    async fn told(pieces: &[Piece]) -> UnboundedReceiver<Report> {
-        told_of(&Request::default(), pieces).await
+    async fn reports(pieces: &[Piece]) -> UnboundedReceiver<Report> {
+        reports_of(&Request::default(), pieces).await
     }
 
-    async fn told_of(request: &Request, pieces: &[Piece]) -> UnboundedReceiver<Report> {
+    async fn reports_of(request: &Request, pieces: &[Piece]) -> UnboundedReceiver<Report> {
         let (reports_in, reports) = unbounded_channel();
         let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
         let id = http::HeaderValue::from_static("req-KEY-0123456789");
@@ -275,15 +276,23 @@ mod tests {
         let script = Script { head: ReplyHead { status: 200, headers }, pieces: pieces.iter().copied().collect() };
         let end = EndOnce::new(Ticket(7), reports_in, Arc::default());
         let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
-        let sent = Sent { request, route: &route, stream: false };
-        exchange(&Played(script), &provider.expect("a provider"), sent, RunClock::start(), end).await;
+        let attempt = Attempt {
+            transport: Arc::new(Played(script)),
+            provider: Arc::new(provider.expect("a provider")),
+            clock: RunClock::start(),
+            request: request.clone(),
+            route,
+            stream: false,
+            end,
+        };
+        attempt.run().await;
         reports
     }
 
     #[derive(Clone, Copy)]
     enum Piece {
         Now(&'static [u8]),
-        /// Nothing yet, and more the next time.
+        /// Nothing yet; more at the next poll.
         Later,
     }
 

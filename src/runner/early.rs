@@ -1,9 +1,9 @@
-//! Signals that come while a run is prepared: while its input is looked at, its files are opened, its key is asked for.
+//! Signals that come while a run is prepared: its input is surveyed, its files are opened, its key is asked for.
 //!
-//! All that is plain work on the program's own thread, which asks now and then whether it should end ([`Progress`]).
-//! Meanwhile another thread hears the signals, with the runtime that the loop will use. They mean what they mean during
-//! the run: the first end lets what is being done finish, since nothing is in flight yet that is at the next row; a second
-//! one, or the end of the grace, cuts it off.
+//! The preparation is plain work on the program's main thread, which checks now and then whether it should end
+//! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use. Signals mean what
+//! they mean during the run. The first one that asks for an end ends the preparation at the next row, since nothing is in
+//! flight. A second one, or the end of the grace period, ends the program at once.
 
 use std::io;
 use std::sync::Arc;
@@ -17,61 +17,61 @@ use tokio::time::{Instant, sleep_until};
 use super::LoopThread;
 use super::signals::{GRACE, INT, Meaning, Signals};
 
-/// How far a first look is, and whether it should end.
+/// How far a survey is, and whether it should end.
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: AtomicU64,
-    /// The signal that ends it; 0 for none.
+    /// The signal that asked it to end; 0 for none.
     ended_by: AtomicI32,
 }
 
 impl Progress {
-    /// Counts a row; returns whether the look goes on.
-    pub fn on_row(&self) -> bool {
+    /// Counts a row; returns whether the survey continues.
+    pub(crate) fn on_row(&self) -> bool {
         self.rows.fetch_add(1, Ordering::Relaxed);
         self.ended_by().is_none()
     }
 
     /// Returns how many rows were read.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Returns the signal that ends it.
-    pub fn ended_by(&self) -> Option<i32> {
+    /// Returns the signal that asked it to end.
+    pub(crate) fn ended_by(&self) -> Option<i32> {
         Some(self.ended_by.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 
-    /// Lets it end at the next row.
-    pub fn end(&self, signal: i32) {
+    /// Asks it to end at the next row.
+    pub(crate) fn end(&self, signal: i32) {
         self.ended_by.store(signal, Ordering::Release);
     }
 }
 
-/// What was heard before a run began.
+/// What signals ask for before a run has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Somebody asks for the status.
+pub(crate) enum Heard {
+    /// Show the status.
     Status,
-    /// Somebody asks for the settings to be read again, which happens when the run begins.
+    /// Read the settings again. That happens when the run begins.
     Steer,
-    /// The program must end now, by this signal: it was asked twice, or the grace is over.
-    Cut(i32),
+    /// End the program at once, because of this signal: it came twice, or the grace period is over.
+    EndNow(i32),
 }
 
-/// The thread that hears signals while a run is prepared. It ends when this is dropped.
-pub struct Early {
+/// The thread that receives signals while a run is prepared. It ends when this is dropped.
+pub(crate) struct EarlySignals {
     release: oneshot::Sender<()>,
     thread: JoinHandle<(LoopThread, Signals)>,
 }
 
-impl Early {
-    /// Catches signals from here on. `grace` is how long an end may take, instead of each signal's own default. `progress`
-    /// is told of the end; `on_heard` is called for all else.
+impl EarlySignals {
+    /// Catches signals from here on. `grace` is how long the preparation may take to end, instead of each signal's own
+    /// default. The first signal that asks for an end is noted in `progress`; `on_heard` is called for everything else.
     ///
     /// # Errors
-    /// When the system gives no handler or no thread.
-    pub fn start(
+    /// When the operating system refuses a handler or a thread.
+    pub(crate) fn start(
         grace: Option<Duration>,
         progress: Arc<Progress>,
         on_heard: impl FnMut(Heard) + Send + 'static,
@@ -91,9 +91,9 @@ impl Early {
         Ok(Self { release, thread })
     }
 
-    /// Hands over the runtime and the signals. What came to end the run is in its progress.
-    pub fn release(self) -> (LoopThread, Signals) {
-        // A thread that is gone has panicked.
+    /// Ends the thread; returns the runtime and the signals. A signal that asked for an end is in the progress.
+    pub(crate) fn release(self) -> (LoopThread, Signals) {
+        // Sending fails only if the thread has panicked.
         let _ = self.release.send(());
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
@@ -115,12 +115,12 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // Dropped or sent: nobody prepares anything any more.
+            // Sent or dropped: the preparation is over.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {
                 cut_at = None;
-                progress.ended_by().into_iter().for_each(|signal| on_heard(Heard::Cut(signal)));
+                progress.ended_by().into_iter().for_each(|signal| on_heard(Heard::EndNow(signal)));
                 continue;
             }
         };
@@ -130,7 +130,7 @@ async fn hear(
                 signals.steer_later();
                 on_heard(Heard::Steer);
             }
-            (Meaning::End(_), Some(first)) => on_heard(Heard::Cut(first)),
+            (Meaning::End(_), Some(first)) => on_heard(Heard::EndNow(first)),
             (Meaning::End(signal), None) => {
                 progress.end(signal);
                 let grace = grace.or((signal != INT).then_some(GRACE));
@@ -154,7 +154,7 @@ mod tests {
         let (heard_in, heard) = mpsc::channel();
         let progress = Arc::new(Progress::default());
         let on_heard = move |heard| heard_in.send(heard).expect("it is read");
-        let early = Early::start(Some(Duration::from_secs(3_600)), progress.clone(), on_heard)
+        let early = EarlySignals::start(Some(Duration::from_secs(3_600)), progress.clone(), on_heard)
             .expect("handlers can be installed");
         let send = |signal| kill_process(getpid(), signal).expect("it is caught");
 
@@ -178,12 +178,12 @@ mod tests {
         let first = thread.run(async move { interrupts.recv().await });
 
         assert_eq!((status, steer, goes_on), (Ok(Heard::Status), Ok(Heard::Steer), true));
-        assert_eq!((ended_by, cut), (Some(1), Ok(Heard::Cut(1))));
+        assert_eq!((ended_by, cut), (Some(1), Ok(Heard::EndNow(1))));
         let again = crate::runner::Interrupt::Steer(Err("read again".to_owned()));
         assert_eq!(
             format!("{first:?}"),
             format!("{:?}", Some(again)),
-            "what was asked for before is done at the start"
+            "what was asked for before the run is done when it begins"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Where lines go: what the loop needs of a journal, and the journal that gives it.
+//! Where lines go: what the loop needs from a journal, and the implementation over the journal.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,26 +13,27 @@ use crate::source::BrokenRow;
 
 pub use crate::journal::Commit;
 
-/// Returns what a journal calls when lines are on disk, and where the loop hears of it.
+/// Returns the callback for a journal's commits, and the channel on which the loop receives them.
 pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     // After the run nobody receives commits.
     (Box::new(move |commit| _ = commits_in.send(commit)), commits)
 }
 
-/// Takes lines and marks. Each line has a number, its `seq`, which rises by one; [`Commit::UpTo`] reports them in order.
+/// Takes lines and marks. Each line has a number, its `seq`, which rises by one. [`Commit::UpTo`] reports the lines in
+/// that order.
 pub trait Ledger {
     /// Notes that a request for a row is about to be sent.
     ///
     /// # Errors
-    /// Why it can't be noted; the request must then not be sent.
+    /// Why it can't be noted. The request must not be sent then.
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
 
-    /// Notes that a request has ended without a line: its row waits for another try.
+    /// Notes that a request has ended without a line, since its row waits for another try.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Notes that a request has ended without a line and that more will be sent for its row. The mark stays with the row: its
-    /// next one is the same.
+    /// Notes that a request has ended without a line and that another will be sent for the same row. The row keeps its
+    /// mark, which is also the mark of the next request.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Takes the line of a finished row. The mark of its ticket stands until the line is on disk.
@@ -50,32 +51,31 @@ pub trait Ledger {
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
 
-    /// Returns the bytes of lines that may still lie in memory.
+    /// Returns the bytes of lines that may still be in memory.
     fn unwritten_bytes(&self) -> usize {
         0
     }
 
-    /// Lets lines and marks that wait reach the system, lines first. Called once in each turn of the loop, before anything
-    /// that was marked in it is sent.
+    /// Hands waiting lines, and then waiting marks, to the operating system. Each turn of the loop calls it once, before it
+    /// sends what it marked.
     ///
     /// # Errors
-    /// Why marks can't be noted; what was marked since the last call must then not be sent.
+    /// Why marks can't be written. What was marked since the last call must not be sent then.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// Lets lines reach the disk as soon as they can, from here on: the run only waits for them.
+    /// Writes lines to disk as soon as possible from here on, since the run only waits for them.
     fn hurry(&mut self) {}
 }
 
 /// A ledger over the journal.
 ///
-/// A failure to write is reported once, by the journal's own channel of commits; calls that come after it change
-/// nothing.
+/// A failure to write is reported once, as a failed commit. Calls after it have no effect.
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
-    /// Slots of rows for which more will be sent.
+    /// Slots of rows that have ended a request and will send another.
     kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by their `seq`.
     unsynced: VecDeque<(u64, Slot)>,
@@ -88,8 +88,8 @@ impl JournalLedger {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Ends it: see [`Journal::close`]. `keeps_marks` leaves the marks of requests that were cut off for the next run
-    /// to count.
+    /// Closes the journal: see [`Journal::close`]. `keeps_marks` leaves the marks of aborted requests, so that the next run
+    /// counts them.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].
@@ -97,8 +97,8 @@ impl JournalLedger {
         self.journal.close(input, keeps_marks)
     }
 
-    /// Writes rows that the run ended before, so that nothing that was read from a pipe is lost.
-    pub fn write_canceled(&mut self, rows: Vec<Job>) {
+    /// Writes rows that were not answered before the run ended, so that nothing read from a pipe is lost.
+    pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
         for job in rows {
             let message = "the run ended before this row was answered".to_owned();
             let failure = Failure { message, ..Failure::default() };
@@ -180,5 +180,5 @@ impl Ledger for JournalLedger {
     }
 }
 
-/// Passes over a failure that the journal has reported, or will: as a failed commit, or when it is closed.
+/// Ignores a failure that the journal itself reports, as a failed commit or when it is closed.
 fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

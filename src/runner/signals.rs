@@ -1,8 +1,8 @@
 //! Interrupts from the operating system.
 //!
-//! [`Signals`] are caught from the moment they are installed, before anything is read: the system's own answer to most
-//! of them is to end the program. What comes while nobody listens is kept, each kind once. A hang-up that whoever started
-//! the program wanted ignored, as `nohup` does, stays ignored where the system tells so.
+//! [`Signals`] are caught from the moment they are installed, before anything is read: by default most of them would end
+//! the program. A signal that comes while nobody waits for it is kept, each kind once. A hang-up signal that was ignored
+//! when the program started, as `nohup` does, stays ignored, if the operating system shows that.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,12 +19,12 @@ use tokio::signal::unix::Signal;
 use tokio::signal::windows::CtrlC as Signal;
 
 /// Number of the signal that Ctrl-C sends.
-pub const INT: i32 = 2;
-/// Number of the signal for a terminal that is gone.
+pub(crate) const INT: i32 = 2;
+/// Number of the signal that is sent when the terminal is closed.
 #[cfg(unix)]
 const HUP: i32 = 1;
 /// How long requests in flight may go on after TERM or HUP.
-pub const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// What somebody outside asks for.
 #[derive(Debug)]
@@ -33,18 +33,18 @@ pub enum Interrupt {
     End(i32),
     /// Show the status: USR1.
     Status,
-    /// Go on with settings that were read again: USR2.
+    /// Continue with settings that were read again: USR2.
     Steer(Reread),
 }
 
-/// What came of reading the settings again, and what to say about it.
-pub type Reread = Result<(Box<Steering>, String), String>;
+/// The settings that were read again and a message about them, or why they could not be read.
+pub(crate) type Reread = Result<(Box<Steering>, String), String>;
 /// Reads the settings again.
-pub type RereadSettings = Box<dyn FnMut() -> Reread + Send>;
+pub(crate) type RereadSettings = Box<dyn FnMut() -> Reread + Send>;
 
 /// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// End: INT, TERM or HUP, by its number.
     End(i32),
     /// Show the status: USR1.
@@ -55,21 +55,21 @@ pub enum Meaning {
 
 /// The signals that are caught.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     caught: Vec<(Meaning, Signal)>,
-    /// Whether somebody asked for the settings to be read again before they could be used.
+    /// Whether the settings are to be read again as soon as the run begins.
     is_steering_due: bool,
 }
 
 impl Signals {
-    /// Catches signals from here on. Call it inside a runtime; they are heard while that runs.
+    /// Catches signals from here on. Call it inside a runtime; signals are received while that runs.
     ///
     /// # Errors
     /// When the operating system refuses a handler.
     #[cfg(unix)]
-    pub fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        // A limit on the size of files is a failed write, as any other, and not a death: catching the signal is enough.
+        // Catching this signal makes a limit on the size of files a failed write, which would end the program otherwise.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),
@@ -83,18 +83,18 @@ impl Signals {
         Ok(Self { caught: caught.collect::<io::Result<_>>()?, is_steering_due: false })
     }
 
-    /// Catches Ctrl-C from here on. Call it inside a runtime; it is heard while that runs.
+    /// Catches Ctrl-C from here on. Call it inside a runtime; it is received while that runs.
     ///
     /// # Errors
     /// When the operating system refuses a handler.
     #[cfg(windows)]
-    pub fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         let ctrl_c = tokio::signal::windows::ctrl_c()?;
         Ok(Self { caught: vec![(Meaning::End(INT), ctrl_c)], is_steering_due: false })
     }
 
     /// Waits for the next signal.
-    pub async fn next(&mut self) -> Meaning {
+    pub(crate) async fn next(&mut self) -> Meaning {
         poll_fn(|context| self.poll(context)).await
     }
 
@@ -104,14 +104,14 @@ impl Signals {
         heard.next().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Lets the settings be read again as soon as somebody can use them.
-    pub fn steer_later(&mut self) {
+    /// Asks for the settings to be read again as soon as the run begins.
+    pub(crate) fn steer_later(&mut self) {
         self.is_steering_due = true;
     }
 
-    /// Returns interrupts as they come from here on. Call it inside a runtime. Without a way to read settings again,
+    /// Returns the channel of interrupts from here on. Call it inside a runtime. If there is no way to read settings again,
     /// USR2 does nothing.
-    pub fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
+    pub(crate) fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(async move {
             loop {
@@ -134,7 +134,7 @@ impl Signals {
     }
 }
 
-/// Returns whether a signal is ignored since the start of the program. Linux tells; elsewhere it counts as not ignored.
+/// Returns whether a signal was ignored when the program started. Only Linux shows that; elsewhere the answer is no.
 #[cfg(unix)]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,45 +1,54 @@
-//! Cases of the loop whose lines nobody takes: a disk that stands still, a standard output that is not read.
+//! A loop whose lines are not taken: the disk is stuck, or standard output is not read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
+use super::lines::{BACKLOG_BYTES, UNSYNCED_BYTES};
 use super::*;
-use crate::domain::{Identity, JobId, JobKey, Origin, Params, RateLimits, Request, WriteFault};
+use crate::clock::RunClock;
+use crate::domain::{
+    ErrorClass, Identity, Job, JobId, JobKey, Origin, Outcome, Params, RateLimits, Request, WriteFault,
+};
 use crate::plan::Rejected;
 use crate::provider::anthropic::Anthropic;
 use crate::provider::{ReplyHead, WireRequest};
 use crate::report::Stats;
 use crate::scheduler::tests::{config, long};
+use crate::scheduler::{Scheduler, Ticket};
 use crate::source::BrokenRow;
-use crate::transport::{Exchange, WireError};
+use crate::transport::{Exchange, Transport, WireError};
 
 const ROWS: u64 = 300;
 const BYTES: usize = 200_000;
 const WINDOW: usize = 10;
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_are_kept_until_their_lines_are_taken_are_bounded_by_their_bytes() {
+async fn rows_kept_until_their_lines_are_on_disk_are_bounded_by_their_bytes() {
     let row = long("one", BYTES);
-    let (written, finish, stats) = whole(|| Fed::Planned(row.clone()), 1_000).await;
+    let (written, finish, stats) = whole(|| Incoming::Planned(row.clone()), 1_000).await;
 
     let most = UNSYNCED_BYTES / BYTES + WINDOW + 1;
-    assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
+    assert!(written as usize <= most, "{written} lines of {most}, while none reached the disk");
     assert_eq!((stats.succeeded_total(), finish.pending), (ROWS, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_of_rows_that_are_not_sent_are_bounded_by_their_bytes() {
+async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     let request = long("one", BYTES).job.request;
-    let (written, _, stats) = whole(|| Fed::Rejected(Box::new(rejected(request.clone()))), BYTES).await;
+    let (written, _, stats) = whole(|| Incoming::Rejected(Box::new(rejected(request.clone()))), BYTES).await;
 
     let most = BACKLOG_BYTES / BYTES + 1;
-    assert!(written as usize <= most, "{written} lines of {most}, while nobody took any");
+    assert!(written as usize <= most, "{written} lines of {most}, while none reached the disk");
     assert_eq!(stats.failed_total(), ROWS);
 }
 
-/// Runs rows whose lines are so long; returns how many were written while none was taken, and how it ended once all were.
-async fn whole(mut row: impl FnMut() -> Fed, line_bytes: usize) -> (u64, Finish, Stats) {
+/// Runs rows whose lines have a given length. Returns how many lines were written while none was taken, and how the run
+/// ended once all were taken.
+async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);
     let (_interrupts_in, interrupts) = mpsc::channel(1);

@@ -1,39 +1,39 @@
 //! The thread of the loop: one runtime, with the loop as a task of it.
 //!
-//! As the future that the runtime blocks on, the loop would be woken through the system each time an attempt reports,
-//! though the report comes from the same thread: a call to write and one to wait for each turn.
+//! If the loop were the future that the runtime blocks on, each report of an attempt would wake it through the operating
+//! system, although the report comes from the same thread.
 //!
-//! Rejected: a second thread for sockets (a third more CPU, and nothing faster); a rest of up to 2 ms before each wait, so
-//! that one turn takes in the answers of several wake-ups (a fifth more CPU at 200 ms of latency: what a turn needs is no
-//! longer in the caches after a rest, and a server's own timers make answers come together anyway).
+//! Rejected: a second thread for sockets (a third more CPU, and not faster); a pause of up to 2 ms before each wait, so
+//! that one turn takes the answers of several wake-ups (a fifth more CPU at 200 ms of latency: what a turn needs is no
+//! longer in the caches after a pause, and a server's own timers make answers come together anyway).
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
-/// Sockets taken in at once. An answer passes through five tasks on its way to the next request; with hundreds side by
-/// side, what the first of them touched is out of the caches when the last one needs it. Of 8, 16, 32, 64 and 1,024 (the
-/// default) this carried most, a tenth more than the default.
+/// Sockets that are handled at once. An answer passes through five tasks on its way to the next request. With hundreds
+/// side by side, what the first one touched has left the caches when the last one needs it. Of 8, 16, 32, 64 and 1,024
+/// (the default) this gave the highest rate, a tenth above the default.
 const SOCKETS_A_TURN: usize = 16;
 
 /// A runtime on the thread that makes it.
 pub struct LoopThread(Runtime);
 
 impl LoopThread {
-    /// Makes one.
+    /// Builds the runtime.
     ///
     /// # Errors
-    /// When the system gives no way to wait for sockets.
+    /// When the operating system gives no way to wait for sockets.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_A_TURN).enable_all().build()?))
     }
 
-    /// Lets what needs a runtime be set up before anything runs.
-    pub fn enter(&self) -> EnterGuard<'_> {
+    /// Enters the runtime, for setting up what needs one.
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.0.enter()
     }
 
-    /// Runs to the end of `work`; a panic in it goes on here.
+    /// Runs `work` to its end. A panic in it continues here.
     pub fn run<F>(&self, work: F) -> F::Output
     where
         F: Future + Send + 'static,
@@ -45,8 +45,8 @@ impl LoopThread {
         }
     }
 
-    /// Ends it without waiting for what still runs.
-    pub fn shut_down(self) {
+    /// Ends the runtime without waiting for tasks that still run.
+    pub(crate) fn shut_down(self) {
         self.0.shutdown_background();
     }
 }

@@ -11,7 +11,7 @@ use claude_batch::clock::RunClock;
 use claude_batch::domain::{Dimension, EventBody, HaltReason, Planned, Reason, RunEvent};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Fed, Finish, Parts, drive};
+use claude_batch::runner::{Finish, Incoming, Parts, drive};
 use claude_batch::scheduler::order::Sizes;
 use claude_batch::scheduler::{Config, Scheduler, Window};
 use claude_batch::sim::model::{Books, Model};
@@ -135,7 +135,7 @@ fn kinds(scenario: &Scenario, rows: usize, seed: u64) -> Vec<usize> {
     order
 }
 
-fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender<Fed>, log: Log) {
+fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender<Incoming>, log: Log) {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x51);
     let [least, most] = scenario.load.estimate;
     let rows: Vec<(u64, Kind, f64)> = reading_order(scenario, kinds)
@@ -149,7 +149,7 @@ fn feed_rows(scenario: &Scenario, kinds: &[usize], seed: u64, feed: mpsc::Sender
     tokio::spawn(async move {
         for (number, kind, factor) in rows {
             let planned = planned(number, kind.model.as_deref().unwrap_or(&model), &kind, factor);
-            if feed.send(Fed::Planned(planned)).await.is_err() {
+            if feed.send(Incoming::Planned(planned)).await.is_err() {
                 break;
             }
             let now = log.now();

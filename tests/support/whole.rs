@@ -6,7 +6,7 @@ use std::time::Duration;
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{Cost, Outage, Planned, Reason};
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Fed, Finish, Interrupt, Parts, drive};
+use claude_batch::runner::{Finish, Incoming, Interrupt, Parts, drive};
 use claude_batch::scheduler::{Config, Scheduler};
 use claude_batch::sim::config::SimConfig;
 use claude_batch::sim::model::Model;
@@ -95,7 +95,7 @@ pub fn whole_run_behind(
         let counts = Counts::default();
         tokio::spawn(async move {
             for row in rows {
-                if feed_in.send(Fed::Planned(row)).await.is_err() {
+                if feed_in.send(Incoming::Planned(row)).await.is_err() {
                     break;
                 }
             }

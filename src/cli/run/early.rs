@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::new_run::NewRun;
 use crate::cli::exit::{Exit, Interrupted};
 use crate::report::text::plural;
-use crate::runner::{Early, Heard, Progress};
+use crate::runner::{EarlySignals, Heard, Progress};
 
 impl NewRun<'_> {
     /// Handles signals from here on, until the run begins or ends.
@@ -21,9 +21,9 @@ impl NewRun<'_> {
             )),
             Heard::Steer => say("the settings are read again when the run begins"),
             // The current step may take long. The program ends as if it was killed, which loses nothing.
-            Heard::Cut(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
+            Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
-        self.early = Some(Early::start(self.config.grace, progress.clone(), on_heard)?);
+        self.early = Some(EarlySignals::start(self.config.grace, progress.clone(), on_heard)?);
         self.progress = progress;
         Ok(())
     }

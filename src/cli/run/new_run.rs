@@ -15,7 +15,7 @@ use crate::journal::{InputRead, RunPaths, Start};
 use crate::plan::Planner;
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, is_seekable};
-use crate::runner::{Early, Progress};
+use crate::runner::{EarlySignals, Progress};
 
 /// A run that is about to begin.
 pub(super) struct NewRun<'a> {
@@ -43,7 +43,7 @@ pub(super) struct NewRun<'a> {
     /// How requests get to the server.
     pub(super) way: Way,
     /// Hears signals until the run begins.
-    pub(super) early: Option<Early>,
+    pub(super) early: Option<EarlySignals>,
     /// How far the reading of the input is, and whether a signal asked for the end.
     pub(super) progress: Arc<Progress>,
 }

@@ -15,7 +15,7 @@ use crate::journal::{Journal, Recovered};
 use crate::plan::Repeats;
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, Survey, feed};
-use crate::runner::{Commit, Fed, Finish, JournalLedger, Parts, drive};
+use crate::runner::{Commit, Finish, Incoming, JournalLedger, Parts, drive};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
@@ -130,7 +130,7 @@ impl NewRun<'_> {
         catalog: &Arc<Catalog>,
         earlier: Earlier,
         survey: Option<&Survey>,
-    ) -> Result<mpsc::Receiver<Fed>> {
+    ) -> Result<mpsc::Receiver<Incoming>> {
         let (rows_in, rows) = mpsc::channel(FEED);
         let mut planner = self.planner(catalog);
         if let Some(survey) = survey {

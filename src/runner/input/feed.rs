@@ -1,4 +1,4 @@
-//! Planned rows, passed on to the loop.
+//! Passes planned rows on to the loop.
 
 use std::collections::HashSet;
 
@@ -7,42 +7,13 @@ use tokio::sync::mpsc;
 use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, RowId, quoted};
 use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
-use crate::source::{BrokenRow, SourceError};
+use crate::source::SourceError;
 
-use super::outlet::Outlet;
+use super::incoming::Incoming;
+use super::planned_rows::{PlannedRows, RowFate, Step};
 use super::reading::Reading;
-use super::walk::{Walk, Walked, WalkedRow};
+use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
-
-/// What the input gives next.
-#[derive(Debug)]
-pub enum Fed {
-    /// A row to be answered.
-    Planned(Planned),
-    /// A row that is not sent.
-    Rejected(Box<Rejected>),
-    /// A row that can't be used.
-    Broken(Box<BrokenRow>),
-    /// The number of rows that were skipped: an earlier run has finished them.
-    Skipped(u64),
-    /// Something a person should know.
-    Warning(String),
-    /// The input itself failed: no more rows come.
-    Failed(String),
-}
-
-impl Fed {
-    /// Returns how many bytes of text it holds.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Planned(planned) => planned.bytes(),
-            Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
-            Self::Broken(broken) => broken.raw.len(),
-            Self::Warning(text) | Self::Failed(text) => text.len(),
-            Self::Skipped(_) => 0,
-        }
-    }
-}
 
 /// Reads rows into the loop until the input or the loop ends: from the first row to the last, or from several places in
 /// turn. Run it on a thread of its own.
@@ -51,27 +22,27 @@ pub fn feed(
     places: Option<&Places>,
     planner: &mut Planner,
     earlier: &Earlier,
-    rows: &mpsc::Sender<Fed>,
+    rows: &mpsc::Sender<Incoming>,
 ) {
     let readings = places.map_or_else(|| vec![Reading::whole(plan)], |places| places.readings(plan));
-    let mut walks: Vec<_> = readings.into_iter().map(|reading| Walk::new(reading, plan.skip)).collect();
+    let mut places_rows: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
     let mut feeder = Feeder {
         planner,
         earlier,
-        out: Outlet::new(rows),
+        sender: RowSender::new(rows),
         labels: (!is_seekable(plan)).then(Seen::default),
-        told: HashSet::new(),
+        warned: HashSet::new(),
     };
     loop {
         let mut has_more = false;
-        for walk in &mut walks {
-            match feeder.turn(walk) {
+        for planned_rows in &mut places_rows {
+            match feeder.turn(planned_rows) {
                 Ok(Turn::Sent) => has_more = true,
                 Ok(Turn::Ended) => {}
-                Ok(Turn::Unheard) => return,
+                Ok(Turn::LoopGone) => return,
                 Err(error) => {
-                    // This fails only when the loop is gone and needs no error.
-                    feeder.out.send(Fed::Failed(error.to_string()));
+                    // Sending fails only if the loop has ended. Then nobody needs the error.
+                    feeder.sender.send(Incoming::Failed(error.to_string()));
                     return;
                 }
             }
@@ -80,17 +51,17 @@ pub fn feed(
             break;
         }
     }
-    feeder.out.send_skipped();
+    feeder.sender.send_skipped();
 }
 
 struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
-    out: Outlet<'a>,
-    /// A pipe can't be looked at first: the hashes of its labels are remembered as they come.
+    sender: RowSender<'a>,
+    /// Hashes of the labels so far, for an input that can't be surveyed, such as a pipe.
     labels: Option<Seen>,
-    /// Warnings that were passed on: the reader of each place gives the same ones.
-    told: HashSet<String>,
+    /// Warnings that were passed on. The reader of each place gives the same ones.
+    warned: HashSet<String>,
 }
 
 /// How a place's turn ended.
@@ -99,40 +70,40 @@ enum Turn {
     Sent,
     /// At the place's end.
     Ended,
-    /// The loop is gone.
-    Unheard,
+    /// The loop has ended.
+    LoopGone,
 }
 
 impl Feeder<'_> {
-    /// Passes on the rows of a walk, up to the next row to be sent.
-    fn turn(&mut self, walk: &mut Walk<Reading>) -> Result<Turn, SourceError> {
-        while let Some(Walked { warnings, row }) = walk.next(self.planner, self.earlier)? {
+    /// Passes on rows up to and including the next row to be sent.
+    fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
+        while let Some(Step { warnings, row }) = planned_rows.next(self.planner, self.earlier)? {
             for text in warnings {
-                if self.told.insert(text.clone()) && !self.out.send(Fed::Warning(text)) {
-                    return Ok(Turn::Unheard);
+                if self.warned.insert(text.clone()) && !self.sender.send(Incoming::Warning(text)) {
+                    return Ok(Turn::LoopGone);
                 }
             }
             let Some(row) = row else { continue };
-            let fed = match row {
+            let item = match row {
                 // Two rows with the same name and the same request are both done.
-                WalkedRow::Done(named) => {
+                RowFate::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
                 }
-                WalkedRow::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
+                RowFate::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                     Some(repeated(planned))
                 }
-                WalkedRow::Planned(_, planned, state) => by_state(planned, state, self.earlier),
-                WalkedRow::Rejected(rejected) => Some(Fed::Rejected(rejected)),
-                WalkedRow::Broken(broken) => Some(Fed::Broken(broken)),
+                RowFate::Planned(_, planned, state) => by_state(planned, state, self.earlier),
+                RowFate::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
+                RowFate::Broken(broken) => Some(Incoming::Broken(broken)),
             };
-            let ends_turn = matches!(fed, Some(Fed::Planned(_)));
-            let is_heard = match fed {
-                Some(fed) => self.out.send(fed),
-                None => self.out.skip(),
+            let ends_turn = matches!(item, Some(Incoming::Planned(_)));
+            let is_taken = match item {
+                Some(item) => self.sender.send(item),
+                None => self.sender.skip(),
             };
-            match (is_heard, ends_turn) {
-                (false, _) => return Ok(Turn::Unheard),
+            match (is_taken, ends_turn) {
+                (false, _) => return Ok(Turn::LoopGone),
                 (true, true) => return Ok(Turn::Sent),
                 (true, false) => {}
             }
@@ -146,16 +117,16 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns what is sent to the loop for a row; `None` when the row is skipped.
-fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Fed> {
+/// Returns what is sent to the loop for a row; `None` if the row is skipped.
+fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Incoming> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(planned, message));
     }
     match state {
-        RowState::New => Some(Fed::Planned(planned)),
+        RowState::New => Some(Incoming::Planned(planned)),
         RowState::Done => None,
-        RowState::Failed(_) => earlier.reruns_failed.then_some(Fed::Planned(planned)),
-        RowState::Changed { .. } if earlier.reruns_changed => Some(Fed::Planned(planned)),
+        RowState::Failed(_) => earlier.reruns_failed.then_some(Incoming::Planned(planned)),
+        RowState::Changed { .. } if earlier.reruns_changed => Some(Incoming::Planned(planned)),
         RowState::Changed { .. } => {
             let message = "this row has an answer to another request; to run it again add --rerun-changed".to_owned();
             Some(rejected(planned, message))
@@ -163,17 +134,17 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Fed>
     }
 }
 
-/// Rejects a row whose label is taken. It gets the label of its place; otherwise the other row's answer would count as its
-/// answer, too.
-fn repeated(mut planned: Planned) -> Fed {
+/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer would
+/// be taken for its answer.
+fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");
     let label = std::mem::replace(&mut planned.job.custom_id, place);
     rejected(planned, format!("the id {} was used by an earlier row; ids must differ", quoted(&label)))
 }
 
-fn rejected(planned: Planned, message: String) -> Fed {
+fn rejected(planned: Planned, message: String) -> Incoming {
     let Job { custom_id, key, identity, request, extra, origin, index, .. } = *planned.job;
     let class = ErrorClass::InvalidInput;
-    Fed::Rejected(Box::new(Rejected { custom_id, origin, index, key, identity, request, extra, class, message }))
+    Incoming::Rejected(Box::new(Rejected { custom_id, origin, index, key, identity, request, extra, class, message }))
 }

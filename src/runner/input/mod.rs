@@ -1,27 +1,31 @@
 //! The input of a run: a survey of all of it where possible, then row by row into the loop.
 //!
-//! The way of a row: a `reading::Reading` gives it with its place, a `walk::Walk` plans it, [`feed`] decides what
-//! becomes of it and sends it over a bounded channel. That happens on a thread of its own. A full channel stops the
-//! reader, by rows or by their bytes, so memory stays flat however long the input and its rows are.
+//! A row passes through these files: `reading` reads it and knows where it is, `planned_rows` plans it, [`feed`] decides
+//! what is done with it, and `row_sender` sends it over a bounded channel. This happens on a thread of its own. The
+//! channel is bounded by rows and by bytes, and a full channel stops the reader. So memory stays flat, however long the
+//! input and its rows are.
 //!
 //! An input that can be read twice is read twice. The first time ([`survey`]) all rows are read and planned, and only
 //! counts and a coarse map are kept. So these are known before the first request: mistakes that concern every row,
-//! repeated labels, changed rows, the total, and whether reading from several places saves time ([`Layout`]). A pipe is
+//! repeated labels, changed rows, the total, and whether reading from several places saves time ([`Places`]). A pipe is
 //! read once.
 
-mod ahead;
 mod feed;
-mod outlet;
+mod incoming;
 mod places;
+mod planned_rows;
+mod read_ahead;
 mod reading;
+mod row_sender;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod walk;
 
-pub use feed::{Fed, feed};
-pub use places::{Layout, Places};
-pub use survey::{ModelSum, Survey, survey};
+pub use feed::feed;
+pub use incoming::Incoming;
+pub use places::Places;
+pub(crate) use survey::ModelSum;
+pub use survey::{Survey, survey};
 
 use crate::domain::{Identity, Planned, RowId};
 use crate::journal::RowState;
@@ -36,30 +40,30 @@ pub struct InputPlan {
     pub options: Options,
     /// Rows left out at the start.
     pub skip: u64,
-    /// Rows read at most, after those left out.
+    /// How many rows are read at most, after those left out.
     pub limit: Option<u64>,
 }
 
-/// Says why a row must not be sent, if it must not.
-pub type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
+/// Returns why a row must not be sent, or `None` if it may be.
+pub(crate) type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 
-/// Says what is known of a row.
-pub type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
+/// Returns what is known of a row.
+type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 
-/// What earlier runs know of rows, and what becomes of the rows they know.
+/// What earlier runs know of rows, and what is done with those rows.
 pub struct Earlier {
-    /// Asked by row, and how it is known.
+    /// Returns what is known of a row.
     pub known: Knowledge,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
     pub reruns_changed: bool,
-    /// Says why a row must not be sent, if it must not: a row of unknown price under a budget.
+    /// Returns why a row must not be sent, such as a row without a price when there is a budget.
     pub refuse: Refusal,
 }
 
 impl Earlier {
-    /// Returns the knowledge of a first run.
+    /// Returns what a first run knows: nothing.
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),

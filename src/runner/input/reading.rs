@@ -1,32 +1,30 @@
-//! Rows of all inputs, one after another, each with its index.
+//! Reads the rows of all inputs, one after another, each with its index.
 
 use crate::source::{self, Input, Item, Position, Reader, SourceError};
 
 use super::InputPlan;
 
-/// Where a row stands among all rows of a run.
+/// Where a row is among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(super) struct RowPlace {
     /// The input, counted from 0.
-    pub input: usize,
+    pub(super) input: usize,
     /// Its position among the rows of all inputs, from 0. Rows that are left out count too.
-    pub index: u64,
-    /// Where it begins in its input; the blank lines before it belong to it.
-    pub position: Position,
+    pub(super) index: u64,
+    /// Where it begins in its input. Blank lines before a row belong to it.
+    pub(super) position: Position,
 }
 
-/// One step of a reading.
+/// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// What was found doubtful before the row, or at the end of an input.
+    /// Warnings about what comes before the row, or at the end of an input.
     pub(super) warnings: Vec<String>,
-    /// The row and where it stands; `None` at the end of an input.
-    pub(super) row: Option<(Mark, Item)>,
+    /// The row and where it is; `None` at the end of an input.
+    pub(super) row: Option<(RowPlace, Item)>,
 }
 
-/// Reads the inputs of a plan from one mark to another.
-///
-/// After an error there is nothing more.
+/// Reads the inputs of a plan from one row to another. It ends after an error.
 pub(super) struct Reading {
     plan: InputPlan,
     /// The input that is read, or will be next.
@@ -34,32 +32,32 @@ pub(super) struct Reading {
     /// The index of the next row.
     index: u64,
     begin: Option<Position>,
-    end: Option<Mark>,
+    end: Option<RowPlace>,
     reader: Option<Reader>,
 }
 
 impl Reading {
-    /// Begins with the first row of the first input and ends with the last of the last.
+    /// Reads all rows of all inputs.
     pub(super) fn whole(plan: &InputPlan) -> Self {
         Self { plan: plan.clone(), input: 0, index: 0, begin: None, end: None, reader: None }
     }
 
-    /// Begins at `from` and ends before `to`; without them at the first row, and after the last.
-    pub(super) fn between(plan: &InputPlan, from: Option<Mark>, to: Option<Mark>) -> Self {
+    /// Reads from `from` to the row before `to`. `None` is the first row, and the end.
+    pub(super) fn between(plan: &InputPlan, from: Option<RowPlace>, to: Option<RowPlace>) -> Self {
         let whole = Self { end: to, ..Self::whole(plan) };
         match from {
-            Some(Mark { input, index, position }) => Self { input, index, begin: Some(position), ..whole },
+            Some(RowPlace { input, index, position }) => Self { input, index, begin: Some(position), ..whole },
             None => whole,
         }
     }
 
     /// Returns the input that is read, and the byte of it at which the next row begins; `None` between two inputs.
-    pub(super) fn place(&mut self) -> Option<(usize, u64)> {
+    pub(super) fn position(&mut self) -> Option<(usize, u64)> {
         let position = self.reader.as_mut()?.position()?;
         Some((self.input, position.byte_offset))
     }
 
-    /// Reads the next row, or the end of an input that was doubtful.
+    /// Reads the next row, or the end of an input that has warnings.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
@@ -71,9 +69,9 @@ impl Reading {
                 self.next_input();
                 continue;
             };
-            let mark = Mark { input: self.input, index: self.index, position };
-            if self.end.is_some_and(|end| is_reached(mark, end)) {
-                return self.end_at(mark);
+            let place = RowPlace { input: self.input, index: self.index, position };
+            if self.end.is_some_and(|end| is_reached(place, end)) {
+                return self.end_at(place);
             }
             let item = reader.next().transpose()?;
             let warnings = reader.take_warnings();
@@ -90,9 +88,9 @@ impl Reading {
                 }
                 Some(item) => {
                     self.index += 1;
-                    let is_left_out = mark.index < self.plan.skip;
+                    let is_left_out = place.index < self.plan.skip;
                     let warnings = if is_left_out { Vec::new() } else { warnings };
-                    return Ok(Some(Read { warnings, row: Some((mark, item)) }));
+                    return Ok(Some(Read { warnings, row: Some((place, item)) }));
                 }
             }
         }
@@ -107,10 +105,10 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends where another place begins: at that very row, unless the file has changed.
-    fn end_at(&mut self, mark: Mark) -> Result<Option<Read>, SourceError> {
-        if let Some(end) = self.end.filter(|end| *end != mark) {
-            let name = self.plan.inputs[mark.input].name();
+    /// Ends where another reading begins: exactly at that row, unless the file has changed.
+    fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
+        if let Some(end) = self.end.filter(|end| *end != place) {
+            let name = self.plan.inputs[place.input].name();
             return Err(SourceError::Moved { name, line: end.position.line });
         }
         self.input = self.plan.inputs.len();
@@ -134,8 +132,8 @@ impl Iterator for Reading {
     }
 }
 
-fn is_reached(mark: Mark, end: Mark) -> bool {
-    (mark.input, mark.position.byte_offset) >= (end.input, end.position.byte_offset)
+fn is_reached(place: RowPlace, end: RowPlace) -> bool {
+    (place.input, place.position.byte_offset) >= (end.input, end.position.byte_offset)
 }
 
 fn open(input: &Input, options: &source::Options, begin: Option<Position>) -> Result<Reader, SourceError> {

@@ -1,4 +1,4 @@
-//! The survey: a first look at the whole input.
+//! The survey: reads the whole input once before the run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
 
-use super::ahead::read_ahead;
-use super::reading::{Mark, Read, Reading};
-use super::walk::{Walk, Walked, WalkedRow};
-use super::{Earlier, InputPlan, Layout};
+use super::places::Layout;
+use super::planned_rows::{PlannedRows, RowFate, Step};
+use super::read_ahead::read_ahead;
+use super::reading::{Read, Reading, RowPlace};
+use super::{Earlier, InputPlan};
 use crate::runner::Progress;
 
 /// What the survey found.
@@ -20,53 +21,53 @@ pub struct Survey {
     /// Rows, of any kind.
     pub rows: u64,
     /// Rows to be sent.
-    pub to_send: u64,
+    pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
-    pub unusable: u64,
-    /// The first of them: where each is and what is wrong.
-    pub unusable_shown: Vec<String>,
+    pub(crate) unusable: u64,
+    /// The first of these: where each one is and what is wrong with it.
+    pub(crate) unusable_shown: Vec<String>,
     /// Rows without a name of their own.
-    pub unnamed: u64,
+    pub(crate) unnamed: u64,
     /// Rows with an answer.
-    pub done: u64,
-    /// Rows that have failed before and are not run again.
-    pub failed_before: u64,
+    pub(crate) done: u64,
+    /// Rows that failed before and are not run again.
+    pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
-    pub changed: u64,
-    /// The first of them.
-    pub first_changed: Option<String>,
-    /// Rows to be sent that have the same request as the first of them.
-    pub same: u64,
-    /// The key of the first of them.
+    pub(crate) changed: u64,
+    /// The first of these.
+    pub(crate) first_changed: Option<String>,
+    /// Rows to be sent whose request is the same as that of the first row to be sent.
+    pub(crate) same: u64,
+    /// The key of the first row to be sent.
     first_key: Option<JobKey>,
     /// Per model: rows to be sent and their sums.
-    pub models: BTreeMap<Arc<str>, ModelSum>,
+    pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
     /// Keys that occur more than once, for the second reading.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// Warnings, each once.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Rows of one model, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ModelSum {
+pub(crate) struct ModelSum {
     /// Rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Estimated input tokens.
-    pub input_tokens: u64,
-    /// What their answers cost, but for those without a price.
-    pub expense: Expense,
+    pub(crate) input_tokens: u64,
+    /// What their answers cost, without the rows that have no price.
+    pub(crate) expense: Expense,
     /// Rows without a price.
-    pub unpriced: u64,
+    pub(crate) unpriced: u64,
 }
 
-/// Reads everything once and keeps counts, and what is wrong with the first `shown` rows that can't be used.
+/// Reads everything once. Keeps counts, and what is wrong with the first `shown` rows that can't be used.
 ///
-/// When `progress` asks it to end, it ends at the next row, and what it returns is incomplete.
+/// It ends early, with incomplete counts, when `progress` asks it to.
 ///
 /// # Errors
 /// The first [`SourceError`].
@@ -78,8 +79,8 @@ pub fn survey(
     progress: &Progress,
 ) -> Result<Survey, SourceError> {
     let (mut survey, suspects) = std::thread::scope(|scope| {
-        let mut walk = Walk::new(read_ahead(plan, progress, scope), plan.skip);
-        look(&mut walk, planner, earlier, shown)
+        let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
+        read_all(&mut rows, planner, earlier, shown)
     })?;
     if !suspects.is_empty() {
         let reading = Reading::whole(plan).take_while(|_| progress.on_row());
@@ -88,9 +89,9 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns what was found, and hashes of labels that two rows may share.
-fn look<R: Iterator<Item = Result<Read, SourceError>>>(
-    walk: &mut Walk<R>,
+/// Returns the survey without duplicate labels, and hashes of the labels that two rows may share.
+fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
+    rows: &mut PlannedRows<R>,
     planner: &mut Planner,
     earlier: &Earlier,
     shown: usize,
@@ -98,31 +99,31 @@ fn look<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    while let Some(Walked { warnings, row }) = walk.next(planner, earlier)? {
+    while let Some(Step { warnings, row }) = rows.next(planner, earlier)? {
         warnings.into_iter().for_each(|text| survey.warn(text));
         match row {
             None => {}
-            Some(WalkedRow::Done(named)) => {
+            Some(RowFate::Done(named)) => {
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
             }
-            Some(WalkedRow::Planned(mark, planned, state)) => {
+            Some(RowFate::Planned(place, planned, state)) => {
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
-                    None => survey.add(mark, &planned, state, earlier),
+                    None => survey.add(place, &planned, state, earlier),
                 }
             }
-            Some(WalkedRow::Rejected(rejected)) => {
+            Some(RowFate::Rejected(rejected)) => {
                 let Rejected { origin, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
                 survey.add_unusable(shown, || at(origin, message));
             }
-            Some(WalkedRow::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
+            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
@@ -148,15 +149,13 @@ fn find_duplicate(
     suspects: &[u64],
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
-    let mut walk = Walk::new(reading, plan.skip);
-    while let Some(Walked { row, warnings: _ }) = walk.next(planner, &Earlier::none())? {
+    let mut rows = PlannedRows::new(reading, plan.skip);
+    while let Some(Step { row, warnings: _ }) = rows.next(planner, &Earlier::none())? {
         let (identity, label, origin) = match row {
-            Some(WalkedRow::Done(named)) => (named.identity, named.custom_id, named.origin),
-            Some(WalkedRow::Planned(_, planned, _)) => {
-                (planned.job.identity, planned.job.custom_id, planned.job.origin)
-            }
-            Some(WalkedRow::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
-            Some(WalkedRow::Broken(_)) | None => continue,
+            Some(RowFate::Done(named)) => (named.identity, named.custom_id, named.origin),
+            Some(RowFate::Planned(_, planned, _)) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
+            Some(RowFate::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
+            Some(RowFate::Broken(_)) | None => continue,
         };
         if identity == Identity::Named && is_suspect(&label, suspects) {
             named.push((label, origin));
@@ -178,7 +177,7 @@ impl Survey {
         }
     }
 
-    fn add(&mut self, mark: Mark, planned: &Planned, state: RowState, earlier: &Earlier) {
+    fn add(&mut self, place: RowPlace, planned: &Planned, state: RowState, earlier: &Earlier) {
         self.rows += 1;
         let is_sent = match state {
             RowState::New => true,
@@ -202,7 +201,7 @@ impl Survey {
         if is_sent {
             self.to_send += 1;
             self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
-            self.layout.add(mark, &planned.ask.pool, planned.ask.cost);
+            self.layout.add(place, &planned.ask.pool, planned.ask.cost);
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;
             sum.input_tokens += u64::from(planned.ask.cost.input_tokens);

@@ -16,14 +16,14 @@ const LIMITS: RateLimits = RateLimits::new(100, 45_000, 9_000);
 fn every_row_arrives_once_and_in_order_through_a_narrow_channel() {
     let (plan, _file) = rows(1_000);
 
-    let arrived = fed_from(None, &plan, done_but_every_third());
+    let arrived = items_from(None, &plan, done_but_every_third());
 
     assert_eq!(numbers(&arrived), (0..1_000).step_by(3).collect::<Vec<_>>());
     assert_eq!(skipped(&arrived), 666);
 }
 
 #[test]
-fn a_reader_that_waits_for_room_ends_when_nobody_listens() {
+fn a_reader_that_waits_for_a_full_channel_ends_when_the_receiver_is_dropped() {
     let (plan, _file) = rows(1_000);
     let (out, mut arrived) = mpsc::channel(4);
 
@@ -32,11 +32,11 @@ fn a_reader_that_waits_for_room_ends_when_nobody_listens() {
     drop(arrived);
 
     reader.join().expect("the reader does not panic");
-    assert!(matches!(first, Some(Fed::Planned(_))));
+    assert!(matches!(first, Some(Incoming::Planned(_))));
 }
 
 #[test]
-fn a_first_look_counts_rows_that_are_done_by_label_too() {
+fn a_survey_counts_rows_that_are_done() {
     let (plan, _file) = rows(30);
 
     let looked = look(&plan, &done_but_every_third());
@@ -46,19 +46,19 @@ fn a_first_look_counts_rows_that_are_done_by_label_too() {
 }
 
 #[test]
-fn rows_of_every_kind_have_their_place_over_all_inputs() {
+fn rows_of_every_kind_are_numbered_across_all_inputs() {
     const SENT: &str = "{\"prompt\":\"Hi\"}\n";
     let (mut plan, _first) = file(".jsonl", &format!("{SENT}\n{{broken\n{SENT}"));
     let (second, _second) = file(".jsonl", &format!("{{\"prompt\":\"Hi\",\"max_tokens\":\"x\"}}\n[]\n{SENT}"));
     plan.inputs.extend(second.inputs);
     plan.skip = 1;
 
-    let arrived = fed_from(None, &plan, Earlier::none());
+    let arrived = items_from(None, &plan, Earlier::none());
 
-    let place = |fed: &Fed| match fed {
-        Fed::Planned(planned) => ("sent", planned.job.index),
-        Fed::Rejected(rejected) => ("rejected", rejected.index),
-        Fed::Broken(broken) => ("broken", broken.index),
+    let place = |fed: &Incoming| match fed {
+        Incoming::Planned(planned) => ("sent", planned.job.index),
+        Incoming::Rejected(rejected) => ("rejected", rejected.index),
+        Incoming::Broken(broken) => ("broken", broken.index),
         other => panic!("{other:?}"),
     };
     let places: Vec<_> = arrived.iter().map(place).collect();
@@ -66,15 +66,15 @@ fn rows_of_every_kind_have_their_place_over_all_inputs() {
 }
 
 #[test]
-fn a_file_in_phases_is_read_from_several_places_each_row_once_and_under_its_own_number_and_line() {
+fn a_file_read_from_several_places_gives_each_row_once_with_its_own_number_and_line() {
     for (suffix, text) in [(".jsonl", phases_as_json()), (".csv", phases_as_csv())] {
         let (plan, _file) = file(suffix, &text);
-        let places = places(&plan, &Earlier::none()).expect("phases gain from several places");
+        let places = places(&plan, &Earlier::none()).expect("phases are read faster from several places");
 
-        let arrived = fed_from(Some(&places), &plan, Earlier::none());
+        let arrived = items_from(Some(&places), &plan, Earlier::none());
 
-        let as_written = fed_from(None, &plan, Earlier::none());
-        let in_order = |fed: &[Fed]| {
+        let as_written = items_from(None, &plan, Earlier::none());
+        let in_order = |fed: &[Incoming]| {
             let mut shown: Vec<_> = fed.iter().map(shown).collect();
             shown.sort();
             shown
@@ -86,15 +86,16 @@ fn a_file_in_phases_is_read_from_several_places_each_row_once_and_under_its_own_
 }
 
 #[test]
-fn rows_that_are_left_out_or_done_or_broken_are_the_same_from_any_places() {
+fn left_out_and_done_and_broken_rows_are_the_same_from_several_places() {
     let (mut plan, _file) = file(".jsonl", &phases_as_json());
     (plan.skip, plan.limit) = (10, Some(800));
-    let places = places(&plan, &done_but_every_third()).expect("phases gain from several places");
+    let places = places(&plan, &done_but_every_third()).expect("phases are read faster from several places");
 
-    let arrived = fed_from(Some(&places), &plan, done_but_every_third());
+    let arrived = items_from(Some(&places), &plan, done_but_every_third());
 
-    let as_written = fed_from(None, &plan, done_but_every_third());
-    let (mut numbered, broken) = (numbers(&arrived), |fed: &[Fed]| fed.iter().filter(|fed| is_broken(fed)).count());
+    let as_written = items_from(None, &plan, done_but_every_third());
+    let (mut numbered, broken) =
+        (numbers(&arrived), |fed: &[Incoming]| fed.iter().filter(|fed| is_broken(fed)).count());
     numbered.sort_unstable();
     assert_eq!(numbered, numbers(&as_written));
     assert_eq!((skipped(&arrived), broken(&arrived)), (skipped(&as_written), broken(&as_written)));
@@ -102,7 +103,7 @@ fn rows_that_are_left_out_or_done_or_broken_are_the_same_from_any_places() {
 }
 
 #[test]
-fn equal_rows_without_a_name_keep_an_input_in_its_written_order() {
+fn an_input_with_equal_unnamed_rows_is_read_in_its_written_order() {
     let row = |text: &str| format!("{{\"prompt\":\"{text}\"}}\n");
     let long = row(&"word ".repeat(1_000));
     let text = row("short").repeat(400) + &long.repeat(200);
@@ -112,15 +113,15 @@ fn equal_rows_without_a_name_keep_an_input_in_its_written_order() {
 }
 
 #[test]
-fn a_file_that_changed_since_the_survey_ends_the_reading_before_rows_are_confused() {
+fn a_file_that_changed_since_the_survey_is_not_read_further() {
     let (plan, path) = file(".jsonl", &phases_as_json());
-    let places = places(&plan, &Earlier::none()).expect("phases gain from several places");
+    let places = places(&plan, &Earlier::none()).expect("phases are read faster from several places");
     std::fs::write(&path, format!("\n \n{}", phases_as_json())).expect("it can be written");
 
-    let arrived = fed_from(Some(&places), &plan, Earlier::none());
+    let arrived = items_from(Some(&places), &plan, Earlier::none());
 
     assert!(
-        matches!(arrived.last(), Some(Fed::Failed(message)) if message.contains("changed")),
+        matches!(arrived.last(), Some(Incoming::Failed(message)) if message.contains("changed")),
         "{:?}",
         arrived.last()
     );
@@ -128,10 +129,11 @@ fn a_file_that_changed_since_the_survey_ends_the_reading_before_rows_are_confuse
         let request: serde_json::Value = serde_json::from_slice(planned.job.request.json()).expect("it is JSON");
         request["messages"].to_string().contains("word")
     };
-    assert!(arrived.iter().all(|fed| !matches!(fed, Fed::Planned(planned) if !own_text(planned))));
+    assert!(arrived.iter().all(|fed| !matches!(fed, Incoming::Planned(planned) if !own_text(planned))));
 }
 
-/// Rows in two phases: 600 short ones that bind by requests, 300 long ones that bind by input; some can't be used.
+/// Rows in two phases: 600 short ones, limited by requests, then 300 long ones, limited by input tokens. Some can't be
+/// used.
 fn phases_as_json() -> String {
     let row = |number: usize| match number {
         17 | 500 | 899 => "{broken}\n".to_owned(),
@@ -149,7 +151,7 @@ fn prompt(number: usize) -> String {
     if number < 600 { "word".to_owned() } else { "word ".repeat(1_000) }
 }
 
-fn fed_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Fed> {
+fn items_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Incoming> {
     let (out, mut arrived) = mpsc::channel(4);
     std::thread::scope(|scope| {
         scope.spawn(move || feed(plan, places, &mut planner(), &earlier, &out));
@@ -166,26 +168,26 @@ fn look(plan: &InputPlan, earlier: &Earlier) -> Survey {
     survey(plan, &mut planner(), earlier, 1, &Progress::default()).expect("the file can be read")
 }
 
-fn numbers(fed: &[Fed]) -> Vec<u64> {
-    let number = |fed: &Fed| match fed {
-        Fed::Planned(planned) => Some(planned.job.id.0),
+fn numbers(fed: &[Incoming]) -> Vec<u64> {
+    let number = |fed: &Incoming| match fed {
+        Incoming::Planned(planned) => Some(planned.job.id.0),
         _ => None,
     };
     fed.iter().filter_map(number).collect()
 }
 
-fn skipped(fed: &[Fed]) -> u64 {
-    fed.iter().map(|fed| if let Fed::Skipped(rows) = fed { *rows } else { 0 }).sum()
+fn skipped(fed: &[Incoming]) -> u64 {
+    fed.iter().map(|fed| if let Incoming::Skipped(rows) = fed { *rows } else { 0 }).sum()
 }
 
-fn is_broken(fed: &Fed) -> bool {
-    matches!(fed, Fed::Broken(_))
+fn is_broken(fed: &Incoming) -> bool {
+    matches!(fed, Incoming::Broken(_))
 }
 
-/// What must be the same whatever order rows are read in.
-fn shown(fed: &Fed) -> String {
+/// What must be the same in whatever order rows are read.
+fn shown(fed: &Incoming) -> String {
     match fed {
-        Fed::Planned(planned) => {
+        Incoming::Planned(planned) => {
             let job = &planned.job;
             format!("{} {} {} {:?}", job.id.0, job.custom_id, job.origin.line, job.key)
         }

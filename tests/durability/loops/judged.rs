@@ -10,7 +10,7 @@ use claude_batch::domain::{EventBody, Planned, RunEvent};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, ReplyHead, WireRequest};
 use claude_batch::report::{Reporter, Stats};
-use claude_batch::runner::{Fed, Finish, Parts, drive};
+use claude_batch::runner::{Finish, Incoming, Parts, drive};
 use claude_batch::scheduler::{Config, Scheduler};
 use claude_batch::sim::config::SimConfig;
 use claude_batch::sim::model::{Books, Model};
@@ -136,7 +136,7 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
         for number in 0..rows {
-            if feed_in.send(Fed::Planned(row(number))).await.is_err() {
+            if feed_in.send(Incoming::Planned(row(number))).await.is_err() {
                 break;
             }
         }

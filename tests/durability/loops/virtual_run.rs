@@ -14,7 +14,7 @@ use claude_batch::journal::{
 };
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Commit, Fed, Finish, JournalLedger, Ledger, Parts, commits, drive};
+use claude_batch::runner::{Commit, Finish, Incoming, JournalLedger, Ledger, Parts, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -104,7 +104,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
         for planned in rows {
-            if feed_in.send(Fed::Planned(planned)).await.is_err() {
+            if feed_in.send(Incoming::Planned(planned)).await.is_err() {
                 break;
             }
         }

@@ -4,11 +4,11 @@
 //! message for each would wake the loop for nothing.
 //!
 //! A row is sent as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until half
-//! of it is free. If it were woken for each free place, it would take turns with the loop: two switches of threads a
+//! of it is free. If it were woken for each free slot, it would take turns with the loop: two thread switches for each
 //! row.
 //!
-//! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order they
-//! came, so the rows in it are the last ones sent, as many as the channel says it holds.
+//! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
+//! which they were sent. So the rows in it are the last ones sent, and the channel says how many it holds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use std::task::{Context, Poll, Wake};
 
 use tokio::sync::mpsc;
 
-use super::Fed;
+use super::incoming::Incoming;
 
-/// Bytes of rows that lie in the channel, at most; one row always fits. The loop holds three times as much.
+/// The most bytes of rows in the channel. One row always fits. The loop holds three times as much.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.
-pub(super) struct Outlet<'a> {
-    rows: &'a mpsc::Sender<Fed>,
-    permits: Option<mpsc::PermitIterator<'a, Fed>>,
-    /// What was sent last: all that lies in the channel, and maybe more.
+pub(super) struct RowSender<'a> {
+    rows: &'a mpsc::Sender<Incoming>,
+    permits: Option<mpsc::PermitIterator<'a, Incoming>>,
+    /// What was sent last: all that is in the channel, and maybe more.
     last: Last,
     skipped: u64,
 }
@@ -59,8 +59,8 @@ impl Last {
     }
 }
 
-impl<'a> Outlet<'a> {
-    pub(super) fn new(rows: &'a mpsc::Sender<Fed>) -> Self {
+impl<'a> RowSender<'a> {
+    pub(super) fn new(rows: &'a mpsc::Sender<Incoming>) -> Self {
         Self { rows, permits: None, last: Last::default(), skipped: 0 }
     }
 
@@ -74,17 +74,17 @@ impl<'a> Outlet<'a> {
     pub(super) fn send_skipped(&mut self) -> bool {
         match std::mem::take(&mut self.skipped) {
             0 => true,
-            skipped => self.pass(Fed::Skipped(skipped)),
+            skipped => self.pass(Incoming::Skipped(skipped)),
         }
     }
 
     /// Sends; returns whether the loop is still there.
-    pub(super) fn send(&mut self, fed: Fed) -> bool {
-        self.send_skipped() && self.pass(fed)
+    pub(super) fn send(&mut self, item: Incoming) -> bool {
+        self.send_skipped() && self.pass(item)
     }
 
-    fn pass(&mut self, fed: Fed) -> bool {
-        let bytes = fed.bytes();
+    fn pass(&mut self, item: Incoming) -> bool {
+        let bytes = item.bytes();
         self.last.keep(self.rows.max_capacity());
         if self.last.bytes + bytes > FEED_BYTES && !self.has_bytes_for(bytes) {
             let kept = self.last.keep_bytes((FEED_BYTES / 2).saturating_sub(bytes));
@@ -94,7 +94,7 @@ impl<'a> Outlet<'a> {
             }
         }
         self.last.push(bytes);
-        self.put(fed)
+        self.put(item)
     }
 
     /// Looks at what is still in the channel; returns whether it has room for this many bytes more.
@@ -104,24 +104,24 @@ impl<'a> Outlet<'a> {
         self.last.bytes + bytes <= FEED_BYTES || self.last.sizes.is_empty()
     }
 
-    fn put(&mut self, fed: Fed) -> bool {
+    fn put(&mut self, item: Incoming) -> bool {
         if let Some(permit) = self.permits.as_mut().and_then(Iterator::next) {
-            permit.send(fed);
+            permit.send(item);
             return !self.rows.is_closed();
         }
         self.permits = None;
-        match self.rows.try_send(fed) {
+        match self.rows.try_send(item) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Closed(_)) => false,
-            Err(mpsc::error::TrySendError::Full(fed)) => {
-                self.wait_for_free(self.rows.max_capacity().div_ceil(2)) && self.put(fed)
+            Err(mpsc::error::TrySendError::Full(item)) => {
+                self.wait_for_free(self.rows.max_capacity().div_ceil(2)) && self.put(item)
             }
         }
     }
 
-    /// Waits until this many places of the channel are free and takes them; returns whether the loop is still there.
-    fn wait_for_free(&mut self, places: usize) -> bool {
-        self.permits = wait_for(self.rows.reserve_many(places)).ok();
+    /// Waits until this many slots of the channel are free and takes them; returns whether the loop is still there.
+    fn wait_for_free(&mut self, slots: usize) -> bool {
+        self.permits = wait_for(self.rows.reserve_many(slots)).ok();
         self.permits.is_some()
     }
 }
@@ -150,36 +150,36 @@ mod tests {
     use crate::scheduler::tests::long;
 
     #[test]
-    fn the_channel_holds_large_rows_by_bytes_and_small_ones_by_number() {
+    fn the_channel_is_limited_by_bytes_for_large_rows_and_by_number_for_small_ones() {
         for (bytes, most) in [(1_000, 256), (200_000, 83), (FEED_BYTES / 2, 1), (2 * FEED_BYTES, 1)] {
             let row = long("one", bytes);
             let (out, mut arrived) = mpsc::channel(256);
 
-            let lying: Vec<usize> = std::thread::scope(|scope| {
+            let held: Vec<usize> = std::thread::scope(|scope| {
                 scope.spawn(move || {
-                    let mut outlet = Outlet::new(&out);
-                    assert!((0..300).all(|_| outlet.send(Fed::Planned(row.clone()))));
+                    let mut sender = RowSender::new(&out);
+                    assert!((0..300).all(|_| sender.send(Incoming::Planned(row.clone()))));
                 });
                 while arrived.len() < most {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // The reader gets the time to continue.
+                    // The reader gets time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
-                    let lying = arrived.len();
-                    arrived.blocking_recv().map(|_| lying)
+                    let held = arrived.len();
+                    arrived.blocking_recv().map(|_| held)
                 };
                 std::iter::from_fn(next).collect()
             });
 
-            assert_eq!((lying.len(), lying.into_iter().max()), (300, Some(most)), "{bytes} bytes");
+            assert_eq!((held.len(), held.into_iter().max()), (300, Some(most)), "{bytes} bytes");
         }
     }
 
     #[test]
     fn random_rows_all_arrive_in_their_order_and_stay_within_the_bytes() {
-        let sizes = (4..25).step_by(4).map(|power| Fed::Planned(long("one", 1 << power)));
-        let sizes: Vec<_> = sizes.chain([Fed::Skipped(1), Fed::Warning("text".to_owned())]).collect();
+        let sizes = (4..25).step_by(4).map(|power| Incoming::Planned(long("one", 1 << power)));
+        let sizes: Vec<_> = sizes.chain([Incoming::Skipped(1), Incoming::Warning("text".to_owned())]).collect();
         for seed in 0..20 {
             let mut random = fastrand::Rng::with_seed(seed);
             let order: Vec<usize> = (0..500).map(|_| random.usize(0..sizes.len())).collect();
@@ -187,17 +187,17 @@ mod tests {
 
             let (sizes, order) = (&sizes, &order);
             let size_of = |at: usize| sizes[order[at]].bytes();
-            let (arrived, lying): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
+            let (arrived, held): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
                 scope.spawn(move || {
-                    let mut outlet = Outlet::new(&out);
-                    assert!(order.iter().all(|&at| outlet.send(again(&sizes[at]))));
+                    let mut sender = RowSender::new(&out);
+                    assert!(order.iter().all(|&at| sender.send(copy(&sizes[at]))));
                 });
-                let next = || arrived.blocking_recv().map(|fed| (fed.bytes(), arrived.len()));
+                let next = || arrived.blocking_recv().map(|item| (item.bytes(), arrived.len()));
                 std::iter::from_fn(next).unzip()
             });
 
             assert!((0..500).map(size_of).eq(arrived), "seed {seed}");
-            for (at, rows) in lying.into_iter().enumerate() {
+            for (at, rows) in held.into_iter().enumerate() {
                 let sizes = || (at + 1..500).take(rows).map(size_of).filter(|bytes| *bytes > 0);
                 let bytes: usize = sizes().sum();
                 assert!(bytes <= FEED_BYTES || sizes().count() == 1, "seed {seed}: {rows} rows behind row {at}");
@@ -205,12 +205,12 @@ mod tests {
         }
     }
 
-    fn again(fed: &Fed) -> Fed {
-        match fed {
-            Fed::Planned(planned) => Fed::Planned(planned.clone()),
-            Fed::Skipped(rows) => Fed::Skipped(*rows),
-            Fed::Warning(text) => Fed::Warning(text.clone()),
-            Fed::Rejected(_) | Fed::Broken(_) | Fed::Failed(_) => panic!("not among them: {fed:?}"),
+    fn copy(item: &Incoming) -> Incoming {
+        match item {
+            Incoming::Planned(planned) => Incoming::Planned(planned.clone()),
+            Incoming::Skipped(rows) => Incoming::Skipped(*rows),
+            Incoming::Warning(text) => Incoming::Warning(text.clone()),
+            Incoming::Rejected(_) | Incoming::Broken(_) | Incoming::Failed(_) => panic!("not among them: {item:?}"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Reading on a thread of its own, ahead of planning.
 //!
-//! A survey of ten million rows that reads, parses and plans in turn is bound by one core; reading and parsing are
-//! about half of the work. Rows are passed on in bundles, since a switch of threads costs more than a row. A bundle
-//! ends at a number of rows or of bytes, whichever comes first, so that little memory lies between the threads.
+//! On one thread a survey of ten million rows is limited by one core, and reading and parsing are about half of the
+//! work. Rows are passed on in bundles, since switching threads costs more than a row. A bundle ends at a number of rows
+//! or of bytes, whichever comes first, so that little memory is in use between the threads.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
@@ -15,17 +15,16 @@ use crate::runner::Progress;
 
 /// Items in a bundle, at most.
 const ITEMS: usize = 128;
-/// Bytes of input in a bundle, about: it ends with the item that reaches them.
+/// Bytes of input in a bundle. It ends with the item that reaches this size.
 const BYTES: u64 = 64 << 10;
 /// Bundles between the threads.
 const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;
 
-/// Reads the whole input on a thread of the scope, ahead of its user; on the user's own thread when the system can't start
-/// another.
+/// Reads the whole input on a thread of the scope, or on the caller's own thread when no other can be started.
 ///
-/// The thread ends with the input, when its user is gone, or when the survey should end.
+/// The thread ends at the end of the input, when the returned iterator is dropped, or when the survey should end.
 pub(super) fn read_ahead<'scope>(
     plan: &InputPlan,
     progress: &'scope Progress,
@@ -36,7 +35,7 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // A receiver that is gone has met an error, or should end, and asks for nothing more.
+            // The receiver is gone when it met an error or should end. It needs nothing more.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }
@@ -48,16 +47,16 @@ pub(super) fn read_ahead<'scope>(
     }
 }
 
-/// Returns the next items; none at the end, or when the look should end.
+/// Returns the next items. There are none at the end, or when the survey should end.
 fn bundle_of(reading: &mut Reading, progress: &Progress) -> Vec<Given> {
     let mut bundle = Vec::with_capacity(ITEMS);
-    let begins_at = reading.place();
+    let begins_at = reading.position();
     while let Some(given) = reading.next() {
         if !progress.on_row() {
             return Vec::new();
         }
         bundle.push(given);
-        let is_long = match (begins_at, reading.place()) {
+        let is_long = match (begins_at, reading.position()) {
             (Some((first, begin)), Some((input, at))) => input == first && at - begin >= BYTES,
             // At the start or the end of an input.
             (None, _) | (_, None) => false,

@@ -1,0 +1,265 @@
+//! Memory for answers: bounds how many bytes of answers are in memory at once.
+//!
+//! An answer may be tens of megabytes long, and a broken or hostile server can make every answer that long. So the bytes
+//! of all answers are summed. While the sum is within [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in flight if
+//! that is more, every answer is read as it comes: slow streams of long answers don't wait for one another. Above that
+//! limit one answer is exempt and is read on, whatever its size. The others wait without reading, and their servers
+//! notice, since the buffers of the network fill up. So an answer of the largest size always succeeds, one after another.
+//!
+//! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
+//! - An answer keeps its share until the operating system has its line. So lines for a slow reader are counted too.
+//! - No answer waits for ever: the exempt one ends, fails, or runs into its time limit. Those that wait have a time limit
+//!   too.
+//!
+//! Rejected: a fixed share for each request in flight (an answer of the largest size would need `-c` times as much), and
+//! aborting the largest answer when the sum is too high (it was paid for).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB this is the one with which hostile servers cost a
+/// run with 16 requests in flight no more than 64 MB: one answer of 32 MiB, these bytes, and what the client reads ahead.
+const SHARED_BYTES: usize = 4 << 20;
+/// Bytes that each request in flight adds to the limit, from the 17th on. A stream counts twice, and is half done on
+/// average, so streams of 80,000 tokens each don't wait.
+const EACH_BYTES: usize = 256 << 10;
+/// Bytes of each answer that are not counted: more than nearly all answers have.
+const FREE_BYTES: usize = 64 << 10;
+/// Bytes are counted in pieces of this size.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The memory for all answers of a run.
+#[derive(Default)]
+pub(super) struct AnswerMemory {
+    taken: AtomicUsize,
+    /// Requests in flight.
+    in_flight: AtomicUsize,
+    /// Whether an answer is read although the limit is reached.
+    is_exemption_given: AtomicBool,
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+/// What one answer takes of the memory. Dropping it gives the memory back.
+pub(super) struct AnswerShare {
+    memory: Arc<AnswerMemory>,
+    /// Bytes that are counted.
+    taken: usize,
+    /// Whether it is read although the limit is reached.
+    is_exempt: bool,
+    is_in_flight: bool,
+}
+
+impl std::fmt::Debug for AnswerShare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnswerShare").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+impl AnswerShare {
+    /// Returns the share of an answer of which nothing has come yet.
+    pub(super) fn new(memory: Arc<AnswerMemory>) -> Self {
+        memory.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
+    }
+
+    /// Moves the share to whoever keeps the answer. Its request is no longer in flight.
+    pub(super) fn hand_over(&mut self) -> Self {
+        self.end_flight();
+        let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };
+        std::mem::replace(self, nothing)
+    }
+
+    /// Counts the answer as `bytes` long. Returns whether more may be read at once; otherwise wait with
+    /// [`AnswerShare::wait`] first.
+    #[inline]
+    pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
+        bytes <= FREE_BYTES + self.taken || self.take(bytes)
+    }
+
+    /// Waits until more may be read.
+    pub(super) async fn wait(&mut self) {
+        let memory = Arc::clone(&self.memory);
+        let _waiting = Waiting::new(&memory);
+        loop {
+            let freed = memory.freed.notified();
+            // Memory freed after this check wakes the future above, so no wake-up is missed.
+            if self.may_read() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, bytes: usize) -> bool {
+        let wanted = (bytes - FREE_BYTES).next_multiple_of(PIECE_BYTES);
+        self.memory.taken.fetch_add(wanted - self.taken, Ordering::AcqRel);
+        self.taken = wanted;
+        self.may_read()
+    }
+
+    fn may_read(&mut self) -> bool {
+        if self.is_exempt || self.memory.taken.load(Ordering::Acquire) <= self.memory.shared_bytes() {
+            return true;
+        }
+        self.is_exempt = !self.memory.is_exemption_given.swap(true, Ordering::AcqRel);
+        self.is_exempt
+    }
+
+    fn end_flight(&mut self) {
+        if std::mem::take(&mut self.is_in_flight) {
+            self.memory.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl AnswerMemory {
+    fn shared_bytes(&self) -> usize {
+        SHARED_BYTES.max(self.in_flight.load(Ordering::Relaxed).saturating_mul(EACH_BYTES))
+    }
+}
+
+impl Drop for AnswerShare {
+    fn drop(&mut self) {
+        self.end_flight();
+        if self.taken == 0 {
+            return;
+        }
+        if self.is_exempt {
+            self.memory.is_exemption_given.store(false, Ordering::Release);
+        }
+        self.memory.taken.fetch_sub(self.taken, Ordering::AcqRel);
+        if self.memory.waiting.load(Ordering::Acquire) > 0 {
+            self.memory.freed.notify_waiters();
+        }
+    }
+}
+
+/// Counts an answer that waits, also when its task is aborted.
+struct Waiting<'m>(&'m AnswerMemory);
+
+impl<'m> Waiting<'m> {
+    fn new(memory: &'m AnswerMemory) -> Self {
+        memory.waiting.fetch_add(1, Ordering::AcqRel);
+        Self(memory)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn ordinary_answers_are_not_counted() {
+        let memory = Arc::new(AnswerMemory::default());
+        let mut all: Vec<AnswerShare> = (0..1_000).map(|_| AnswerShare::new(Arc::clone(&memory))).collect();
+
+        assert!(all.iter_mut().all(|share| share.grow_to(FREE_BYTES / 2) && share.grow_to(FREE_BYTES)));
+
+        assert_eq!(memory.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn above_the_limit_one_answer_is_read_on() {
+        let memory = Arc::new(AnswerMemory::default());
+        let [mut one, mut two, mut three] = [(); 3].map(|()| AnswerShare::new(Arc::clone(&memory)));
+
+        assert!(one.grow_to(SHARED_BYTES / 2) && two.grow_to(SHARED_BYTES / 2));
+        assert!(two.grow_to(SHARED_BYTES), "none was exempt");
+        assert!(two.grow_to(32 << 20), "it is exempt");
+        assert!(!one.grow_to(SHARED_BYTES) && !three.grow_to(1 << 20));
+        assert!(memory.taken.load(Ordering::Relaxed) > 32 << 20);
+    }
+
+    #[test]
+    fn long_streams_in_flight_together_do_not_wait() {
+        let memory = Arc::new(AnswerMemory::default());
+        let mut all: Vec<AnswerShare> = (0..100).map(|_| AnswerShare::new(Arc::clone(&memory))).collect();
+
+        assert!(
+            all.iter_mut().all(|share| share.grow_to(FREE_BYTES + EACH_BYTES)),
+            "100 streams of 40,000 tokens so far"
+        );
+        assert!(!memory.is_exemption_given.load(Ordering::Relaxed));
+
+        let ended: Vec<AnswerShare> = all.iter_mut().take(60).map(AnswerShare::hand_over).collect();
+        assert!(
+            all[99].grow_to(1 << 20) && !all[98].grow_to(1 << 20),
+            "40 are in flight, and the lines of 60 are unwritten"
+        );
+        drop(ended);
+        drop(all);
+        assert_eq!(memory.in_flight.load(Ordering::Relaxed) + memory.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn an_answer_that_waits_continues_when_memory_is_freed_or_it_becomes_exempt() {
+        let memory = Arc::new(AnswerMemory::default());
+        let [mut one, mut two, mut three] = [(); 3].map(|()| AnswerShare::new(Arc::clone(&memory)));
+        assert!(one.grow_to(20 << 20));
+        assert!(!two.grow_to(20 << 20) && !three.grow_to(1 << 20));
+
+        let is_woken_only_then = {
+            let (mut second, mut third) = (pin!(two.wait()), pin!(three.wait()));
+            let before = [is_ready(second.as_mut()), is_ready(third.as_mut())];
+            drop(one);
+            // One of them is exempt from here on; the other still waits.
+            (before, [is_ready(second.as_mut()), is_ready(third.as_mut())])
+        };
+
+        assert_eq!(is_woken_only_then, ([false, false], [true, false]));
+        drop(two);
+        assert!(is_ready(pin!(three.wait())));
+        drop(three);
+        assert_eq!(memory.taken.load(Ordering::Relaxed) + memory.waiting.load(Ordering::Relaxed), 0);
+        assert!(!memory.is_exemption_given.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn random_answers_all_end_and_take_at_most_one_answer_more_than_the_limit() {
+        const LARGEST: usize = 32 << 20;
+        let seed = 41;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for case in 0..60 {
+            let memory = Arc::new(AnswerMemory::default());
+            let answer =
+                |random: &mut fastrand::Rng| (AnswerShare::new(Arc::clone(&memory)), 0, random.usize(1..=LARGEST));
+            let mut all: Vec<(AnswerShare, usize, usize)> =
+                (0..random.usize(1..20)).map(|_| answer(&mut random)).collect();
+            let (mut turns, overshoot) = (0, all.len() * (500 << 10));
+            while !all.is_empty() {
+                turns += 1;
+                assert!(turns < 1_000_000, "seed {seed}, case {case}: somebody waits for ever");
+                let at = random.usize(0..all.len());
+                let (share, bytes, whole) = &mut all[at];
+                if !is_ready(pin!(share.wait())) {
+                    continue;
+                }
+                *bytes += random.usize(1..400 << 10);
+                share.grow_to(*bytes);
+                assert!(memory.taken.load(Ordering::Relaxed) <= SHARED_BYTES + LARGEST + overshoot);
+                if bytes >= whole {
+                    drop(all.swap_remove(at));
+                }
+            }
+            assert_eq!(memory.taken.load(Ordering::Relaxed), 0, "seed {seed}, case {case}");
+        }
+    }
+
+    fn is_ready(future: std::pin::Pin<&mut impl Future>) -> bool {
+        matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
+    }
+}

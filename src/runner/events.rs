@@ -1,0 +1,46 @@
+//! What the reporter is told, with the time at which it happened.
+
+use std::sync::Arc;
+
+use crate::clock::{Instant, RunClock};
+use crate::domain::{EventBody, RunEvent};
+use crate::report::Reporter;
+
+/// Passes events on to the reporter.
+pub(super) struct Events<R> {
+    reporter: R,
+    clock: RunClock,
+    run: Arc<str>,
+    /// The moment of the last event and its wall time: dozens of events have the same moment.
+    last: (Instant, jiff::Timestamp),
+}
+
+impl<R: Reporter> Events<R> {
+    pub(super) fn new(reporter: R, clock: RunClock, run: Arc<str>) -> Self {
+        Self { reporter, clock, run, last: (Instant::ZERO, clock.wall(Instant::ZERO)) }
+    }
+
+    /// Tells of something that happens at this moment.
+    pub(super) fn show(&mut self, body: EventBody) {
+        self.show_at(body, self.clock.now());
+    }
+
+    /// Tells of something that happened at `now`.
+    pub(super) fn show_at(&mut self, body: EventBody, now: Instant) {
+        if self.last.0 != now {
+            self.last = (now, self.clock.wall(now));
+        }
+        let (_, at) = self.last;
+        self.reporter.on_event(&RunEvent { at, run: self.run.clone(), body });
+    }
+
+    /// Tells that somebody asked for the status.
+    pub(super) fn on_asked(&mut self) {
+        self.reporter.on_asked();
+    }
+
+    /// Returns the reporter.
+    pub(super) fn into_reporter(self) -> R {
+        self.reporter
+    }
+}

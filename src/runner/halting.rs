@@ -1,0 +1,71 @@
+//! Interrupts, and a halt before the end of the input.
+
+use super::ledger::Ledger;
+use super::run::Run;
+use super::signals::{self, Interrupt};
+use crate::domain::{EventBody, HaltReason};
+use crate::report::Reporter;
+use crate::transport::Transport;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Does what somebody outside asks for.
+    pub(super) fn on_interrupt(&mut self, interrupt: Interrupt) {
+        match interrupt {
+            Interrupt::Status => {
+                self.show_status();
+                self.events.on_asked();
+            }
+            Interrupt::Steer(Ok((steering, message))) => {
+                self.scheduler.steer(*steering, self.clock.now());
+                self.events.show(EventBody::Noted(message));
+            }
+            Interrupt::Steer(Err(message)) => self.events.show(EventBody::Warned(message)),
+            Interrupt::End(signal) => {
+                self.interrupts_seen += 1;
+                if self.interrupts_seen > 1 {
+                    return self.abort();
+                }
+                self.scheduler.halt(HaltReason::Signal(signal));
+                let grace = self.grace.or((signal != signals::INT).then_some(signals::GRACE));
+                self.abort_at = grace.map(|grace| tokio::time::Instant::now() + grace);
+            }
+        }
+    }
+
+    /// Aborts what is in flight; each attempt still reports its end.
+    pub(super) fn abort(&mut self) {
+        self.abort_at = None;
+        self.attempts.abort();
+    }
+
+    /// Tells once that the run has been halted and takes no more rows.
+    pub(super) fn note_halt(&mut self) {
+        if self.is_draining {
+            return;
+        }
+        let Some(reason) = self.scheduler.halted().cloned() else { return };
+        self.is_draining = true;
+        self.is_input_open = false;
+        let in_flight = self.scheduler.in_flight();
+        self.events.show(EventBody::Draining { in_flight, reason: Some(Box::new(reason)) });
+    }
+
+    /// Keeps the rows that the scheduler will not send any more.
+    pub(super) fn set_aside(&mut self) {
+        for planned in self.scheduler.take_set_aside() {
+            self.keep(planned);
+        }
+    }
+
+    /// Tells where the run stands.
+    pub(super) fn show_status(&mut self) {
+        let now = self.clock.now();
+        let outage = self.scheduler.outage(now).map(Box::new);
+        if outage.is_some() || self.has_outage {
+            self.has_outage = outage.is_some();
+            self.events.show_at(EventBody::Outage(outage), now);
+        }
+        let status = self.scheduler.status(now);
+        self.events.show_at(status, now);
+    }
+}

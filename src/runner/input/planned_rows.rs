@@ -1,0 +1,74 @@
+//! Plans rows as they are read.
+
+use crate::domain::{JobId, Planned};
+use crate::journal::RowState;
+use crate::plan::{Identified, Planner, Rejected};
+use crate::source::{BrokenRow, Item, Row, SourceError};
+
+use super::Earlier;
+use super::reading::{Read, RowPlace};
+
+/// A row or the end of an input, with the warnings that come before it.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Warnings about what comes before the row.
+    pub(super) warnings: Vec<String>,
+    /// The row; `None` at the end of an input.
+    pub(super) row: Option<RowFate>,
+}
+
+/// What is to be done with a row that was read.
+#[derive(Debug)]
+pub(super) enum RowFate {
+    /// Nothing: an earlier run has finished it. It was not measured.
+    Done(Box<Identified>),
+    /// It can be sent. The state is what earlier runs know of it.
+    Planned(RowPlace, Planned, RowState),
+    /// It is not sent, since it can't succeed.
+    Rejected(Box<Rejected>),
+    /// It can't be read.
+    Broken(Box<BrokenRow>),
+}
+
+/// The rows of a reading, planned.
+pub(super) struct PlannedRows<R> {
+    reading: R,
+    /// Rows left out at the start.
+    skip: u64,
+}
+
+impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
+    pub(super) fn new(reading: R, skip: u64) -> Self {
+        Self { reading, skip }
+    }
+
+    /// Plans the next row; returns `None` at the end.
+    pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
+        while let Some(Read { mut warnings, row }) = self.reading.next().transpose()? {
+            let Some((place, item)) = row else { return Ok(Some(Step { warnings, row: None })) };
+            let row = match item {
+                // A row that is left out is planned too, since it is counted among rows with the same request.
+                Item::Row(row) => planned(planner, *row, place, earlier),
+                Item::Broken(broken) => RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })),
+            };
+            let notices = planner.take_notices();
+            if place.index >= self.skip {
+                warnings.extend(notices.iter().map(ToString::to_string));
+                return Ok(Some(Step { warnings, row: Some(row) }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn planned(planner: &mut Planner, row: Row, place: RowPlace, earlier: &Earlier) -> RowFate {
+    let identified = planner.identify(row, JobId(place.index));
+    let state = (earlier.known)(identified.row, &identified.identity);
+    if state == RowState::Done {
+        return RowFate::Done(Box::new(identified));
+    }
+    match planner.measure(identified) {
+        Ok(planned) => RowFate::Planned(place, planned, state),
+        Err(rejected) => RowFate::Rejected(rejected),
+    }
+}

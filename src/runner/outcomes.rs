@@ -1,0 +1,77 @@
+//! What attempts report: response heads go to the scheduler, ends become lines.
+
+use super::answer_memory::AnswerShare;
+use super::attempt::{End, Head, Report};
+use super::ledger::Ledger;
+use super::run::Run;
+use crate::clock::Instant;
+use crate::domain::{Ended, EventBody, FailedRow, Outcome, Verdict};
+use crate::report::Reporter;
+use crate::scheduler::{Next, Ticket};
+use crate::transport::Transport;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Takes a report of an attempt.
+    pub(super) fn on_report(&mut self, report: Report, now: Instant) {
+        let Report { ticket, head, end } = report;
+        if let Some(Head { status, signals, request_id }) = head {
+            self.scheduler.on_head(ticket, status, &signals, request_id, now);
+        }
+        if let Some(End { verdict, share }) = end {
+            self.on_end(ticket, verdict, Some(share), now);
+        }
+    }
+
+    /// Ends an attempt: its row gets its line, waits for another try, or stays pending.
+    pub(super) fn on_end(&mut self, ticket: Ticket, verdict: Verdict, share: Option<AnswerShare>, now: Instant) {
+        let is_abort = matches!(verdict, Verdict::Aborted);
+        match self.scheduler.on_end(ticket, verdict, now) {
+            Next::Finished(outcome) => {
+                self.write(ticket, &outcome);
+                self.keep_until_synced(outcome.job, share);
+            }
+            Next::Again { class, limit, maybe_paid } => {
+                self.ledger.clear(ticket);
+                self.finish.maybe_paid += u64::from(maybe_paid);
+                self.events.show(EventBody::Retried { class, limit, maybe_paid });
+            }
+            Next::NoRow => {}
+            // The answer so far was paid for, and no line keeps it. The mark stays, so a crash from here on is counted.
+            Next::More { job } => self.ledger.keep(ticket, job),
+            Next::Pending(planned) => {
+                self.finish.aborted += u64::from(is_abort);
+                self.finish.maybe_paid += u64::from(is_abort);
+                // The mark of an aborted request stays until the ledger is closed. That decides who counts it.
+                if !is_abort {
+                    self.ledger.clear(ticket);
+                }
+                self.keep(*planned);
+            }
+        }
+    }
+
+    fn write(&mut self, ticket: Ticket, outcome: &Outcome) {
+        let is_failure = matches!(outcome.ended, Ended::Failed { .. });
+        let is_last_maybe_paid = outcome.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
+        self.finish.maybe_paid += u64::from(is_failure && is_last_maybe_paid);
+        let seq = self.unsynced.push(event_of(outcome));
+        self.ledger.write_outcome(seq, ticket, outcome);
+    }
+}
+
+/// Returns the event of a row that has ended.
+fn event_of(outcome: &Outcome) -> EventBody {
+    let (usage, cost) = (outcome.usage(), outcome.cost());
+    match &outcome.ended {
+        Ended::Succeeded(message) => {
+            let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
+            let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
+            EventBody::Succeeded { quality: message.quality, usage, cost, latency: last.since(first) }
+        }
+        Ended::Failed { class, failure, is_retryable } => {
+            let label = &outcome.job.custom_id;
+            let row = FailedRow::new(label, failure.status, &failure.message, *is_retryable);
+            EventBody::Failed { class: *class, row: Box::new(row), usage, cost }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Rows as they come from the input.
+
+use tokio::sync::mpsc;
+
+use super::input::Incoming;
+use super::ledger::Ledger;
+use super::run::Run;
+use crate::domain::{ErrorClass, EventBody, FailedRow, Money, Usage};
+use crate::report::Reporter;
+use crate::transport::Transport;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Returns whether the loop takes rows at this moment.
+    pub(super) fn wants_rows(&self) -> bool {
+        self.is_input_open && self.scheduler.wants() > 0 && !self.is_backed_up()
+    }
+
+    /// Takes the rows that are there, as many as are wanted.
+    pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
+        while self.wants_rows() {
+            match feed.try_recv() {
+                Ok(item) => self.on_incoming(Some(item)),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => self.on_incoming(None),
+            }
+        }
+    }
+
+    /// Takes what the input sends; `None` at its end.
+    pub(super) fn on_incoming(&mut self, item: Option<Incoming>) {
+        match item {
+            Some(Incoming::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
+            Some(Incoming::Rejected(rejected)) => {
+                let seq = self.unsynced.push(unsent(rejected.class, &rejected.custom_id, &rejected.message));
+                self.ledger.write_rejected(seq, &rejected);
+            }
+            Some(Incoming::Broken(broken)) => {
+                let place = || format!("{}:{}", broken.origin.source, broken.origin.line);
+                let label = broken.custom_id.clone().unwrap_or_else(place);
+                let seq = self.unsynced.push(unsent(ErrorClass::InvalidInput, &label, &broken.message));
+                self.ledger.write_broken(seq, &broken);
+            }
+            Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
+            Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
+            Some(Incoming::Failed(message)) => {
+                // The reason is given once, at the end, where also those see it who see no warnings.
+                let text = "the input broke off: what was read of it is finished first".to_owned();
+                self.events.show(EventBody::Warned(text));
+                self.finish.input_error = Some(message);
+                self.end_input();
+            }
+            None => self.end_input(),
+        }
+    }
+
+    fn end_input(&mut self) {
+        self.is_input_open = false;
+        self.scheduler.close_input();
+    }
+}
+
+/// Returns the event of a row that failed without being sent.
+fn unsent(class: ErrorClass, label: &str, message: &str) -> EventBody {
+    let row = Box::new(FailedRow::new(label, None, message, false));
+    EventBody::Failed { class, row, usage: Usage::default(), cost: Some(Money::ZERO) }
+}

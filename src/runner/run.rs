@@ -1,0 +1,47 @@
+//! The state of a run that is under way.
+
+use std::time::Duration;
+
+use super::attempts::Attempts;
+use super::events::Events;
+use super::parts::Finish;
+use super::unsynced::UnsyncedLines;
+use crate::clock::RunClock;
+use crate::domain::Planned;
+use crate::scheduler::{Scheduler, Ticket};
+
+/// A run under way: what the loop owns besides its channels.
+pub(super) struct Run<T, L, R> {
+    pub(super) attempts: Attempts<T>,
+    pub(super) scheduler: Scheduler,
+    pub(super) ledger: L,
+    pub(super) events: Events<R>,
+    pub(super) clock: RunClock,
+    pub(super) keep_pending: bool,
+    pub(super) grace: Option<Duration>,
+    /// Attempts of this turn that were marked and not sent yet, and whether each asks for a stream.
+    pub(super) marked: Vec<(Ticket, bool)>,
+    /// Lines that are not on disk yet.
+    pub(super) unsynced: UnsyncedLines,
+    /// Whether lines can't be written any more.
+    pub(super) is_broken: bool,
+    pub(super) is_input_open: bool,
+    /// Whether the reporter knows that the run has been halted.
+    pub(super) is_draining: bool,
+    /// Whether the reporter was told of an outage and not yet of its end.
+    pub(super) has_outage: bool,
+    pub(super) interrupts_seen: u32,
+    /// When requests in flight are aborted, after an interrupt.
+    pub(super) abort_at: Option<tokio::time::Instant>,
+    pub(super) finish: Finish,
+}
+
+impl<T, L, R> Run<T, L, R> {
+    /// Counts a row that this run does not answer, and keeps it if pending rows are kept.
+    pub(super) fn keep(&mut self, planned: Planned) {
+        self.finish.pending += 1;
+        if self.keep_pending {
+            self.finish.kept.push(*planned.job);
+        }
+    }
+}

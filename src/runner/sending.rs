@@ -1,0 +1,76 @@
+//! Sending: what the scheduler allows is marked in the ledger, then sent.
+
+use super::ledger::Ledger;
+use super::run::Run;
+use crate::clock::Instant;
+use crate::domain::{EventBody, HaltReason, Reason, Verdict, WriteFault};
+use crate::report::Reporter;
+use crate::scheduler::{Step, Ticket};
+use crate::transport::Transport;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Sends what may be sent; returns until when to wait, or `None` when everything has ended.
+    pub(super) fn dispatch(&mut self) -> Option<Instant> {
+        let now = self.clock.now();
+        let until = loop {
+            let until = self.mark_what_may_go(now);
+            if self.send_marked(now) {
+                break until;
+            }
+        };
+        self.show_scheduler_events();
+        self.note_halt();
+        self.set_aside();
+        until
+    }
+
+    fn mark_what_may_go(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            if self.is_backed_up() && self.scheduler.holds_rows() {
+                self.scheduler.bind(Reason::Disk, now);
+                return Some(Instant::NEVER);
+            }
+            match self.scheduler.poll(now) {
+                Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, &self.scheduler.sent(ticket).job) {
+                    Ok(()) => self.marked.push((ticket, stream)),
+                    Err(fault) => self.refuse(ticket, fault, now),
+                },
+                // A canary is no row, so it has no mark.
+                Step::Canary { ticket, ask } => self.attempts.start(ticket, &ask, false),
+                Step::Wait { until, .. } => return Some(until),
+                Step::Drained => return None,
+            }
+        }
+    }
+
+    /// Sends what was marked; `false` when the marks can't be written and the scheduler must be asked again.
+    fn send_marked(&mut self, now: Instant) -> bool {
+        let marks = self.ledger.flush();
+        let mut marked = std::mem::take(&mut self.marked);
+        let is_sent = marks.is_ok() || marked.is_empty();
+        for (ticket, stream) in marked.drain(..) {
+            match &marks {
+                Ok(()) => self.send(ticket, stream, now),
+                Err(fault) => self.refuse(ticket, fault.clone(), now),
+            }
+        }
+        self.marked = marked;
+        is_sent
+    }
+
+    fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
+        self.attempts.start(ticket, &self.scheduler.sent(ticket).ask, stream);
+        self.events.show_at(EventBody::Sent, now);
+    }
+
+    /// Ends an attempt that can't be marked. It is not sent, since after a crash nobody would know of the request.
+    fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
+        self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
+    }
+
+    fn show_scheduler_events(&mut self) {
+        for event in self.scheduler.take_events() {
+            self.events.show(event);
+        }
+    }
+}

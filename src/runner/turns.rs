@@ -1,0 +1,130 @@
+//! The loop: turn by turn, until every row has ended or the run is halted, and every line is on disk.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::attempt::Report;
+use super::attempts::Attempts;
+use super::events::Events;
+use super::input::Incoming;
+use super::ledger::{Commit, Ledger};
+use super::parts::{Finish, Parts};
+use super::run::Run;
+use super::signals::Interrupt;
+use super::unsynced::UnsyncedLines;
+use crate::clock::Instant;
+use crate::domain::EventBody;
+use crate::report::Reporter;
+use crate::transport::Transport;
+
+/// How often the reporter is told where the run stands.
+const STATUS_EVERY: Duration = Duration::from_millis(100);
+/// Reports of attempts that are taken before the scheduler is asked again.
+const REPORTS: usize = 256;
+
+/// Where the loop hears from others.
+struct Channels {
+    commits: mpsc::UnboundedReceiver<Commit>,
+    feed: mpsc::Receiver<Incoming>,
+    interrupts: mpsc::Receiver<Interrupt>,
+    reports: mpsc::UnboundedReceiver<Report>,
+}
+
+/// Runs until every row has ended or the run is halted, and every line is on disk.
+pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
+    let (reports_in, reports) = mpsc::unbounded_channel();
+    let mut run = Run {
+        attempts: Attempts::new(parts.transport, parts.provider, parts.clock, reports_in),
+        scheduler: parts.scheduler,
+        ledger: parts.ledger,
+        events: Events::new(parts.reporter, parts.clock, parts.run),
+        clock: parts.clock,
+        keep_pending: parts.keep_pending,
+        grace: parts.grace,
+        marked: Vec::new(),
+        unsynced: UnsyncedLines::default(),
+        is_broken: false,
+        is_input_open: true,
+        is_draining: false,
+        has_outage: false,
+        interrupts_seen: 0,
+        abort_at: None,
+        finish: Finish::default(),
+    };
+    let mut channels = Channels { commits: parts.commits, feed: parts.feed, interrupts: parts.interrupts, reports };
+    run.take_turns(&mut channels).await;
+    run.close(channels).await;
+    (run.finish, run.ledger, run.events.into_reporter())
+}
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    async fn take_turns(&mut self, channels: &mut Channels) {
+        let mut ticks = interval(STATUS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            self.take_rows(&mut channels.feed);
+            let Some(until) = self.dispatch() else { return };
+            let wants_rows = self.wants_rows();
+            tokio::select! {
+                biased;
+                Some(interrupt) = channels.interrupts.recv() => self.on_interrupt(interrupt),
+                Some(commit) = channels.commits.recv() => self.on_commit(commit),
+                Some(report) = channels.reports.recv() => self.take_reports(report, &mut channels.reports),
+                item = channels.feed.recv(), if wants_rows => self.on_incoming(item),
+                () = sleep_until(self.clock.deadline(until)) => {}
+                () = sleep_until(self.abort_at), if self.abort_at.is_some() => self.abort(),
+                _ = ticks.tick() => self.show_status(),
+            }
+        }
+    }
+
+    fn take_reports(&mut self, first: Report, reports: &mut mpsc::UnboundedReceiver<Report>) {
+        let now = self.clock.now();
+        self.on_report(first, now);
+        for _ in 0..REPORTS {
+            let Ok(report) = reports.try_recv() else { break };
+            self.on_report(report, now);
+        }
+    }
+
+    /// Waits for the last lines and keeps the rows that were read ahead.
+    async fn close(&mut self, mut channels: Channels) {
+        self.note_halt();
+        self.set_aside();
+        while let Ok(item) = channels.feed.try_recv() {
+            match item {
+                Incoming::Planned(planned) => self.keep(planned),
+                item => self.on_incoming(Some(item)),
+            }
+        }
+        drop(channels.feed);
+        // A failure is reported as a failed commit. From here on nothing is sent that would need a mark.
+        let _ = self.ledger.flush();
+        self.ledger.hurry();
+        while !self.unsynced.is_empty() && !self.is_broken {
+            let Some(commit) = channels.commits.recv().await else { break };
+            self.on_commit(commit);
+        }
+        self.keep_unsynced();
+        let unkept = self.scheduler.unkept();
+        self.finish.aborted += unkept;
+        self.finish.maybe_paid += unkept;
+        self.finish.halted = self.scheduler.halted().cloned();
+        self.events.show(EventBody::Ended {
+            pending: self.finish.pending,
+            reason: self.finish.halted.clone().map(Box::new),
+            reasons: self.scheduler.reasons(),
+            elapsed: self.clock.now().since(Instant::ZERO),
+            max_in_flight: self.scheduler.max_in_flight(),
+        });
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

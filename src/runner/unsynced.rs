@@ -1,0 +1,77 @@
+//! What is kept of lines until they are on disk.
+
+use std::collections::VecDeque;
+
+use super::answer_memory::AnswerShare;
+use crate::domain::{EventBody, Job};
+
+/// Lines that are not on disk yet, in the order of their numbers.
+#[derive(Default)]
+pub(super) struct UnsyncedLines {
+    lines: VecDeque<Unsynced>,
+    /// Bytes of the rows that are kept with them.
+    bytes: usize,
+    last_seq: u64,
+}
+
+/// What is kept of a line until it is on disk.
+struct Unsynced {
+    seq: u64,
+    event: EventBody,
+    /// The row, if pending rows are kept: it is pending if its line can't be written.
+    job: Option<Box<Job>>,
+    /// What a large answer takes of the memory for all answers, while its line is in memory.
+    share: Option<AnswerShare>,
+}
+
+impl UnsyncedLines {
+    /// Takes the event of the next line; returns the line's number.
+    pub(super) fn push(&mut self, event: EventBody) -> u64 {
+        self.last_seq += 1;
+        self.lines.push_back(Unsynced { seq: self.last_seq, event, job: None, share: None });
+        self.last_seq
+    }
+
+    /// Adds to the last line what is kept with it.
+    pub(super) fn keep_with_last(&mut self, job: Option<Box<Job>>, share: Option<AnswerShare>) {
+        if let Some(last) = self.lines.back_mut() {
+            self.bytes += job.as_ref().map_or(0, |job| job.bytes());
+            (last.job, last.share) = (job, share);
+        }
+    }
+
+    /// Returns the event of the first line if that is on disk when all lines up to `seq` are.
+    pub(super) fn pop(&mut self, seq: u64) -> Option<EventBody> {
+        self.lines.front().filter(|line| line.seq <= seq)?;
+        let Unsynced { event, job, .. } = self.lines.pop_front()?;
+        self.bytes -= job.map_or(0, |job| job.bytes());
+        Some(event)
+    }
+
+    /// Returns whether every line is on disk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Returns the bytes of the rows that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns how many lines are not on disk.
+    pub(super) fn len(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    /// Returns how many of them are answers.
+    pub(super) fn answers(&self) -> u64 {
+        let is_answer = |unsynced: &&Unsynced| matches!(unsynced.event, EventBody::Succeeded { .. });
+        self.lines.iter().filter(is_answer).count() as u64
+    }
+
+    /// Removes all lines; returns the rows kept with them.
+    pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job> {
+        self.bytes = 0;
+        self.lines.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job)
+    }
+}
