@@ -118,12 +118,6 @@ impl Bucket {
         level - most
     }
 
-    /// Returns when `n` can be taken if nobody else takes before; `n` may be above the burst.
-    pub fn ready_at(&self, n: u32, now: Instant) -> Instant {
-        let missing = i64::from(n.min(self.burst)).saturating_sub(self.level(now));
-        now + Duration::from_nanos(self.worth(u64::try_from(missing).unwrap_or(0)))
-    }
-
     /// Raises the level to `target` by at most `step`, and the burst with it; never lowers either. Returns by how much it
     /// was raised.
     ///

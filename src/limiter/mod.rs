@@ -6,11 +6,17 @@
 //! A [`Bucket`] is one dimension, with governor's GCRA as its decision kernel; a [`Pool`] is all dimensions of one
 //! [`PoolId`](crate::domain::PoolId), asked together: a request is admitted by all or by none.
 
-pub mod bucket;
+mod admission;
+mod bucket;
+mod dimension;
 mod drift;
+mod headroom;
 mod hidden;
-pub mod pool;
+mod pool;
 mod production;
 
+pub use admission::{Admission, Reservation};
 pub use bucket::Bucket;
-pub use pool::{Admission, Pool, Reservation};
+pub use headroom::Headroom;
+pub(crate) use pool::LONGEST_UNSAID_HOLD;
+pub use pool::Pool;

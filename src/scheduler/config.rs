@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::answer::Policy;
 use crate::domain::{Ask, Money, PoolId, RateLimits, Usage};
-use crate::limiter::pool::Headroom;
+use crate::limiter::Headroom;
 
 use super::{Budget, EndpointId, HaltRule, PoolState, Window};
 

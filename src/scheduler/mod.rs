@@ -241,7 +241,7 @@ impl Scheduler {
     /// Returns what is reserved and not settled: in each pool what no head or end has been seen for, and money. All zero
     /// when nothing is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
-        (self.pools.iter().map(|state| state.pool.unseen()).collect(), self.config.budget.reserved())
+        (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
 
     fn ready(&self) -> usize {

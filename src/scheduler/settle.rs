@@ -187,7 +187,7 @@ impl Scheduler {
 
     /// Lets every pool of an endpoint start over slowly: while it was in trouble their buckets filled up.
     fn calm_down(&mut self, end: &End) {
-        self.pools_of(end.endpoint).for_each(|pool| pool.calm_down(end.now));
+        self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
 
     fn pools_of(&mut self, endpoint: usize) -> impl Iterator<Item = &mut Pool> {

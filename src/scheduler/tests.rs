@@ -11,7 +11,7 @@ use crate::domain::{
     ModelClass, Origin, Params, Purpose, Quality, RateLimits, RateSignals, Request, RowId, Speed, Terms, Usage,
     Verdict,
 };
-use crate::limiter::pool::Headroom;
+use crate::limiter::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults, walks};
 use crate::source::Row;
 
