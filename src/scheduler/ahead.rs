@@ -18,8 +18,8 @@
 
 use crate::domain::Planned;
 
-use super::Scheduler;
 use super::entry::Entry;
+use super::state::Scheduler;
 
 /// Rows that wait at the scheduler, at least and when several pools share the input.
 const LOOKAHEAD: usize = 64;
@@ -68,19 +68,18 @@ impl Scheduler {
         self.row_bytes += entry.bytes;
         entry
     }
-
-    fn waiting(&self) -> usize {
-        self.ready() + self.later.len() + self.gates.waiting()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::tests::{answer, config, dispatched, limited, long};
-    use super::super::*;
+    use super::super::{Config, Next, Step};
     use super::*;
     use crate::answer::{Came, Then};
-    use crate::domain::{Ask, ErrorClass, Failure, Purpose, RateLimits, Verdict};
+    use crate::clock::Instant;
+    use crate::domain::{Ask, ErrorClass, Failure, HaltReason, Purpose, RateLimits, Reason, Verdict};
 
     const LARGE: usize = 200_000;
 
@@ -250,10 +249,8 @@ mod tests {
     }
 
     fn counted(scheduler: &Scheduler) -> usize {
-        let ready = scheduler.pools.iter().flat_map(|state| &state.ready);
-        let waiting = ready.chain(scheduler.later.values()).chain(scheduler.gates.entries());
-        let in_flight = scheduler.flights.iter().flatten().filter_map(|flight| flight.row());
-        waiting.chain(in_flight).map(|entry| entry.planned.bytes()).sum()
+        let rows = scheduler.waiting_rows().chain(scheduler.flights.rows());
+        rows.map(|entry| entry.planned.bytes()).sum()
     }
 
     fn alternating(bytes: usize) -> impl FnMut() -> Planned {

@@ -14,51 +14,15 @@
 //! Rejected: to probe with rows held back from elsewhere in the input. It told bad rows from an outage only while such
 //! rows were left, so an outage at the end of a run put good rows into the error log.
 
-use serde_json::value::RawValue;
-
 use crate::clock::Instant;
-use crate::domain::{Ask, Cost, ErrorClass, Failure, Money, Params, Purpose, Request, Terms, Usage, Verdict};
+use crate::domain::{Cost, ErrorClass, Failure, Money, Usage, Verdict};
 use crate::limiter::Admission;
 
 use super::budget::Room;
-use super::entry::{Flight, Sent};
 use super::faults::Fault;
-use super::settle::End;
-use super::{Scheduler, Step};
-
-const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// More than the question takes, so that the limits and the budget hold.
-const INPUT_TOKENS: u32 = 20;
-
-/// What an endpoint knows of its canary.
-#[derive(Debug, Default)]
-pub(super) struct Canary {
-    /// What is asked, and the pool of the row that it stands for; `None` until a row has failed.
-    ask: Option<(usize, Ask)>,
-    /// Until when its pool has no room for it.
-    not_before: Instant,
-    /// Whether the next probe is a row.
-    is_rows_turn: bool,
-    /// Whether the last one failed as the rows did.
-    fails_alike: bool,
-    /// Whether one was rejected: none is sent again.
-    is_useless: bool,
-}
-
-impl Canary {
-    /// Notes the fault of a row: the next probe is a canary for it.
-    pub(super) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
-        self.is_rows_turn = false;
-        if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
-            self.ask = Some((pool, canary_of(ask)));
-        }
-    }
-
-    /// Returns whether the endpoint is known to fail, not only its rows.
-    pub(super) fn proves_outage(&self) -> bool {
-        self.fails_alike
-    }
-}
+use super::flights::{End, Flight, Sent};
+use super::state::Scheduler;
+use super::step::Step;
 
 impl Scheduler {
     /// Sends a canary to an endpoint that fails, when it is time to probe it with one.
@@ -72,7 +36,7 @@ impl Scheduler {
                 return None;
             }
         };
-        let usage = Usage { input_tokens: INPUT_TOKENS.into(), output_tokens: 1, ..Usage::default() };
+        let usage = Usage { input_tokens: ask.cost.input_tokens.into(), output_tokens: 1, ..Usage::default() };
         let money = (self.config.real_cost)(&ask, &usage).filter(|_| self.config.budget.max_cost.is_some());
         let money = money.unwrap_or(Money::ZERO);
         if self.config.budget.reserve(money) != Room::Yes {
@@ -104,7 +68,7 @@ impl Scheduler {
             && endpoint.canary.ask.is_some()
             && !endpoint.canary.is_useless
             && (!endpoint.canary.is_rows_turn || endpoint.ready == 0)
-            && (endpoint.ready > 0 || self.later.values().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
+            && (endpoint.ready > 0 || self.later.rows().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
     }
 
     /// Takes in the end of a canary.
@@ -139,26 +103,6 @@ impl Scheduler {
             self.hold_if_refused(end);
         }
         self.halt_if_overdue(end.now);
-    }
-}
-
-/// Returns the canary that stands for what is asked for a row.
-fn canary_of(ask: &Ask) -> Ask {
-    let raw = |json: String| RawValue::from_string(json).expect("a quoted name and literals are JSON");
-    let model = serde_json::Value::from(&*ask.model).to_string();
-    let members = [("model", model), ("max_tokens", "1".to_owned()), ("messages", MESSAGES.to_owned())];
-    let request = Request::of(&Params(members.into_iter().map(|(name, value)| (name.into(), raw(value))).collect()));
-    Ask {
-        body_bytes: request.json().len() as u32,
-        request,
-        model: ask.model.clone(),
-        terms: Terms::default(),
-        pool: ask.pool.clone(),
-        cost: Cost { requests: 1, input_tokens: INPUT_TOKENS, output_tokens: 1 },
-        expense: None,
-        max_tokens: 1,
-        template: 0,
-        purpose: Purpose::Canary,
     }
 }
 
@@ -320,17 +264,5 @@ mod tests {
 
         assert!(some.canaries == 1 && scheduler.spent() == Money(210), "{some:?} {:?}", scheduler.spent());
         assert!(none.canaries == 0 && poor.spent() == Money(200), "{none:?} {:?}", poor.spent());
-    }
-
-    #[test]
-    fn a_canary_asks_the_model_of_the_row_that_failed_for_one_token() {
-        let mut row = planned("1", 100, 100);
-        row.ask.model = r#"a "model""#.into();
-
-        let ask = canary_of(&row.ask);
-
-        let json = r#"{"model":"a \"model\"","max_tokens":1,"messages":[{"role":"user","content":"ping"}]}"#;
-        assert_eq!(ask.request.json(), json);
-        assert_eq!((&ask.pool, &ask.model), (&row.ask.pool, &row.ask.model));
     }
 }

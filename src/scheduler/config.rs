@@ -6,14 +6,9 @@ use crate::answer::Policy;
 use crate::domain::{Ask, Money, PoolId, RateLimits, Usage};
 use crate::limiter::Headroom;
 
-use super::{Budget, EndpointId, HaltRule, PoolState, Window};
-
-/// Output above this is always streamed: an unstreamed call would be silent for more than ten minutes.
-///
-/// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
-const STREAM_ABOVE: u32 = 21_333;
-/// The first rows of a pool are streamed until this many heads have come, so that limits are learned early.
-const STREAM_FIRST: u32 = 48;
+use super::budget::Budget;
+use super::endpoint::{EndpointId, Window};
+use super::halt::HaltRule;
 
 /// When requests are streamed inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,20 +60,4 @@ pub struct Config {
     pub policy: Option<Policy>,
     /// Seed of all jitter.
     pub seed: u64,
-}
-
-/// Returns whether a row's request asks for a stream. Asked once for each request: its tries are alike.
-pub(super) fn wants_stream(mode: StreamMode, state: &mut PoolState, ask: &Ask) -> bool {
-    match mode {
-        StreamMode::On => true,
-        StreamMode::Off => false,
-        StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
-        // `max_tokens` 0 warms a cache; the API refuses to stream that.
-        StreamMode::Auto if ask.max_tokens == 0 => false,
-        StreamMode::Auto => {
-            let learns = state.pool.heads_seen().max(state.streamed) < STREAM_FIRST;
-            state.streamed += u32::from(learns);
-            learns
-        }
-    }
 }

@@ -19,16 +19,12 @@ use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
 
 use super::backoff::{Backoff, jittered_unsaid_hold};
-use super::blame::Blame;
-use super::entry::{Entry, Flight};
-use super::health::Sign;
-use super::settle::End;
-use super::{Next, Scheduler};
+use super::endpoint::{Blame, Sign};
+use super::entry::Entry;
+use super::flights::End;
+use super::state::Scheduler;
+use super::step::Next;
 
-/// Retries that may run ahead of successes, at each endpoint.
-pub(super) const RETRY_QUOTA: f64 = 100.0;
-/// What a success adds to that quota: one retry for each success goes on for ever.
-pub(super) const QUOTA_PER_SUCCESS: f64 = 1.0;
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// Of so many faults that are the row's own or refusals in disguise, one counts for the row.
@@ -62,12 +58,11 @@ impl Scheduler {
     pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let blame = self.note_fault(&mut entry, &fault, end);
-        let retry_after = fault.retry_after;
-        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
+        if let Some(reason) = self.asks_too_long(fault.retry_after) {
+            return self.halt_with(entry, reason, end);
         }
         if self.is_halted(end) {
-            return self.stranded(entry, end);
+            return self.leave_halted(entry, end);
         }
         let is_overload = fault.class == ErrorClass::Overloaded;
         let may_be_refused = self.may_be_refused(&fault, end);
@@ -103,7 +98,7 @@ impl Scheduler {
         let next = if is_last { None } else { self.next_try(&mut entry, delay, retry_after, end) };
         match next {
             Some(at) => {
-                self.queue_later(entry, at);
+                self.later.insert(entry, at);
                 Next::Again { class, limit: None, maybe_paid }
             }
             None => self.fail(entry, class, failure, true, end),
@@ -173,9 +168,7 @@ impl Scheduler {
 
     /// Returns how long a retry waits: longer when retries have run far ahead of successes.
     fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
-        let endpoint = &mut self.endpoints[end.endpoint];
-        if endpoint.retry_quota >= 1.0 {
-            endpoint.retry_quota -= 1.0;
+        if self.endpoints[end.endpoint].retries.take() {
             return delay;
         }
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
@@ -209,19 +202,12 @@ impl Scheduler {
             && !endpoint.canary.proves_outage()
     }
 
-    /// Returns whether an endpoint has no row left but such as met a fault, now or ever.
+    /// Returns whether all rows that are left for an endpoint have met a fault, now or earlier.
     fn has_failed_rows_only(&self, at: usize) -> bool {
         let is_other = |entry: &Entry| entry.at_fault.is_none() && self.endpoint_of_entry(entry) == Some(at);
-        let ready = self.pools.iter().filter(|state| state.endpoint == at).flat_map(|state| &state.ready);
-        let in_flight = self.flights.iter().flatten().filter_map(Flight::row);
         self.is_input_closed
             && self.gates.waiting() == 0
-            && !ready.chain(self.later.values()).chain(in_flight).any(is_other)
-    }
-
-    /// Returns the endpoint of a row that is or was queued.
-    pub(super) fn endpoint_of_entry(&self, entry: &Entry) -> Option<usize> {
-        self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
+            && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
     }
 
     /// Lets each row of an endpoint be tried once more, at once.
@@ -229,10 +215,8 @@ impl Scheduler {
         let endpoint = &mut self.endpoints[at];
         endpoint.health.stop_probing();
         endpoint.has_last_tries = true;
-        let later = std::mem::take(&mut self.later);
-        let (its, kept): (Vec<_>, Vec<_>) =
-            later.into_iter().partition(|(_, entry)| self.endpoint_of_entry(entry) == Some(at));
-        self.later = kept.into_iter().collect();
-        its.into_iter().for_each(|(_, entry)| self.take_in(entry, now));
+        let id = endpoint.id.clone();
+        let its = self.later.take(|entry| id.is_of(entry));
+        its.into_iter().for_each(|entry| self.queue_last(entry, now));
     }
 }

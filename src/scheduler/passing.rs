@@ -18,7 +18,7 @@ use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
 use crate::limiter::{Admission, Reservation};
 
-use super::PoolState;
+use super::pool::{Passing, PoolState};
 
 /// The part of what comes in that those behind may take.
 const SHARE: f64 = 0.25;
@@ -28,15 +28,6 @@ const BIG_SECONDS: f64 = 5.0;
 const SMALL_PART: u32 = 4;
 /// So far behind a small row is looked for.
 const REACH: usize = 64;
-
-/// The wait of a big row.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Passing {
-    since: Instant,
-    dimension: Dimension,
-    /// What those that passed took.
-    taken: u64,
-}
 
 impl Passing {
     /// Returns when those behind may take so much more.

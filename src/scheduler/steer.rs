@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{EventBody, Money, RateLimits};
 
-use super::{LimitsOf, Scheduler, Window};
+use super::config::LimitsOf;
+use super::endpoint::Window;
+use super::state::Scheduler;
 
 /// Settings that may change while a run goes on.
 pub struct Steering {

@@ -1,17 +1,21 @@
 //! Cases of the scheduler as a whole, on instants made by hand. Random histories are in `tests/scheduler_model.rs`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::*;
 use crate::answer::{Policy, Then};
 use crate::catalog::Catalog;
+use crate::clock::Instant;
 use crate::domain::{
-    Ask, Ended, ErrorClass, Expense, Failure, Identity, Job, JobId, JobKey, LimitKind, LimitSignal, Message,
-    ModelClass, Origin, Params, Purpose, Quality, RateLimits, RateSignals, Request, RowId, Speed, Terms, Usage,
-    Verdict,
+    Ask, Cost, Ended, ErrorClass, Expense, Failure, HaltReason, Identity, Job, JobId, JobKey, LimitKind, LimitSignal,
+    Message, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, Quality, RateLimits, RateSignals, Reason,
+    Request, RowId, Speed, Terms, Usage, Verdict,
 };
-use crate::limiter::Headroom;
+use crate::limiter::{Admission, Headroom};
 use crate::plan::{Dialect, Planner, RequestDefaults, walks};
 use crate::source::Row;
 

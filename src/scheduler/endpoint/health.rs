@@ -23,7 +23,7 @@ const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault says of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// No connection came about: the name can't be resolved, or nobody listens.
     Unreachable,
     /// It says itself that it is overloaded or out of service, or the connection breaks.
@@ -34,7 +34,7 @@ pub enum Sign {
 
 /// State of the endpoint.
 #[derive(Debug, Default)]
-pub struct Health {
+pub(crate) struct Health {
     has_worked: bool,
     /// Whether anything ever came back from it, be it an error.
     was_reached: bool,
@@ -55,37 +55,37 @@ pub struct Health {
 
 impl Health {
     /// Returns whether only probes are sent.
-    pub fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.is_failing
     }
 
     /// Returns whether it ever answered.
-    pub fn has_worked(&self) -> bool {
+    pub(crate) fn has_worked(&self) -> bool {
         self.has_worked
     }
 
     /// Returns since when all that is known of the present outage could be the rows' doing.
-    pub fn unclear_since(&self) -> Instant {
+    pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
     /// Returns since when nothing has worked; `None` after an answer, and for a single fault.
-    pub fn failing_since(&self) -> Option<Instant> {
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
 
     /// Returns when the next probe may be sent, with nothing in flight.
-    pub fn probe_at(&self) -> Instant {
+    pub(crate) fn probe_at(&self) -> Instant {
         self.probe_at
     }
 
     /// Returns when the last outage ended; the start of the run when there was none.
-    pub fn recovered_at(&self) -> Instant {
+    pub(crate) fn recovered_at(&self) -> Instant {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
 
     /// Takes in an answer; returns whether it ended an outage.
-    pub fn on_answer(&mut self, now: Instant) -> bool {
+    pub(crate) fn on_answer(&mut self, now: Instant) -> bool {
         let was_failing = self.is_failing;
         let was_outage = was_failing && self.has_failed_probe;
         let recovered_at = if was_outage { Some(now) } else { self.recovered_at };
@@ -96,7 +96,7 @@ impl Health {
     }
 
     /// Takes in a fault of the server or the connection.
-    pub fn on_fault(&mut self, sign: Sign, now: Instant) {
+    pub(crate) fn on_fault(&mut self, sign: Sign, now: Instant) {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         self.was_reached |= sign != Sign::Unreachable;
         let since = *self.failing_since.get_or_insert(now);
@@ -112,18 +112,18 @@ impl Health {
     }
 
     /// Takes the endpoint to work, though nothing has been answered: rows are sent as usual.
-    pub fn stop_probing(&mut self) {
+    pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
     }
 
     /// Returns for how long nothing has worked; `None` while that may be chance.
-    pub fn failing_for(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing_since().map(|since| now.since(since))
     }
 
     /// Returns how long nothing may work before the endpoint is given up, where `most` is the longest.
-    pub fn patience(&self, most: Duration) -> Duration {
+    pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }
 }

@@ -15,7 +15,7 @@ const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Whose a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(crate) enum Blame {
     /// The row's own.
     Row,
     /// The endpoint's, which answers too few.
@@ -26,7 +26,7 @@ pub(super) enum Blame {
 
 /// What an endpoint did with attempts so far, at the moment it was last looked at.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// When this was.
     at: Instant,
     /// When the latest of those that were answered was sent: what was sent before trouble began may be answered in it.
@@ -41,14 +41,14 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Notes an answer to what was sent at `sent_at` for a row, which had met a fault before or not.
-    pub(super) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
+    pub(crate) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
         self.answers += 1;
         self.answered_sent_at = self.answered_sent_at.max(sent_at);
         self.answers_to_failed += u64::from(had_failed);
     }
 
     /// Notes a fault, and returns whose it is; `before` is the tally as it was after the row's last fault.
-    pub(super) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
+    pub(crate) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
         self.at = now;
         self.faults += 1;
         self.first_faults += u64::from(before.is_none());

@@ -18,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 
 /// What is known of the server's cap.
 #[derive(Debug, Default)]
-pub struct Cap {
+pub(crate) struct Cap {
     /// Open requests that are let in; `None` while no cap was met.
     known: Option<usize>,
     /// When the last wave of refusals began: a request sent before that is of the same wave.
@@ -40,13 +40,13 @@ struct Probe {
 
 impl Cap {
     /// Returns how many may be open, what is being tried included.
-    pub fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         let more = self.probe.as_ref().map_or(0, |probe| probe.more);
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
     /// Notes that as many are open as may be, and more could be sent.
-    pub fn on_full(&mut self) {
+    pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {
             probe.answers_left.get_or_insert(most);
@@ -54,7 +54,7 @@ impl Cap {
     }
 
     /// Takes in an answer; `is_full` says whether the cap is what held the run back, `bound` what it may use at most.
-    pub fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
+    pub(crate) fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
         let Some(known) = self.known else { return };
         match &mut self.probe {
             None if is_full && now >= self.next_probe => self.probe = Some(Probe::of(1)),
@@ -73,7 +73,7 @@ impl Cap {
     }
 
     /// Takes in a refusal of a request sent at `sent_at`, with `in_flight` others open when it came.
-    pub fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
+    pub(crate) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
         match (self.probe.take(), self.known) {
             (Some(probe), Some(_)) => {
