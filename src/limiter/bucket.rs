@@ -137,7 +137,7 @@ impl Bucket {
     }
 
     /// Changes how much can go at once, keeping the level (lowered to the burst where it is above).
-    pub fn set_burst(&mut self, burst: u32, now: Instant) {
+    pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);
         self.rebuild();
@@ -152,7 +152,7 @@ impl Bucket {
     }
 
     /// Changes the share of the limit that is left unused; 0 to 1.
-    pub fn set_headroom(&mut self, share: f64, now: Instant) {
+    pub(super) fn set_headroom(&mut self, share: f64, now: Instant) {
         let ppm = (share.clamp(0.0, 0.99) * 1e6) as u32;
         if ppm != self.headroom_ppm {
             self.headroom_ppm = ppm;

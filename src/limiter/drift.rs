@@ -13,19 +13,19 @@ const NOISE: f64 = 0.01;
 
 /// The share of one limit that others take.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Drift {
+pub(super) struct Drift {
     share: f64,
 }
 
 impl Drift {
     /// Returns the share that is left to others, 0 to 0.9.
-    pub fn share(&self) -> f64 {
+    pub(super) fn share(&self) -> f64 {
         if self.share < NOISE { 0.0 } else { self.share }
     }
 
     /// Notes that `gone` more tokens than we took were missing at the server; negative when there were more than
     /// expected. `limit` is per minute.
-    pub fn note(&mut self, gone: i64, limit: u32) {
+    pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;
             self.share = (self.share + worth.clamp(-0.1, 0.1)).clamp(0.0, MOST);

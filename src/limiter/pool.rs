@@ -70,7 +70,7 @@ impl Pool {
     ///
     /// A limit that is given holds at once, but never above what the server last said. Where one is taken back the
     /// server's word holds again, or `preset` where it has said nothing.
-    pub fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
+    pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
         self.set_pace(now);
@@ -102,7 +102,7 @@ impl Pool {
 
     /// Returns what is reserved for requests that the server has not counted: those whose head (requests, input) or end
     /// (output) has not come.
-    pub fn uncounted(&self) -> [i64; 3] {
+    pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
@@ -112,12 +112,12 @@ impl Pool {
     }
 
     /// Returns how many heads have been observed.
-    pub fn heads_seen(&self) -> u32 {
+    pub(crate) fn heads_seen(&self) -> u32 {
         self.heads_seen
     }
 
     /// Returns whether any head ever said something about limits.
-    pub fn has_seen_limits(&self) -> bool {
+    pub(crate) fn has_seen_limits(&self) -> bool {
         self.has_seen_limits
     }
 
@@ -180,14 +180,14 @@ impl Pool {
     }
 
     /// Notes that the server let in a request sent at `sent_at`, whatever becomes of it.
-    pub fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
+    pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_let_in(cost, sent_at, now);
         }
     }
 
     /// Takes in a fault; returns whether it is taken for a refusal in disguise. Hold the pool then, as after a refusal.
-    pub fn on_fault(&mut self, now: Instant) -> bool {
+    pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;
         }
@@ -200,12 +200,12 @@ impl Pool {
     }
 
     /// Notes that an outage of the endpoint is over: its faults say nothing about limits.
-    pub fn on_outage_end(&mut self) {
+    pub(crate) fn on_outage_end(&mut self) {
         self.hidden.forget_faults();
     }
 
     /// Returns whether faults may be refusals in disguise. No row is to blame for those.
-    pub fn may_be_refusing(&self, now: Instant) -> bool {
+    pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
 
@@ -213,7 +213,7 @@ impl Pool {
     ///
     /// Returns the dimension that was short, where the head says it. A refusal by a limit that changed since the request
     /// was sent (`limit_changed`) says nothing about bursts.
-    pub fn on_refusal(
+    pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
         signals: &RateSignals,
@@ -242,12 +242,12 @@ impl Pool {
     }
 
     /// Starts over slowly after trouble: levels that filled up meanwhile are not used at once.
-    pub fn restart_slowly(&mut self, now: Instant) {
+    pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
 
     /// Slows the pool after an acceleration refusal: half the rate, rising again by itself.
-    pub fn on_acceleration(&mut self, now: Instant) {
+    pub(crate) fn on_acceleration(&mut self, now: Instant) {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
@@ -266,7 +266,7 @@ impl Pool {
 
     /// Returns how long to hold when the server does not say: 1 s, or until a request and a half fit a limit that was
     /// learned. It doubles while the server keeps refusing, up to 60 s.
-    pub fn next_unsaid_hold(&mut self) -> Duration {
+    pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
         let learned = self.bucket(Dimension::Requests).filter(|_| self.has_learned());

@@ -12,7 +12,7 @@ const FADE: u32 = 200;
 
 /// The mean time of a token's answer, from its request to its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Production {
+pub(super) struct Production {
     answers: u32,
     tokens: f64,
     token_seconds: f64,
@@ -20,7 +20,7 @@ pub struct Production {
 
 impl Production {
     /// Takes in an answer of so many tokens that took so long.
-    pub fn note(&mut self, output_tokens: u32, took: Duration) {
+    pub(super) fn note(&mut self, output_tokens: u32, took: Duration) {
         self.answers += 1;
         self.tokens += f64::from(output_tokens);
         self.token_seconds += f64::from(output_tokens) * took.as_secs_f64();
@@ -34,7 +34,7 @@ impl Production {
     /// cover, of `reserved` tokens, at a limit of so many a second.
     ///
     /// Half of what is in flight is not produced, on average, and the rest of its time is half of the whole.
-    pub fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {
+    pub(super) fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {
         let seconds = if self.tokens > 0.0 { self.token_seconds / self.tokens } else { 0.0 };
         (reserved / 2 - (per_second * seconds / 2.0) as i64).max(0)
     }

@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
     /// Returns how many more rows are wanted; offering more is allowed and only costs memory.
-    pub fn wants(&self) -> usize {
+    pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
         }
@@ -53,7 +53,7 @@ impl Scheduler {
     }
 
     /// Returns whether it holds any row.
-    pub fn holds_rows(&self) -> bool {
+    pub(crate) fn holds_rows(&self) -> bool {
         self.waiting() + self.in_flight() > 0
     }
 

@@ -9,21 +9,21 @@ use crate::limiter::LONGEST_UNSAID_HOLD;
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015): full jitter spreads retries best for the
 /// calls it costs.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff {
+pub(super) struct Backoff {
     base: Duration,
     most: Duration,
 }
 
 impl Backoff {
     /// For server faults and broken connections.
-    pub const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
+    pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
     /// For overload of an endpoint that works: others are answered meanwhile.
-    pub const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
+    pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
     /// For overload.
-    pub const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
+    pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
     /// Returns the delay before the next try, with `tries` failed so far; never shorter than what the server asks for.
-    pub fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
+    pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
         let jittered = ceiling.mul_f64(rng.f64());
         match asked {
@@ -34,12 +34,12 @@ impl Backoff {
 }
 
 /// Returns a hold with its jitter: a tenth more at most, so that it is never shortened.
-pub fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
+pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
 /// Returns a hold for which the server named no time, with its jitter: never longer than the longest of them.
-pub fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
+pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }
 

@@ -41,7 +41,12 @@ impl Budget {
     }
 
     /// Replaces the limits, keeping what is spent and reserved.
-    pub fn set_limits(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
+    pub(super) fn set_limits(
+        &mut self,
+        max_cost: Option<Money>,
+        max_requests: Option<u64>,
+        max_time: Option<Duration>,
+    ) {
         (self.max_cost, self.max_requests, self.max_time) = (max_cost, max_requests, max_time);
     }
 
@@ -69,7 +74,7 @@ impl Budget {
     }
 
     /// Returns what is reserved for requests in flight.
-    pub fn reserved(&self) -> Money {
+    pub(super) fn reserved(&self) -> Money {
         self.reserved
     }
 
@@ -80,7 +85,7 @@ impl Budget {
     }
 
     /// Returns why the run's time is over, if it is.
-    pub fn time_is_up(&self, now: Instant) -> Option<String> {
+    pub(super) fn time_is_up(&self, now: Instant) -> Option<String> {
         let most = self.max_time.filter(|&most| now.since(Instant::ZERO) >= most)?;
         Some(format!("--max-time {most:?} is over"))
     }

@@ -23,7 +23,7 @@ pub enum HaltRule {
 
 /// What the rule has seen.
 #[derive(Debug, Default)]
-pub struct Halt {
+pub(super) struct Halt {
     rule: HaltRule,
     finished: u64,
     failed: u64,
@@ -32,12 +32,12 @@ pub struct Halt {
 
 impl Halt {
     /// Returns a watch by `rule`.
-    pub fn new(rule: HaltRule) -> Self {
+    pub(super) fn new(rule: HaltRule) -> Self {
         Self { rule, ..Self::default() }
     }
 
     /// Takes in an answered row.
-    pub fn on_answer(&mut self) {
+    pub(super) fn on_answer(&mut self) {
         self.finished += 1;
     }
 
@@ -45,7 +45,7 @@ impl Halt {
     ///
     /// Rows that failed for the server's or the connection's sake say nothing about what the others ask: the default rule
     /// does not look at them.
-    pub fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
+    pub(super) fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
         if self.rule == HaltRule::AllAlike && is_outside(class) {
             return None;
         }

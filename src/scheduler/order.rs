@@ -151,7 +151,7 @@ pub enum ReadingOrder {
 
 impl ReadingOrder {
     /// Returns the numbers of the first row of each place, of `rows` in all: what a reader opens.
-    pub fn starts(self, rows: u64) -> Vec<u64> {
+    pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()
     }

@@ -64,7 +64,6 @@ impl PoolState {
         let behind = self.ready.iter().enumerate().take(REACH).skip(1);
         let mut costs = behind.map(|(at, entry)| (at, self.prediction.cost(&entry.planned.ask)));
         let small = costs.find(|(_, cost)| cost.of(dimension) <= need / SMALL_PART);
-        self.has_big_rows = true;
         let fresh = Passing { since: now, dimension, taken: 0 };
         let passing = self.passing.get_or_insert(fresh);
         if passing.dimension != dimension {

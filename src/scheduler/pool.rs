@@ -31,8 +31,6 @@ pub(super) struct PoolState {
     streamed: u32,
     /// The wait of a big row in front, and what was sent before it meanwhile.
     pub(super) passing: Option<Passing>,
-    /// Whether a big row ever had to wait.
-    pub(super) has_big_rows: bool,
 }
 
 /// The wait of a big row, which smaller ones pass (`passing`).
@@ -47,15 +45,7 @@ pub(super) struct Passing {
 impl PoolState {
     /// Returns a pool without rows.
     pub(super) fn new(pool: Pool, endpoint: usize) -> Self {
-        Self {
-            pool,
-            endpoint,
-            ready: VecDeque::new(),
-            prediction: Prediction::default(),
-            streamed: 0,
-            passing: None,
-            has_big_rows: false,
-        }
+        Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
     }
 
     /// Returns the place of the row that says most about an endpoint that fails: the first of those with the fewest turns.

@@ -29,7 +29,7 @@ const PRIOR_TOKENS: f64 = 500.0;
 
 /// What a pool has learned.
 #[derive(Debug, Default)]
-pub struct Prediction {
+pub(super) struct Prediction {
     pool: Lengths,
     pool_input: Ratio,
     templates: HashMap<u64, (Lengths, Ratio)>,
@@ -60,7 +60,7 @@ impl Ratio {
 
 impl Prediction {
     /// Returns the cost to reserve for a request.
-    pub fn cost(&self, ask: &Ask) -> Cost {
+    pub(super) fn cost(&self, ask: &Ask) -> Cost {
         let known = self.templates.get(&ask.template);
         let output = match known {
             Some((lengths, _)) if lengths.count >= ENOUGH => lengths.quantile,
@@ -77,7 +77,7 @@ impl Prediction {
     }
 
     /// Takes in what an answer to `ask` used.
-    pub fn learn(&mut self, ask: &Ask, usage: &Usage) {
+    pub(super) fn learn(&mut self, ask: &Ask, usage: &Usage) {
         let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
         let (real, estimated) = (usage.limited_input_tokens() as f64, f64::from(ask.cost.input_tokens));
         self.pool.add(output);

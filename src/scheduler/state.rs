@@ -110,7 +110,7 @@ impl Scheduler {
     }
 
     /// Takes out what people should know, so far.
-    pub fn take_events(&mut self) -> Vec<EventBody> {
+    pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
     }
 

@@ -33,7 +33,7 @@ impl std::fmt::Debug for Steering {
 
 impl Scheduler {
     /// Takes over settings that were read again.
-    pub fn steer(&mut self, steering: Steering, now: Instant) {
+    pub(crate) fn steer(&mut self, steering: Steering, now: Instant) {
         let Steering { limits_of, by_hand, window, max_cost, max_requests, max_time } = steering;
         self.config.limits_of = limits_of;
         self.set_by_hand(by_hand, now);

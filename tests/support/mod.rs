@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 pub mod bound;
 pub mod gateway;
 pub mod judge;
+pub mod player;
 pub mod scenario;
 pub mod seen;
 pub mod whole;

@@ -100,12 +100,12 @@ impl Window {
     }
 
     /// Returns a window with the same bounds, of which nothing is known.
-    pub fn anew(&self) -> Self {
+    pub(crate) fn anew(&self) -> Self {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
     /// Takes the bounds of `other`, keeping what was learned as far as they allow.
-    pub fn adopt(&mut self, other: &Self) {
+    pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
         self.size = if other.is_fixed { other.size } else { self.size.min(other.most) };
@@ -125,7 +125,7 @@ impl Window {
     }
 
     /// Notes that more could have been sent but for the window.
-    pub fn on_full(&mut self) {
+    pub(crate) fn on_full(&mut self) {
         self.epoch.was_full = true;
         if self.is_capped() {
             self.cap.on_full();
@@ -133,7 +133,7 @@ impl Window {
     }
 
     /// Takes in an answer (of any kind but overload).
-    pub fn on_answer(&mut self, now: Instant) {
+    pub(crate) fn on_answer(&mut self, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
         self.recover(now);
         self.cap.on_answer(self.is_capped() && self.epoch.was_full, self.most, now);
@@ -150,7 +150,7 @@ impl Window {
     }
 
     /// Takes in an overloaded answer to a request sent at `sent_at`; returns whether the window was cut.
-    pub fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
+    pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         if now < self.no_cut_until {
             return false;
         }
@@ -166,7 +166,7 @@ impl Window {
     /// it came.
     ///
     /// The bound that it makes is tried again once in a while.
-    pub fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
+    pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
         self.recovery = None;
@@ -181,7 +181,7 @@ impl Window {
     }
 
     /// Starts small again after an outage; the former size comes back as answers do.
-    pub fn restart(&mut self, now: Instant) {
+    pub(crate) fn restart(&mut self, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
         self.size = 2.min(to);
