@@ -53,7 +53,7 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns what comes in each second, the headroom left out.
+    /// Returns the refill of a second, without the headroom.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }
@@ -102,7 +102,7 @@ impl Bucket {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` that is gone already; may leave debt.
+    /// Takes `n` that was used already; may leave debt.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_without_us_is_left_to_others() {
+    fn the_share_that_others_take_is_left_to_them() {
         let mut pool = pool(RateLimits::NONE);
         let mut sent = 0;
         // Others take half of 1,000 a minute; the server's bucket holds a second's worth.

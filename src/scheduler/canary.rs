@@ -1,18 +1,18 @@
-//! The canary: a tiny request of our own, which tells rows that fail from an endpoint that fails.
+//! The canary: a tiny request of our own, which shows whether the endpoint fails or only some rows do.
 //!
-//! A row that upsets the server is answered 500 each time; an endpoint in trouble answers 500 to everyone. When several
-//! rows in a row have met a fault, nothing that these rows do can tell the two apart. So an endpoint that seems to fail is
+//! A row that upsets the server is answered 500 each time. An endpoint in trouble answers 500 to every row. After several
+//! faults with no answer between, the rows alone can't show which of the two it is. So an endpoint that seems to fail is
 //! probed with a canary and a row in turn. The canary is one word with `max_tokens` 1, to the model of a row that failed:
 //!
-//! - it is answered: the endpoint works, and a row that fails next is to blame itself;
-//! - it fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts;
-//! - it fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
+//! - It is answered: the endpoint works, and a row that fails next is to blame itself.
+//! - It fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts.
+//! - It fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
 //!
-//! A canary that is answered costs about a thousandth of a cent. It stands under the limits and the budget like a row, and
-//! is left out when there is no room for it. It is no row: nothing is written down for it.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget hold for it as for a row, and it
+//! is left out when they have no room. Nothing is written to the files for it.
 //!
-//! Rejected: to probe with rows held back from elsewhere in the input. It told bad rows from an outage only while such
-//! rows were left, so an outage at the end of a run put good rows into the error log.
+//! Rejected: probing with rows held back from elsewhere in the input. That worked only while such rows were left, so an
+//! outage at the end of a run put good rows into the error log.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, ErrorClass, Failure, Money, Usage, Verdict};

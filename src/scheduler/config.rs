@@ -1,4 +1,4 @@
-//! What a scheduler is made of.
+//! The settings of a scheduler.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::endpoint::{EndpointId, Window};
 use super::halt::HaltRule;
 
-/// When requests are streamed inside.
+/// When requests ask for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
     /// The first rows of each pool, and rows with a large `max_tokens`; none where streams can't be read.
@@ -24,10 +24,10 @@ pub enum StreamMode {
 
 /// Computes the limits a pool begins with.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
-/// Computes what an attempt cost that used so much; `None` for a model without a price.
+/// Computes what an attempt cost from what it used; `None` for a model without a price.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 
-/// What a scheduler is made of.
+/// The settings of a scheduler.
 pub struct Config {
     /// Limits by preset.
     pub limits_of: LimitsOf,
@@ -35,8 +35,8 @@ pub struct Config {
     pub by_hand: RateLimits,
     /// What is left unused of each limit.
     pub headroom: Headroom,
-    /// The endpoints that rows may go to. Others are added as rows for them come; these count as places to go from the
-    /// start, so that a run does not end because the only one that had rows so far has halted.
+    /// The endpoints that rows may go to. Others are added as rows for them come. With these known from the start, a run
+    /// does not end because the only endpoint that had rows so far has halted.
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window that each endpoint begins with.
     pub window: Window,
@@ -54,9 +54,9 @@ pub struct Config {
     pub halt: HaltRule,
     /// The user's limits on the run.
     pub budget: Budget,
-    /// What an attempt cost; asked once for each, where it ends.
+    /// What an attempt cost; called once for each attempt, when it ends.
     pub real_cost: RealCost,
-    /// What follows an answer or a failure, beside keeping it; `None` when nothing ever does.
+    /// Decides what follows an answer or a failure. With `None` each is kept as it is.
     pub policy: Option<Policy>,
     /// Seed of all jitter.
     pub seed: u64,

@@ -1,4 +1,4 @@
-//! A row in the scheduler: what is sent for it at this moment, and what was tried.
+//! A row in the scheduler: what is sent for it at this moment, and what was tried before.
 
 use crate::clock::Instant;
 use crate::domain::{AttemptRecord, Planned};
@@ -18,15 +18,15 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// Faults that may have been refusals in disguise.
     pub(super) disguised: u32,
-    /// When the first try began that made it wait, for whatever reason.
+    /// When the first try began after which it had to wait, for whatever reason.
     pub(super) waiting_since: Option<Instant>,
-    /// How often it was refused or met a fault: those with fewer turns are tried first.
+    /// How often it was refused or met a fault. Rows with fewer turns are tried first.
     pub(super) turns: u32,
-    /// What its endpoint had done when this row last met a fault.
+    /// The tally of its endpoint when this row last met a fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether its request asks for a stream, once that is decided.
     pub(super) wants_stream: Option<bool>,
-    /// It met a fault that was its own, not the endpoint's.
+    /// Whether it has met a fault that was its own, not the endpoint's.
     pub(super) is_suspect: bool,
     /// The gate behind which others wait for this row.
     pub(super) leads: Option<GateId>,

@@ -1,17 +1,18 @@
 //! Faults of the server and the connection: what they say of the endpoint, and what becomes of the row.
 //!
-//! A row's own faults ([`Blame`]) use up its tries and end in the error log. What nobody can tell counts for the row while
-//! the endpoint does not seem to fail. While it does, no row is blamed: it is probed (`health`), with a request of our own
-//! and with the rows that failed least often in turn (`canary`), until something is answered, or until it is given up with
-//! its rows pending.
+//! A row's own faults ([`Blame`]) use up its tries; after the last one the row is in the error log. A fault that may be the
+//! row's or the endpoint's counts for the row, as long as the endpoint does not seem to fail. While it seems to fail no row
+//! is blamed. The endpoint is probed instead (`endpoint::health`): in turn with a request of our own (`canary`) and with the
+//! rows that failed least often. That ends when something is answered, or when the endpoint is given up and its rows are
+//! left pending.
 //!
-//! Where the canary says nothing, the end of a run stays unclear: only rows are left that failed, and whether the endpoint
-//! broke down at that moment can't be seen. An endpoint that said nothing about itself (no 503, no 529, no refused
-//! connection) is then waited for as long as a tenth of the run took, a minute and a half at least. After that each row
-//! that is left has one more try, and its fault counts for it.
+//! Where the canary says nothing, the end of a run may be unclear. All rows that are left have failed, and nobody can see
+//! whether the endpoint broke down at that moment. If it never said so itself (no 503, no 529, no refused connection), it is
+//! waited for: for a tenth of the time the run has taken, and for a minute and a half at least. After that each row that is
+//! left has one more try, and a fault counts for it.
 //!
-//! Waits of a row, for whatever reason, have one bound: `--retry-for` from the first of them, or from the end of an outage
-//! of the endpoint after that.
+//! A row may wait for `--retry-for` in all, for whatever reasons: from its first wait, or from the end of a later outage of
+//! the endpoint.
 
 use std::time::Duration;
 
@@ -27,9 +28,10 @@ use super::step::Next;
 
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// Of so many faults that are the row's own or refusals in disguise, one counts for the row.
+/// Of this many faults that may be refusals in disguise, one counts for the row.
 const DISGUISED: u32 = 3;
-/// How long an endpoint is waited for when only rows are left that failed: this, and this part of the run so far.
+/// How long an endpoint is waited for when all rows that are left have failed: the longer of this and of this part of the
+/// run so far.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -121,9 +123,8 @@ impl Scheduler {
 
     /// Notes a fault, and returns whose it is.
     ///
-    /// A row that is to blame stays so: its further faults say nothing about the endpoint, so that the last rows of a run,
-    /// which fail for good, do not look like an outage. An outage that is known is not the row's doing: its faults go on to
-    /// tell of it.
+    /// Once a row is to blame, its further faults say nothing about the endpoint. So the last rows of a run, which fail each
+    /// time, do not look like an outage. During a known outage all faults count as signs of it.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -142,8 +143,8 @@ impl Scheduler {
         blame
     }
 
-    /// Returns when a row is tried again that would be after `delay`, or at the bound of its waits; `None` when it has
-    /// waited for as long as it may, or the server asks for more than that. While the endpoint fails no row is given up.
+    /// Returns when a row is tried again: after `delay`, but not later than it may wait. Returns `None` when it has waited
+    /// for as long as it may, or when the server asks for more than that. While the endpoint fails no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -174,7 +175,7 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Ends what has lasted too long: an endpoint that fails is given up, or the rows that are left are to blame.
+    /// Ends failures that have lasted too long: the endpoint is given up, or the rows that are left are blamed.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -191,7 +192,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether an endpoint that fails may be taken to work, should only rows be left that failed.
+    /// Returns whether the rows may be blamed for the faults of an endpoint, if all rows that are left have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

@@ -1,9 +1,9 @@
 //! Gates: rows that wait for another row.
 //!
-//! Some rows are better sent once another has begun to be answered: the first of a shared prefix writes the cache that the
-//! others read; of several equal rows only one is paid. Such rows stand behind a gate, outside the ready queues, so they
-//! hold back nobody. The row that they wait for leads: the gate opens with the head of its answer, or when it has ended
-//! without one, whatever became of it. So a gate never outlives its leader, and no row waits for ever.
+//! Some rows are better sent once the answer to another has begun. The first row with a prefix writes the prompt cache that
+//! the others read. Of several equal rows only one has to be paid. Such rows wait behind a gate, outside the ready queues,
+//! so they hold up no other row. The row that they wait for is their leader. The gate opens when the head of its answer
+//! comes, or when the leader ends without one. So a gate never outlives its leader, and no row waits for ever.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The scheduler: which row is sent when, and what becomes of it.
 //!
 //! A state machine that owns everything about a run's order and limits: endpoints with their windows, health and halts,
-//! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps; it never reads a clock, sends
+//! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps. It never reads a clock, sends
 //! anything or writes anything.
 //!
 //! ```text
@@ -17,17 +17,26 @@
 //! - nothing is sent from a held pool, nothing to a halted endpoint, and nothing at all after the run has halted;
 //! - every reservation, of tokens and of money, is settled exactly once.
 //!
-//! Waiting for limits (429) or overload (529) uses up none of a row's tries; it is bounded by `--retry-for`.
+//! Waiting for limits (429) or overload (529) uses up none of a row's tries. `--retry-for` bounds how long a row waits.
 //!
-//! A pool sends its rows in the order they came, but for small ones behind a big one that waits for its bucket
-//! (`passing`), and rows that are tried again, which go first. A row may wait for another behind a gate (`gate`), outside
-//! these queues.
+//! A pool sends its rows in the order they came, with two exceptions: rows that are tried again go first, and small rows
+//! pass a big one that waits for its bucket (`passing`). A row may also wait behind a gate for another row (`gate`).
 //!
-//! What is sent for a row stays the same over its tries, byte for byte: whether it asks for a stream is decided the first
-//! time, and only an endpoint whose streams can't be read changes that (`streaming`).
+//! What is sent for a row stays the same over its tries, byte for byte. Whether it asks for a stream is decided the first
+//! time. Only an endpoint whose streams can't be read changes that (`endpoint::streaming`).
 //!
-//! What is asked for a row may change: a policy ([`crate::answer`]) sees each answer, each failure and each halt of an
-//! endpoint, and may put another ask in the place of the one that ended, on the same route or on another.
+//! What is asked for a row may change. A policy ([`crate::answer`]) sees each answer, each failure and each halt of an
+//! endpoint, and may ask something else for the row, at the same endpoint or at another.
+//!
+//! # Files
+//! Groups further down use those further up:
+//! - `step` (what the scheduler answers), `order` (in which order an input is read), `budget`, `halt` (the `--halt` rule),
+//!   `endpoint` (what is known of an endpoint), `config`;
+//! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `pool`, `prediction`, `backoff`;
+//! - `state`: the struct [`Scheduler`];
+//! - what it does: `queue` and `ahead` (rows come in), `poll`, `passing` and `canary` (requests are sent), `ends`, `answers`,
+//!   `refusals`, `faults`, `outcome` and `halts` (what attempts report and what follows), `steer` (settings change), `watch`
+//!   (where the run stands).
 
 mod ahead;
 mod answers;

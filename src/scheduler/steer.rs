@@ -1,4 +1,4 @@
-//! Changes of mind while a run goes on: limits, concurrency and budget are read again, and no row is lost.
+//! Settings that change while a run goes on: limits, concurrency and budget. No row is lost by that.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl Scheduler {
 
     /// Replaces the limits given by hand, in every pool and for those to come.
     ///
-    /// They hold from the next row on; what is in flight stays. Nothing is raised above what the server last said, and
-    /// holds last as long as they were said to.
+    /// They hold from the next row on; requests in flight are not touched. No limit is raised above what the server last
+    /// said, and a hold is not shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {
@@ -60,7 +60,7 @@ impl Scheduler {
 
     /// Replaces the bounds of the concurrency window; what was learned is kept as far as they allow.
     ///
-    /// With a smaller window nothing is cut off: nothing more is sent until enough has ended.
+    /// With a smaller window, nothing more is sent until enough requests have ended; none is canceled.
     fn set_window(&mut self, window: &Window) {
         self.config.window.adopt(window);
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.window.adopt(window));
@@ -79,7 +79,7 @@ mod tests {
     use crate::scheduler::{Step, Window};
 
     #[test]
-    fn a_smaller_window_cuts_nothing_off_and_sends_nothing_until_enough_has_ended() {
+    fn a_smaller_window_cancels_nothing_and_sends_nothing_until_enough_has_ended() {
         let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
         let tickets = dispatched(&mut scheduler, Instant::ZERO);
         assert_eq!(tickets.len(), 10);

@@ -8,18 +8,18 @@ use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, R
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// A few faults in a row are told as an outage once nothing has worked for so long.
+/// A few faults in a row are reported as an outage when nothing has worked for this long.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    /// Notes why nothing is sent when the cause lies outside: the disk.
+    /// Notes why nothing is sent. Callers outside use it for causes outside the scheduler, such as a slow disk.
     pub fn bind(&mut self, reason: Reason, now: Instant) {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
         }
     }
 
-    /// Tells once of a run that answers end for a reason that nobody here knows.
+    /// Warns once in a run when an answer ends for a reason that this version does not know.
     pub(super) fn tell_unknown_end(&mut self, message: &Message) {
         if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {
             return;

@@ -1,24 +1,24 @@
 //! Whether the endpoint works at all.
 //!
-//! Faults in a row, with no answer between, mean that the endpoint fails, not the rows: sending stops but for one probe
-//! at a time, at growing intervals, and attempts are not counted against rows. The first answer ends it. So an outage is
-//! met with a few requests a minute, however wide the window, and costs no row its tries. An endpoint that fails again
-//! within a minute is believed to fail after three faults, and one more for each answer since: one that answers one request
-//! in ten is as good as down, one that answers every second is not.
+//! After eight faults with no answer between, the endpoint is taken to fail, not the rows. Then only one probe at a time is
+//! sent, at growing intervals, and faults do not count for rows. The first answer ends that. So an outage costs a few
+//! requests a minute, however wide the window, and no row loses its tries. If the endpoint fails again within a minute,
+//! three faults are enough, and one more for each answer since. So an endpoint that answers one request in ten is taken to
+//! be down, and one that answers every second request is not.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Faults in a row that make an endpoint failing: not more than a row may have by default, so that a single row that is
-/// left is not blamed for an outage.
+/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last row
+/// is not blamed for an outage.
 const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// An endpoint that nobody ever reached is given up after this: its name or address is wrong.
+/// An endpoint that was never reached is given up after this: its name or address is wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault says of the endpoint.
@@ -39,14 +39,14 @@ pub(crate) struct Health {
     /// Whether anything ever came back from it, be it an error.
     was_reached: bool,
     faults_in_a_row: u32,
-    /// Since when none of them was more than [`Sign::Unclear`].
+    /// Since when all faults were [`Sign::Unclear`].
     unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
     /// Answers since then.
     answers: u32,
-    /// Requests sent before this moment tell of the outage that is known already.
+    /// When the next probe may be sent. Faults before that only confirm the outage that is known.
     probe_at: Instant,
     probe_after: Duration,
     /// Whether a probe has failed in the present outage. Until then it may be no outage, only rows that fail.
@@ -64,7 +64,7 @@ impl Health {
         self.has_worked
     }
 
-    /// Returns since when all that is known of the present outage could be the rows' doing.
+    /// Returns since when all faults may have been caused by the rows.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
@@ -111,7 +111,7 @@ impl Health {
         }
     }
 
-    /// Takes the endpoint to work, though nothing has been answered: rows are sent as usual.
+    /// Goes back to sending rows as usual, though nothing has been answered.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };

@@ -1,8 +1,7 @@
 //! Endpoints: what is known of each place that answers.
 //!
-//! An endpoint is one account at one provider. Whether it works, how many requests it takes at once, which models it
-//! has, and whether it may be asked at all are its own, and so are the pools of limits behind it. A run has one or several:
-//! when one halts, the rows of the others go on.
+//! An endpoint is one account at one provider. Each has its own health, window, models and halt, and its own pools of
+//! limits. A run has one endpoint or several; when one halts, the rows of the others go on.
 
 mod access;
 mod blame;
@@ -29,7 +28,7 @@ pub(super) use blame::{Blame, Tally};
 pub(super) use health::Sign;
 pub use window::Window;
 
-/// By what an endpoint is known: its part of the id of a pool.
+/// Names an endpoint: its part of the id of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointId {
     /// Who answers.
@@ -55,7 +54,7 @@ pub(super) struct Endpoint {
     pub(super) in_flight: usize,
     /// Rows in the ready queues of its pools.
     pub(super) ready: usize,
-    /// Why it is asked nothing more.
+    /// Why nothing more is sent to it.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
     /// What became of attempts.
@@ -66,7 +65,7 @@ pub(super) struct Endpoint {
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
-    /// Whether it may be sent to at this moment, as far as it is not for its pools to say.
+    /// Whether its window and its health allow another request at this moment.
     pub(super) is_open: bool,
 }
 

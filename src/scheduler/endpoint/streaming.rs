@@ -1,11 +1,11 @@
-//! Whether requests to an endpoint are streamed, where that is ours to choose (`--stream auto`).
+//! Whether requests to an endpoint may ask for a stream (`--stream auto`).
 //!
-//! Some servers take requests that ask for a stream and answer with streams that nobody can read: of another API's form,
-//! without their first event, or without their last one. Each of those may have been paid for, and the same requests work
-//! when they ask for no stream. So after two such streams an endpoint is asked for no more of them in this run.
+//! Some servers answer with streams that can't be read: in the form of another API, without their first event, or without
+//! their last one. Each of those may have been paid for, and the same requests work when they ask for no stream. So after
+//! two such streams, requests to the endpoint ask for no stream in this run.
 //!
-//! A stream of another form counts whenever it comes: whoever sends one sends more. A stream that only ended early counts
-//! while none has come whole: behind a server whose streams work it is a fault like others.
+//! A stream in another form always counts: a server that sends one will send more. A stream that ended early counts only
+//! until one has come whole. After that it is a fault like others.
 
 use crate::domain::{StreamFault, Verdict};
 
