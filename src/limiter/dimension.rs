@@ -136,9 +136,9 @@ impl DimensionState {
         }
     }
 
-    /// Notes that an answer has ended: the server has counted its output.
-    pub(super) fn on_end(&mut self, cost: Cost) {
-        if self.dimension == Dimension::OutputTokens {
+    /// Notes that a request has ended: the server has counted its output, and the rest of it if no head was seen before.
+    pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
+        if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
         }
     }
@@ -149,12 +149,12 @@ impl DimensionState {
         if self.dimension == Dimension::OutputTokens && used > 0 {
             self.production.note(used, took);
         }
-        for bucket in [&mut self.bucket, &mut self.shadow].into_iter().flatten() {
-            match used.checked_sub(reserved) {
-                Some(more) => bucket.debit(more, now),
-                None => bucket.refund(reserved - used),
-            }
-        }
+        let correct = |bucket: &mut Bucket| match used.checked_sub(reserved) {
+            Some(more) => bucket.debit(more, now),
+            None => bucket.refund(reserved - used),
+        };
+        self.bucket.iter_mut().for_each(correct);
+        self.shadow.iter_mut().for_each(correct);
     }
 
     /// Takes over the limit that a head says; returns whether that is another one. A limit given by hand is never raised.

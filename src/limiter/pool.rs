@@ -143,12 +143,10 @@ impl Pool {
     /// `head_seen` says whether [`Pool::observe`] was called for it.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
+        let took = now.since(taken_at);
         for dimension in &mut self.dimensions {
-            if !head_seen {
-                dimension.on_head(cost);
-            }
-            dimension.on_end(cost);
-            dimension.settle(cost, used, now.since(taken_at), now);
+            dimension.on_end(cost, head_seen);
+            dimension.settle(cost, used, took, now);
         }
     }
 
