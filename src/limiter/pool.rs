@@ -6,6 +6,8 @@
 //!
 //! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
 
+mod learned;
+
 use std::time::Duration;
 
 use crate::clock::Instant;
@@ -177,36 +179,6 @@ impl Pool {
         is_changed
     }
 
-    /// Notes that the server let in a request sent at `sent_at`, whatever becomes of it.
-    pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
-        if !self.has_seen_limits {
-            self.hidden.on_let_in(cost, sent_at, now);
-        }
-    }
-
-    /// Takes in a fault; returns whether it is taken for a refusal in disguise. Hold the pool then, as after a refusal.
-    pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
-        if self.has_seen_limits || self.held_until > now {
-            return false;
-        }
-        let is_refusal = self.hidden.on_fault(now);
-        if is_refusal {
-            self.empty(now);
-        }
-        self.follow_hidden(now);
-        is_refusal
-    }
-
-    /// Notes that an outage of the endpoint is over: its faults say nothing about limits.
-    pub(crate) fn on_outage_end(&mut self) {
-        self.hidden.forget_faults();
-    }
-
-    /// Returns whether faults may be refusals in disguise. No row is to blame for those.
-    pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
-        !self.has_seen_limits && self.hidden.may_be_refusing(now)
-    }
-
     /// Takes in a refusal: the emptied buckets burst less, and the headroom opens.
     ///
     /// Returns the dimension that was short, where the head says it. A refusal by a limit that changed since the request
@@ -270,33 +242,6 @@ impl Pool {
         let learned = self.bucket(Dimension::Requests).filter(|_| self.has_learned());
         let fits = learned.map_or(0.0, |bucket| 1.5 / bucket.per_second());
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
-    }
-
-    /// Lets learned rates take effect where the known limits are not lower.
-    fn follow_hidden(&mut self, now: Instant) {
-        let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };
-        // Limits are learned for requests and input tokens.
-        let is_lower = |(dimension, per_minute): (&DimensionState, f64)| dimension.is_below_known(per_minute);
-        if !self.dimensions.iter().zip(per_minute).any(is_lower) {
-            self.hidden.forget_limit();
-            return self.unlearn(now);
-        }
-        let learned = self.dimensions.iter_mut().zip(per_minute);
-        learned.for_each(|(dimension, per_minute)| dimension.learn(per_minute, now));
-        self.set_pace(now);
-    }
-
-    /// Goes back to the known limits.
-    fn unlearn(&mut self, now: Instant) {
-        if self.has_learned() {
-            self.dimensions.iter_mut().for_each(|dimension| dimension.unlearn(now));
-            self.set_pace(now);
-        }
-    }
-
-    /// Returns whether learned limits hold. They are learned for requests and input tokens together.
-    fn has_learned(&self) -> bool {
-        self.dimensions[Dimension::Requests.index()].has_learned()
     }
 
     fn empty(&mut self, now: Instant) {
