@@ -37,7 +37,7 @@
 //! | 10 | a task sends its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the request is written and put on the wire | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
 //! | 12 | the reply is read and judged; it is a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
-//! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | `scheduler/settle.rs`: `Scheduler::on_end` |
+//! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | `scheduler/ends.rs`: `Scheduler::on_end`, `scheduler/outcome.rs` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
 //! | 15 | the line is synced; only then the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!

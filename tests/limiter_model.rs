@@ -4,7 +4,7 @@ mod support;
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{Cost, Dimension, LimitSignal, RateLimits, RateSignals};
-use claude_batch::limiter::pool::Headroom;
+use claude_batch::limiter::Headroom;
 use claude_batch::limiter::{Admission, Bucket, Pool};
 use proptest::prelude::*;
 

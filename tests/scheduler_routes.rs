@@ -6,19 +6,19 @@
 
 mod support;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use claude_batch::answer::{Came, Policy, Then};
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Message, Money, Planned, PoolId, Purpose, Quality, RateLimits,
-    RateSignals, Reason, Request, Usage, Verdict,
+    Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Money, Planned, PoolId, Purpose, RateLimits, RateSignals,
+    Reason, Request, Verdict,
 };
 use claude_batch::scheduler::{Config, EndpointId, HaltRule, Next, Scheduler, Step, Ticket, Window};
+
+use support::player::{Player, World, answer, fault, for_each_seed};
 
 const POOL: &str = "haiku-4.5";
 
@@ -47,7 +47,7 @@ fn a_failing_endpoint_is_probed_while_the_other_works_at_full_width() {
     let mut now = Instant::ZERO;
     for _ in 0..12 {
         for ticket in dispatched(&mut scheduler, now) {
-            let verdict = if account(&scheduler, ticket) == "first" { fault() } else { answer() };
+            let verdict = if account(&scheduler, ticket) == "first" { fault(false) } else { answer(100, 50) };
             drop(scheduler.on_end(ticket, verdict, now));
         }
         now = now + Duration::from_millis(100);
@@ -148,7 +148,7 @@ fn a_gate_opens_when_its_leader_ends_without_an_answer_and_not_while_it_is_tried
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
 
     scheduler.on_head(leader, 529, &RateSignals::default(), None, Instant::ZERO);
-    drop(scheduler.on_end(leader, fault(), Instant::ZERO));
+    drop(scheduler.on_end(leader, fault(false), Instant::ZERO));
     let again = dispatched(&mut scheduler, Instant::from_secs(60));
     let rejected = Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() };
     drop(scheduler.on_end(again[0], rejected, Instant::from_secs(60)));
@@ -164,26 +164,16 @@ const ACCOUNTS: [&str; 3] = ["first", "second", "third"];
 
 #[test]
 fn random_runs_over_several_endpoints_keep_every_invariant() {
-    for seed in 0..SEEDS {
-        let result = std::panic::catch_unwind(|| random_run(seed));
-        if let Err(panic) = result {
-            eprintln!("the run of seed {seed} fails");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    for_each_seed(SEEDS, random_run);
 }
 
-struct Play {
-    rng: fastrand::Rng,
-    scheduler: Scheduler,
+/// Several endpoints, which fail and halt at random.
+struct SeveralEndpoints {
     window: usize,
-    now: Instant,
-    ends: BinaryHeap<Reverse<(Instant, u64, Ticket)>>,
-    serial: u64,
-    in_flight: BTreeMap<Ticket, (u64, String)>,
+    /// The accounts that rows in flight were sent to.
+    in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    ended: BTreeSet<u64>,
     /// For rows behind a gate: their leader, until its head or its end has come.
     behind: BTreeMap<u64, u64>,
     faults: f64,
@@ -193,10 +183,29 @@ struct Play {
 fn random_run(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let rows = rng.u64(1..80);
-    let window = rng.usize(1..8);
     let accounts = rng.usize(1..=ACCOUNTS.len());
-    let (asks_more, reroutes) = (rng.bool(), rng.bool());
-    let policy: Policy = Box::new(move |job, ask, came, attempts| match came {
+    let world = SeveralEndpoints {
+        window: rng.usize(1..8),
+        in_flight: BTreeMap::new(),
+        halted: BTreeSet::new(),
+        behind: BTreeMap::new(),
+        faults: [0.0, 0.2, 0.5][rng.usize(0..3)],
+        halts: [0.0, 0.01, 0.1][rng.usize(0..3)],
+    };
+    let policy = random_policy(rng.bool(), rng.bool());
+    let config = Config { seed, ..config(world.window, Some(policy)) };
+    let mut player = Player::new(config, world, Duration::from_secs(3), rng);
+    offer_all(&mut player, rows, accounts);
+    let halt_at = (player.rng.u8(0..4) == 0).then(|| player.rng.u64(1..2 * rows));
+
+    player.play(halt_at);
+
+    assert_eq!((player.finished.len() + player.pending.len()) as u64, rows, "every row ends");
+}
+
+/// Returns a policy that asks more of some answered rows, and sends rows elsewhere that failed.
+fn random_policy(asks_more: bool, reroutes: bool) -> Policy {
+    Box::new(move |job, ask, came, attempts| match came {
         Came::Answer(_) if asks_more && job.id.0 % 3 == 0 && answers(attempts) < 3 => {
             Then::Ask(Box::new(Ask { pool: ask.pool.clone(), ..repair(job.id.0) }))
         }
@@ -209,147 +218,56 @@ fn random_run(seed: u64) {
             Then::Ask(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
         }
         Came::Answer(_) | Came::Failure { .. } | Came::Halt(_) => Then::Keep,
-    });
-    let mut play = Play {
-        scheduler: Scheduler::new(Config { seed, ..config(window, Some(policy)) }),
-        window,
-        now: Instant::ZERO,
-        ends: BinaryHeap::new(),
-        serial: 0,
-        in_flight: BTreeMap::new(),
-        halted: BTreeSet::new(),
-        ended: BTreeSet::new(),
-        behind: BTreeMap::new(),
-        faults: [0.0, 0.2, 0.5][rng.usize(0..3)],
-        halts: [0.0, 0.01, 0.1][rng.usize(0..3)],
-        rng,
-    };
-    play.offer_all(rows, accounts);
-    let halt_at = (play.rng.u8(0..4) == 0).then(|| play.rng.u64(1..2 * rows));
-    let mut events = 0;
-    while play.step() {
-        events += 1;
-        if Some(events) == halt_at {
-            play.scheduler.halt(HaltReason::Signal(2));
-        }
-        assert!(events < 100_000, "the run does not end");
-    }
-    for planned in play.scheduler.take_set_aside() {
-        play.end_row(planned.job.id.0);
-    }
-    assert_eq!(play.ended.len() as u64, rows, "every row ends");
-    assert_eq!(play.scheduler.in_flight(), 0);
-    let (limits, money) = play.scheduler.unsettled();
-    assert!(limits.iter().all(|pool| *pool == [0; 3]) && money == Money::ZERO, "{limits:?} {money:?}");
+    })
 }
 
-impl Play {
-    fn offer_all(&mut self, rows: u64, accounts: usize) {
-        let mut gates = Vec::new();
-        for row in 0..rows {
-            let planned = routed(row, ACCOUNTS[self.rng.usize(0..accounts)]);
-            match self.rng.u8(0..5) {
-                0 => gates.push((row, self.scheduler.offer_leader(planned, self.now))),
-                1 | 2 if !gates.is_empty() => {
-                    let (leader, gate) = gates[self.rng.usize(0..gates.len())];
-                    self.behind.insert(row, leader);
-                    self.scheduler.offer_behind(planned, gate, self.now);
-                }
-                _ => self.scheduler.offer(planned, self.now),
+fn offer_all(player: &mut Player<SeveralEndpoints>, rows: u64, accounts: usize) {
+    let Player { scheduler, rng, world, now, .. } = player;
+    let mut gates = Vec::new();
+    for row in 0..rows {
+        let planned = routed(row, ACCOUNTS[rng.usize(0..accounts)]);
+        match rng.u8(0..5) {
+            0 => gates.push((row, scheduler.offer_leader(planned, *now))),
+            1 | 2 if !gates.is_empty() => {
+                let (leader, gate) = gates[rng.usize(0..gates.len())];
+                world.behind.insert(row, leader);
+                scheduler.offer_behind(planned, gate, *now);
             }
+            _ => scheduler.offer(planned, *now),
         }
-        self.scheduler.close_input();
     }
+    scheduler.close_input();
+}
 
-    fn step(&mut self) -> bool {
-        match self.scheduler.poll(self.now) {
-            Step::Dispatch { ticket, .. } => self.dispatch(ticket),
-            Step::Canary { ticket, .. } => self.take_off(ticket),
-            Step::Wait { until, .. } => {
-                let end = self.ends.peek().map_or(Instant::NEVER, |Reverse((at, _, _))| *at);
-                let next = until.min(end);
-                assert!(next < Instant::NEVER, "it waits for nothing");
-                self.now = self.now.max(next);
-                if end <= self.now {
-                    self.finish_one();
-                }
-            }
-            Step::Drained => return false,
-        }
-        true
-    }
-
-    fn dispatch(&mut self, ticket: Ticket) {
-        assert!(self.scheduler.halted().is_none(), "nothing starts after a halt");
-        self.take_set_aside();
-        let account = account(&self.scheduler, ticket);
-        let row = self.scheduler.sent(ticket).job.id.0;
+impl World for SeveralEndpoints {
+    fn on_sent(&mut self, planned: &Planned, _now: Instant) {
+        let (row, account) = (planned.job.id.0, planned.ask.pool.account.to_string());
         assert!(!self.halted.contains(&account), "{account} has halted");
-        assert!(!self.ended.contains(&row), "row {row} has ended and is sent again");
         // On another route there is nothing to wait for.
-        if self.scheduler.sent(ticket).ask.purpose == Purpose::Fallback {
+        if planned.ask.purpose == Purpose::Fallback {
             self.behind.remove(&row);
         }
         assert!(!self.behind.contains_key(&row), "row {row} is sent before its leader's head");
-        let there = self.in_flight.values().filter(|(_, own)| *own == account).count();
+        let there = self.in_flight.values().filter(|own| **own == account).count();
         assert!(there < self.window, "the window of {account} is exceeded");
-        assert!(self.in_flight.values().all(|(sent, _)| *sent != row), "row {row} is in flight twice");
-        self.in_flight.insert(ticket, (row, account));
-        self.take_off(ticket);
+        self.in_flight.insert(row, account);
     }
 
-    fn take_off(&mut self, ticket: Ticket) {
-        self.serial += 1;
-        self.ends.push(Reverse((self.now + Duration::from_millis(self.rng.u64(1..3_000)), self.serial, ticket)));
-    }
-
-    fn finish_one(&mut self) {
-        let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
-        let Some((row, account)) = self.in_flight.remove(&ticket) else {
-            let verdict = if self.rng.bool() { fault() } else { answer() };
-            let next = self.scheduler.on_end(ticket, verdict, self.now);
-            return assert!(matches!(next, Next::NoRow), "{next:?}");
+    fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, _now: Instant) -> Verdict {
+        let Some(account) = row.and_then(|row| self.in_flight.remove(&row)) else {
+            return if rng.bool() { fault(false) } else { answer(100, 50) };
         };
-        let verdict = match self.rng.f64() {
+        match rng.f64() {
             chance if chance < self.halts => {
                 self.halted.insert(account);
                 Verdict::Halt(HaltReason::Account(Failure::default()))
             }
-            chance if chance < self.halts + self.faults => fault(),
-            _ => answer(),
-        };
-        let is_answer = matches!(verdict, Verdict::Answered(_));
-        if self.rng.bool() {
-            let status = if is_answer { 200 } else { 500 };
-            self.scheduler.on_head(ticket, status, &RateSignals::default(), None, self.now);
-            if is_answer {
-                self.behind.retain(|_, leader| *leader != row);
-            }
-        }
-        match self.scheduler.on_end(ticket, verdict, self.now) {
-            Next::Finished(outcome) => {
-                assert_eq!(outcome.job.id.0, row);
-                self.end_row(row);
-            }
-            Next::Again { .. } => assert!(self.scheduler.halted().is_none(), "no row is queued after a halt"),
-            Next::More { job } => assert_eq!(job.0, row),
-            Next::NoRow => panic!("row {row} is one"),
-            Next::Pending(planned) => {
-                assert_eq!(planned.job.id.0, row);
-                self.end_row(row);
-            }
-        }
-        self.take_set_aside();
-    }
-
-    fn take_set_aside(&mut self) {
-        for planned in self.scheduler.take_set_aside() {
-            self.end_row(planned.job.id.0);
+            chance if chance < self.halts + self.faults => fault(false),
+            _ => answer(100, 50),
         }
     }
 
-    fn end_row(&mut self, row: u64) {
-        assert!(self.ended.insert(row), "row {row} ends twice");
+    fn on_answered_or_ended(&mut self, row: u64) {
         self.behind.retain(|_, leader| *leader != row);
     }
 }
@@ -409,7 +327,7 @@ fn ticket_of(scheduler: &Scheduler, tickets: &[Ticket], wanted: &str) -> Ticket 
 }
 
 fn end(scheduler: &mut Scheduler, ticket: Ticket, second: u64) -> Next {
-    scheduler.on_end(ticket, answer(), Instant::from_secs(second))
+    scheduler.on_end(ticket, answer(100, 50), Instant::from_secs(second))
 }
 
 /// Answers everything until the run is over; returns the accounts that answered.
@@ -419,21 +337,11 @@ fn finish_all(scheduler: &mut Scheduler, now: Instant) -> Vec<String> {
         match scheduler.poll(now) {
             Step::Dispatch { ticket, .. } => {
                 accounts.push(account(scheduler, ticket));
-                drop(scheduler.on_end(ticket, answer(), now));
+                drop(scheduler.on_end(ticket, answer(100, 50), now));
             }
             Step::Canary { .. } => panic!("nothing fails"),
             Step::Wait { until, reason } => panic!("it waits until {until:?} for {reason:?}"),
             Step::Drained => return accounts,
         }
     }
-}
-
-fn answer() -> Verdict {
-    let usage = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
-    Verdict::Answered(Message { json: Bytes::from_static(b"{}"), content: 0..0, usage, quality: Quality::Ok })
-}
-
-fn fault() -> Verdict {
-    let failure = Failure { status: Some(500), ..Failure::default() };
-    Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
 }

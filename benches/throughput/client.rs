@@ -16,7 +16,7 @@ use claude_batch::journal::{
     Fsync, InputRead, Journal, JournalOptions, Manifest, OnCommit, RealDisk, Recovered, RequestShape, RunPaths, Start,
     Threading,
 };
-use claude_batch::limiter::pool::Headroom;
+use claude_batch::limiter::Headroom;
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::quiet::Silent;

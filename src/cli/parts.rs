@@ -13,7 +13,7 @@ use super::config::{Config, InputArg, OutputArg, credential};
 use crate::catalog::Catalog;
 use crate::domain::secrets;
 use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestShape, RunPaths};
-use crate::limiter::pool::Headroom;
+use crate::limiter::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::provider::anthropic::Anthropic;
 use crate::runner::input::InputPlan;

@@ -53,7 +53,7 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns what comes in each second, the headroom left out.
+    /// Returns the refill of a second, without the headroom.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }
@@ -102,7 +102,7 @@ impl Bucket {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` that is gone already; may leave debt.
+    /// Takes `n` that was used already; may leave debt.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
@@ -116,12 +116,6 @@ impl Bucket {
         }
         self.set_level(most, now);
         level - most
-    }
-
-    /// Returns when `n` can be taken if nobody else takes before; `n` may be above the burst.
-    pub fn ready_at(&self, n: u32, now: Instant) -> Instant {
-        let missing = i64::from(n.min(self.burst)).saturating_sub(self.level(now));
-        now + Duration::from_nanos(self.worth(u64::try_from(missing).unwrap_or(0)))
     }
 
     /// Raises the level to `target` by at most `step`, and the burst with it; never lowers either. Returns by how much it
@@ -143,7 +137,7 @@ impl Bucket {
     }
 
     /// Changes how much can go at once, keeping the level (lowered to the burst where it is above).
-    pub fn set_burst(&mut self, burst: u32, now: Instant) {
+    pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);
         self.rebuild();
@@ -158,7 +152,7 @@ impl Bucket {
     }
 
     /// Changes the share of the limit that is left unused; 0 to 1.
-    pub fn set_headroom(&mut self, share: f64, now: Instant) {
+    pub(super) fn set_headroom(&mut self, share: f64, now: Instant) {
         let ppm = (share.clamp(0.0, 0.99) * 1e6) as u32;
         if ppm != self.headroom_ppm {
             self.headroom_ppm = ppm;

@@ -1,14 +1,14 @@
-//! How much of a limit others take.
+//! How much of a limit other clients take.
 //!
-//! An observer: our own count says what the server must have left; a head says what it has. The difference, over time,
-//! is what somebody else took. It is an integral with a time constant, so noise and one-off corrections (which come back
-//! with the opposite sign) cancel out, and a steady share is found within two time constants.
+//! Our own count says what the server should have left, and a head says what it has. Over time the difference is what other
+//! clients took. It is summed up with a time constant. So noise and single corrections (which come back with the opposite
+//! sign) cancel out, and a steady share is found within two time constants.
 
-/// Seconds' worth of a limit that must go without us for a share of 1.
+/// Others must take this many seconds' worth of a limit for a share of 1.
 const TIME_CONSTANT_SECS: f64 = 10.0;
-/// More is never left to others: a run must go on.
+/// The largest share that is left to others: a run must go on.
 const MOST: f64 = 0.9;
-/// Below this share nothing is left to others: that much is noise.
+/// A share below this is noise; nothing is left to others then.
 const NOISE: f64 = 0.01;
 
 /// The share of one limit that others take.
@@ -23,8 +23,7 @@ impl Drift {
         if self.share < NOISE { 0.0 } else { self.share }
     }
 
-    /// Notes that `gone` more tokens than we took were missing at the server; negative when there were more than
-    /// expected. `limit` is per minute.
+    /// Notes that the server had `gone` fewer tokens than by our count; negative when it had more. `limit` is per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;
@@ -50,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_takes_the_share_away() {
+    fn a_correction_with_the_opposite_sign_takes_the_share_back() {
         let mut drift = Drift::default();
 
         (0..5).for_each(|_| drift.note(100, 6_000));

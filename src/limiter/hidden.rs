@@ -1,17 +1,17 @@
-//! Limits that nobody tells: learned from refusals.
+//! Hidden limits, which no header shows: learned from refusals.
 //!
-//! A gateway may have limits of its own and say nothing about them: its 429 has no headers, or it turns refusals into 500.
-//! Between two refusals the server lets in just what its limit allows, whatever it lets through at once, since its bucket
-//! is empty at both. So what was let in from one refusal to another, ten seconds to a minute apart, is the limit: in
-//! requests and in input tokens, since a refusal does not say which of them it is.
+//! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. Its bucket
+//! is empty at each refusal. So between two refusals it lets in just what its limit allows, whatever its burst. What was let
+//! in between two refusals, ten seconds to a minute apart, is the limit. It is computed in requests and in input tokens,
+//! since a refusal does not say which of them was short.
 //!
-//! The pool then sends a little less than that and rises again: slowly near what was found, faster the longer nothing
-//! contradicts, so a limit that was found too low or was raised is known a minute or two later. This is the curve of TCP
-//! CUBIC, RFC 9438: flat around the rate of the last refusal.
+//! The pool then sends a little less than that, and the rate rises again: slowly near what was found, and faster the longer
+//! nothing is refused. So when a limit was found too low, or was raised, that is known a minute or two later. This is the
+//! curve of TCP CUBIC, RFC 9438: flat around the rate of the last refusal.
 //!
-//! Faults tell of a limit only if they go away when less is sent. So where more than a fifth of the attempts meet one, less
-//! is sent for a while, as a trial: the rate of what was answered. If the share of faults does not halve, the rate is given
-//! back and nothing is tried for five minutes.
+//! Faults point to a limit only if they go away when less is sent. So where more than a fifth of the attempts meet a fault,
+//! there is a trial: for a while only as much is sent as was answered before. If the share of faults does not halve, the
+//! pool goes back to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Cost;
 
-/// The least time, and the least that was let in, from which a limit is computed; and the longest that is looked back.
+/// A limit is computed from at least this time and this many requests, and from at most the last minute.
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_LET_IN: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// What is sent of the limit found, at first and when the curve is flat, and when that is.
+/// The share of the limit found that is sent at first; the share where the curve is flat, and when that is.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// What is sent at least of a rate that held for so long.
+/// The share that is sent at least of a rate that was not refused for that long.
 const HELD: f64 = 0.94;
 /// Faults beyond a fifth of the attempts that begin a trial, each counted by what it adds to the sum.
 const FAULT: u32 = 4;
@@ -39,7 +39,7 @@ const TRIED: u32 = 20;
 /// After a trial that showed nothing.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// What is known of a limit that nobody tells.
+/// What is known of a hidden limit.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     let_in: LetIn,
@@ -124,7 +124,7 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault; returns whether it is to be taken for a refusal, as it is while that is tried.
+    /// Notes a fault; returns whether it is taken for a refusal, as it also is during a trial.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -132,7 +132,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // Less is sent, and still they come.
+            // Less is sent, and faults still come.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -155,14 +155,14 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets faults that are too long ago. What little was let in between them is no rate.
+    /// Forgets faults that came long ago. The few requests that were let in between them do not give a rate.
     fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
         }
     }
 
-    /// Forgets the faults of an outage, and what a trial made of them.
+    /// Forgets the faults of an outage, and the trial that they began.
     pub(super) fn on_outage_end(&mut self) {
         if self.faults.trial.is_some() {
             self.found = None;
@@ -172,7 +172,7 @@ impl Hidden {
         }
     }
 
-    /// Notes that faults are no refusals, unless it is known that they are.
+    /// Notes that the present faults are not refusals. Ignored when it is known that they are.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);
@@ -181,7 +181,7 @@ impl Hidden {
         }
     }
 
-    /// Returns whether faults may be refusals in disguise: they are, or it is tried, or there are enough of them to try.
+    /// Returns whether faults may be refusals in disguise: they are, or a trial is on, or there are many of them.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;
@@ -195,14 +195,14 @@ impl Hidden {
         Some(per_minute.map(|found| found * (FLAT + (FLAT - FIRST) * part.powi(3))))
     }
 
-    /// Forgets the limit: what is known otherwise is lower.
+    /// Forgets the limit: one that is known is lower.
     pub(super) fn forget_limit(&mut self) {
         self.found = None;
     }
 
     /// Computes the limit from what was let in since a moment at which nothing was left.
     ///
-    /// A rate that held for a while was not much too high, so little less than that is sent in any case.
+    /// A rate that was not refused for a while was not much too high. So the limit is not set much below it.
     fn find(&mut self, since: Instant, let_in: LetIn, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || let_in.requests < LEAST_LET_IN {

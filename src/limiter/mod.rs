@@ -1,16 +1,23 @@
 //! Rate limits: buckets that can be settled, and pools of them.
 //!
-//! Pure: every call is given `now`. Owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits,
-//! holds. Knows nothing of queues, windows, retries or the wire.
+//! Pure: every call is given `now`. Owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits, holds.
+//! Knows nothing of queues, windows, retries or the wire.
 //!
-//! A [`Bucket`] is one dimension, with governor's GCRA as its decision kernel; a [`Pool`] is all dimensions of one
-//! [`PoolId`](crate::domain::PoolId), asked together: a request is admitted by all or by none.
+//! A [`Bucket`] is a token bucket; governor's GCRA decides what it lets through. A `DimensionState` (`dimension`) is a bucket
+//! with what was learned about the server's bucket behind it. A [`Pool`] is all dimensions of one
+//! [`PoolId`](crate::domain::PoolId): a request is admitted by all of them or by none.
 
-pub mod bucket;
+mod admission;
+mod bucket;
+mod dimension;
 mod drift;
+mod headroom;
 mod hidden;
-pub mod pool;
+mod pool;
 mod production;
 
+pub use admission::{Admission, Reservation};
 pub use bucket::Bucket;
-pub use pool::{Admission, Pool, Reservation};
+pub use headroom::Headroom;
+pub(crate) use pool::LONGEST_UNSAID_HOLD;
+pub use pool::Pool;

@@ -1,16 +1,16 @@
 //! How long output takes to be produced.
 //!
-//! A reservation takes all of an answer's output at once, the server counts it while it is produced. What is still to come
-//! of the answers in flight is met by what the limit lets in until then, so it is short only as far as it is more than
-//! that. Without this a server that lets little through at once looks exhausted by long answers that it has room for: at
-//! 2,400 tokens an answer and a burst of five seconds that cost three quarters of the rate.
+//! A reservation takes all of an answer's output at once, but the server counts it while it is produced. The limit refills
+//! meanwhile. So the output that is still to come is short only by what exceeds that refill. If all of it were counted at
+//! once, a server with a small burst would look exhausted by long answers that it has room for. At 2,400 tokens an answer
+//! and a burst of five seconds that cost three quarters of the rate.
 
 use std::time::Duration;
 
-/// Answers after which older ones begin to fade: halved at every such number.
+/// Each time this many answers have come, the weight of the older ones is halved.
 const FADE: u32 = 200;
 
-/// The mean time of a token's answer, from its request to its end.
+/// The mean time from the request to the end of an answer, each answer weighed by its tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Production {
     answers: u32,
@@ -19,7 +19,7 @@ pub(super) struct Production {
 }
 
 impl Production {
-    /// Takes in an answer of so many tokens that took so long.
+    /// Takes in an answer with this many tokens that took this long.
     pub(super) fn note(&mut self, output_tokens: u32, took: Duration) {
         self.answers += 1;
         self.tokens += f64::from(output_tokens);
@@ -30,10 +30,10 @@ impl Production {
         }
     }
 
-    /// Returns the tokens of answers in flight that the server has not counted and that what comes in meanwhile will not
-    /// cover, of `reserved` tokens, at a limit of so many a second.
+    /// Returns how many of the `reserved` tokens are still to be counted by the server and will not be covered by the refill
+    /// of `per_second` until then.
     ///
-    /// Half of what is in flight is not produced, on average, and the rest of its time is half of the whole.
+    /// On average half of the output in flight is not produced yet, and half of its time is left.
     pub(super) fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {
         let seconds = if self.tokens > 0.0 { self.token_seconds / self.tokens } else { 0.0 };
         (reserved / 2 - (per_second * seconds / 2.0) as i64).max(0)
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_that_flow_as_the_limit_does_are_covered_and_a_burst_is_not() {
+    fn output_that_comes_as_fast_as_the_refill_is_covered_and_a_burst_is_not() {
         let mut production = Production::default();
         assert_eq!(production.uncovered(30_000, 1_500.0), 15_000, "nothing is known yet");
 

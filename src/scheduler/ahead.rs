@@ -1,38 +1,37 @@
 //! How far rows are read ahead.
 //!
-//! The scheduler asks for rows until enough of them wait: twice the window with one pool; thousands with several, so that
-//! each pool finds its own among them. Rows may be large, so their bytes count as well: all that it holds, waiting and in
-//! flight, takes no more than [`MOST_BYTES`] and one row. Small rows never reach that.
+//! The scheduler asks for rows until enough of them wait. With one pool that is twice the window. With several it is
+//! thousands, so that each pool finds its own rows among them. Rows may be large, so their bytes count as well: all rows
+//! that wait or are in flight take at most [`MOST_BYTES`] and one row. Small rows never reach that.
 //!
-//! One row always fits, whatever its size: more is asked for whenever less than that is held. What a policy asks in place of
-//! a row counts as well, and may take more than there is.
+//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. What a
+//! policy asks in place of a row counts as well, and may take more.
 //!
-//! All pools share these bytes. When the rows of a pool that is held, or whose limits are low, fill them, nothing more is
-//! read, and another pool whose rows stand behind them in the input has nothing to send meanwhile. It is not stopped for
-//! ever: each wait of a row ends, with an answer, a failure or the halt of its endpoint, and with each that ends a next
-//! row is read. An input whose pools come one after the other is read from several places in turn (`order`), so that their
-//! rows come mixed.
+//! All pools share these bytes. The rows of a pool that is held, or whose limits are low, may fill them. Then nothing more
+//! is read, and a pool whose rows come later in the input has nothing to send. That does not last for ever: each row ends,
+//! with an answer, a failure or the halt of its endpoint, and then another row is read. An input whose pools come one after
+//! the other is read from several places in turn (`order`), so that their rows come mixed.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so those of one pool can't be left
-//! unread while the next are read.
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows of
+//! one pool to read those of another.
 
 use crate::domain::Planned;
 
-use super::Scheduler;
 use super::entry::Entry;
+use super::state::Scheduler;
 
-/// Rows that wait at the scheduler, at least and when several pools share the input.
+/// How many rows the scheduler wants to have waiting: at least, and when several pools share the input.
 const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows without a fault that are kept ready for an endpoint that fails.
 const PROBES: usize = 4;
-/// Bytes of rows that wait or are in flight. What the reader has ready (a third of this) comes on top: 64 MiB in all. That
-/// is 250 rows of 200 kB or 12 million tokens, more than twice what the highest tier takes uncached in a minute.
+/// Bytes of rows that wait or are in flight. The reader holds up to a third of this besides, so it is 64 MiB in all. These
+/// bytes are 250 rows of 200 kB or 12 million tokens: more than twice what the highest tier takes uncached in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
     /// Returns how many more rows are wanted; offering more is allowed and only costs memory.
-    pub fn wants(&self) -> usize {
+    pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
         }
@@ -46,14 +45,14 @@ impl Scheduler {
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
 
-    /// Returns how many more rows are wanted so that an endpoint that fails can be probed with such as did not.
+    /// Returns how many more rows are wanted so that an endpoint that fails can be probed with rows that did not fail.
     fn probes_wanted(&self) -> usize {
         let ready = self.pools.iter().flat_map(|state| &state.ready);
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
     }
 
     /// Returns whether it holds any row.
-    pub fn holds_rows(&self) -> bool {
+    pub(crate) fn holds_rows(&self) -> bool {
         self.waiting() + self.in_flight() > 0
     }
 
@@ -62,25 +61,24 @@ impl Scheduler {
         self.row_bytes >= MOST_BYTES
     }
 
-    /// Takes a row into the count.
+    /// Counts the bytes of a row that comes in.
     pub(super) fn count_in(&mut self, planned: Planned) -> Entry {
         let entry = Entry::new(planned);
         self.row_bytes += entry.bytes;
         entry
     }
-
-    fn waiting(&self) -> usize {
-        self.ready() + self.later.len() + self.gates.waiting()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::tests::{answer, config, dispatched, limited, long};
-    use super::super::*;
+    use super::super::{Config, Next, Step};
     use super::*;
     use crate::answer::{Came, Then};
-    use crate::domain::{Ask, ErrorClass, Failure, Purpose, RateLimits, Verdict};
+    use crate::clock::Instant;
+    use crate::domain::{Ask, ErrorClass, Failure, HaltReason, Purpose, RateLimits, Reason, Verdict};
 
     const LARGE: usize = 200_000;
 
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_pool_leaves_another_what_is_read_within_the_bytes_and_stops_it_no_longer_than_it_is_held() {
+    fn a_held_pool_fills_the_bytes_and_stops_another_pool_only_until_its_hold_ends() {
         let mut scheduler = Scheduler::new(config(RateLimits::NONE, 4));
         let (mut rows, total) = (alternating(LARGE), 1_000);
         let (mut read, mut answered, mut most_held, mut during_the_hold) = (0, [0, 0], 0, 0);
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn random_rows_never_take_more_than_the_bytes_and_one_row_and_each_ends_once() {
+    fn random_rows_take_at_most_all_bytes_and_one_row_more_and_each_ends_once() {
         let classes = ["one", "other", "third"].into_iter().cycle();
         let rows: Vec<Planned> = (4..24).zip(classes).map(|(power, class)| long(class, 1 << power)).collect();
         for seed in 0..60 {
@@ -250,10 +248,8 @@ mod tests {
     }
 
     fn counted(scheduler: &Scheduler) -> usize {
-        let ready = scheduler.pools.iter().flat_map(|state| &state.ready);
-        let waiting = ready.chain(scheduler.later.values()).chain(scheduler.gates.entries());
-        let in_flight = scheduler.flights.iter().flatten().filter_map(|flight| flight.row());
-        waiting.chain(in_flight).map(|entry| entry.planned.bytes()).sum()
+        let rows = scheduler.waiting_rows().chain(scheduler.flights.rows());
+        rows.map(|entry| entry.planned.bytes()).sum()
     }
 
     fn alternating(bytes: usize) -> impl FnMut() -> Planned {

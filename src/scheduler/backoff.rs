@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limiter::pool::LONGEST_UNSAID_HOLD;
+use crate::limiter::LONGEST_UNSAID_HOLD;
 
 /// Exponential backoff with full jitter.
 ///

@@ -1,7 +1,7 @@
 //! Limits the user sets on a whole run: money, requests, time.
 //!
-//! Money is reserved before each send at the most that an answer can cost ([`crate::domain::Ask::expense`]) and settled to
-//! what it did cost, so the budget is kept by construction: what is in flight can't overshoot it.
+//! Before each send the most that an answer can cost is reserved ([`crate::domain::Ask::expense`]). When the answer has
+//! come, that becomes what it did cost. So requests in flight can't exceed the budget.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Budget {
 pub enum Room {
     /// Yes; it is reserved.
     Yes,
-    /// Not until something in flight settles for less than was reserved for it.
+    /// Not yet: something in flight may cost less than was reserved for it.
     Later,
     /// No; says which limit and how far it is used.
     Never(String),
@@ -41,7 +41,12 @@ impl Budget {
     }
 
     /// Replaces the limits, keeping what is spent and reserved.
-    pub fn set_limits(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
+    pub(super) fn set_limits(
+        &mut self,
+        max_cost: Option<Money>,
+        max_requests: Option<u64>,
+        max_time: Option<Duration>,
+    ) {
         (self.max_cost, self.max_requests, self.max_time) = (max_cost, max_requests, max_time);
     }
 
@@ -69,7 +74,7 @@ impl Budget {
     }
 
     /// Returns what is reserved for requests in flight.
-    pub fn reserved(&self) -> Money {
+    pub(super) fn reserved(&self) -> Money {
         self.reserved
     }
 
@@ -80,7 +85,7 @@ impl Budget {
     }
 
     /// Returns why the run's time is over, if it is.
-    pub fn time_is_up(&self, now: Instant) -> Option<String> {
+    pub(super) fn time_is_up(&self, now: Instant) -> Option<String> {
         let most = self.max_time.filter(|&most| now.since(Instant::ZERO) >= most)?;
         Some(format!("--max-time {most:?} is over"))
     }
@@ -91,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_flight_can_not_overshoot_the_budget() {
+    fn requests_in_flight_can_not_exceed_the_budget() {
         let mut budget = Budget { max_cost: Some(Money(100)), ..Budget::default() };
 
         assert_eq!(budget.reserve(Money(60)), Room::Yes);

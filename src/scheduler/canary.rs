@@ -1,85 +1,39 @@
-//! The canary: a tiny request of our own, which tells rows that fail from an endpoint that fails.
+//! The canary: a tiny request of our own, which shows whether the endpoint fails or only some rows do.
 //!
-//! A row that upsets the server is answered 500 each time; an endpoint in trouble answers 500 to everyone. When several
-//! rows in a row have met a fault, nothing that these rows do can tell the two apart. So an endpoint that seems to fail is
+//! A row that upsets the server is answered 500 each time. An endpoint in trouble answers 500 to every row. After several
+//! faults with no answer between, the rows alone can't show which of the two it is. So an endpoint that seems to fail is
 //! probed with a canary and a row in turn. The canary is one word with `max_tokens` 1, to the model of a row that failed:
 //!
-//! - it is answered: the endpoint works, and a row that fails next is to blame itself;
-//! - it fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts;
-//! - it fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
+//! - It is answered: the endpoint works, and a row that fails next is to blame itself.
+//! - It fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts.
+//! - It fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
 //!
-//! A gateway that hides its limits may refuse with 500 as well. It has room again after a short pause, so a canary that is
-//! answered proves less there: a row is sent alone after each of three canaries, and only when all three rows fail are the
-//! faults taken for the rows' own.
+//! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again, so an answered canary
+//! proves less there: a row is sent alone after each of three canaries. Only if all three rows fail, the faults are the
+//! rows' own.
 //!
-//! A canary that is answered costs about a thousandth of a cent. It stands under the limits and the budget like a row, and
-//! is left out when there is no room for it. It is no row: nothing is written down for it.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget hold for it as for a row, and it
+//! is left out when they have no room. Nothing is written to the files for it.
 //!
-//! Rejected: to probe with rows held back from elsewhere in the input. It told bad rows from an outage only while such
-//! rows were left, so an outage at the end of a run put good rows into the error log.
+//! Rejected: probing with rows held back from elsewhere in the input. That worked only while such rows were left, so an
+//! outage at the end of a run put good rows into the error log.
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use crate::clock::Instant;
-use crate::domain::{Ask, Cost, ErrorClass, Failure, Money, Params, Purpose, Request, Terms, Usage, Verdict};
+use crate::domain::{Cost, ErrorClass, Failure, Money, Usage, Verdict};
 use crate::limiter::Admission;
 
 use super::budget::Room;
-use super::entry::{Flight, Sent};
 use super::faults::Fault;
-use super::settle::End;
-use super::{Scheduler, Step};
+use super::flights::{End, Flight, Sent};
+use super::state::Scheduler;
+use super::step::Step;
 
-const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// More than the question takes, so that the limits and the budget hold.
-const INPUT_TOKENS: u32 = 20;
-
-/// How long to wait at most before a pool that had no room is asked again.
+/// A pool that had no room is asked again after this time at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After so many canaries that were answered, each followed by a row that failed alone, faults are not taken for refusals
-/// in disguise.
+/// After this many answered canaries, each followed by a row that failed alone, the faults are not refusals in disguise.
 const PROOF: u32 = 3;
-
-/// What an endpoint knows of its canary.
-#[derive(Debug, Default)]
-pub(super) struct Canary {
-    /// What is asked, and the pool of the row that it stands for; `None` until a row has failed.
-    ask: Option<(usize, Ask)>,
-    /// Until when its pool has no room for it.
-    not_before: Instant,
-    /// Whether the next probe is a row.
-    is_rows_turn: bool,
-    /// Whether one failed as the rows did, since anything was answered.
-    fails_alike: bool,
-    /// Whether it was rejected: it is not sent again to that model.
-    is_useless: bool,
-    /// How many were answered since a row was.
-    answered: u32,
-}
-
-impl Canary {
-    /// Notes the fault of a row: the next probe is a canary for it.
-    pub(super) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
-        self.is_rows_turn = false;
-        if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
-            self.ask = Some((pool, canary_of(ask)));
-            self.is_useless = false;
-        }
-    }
-
-    /// Notes that a row was answered.
-    pub(super) fn on_row_answer(&mut self) {
-        self.answered = 0;
-        self.fails_alike = false;
-    }
-
-    /// Returns whether the endpoint is known to fail, not only its rows.
-    pub(super) fn proves_outage(&self) -> bool {
-        self.fails_alike
-    }
-}
 
 impl Scheduler {
     /// Sends a canary to an endpoint that fails, when it is time to probe it with one.
@@ -89,12 +43,12 @@ impl Scheduler {
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                // What the pool waits for may change meanwhile.
+                // Something else may give the pool room sooner.
                 self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
         };
-        let usage = Usage { input_tokens: INPUT_TOKENS.into(), output_tokens: 1, ..Usage::default() };
+        let usage = Usage { input_tokens: ask.cost.input_tokens.into(), output_tokens: 1, ..Usage::default() };
         let money = (self.config.real_cost)(&ask, &usage).filter(|_| self.config.budget.max_cost.is_some());
         let money = money.unwrap_or(Money::ZERO);
         if self.config.budget.reserve(money) != Room::Yes {
@@ -126,7 +80,7 @@ impl Scheduler {
             && endpoint.canary.ask.is_some()
             && !endpoint.canary.is_useless
             && (!endpoint.canary.is_rows_turn || endpoint.ready == 0)
-            && (endpoint.ready > 0 || self.later.values().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
+            && (endpoint.ready > 0 || self.later.rows().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
     }
 
     /// Takes in the end of a canary.
@@ -152,12 +106,12 @@ impl Scheduler {
         }
     }
 
-    /// The endpoint works, unless it may be that rows are refused in disguise: then a row is sent alone next, as the canary
-    /// was. A gateway that has room for one has room for the other.
+    /// The endpoint works, unless rows may be refused in disguise. In that case a row is sent alone next, as the canary was: a
+    /// gateway that has room for one has room for the other.
     fn on_canary_answer(&mut self, end: &End) {
-        self.endpoints[end.endpoint].canary.fails_alike = false;
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.canary.fails_alike = false;
         if !pool.may_be_refusing(end.now) {
             return self.on_works(false, end);
         }
@@ -179,26 +133,6 @@ impl Scheduler {
             self.hold_if_refused(end);
         }
         self.halt_if_overdue(end.now);
-    }
-}
-
-/// Returns the canary that stands for what is asked for a row.
-fn canary_of(ask: &Ask) -> Ask {
-    let raw = |json: String| RawValue::from_string(json).expect("a quoted name and literals are JSON");
-    let model = serde_json::Value::from(&*ask.model).to_string();
-    let members = [("model", model), ("max_tokens", "1".to_owned()), ("messages", MESSAGES.to_owned())];
-    let request = Request::of(&Params(members.into_iter().map(|(name, value)| (name.into(), raw(value))).collect()));
-    Ask {
-        body_bytes: request.json().len() as u32,
-        request,
-        model: ask.model.clone(),
-        terms: Terms::default(),
-        pool: ask.pool.clone(),
-        cost: Cost { requests: 1, input_tokens: INPUT_TOKENS, output_tokens: 1 },
-        expense: None,
-        max_tokens: 1,
-        template: 0,
-        purpose: Purpose::Canary,
     }
 }
 
@@ -345,20 +279,6 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_that_is_rejected_for_its_model_does_not_speak_for_another() {
-        let mut canary = Canary::default();
-        let (one, mut other) = (planned("1", 100, 100).ask, planned("2", 100, 100).ask);
-        other.model = "another".into();
-        canary.on_row_fault(0, &one);
-        canary.is_useless = true;
-
-        canary.on_row_fault(0, &one);
-        assert!(canary.is_useless);
-        canary.on_row_fault(0, &other);
-        assert!(!canary.is_useless);
-    }
-
-    #[test]
     fn a_canary_stands_under_the_budget() {
         let row = |number, _| if number < 20 { answer() } else { server_fault("bad") };
         let with = |most: u128| Config {
@@ -372,17 +292,5 @@ mod tests {
 
         assert!(some.canaries == 1 && scheduler.spent() == Money(210), "{some:?} {:?}", scheduler.spent());
         assert!(none.canaries == 0 && poor.spent() == Money(200), "{none:?} {:?}", poor.spent());
-    }
-
-    #[test]
-    fn a_canary_asks_the_model_of_the_row_that_failed_for_one_token() {
-        let mut row = planned("1", 100, 100);
-        row.ask.model = r#"a "model""#.into();
-
-        let ask = canary_of(&row.ask);
-
-        let json = r#"{"model":"a \"model\"","max_tokens":1,"messages":[{"role":"user","content":"ping"}]}"#;
-        assert_eq!(ask.request.json(), json);
-        assert_eq!((&ask.pool, &ask.model), (&row.ask.pool, &row.ask.model));
     }
 }

@@ -1,21 +1,16 @@
-//! What a scheduler is made of.
+//! The settings of a scheduler.
 
 use std::time::Duration;
 
 use crate::answer::Policy;
 use crate::domain::{Ask, Money, PoolId, RateLimits, Usage};
-use crate::limiter::pool::Headroom;
+use crate::limiter::Headroom;
 
-use super::{Budget, EndpointId, HaltRule, PoolState, Window};
+use super::budget::Budget;
+use super::endpoint::{EndpointId, Window};
+use super::halt::HaltRule;
 
-/// Output above this is always streamed: an unstreamed call would be silent for more than ten minutes.
-///
-/// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
-const STREAM_ABOVE: u32 = 21_333;
-/// The first rows of a pool are streamed until this many heads have come, so that limits are learned early.
-const STREAM_FIRST: u32 = 48;
-
-/// When requests are streamed inside.
+/// When requests ask for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
     /// The first rows of each pool, and rows with a large `max_tokens`; none where streams can't be read.
@@ -29,10 +24,10 @@ pub enum StreamMode {
 
 /// Computes the limits a pool begins with.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
-/// Computes what an attempt cost that used so much; `None` for a model without a price.
+/// Computes what an attempt cost from what it used; `None` for a model without a price.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 
-/// What a scheduler is made of.
+/// The settings of a scheduler.
 pub struct Config {
     /// Limits by preset.
     pub limits_of: LimitsOf,
@@ -40,8 +35,8 @@ pub struct Config {
     pub by_hand: RateLimits,
     /// What is left unused of each limit.
     pub headroom: Headroom,
-    /// The endpoints that rows may go to. Others are added as rows for them come; these count as places to go from the
-    /// start, so that a run does not end because the only one that had rows so far has halted.
+    /// The endpoints that rows may go to. Others are added as rows for them come. With these known from the start, a run
+    /// does not end because the only endpoint that had rows so far has halted.
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window that each endpoint begins with.
     pub window: Window,
@@ -59,26 +54,10 @@ pub struct Config {
     pub halt: HaltRule,
     /// The user's limits on the run.
     pub budget: Budget,
-    /// What an attempt cost; asked once for each, where it ends.
+    /// What an attempt cost; called once for each attempt, when it ends.
     pub real_cost: RealCost,
-    /// What follows an answer or a failure, beside keeping it; `None` when nothing ever does.
+    /// Decides what follows an answer or a failure. With `None` each is kept as it is.
     pub policy: Option<Policy>,
     /// Seed of all jitter.
     pub seed: u64,
-}
-
-/// Returns whether a row's request asks for a stream. Asked once for each request: its tries are alike.
-pub(super) fn wants_stream(mode: StreamMode, state: &mut PoolState, ask: &Ask) -> bool {
-    match mode {
-        StreamMode::On => true,
-        StreamMode::Off => false,
-        StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
-        // `max_tokens` 0 warms a cache; the API refuses to stream that.
-        StreamMode::Auto if ask.max_tokens == 0 => false,
-        StreamMode::Auto => {
-            let learns = state.pool.heads_seen().max(state.streamed) < STREAM_FIRST;
-            state.streamed += u32::from(learns);
-            learns
-        }
-    }
 }

@@ -1,11 +1,10 @@
-//! A row in the scheduler: what is sent for it at this moment, and what was tried.
+//! A row in the scheduler: what is sent for it at this moment, and what was tried before.
 
 use crate::clock::Instant;
-use crate::domain::{Ask, AttemptRecord, Money, Planned, RateSignals};
-use crate::limiter::Reservation;
+use crate::domain::{AttemptRecord, Planned};
 
-use super::blame::Tally;
-use super::gate::GateId;
+use super::endpoint::Tally;
+use super::step::GateId;
 
 /// A row with its history in this run.
 #[derive(Debug)]
@@ -19,15 +18,15 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// Faults that may have been refusals in disguise.
     pub(super) disguised: u32,
-    /// When the first try began that made it wait, for whatever reason.
+    /// When the first try began after which it had to wait, for whatever reason.
     pub(super) waiting_since: Option<Instant>,
-    /// How often it was refused or met a fault: those with fewer turns are tried first.
+    /// How often it was refused or met a fault. Rows with fewer turns are tried first.
     pub(super) turns: u32,
-    /// What its endpoint had done when this row last met a fault.
+    /// The tally of its endpoint when this row last met a fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether its request asks for a stream, once that is decided.
     pub(super) wants_stream: Option<bool>,
-    /// It met a fault that was its own, not the endpoint's.
+    /// Whether it has met a fault that was its own, not the endpoint's.
     pub(super) is_suspect: bool,
     /// The gate behind which others wait for this row.
     pub(super) leads: Option<GateId>,
@@ -56,43 +55,4 @@ impl Entry {
     pub(super) fn holds_answer(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.failed.is_none())
     }
-}
-
-/// What was sent.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
-pub(super) enum Sent {
-    Row(Entry),
-    Canary(Box<Ask>),
-}
-
-/// An attempt in flight.
-#[derive(Debug)]
-pub(super) struct Flight {
-    pub(super) sent: Sent,
-    pub(super) pool: usize,
-    pub(super) reservation: Reservation,
-    pub(super) money: Money,
-    pub(super) sent_at: Instant,
-    /// Whether it asks for a stream.
-    pub(super) stream: bool,
-    pub(super) head: Option<Head>,
-}
-
-impl Flight {
-    /// Returns its row; `None` for a canary.
-    pub(super) fn row(&self) -> Option<&Entry> {
-        match &self.sent {
-            Sent::Row(entry) => Some(entry),
-            Sent::Canary(_) => None,
-        }
-    }
-}
-
-/// What a head said, kept for the end of its attempt.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Head {
-    pub(super) signals: RateSignals,
-    pub(super) limit_changed: bool,
-    pub(super) request_id: Option<String>,
 }

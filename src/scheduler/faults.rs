@@ -1,17 +1,18 @@
 //! Faults of the server and the connection: what they say of the endpoint, and what becomes of the row.
 //!
-//! A row's own faults ([`Blame`]) use up its tries and end in the error log. What nobody can tell counts for the row while
-//! the endpoint does not seem to fail. While it does, no row is blamed: it is probed (`health`), with a request of our own
-//! and with the rows that failed least often in turn (`canary`), until something is answered, or until it is given up with
-//! its rows pending.
+//! A row's own faults ([`Blame`]) use up its tries; after the last one the row is in the error log. A fault that may be the
+//! row's or the endpoint's counts for the row, as long as the endpoint does not seem to fail. While it seems to fail no row
+//! is blamed. The endpoint is probed instead (`endpoint::health`): in turn with a request of our own (`canary`) and with the
+//! rows that failed least often. That ends when something is answered, or when the endpoint is given up and its rows are
+//! left pending.
 //!
-//! Where the canary says nothing, the end of a run stays unclear: only rows are left that failed, and whether the endpoint
-//! broke down at that moment can't be seen. An endpoint that said nothing about itself (no 503, no 529, no refused
-//! connection) is then waited for as long as a tenth of the run took, a minute and a half at least. After that each row
-//! that is left has one more try, and its fault counts for it.
+//! Where the canary says nothing, the end of a run may be unclear. All rows that are left have failed, and nobody can see
+//! whether the endpoint broke down at that moment. If it never said so itself (no 503, no 529, no refused connection), it is
+//! waited for: for a tenth of the time the run has taken, and for a minute and a half at least. After that each row that is
+//! left has one more try, and a fault counts for it.
 //!
-//! Waits of a row, for whatever reason, have one bound: `--retry-for` from the first of them, or from the end of an outage
-//! of the endpoint after that.
+//! A row may wait for `--retry-for` in all, for whatever reasons: from its first wait, or from the end of a later outage of
+//! the endpoint.
 
 use std::time::Duration;
 
@@ -19,21 +20,18 @@ use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
 
 use super::backoff::{Backoff, jittered_unsaid_hold};
-use super::blame::Blame;
-use super::entry::{Entry, Flight};
-use super::health::Sign;
-use super::settle::End;
-use super::{Next, Scheduler};
+use super::endpoint::{Blame, Sign};
+use super::entry::Entry;
+use super::flights::End;
+use super::state::Scheduler;
+use super::step::Next;
 
-/// Retries that may run ahead of successes, at each endpoint.
-pub(super) const RETRY_QUOTA: f64 = 100.0;
-/// What a success adds to that quota: one retry for each success goes on for ever.
-pub(super) const QUOTA_PER_SUCCESS: f64 = 1.0;
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// Of so many faults that are the row's own or refusals in disguise, one counts for the row.
+/// Of this many faults that may be refusals in disguise, one counts for the row.
 const DISGUISED: u32 = 8;
-/// How long an endpoint is waited for when only rows are left that failed: this, and this part of the run so far.
+/// How long an endpoint is waited for when all rows that are left have failed: the longer of this and of this part of the
+/// run so far.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -62,12 +60,11 @@ impl Scheduler {
     pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let blame = self.note_fault(&mut entry, &fault, end);
-        let retry_after = fault.retry_after;
-        if let Some(wait) = retry_after.filter(|wait| *wait > self.config.retry_for) {
-            return self.halt_with(entry, HaltReason::RetryAfter { wait, allowed: self.config.retry_for }, end);
+        if let Some(reason) = self.asks_too_long(fault.retry_after) {
+            return self.halt_with(entry, reason, end);
         }
         if self.is_halted(end) {
-            return self.stranded(entry, end);
+            return self.leave_halted(entry, end);
         }
         let is_overload = fault.class == ErrorClass::Overloaded;
         let may_be_refused = self.may_be_refused(&fault, end);
@@ -103,7 +100,7 @@ impl Scheduler {
         let next = if is_last { None } else { self.next_try(&mut entry, delay, retry_after, end) };
         match next {
             Some(at) => {
-                self.queue_later(entry, at);
+                self.later.insert(entry, at);
                 Next::Again { class, limit: None, maybe_paid }
             }
             None => self.fail(entry, class, failure, true, end),
@@ -126,9 +123,8 @@ impl Scheduler {
 
     /// Notes a fault, and returns whose it is.
     ///
-    /// A row that is to blame stays so: its further faults say nothing about the endpoint, so that the last rows of a run,
-    /// which fail for good, do not look like an outage. An outage that is known is not the row's doing: its faults go on to
-    /// tell of it.
+    /// Once a row is to blame, its further faults say nothing about the endpoint. So the last rows of a run, which fail each
+    /// time, do not look like an outage. During a known outage all faults count as signs of it.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -147,8 +143,8 @@ impl Scheduler {
         blame
     }
 
-    /// Returns when a row is tried again that would be after `delay`, or at the bound of its waits; `None` when it has
-    /// waited for as long as it may, or the server asks for more than that. While the endpoint fails no row is given up.
+    /// Returns when a row is tried again: after `delay`, but not later than it may wait. Returns `None` when it has waited
+    /// for as long as it may, or when the server asks for more than that. While the endpoint fails no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -173,15 +169,13 @@ impl Scheduler {
 
     /// Returns how long a retry waits: longer when retries have run far ahead of successes.
     fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
-        let endpoint = &mut self.endpoints[end.endpoint];
-        if endpoint.retry_quota >= 1.0 {
-            endpoint.retry_quota -= 1.0;
+        if self.endpoints[end.endpoint].retries.take() {
             return delay;
         }
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Ends what has lasted too long: an endpoint that fails is given up, or the rows that are left are to blame.
+    /// Ends failures that have lasted too long: the endpoint is given up, or the rows that are left are blamed.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -198,7 +192,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether an endpoint that fails may be taken to work, should only rows be left that failed.
+    /// Returns whether the rows may be blamed for the faults of an endpoint, if all rows that are left have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();
@@ -209,19 +203,12 @@ impl Scheduler {
             && !endpoint.canary.proves_outage()
     }
 
-    /// Returns whether an endpoint has no row left but such as met a fault, now or ever.
+    /// Returns whether all rows that are left for an endpoint have met a fault, now or earlier.
     fn has_failed_rows_only(&self, at: usize) -> bool {
         let is_other = |entry: &Entry| entry.at_fault.is_none() && self.endpoint_of_entry(entry) == Some(at);
-        let ready = self.pools.iter().filter(|state| state.endpoint == at).flat_map(|state| &state.ready);
-        let in_flight = self.flights.iter().flatten().filter_map(Flight::row);
         self.is_input_closed
             && self.gates.waiting() == 0
-            && !ready.chain(self.later.values()).chain(in_flight).any(is_other)
-    }
-
-    /// Returns the endpoint of a row that is or was queued.
-    pub(super) fn endpoint_of_entry(&self, entry: &Entry) -> Option<usize> {
-        self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
+            && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
     }
 
     /// Lets each row of an endpoint be tried once more, at once.
@@ -229,10 +216,8 @@ impl Scheduler {
         let endpoint = &mut self.endpoints[at];
         endpoint.health.stop_probing();
         endpoint.has_last_tries = true;
-        let later = std::mem::take(&mut self.later);
-        let (its, kept): (Vec<_>, Vec<_>) =
-            later.into_iter().partition(|(_, entry)| self.endpoint_of_entry(entry) == Some(at));
-        self.later = kept.into_iter().collect();
-        its.into_iter().for_each(|(_, entry)| self.take_in(entry, now));
+        let id = endpoint.id.clone();
+        let its = self.later.take(|entry| id.is_of(entry));
+        its.into_iter().for_each(|entry| self.queue_last(entry, now));
     }
 }

@@ -1,21 +1,14 @@
 //! Gates: rows that wait for another row.
 //!
-//! Some rows are better sent once another has begun to be answered: the first of a shared prefix writes the cache that the
-//! others read; of several equal rows only one is paid. Such rows stand behind a gate, outside the ready queues, so they
-//! hold back nobody. The row that they wait for leads: the gate opens with the head of its answer, or when it has ended
-//! without one, whatever became of it. So a gate never outlives its leader, and no row waits for ever.
+//! Some rows are better sent once the answer to another has begun. The first row with a prefix writes the prompt cache that
+//! the others read. Of several equal rows only one has to be paid. Such rows wait behind a gate, outside the ready queues,
+//! so they hold up no other row. The row that they wait for is their leader. The gate opens when the head of its answer
+//! comes, or when the leader ends without one. So a gate never outlives its leader, and no row waits for ever.
 
 use std::collections::BTreeMap;
 
-use crate::clock::Instant;
-use crate::domain::Planned;
-
-use super::Scheduler;
 use super::entry::Entry;
-
-/// A gate of a scheduler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GateId(u32);
+use super::step::GateId;
 
 /// The gates that are closed, with the rows behind each in the order they came.
 #[derive(Debug, Default)]
@@ -31,8 +24,31 @@ impl Gates {
         self.waiting
     }
 
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    /// Makes a gate, which is closed.
+    pub(super) fn make(&mut self) -> GateId {
+        let gate = GateId(self.made);
+        self.made += 1;
+        self.closed.insert(gate, Vec::new());
+        gate
+    }
+
+    /// Puts a row behind a gate; returns the row when the gate has opened.
+    pub(super) fn put_behind(&mut self, entry: Entry, gate: GateId) -> Option<Entry> {
+        let Some(behind) = self.closed.get_mut(&gate) else { return Some(entry) };
+        behind.push(entry);
+        self.waiting += 1;
+        None
+    }
+
+    /// Opens a gate; returns the rows behind it, which wait no more.
+    pub(super) fn open(&mut self, gate: GateId) -> Vec<Entry> {
+        let behind = self.closed.remove(&gate).unwrap_or_default();
+        self.waiting -= behind.len();
+        behind
+    }
+
+    /// Returns the rows behind all gates.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
         self.closed.values().flatten()
     }
 
@@ -46,36 +62,5 @@ impl Gates {
         }
         self.waiting -= taken.len();
         taken
-    }
-}
-
-impl Scheduler {
-    /// Takes a row that others will wait for, and returns the gate to put them behind.
-    pub fn offer_leader(&mut self, planned: Planned, now: Instant) -> GateId {
-        let gate = GateId(self.gates.made);
-        self.gates.made += 1;
-        self.gates.closed.insert(gate, Vec::new());
-        let entry = Entry { leads: Some(gate), ..self.count_in(planned) };
-        self.take_in(entry, now);
-        gate
-    }
-
-    /// Takes a row that waits behind a gate; behind one that has opened it waits no more.
-    pub fn offer_behind(&mut self, planned: Planned, gate: GateId, now: Instant) {
-        let entry = self.count_in(planned);
-        match self.gates.closed.get_mut(&gate) {
-            Some(behind) if self.halted.is_none() => {
-                behind.push(entry);
-                self.gates.waiting += 1;
-            }
-            Some(_) | None => self.take_in(entry, now),
-        }
-    }
-
-    /// Opens a gate: the rows behind it are queued, in their order and before those that came later.
-    pub(super) fn open_gate(&mut self, gate: GateId, now: Instant) {
-        let Some(behind) = self.gates.closed.remove(&gate) else { return };
-        self.gates.waiting -= behind.len();
-        behind.into_iter().rev().for_each(|entry| self.queue_first(entry, now));
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    /// Returns a watch by `rule`.
+    /// Returns a count for `rule` that has seen no row.
     pub(super) fn new(rule: HaltRule) -> Self {
         Self { rule, ..Self::default() }
     }
@@ -43,8 +43,8 @@ impl Halt {
 
     /// Takes in a failed row; returns why the run stops, if it does.
     ///
-    /// Rows that failed for the server's or the connection's sake say nothing about what the others ask: the default rule
-    /// does not look at them.
+    /// A row that failed because of the server or the connection says nothing about the other rows. The default rule does
+    /// not count it.
     pub(super) fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
         if self.rule == HaltRule::AllAlike && is_outside(class) {
             return None;
@@ -61,7 +61,7 @@ impl Halt {
             }
         };
         if !is_alike && self.rule == HaltRule::AllAlike {
-            // Two classes of failure: the rule can't hold any more.
+            // Two classes of failure: the rule can't stop the run any more.
             self.rule = HaltRule::Never;
         }
         stops.then(|| HaltReason::AllFail {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_shares_stop_where_they_say() {
+    fn a_count_and_a_share_stop_the_run_where_they_say() {
         let half = || (0..100).map(|at| (at % 2 == 0).then_some(ErrorClass::Server));
 
         assert_eq!(stops_at(HaltRule::Failures(3), half()), Some(5));

@@ -1,32 +1,32 @@
 //! In which order a seekable input is read.
 //!
-//! A file that has phases (sorted by length, say) is bound by one limit at a time while the others lie idle: three sorted
-//! thirds took 2.05 times the lower bound, the same rows mixed 1.00. A cheap first pass gathers sizes ([`Sizes`]);
-//! [`Sizes::advise`] then decides by what it gains whether to read the file from several places in turn.
+//! A file may have phases, because it is sorted by length for example. Then one limit binds at a time and the others are not
+//! used: three sorted thirds took 2.05 times the lower bound, the same rows mixed 1.00. A cheap first pass gathers the sizes
+//! of rows ([`Sizes`]). [`Sizes::advise`] computes what reading the file from several places in turn would gain.
 //!
-//! Phases of models count as well: a file with all rows of one model first leaves the other model's limits idle.
+//! Phases of models count as well: a file with all rows of one model first does not use the other model's limits.
 //!
 //! Pure. Knows nothing of files: rows are numbers, sizes are costs. Memory is bounded whatever the input's length.
 //!
-//! What stands against it, so that less than a twentieth is not worth it: rows that share a prompt prefix often stand
-//! together and profit from the cache, and people like to see their file answered from the top.
+//! A gain of less than a twentieth is not worth it. Rows that share a prompt prefix often stand together and profit from the
+//! cache, and people like to see their file answered from the top.
 //!
-//! Rejected: a random order (a seek for each row); sorting by size (the same phases again, turned around).
+//! Rejected: a random order (a seek for each row); sorting by size (it makes phases itself).
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
-/// Blocks whose sums are kept; with more rows each block stands for more of them.
+/// Blocks of rows whose sums are kept. The longer the input, the more rows are in a block.
 const BLOCKS: usize = 1024;
 /// Places that are read in turn, at most: each costs an open position and a buffer.
 const PLACES: usize = 64;
-/// What has to be gained, as a ratio of times.
+/// The least gain that is worth it, as a ratio of times.
 const WORTH_IT: f64 = 1.05;
 /// Buckets even out what varies faster than this.
 const SPAN_SECS: f64 = 120.0;
-/// Shares of `max_tokens` that answers may turn out to need: none is known before the first.
+/// Shares of `max_tokens` that answers may use. Before the first answer nobody knows which.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// Pools whose sizes are kept apart; rows of any more are not weighed.
+/// Pools whose sizes are kept apart. Rows of any more pools are not counted.
 const POOLS: usize = 16;
 
 /// The sizes of an input's rows, as a first pass gathers them.
@@ -38,7 +38,7 @@ pub struct Sizes {
     rows_per_block: u64,
 }
 
-/// What the rows of a block come to, by pool and dimension.
+/// What the rows of a block need in all, by pool and dimension.
 type Block = Vec<[u64; 3]>;
 
 impl Default for Sizes {
@@ -151,7 +151,7 @@ pub enum ReadingOrder {
 
 impl ReadingOrder {
     /// Returns the numbers of the first row of each place, of `rows` in all: what a reader opens.
-    pub fn starts(self, rows: u64) -> Vec<u64> {
+    pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()
     }

@@ -1,16 +1,15 @@
 //! Small rows pass a big one that waits for its bucket.
 //!
-//! A row that needs a good part of a minute's tokens waits until they have come together, up to a minute. Those behind it
-//! need not stand still meanwhile: they may take a quarter of what comes in. So a big row waits for four thirds of the
-//! time its tokens take, whoever is behind it, and small ones go on at a quarter of the limit at least. The limit is used
-//! up either way, so it costs no time.
+//! A row that needs a large part of a minute's tokens waits until its bucket holds them, up to a minute. Meanwhile the small
+//! rows behind it may take a quarter of the refill. So the big row waits at most for four thirds of the time that its
+//! tokens take, and small rows go on at a quarter of the limit at least. The limit is used up either way, so it costs no
+//! time.
 //!
-//! What passed is counted from the moment when the big row first had to wait; how long it waits is bounded by that,
-//! not by how many pass.
+//! What passes is counted from the moment when the big row first had to wait. That bounds its wait, however many rows pass.
 //!
-//! Rejected: a half (a big row then waits for two fills of its bucket, and a little more while headroom is left unused);
-//! letting only those pass that the bucket holds beyond the big row's need (there is nothing beyond while it waits); a
-//! queue for each size (the order of the input would be lost, and with it the nearness of answers to their rows).
+//! Rejected: half of the refill (a big row then waits for two fills of its bucket, and a little more while headroom is left
+//! unused); letting rows pass only with what the bucket holds beyond the big row's need (while it waits there is nothing
+//! beyond); a queue for each size (answers would no longer come in about the order of the input).
 
 use std::time::Duration;
 
@@ -18,28 +17,19 @@ use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
 use crate::limiter::{Admission, Reservation};
 
-use super::PoolState;
+use super::pool::{Passing, PoolState};
 
-/// The part of what comes in that those behind may take.
+/// The part of the refill that the rows behind may take.
 const SHARE: f64 = 0.25;
-/// A row is big when it needs more than so many seconds' worth of the limit.
+/// A row is big when it needs more than this many seconds' worth of the limit.
 const BIG_SECONDS: f64 = 5.0;
-/// Those pass that need a quarter of it at most.
+/// A row passes when it needs at most a quarter of what the big one needs.
 const SMALL_PART: u32 = 4;
-/// So far behind a small row is looked for.
+/// How many rows behind the big one are looked at.
 const REACH: usize = 64;
 
-/// The wait of a big row.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Passing {
-    since: Instant,
-    dimension: Dimension,
-    /// What those that passed took.
-    taken: u64,
-}
-
 impl Passing {
-    /// Returns when those behind may take so much more.
+    /// Returns when the rows behind may take `more`.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -73,7 +63,6 @@ impl PoolState {
         let behind = self.ready.iter().enumerate().take(REACH).skip(1);
         let mut costs = behind.map(|(at, entry)| (at, self.prediction.cost(&entry.planned.ask)));
         let small = costs.find(|(_, cost)| cost.of(dimension) <= need / SMALL_PART);
-        self.has_big_rows = true;
         let fresh = Passing { since: now, dimension, taken: 0 };
         let passing = self.passing.get_or_insert(fresh);
         if passing.dimension != dimension {

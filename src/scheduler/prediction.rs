@@ -1,28 +1,28 @@
-//! What a request will really use: learned from answers, per pool and template.
+//! What a request will really use, learned from answers for each pool and template.
 //!
-//! Output is predicted by a quantile of real lengths, since limits count produced tokens only and `max_tokens` says
-//! little about them. Input is estimated from text and scaled by the learned ratio of real to estimated tokens, which
-//! takes in tokenizer differences and the share that is read from cache. Both are learned for each template, since rows
-//! of one template share their script, their language and their cached prefix; for the first rows of a template the
-//! pool's mean stands in.
+//! Output is predicted by a quantile of real lengths, because limits count only tokens that are produced, and `max_tokens`
+//! says little about those. Input is estimated from the text and multiplied by the learned ratio of real to estimated
+//! tokens. The ratio covers differences of tokenizers and the share that is read from cache. Both are learned for each
+//! template, because its rows share their script, their language and their cached prefix. For the first rows of a template
+//! the pool's own figures are used.
 //!
-//! Rejected: a ratio by script alone (a template tells the cached share as well, and rarely mixes scripts); the mean of
-//! output (a few long answers then hold back all others); `max_tokens` (a tenth of the rate, where it is ten times the
-//! real length).
+//! Rejected: a ratio by script alone (it does not show the share that is read from cache, and a template rarely mixes
+//! scripts); the mean of output (a few long answers then hold back all others); `max_tokens` (a tenth of the rate, where it
+//! is ten times the real length).
 
 use std::collections::HashMap;
 
 use crate::domain::{Ask, Cost, Usage};
 
-/// Templates told apart; rows of further ones share the pool's prediction.
+/// Templates that are learned apart. Rows of any more use the pool's prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile of real output that is reserved: a little over the middle, so that most answers give back.
+/// The quantile of real output that is reserved: a little over the middle, so that most answers use less.
 const QUANTILE: f64 = 0.6;
 /// What is expected of a row before anything is known.
 const FIRST_OUTPUT: u32 = 256;
-/// Answers of a template before it is believed over the pool.
+/// Answers of a template before its own lengths are used.
 const ENOUGH: u32 = 10;
-/// Answers after which older ones begin to fade: halved at every such number.
+/// Each time this many answers have come, the weight of the older ones is halved.
 const FADE: u32 = 500;
 /// Weight of the untouched estimate against real answers, in tokens.
 const PRIOR_TOKENS: f64 = 500.0;
@@ -35,7 +35,7 @@ pub(super) struct Prediction {
     templates: HashMap<u64, (Lengths, Ratio)>,
 }
 
-/// Sums of real and estimated input, older ones fading.
+/// Sums of real and estimated input. Older answers weigh less.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ratio {
     real: f64,

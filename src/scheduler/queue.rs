@@ -1,112 +1,93 @@
-//! Where rows wait: the ready queue of their pool, or until their next try.
+//! Rows come into the queue of their pool, go behind a gate, or leave the run.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::answer::{Came, Then};
 use crate::clock::Instant;
-use crate::domain::{Ask, HaltReason, PoolId};
+use crate::domain::{Ask, Planned, PoolId};
 use crate::limiter::Pool;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, EndpointId};
 use super::entry::Entry;
-use super::prediction::Prediction;
-use super::{EndpointId, PoolState, Scheduler};
+use super::pool::PoolState;
+use super::state::Scheduler;
+use super::step::GateId;
 
 /// Rows that take turns where each is refused.
 const REACH: usize = 8;
 
 impl Scheduler {
-    /// Stops the run: nothing more is started, and what is queued is set aside. The first reason stays.
-    pub fn halt(&mut self, reason: HaltReason) {
-        if self.halted.is_some() {
-            return;
-        }
-        self.halted = Some(reason);
-        let mut queued: Vec<Entry> = Vec::new();
-        self.pools.iter_mut().for_each(|state| queued.extend(state.ready.drain(..)));
-        for endpoint in &mut self.endpoints {
-            endpoint.ready = 0;
-        }
-        queued.extend(std::mem::take(&mut self.later).into_values());
-        queued.extend(self.gates.take(|_| true));
-        queued.into_iter().for_each(|entry| self.put_aside(entry));
+    /// Takes a row. A row that this run can't answer any more is set aside at once.
+    pub fn offer(&mut self, planned: Planned, now: Instant) {
+        let entry = self.count_in(planned);
+        self.queue_last(entry, now);
     }
 
-    /// Stops an endpoint. Its rows go where a policy sends them, else they are set aside; the run stops with the last one.
-    pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
-        if self.halted.is_some() || self.endpoints[at].halted.is_some() {
-            return;
-        }
-        self.endpoints[at].halted = Some(reason.clone());
-        let leads_on = self.endpoints.iter().any(|endpoint| endpoint.halted.is_none());
-        if !leads_on {
-            return self.halt(reason);
-        }
-        let mut queued: Vec<Entry> = Vec::new();
-        self.pools
-            .iter_mut()
-            .filter(|state| state.endpoint == at)
-            .for_each(|state| queued.extend(state.ready.drain(..)));
-        self.endpoints[at].ready = 0;
-        let id = self.endpoints[at].id.clone();
-        let is_its = |entry: &Entry| EndpointId::of(&entry.planned.ask.pool) == id;
-        let (its, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.later).into_iter().partition(|(_, entry)| is_its(entry));
-        self.later = kept.into_iter().collect();
-        queued.extend(its.into_iter().map(|(_, entry)| entry));
-        queued.extend(self.gates.take(is_its));
-        queued.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
+    /// Takes a row that others will wait for, and returns the gate to put them behind.
+    pub fn offer_leader(&mut self, planned: Planned, now: Instant) -> GateId {
+        let gate = self.gates.make();
+        let entry = Entry { leads: Some(gate), ..self.count_in(planned) };
+        self.queue_last(entry, now);
+        gate
     }
 
-    /// Stops the run for what its endpoints lack, once nothing else is left to do: rows of a halted one are pending, and so
-    /// are those of a model that was not found.
-    pub(super) fn halt_for_endpoints(&mut self) {
-        if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
-            return self.halt(reason);
-        }
-        if self.endpoints.iter().any(|endpoint| !endpoint.parked.is_empty()) {
-            self.halt_for_parked();
+    /// Takes a row that waits behind a gate. If the gate has opened, the row waits no more.
+    pub fn offer_behind(&mut self, planned: Planned, gate: GateId, now: Instant) {
+        let entry = self.count_in(planned);
+        let entry = if self.halted.is_none() { self.gates.put_behind(entry, gate) } else { Some(entry) };
+        if let Some(entry) = entry {
+            self.queue_last(entry, now);
         }
     }
 
-    /// Queues a row behind the others of its pool; one that can't be answered any more is set aside.
-    pub(super) fn take_in(&mut self, entry: Entry, now: Instant) {
-        if let Some((pool, entry)) = self.placed(entry, now) {
-            self.pools[pool].ready.push_back(entry);
-            self.endpoints[self.pools[pool].endpoint].ready += 1;
-        }
+    /// Notes that no more rows come.
+    pub fn close_input(&mut self) {
+        self.is_input_closed = true;
     }
 
-    /// Queues a row before the others of its pool; one that can't be answered any more is set aside.
+    /// Opens a gate: the rows behind it are queued, in their order and before those that came later.
+    pub(super) fn open_gate(&mut self, gate: GateId, now: Instant) {
+        self.gates.open(gate).into_iter().rev().for_each(|entry| self.queue_first(entry, now));
+    }
+
+    /// Queues a row behind the others of its pool.
+    pub(super) fn queue_last(&mut self, entry: Entry, now: Instant) {
+        self.queue(entry, now, |pool, _| pool.ready.len());
+    }
+
+    /// Queues a row before the others of its pool.
     pub(super) fn queue_first(&mut self, entry: Entry, now: Instant) {
-        if let Some((pool, entry)) = self.placed(entry, now) {
-            self.pools[pool].ready.push_front(entry);
-            self.endpoints[self.pools[pool].endpoint].ready += 1;
-        }
+        self.queue(entry, now, |_, _| 0);
     }
 
-    /// Queues a row at the front of its pool; from its second turn on behind a few that had fewer and need no more, so that
-    /// they take turns.
+    /// Queues a row at the front of its pool. From its second turn on it goes behind a few rows that had fewer turns and
+    /// need no more, so that they take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Entry, now: Instant) {
-        if let Some((pool, entry)) = self.placed(entry, now) {
-            let ready = &mut self.pools[pool].ready;
+        self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
             let goes_first =
-                |other: &&Entry| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(&entry);
-            let place = ready.iter().take(REACH).take_while(goes_first).count();
-            ready.insert(place, entry);
-            self.endpoints[self.pools[pool].endpoint].ready += 1;
+                |other: &&Entry| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(entry);
+            pool.ready.iter().take(REACH).take_while(goes_first).count()
+        });
+    }
+
+    /// Queues a row in its pool, at a place. A row that can't be answered any more is set aside.
+    fn queue(&mut self, entry: Entry, now: Instant, place: impl FnOnce(&PoolState, &Entry) -> usize) {
+        if let Some((pool, entry)) = self.placed(entry, now) {
+            let state = &mut self.pools[pool];
+            let place = place(state, &entry);
+            state.ready.insert(place, entry);
+            self.endpoints[state.endpoint].ready += 1;
         }
     }
 
-    /// Lets a row wait for its next try.
-    pub(super) fn queue_later(&mut self, entry: Entry, at: Instant) {
-        self.later_serial += 1;
-        self.later.insert((at, self.later_serial), entry);
+    /// Moves rows whose next try is due back to their queues.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while let Some(entry) = self.later.pop_due(now) {
+            self.queue_first(entry, now);
+        }
     }
 
-    /// Puts another ask in the place of a row's last one and queues it on the route of that ask. Tries count anew.
+    /// Replaces what is asked for a row, and queues it where that is to be sent. Its tries are counted from the start.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
         let Entry { mut planned, attempts, leads, bytes, .. } = entry;
         planned.ask = ask;
@@ -122,50 +103,26 @@ impl Scheduler {
         self.set_aside.push(entry.planned);
     }
 
-    /// Moves rows whose time has come back to their queues.
-    pub(super) fn wake(&mut self, now: Instant) {
-        while let Some(first) = self.later.first_entry() {
-            if first.key().0 > now {
-                break;
-            }
-            let entry = first.remove();
-            self.queue_first(entry, now);
-        }
-    }
-
-    pub(super) fn next_wake(&self) -> Instant {
-        self.later.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
-    }
-
-    /// Asks a policy where the row of a halted endpoint goes.
-    fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
+    /// Notes a row that this run will not answer, and lets the rows go that waited for it.
+    pub(super) fn put_aside_and_open_gate(&mut self, entry: Entry, now: Instant) {
         let leads = entry.leads;
-        match self.then(&entry, Came::Halt(reason)) {
-            Then::Ask(ask) => self.ask_again(entry, *ask, now),
-            Then::Keep | Then::Fail { .. } => {
-                self.put_aside(entry);
-                leads.into_iter().for_each(|gate| self.open_gate(gate, now));
-            }
-        }
+        self.put_aside(entry);
+        leads.into_iter().for_each(|gate| self.open_gate(gate, now));
     }
 
-    /// Returns the pool of a row; sets the row aside when it can't be answered any more.
+    /// Returns the pool of a row. Sets the row aside when it can't be answered any more.
     fn placed(&mut self, entry: Entry, now: Instant) -> Option<(usize, Entry)> {
         let Ask { pool, model, .. } = &entry.planned.ask;
         let pool = if self.halted.is_none() { Some(self.pool_of(&pool.clone(), now)) } else { None };
         let open = pool.filter(|pool| {
             let endpoint = &self.endpoints[self.pools[*pool].endpoint];
-            endpoint.halted.is_none() && !endpoint.parked.contains(model)
+            endpoint.halted.is_none() && !endpoint.access.lacks(model)
         });
-        match open {
-            Some(pool) => Some((pool, entry)),
-            None => {
-                let leads = entry.leads;
-                self.put_aside(entry);
-                leads.into_iter().for_each(|gate| self.open_gate(gate, now));
-                None
-            }
+        if open.is_none() {
+            self.put_aside_and_open_gate(entry, now);
+            return None;
         }
+        open.map(|pool| (pool, entry))
     }
 
     fn pool_of(&mut self, id: &Arc<PoolId>, now: Instant) -> usize {
@@ -183,17 +140,8 @@ impl Scheduler {
     fn open_pool(&mut self, id: &PoolId, now: Instant) -> usize {
         let preset = (self.config.limits_of)(id);
         let pool = Pool::new(id.clone(), preset, self.config.by_hand, self.config.headroom, now);
-        let (ready, prediction) = (VecDeque::new(), Prediction::default());
         let endpoint = self.endpoint_of(EndpointId::of(id));
-        self.pools.push(PoolState {
-            pool,
-            endpoint,
-            ready,
-            prediction,
-            streamed: 0,
-            passing: None,
-            has_big_rows: false,
-        });
+        self.pools.push(PoolState::new(pool, endpoint));
         self.index.insert(id.clone(), self.pools.len() - 1);
         self.pools.len() - 1
     }

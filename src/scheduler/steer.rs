@@ -1,11 +1,13 @@
-//! Changes of mind while a run goes on: limits, concurrency and budget are read again, and no row is lost.
+//! Settings that change while a run goes on: limits, concurrency and budget. No row is lost by that.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{EventBody, Money, RateLimits};
 
-use super::{LimitsOf, Scheduler, Window};
+use super::config::LimitsOf;
+use super::endpoint::Window;
+use super::state::Scheduler;
 
 /// Settings that may change while a run goes on.
 pub struct Steering {
@@ -31,7 +33,7 @@ impl std::fmt::Debug for Steering {
 
 impl Scheduler {
     /// Takes over settings that were read again.
-    pub fn steer(&mut self, steering: Steering, now: Instant) {
+    pub(crate) fn steer(&mut self, steering: Steering, now: Instant) {
         let Steering { limits_of, by_hand, window, max_cost, max_requests, max_time } = steering;
         self.config.limits_of = limits_of;
         self.set_by_hand(by_hand, now);
@@ -41,8 +43,8 @@ impl Scheduler {
 
     /// Replaces the limits given by hand, in every pool and for those to come.
     ///
-    /// They hold from the next row on; what is in flight stays. Nothing is raised above what the server last said, and
-    /// holds last as long as they were said to.
+    /// They hold from the next row on; requests in flight are not touched. No limit is raised above what the server last
+    /// said, and a hold is not shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {
@@ -58,7 +60,7 @@ impl Scheduler {
 
     /// Replaces the bounds of the concurrency window; what was learned is kept as far as they allow.
     ///
-    /// With a smaller window nothing is cut off: nothing more is sent until enough has ended.
+    /// With a smaller window, nothing more is sent until enough requests have ended; none is canceled.
     fn set_window(&mut self, window: &Window) {
         self.config.window.adopt(window);
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.window.adopt(window));
@@ -77,7 +79,7 @@ mod tests {
     use crate::scheduler::{Step, Window};
 
     #[test]
-    fn a_smaller_window_cuts_nothing_off_and_sends_nothing_until_enough_has_ended() {
+    fn a_smaller_window_cancels_nothing_and_sends_nothing_until_enough_has_ended() {
         let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
         let tickets = dispatched(&mut scheduler, Instant::ZERO);
         assert_eq!(tickets.len(), 10);

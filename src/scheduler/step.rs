@@ -7,6 +7,10 @@ use crate::domain::{Ask, ErrorClass, JobId, LimitKind, Outcome, Planned, Reason}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
+/// A gate: rows wait behind it for another row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GateId(pub(super) u32);
+
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
@@ -17,14 +21,14 @@ pub enum Step {
         /// Whether to ask for a stream.
         stream: bool,
     },
-    /// Send this request, which is no row's; report its head and its end.
+    /// Send this request, which belongs to no row; report its head and its end.
     Canary {
         /// Names the attempt.
         ticket: Ticket,
         /// What is asked.
         ask: Box<Ask>,
     },
-    /// Ask again at `until` (never: only after an event).
+    /// Ask again at `until`, or after the next event.
     Wait {
         /// When.
         until: Instant,
@@ -49,13 +53,13 @@ pub enum Next {
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
-    /// An answer came and more is asked for the row: what it has so far was paid for, and no line keeps it yet.
+    /// Something else is asked for the row. The answers it has so far were paid for, and no line keeps them yet.
     More {
         /// The row.
         job: JobId,
     },
     /// This run will not answer it; a later one can.
     Pending(Box<Planned>),
-    /// It was no row.
+    /// The attempt was a canary's.
     NoRow,
 }

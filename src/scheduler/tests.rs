@@ -1,17 +1,21 @@
 //! Cases of the scheduler as a whole, on instants made by hand. Random histories are in `tests/scheduler_model.rs`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::*;
 use crate::answer::{Policy, Then};
 use crate::catalog::Catalog;
+use crate::clock::Instant;
 use crate::domain::{
-    Ask, Ended, ErrorClass, Expense, Failure, Identity, Job, JobId, JobKey, LimitKind, LimitSignal, Message,
-    ModelClass, Origin, Params, Purpose, Quality, RateLimits, RateSignals, Request, RowId, Speed, Terms, Usage,
-    Verdict,
+    Ask, Cost, Ended, ErrorClass, Expense, Failure, HaltReason, Identity, Job, JobId, JobKey, LimitKind, LimitSignal,
+    Message, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, Quality, RateLimits, RateSignals, Reason,
+    Request, RowId, Speed, Terms, Usage, Verdict,
 };
-use crate::limiter::pool::Headroom;
+use crate::limiter::{Admission, Headroom};
 use crate::plan::{Dialect, Planner, RequestDefaults, walks};
 use crate::source::Row;
 
@@ -176,7 +180,7 @@ fn waiting_for_limits_uses_up_no_tries() {
 }
 
 #[test]
-fn a_retry_after_beyond_the_users_patience_stops_the_run_and_keeps_the_row() {
+fn a_retry_after_beyond_retry_for_stops_the_run_and_keeps_the_row() {
     let mut scheduler = scheduler_with(5, config(RateLimits::NONE, 1));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
 
@@ -230,7 +234,7 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     assert_eq!(scheduler.halted(), None);
 }
 
-/// Plays a run whose every request meets the same; returns when it halted, and how many rows it left pending.
+/// Plays a run in which every request ends in the same way. Returns when it halted, and how many rows it left pending.
 fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usize) {
     let mut scheduler = scheduler_with(50, Config { retry_for, ..config(RateLimits::NONE, 20) });
     let mut now = Instant::ZERO;
@@ -275,7 +279,7 @@ fn an_endpoint_that_answers_with_faults_from_the_start_is_waited_for() {
 }
 
 #[test]
-fn an_outage_is_told_with_what_came_since_when_and_the_next_try_until_something_works() {
+fn an_outage_is_reported_with_its_fault_its_length_and_the_next_try_until_something_works() {
     let overloaded = || {
         let failure = Failure { status: Some(529), ..Failure::default() };
         Verdict::Overloaded { retry_after: None, maybe_paid: false, failure }
@@ -330,7 +334,7 @@ fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
 }
 
 #[test]
-fn forbidden_is_the_keys_fault_before_a_success_and_the_rows_after_one() {
+fn a_403_halts_for_the_key_before_the_first_success_and_fails_only_the_row_after_it() {
     let forbidden = || Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() });
     let mut before = scheduler_with(5, config(RateLimits::NONE, 5));
     let mut after = scheduler_with(5, config(RateLimits::NONE, 5));
@@ -373,7 +377,7 @@ fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
 }
 
 #[test]
-fn rows_of_a_missing_model_that_come_first_stop_nothing_before_the_others_are_answered() {
+fn a_missing_model_whose_rows_come_first_does_not_stop_the_run_before_the_others_are_answered() {
     let mut scheduler = Scheduler::new(config(RateLimits::NONE, 4));
     let mut rows = (0..300).map(|row| {
         let mut planned = planned(&row.to_string(), 10, 10);
@@ -412,7 +416,7 @@ fn rows_of_a_missing_model_that_come_first_stop_nothing_before_the_others_are_an
 }
 
 #[test]
-fn rows_take_turns_at_a_limit_that_does_not_say_when_it_ends_and_waits_only_grow() {
+fn at_a_limit_without_retry_after_rows_take_turns_and_waits_only_grow() {
     let mut scheduler =
         scheduler_with(50, Config { retry_for: Duration::from_secs(36_000), ..config(RateLimits::NONE, 1) });
     let bare = || Verdict::Limited { kind: LimitKind::Concurrency, retry_after: None, failure: Failure::default() };
@@ -433,7 +437,7 @@ fn rows_take_turns_at_a_limit_that_does_not_say_when_it_ends_and_waits_only_grow
 }
 
 #[test]
-fn no_row_waits_for_longer_than_its_bound_whatever_makes_it_wait() {
+fn no_row_waits_for_longer_than_retry_for_whatever_makes_it_wait() {
     let failure = || Failure { status: Some(529), ..Failure::default() };
     let overloaded = |asked| Verdict::Overloaded { retry_after: asked, maybe_paid: false, failure: failure() };
     let bare = || Verdict::Limited { kind: LimitKind::Rate, retry_after: None, failure: failure() };
@@ -500,7 +504,7 @@ fn a_budget_waits_for_what_is_in_flight_before_it_stops_the_run() {
 }
 
 #[test]
-fn rows_are_weighed_once_when_they_are_planned_and_not_while_they_wait_for_money() {
+fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let catalog = Arc::new(Catalog::builtin());
     let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
@@ -534,7 +538,7 @@ fn rows_are_weighed_once_when_they_are_planned_and_not_while_they_wait_for_money
 }
 
 #[test]
-fn another_ask_reserves_what_it_can_cost_itself() {
+fn a_follow_up_reserves_its_own_greatest_cost() {
     let dear = Expense { about: Money(10), most: Money(2000) };
     let policy: Policy = Box::new(move |_, ask, _, attempts| match attempts {
         [_] => Then::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),
@@ -569,7 +573,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
 }
 
 #[test]
-fn an_answer_that_broke_off_costs_what_it_used_and_takes_what_was_reserved_of_the_budget() {
+fn an_answer_that_broke_off_is_recorded_at_what_it_used_and_charged_what_was_reserved() {
     let mut config = config_with_step();
     config.budget = Budget::new(Some(Money::from_dollars(1.0)), None, None, Money::ZERO);
     config.retry_ambiguous = false;
@@ -676,7 +680,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn small_rows_pass_a_big_one_with_a_quarter_of_the_limit_and_do_not_hold_it_up_for_longer() {
+fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
     // Its bucket holds as much as it needs, and has been emptied.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };

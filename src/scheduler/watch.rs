@@ -5,20 +5,21 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, Reason, quoted};
 
-use super::{PoolState, Scheduler};
+use super::pool::PoolState;
+use super::state::Scheduler;
 
-/// A few faults in a row are told as an outage once nothing has worked for so long.
+/// A few faults in a row are reported as an outage when nothing has worked for this long.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    /// Notes why nothing is sent when the cause lies outside: the disk.
+    /// Notes why nothing is sent. Callers outside use it for causes outside the scheduler, such as a slow disk.
     pub fn bind(&mut self, reason: Reason, now: Instant) {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
         }
     }
 
-    /// Tells once of a run that answers end for a reason that nobody here knows.
+    /// Warns once in a run when an answer ends for a reason that this version does not know.
     pub(super) fn tell_unknown_end(&mut self, message: &Message) {
         if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {
             return;
@@ -61,7 +62,7 @@ impl Scheduler {
         let (since, endpoint) = since.min_by_key(|(since, _)| *since)?;
         let lasted = now.since(since);
         let is_probed = endpoint.health.is_failing();
-        let next_at = if is_probed { endpoint.health.probe_at() } else { self.next_wake() };
+        let next_at = if is_probed { endpoint.health.probe_at() } else { self.later.first_at() };
         let is_waiting = endpoint.in_flight == 0 && next_at != Instant::NEVER;
         (is_probed || lasted >= OUTAGE).then(|| Outage {
             provider: endpoint.id.provider.clone(),
@@ -72,11 +73,12 @@ impl Scheduler {
     }
 
     fn backoffs(&self, now: Instant) -> Backoffs {
-        let wait = |entry: Option<(&(Instant, u64), _)>| entry.map_or(Duration::ZERO, |((at, _), _)| at.since(now));
+        let wait = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| at.since(now));
+        let last_at = self.later.last_at();
         Backoffs {
             rows: self.later.len(),
-            first_in: wait(self.later.first_key_value()),
-            last_in: wait(self.later.last_key_value()),
+            first_in: wait(last_at.map(|_| self.later.first_at())),
+            last_in: wait(last_at),
         }
     }
 

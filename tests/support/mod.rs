@@ -7,13 +7,14 @@ use claude_batch::domain::{
     Ask, Cost, Expense, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose,
     RateLimits, Request, RowId, Speed, Terms,
 };
-use claude_batch::limiter::pool::Headroom;
+use claude_batch::limiter::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
 use serde_json::value::RawValue;
 
 pub mod bound;
 pub mod gateway;
 pub mod judge;
+pub mod player;
 pub mod scenario;
 pub mod seen;
 pub mod whole;

@@ -1,35 +1,33 @@
-//! Whether requests to an endpoint are streamed, where that is ours to choose (`--stream auto`).
+//! Whether requests to an endpoint may ask for a stream (`--stream auto`).
 //!
-//! Some servers take requests that ask for a stream and answer with streams that nobody can read: of another API's form,
-//! without their first event, or without their last one. Each of those may have been paid for, and the same requests work
-//! when they ask for no stream. So after two such streams an endpoint is asked for no more of them in this run.
+//! Some servers answer with streams that can't be read: in the form of another API, without their first event, or without
+//! their last one. Each of those may have been paid for, and the same requests work when they ask for no stream. So after
+//! two such streams, requests to the endpoint ask for no stream in this run.
 //!
-//! A stream of another form counts whenever it comes: whoever sends one sends more. A stream that only ended early counts
-//! while none has come whole: behind a server whose streams work it is a fault like others.
+//! A stream in another form always counts: a server that sends one will send more. A stream that ended early counts only
+//! until one has come whole. After that it is a fault like others.
 
-use crate::domain::{EventBody, StreamFault, Verdict};
-
-use super::{Scheduler, StreamMode};
+use crate::domain::{StreamFault, Verdict};
 
 /// Streams that can't be read before no more are asked for.
 const MOST_UNREADABLE: u32 = 2;
 
 /// What is known of the streams of one endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Streaming {
+pub(crate) struct Streaming {
     unreadable: u32,
     has_worked: bool,
 }
 
 impl Streaming {
     /// Returns whether no more streams are asked for.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         self.unreadable >= MOST_UNREADABLE
     }
 
     /// Takes in what came of a request that asked for a stream. Returns what people should know when it is given up by
     /// that.
-    fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
+    pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
             Verdict::Answered(_) => {
                 self.has_worked = true;
@@ -61,26 +59,15 @@ impl Streaming {
     }
 }
 
-impl Scheduler {
-    /// Takes in what came of a request that asked for a stream.
-    pub(super) fn on_stream_end(&mut self, endpoint: usize, verdict: &Verdict) {
-        if self.config.stream != StreamMode::Auto {
-            return;
-        }
-        let told = self.endpoints[endpoint].streaming.on_end(verdict);
-        self.events.extend(told.map(EventBody::Warned));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::tests::{answer, config, scheduler_with};
-    use super::super::{Step, Ticket};
     use super::*;
     use crate::clock::Instant;
-    use crate::domain::{ErrorClass, Failure, RateLimits};
+    use crate::domain::{ErrorClass, EventBody, Failure, RateLimits};
+    use crate::scheduler::tests::{answer, config, scheduler_with};
+    use crate::scheduler::{Step, StreamMode, Ticket};
 
     fn fault(stream: Option<StreamFault>) -> Verdict {
         let failure = Failure { stream, message: "it ends in [DONE]".to_owned(), ..Failure::default() };

@@ -1,30 +1,30 @@
-//! How many requests the server lets be open at once, where it has such a cap.
+//! How many requests the server allows to be open at once, where it has such a cap.
 //!
-//! A cap is told by refusals alone: of the requests that were open when the first one came, what is not refused in turn
-//! is what the server allows. It may be raised or lifted while a run goes on, and nothing tells. So it is tried once in a
-//! while whether one more is let in. A refusal ends that at once and doubles the time to the next try; where a whole
-//! window of answers comes without one, the cap lies higher, and twice as many more are tried at once.
+//! Only refusals show a cap. When the first one comes, some of the open requests are refused as well; the others are what
+//! the server allows. The cap may be raised or lifted while a run goes on, and the server does not say so. So once in a
+//! while one more request is tried. A refusal ends the try and doubles the time to the next one. When a whole window of
+//! answers comes without a refusal, the cap is higher, and twice as many more are tried at once.
 //!
-//! So a cap that stays costs a request refused (and not billed) after 1, 3, 7, 15 minutes and then every eight, and one that
-//! was lifted is left behind within a dozen round trips of the next try.
+//! So a cap that stays costs a refused request (which is not billed) after 1, 3, 7, 15 minutes and then every eight. A cap
+//! that was lifted no longer bounds the run a dozen round trips after the next try.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// From the last refusal to the first try, and between tries at most.
+/// The time from the last refusal to the first try, and the longest between tries.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(480);
 
 /// What is known of the server's cap.
 #[derive(Debug, Default)]
-pub(super) struct Cap {
+pub(crate) struct Cap {
     /// Open requests that are let in; `None` while no cap was met.
     known: Option<usize>,
-    /// When the last wave of refusals began: a request sent before that is of the same wave.
+    /// When the last wave of refusals began. Refusals of requests sent before that belong to it.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// Refusals of the wave that the last try explains: it was too much by so many.
+    /// Refusals caused by the last try: it was too much by this many.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
@@ -34,19 +34,19 @@ pub(super) struct Cap {
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// Answers without a refusal that make it good; `None` until all of it is in flight.
+    /// Answers without a refusal that are still needed to confirm it; `None` until all of it is in flight.
     answers_left: Option<usize>,
 }
 
 impl Cap {
     /// Returns how many may be open, what is being tried included.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         let more = self.probe.as_ref().map_or(0, |probe| probe.more);
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
     /// Notes that as many are open as may be, and more could be sent.
-    pub(super) fn on_full(&mut self) {
+    pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {
             probe.answers_left.get_or_insert(most);
@@ -54,7 +54,7 @@ impl Cap {
     }
 
     /// Takes in an answer; `is_full` says whether the cap is what held the run back, `bound` what it may use at most.
-    pub(super) fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
+    pub(crate) fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
         let Some(known) = self.known else { return };
         match &mut self.probe {
             None if is_full && now >= self.next_probe => self.probe = Some(Probe::of(1)),
@@ -73,7 +73,7 @@ impl Cap {
     }
 
     /// Takes in a refusal of a request sent at `sent_at`, with `in_flight` others open when it came.
-    pub(super) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
+    pub(crate) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
         match (self.probe.take(), self.known) {
             (Some(probe), Some(_)) => {

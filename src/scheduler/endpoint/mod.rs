@@ -1,23 +1,34 @@
 //! Endpoints: what is known of each place that answers.
 //!
-//! An endpoint is one account at one provider. Whether it works, how many requests it takes at once, which models it
-//! has, and whether it may be asked at all are its own, and so are the pools of limits behind it. A run has one or several:
-//! when one halts, the rows of the others go on.
+//! An endpoint is one account at one provider. Each has its own health, window, models and halt, and its own pools of
+//! limits. A run has one endpoint or several; when one halts, the rows of the others go on.
 
-use std::collections::BTreeSet;
+mod access;
+mod blame;
+mod cap;
+mod health;
+mod probe;
+mod retries;
+mod streaming;
+mod window;
+
 use std::sync::Arc;
 
 use crate::clock::Instant;
 use crate::domain::{Failure, HaltReason, PoolId, Reason};
 
-use super::blame::Tally;
-use super::canary::Canary;
-use super::faults::RETRY_QUOTA;
-use super::health::Health;
-use super::streaming::Streaming;
-use super::window::Window;
+use access::Access;
+use health::Health;
+use probe::CanaryState;
+use retries::RetryQuota;
+use streaming::Streaming;
 
-/// By what an endpoint is known: its part of the id of a pool.
+pub(super) use access::Forbidden;
+pub(super) use blame::{Blame, Tally};
+pub(super) use health::Sign;
+pub use window::Window;
+
+/// Names an endpoint: its part of the id of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointId {
     /// Who answers.
@@ -43,22 +54,18 @@ pub(super) struct Endpoint {
     pub(super) in_flight: usize,
     /// Rows in the ready queues of its pools.
     pub(super) ready: usize,
-    /// Why it is asked nothing more.
+    /// Why nothing more is sent to it.
     pub(super) halted: Option<HaltReason>,
-    /// Models that it does not have.
-    pub(super) parked: BTreeSet<Arc<str>>,
-    pub(super) answered_models: BTreeSet<Arc<str>>,
-    pub(super) successes: u64,
+    pub(super) access: Access,
     /// What became of attempts.
     pub(super) tally: Tally,
     /// The request of our own that probes it.
-    pub(super) canary: Canary,
+    pub(super) canary: CanaryState,
     /// Whether the next fault of each row is its last: the endpoint is taken to work.
     pub(super) has_last_tries: bool,
-    pub(super) forbidden_in_a_row: u32,
-    pub(super) retry_quota: f64,
+    pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
-    /// Whether it may be sent to at this moment, as far as it is not for its pools to say.
+    /// Whether its window and its health allow another request at this moment.
     pub(super) is_open: bool,
 }
 
@@ -73,14 +80,11 @@ impl Endpoint {
             in_flight: 0,
             ready: 0,
             halted: None,
-            parked: BTreeSet::new(),
-            answered_models: BTreeSet::new(),
-            successes: 0,
+            access: Access::default(),
             tally: Tally::default(),
-            canary: Canary::default(),
+            canary: CanaryState::default(),
             has_last_tries: false,
-            forbidden_in_a_row: 0,
-            retry_quota: RETRY_QUOTA,
+            retries: RetryQuota::default(),
             last_fault: Failure::default(),
             is_open: true,
         }

@@ -1,19 +1,20 @@
 //! How many requests may be in flight at once.
 //!
-//! The window follows need: it grows for each answer that came while it was what held the run back, by three at first,
-//! which makes it fourfold in a round trip, and by one once it has been too large, which doubles it. So it reaches rate
-//! times latency by itself. Where no rate limit binds, growth goes on only while throughput follows. Overload cuts it
-//! when more than a fifth of the answers are overloaded, at most once in a round trip, and it returns to nine tenths of
-//! the last good size within a minute. Concurrency refusals bound it by what was in flight and not refused ([`Cap`]).
+//! The window grows with each answer that comes while the window holds the run back. At first it grows by three for each
+//! answer, which makes it four times as large in a round trip. Once it has been too large it grows by one, which doubles it.
+//! So it reaches rate times latency by itself. Where no rate limit binds, it grows only as long as throughput grows with it.
+//! When more than a fifth of the answers are overloaded, the window is cut, at most once in a round trip. It is back at nine
+//! tenths of the last good size within a minute. Refusals for too many requests at once bound it by what was in flight and
+//! not refused ([`Cap`]).
 //!
-//! Whether it is more than a fifth is told by a running sum: an overload adds four, another answer takes one, and it never
+//! A running sum shows whether it is more than a fifth. An overload adds four, another answer takes one, and the sum never
 //! falls below zero. It stays near zero while fewer than a fifth are overloaded, and grows for as long as more are. The
-//! window is cut when it has eight overloads too many, or an eighth of a larger window: after eight in a row, after 32 at
-//! 40 %, and by chance once in tens of thousands of answers at 10 %.
+//! window is cut when the sum stands for eight overloads, or for an eighth of a larger window. That takes eight overloads in
+//! a row, or 32 answers at 40 %. At 10 % it happens by chance once in tens of thousands of answers.
 //!
-//! Rejected: a window computed as measured rate times measured latency. It lags both, and shrinks just when a burst is
-//! there to be used. The share over the last 20 answers: at 10 % at random one such sample in 25 shows more than a fifth,
-//! so runs under harmless overload spent their time with a cut window (1.19 to 1.44 of the bound).
+//! Rejected: a window computed as measured rate times measured latency (it lags both, and shrinks just when there is a burst
+//! to use). The share over the last 20 answers (at 10 % at random one such sample in 25 shows more than a fifth, so runs
+//! under harmless overload spent their time with a cut window: 1.19 to 1.44 of the bound).
 
 use std::time::Duration;
 
@@ -21,22 +22,22 @@ use crate::clock::Instant;
 
 use super::cap::Cap;
 
-/// What an automatic window begins with.
+/// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// Overloads beyond a fifth of the answers that cut a window, at least, and as a part of it.
+/// The window is cut at this many overloads beyond a fifth of the answers, or at this part of a larger window.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// What an overload adds to the running sum; any other answer takes one.
 const OVERLOAD: usize = 4;
 /// What an answer adds until the window has been too large for the first time, and after that. Doubling from the start
-/// cost a short file of 200 rows a round trip of five.
+/// cost a short file of 200 rows one round trip in five.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// A cut leaves this share.
 const CUT: f64 = 0.7;
-/// From a cut to nine tenths of the last good window.
+/// The time from a cut to nine tenths of the last good window.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// How often growth is tried again where throughput did not follow.
+/// The time until growth is tried again where throughput did not grow.
 const REPROBE: Duration = Duration::from_secs(5);
 
 /// The concurrency window.
@@ -99,13 +100,13 @@ impl Window {
         }
     }
 
-    /// Returns a window with the same bounds, of which nothing is known.
-    pub fn anew(&self) -> Self {
+    /// Returns a window with the same bounds that has learned nothing.
+    pub(crate) fn anew(&self) -> Self {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
     /// Takes the bounds of `other`, keeping what was learned as far as they allow.
-    pub fn adopt(&mut self, other: &Self) {
+    pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
         self.size = if other.is_fixed { other.size } else { self.size.min(other.most) };
@@ -125,7 +126,7 @@ impl Window {
     }
 
     /// Notes that more could have been sent but for the window.
-    pub fn on_full(&mut self) {
+    pub(crate) fn on_full(&mut self) {
         self.epoch.was_full = true;
         if self.is_capped() {
             self.cap.on_full();
@@ -133,7 +134,7 @@ impl Window {
     }
 
     /// Takes in an answer (of any kind but overload).
-    pub fn on_answer(&mut self, now: Instant) {
+    pub(crate) fn on_answer(&mut self, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
         self.recover(now);
         self.cap.on_answer(self.is_capped() && self.epoch.was_full, self.most, now);
@@ -150,7 +151,7 @@ impl Window {
     }
 
     /// Takes in an overloaded answer to a request sent at `sent_at`; returns whether the window was cut.
-    pub fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
+    pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         if now < self.no_cut_until {
             return false;
         }
@@ -165,8 +166,8 @@ impl Window {
     /// Takes in a refusal for too many requests at once of a request sent at `sent_at`, with `in_flight` others open when
     /// it came.
     ///
-    /// The bound that it makes is tried again once in a while.
-    pub fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
+    /// Once in a while the window tries whether the server allows more.
+    pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
         self.recovery = None;
@@ -181,7 +182,7 @@ impl Window {
     }
 
     /// Starts small again after an outage; the former size comes back as answers do.
-    pub fn restart(&mut self, now: Instant) {
+    pub(crate) fn restart(&mut self, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
         self.size = 2.min(to);
@@ -213,7 +214,7 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares throughput with that of the last window of clearly smaller size; goes back where growth did not help.
+    /// Compares throughput with that of the last window that was clearly smaller. Goes back to it when growth did not help.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);

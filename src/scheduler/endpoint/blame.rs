@@ -1,21 +1,21 @@
-//! Whose a fault is: the row's, or the endpoint's.
+//! Who causes a fault: the row or the endpoint.
 //!
-//! A row that upsets the server is answered 500 whenever it comes; an endpoint in trouble answers 500 to whoever comes. One
-//! fault looks like the other. What tells them apart is what happens to *others* between two faults of one row: when those
-//! are answered, the row is to blame. When less than a quarter of them are, the endpoint is in trouble itself. When nothing
-//! came of others, nobody knows.
+//! A row that upsets the server is answered 500 each time. An endpoint in trouble answers 500 to every row. One fault looks
+//! like the other. What happens to *other* rows between two faults of one row shows the difference. When they are answered,
+//! the row is to blame. When less than a quarter of them are, the endpoint is in trouble. When nothing came for others,
+//! it stays unknown.
 //!
-//! Rows that failed before and fail again say nothing about the endpoint as long as none of them is ever answered: else a
-//! block of bad rows would pass for trouble. Where some of them are answered, trying again helps, and all faults count.
+//! Rows that failed before and fail again are not counted as long as none of them is ever answered. Otherwise a block of bad
+//! rows would look like an endpoint in trouble. Once some of them are answered, trying again helps, and all faults count.
 
 use crate::clock::Instant;
 
-/// Between two faults of a row that are called its own, at most so many others may meet a fault for each one answered.
+/// A fault is the row's own only if, since its last one, fewer than this many other rows failed for each one answered.
 const FAULTS_PER_ANSWER: u64 = 3;
 
-/// Whose a fault is.
+/// Who causes a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(crate) enum Blame {
     /// The row's own.
     Row,
     /// The endpoint's, which answers too few.
@@ -26,29 +26,29 @@ pub(super) enum Blame {
 
 /// What an endpoint did with attempts so far, at the moment it was last looked at.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// When this was.
     at: Instant,
-    /// When the latest of those that were answered was sent: what was sent before trouble began may be answered in it.
+    /// When the latest request that was answered was sent. What was sent before trouble began may be answered during it.
     answered_sent_at: Instant,
     answers: u64,
-    /// Those to rows that had met a fault.
+    /// Answers to rows that had met a fault.
     answers_to_failed: u64,
     faults: u64,
-    /// Those that were the first of their row.
+    /// Faults that were the first of their row.
     first_faults: u64,
 }
 
 impl Tally {
     /// Notes an answer to what was sent at `sent_at` for a row, which had met a fault before or not.
-    pub(super) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
+    pub(crate) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
         self.answers += 1;
         self.answered_sent_at = self.answered_sent_at.max(sent_at);
         self.answers_to_failed += u64::from(had_failed);
     }
 
     /// Notes a fault, and returns whose it is; `before` is the tally as it was after the row's last fault.
-    pub(super) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
+    pub(crate) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
         self.at = now;
         self.faults += 1;
         self.first_faults += u64::from(before.is_none());

@@ -1,29 +1,29 @@
 //! Whether the endpoint works at all.
 //!
-//! Faults in a row, with no answer between, mean that the endpoint fails, not the rows: sending stops but for one probe
-//! at a time, at growing intervals, and attempts are not counted against rows. The first answer ends it. So an outage is
-//! met with a few requests a minute, however wide the window, and costs no row its tries. An endpoint that fails again
-//! within a minute is believed to fail after three faults, and one more for each answer since: one that answers one request
-//! in ten is as good as down, one that answers every second is not.
+//! After eight faults with no answer between, the endpoint is taken to fail, not the rows. Then only one probe at a time is
+//! sent, at growing intervals, and faults do not count for rows. The first answer ends that. So an outage costs a few
+//! requests a minute, however wide the window, and no row loses its tries. If the endpoint fails again within a minute,
+//! three faults are enough, and one more for each answer since. So an endpoint that answers one request in ten is taken to
+//! be down, and one that answers every second request is not.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Faults in a row that make an endpoint failing: not more than a row may have by default, so that a single row that is
-/// left is not blamed for an outage.
+/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last row
+/// is not blamed for an outage.
 const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// An endpoint that nobody ever reached is given up after this: its name or address is wrong.
+/// An endpoint that was never reached is given up after this: its name or address is wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault says of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(crate) enum Sign {
     /// No connection came about: the name can't be resolved, or nobody listens.
     Unreachable,
     /// It says itself that it is overloaded or out of service, or the connection breaks.
@@ -34,19 +34,19 @@ pub(super) enum Sign {
 
 /// State of the endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(crate) struct Health {
     has_worked: bool,
     /// Whether anything ever came back from it, be it an error.
     was_reached: bool,
     faults_in_a_row: u32,
-    /// Since when none of them was more than [`Sign::Unclear`].
+    /// Since when all faults were [`Sign::Unclear`].
     unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
     /// Answers since then.
     answers: u32,
-    /// Requests sent before this moment tell of the outage that is known already.
+    /// When the next probe may be sent. Faults before that only confirm the outage that is known.
     probe_at: Instant,
     probe_after: Duration,
     /// Whether a probe has failed in the present outage. Until then it may be no outage, only rows that fail.
@@ -55,37 +55,37 @@ pub(super) struct Health {
 
 impl Health {
     /// Returns whether only probes are sent.
-    pub(super) fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.is_failing
     }
 
     /// Returns whether it ever answered.
-    pub(super) fn has_worked(&self) -> bool {
+    pub(crate) fn has_worked(&self) -> bool {
         self.has_worked
     }
 
-    /// Returns since when all that is known of the present outage could be the rows' doing.
-    pub(super) fn unclear_since(&self) -> Instant {
+    /// Returns since when all faults may have been caused by the rows.
+    pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
     /// Returns since when nothing has worked; `None` after an answer, and for a single fault.
-    pub(super) fn failing_since(&self) -> Option<Instant> {
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
 
     /// Returns when the next probe may be sent, with nothing in flight.
-    pub(super) fn probe_at(&self) -> Instant {
+    pub(crate) fn probe_at(&self) -> Instant {
         self.probe_at
     }
 
     /// Returns when the last outage ended; the start of the run when there was none.
-    pub(super) fn recovered_at(&self) -> Instant {
+    pub(crate) fn recovered_at(&self) -> Instant {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
 
     /// Takes in an answer; returns whether it ended an outage.
-    pub(super) fn on_answer(&mut self, now: Instant) -> bool {
+    pub(crate) fn on_answer(&mut self, now: Instant) -> bool {
         let was_failing = self.is_failing;
         let was_outage = was_failing && self.has_failed_probe;
         let recovered_at = if was_outage { Some(now) } else { self.recovered_at };
@@ -96,7 +96,7 @@ impl Health {
     }
 
     /// Takes in a fault of the server or the connection.
-    pub(super) fn on_fault(&mut self, sign: Sign, now: Instant) {
+    pub(crate) fn on_fault(&mut self, sign: Sign, now: Instant) {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         self.was_reached |= sign != Sign::Unreachable;
         let since = *self.failing_since.get_or_insert(now);
@@ -111,27 +111,27 @@ impl Health {
         }
     }
 
-    /// Goes on probing, at short intervals, though something was answered.
-    pub(super) fn probe_again(&mut self, now: Instant) {
+    /// Keeps probing, at short intervals, although something was answered.
+    pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
         self.has_failed_probe = false;
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Takes the endpoint to work, though nothing has been answered: rows are sent as usual.
-    pub(super) fn stop_probing(&mut self) {
+    /// Goes back to sending rows as usual, though nothing has been answered.
+    pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
     }
 
     /// Returns for how long nothing has worked; `None` while that may be chance.
-    pub(super) fn failing_for(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing_since().map(|since| now.since(since))
     }
 
     /// Returns how long nothing may work before the endpoint is given up, where `most` is the longest.
-    pub(super) fn patience(&self, most: Duration) -> Duration {
+    pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }
 }

@@ -1,0 +1,33 @@
+//! The answer of a pool to one request, and what it took for it.
+
+use crate::clock::Instant;
+use crate::domain::{Cost, Dimension};
+
+/// The answer to "may this be sent now?".
+#[derive(Debug)]
+pub enum Admission {
+    /// Yes; the reservation must be settled.
+    Granted(Reservation),
+    /// Not before `until`.
+    Wait {
+        /// When to ask again.
+        until: Instant,
+        /// What is short; `None` while the pool is held.
+        on: Option<Dimension>,
+    },
+}
+
+/// What was taken for one request.
+#[must_use = "a reservation is settled, else the pool leaks"]
+#[derive(Debug)]
+pub struct Reservation {
+    pub(super) cost: Cost,
+    pub(super) taken_at: Instant,
+}
+
+impl Reservation {
+    /// Returns what was taken.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+}

@@ -1,0 +1,237 @@
+//! One dimension of a pool: its limit, its bucket, and what was learned about the server's bucket behind it.
+//!
+//! The limit in force is the preset one until a head says another. A limit given by hand is never raised. A rate that was
+//! learned from refusals replaces both, as long as it is lower.
+//!
+//! How level and burst follow what the server says is in `levels`.
+
+mod levels;
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{Cost, Dimension, LimitSignal, RateLimits};
+
+use super::bucket::Bucket;
+use super::drift::Drift;
+use super::production::Production;
+
+pub(super) use levels::HeadSignal;
+
+/// What one dimension of a pool knows.
+#[derive(Debug)]
+pub(super) struct DimensionState {
+    dimension: Dimension,
+    /// The limit given by hand.
+    by_hand: Option<u32>,
+    /// The limit that heads said last.
+    reported: Option<u32>,
+    /// `None` where no limit is known.
+    pub(super) bucket: Option<Bucket>,
+    /// What others take of the limit.
+    drift: Drift,
+    /// What the server would have left if it allowed a minute's burst. Kept until a head or a refusal says more.
+    shadow: Option<Bucket>,
+    /// A limit that was learned from refusals and replaces the one that is known.
+    learned: Option<Learned>,
+    /// After trouble: the server's bucket is full and has to be used up slowly.
+    is_slow: bool,
+    /// The burst never falls below this cost, which the server wants whole before it lets it in; 0 when none is known.
+    least_burst: u32,
+    /// The parts of a token by which the level may still be raised.
+    raise_credit: f64,
+    /// What is reserved for requests that the server has not counted yet.
+    uncounted: i64,
+    /// How long answers take. Only noted for output tokens.
+    production: Production,
+    no_raise_until: Instant,
+}
+
+/// A limit that was learned.
+#[derive(Clone, Copy, Debug)]
+struct Learned {
+    /// The limit that it replaces, if there was one.
+    replaced: Option<u32>,
+    /// The learned rate as a share of the bucket's limit, which is a whole number.
+    share: f64,
+}
+
+impl DimensionState {
+    /// Returns a dimension with the limit given by hand, else the preset one, of which `headroom` is left unused.
+    pub(super) fn new(
+        dimension: Dimension,
+        preset: RateLimits,
+        by_hand: RateLimits,
+        headroom: f64,
+        now: Instant,
+    ) -> Self {
+        let limit = by_hand.of(dimension).or(preset.of(dimension));
+        let mut bucket = limit.map(|limit| Bucket::new(limit, first_burst(limit)));
+        bucket.iter_mut().for_each(|bucket| bucket.set_headroom(headroom, now));
+        Self {
+            dimension,
+            by_hand: by_hand.of(dimension),
+            reported: None,
+            bucket,
+            drift: Drift::default(),
+            shadow: limit.map(|limit| Bucket::new(limit, limit)),
+            learned: None,
+            is_slow: false,
+            least_burst: 0,
+            raise_credit: 0.0,
+            uncounted: 0,
+            production: Production::default(),
+            no_raise_until: Instant::ZERO,
+        }
+    }
+
+    /// Replaces the limit given by hand: it holds at once, but never above what the server last said. Without one the
+    /// server's word holds, or `preset` where it has said nothing. What was learned is forgotten.
+    pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
+        self.by_hand = by_hand.of(self.dimension);
+        let limit = match (self.by_hand, self.reported) {
+            (Some(most), Some(reported)) => Some(most.min(reported)),
+            (Some(most), None) => Some(most),
+            (None, reported) => reported.or(preset.of(self.dimension)),
+        };
+        match (&mut self.bucket, limit) {
+            (Some(bucket), Some(limit)) if bucket.limit() != limit => bucket.set_limit(limit, now),
+            (Some(_), Some(_)) => {}
+            (bucket, limit) => *bucket = limit.map(|limit| Bucket::new(limit, first_burst(limit))),
+        }
+        (self.shadow, self.learned) = (None, None);
+    }
+
+    /// Returns what is reserved for requests that the server has not counted yet.
+    pub(super) fn uncounted(&self) -> i64 {
+        self.uncounted
+    }
+
+    /// Returns what `cost` takes here.
+    fn amount(&self, cost: Cost) -> u32 {
+        cost.of(self.dimension)
+    }
+
+    /// Notes that a request with this cost is sent.
+    pub(super) fn on_sent(&mut self, cost: Cost, now: Instant) {
+        let amount = self.amount(cost);
+        self.uncounted += i64::from(amount);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.debit(amount, now);
+        }
+    }
+
+    /// Gives back what was taken of the bucket for a request that is not sent.
+    pub(super) fn give_back(&mut self, cost: Cost) {
+        let amount = self.amount(cost);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.refund(amount);
+        }
+    }
+
+    /// Notes that a head has come: the server has counted the request and its input.
+    pub(super) fn on_head(&mut self, cost: Cost) {
+        if self.dimension != Dimension::OutputTokens {
+            self.uncounted -= i64::from(self.amount(cost));
+        }
+    }
+
+    /// Notes that a request has ended: the server has counted its output, and the rest of it if no head was seen before.
+    pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
+        if !head_seen || self.dimension == Dimension::OutputTokens {
+            self.uncounted -= i64::from(self.amount(cost));
+        }
+    }
+
+    /// Replaces what was reserved by what was used; the answer took so long.
+    pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
+        let (reserved, used) = (self.amount(reserved), self.amount(used));
+        if self.dimension == Dimension::OutputTokens && used > 0 {
+            self.production.note(used, took);
+        }
+        let correct = |bucket: &mut Bucket| match used.checked_sub(reserved) {
+            Some(more) => bucket.debit(more, now),
+            None => bucket.refund(reserved - used),
+        };
+        self.bucket.iter_mut().for_each(correct);
+        self.shadow.iter_mut().for_each(correct);
+    }
+
+    /// Takes over the limit that a head says; returns whether that is another one. A limit given by hand is never raised.
+    pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
+        let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
+        self.reported = Some(reported);
+        let limit = self.by_hand.map_or(reported, |most| most.min(reported));
+        match &mut self.bucket {
+            Some(bucket) if bucket.limit() == limit => return false,
+            Some(bucket) => bucket.set_limit(limit, now),
+            bucket @ None => {
+                // Without a limit everything went at once, so the server has as much left as it says.
+                let bucket = bucket.insert(Bucket::new(limit, limit));
+                bucket.set_headroom(headroom, now);
+            }
+        }
+        true
+    }
+
+    /// Forgets the shadow: heads say what it stood for.
+    pub(super) fn forget_shadow(&mut self) {
+        self.shadow = None;
+    }
+
+    /// Returns whether a learned limit stands in the bucket.
+    pub(super) fn has_learned(&self) -> bool {
+        self.learned.is_some()
+    }
+
+    /// Returns whether a rate is below the limit that is known.
+    pub(super) fn is_below_known(&self, per_minute: f64) -> bool {
+        self.known().is_none_or(|known| per_minute < f64::from(known))
+    }
+
+    /// Returns the limit without what was learned.
+    fn known(&self) -> Option<u32> {
+        match self.learned {
+            Some(learned) => learned.replaced,
+            None => self.bucket.as_ref().map(Bucket::limit),
+        }
+    }
+
+    /// Lets a learned rate hold in place of the limit that is known.
+    pub(super) fn learn(&mut self, per_minute: f64, now: Instant) {
+        let (is_new, replaced) = (self.learned.is_none(), self.known());
+        let limit = per_minute.ceil().clamp(1.0, f64::from(replaced.unwrap_or(u32::MAX)));
+        self.learned = Some(Learned { replaced, share: (per_minute / limit).min(1.0) });
+        let bucket = self.bucket.get_or_insert_with(|| Bucket::new(limit as u32, 1));
+        bucket.set_limit(limit as u32, now);
+        if is_new {
+            bucket.set_burst(first_burst(limit as u32), now);
+            bucket.clamp(0, now);
+        }
+    }
+
+    /// Goes back to the limit that is known.
+    pub(super) fn unlearn(&mut self, now: Instant) {
+        let Some(Learned { replaced, .. }) = self.learned.take() else { return };
+        match (replaced, &mut self.bucket) {
+            (Some(known), Some(bucket)) => bucket.set_limit(known, now),
+            _ => self.bucket = None,
+        }
+    }
+
+    /// Sets the rate: the limit without the headroom and what others take, or what was learned of it.
+    pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
+        let learned = self.learned.map_or(1.0, |learned| learned.share);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.set_headroom(1.0 - (1.0 - headroom) * (1.0 - self.drift.share()) * learned, now);
+        }
+    }
+}
+
+/// Returns the burst to begin with: a second's worth, at least one.
+///
+/// Limits may be enforced over spans as short as a second, so more than that can be refused at once.
+/// Source: API documentation, "Rate limits" (2026-08-22).
+fn first_burst(limit_per_minute: u32) -> u32 {
+    (limit_per_minute / 60).max(1)
+}

@@ -1,0 +1,71 @@
+//! Limits of a pool that no header shows: what is reported to `hidden`, and what follows from it.
+
+use crate::clock::Instant;
+use crate::domain::{Cost, Dimension};
+
+use super::super::dimension::DimensionState;
+use super::Pool;
+
+impl Pool {
+    /// Notes that the server let in a request sent at `sent_at`, whatever becomes of it.
+    pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
+        if !self.has_seen_limits {
+            self.hidden.on_let_in(cost, sent_at, now);
+        }
+    }
+
+    /// Takes in a fault; returns whether it is taken for a refusal in disguise. Hold the pool then, as after a refusal.
+    pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
+        if self.has_seen_limits || self.held_until > now {
+            return false;
+        }
+        let is_refusal = self.hidden.on_fault(now);
+        if is_refusal {
+            self.empty(now);
+        }
+        self.follow_hidden(now);
+        is_refusal
+    }
+
+    /// Notes that an outage of the endpoint is over: its faults say nothing about limits.
+    pub(crate) fn on_outage_end(&mut self) {
+        self.hidden.on_outage_end();
+    }
+
+    /// Notes that requests are let in while others meet faults, so the faults are not refusals.
+    pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
+        self.hidden.on_proof_of_room(now);
+    }
+
+    /// Returns whether faults may be refusals in disguise. No row is to blame for those.
+    pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
+        !self.has_seen_limits && self.hidden.may_be_refusing(now)
+    }
+
+    /// Lets learned rates take effect where the known limits are not lower.
+    pub(super) fn follow_hidden(&mut self, now: Instant) {
+        let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };
+        // Limits are learned for requests and input tokens.
+        let is_lower = |(dimension, per_minute): (&DimensionState, f64)| dimension.is_below_known(per_minute);
+        if !self.dimensions.iter().zip(per_minute).any(is_lower) {
+            self.hidden.forget_limit();
+            return self.unlearn(now);
+        }
+        let learned = self.dimensions.iter_mut().zip(per_minute);
+        learned.for_each(|(dimension, per_minute)| dimension.learn(per_minute, now));
+        self.set_pace(now);
+    }
+
+    /// Goes back to the known limits.
+    pub(super) fn unlearn(&mut self, now: Instant) {
+        if self.has_learned() {
+            self.dimensions.iter_mut().for_each(|dimension| dimension.unlearn(now));
+            self.set_pace(now);
+        }
+    }
+
+    /// Returns whether learned limits hold. They are learned for requests and input tokens together.
+    pub(super) fn has_learned(&self) -> bool {
+        self.dimensions[Dimension::Requests.index()].has_learned()
+    }
+}

@@ -1,0 +1,98 @@
+//! What an answer, or a refusal of the request itself, means for the endpoint and the row.
+
+use crate::answer::{Came, Then};
+use crate::domain::{Ended, ErrorClass, EventBody, Failure, HaltReason, Message};
+use crate::limiter::Pool;
+
+use super::endpoint::{Endpoint, Forbidden};
+use super::entry::Entry;
+use super::flights::End;
+use super::outcome::finished;
+use super::state::Scheduler;
+use super::step::Next;
+
+impl Scheduler {
+    /// Takes in an answer: the row is finished, unless a policy asks for something else.
+    pub(super) fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
+        self.on_works(entry.at_fault.is_some(), end);
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.retries.on_success();
+        endpoint.access.on_answer(&entry.planned.ask.model);
+        endpoint.canary.on_row_answer();
+        self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
+        match self.then(&entry, Came::Answer(&message)) {
+            Then::Keep => {
+                self.halt_watch.on_answer();
+                self.tell_unknown_end(&message);
+                finished(entry, Ended::Succeeded(message))
+            }
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
+            Then::Ask(ask) => self.more(entry, *ask, end),
+        }
+    }
+
+    /// Notes that the endpoint handled a request, whatever it said. `had_failed` says whether its row had met a fault
+    /// before.
+    pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        endpoint.tally.answer(had_failed, end.sent_at);
+        endpoint.has_last_tries = false;
+        self.on_reply(end);
+    }
+
+    /// Notes that the endpoint replies, though it may only have said that it is too early.
+    pub(super) fn on_reply(&mut self, end: &End) {
+        let endpoint = &mut self.endpoints[end.endpoint];
+        let was_failing = endpoint.health.on_answer(end.now);
+        if was_failing {
+            endpoint.window.restart(end.now);
+        }
+        endpoint.window.on_answer(end.now);
+        let was_outage = was_failing && endpoint.health.recovered_at() == end.now;
+        if was_failing {
+            self.restart_slowly(end);
+        }
+        if was_outage {
+            self.pools_of(end.endpoint).for_each(Pool::on_outage_end);
+        }
+    }
+
+    /// Lets all pools of an endpoint start over slowly: their buckets at the server filled up during the trouble.
+    pub(super) fn restart_slowly(&mut self, end: &End) {
+        self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
+    }
+
+    fn pools_of(&mut self, endpoint: usize) -> impl Iterator<Item = &mut Pool> {
+        self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
+    }
+
+    /// Takes in a 403: the key, or this row, may not do what is asked.
+    pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
+        self.on_works(entry.at_fault.is_some(), end);
+        match self.endpoints[end.endpoint].access.on_forbidden() {
+            Forbidden::Key => self.halt_with(entry, HaltReason::Key(failure), end),
+            Forbidden::All => self.halt_with(entry, HaltReason::Forbidden(failure), end),
+            Forbidden::Row => self.fail(entry, ErrorClass::Auth, failure, false, end),
+        }
+    }
+
+    /// Takes in that a model was not found. Its ready rows are set aside and the run goes on. It halts for that once
+    /// nothing else is left to do.
+    pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
+        self.on_works(entry.at_fault.is_some(), end);
+        let model = entry.planned.ask.model.clone();
+        let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
+        if access.has_answered(&model) {
+            // It answered before, so this 404 is not about the model.
+            return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
+        }
+        if access.on_missing(&model) {
+            let (model, message) = (model.to_string(), failure.message.clone());
+            self.events.push(EventBody::Parked { model, message });
+        }
+        let id = id.clone();
+        let its = self.take_ready(|entry| entry.planned.ask.model == model && id.is_of(entry));
+        its.into_iter().for_each(|entry| self.put_aside_and_open_gate(entry, end.now));
+        self.pending(entry)
+    }
+}

@@ -1,0 +1,66 @@
+//! Which models an endpoint has, and whether it lets our key use them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// After so many forbidden requests in a row, with no answer between, the endpoint is taken to forbid all.
+const FORBIDDEN: u32 = 3;
+
+/// What an endpoint has shown of its models and of our rights.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    answered: BTreeSet<Arc<str>>,
+    missing: BTreeSet<Arc<str>>,
+    forbidden_in_a_row: u32,
+}
+
+/// What is forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forbidden {
+    /// Everything, from the start: the key is wrong.
+    Key,
+    /// Everything, from some moment on.
+    All,
+    /// This request.
+    Row,
+}
+
+impl Access {
+    /// Notes an answer of a model.
+    pub(crate) fn on_answer(&mut self, model: &Arc<str>) {
+        self.forbidden_in_a_row = 0;
+        if !self.answered.contains(model) {
+            self.answered.insert(model.clone());
+        }
+    }
+
+    /// Notes that a request was forbidden; returns what that says.
+    pub(crate) fn on_forbidden(&mut self) -> Forbidden {
+        self.forbidden_in_a_row += 1;
+        match self.forbidden_in_a_row {
+            _ if self.answered.is_empty() => Forbidden::Key,
+            FORBIDDEN.. => Forbidden::All,
+            _ => Forbidden::Row,
+        }
+    }
+
+    /// Returns whether a model has answered.
+    pub(crate) fn has_answered(&self, model: &str) -> bool {
+        self.answered.contains(model)
+    }
+
+    /// Notes that the endpoint does not have a model; returns whether that was not known.
+    pub(crate) fn on_missing(&mut self, model: &Arc<str>) -> bool {
+        self.missing.insert(model.clone())
+    }
+
+    /// Returns whether the endpoint is known not to have a model.
+    pub(crate) fn lacks(&self, model: &str) -> bool {
+        self.missing.contains(model)
+    }
+
+    /// Returns the models that it does not have, in the order of their names.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().map(|model| &**model)
+    }
+}

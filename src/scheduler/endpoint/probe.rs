@@ -1,0 +1,103 @@
+//! The canary of an endpoint: what it asks, and what is known from those that were sent.
+//!
+//! When a canary is sent, and what its end means, is in `canary` of the scheduler.
+
+use serde_json::value::RawValue;
+
+use crate::clock::Instant;
+use crate::domain::{Ask, Cost, Params, Purpose, Request, Terms};
+
+const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
+/// More than the question takes, so that the limits and the budget hold.
+const INPUT_TOKENS: u32 = 20;
+
+/// What an endpoint knows of its canary.
+#[derive(Debug, Default)]
+pub(crate) struct CanaryState {
+    /// What is asked, and the pool of the row that it stands for; `None` until a row has failed.
+    pub(crate) ask: Option<(usize, Ask)>,
+    /// Until when its pool has no room for it.
+    pub(crate) not_before: Instant,
+    /// Whether the next probe is a row.
+    pub(crate) is_rows_turn: bool,
+    /// Whether one failed as the rows did, since the last answer.
+    pub(crate) fails_alike: bool,
+    /// Whether it was rejected: it is not sent to that model again.
+    pub(crate) is_useless: bool,
+    /// How many canaries were answered since the last row was.
+    pub(crate) answered: u32,
+}
+
+impl CanaryState {
+    /// Notes the fault of a row: the next probe is a canary for it.
+    pub(crate) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
+        self.is_rows_turn = false;
+        if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
+            self.ask = Some((pool, canary_of(ask)));
+            self.is_useless = false;
+        }
+    }
+
+    /// Notes that a row was answered.
+    pub(crate) fn on_row_answer(&mut self) {
+        self.answered = 0;
+        self.fails_alike = false;
+    }
+
+    /// Returns whether the endpoint is known to fail, not only its rows.
+    pub(crate) fn proves_outage(&self) -> bool {
+        self.fails_alike
+    }
+}
+
+/// Returns the canary that stands for what is asked for a row.
+fn canary_of(ask: &Ask) -> Ask {
+    let raw = |json: String| RawValue::from_string(json).expect("a quoted name and literals are JSON");
+    let model = serde_json::Value::from(&*ask.model).to_string();
+    let members = [("model", model), ("max_tokens", "1".to_owned()), ("messages", MESSAGES.to_owned())];
+    let request = Request::of(&Params(members.into_iter().map(|(name, value)| (name.into(), raw(value))).collect()));
+    Ask {
+        body_bytes: request.json().len() as u32,
+        request,
+        model: ask.model.clone(),
+        terms: Terms::default(),
+        pool: ask.pool.clone(),
+        cost: Cost { requests: 1, input_tokens: INPUT_TOKENS, output_tokens: 1 },
+        expense: None,
+        max_tokens: 1,
+        template: 0,
+        purpose: Purpose::Canary,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::tests::planned;
+
+    #[test]
+    fn a_canary_that_one_model_rejects_is_sent_to_another_model() {
+        let mut canary = CanaryState::default();
+        let (one, mut other) = (planned("1", 100, 100).ask, planned("2", 100, 100).ask);
+        other.model = "another".into();
+        canary.on_row_fault(0, &one);
+        canary.is_useless = true;
+
+        canary.on_row_fault(0, &one);
+        assert!(canary.is_useless);
+        canary.on_row_fault(0, &other);
+        assert!(!canary.is_useless);
+    }
+
+    #[test]
+    fn a_canary_asks_the_model_of_the_row_that_failed_for_one_token() {
+        let mut row = planned("1", 100, 100);
+        row.ask.model = r#"a "model""#.into();
+
+        let ask = canary_of(&row.ask);
+
+        let json = r#"{"model":"a \"model\"","max_tokens":1,"messages":[{"role":"user","content":"ping"}]}"#;
+        assert_eq!(ask.request.json(), json);
+        assert_eq!((&ask.pool, &ask.model), (&row.ask.pool, &row.ask.model));
+    }
+}

@@ -1,0 +1,32 @@
+//! How far retries may run ahead of successes.
+
+/// Retries that may run ahead of successes, at each endpoint.
+const MOST: f64 = 100.0;
+/// What a success adds: one retry for each success can go on for ever.
+const PER_SUCCESS: f64 = 1.0;
+
+/// The retries that an endpoint has left.
+#[derive(Debug)]
+pub(crate) struct RetryQuota(f64);
+
+impl Default for RetryQuota {
+    fn default() -> Self {
+        Self(MOST)
+    }
+}
+
+impl RetryQuota {
+    /// Adds what a success is worth.
+    pub(crate) fn on_success(&mut self) {
+        self.0 = (self.0 + PER_SUCCESS).min(MOST);
+    }
+
+    /// Takes one retry; returns whether there was one.
+    pub(crate) fn take(&mut self) -> bool {
+        let has_one = self.0 >= 1.0;
+        if has_one {
+            self.0 -= 1.0;
+        }
+        has_one
+    }
+}

@@ -1,0 +1,197 @@
+//! What attempts report: heads and ends.
+
+use crate::clock::Instant;
+use crate::domain::{
+    Ask, AttemptRecord, Cost, ErrorClass, EventBody, Failure, Lane, Money, RateSignals, Usage, Verdict,
+};
+
+use super::config::StreamMode;
+use super::entry::Entry;
+use super::faults::Fault;
+use super::flights::{End, Flight, Head, Sent};
+use super::state::Scheduler;
+use super::step::{Next, Ticket};
+
+/// Attempts that a row remembers. Each further one replaces the last, with what it used and cost.
+const REMEMBERED: usize = 64;
+
+impl Scheduler {
+    /// Takes in the head of a response, before its body is read. Call it once at most for each attempt.
+    pub fn on_head(
+        &mut self,
+        ticket: Ticket,
+        status: u16,
+        signals: &RateSignals,
+        request_id: Option<String>,
+        now: Instant,
+    ) {
+        let Some(flight) = self.flights.get_mut(ticket) else { return };
+        if flight.head.is_some() {
+            return;
+        }
+        let pool = &mut self.pools[flight.pool].pool;
+        let was_admitted = status != 429;
+        let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
+        if was_admitted && status < 500 {
+            pool.on_let_in(flight.reservation.cost(), flight.sent_at, now);
+        }
+        flight.head = Some(Head { signals: *signals, limit_changed, request_id });
+        let leads = flight.row().and_then(|entry| entry.leads).filter(|_| (200..300).contains(&status));
+        if limit_changed {
+            let (pool, limits) = (pool.id().clone(), pool.limits());
+            self.events.push(EventBody::LimitsChanged { pool, limits });
+        }
+        if let Some(gate) = leads {
+            self.open_gate(gate, now);
+        }
+    }
+
+    /// Takes in the end of an attempt and says what becomes of its row.
+    ///
+    /// # Panics
+    /// When the ticket is not in flight: an attempt ends once.
+    pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
+        let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
+        let cost = (self.config.real_cost)(flight.ask(), &verdict.usage());
+        let Flight { sent, pool, reservation, money, sent_at, stream, mut head } = flight;
+        let endpoint = self.pools[pool].endpoint;
+        self.endpoints[endpoint].in_flight -= 1;
+        if stream {
+            self.on_stream_end(endpoint, &verdict);
+        }
+
+        let used = used(&verdict, reservation.cost());
+        let reserved = reservation.cost();
+        self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
+        self.config.budget.settle(money, charged(&verdict, cost, money));
+        let mut entry = match sent {
+            Sent::Row(entry) => entry,
+            Sent::Canary(_) => {
+                self.on_canary_end(verdict, &End { pool, endpoint, reserved, sent_at, head, now });
+                return Next::NoRow;
+            }
+        };
+        remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
+
+        let end = End { pool, endpoint, reserved, sent_at, head, now };
+        let (leads, bytes) = (entry.leads, entry.bytes);
+        let next = self.on_verdict(entry, verdict, &end);
+        if matches!(next, Next::Finished(_) | Next::Pending(_)) {
+            self.row_bytes -= bytes;
+            leads.into_iter().for_each(|gate| self.open_gate(gate, now));
+        }
+        next
+    }
+
+    /// Takes in what came of a request that asked for a stream.
+    fn on_stream_end(&mut self, endpoint: usize, verdict: &Verdict) {
+        if self.config.stream == StreamMode::Auto {
+            let told = self.endpoints[endpoint].streaming.on_end(verdict);
+            self.events.extend(told.map(EventBody::Warned));
+        }
+    }
+
+    /// Says what becomes of a row by what its attempt meant.
+    fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
+        match verdict {
+            Verdict::Answered(message) => self.on_answer(entry, message, end),
+            Verdict::Limited { kind, retry_after, failure } => self.on_limit(entry, kind, retry_after, failure, end),
+            Verdict::Overloaded { retry_after, maybe_paid, failure } => {
+                if self.endpoints[end.endpoint].window.on_overload(end.sent_at, end.now) {
+                    self.restart_slowly(end);
+                }
+                self.on_fault(entry, Fault { class: ErrorClass::Overloaded, retry_after, maybe_paid, failure }, end)
+            }
+            Verdict::Transient { class, retry_after, maybe_paid, failure } => {
+                self.on_fault(entry, Fault { class, retry_after, maybe_paid, failure }, end)
+            }
+            Verdict::Rejected { class, failure } => {
+                self.on_works(entry.at_fault.is_some(), end);
+                self.fail(entry, class, failure, false, end)
+            }
+            Verdict::Forbidden(failure) => self.on_forbidden(entry, failure, end),
+            Verdict::NoModel(failure) => self.on_no_model(entry, failure, end),
+            Verdict::Halt(reason) if reason.is_of_endpoint() => self.halt_with(entry, reason, end),
+            Verdict::Halt(reason) => {
+                self.halt(reason);
+                self.pending(entry)
+            }
+            Verdict::Aborted => self.pending(entry),
+        }
+    }
+}
+
+/// Returns what an attempt took from the limits: its request if it was refused, its input as well if it may have run.
+///
+/// An answer that broke off does not say what it used, and may have broken off anywhere. So half of what was predicted is
+/// kept. Without that, broken answers were let through twice and their output was refused later.
+fn used(verdict: &Verdict, reserved: Cost) -> Cost {
+    let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+    match verdict {
+        Verdict::Answered(message) => Cost {
+            requests: reserved.requests,
+            input_tokens: small(message.usage.limited_input_tokens()),
+            output_tokens: small(message.usage.output_tokens),
+        },
+        _ if verdict.is_maybe_paid() => {
+            let known = small(verdict.usage().output_tokens);
+            Cost { output_tokens: known.max(reserved.output_tokens / 2), ..reserved }
+        }
+        _ => Cost { requests: reserved.requests, ..Cost::default() },
+    }
+}
+
+/// Returns what an attempt is charged to the budget: what it cost, or all that was reserved when it may have run.
+fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
+    match verdict {
+        Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
+        _ if verdict.is_maybe_paid() => reserved,
+        _ => Money::ZERO,
+    }
+}
+
+/// Adds an attempt that has ended to the history of its row.
+fn remember(
+    entry: &mut Entry,
+    verdict: &Verdict,
+    cost: Option<Money>,
+    head: Option<&mut Head>,
+    started_at: Instant,
+    ended_at: Instant,
+) {
+    let (failed, request_id, usage) = match verdict {
+        Verdict::Answered(message) => (None, None, message.usage),
+        Verdict::Limited { failure, .. } => of(ErrorClass::RateLimit, failure),
+        Verdict::Overloaded { failure, .. } => of(ErrorClass::Overloaded, failure),
+        Verdict::Transient { class, failure, .. } | Verdict::Rejected { class, failure } => of(*class, failure),
+        Verdict::Forbidden(failure) => of(ErrorClass::Auth, failure),
+        Verdict::NoModel(failure) => of(ErrorClass::InvalidRequest, failure),
+        Verdict::Halt(_) | Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
+    };
+    let maybe_paid = verdict.is_maybe_paid();
+    let request_id = request_id.or_else(|| head?.request_id.take());
+    if entry.attempts.len() >= REMEMBERED {
+        entry.attempts.pop();
+    }
+    // Nearly every row has one, and a list that grows begins with room for four.
+    entry.attempts.reserve_exact(1);
+    let Ask { purpose, model, pool, .. } = &entry.planned.ask;
+    entry.attempts.push(AttemptRecord {
+        started_at,
+        ended_at,
+        failed,
+        maybe_paid,
+        usage,
+        cost,
+        request_id,
+        purpose: *purpose,
+        lane: Lane::Online,
+        provider: pool.provider.clone(),
+        model: model.clone(),
+    });
+}
+
+/// Returns what a record says of a failed attempt.
+fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {
+    (Some(class), failure.request_id.clone(), failure.usage)
+}

@@ -1,0 +1,111 @@
+//! Attempts in flight.
+
+use crate::clock::Instant;
+use crate::domain::{Ask, Cost, Money, RateSignals};
+use crate::limiter::Reservation;
+
+use super::entry::Entry;
+use super::step::Ticket;
+
+/// What was sent.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
+pub(super) enum Sent {
+    Row(Entry),
+    Canary(Box<Ask>),
+}
+
+/// An attempt in flight.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) sent: Sent,
+    pub(super) pool: usize,
+    pub(super) reservation: Reservation,
+    pub(super) money: Money,
+    pub(super) sent_at: Instant,
+    /// Whether it asks for a stream.
+    pub(super) stream: bool,
+    pub(super) head: Option<Head>,
+}
+
+impl Flight {
+    /// Returns its row; `None` for a canary.
+    pub(super) fn row(&self) -> Option<&Entry> {
+        match &self.sent {
+            Sent::Row(entry) => Some(entry),
+            Sent::Canary(_) => None,
+        }
+    }
+
+    /// Returns what is asked.
+    pub(super) fn ask(&self) -> &Ask {
+        match &self.sent {
+            Sent::Row(entry) => &entry.planned.ask,
+            Sent::Canary(ask) => ask,
+        }
+    }
+}
+
+/// What a head said, kept for the end of its attempt.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head {
+    pub(super) signals: RateSignals,
+    pub(super) limit_changed: bool,
+    pub(super) request_id: Option<String>,
+}
+
+/// The end of an attempt, without its row.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) pool: usize,
+    pub(super) endpoint: usize,
+    pub(super) reserved: Cost,
+    pub(super) sent_at: Instant,
+    pub(super) head: Option<Head>,
+    pub(super) now: Instant,
+}
+
+/// The attempts in flight, by their tickets. The number of a ticket is used again once its attempt has ended.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    slots: Vec<Option<Flight>>,
+    free: Vec<u32>,
+}
+
+impl Flights {
+    /// Adds an attempt.
+    pub(super) fn insert(&mut self, flight: Flight) -> Ticket {
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(flight);
+                Ticket(slot)
+            }
+            None => {
+                self.slots.push(Some(flight));
+                Ticket(u32::try_from(self.slots.len() - 1).expect("the window is far below four billion"))
+            }
+        }
+    }
+
+    /// Returns an attempt; `None` when it has ended.
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Flight> {
+        self.slots[ticket.0 as usize].as_ref()
+    }
+
+    /// Returns an attempt to change; `None` when it has ended.
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Flight> {
+        self.slots[ticket.0 as usize].as_mut()
+    }
+
+    /// Takes out an attempt that ends; `None` when it has ended before.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
+        let flight = self.slots[ticket.0 as usize].take()?;
+        self.free.push(ticket.0);
+        Some(flight)
+    }
+
+    /// Returns the rows in flight.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().flatten().filter_map(Flight::row)
+    }
+}

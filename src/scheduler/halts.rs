@@ -1,0 +1,88 @@
+//! The run or an endpoint halts: nothing more is sent there, and the rows that wait are set aside or sent elsewhere.
+
+use crate::answer::{Came, Then};
+use crate::clock::Instant;
+use crate::domain::{Failure, HaltReason};
+
+use super::entry::Entry;
+use super::flights::End;
+use super::state::Scheduler;
+use super::step::Next;
+
+impl Scheduler {
+    /// Stops the run: nothing more is started, and the rows that wait are set aside. The first reason stays.
+    pub fn halt(&mut self, reason: HaltReason) {
+        if self.halted.is_some() {
+            return;
+        }
+        self.halted = Some(reason);
+        self.take_waiting(|_| true).into_iter().for_each(|entry| self.put_aside(entry));
+    }
+
+    /// Stops an endpoint. Its rows go where a policy sends them, else they are set aside. The run stops with the last
+    /// endpoint.
+    pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
+        if self.halted.is_some() || self.endpoints[at].halted.is_some() {
+            return;
+        }
+        self.endpoints[at].halted = Some(reason.clone());
+        if self.endpoints.iter().all(|endpoint| endpoint.halted.is_some()) {
+            return self.halt(reason);
+        }
+        let id = self.endpoints[at].id.clone();
+        let waiting = self.take_waiting(|entry| id.is_of(entry));
+        waiting.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
+    }
+
+    /// Stops the run for what its endpoints lack, once nothing else is left to do: the rows of a halted endpoint are
+    /// pending, and so are those of a model that was not found.
+    pub(super) fn halt_for_endpoints(&mut self) {
+        if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
+            return self.halt(reason);
+        }
+        let missing: Vec<_> = self.endpoints.iter().flat_map(|endpoint| endpoint.access.missing()).collect();
+        if !missing.is_empty() {
+            let message = format!("not found: {}", missing.join(", "));
+            self.halt(HaltReason::Models(Failure { status: Some(404), message, ..Failure::default() }));
+        }
+    }
+
+    /// Halts when the run's time is over, or an endpoint has been dead for too long.
+    pub(super) fn halt_if_overdue(&mut self, now: Instant) {
+        if self.halted.is_some() {
+            return;
+        }
+        if let Some(why) = self.config.budget.time_is_up(now) {
+            return self.halt(HaltReason::Budget(why));
+        }
+        self.judge_endpoints(now);
+    }
+
+    /// Stops the endpoint of a row. The row stops with it unless a policy sends it elsewhere.
+    pub(super) fn halt_with(&mut self, entry: Entry, reason: HaltReason, end: &End) -> Next {
+        self.halt_endpoint(end.endpoint, reason, end.now);
+        self.leave_halted(entry, end)
+    }
+
+    /// Returns what becomes of a row whose endpoint, or the whole run, has halted.
+    pub(super) fn leave_halted(&mut self, entry: Entry, end: &End) -> Next {
+        let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
+        match self.then(&entry, Came::Halt(&reason)) {
+            Then::Ask(ask) => self.more(entry, *ask, end),
+            Then::Keep | Then::Fail { .. } => self.pending(entry),
+        }
+    }
+
+    /// Returns whether the run or the endpoint of an attempt has halted.
+    pub(super) fn is_halted(&self, end: &End) -> bool {
+        self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
+    }
+
+    /// Asks a policy where a row of a halted endpoint goes that waits.
+    fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
+        match self.then(&entry, Came::Halt(reason)) {
+            Then::Ask(ask) => self.ask_again(entry, *ask, now),
+            Then::Keep | Then::Fail { .. } => self.put_aside_and_open_gate(entry, now),
+        }
+    }
+}

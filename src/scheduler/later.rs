@@ -1,0 +1,56 @@
+//! Rows that wait until the moment of their next try.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Instant;
+
+use super::entry::Entry;
+
+/// The rows, by the moment and then in the order they came.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    rows: BTreeMap<(Instant, u64), Entry>,
+    added: u64,
+}
+
+impl Later {
+    /// Adds a row that is tried again at `at`.
+    pub(super) fn insert(&mut self, entry: Entry, at: Instant) {
+        self.added += 1;
+        self.rows.insert((at, self.added), entry);
+    }
+
+    /// Takes out the first row whose moment has come.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Entry> {
+        let first = self.rows.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    /// Takes out the rows that `is_wanted` says yes to.
+    pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+        let rows = std::mem::take(&mut self.rows);
+        let (taken, kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, entry)| is_wanted(entry));
+        self.rows = kept.into_iter().collect();
+        taken.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// Returns the first moment; never when no row waits.
+    pub(super) fn first_at(&self) -> Instant {
+        self.rows.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
+    }
+
+    /// Returns the last moment, if any row waits.
+    pub(super) fn last_at(&self) -> Option<Instant> {
+        self.rows.last_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Returns the rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
+        self.rows.values()
+    }
+
+    /// Returns how many rows wait.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}

@@ -1,0 +1,64 @@
+//! What becomes of a row: it is finished, asked something else, or left for a later run.
+
+use crate::answer::{Came, Then};
+use crate::domain::{Ask, Ended, ErrorClass, Failure, Outcome};
+
+use super::entry::Entry;
+use super::flights::End;
+use super::state::Scheduler;
+use super::step::Next;
+
+impl Scheduler {
+    /// Fails a row for which nothing more can be tried, unless a policy asks for something else.
+    pub(super) fn fail(
+        &mut self,
+        entry: Entry,
+        class: ErrorClass,
+        failure: Failure,
+        is_retryable: bool,
+        end: &End,
+    ) -> Next {
+        match self.then(&entry, Came::Failure { class, failure: &failure }) {
+            Then::Keep => self.give_up(entry, class, failure, is_retryable),
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, is_retryable),
+            Then::Ask(ask) => self.more(entry, *ask, end),
+        }
+    }
+
+    /// Ends a row as failed.
+    pub(super) fn give_up(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool) -> Next {
+        if let Some(reason) = self.halt_watch.on_failure(class, &failure) {
+            self.halt(reason);
+        }
+        finished(entry, Ended::Failed { class, failure, is_retryable })
+    }
+
+    /// Returns what follows from what came for a row.
+    pub(super) fn then(&self, entry: &Entry, came: Came<'_>) -> Then {
+        match &self.config.policy {
+            Some(policy) => policy(&entry.planned.job, &entry.planned.ask, came, &entry.attempts),
+            None => Then::Keep,
+        }
+    }
+
+    /// Asks something else for a row, unless the run has halted.
+    pub(super) fn more(&mut self, entry: Entry, ask: Ask, end: &End) -> Next {
+        if self.halted.is_some() {
+            return self.pending(entry);
+        }
+        let job = entry.planned.job.id;
+        self.ask_again(entry, ask, end.now);
+        Next::More { job }
+    }
+
+    /// Leaves a row for a later run.
+    pub(super) fn pending(&mut self, entry: Entry) -> Next {
+        self.unkept += u64::from(entry.holds_answer());
+        Next::Pending(Box::new(entry.planned))
+    }
+}
+
+/// Returns the end of a row.
+pub(super) fn finished(entry: Entry, ended: Ended) -> Next {
+    Next::Finished(Box::new(Outcome { job: entry.planned.job, attempts: entry.attempts, ended }))
+}

@@ -1,0 +1,172 @@
+//! What to do next: which row is sent, or until when nothing is and why.
+
+use crate::clock::Instant;
+use crate::domain::{Cost, HaltReason, Money, Reason};
+use crate::limiter::{Admission, Reservation};
+
+use super::budget::Room;
+use super::flights::{Flight, Sent};
+use super::state::Scheduler;
+use super::step::Step;
+
+impl Scheduler {
+    /// Returns what to do next. Call it until it says to wait.
+    pub fn poll(&mut self, now: Instant) -> Step {
+        let step = self.next_step(now);
+        match step {
+            Step::Wait { reason, .. } => self.bind(reason, now),
+            Step::Dispatch { .. } | Step::Canary { .. } => {}
+            Step::Drained => self.bind(Reason::Draining, now),
+        }
+        step
+    }
+
+    fn next_step(&mut self, now: Instant) -> Step {
+        self.halt_if_overdue(now);
+        if self.halted.is_some() {
+            return self.drain();
+        }
+        self.wake(now);
+        if let Some(step) = self.send_canary(now) {
+            return step;
+        }
+        if self.ready() == 0 {
+            return self.wait_without_rows();
+        }
+        if let Some((until, reason)) = self.check_endpoints(now) {
+            return Step::Wait { until, reason };
+        }
+        let mut soonest = (self.later.first_at(), Reason::Backoff);
+        for turn in 0..self.pools.len() {
+            let pool = (self.next_pool + turn) % self.pools.len();
+            let state = &self.pools[pool];
+            if state.ready.is_empty() || !self.endpoints[state.endpoint].is_open {
+                continue;
+            }
+            match self.start(pool, now) {
+                Ok(step) => {
+                    self.next_pool = pool + 1;
+                    return step;
+                }
+                Err((until, reason)) if until < soonest.0 || soonest.1 == Reason::Backoff => {
+                    soonest = (until.min(soonest.0), reason);
+                }
+                Err(_) => {}
+            }
+            if self.halted.is_some() {
+                return self.drain();
+            }
+        }
+        Step::Wait { until: soonest.0, reason: soonest.1 }
+    }
+
+    /// Waits for what is in flight, once the run has halted.
+    fn drain(&self) -> Step {
+        match self.in_flight() {
+            0 => Step::Drained,
+            _ => Step::Wait { until: Instant::NEVER, reason: Reason::Draining },
+        }
+    }
+
+    /// Returns why nothing is ready to be sent, and until when.
+    fn wait_without_rows(&mut self) -> Step {
+        let (until, canary_at) = (self.later.first_at(), self.next_canary());
+        if canary_at < until {
+            return Step::Wait { until: canary_at, reason: Reason::Probe };
+        }
+        let reason = match (self.is_input_closed, self.later.len() == 0) {
+            _ if self.gates.waiting() > 0 => Reason::Gate,
+            (false, _) if self.is_full() => Reason::Memory,
+            (false, _) => Reason::Input,
+            (true, false) => Reason::Backoff,
+            (true, true) if self.in_flight() == 0 => {
+                self.halt_for_endpoints();
+                return Step::Drained;
+            }
+            (true, true) => Reason::Draining,
+        };
+        Step::Wait { until, reason }
+    }
+
+    /// Finds out which endpoints with ready rows may be sent to. When none may, returns until when and why.
+    fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
+        let next_wake = self.later.first_at();
+        let is_only = self.endpoints.len() == 1;
+        let mut soonest: Option<(Instant, Reason)> = None;
+        let mut is_any_open = false;
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.ready > 0) {
+            match endpoint.check(next_wake, now) {
+                None => is_any_open = true,
+                Some((until, reason)) => {
+                    // A row that comes back may be for another endpoint.
+                    let until = if is_only { until } else { until.min(next_wake) };
+                    if soonest.is_none_or(|(at, _)| until < at) {
+                        soonest = Some((until, reason));
+                    }
+                }
+            }
+        }
+        soonest.filter(|_| !is_any_open)
+    }
+
+    /// Sends the first row of a pool, or one that may pass it. When none can be sent, returns until when and why.
+    fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
+        let state = &mut self.pools[pool];
+        let is_probe = self.endpoints[state.endpoint].health.is_failing();
+        let first = if is_probe { state.next_probe() } else { 0 };
+        let Some(entry) = state.ready.get(first) else { return Err((Instant::NEVER, Reason::Input)) };
+        let cost = state.prediction.cost(&entry.planned.ask);
+        match state.pool.reserve(cost, now) {
+            Admission::Granted(reservation) => {
+                let step = self.send(pool, first, reservation, now)?;
+                self.pools[pool].passing = None;
+                Ok(step)
+            }
+            Admission::Wait { until, on: None } => Err((until, Reason::Hold)),
+            Admission::Wait { until, on: Some(dimension) } if is_probe => Err((until, Reason::Limit(dimension))),
+            Admission::Wait { until, on: Some(dimension) } => {
+                let (at, until) = self.pools[pool].who_passes(cost, dimension, until, now);
+                match at {
+                    Some((at, reservation)) => self.send(pool, at, reservation, now),
+                    None => Err((until, Reason::Limit(dimension))),
+                }
+            }
+        }
+    }
+
+    /// Sends the row at a place of a queue. The pool has room for it; the budget may have none.
+    fn send(
+        &mut self,
+        pool: usize,
+        at: usize,
+        reservation: Reservation,
+        now: Instant,
+    ) -> Result<Step, (Instant, Reason)> {
+        let state = &mut self.pools[pool];
+        // In a run that has a budget every row has a price.
+        let expense = state.ready[at].planned.ask.expense.filter(|_| self.config.budget.max_cost.is_some());
+        let money = expense.map_or(Money::ZERO, |expense| expense.most);
+        match self.config.budget.reserve(money) {
+            Room::Yes => {}
+            refused => {
+                state.pool.settle(reservation, Cost::default(), false, now);
+                // What is in flight may give some money back.
+                let may_get_some = self.in_flight() > 0 && self.config.budget.max_cost.is_some();
+                if let Room::Never(why) = refused
+                    && !may_get_some
+                {
+                    self.halt(HaltReason::Budget(why));
+                }
+                return Err((Instant::NEVER, Reason::Budget));
+            }
+        }
+        let mut entry = state.ready.remove(at).expect("the queue was just looked at");
+        let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
+        entry.wants_stream = Some(wants);
+        let endpoint = &mut self.endpoints[state.endpoint];
+        endpoint.ready -= 1;
+        let stream = wants && !endpoint.streaming.is_given_up();
+        let flight = Flight { sent: Sent::Row(entry), pool, reservation, money, sent_at: now, stream, head: None };
+        Ok(Step::Dispatch { ticket: self.board(flight), stream })
+    }
+}

@@ -1,0 +1,72 @@
+//! A pool of limits in the scheduler: its limiter, its ready rows, and what was learned from answers.
+
+use std::collections::VecDeque;
+
+use crate::clock::Instant;
+use crate::domain::{Ask, Dimension};
+use crate::limiter::Pool;
+
+use super::config::StreamMode;
+use super::entry::Entry;
+use super::prediction::Prediction;
+
+/// Rows among which the next probe is chosen.
+const PROBED: usize = 1024;
+/// Output above this is always streamed: an unstreamed call would be silent for more than ten minutes.
+///
+/// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
+const STREAM_ABOVE: u32 = 21_333;
+/// The first rows of a pool are streamed until this many heads have come, so that limits are learned early.
+const STREAM_FIRST: u32 = 48;
+
+/// What the scheduler keeps of one pool.
+#[derive(Debug)]
+pub(super) struct PoolState {
+    pub(super) pool: Pool,
+    /// The endpoint it belongs to.
+    pub(super) endpoint: usize,
+    pub(super) ready: VecDeque<Entry>,
+    pub(super) prediction: Prediction,
+    /// Requests that were streamed to learn limits early.
+    streamed: u32,
+    /// The wait of a big row in front, and what was sent before it meanwhile.
+    pub(super) passing: Option<Passing>,
+}
+
+/// The wait of a big row, which smaller ones pass (`passing`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passing {
+    pub(super) since: Instant,
+    pub(super) dimension: Dimension,
+    /// What the rows that passed took.
+    pub(super) taken: u64,
+}
+
+impl PoolState {
+    /// Returns a pool without rows.
+    pub(super) fn new(pool: Pool, endpoint: usize) -> Self {
+        Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
+    }
+
+    /// Returns the place of the row that says most about an endpoint that fails: the first of those with the fewest turns.
+    pub(super) fn next_probe(&self) -> usize {
+        let places = self.ready.iter().take(PROBED).enumerate();
+        places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
+    }
+
+    /// Returns whether a request asks for a stream. Called once for each request: all its tries do the same.
+    pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
+        match mode {
+            StreamMode::On => true,
+            StreamMode::Off => false,
+            StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
+            // `max_tokens` 0 warms a cache; the API refuses to stream that.
+            StreamMode::Auto if ask.max_tokens == 0 => false,
+            StreamMode::Auto => {
+                let learns = self.pool.heads_seen().max(self.streamed) < STREAM_FIRST;
+                self.streamed += u32::from(learns);
+                learns
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a refusal (429) means: which limit was met, how long nothing is sent, and what becomes of the row.
+
+use std::time::Duration;
+
+use crate::domain::{ErrorClass, EventBody, Failure, HaltReason, LimitKind};
+
+use super::backoff::{Backoff, jittered_hold, jittered_unsaid_hold};
+use super::entry::Entry;
+use super::flights::End;
+use super::state::Scheduler;
+use super::step::Next;
+
+impl Scheduler {
+    /// Takes in a refusal: the pool is held or the window bounded, and the row waits for its turn.
+    pub(super) fn on_limit(
+        &mut self,
+        mut entry: Entry,
+        kind: LimitKind,
+        retry_after: Option<Duration>,
+        failure: Failure,
+        end: &End,
+    ) -> Next {
+        if let Some(reason) = self.asks_too_long(retry_after) {
+            return self.halt_with(entry, reason, end);
+        }
+        self.on_reply(end);
+        entry.turns += 1;
+        if self.is_halted(end) {
+            return self.leave_halted(entry, end);
+        }
+        let kind = self.refine(kind, end);
+        let next = match kind {
+            LimitKind::Concurrency => {
+                let endpoint = &mut self.endpoints[end.endpoint];
+                endpoint.window.on_concurrency_refusal(endpoint.in_flight, end.sent_at, end.now);
+                let delay = Backoff::OVERLOADED.delay(1, retry_after, &mut self.rng);
+                self.next_try(&mut entry, delay, retry_after, end)
+            }
+            LimitKind::Rate | LimitKind::Acceleration => {
+                self.hold(kind, retry_after, end);
+                let held = self.pools[end.pool].pool.held_until().since(end.now);
+                self.next_try(&mut entry, held, Some(held), end)
+            }
+        };
+        match (next, kind) {
+            (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
+            (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
+            // The pool is held for as long.
+            (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
+        }
+        Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
+    }
+
+    /// Tells a concurrency refusal from a rate refusal whose headers a proxy hides: with nothing else in flight there is
+    /// no concurrency to refuse.
+    fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
+        let is_alone = self.endpoints[end.endpoint].in_flight == 0;
+        match kind {
+            LimitKind::Concurrency if is_alone || !self.pools[end.pool].pool.has_seen_limits() => LimitKind::Rate,
+            LimitKind::Concurrency | LimitKind::Rate | LimitKind::Acceleration => kind,
+        }
+    }
+
+    /// Returns why an endpoint stops that asks to wait for longer than a row may.
+    pub(super) fn asks_too_long(&self, retry_after: Option<Duration>) -> Option<HaltReason> {
+        let allowed = self.config.retry_for;
+        let wait = retry_after.filter(|wait| *wait > allowed)?;
+        Some(HaltReason::RetryAfter { wait, allowed })
+    }
+
+    /// Holds the pool of an attempt that was refused, for as long as the server asks or for as long as is usual.
+    pub(super) fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
+        let pool = &mut self.pools[end.pool].pool;
+        let dimension = match &end.head {
+            Some(head) => pool.on_refusal(end.reserved, &head.signals, head.limit_changed, end.now),
+            None => None,
+        };
+        if kind == LimitKind::Acceleration {
+            pool.on_acceleration(end.now);
+        }
+        let was_held = pool.held_until() > end.now;
+        let wait = match retry_after {
+            Some(wait) => wait,
+            None if was_held => Duration::ZERO,
+            None => pool.next_unsaid_hold(),
+        };
+        let held = match retry_after {
+            Some(wait) => jittered_hold(wait, &mut self.rng),
+            None => jittered_unsaid_hold(wait, &mut self.rng),
+        };
+        pool.hold_until(end.now + held, end.reserved, end.now);
+        if !was_held {
+            self.events.push(EventBody::Held { pool: pool.id().clone(), wait, kind, dimension });
+        }
+    }
+}

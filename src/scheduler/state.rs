@@ -1,0 +1,201 @@
+//! The state of a scheduler, and what others may ask about it.
+//!
+//! What it does is in the files that use this one: rows come in (`ahead`), are queued (`queue`) and sent (`poll`); attempts
+//! end (`ends`) and are refused (`refusals`) or meet faults (`faults`); endpoints and runs halt (`halts`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{EventBody, HaltReason, Money, Planned, PoolId, Reason};
+
+use super::config::Config;
+use super::endpoint::{Endpoint, EndpointId};
+use super::entry::Entry;
+use super::flights::{Flight, Flights};
+use super::gate::Gates;
+use super::halt::Halt;
+use super::later::Later;
+use super::pool::PoolState;
+use super::step::Ticket;
+
+/// The scheduler of one run.
+pub struct Scheduler {
+    pub(super) config: Config,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) pools: Vec<PoolState>,
+    pub(super) index: HashMap<PoolId, usize>,
+    /// The pool of the row that was queued last.
+    pub(super) last_pool: Option<(Arc<PoolId>, usize)>,
+    /// The pool that is looked at first when the next row is sent.
+    pub(super) next_pool: usize,
+    pub(super) flights: Flights,
+    pub(super) max_in_flight: usize,
+    pub(super) later: Later,
+    pub(super) gates: Gates,
+    /// Bytes of the rows that wait or are in flight.
+    pub(super) row_bytes: usize,
+    pub(super) is_input_closed: bool,
+    pub(super) halt_watch: Halt,
+    pub(super) halted: Option<HaltReason>,
+    /// Rows that this run will not answer, until they are taken.
+    pub(super) set_aside: Vec<Planned>,
+    /// Those with an answer that was paid for and that no line keeps.
+    pub(super) unkept: u64,
+    pub(super) events: Vec<EventBody>,
+    /// Whether people were told that an answer ended for an unknown reason.
+    pub(super) is_unknown_end_told: bool,
+    /// Why nothing is sent, since when.
+    pub(super) bound_by: Option<(Reason, Instant)>,
+    /// For how long each reason has held up the run.
+    pub(super) bound_for: BTreeMap<Reason, Duration>,
+    pub(super) rng: fastrand::Rng,
+}
+
+impl Scheduler {
+    /// Returns a scheduler with nothing to do.
+    pub fn new(config: Config) -> Self {
+        let halt_watch = Halt::new(config.halt);
+        let rng = fastrand::Rng::with_seed(config.seed);
+        let endpoints = config.endpoints.iter().map(|id| Endpoint::new(id.clone(), config.window.anew())).collect();
+        Self {
+            config,
+            endpoints,
+            pools: Vec::new(),
+            index: HashMap::new(),
+            last_pool: None,
+            next_pool: 0,
+            flights: Flights::default(),
+            max_in_flight: 0,
+            later: Later::default(),
+            gates: Gates::default(),
+            row_bytes: 0,
+            is_input_closed: false,
+            halt_watch,
+            halted: None,
+            set_aside: Vec::new(),
+            unkept: 0,
+            events: Vec::new(),
+            is_unknown_end_told: false,
+            bound_by: None,
+            bound_for: BTreeMap::new(),
+            rng,
+        }
+    }
+
+    /// Returns why the run stops, if it does.
+    pub fn halted(&self) -> Option<&HaltReason> {
+        self.halted.as_ref()
+    }
+
+    /// Returns an attempt's row, and what is sent for it.
+    ///
+    /// # Panics
+    /// When the ticket is not in flight, or a canary's.
+    pub fn sent(&self, ticket: Ticket) -> &Planned {
+        let flight = self.flights.get(ticket);
+        let row = flight.expect("a ticket is asked for while its attempt is in flight").row();
+        &row.expect("a canary has no row").planned
+    }
+
+    /// Takes out the rows that this run will not answer, so far.
+    pub fn take_set_aside(&mut self) -> Vec<Planned> {
+        std::mem::take(&mut self.set_aside)
+    }
+
+    /// Returns how many rows that this run will not answer have an answer that was paid for and that no line keeps.
+    pub fn unkept(&self) -> u64 {
+        self.unkept
+    }
+
+    /// Takes out what people should know, so far.
+    pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Returns how many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.endpoints.iter().map(|endpoint| endpoint.in_flight).sum()
+    }
+
+    /// Returns the highest number of requests that were ever in flight.
+    pub fn max_in_flight(&self) -> usize {
+        self.max_in_flight
+    }
+
+    /// Returns what has been spent over the life of the results.
+    pub fn spent(&self) -> Money {
+        self.config.budget.spent
+    }
+
+    /// Returns what is reserved and not settled: in each pool what the server has not counted yet, and money. All zero
+    /// when nothing is in flight.
+    pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
+        (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
+    }
+
+    /// Returns how many requests may be in flight, over all endpoints.
+    pub(super) fn window_size(&self) -> usize {
+        match &self.endpoints[..] {
+            [] => self.config.window.size(),
+            endpoints => endpoints.iter().map(|endpoint| endpoint.window.size()).sum(),
+        }
+    }
+
+    /// Returns how many rows are in the ready queues.
+    pub(super) fn ready(&self) -> usize {
+        self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
+    }
+
+    /// Returns how many rows wait, wherever they wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready() + self.later.len() + self.gates.waiting()
+    }
+
+    /// Returns all rows that wait: in a ready queue, for their next try, or behind a gate.
+    pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
+        let ready = self.pools.iter().flat_map(|state| &state.ready);
+        ready.chain(self.later.rows()).chain(self.gates.rows())
+    }
+
+    /// Takes out the rows that wait, wherever they wait, and that `is_wanted` says yes to.
+    pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut taken = self.take_ready(&is_wanted);
+        taken.extend(self.later.take(&is_wanted));
+        taken.extend(self.gates.take(is_wanted));
+        taken
+    }
+
+    /// Takes out the rows of the ready queues that `is_wanted` says yes to.
+    pub(super) fn take_ready(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut taken = Vec::new();
+        for state in &mut self.pools {
+            let (its, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.ready).into_iter().partition(&is_wanted);
+            state.ready = kept.into();
+            self.endpoints[state.endpoint].ready -= its.len();
+            taken.extend(its);
+        }
+        taken
+    }
+
+    /// Returns the endpoint of a row that is or was queued.
+    pub(super) fn endpoint_of_entry(&self, entry: &Entry) -> Option<usize> {
+        self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
+    }
+
+    /// Counts an attempt that begins, and names it.
+    pub(super) fn board(&mut self, flight: Flight) -> Ticket {
+        self.endpoints[self.pools[flight.pool].endpoint].in_flight += 1;
+        self.max_in_flight = self.max_in_flight.max(self.in_flight());
+        self.flights.insert(flight)
+    }
+}
+
+impl EndpointId {
+    /// Returns whether a row is for this endpoint.
+    pub(super) fn is_of(&self, entry: &Entry) -> bool {
+        let pool = &entry.planned.ask.pool;
+        (&self.provider, &self.account) == (&pool.provider, &pool.account)
+    }
+}
