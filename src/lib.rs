@@ -31,8 +31,8 @@
 //! | 4 | it gets its label and its key; earlier runs are asked whether they finished it | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
 //! | 5 | it gets its pool and its cost, or is rejected; it is `Planned` | `plan/planner.rs`: `Planner::measure` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
-//! | 7 | the loop takes it and queues it in its pool | `runner/rows.rs`: `on_incoming`, `scheduler/mod.rs`: `Scheduler::offer` |
-//! | 8 | it may go when window, budget and all buckets of its pool allow it | `scheduler/mod.rs`: `Scheduler::poll`, `limiter/pool.rs`: `Pool::reserve` |
+//! | 7 | the loop takes it and queues it in its pool | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer` |
+//! | 8 | it may go when window, budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `limiter/pool.rs`: `Pool::reserve` |
 //! | 9 | it is marked as in flight on disk | `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::mark` |
 //! | 10 | a task sends its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the request is written and put on the wire | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
@@ -65,7 +65,7 @@
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`) |
 //! | an event | `EventBody` (`domain/event.rs`) | the compiler names each report that has to show it |
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
-//! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/pool.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
+//! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
 //! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one); described in `sim/faults/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | what is asked next for a row | `answer/mod.rs` | |
