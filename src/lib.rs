@@ -32,12 +32,12 @@
 //! | 5 | it gets its pool and its cost, or is rejected; it is `Planned` | `plan/planner.rs`: `Planner::measure` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
 //! | 7 | the loop takes it and queues it in its pool | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer` |
-//! | 8 | it may go when window, budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `limiter/pool.rs`: `Pool::reserve` |
-//! | 9 | it is marked as in flight on disk | `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::mark` |
+//! | 8 | it may go when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve` |
+//! | 9 | it is marked as in flight; the marks of a turn are written, but not synced, before anything is sent | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
 //! | 10 | a task sends its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the request is written and put on the wire | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
 //! | 12 | the reply is read and judged; it is a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
-//! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | `scheduler/ends.rs`: `Scheduler::on_end`, `scheduler/outcome.rs` |
+//! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
 //! | 15 | the line is synced; only then the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!
@@ -48,21 +48,22 @@
 //!
 //! | to add | write | then |
 //! |---|---|---|
-//! | an input format | a file in `source/` that implements `Format` (`source/format.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`), an arm in `source/reader.rs` (`Reader::new`); tests in `tests/inputs.rs` |
-//! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs` |
+//! | an input format | a file in `source/` that implements `Format` (`source/format.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), both matches in `source/reader.rs` (`Reader::new`); if a row is neither a line nor a CSV record, a `Cut` in `source/splitter.rs`; tests in `tests/inputs.rs` |
+//! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the way of `request_id`: `HeadNews` (`provider/mod.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`) |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
-//! | an error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`) | a row in `tests/exchange/policy.rs` |
+//! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
+//! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
 //! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
-//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is made: `provider` in `cli/parts.rs`; its names of headers and errors in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
+//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `provider`, `PROVIDER` and `API` in `cli/parts.rs` (now there is one); its names of headers and errors in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: next row |
 //! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
 //! | a model, a price | a table in `catalog/models.toml` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
 //! | a check before a row is sent | `plan/checks.rs` | |
-//! | a flag | a field in a group of `cli/args/groups.rs` | its value in `Config` (`cli/config.rs`); one of the lists in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
+//! | a flag | a field in a group of `cli/args/groups.rs`, its name in `layered!` there | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
-//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`) |
+//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: `EventBody` (`domain/event.rs`) and `event_of` (`runner/outcomes.rs`) |
 //! | an event | `EventBody` (`domain/event.rs`) | the compiler names each report that has to show it |
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
 //! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
