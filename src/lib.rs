@@ -61,7 +61,7 @@
 //! | a model, a price | a table in `catalog/models.toml` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
 //! | a check before a row is sent | `plan/checks.rs` | |
-//! | a flag | a field in a group of `cli/args/groups.rs`, its name in `layered!` there | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
+//! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: `EventBody` (`domain/event.rs`) and `event_of` (`runner/outcomes.rs`) |
 //! | an event | `EventBody` (`domain/event.rs`) | the compiler names each report that has to show it |
