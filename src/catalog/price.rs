@@ -66,7 +66,8 @@ impl Prices {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
 
-    /// Returns what `usage` costs on these terms. Their speed is not looked at: the prices are for one speed.
+    /// Returns what `usage` costs on these terms. The speed in `terms` is ignored, since these prices are for one
+    /// speed.
     pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }

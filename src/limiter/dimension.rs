@@ -197,7 +197,7 @@ impl DimensionState {
         }
     }
 
-    /// Lets a learned rate hold in place of the limit that is known.
+    /// Uses a learned rate in place of the known limit.
     pub(super) fn learn(&mut self, per_minute: f64, now: Instant) {
         let (is_new, replaced) = (self.learned.is_none(), self.known());
         let limit = per_minute.ceil().clamp(1.0, f64::from(replaced.unwrap_or(u32::MAX)));
@@ -210,7 +210,7 @@ impl DimensionState {
         }
     }
 
-    /// Goes back to the limit that is known.
+    /// Forgets the learned rate and uses the known limit again, or none if none is known.
     pub(super) fn unlearn(&mut self, now: Instant) {
         let Some(Learned { replaced, .. }) = self.learned.take() else { return };
         match (replaced, &mut self.bucket) {

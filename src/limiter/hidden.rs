@@ -1,17 +1,17 @@
 //! Hidden limits, which no header shows: learned from refusals.
 //!
-//! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. Its bucket
-//! is empty at each refusal. So between two refusals it lets in just what its limit allows, whatever its burst. What was let
-//! in between two refusals, ten seconds to a minute apart, is the limit. It is computed in requests and in input tokens,
-//! since a refusal does not say which of them was short.
+//! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. The
+//! gateway's bucket is empty at each refusal. So what it accepts between two refusals is exactly what its limit allows,
+//! whatever its burst. The limit is computed from two refusals that are ten seconds to a minute apart. It is computed
+//! in requests and in input tokens, since a refusal does not say which of the two ran out.
 //!
-//! The pool then sends a little less than that, and the rate rises again: slowly near what was found, and faster the longer
-//! nothing is refused. So when a limit was found too low, or was raised, that is known a minute or two later. This is the
-//! curve of TCP CUBIC, RFC 9438: flat around the rate of the last refusal.
+//! The pool then sends a little less than that, and the rate rises again: slowly near what was found, and faster the
+//! longer nothing is refused. So if the limit was found too low, or the gateway has raised it, the pool finds out
+//! within a minute or two. This is the curve of TCP CUBIC, RFC 9438: flat around the rate of the last refusal.
 //!
-//! Faults point to a limit only if they go away when less is sent. So where more than a fifth of the attempts meet a fault,
-//! there is a trial: for a while only as much is sent as was answered before. If the share of faults does not halve, the
-//! pool goes back to the former rate and starts no trial for five minutes.
+//! Faults point to a limit only if they go away when less is sent. So when more than a fifth of the attempts meet a
+//! fault, a trial begins: for a while, only as much is sent as was answered before. If the share of faults does not
+//! halve, the pool goes back to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -80,7 +80,7 @@ pub struct Identified {
 
 /// The parts of an error-log entry that say which of several equal rows it was, and where it stood in its input.
 ///
-/// They are read one by one, so that an odd value of one does not hide the other.
+/// Each is parsed by itself, so that a wrong value in one does not hide the other.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]

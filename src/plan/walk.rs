@@ -114,8 +114,8 @@ impl<'s> Walk<'s> {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Counts a name with escapes as a mark of the most expensive kind. It may mean any name, and in practice nobody writes
-    /// one.
+    /// Counts a name with escapes as a cache mark of the most expensive kind, since it may spell any name. In practice
+    /// nobody writes such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;

@@ -69,7 +69,8 @@ pub trait Decoder: Send {
 
     /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
     ///
-    /// `asked` is the request. An answer may call only tools that it offers; it is read only when the answer calls one.
+    /// `asked` is the request. An answer may call only the tools that the request offers. The request is parsed only
+    /// when the answer calls a tool.
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply;
 }
 

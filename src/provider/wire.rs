@@ -51,7 +51,7 @@ impl Body {
         Self { bytes, splices: Vec::new() }
     }
 
-    /// Returns a body with something inserted, after what was inserted at that place before.
+    /// Returns the body with `splice` inserted. At the same place, it comes after earlier splices.
     ///
     /// # Panics
     /// When the place lies beyond the body's own bytes.

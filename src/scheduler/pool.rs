@@ -48,7 +48,8 @@ impl PoolState {
         Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
     }
 
-    /// Returns the place of the row that says most about an endpoint that fails: the first of those with the fewest turns.
+    /// Returns the position of the best row to probe a failing endpoint with: the first of those that were tried the
+    /// fewest times.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)

@@ -159,7 +159,8 @@ impl Scheduler {
         ready.chain(self.later.rows()).chain(self.gates.rows())
     }
 
-    /// Takes out the rows that wait, wherever they wait, and that `is_wanted` says yes to.
+    /// Takes out the waiting rows for which `is_wanted` returns true: those that are ready, that wait for a time, or
+    /// that wait behind a gate.
     pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));

@@ -14,7 +14,7 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes that a terminal takes on in turn, in columns and rows.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// Drawings after which one must have been made at the latest size.
+/// After this many drawings, at least one was made at the latest size.
 const DRAWINGS: usize = 3;
 
 /// How a drawing of two lines ends: the cursor goes back to the first.

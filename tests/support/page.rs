@@ -14,7 +14,7 @@ use std::time::Instant;
 /// How much of a loop is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// A share that fits among the other tests.
+    /// A part that is short enough to run with the other tests.
     Share,
     /// All of it.
     Full,

@@ -204,7 +204,7 @@ pub enum Order {
     /// By chance.
     #[default]
     Mixed,
-    /// One kind after the other, as in the file.
+    /// One kind after the other in the file, read in that order.
     Sorted,
     /// One kind after the other in the file, read in the order that the first pass advises.
     Advised,

@@ -41,7 +41,7 @@ impl Filter {
         Self { table, runs, stride: shortest + 1 - RUN }
     }
 
-    /// Returns whether `text` may hold a part; never `false` for one that does.
+    /// Returns whether `text` may hold a part of a secret. It never returns `false` for a text that does.
     pub(super) fn may_hold(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));

@@ -31,7 +31,7 @@ pub(super) enum Kind {
 /// A stretch of a text, decoded in some way.
 pub(super) struct View {
     bytes: Vec<u8>,
-    /// Where in the text each byte comes from.
+    /// For each byte, the range of the text that it comes from.
     sources: Vec<Range<usize>>,
 }
 
@@ -127,7 +127,7 @@ impl Kind {
         }
     }
 
-    /// Returns the length of the first escape or byte of `text`, and the byte it means.
+    /// Returns the length of the first escape or byte of `text`, and the byte it stands for.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);

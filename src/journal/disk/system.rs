@@ -74,7 +74,8 @@ mod unix {
         Ok(is_one(&fs::metadata(one)?, &fs::metadata(other)?))
     }
 
-    /// Returns whether `path` leads to the open file. The name that it was opened by does not matter here.
+    /// Returns whether `path` leads to the open file. This system needs no path to identify an open file, so `_opened`
+    /// is not used.
     pub(crate) fn is_at(file: &File, _opened: &Path, path: &Path) -> io::Result<bool> {
         Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
     }

@@ -219,7 +219,7 @@ fn fault_of_origin(origin: &str) -> Option<String> {
 /// Replaces the manifest.
 ///
 /// # Errors
-/// What failed; the manifest is then the old one or the new one, never a mixture.
+/// The failure of the disk. The manifest is then still the old one or already the new one, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {

@@ -54,7 +54,7 @@ impl Scan {
     }
 }
 
-/// Damaged lines. Whether they are a hole or the tail is known when the next record or the end is found.
+/// Damaged lines. If another record follows, they are a hole; if the file ends first, they are its tail.
 struct Bad {
     from: u64,
     /// The first line, from 1.

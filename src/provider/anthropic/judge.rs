@@ -98,7 +98,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers so, and it passes nothing on.
+        // Only a proxy answers 407, and such a proxy lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),

@@ -69,7 +69,7 @@ impl Health {
         self.unclear_since
     }
 
-    /// Returns since when nothing has worked; `None` after an answer, and for a single fault.
+    /// Returns since when nothing has worked; `None` after an answer, and as long as there was only one fault.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }

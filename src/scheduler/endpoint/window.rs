@@ -125,7 +125,7 @@ impl Window {
         self.most
     }
 
-    /// Notes that more could have been sent but for the window.
+    /// Notes that more requests would have been sent if the window were larger.
     pub(crate) fn on_full(&mut self) {
         self.epoch.was_full = true;
         if self.is_capped() {
@@ -176,7 +176,7 @@ impl Window {
         }
     }
 
-    /// Returns whether the server's cap is what bounds the window.
+    /// Returns whether the window has reached the server's cap.
     fn is_capped(&self) -> bool {
         self.size >= self.cap.most()
     }

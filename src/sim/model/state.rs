@@ -188,7 +188,8 @@ impl Model {
         }
     }
 
-    /// Returns which limits an organization uses in a class: its own, unless there are too many organizations.
+    /// Returns which limits an organization uses in a class: its own, or shared ones when there are too many
+    /// organizations.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);

@@ -118,7 +118,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     found
 }
 
-/// Placeholders that are kept, at most.
+/// The most placeholders that are kept.
 const MOST: usize = 100;
 
 fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {

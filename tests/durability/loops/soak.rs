@@ -193,7 +193,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         };
         eprintln!("soak: {said}");
         let _ = writeln!(record, "{said}");
-        // The record is for people who look while it runs; the page has what counts.
+        // The record is for people who watch the test while it runs. The results that count are in the page.
         let _ = std::fs::write(record_path(), &record);
     }
     assert!(broken.is_empty(), "seeds {broken:?} break an invariant");

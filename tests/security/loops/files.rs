@@ -513,7 +513,8 @@ fn race_of_runs(size: Size) -> Seen {
         let place =
             ["out.jsonl", "out.errors.jsonl", "out.jsonl", "out.errors.jsonl", "out.jsonl.run"][random.usize(..5)];
         let kind = random.usize(if us() == ROOT { 0..4 } else { 1..4 });
-        // Either at some moment, or as soon as the run folder shows that the names were looked at.
+        // The trap is planted at a random moment, or when the run folder appears: then the program has checked the
+        // names.
         let waits_for_folder = place != "out.jsonl.run" && random.u8(..4) > 0;
         let spins = random.u32(0..2_000_000);
         let what = format!("seed {seed}, try {number}: kind {kind} at {place}");

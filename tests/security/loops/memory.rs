@@ -253,7 +253,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
         "2s",
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
-    // The log and not a pipe, which somebody would have to empty.
+    // A file, not a pipe: a pipe would have to be read while the program runs.
     let log = fs::File::create(folder.path("err.txt")).expect("it can be made");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");

@@ -16,7 +16,7 @@ use super::side_by_side;
 
 /// What a name or an argument would make when a shell ran it.
 const CANARY: &str = "PWN";
-/// A header's value, which no printed command may hold.
+/// The value of a header. No printed command may contain it.
 const SECRET: &str = "s3cret-of-a-header";
 
 #[rustfmt::skip]
