@@ -47,7 +47,7 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns answers a second of the model alone, and by which clock.
+/// Returns how many answers a second the model alone gives, and the name of the clock that measured it.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();

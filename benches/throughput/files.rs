@@ -26,7 +26,7 @@ const WORDS: [&str; 16] = [
     "costs",
 ];
 
-/// Returns a prompt of so many characters, another one for each row.
+/// Returns a prompt of `chars` characters, different for each row.
 pub fn prompt_of(row: u64, chars: usize) -> String {
     let mut prompt = format!("{row}:");
     let mut state = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

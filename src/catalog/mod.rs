@@ -106,12 +106,12 @@ impl Catalog {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
-    /// Returns the limits to begin with for a class.
+    /// Returns the limits that a class starts with.
     ///
-    /// A tier without a row for the class (a class newer than the table, a model that is not in the catalog) gives the
-    /// least of each dimension over its rows that belong to models still served. [`Tier::Auto`] is the class's row of
-    /// the strictest tier that is in force, `start`; the first response's headers then say the truth. [`Tier::None`] has no
-    /// limits. Limits at fast speed are unpublished; those of standard speed stand for them.
+    /// The tier may have no row for the class: the class is newer than the table, or the model is not in the catalog.
+    /// Then each dimension gets the lowest limit of the tier's rows that belong to models still served. [`Tier::Auto`]
+    /// uses the strictest tier in force, `start`, until the headers of the first response give the real limits.
+    /// [`Tier::None`] has no limits. Limits at fast speed are unpublished, so those of standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };

@@ -130,8 +130,8 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest of a run that is given all its settings again. When the manifest is damaged, only checks and
-    /// sums are lost, and a note says so.
+    /// Reads the manifest of a run whose settings are all given on the command line again. When the manifest is
+    /// damaged, only checks and sums are lost, and a note says so.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

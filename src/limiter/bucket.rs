@@ -230,7 +230,7 @@ impl StateStore for Arrival {
     }
 }
 
-/// A clock that reads what it was last told.
+/// A clock that shows the time it was last set to.
 #[derive(Debug, Default)]
 struct GivenClock(AtomicU64);
 

@@ -132,7 +132,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // Less is sent, and faults still come.
+            // Less is sent, but faults still come.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;

@@ -27,7 +27,7 @@ const HIDDEN_AFTER: u32 = 20;
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length is trouble: the server's buckets fill up meanwhile.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// What is left unused of the limits after a 429, and after an acceleration 429.
+/// Shares of the limits that are left unused after a 429 and after an acceleration 429.
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// How often the rates of the buckets follow headroom and drift: not for each request.

@@ -86,7 +86,7 @@ pub trait Provider: Send + Sync + 'static {
     /// with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
-    /// Returns what a reply means for its row, its pool and the run. `signals` are those of its head.
+    /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.
     ///
     /// Total: every reply has one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;

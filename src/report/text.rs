@@ -162,7 +162,7 @@ impl ListRow {
         Self { label, value: value.into(), fit: Fit::Break }
     }
 
-    /// Returns a row whose value stays on one line and is cut where that ends.
+    /// Returns a row whose value stays on one line and is cut at the end of the line.
     pub(crate) fn cut(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Cut }
     }

@@ -175,7 +175,8 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Ends failures that have lasted too long: the endpoint is given up, or the rows that are left are blamed.
+    /// Ends failures that have lasted too long: either the endpoint is given up, or the remaining rows get their last
+    /// tries.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];

@@ -87,7 +87,8 @@ impl Scheduler {
         }
     }
 
-    /// Replaces what is asked for a row, and queues it where that is to be sent. Its tries are counted from the start.
+    /// Replaces the request of a row, and queues the row in the pool of the new request. Its tries are counted from 0
+    /// again.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
         let Entry { mut planned, attempts, leads, bytes, .. } = entry;
         planned.ask = ask;

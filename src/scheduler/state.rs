@@ -109,7 +109,7 @@ impl Scheduler {
         self.unkept
     }
 
-    /// Takes out what people should know, so far.
+    /// Takes out the events for people that were collected so far.
     pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
     }

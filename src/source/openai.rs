@@ -185,7 +185,7 @@ fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a 
     }
 }
 
-/// Returns content as it is here: a string as it stands, a list of parts block by block.
+/// Returns the content in the form of a message request: a string unchanged, a list of parts as a list of blocks.
 fn blocks(text: &str, content: &RawValue) -> Result<String, Fault> {
     if content.get().starts_with('"') {
         return Ok(content.get().to_owned());

@@ -269,7 +269,8 @@ fn a_run_with_nothing_left_needs_no_key() {
     assert_eq!(api.books().requests, 3);
 }
 
-/// A run of version 0.1.0 that was killed with seven answers and three failures on the disk and four requests in flight.
+/// The fixture is a run of version 0.1.0. It was killed with seven answers and three failures on disk, and four
+/// requests in flight.
 #[test]
 fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let folder = Folder::new();

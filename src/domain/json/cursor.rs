@@ -143,7 +143,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads any value that is nested at most so deep, [`DEEPEST`] at most, and returns its text.
+    /// Reads any value that is nested at most `deepest` levels, and returns its text. `deepest` is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn value(&mut self, deepest: u32) -> Option<&'a [u8]> {
         self.peek()?;

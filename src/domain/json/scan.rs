@@ -15,7 +15,7 @@ pub(super) fn blanks_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Returns the position after the string that begins at `at`; `None` when none does.
+/// Returns the position after the string that begins at `at`; `None` when no string begins there.
 pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut at = (*bytes.get(at)? == b'"').then_some(at + 1)?;
     loop {

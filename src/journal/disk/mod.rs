@@ -165,7 +165,7 @@ pub trait Disk: Send + Sync {
         Ok(())
     }
 
-    /// Creates one folder for its owner only (0700). An existing folder is made so.
+    /// Creates one folder for its owner only (0700). An existing folder gets the same mode.
     ///
     /// # Errors
     /// A [`Refusal`] when what exists may not be used; what the system reports.

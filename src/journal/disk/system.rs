@@ -19,8 +19,8 @@ mod unix {
 
     use crate::journal::disk::trust::Facts;
 
-    /// Returns options for reading. They follow no link, don't wait for a writer of a FIFO, and make no terminal the
-    /// controlling one.
+    /// Returns options for reading. With them, opening follows no symbolic link, does not wait for a FIFO's writer, and
+    /// never makes a terminal the controlling one.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);

@@ -27,7 +27,7 @@ pub enum Refusal {
     /// A symbolic link.
     #[error("is a symbolic link, which could lead anywhere: remove it, or name another file")]
     Symlink,
-    /// A folder in the place of a file.
+    /// A folder where a file should be.
     #[error("is a folder: remove it, or name another file")]
     Folder,
     /// A FIFO, socket or device.

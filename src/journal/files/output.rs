@@ -55,7 +55,7 @@ pub(crate) struct Outputs {
 }
 
 impl Output {
-    /// Opens a file when it exists: locked, or with [`Access::ReadOnly`] as it is.
+    /// Opens a file if it exists, and locks it. With [`Access::ReadOnly`] it is not locked.
     ///
     /// # Errors
     /// [`JournalError::Locked`] or [`JournalError::LogLocked`]; [`JournalError::Refused`]; [`JournalError::Disk`].

@@ -126,7 +126,7 @@ impl Syncer {
         self.state().failed.get_or_insert(failure);
     }
 
-    /// Returns the failure that stopped everything.
+    /// Returns the failure that stopped the writing, if there was one.
     pub(super) fn failure(&self) -> Option<DiskFailure> {
         self.state().failed.clone()
     }

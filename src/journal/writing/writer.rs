@@ -65,7 +65,7 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // A failure of one log must not keep the line from the other: the error log may still take lines.
+        // If writing the other log fails, this line is still appended: one log may still work when the other does not.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);

@@ -58,7 +58,8 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
 
 /// An error that came after a 200 head: its type shows the status it would have had.
 ///
-/// The answer had begun, so it may have been paid for. What the head says about trying again was written before.
+/// The answer had begun, so it may have been paid for. What the head says about retries was sent before the error was
+/// known.
 fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
     let status = status_of(failure.kind.as_deref());
     match by_status(status, failure, waits, signals) {

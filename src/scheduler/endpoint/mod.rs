@@ -28,7 +28,7 @@ pub(super) use blame::{Blame, Tally};
 pub(super) use health::Sign;
 pub use window::Window;
 
-/// Names an endpoint: its part of the id of a pool.
+/// The name of an endpoint: the part of a pool's id that stands for the endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointId {
     /// Who answers.

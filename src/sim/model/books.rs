@@ -158,7 +158,7 @@ impl Books {
         self.refused.values().sum()
     }
 
-    /// Returns the books of an id; `None` when there are too many others.
+    /// Returns the books of an id; `None` when there is no room for another id.
     fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
         let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
         match self.by_id.entry(id.to_owned()) {

@@ -196,7 +196,7 @@ impl Model {
         if has_own { own } else { (LATECOMERS, class) }
     }
 
-    /// Returns whether there are as many calls or events as can be kept track of.
+    /// Returns whether there are too many calls or events to keep track of more.
     pub(super) fn is_overloaded(&self) -> bool {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }

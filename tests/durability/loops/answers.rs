@@ -149,7 +149,7 @@ impl Large {
             peak = peak.max(high_water_kib(&child));
             match child.try_wait().expect("it can be asked") {
                 Some(status) => break status,
-                // A look every so often is what is measured with, not a wait for something.
+                // The memory is sampled at this interval. Nothing is waited for.
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };

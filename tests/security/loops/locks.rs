@@ -253,7 +253,7 @@ fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
         let is_input = path.parent() == Some(Path::new(&folder.path("")).components().as_path()) && is_input(&path);
         let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
         if !is_input && !is_of_run {
-            // A file of two names, or reached over a linked folder, is one.
+            // A file with two names, or reached through a linked folder, is counted once.
             let metadata = fs::metadata(&path).expect("it is there");
             let text = String::from_utf8(bytes).expect("lines are text");
             texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));

@@ -278,7 +278,7 @@ fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     }
 }
 
-/// Replaces a value somewhere in another.
+/// Replaces a random part of `value` by `with`.
 fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     let inner = random.u8(0..4) > 0;
     match value {
