@@ -63,13 +63,13 @@ impl Catalog {
         }
     }
 
-    /// Overrides prices by those of a price file.
+    /// Replaces prices by those of a price file.
     ///
     /// Shape: TOML; `date = "2026-12-01"` and `web_search_per_thousand = 10.0`, both optional, then one `[[price]]` for
     /// each model and prompt length: `model`, `input`, `output`, and optionally `write_5m`, `write_1h`, `read` (1.25, 2
     /// and 0.1 times the input price otherwise) and `above` (a prompt length in tokens), all in dollars per million
-    /// tokens. A model's entries replace all its prices at standard speed; a model the catalog does not know gets a
-    /// price so. Without a date, [`Catalog::price_date`] becomes `custom`.
+    /// tokens. A model's entries replace all its prices at standard speed. They also give a price to a model that the
+    /// catalog does not know. Without a date, [`Catalog::price_date`] becomes `custom`.
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.

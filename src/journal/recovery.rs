@@ -149,7 +149,7 @@ impl<'a> Recovery<'a> {
     /// Renames the files of earlier runs: error log, results, manifest. So a death in between leaves either all answers
     /// in place or none.
     ///
-    /// Only files that this run has locked are renamed, and no log of other results.
+    /// Only files that this run has locked are renamed. An error log that belongs to other results is not.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {
         let suffix = format!(".old-{}", self.run);
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {

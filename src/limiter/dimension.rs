@@ -122,7 +122,7 @@ impl DimensionState {
         }
     }
 
-    /// Gives back what was taken of the bucket for a request that is not sent.
+    /// Returns to the bucket what was taken for a request that is not sent.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {

@@ -181,7 +181,8 @@ impl Hidden {
         }
     }
 
-    /// Returns whether faults may be refusals in disguise: they are, or a trial is on, or there are many of them.
+    /// Returns whether faults may be hidden refusals: it is known that they are, or a trial is running, or there are
+    /// many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;

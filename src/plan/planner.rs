@@ -126,7 +126,7 @@ impl Planner {
         self
     }
 
-    /// Sets the date, so that retirements since the catalog was made are noticed.
+    /// Sets today's date, so that models retired since the catalog was made are recognized.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self

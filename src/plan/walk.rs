@@ -179,7 +179,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Counts what the model sees of a block. It does not see ids, cache marks and signatures.
+    /// Counts those parts of a block that the model sees. It does not see ids, cache marks and signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];

@@ -17,7 +17,7 @@ use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits
 pub enum Verbosity {
     /// Nothing but errors.
     Quiet,
-    /// What a person should know.
+    /// Everything that a person should know.
     #[default]
     Normal,
     /// Each retry and failure too.

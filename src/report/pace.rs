@@ -24,7 +24,7 @@ pub(super) struct Pace {
     /// Rows and tokens of the whole run.
     all_rows: u64,
     all_tokens: [u64; 2],
-    /// The end of the youngest slot that was dropped.
+    /// The end of the latest slot that was dropped.
     dropped_at: Option<Timestamp>,
     /// The latencies of all answers together, and how many there were.
     latencies: (Duration, u32),

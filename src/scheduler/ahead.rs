@@ -1,16 +1,16 @@
 //! How far rows are read ahead.
 //!
-//! The scheduler asks for rows until enough of them wait. With one pool that is twice the window. With several it is
-//! thousands, so that each pool finds its own rows among them. Rows may be large, so their bytes count as well: all rows
-//! that wait or are in flight take at most [`MOST_BYTES`] and one row. Small rows never reach that.
+//! The scheduler asks for rows until enough of them wait. With one pool, enough is twice the window. With several pools
+//! it is thousands, so that each pool finds its own rows among them. Rows may be large, so their bytes count as well:
+//! all rows that wait or are in flight take at most [`MOST_BYTES`] and one row. Small rows never reach that.
 //!
-//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. What a
-//! policy asks in place of a row counts as well, and may take more.
+//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. When
+//! a policy replaces the request of a row, the new request counts as well, and may go over the limit.
 //!
-//! All pools share these bytes. The rows of a pool that is held, or whose limits are low, may fill them. Then nothing more
-//! is read, and a pool whose rows come later in the input has nothing to send. That does not last for ever: each row ends,
-//! with an answer, a failure or the halt of its endpoint, and then another row is read. An input whose pools come one after
-//! the other is read from several places in turn (`order`), so that their rows come mixed.
+//! All pools share these bytes. The rows of a pool that is held, or whose limits are low, may fill them. Then nothing
+//! more is read, and a pool whose rows come later in the input has nothing to send. That does not last for ever: each
+//! row ends, with an answer, a failure or the halt of its endpoint, and then another row is read. If the pools come one
+//! after the other in an input, it is read from several places in turn (`order`), so that their rows come mixed.
 //!
 //! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows of
 //! one pool to read those of another.

@@ -1,15 +1,15 @@
-//! Faults of the server and the connection: what they say of the endpoint, and what becomes of the row.
+//! Faults of the server and the connection: what they say about the endpoint, and what happens to the row.
 //!
-//! A row's own faults ([`Blame`]) use up its tries; after the last one the row is in the error log. A fault that may be the
-//! row's or the endpoint's counts for the row, as long as the endpoint does not seem to fail. While it seems to fail no row
-//! is blamed. The endpoint is probed instead (`endpoint::health`): in turn with a request of our own (`canary`) and with the
-//! rows that failed least often. That ends when something is answered, or when the endpoint is given up and its rows are
-//! left pending.
+//! A row's own faults ([`Blame`]) use up its tries; after the last one, the row goes into the error log. If a fault may
+//! be the row's or the endpoint's, it counts for the row as long as the endpoint does not seem to fail. While the
+//! endpoint seems to fail, no fault counts for a row. The endpoint is probed instead (`endpoint::health`): in turn with
+//! a request of our own (`canary`) and with the rows that failed least often. That ends when something is answered, or
+//! when the endpoint is given up and its rows are left pending.
 //!
-//! Where the canary says nothing, the end of a run may be unclear. All rows that are left have failed, and nobody can see
-//! whether the endpoint broke down at that moment. If it never said so itself (no 503, no 529, no refused connection), it is
-//! waited for: for a tenth of the time the run has taken, and for a minute and a half at least. After that each row that is
-//! left has one more try, and a fault counts for it.
+//! If the canary shows nothing, the end of a run may be unclear: all rows that are left have failed, and the endpoint
+//! may have broken down at that moment. If the endpoint never said so itself (no 503, no 529, no refused connection),
+//! the run waits for it: for a tenth of the time the run has taken, and at least for a minute and a half. After that,
+//! each row that is left has one more try, and a fault of that try counts for the row.
 //!
 //! A row may wait for `--retry-for` in all, for whatever reasons: from its first wait, or from the end of a later outage of
 //! the endpoint.

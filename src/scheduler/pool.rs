@@ -29,7 +29,7 @@ pub(super) struct PoolState {
     pub(super) prediction: Prediction,
     /// Requests that were streamed to learn limits early.
     streamed: u32,
-    /// The wait of a big row in front, and what was sent before it meanwhile.
+    /// The wait of a big row at the front of the queue, and what smaller rows were sent before it meanwhile.
     pub(super) passing: Option<Passing>,
 }
 
@@ -55,7 +55,8 @@ impl PoolState {
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Returns whether a request asks for a stream. Called once for each request: all its tries do the same.
+    /// Returns whether a request asks for a stream. It is called once for each request, so that all tries of the
+    /// request do the same.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

@@ -148,7 +148,7 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns how many rows wait, wherever they wait.
+    /// Returns how many rows wait in all: ready, for a time, or behind a gate.
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }

@@ -658,7 +658,7 @@ fn behind_a_big_row(small: usize) -> Scheduler {
     scheduler
 }
 
-/// Returns the second at which each row is sent, on a server that answers at once.
+/// Returns the second in which each row is sent to a server that answers at once.
 fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
     let mut sent = Vec::new();
     for tenth in 0..seconds * 10 {

@@ -1,4 +1,4 @@
-//! The models that the simulator serves unless told otherwise, with what it needs to know to refuse and charge as the
+//! The models that the simulator serves by default, with the facts that it needs to refuse and charge requests as the
 //! API does.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11); limits:

@@ -53,7 +53,7 @@ impl Splitter {
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns where the next row begins, or the blank lines before it.
+    /// Returns the position where the next row begins, or the blank lines before it.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }

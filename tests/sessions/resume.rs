@@ -7,10 +7,10 @@ use crate::support::*;
 /// A tenth of the rows are refused each time.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The row of one name is refused once.
+/// The row number 1 is refused once.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
-/// The server fails once, at the row of one name.
+/// The server fails once, at the row number 1.
 const ONE_FAULT: &str = r#"{"rules": [{"status": 500, "contains": "number 1.", "times": 1}]}"#;
 
 #[test]

@@ -108,7 +108,7 @@ impl Running {
 
     /// Returns the last line of standard error, fit to be shown.
     fn last_line(&self) -> Option<String> {
-        // A process that it started may still have it open.
+        // A process that the command started may still have its standard error open, so the wait has a limit.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
         let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;

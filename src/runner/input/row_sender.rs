@@ -164,7 +164,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // The reader gets time to continue.
+                    // Gives the reader time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

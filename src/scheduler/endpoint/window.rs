@@ -47,7 +47,7 @@ pub struct Window {
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// By how much more than a fifth of the answers were overloaded, in fifths of an answer.
+    /// How far the overloaded answers exceed a fifth of all answers, in fifths of an answer.
     excess: usize,
     recovery: Option<Recovery>,
     no_cut_until: Instant,
@@ -55,7 +55,7 @@ pub struct Window {
     epoch: Epoch,
 }
 
-/// A return to a former size after a cut.
+/// The way back to the former size of the window after a cut.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
     from: usize,

@@ -151,7 +151,7 @@ const LOOKED_AT: usize = 64 << 10;
 /// Returns the first placeholder that a template's own brackets were meant to make, in a source that can't be read:
 /// `{{body}`, `{{{body}}}`, `{% body %}`, `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
-    // A longer source was made by a program, which is not helped by a hint.
+    // Longer sources are written by programs, and a hint does not help a program.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));

@@ -166,7 +166,7 @@ impl Case {
     }
 }
 
-/// Tries random things in the way and returns the line.
+/// Puts random files in the places of the outputs, and returns the line of the results.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);

@@ -298,7 +298,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let ran = run(&server.url, at_once, name.contains("stream"));
 
     let is_good = *answers == Answers::Good;
-    // A row that would be tried again is left for the next run, since no more requests are allowed.
+    // Rows that would be tried again are left for the next run, since the test allows one request for each row.
     let codes: &[i32] = if is_good { &[0] } else { &[3, 4, 6] };
     let is_ended = ran.code.is_some_and(|code| codes.contains(&code));
     assert!(is_ended, "{name}, {at_once} at once, {:?} after {:.1?}: {}", ran.code, ran.took, ran.err);

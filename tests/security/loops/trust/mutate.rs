@@ -10,7 +10,7 @@ use super::names::names;
 /// The files of a run that can be changed.
 const FILES: [&str; 4] = ["out.jsonl.run/manifest.json", "out.errors.jsonl", "out.jsonl", "out.jsonl.run/inflight"];
 
-/// Texts that stand for themselves in JSON, whatever JSON may hold.
+/// Texts that are put into JSON as they are, whether they are valid there or not.
 const RAW: [&str; 12] = [
     "1e999",
     "-1",
