@@ -44,7 +44,7 @@ pub fn body(prompt: &str) -> String {
     format!(r#"{{"model":"claude-haiku-4-5","max_tokens":1024,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#)
 }
 
-/// Writes named rows, each with a prompt of so many characters.
+/// Writes named rows, each with a prompt of `chars` characters.
 pub fn write_rows(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {

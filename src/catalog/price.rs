@@ -36,7 +36,7 @@ impl PriceStep {
             + self.cache_read.times(usage.cache_read_tokens)
     }
 
-    /// Returns the highest price that one input token can have.
+    /// Returns the highest price that one input token can cost.
     ///
     /// A prompt without cache marks is neither written to a cache nor read from one.
     fn dearest_input(&self, caching: Caching) -> Money {

@@ -173,7 +173,7 @@ fn open_files() -> usize {
 
 #[cfg(not(unix))]
 fn open_files() -> usize {
-    // Sockets are not counted as files there.
+    // On these systems, sockets do not count as open files.
     usize::MAX
 }
 

@@ -95,7 +95,7 @@ fn panic_words(panic: &PanicHookInfo<'_>) -> String {
     )
 }
 
-/// Returns text as it may be printed.
+/// Returns the text in a form that is safe to print.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let shown = escape_lines(text);
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }

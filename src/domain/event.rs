@@ -114,7 +114,7 @@ pub enum EventBody {
         /// From the first send to the answer.
         latency: Duration,
     },
-    /// A row failed for good and its line is on disk.
+    /// A row finally failed, and its line is on disk.
     Failed {
         /// Why.
         class: ErrorClass,

@@ -39,7 +39,7 @@ pub(super) struct DimensionState {
     /// The burst never falls below this cost: the server accepts such a request only when its bucket holds the whole
     /// cost. 0 when no such cost is known.
     least_burst: u32,
-    /// The parts of a token by which the level may still be raised.
+    /// The fraction of a token by which the level may still be raised.
     raise_credit: f64,
     /// What is reserved for requests that the server has not counted yet.
     uncounted: i64,

@@ -152,7 +152,7 @@ impl Pool {
         }
     }
 
-    /// Takes in what a response head says; returns whether a limit changed.
+    /// Notes what a response head says; returns whether a limit changed.
     ///
     /// Call it once for each request, before its body is read. Levels are clamped to what remains, and raised towards
     /// what remains after everything that the head can't have counted.

@@ -216,7 +216,7 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Counts a string by its content, any other value as it is written.
+    /// Counts the content of a string, or the text of any other value.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let (weight, surplus) = match inside_quotes(value) {

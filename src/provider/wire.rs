@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 
 use crate::domain::PoolId;
 
-/// A request as it goes out, relative to the address of its endpoint.
+/// A request as it is sent, with its path relative to the address of its endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
     /// The route: its provider and account name the endpoint.

@@ -29,7 +29,7 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was shown: its words, when it was shown, and how long it had lasted.
+    /// The outage that was shown last: its description, when it was shown, and how long it had lasted then.
     outage: Option<(String, Timestamp, Duration)>,
 }
 

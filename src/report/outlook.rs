@@ -70,7 +70,7 @@ impl Stats {
             // The pace so far says nothing about these rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
-            // The run may stop before its end.
+            // The budget may stop the run before its end, or nothing is known about the time left.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
             (_, Some(left)) if left <= 0.0 => waiting(standing, idle),
             (_, Some(left)) => time_left(left),

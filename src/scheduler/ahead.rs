@@ -25,8 +25,9 @@ const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows without a fault that are kept ready for an endpoint that fails.
 const PROBES: usize = 4;
-/// Bytes of rows that wait or are in flight. The reader holds up to a third of this besides, so it is 64 MiB in all. These
-/// bytes are 250 rows of 200 kB or 12 million tokens: more than twice what the highest tier takes uncached in a minute.
+/// Bytes of rows that wait or are in flight. In addition, the reader holds up to a third of this, which makes 64 MiB in
+/// all. 48 MiB are 250 rows of 200 kB, or 12 million tokens: more than twice what the highest tier accepts uncached in
+/// a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
@@ -45,7 +46,7 @@ impl Scheduler {
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
 
-    /// Returns how many more rows are wanted so that an endpoint that fails can be probed with rows that did not fail.
+    /// Returns how many more rows are wanted, so that a failing endpoint can be probed with rows that have not failed.
     fn probes_wanted(&self) -> usize {
         let ready = self.pools.iter().flat_map(|state| &state.ready);
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())

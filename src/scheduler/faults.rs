@@ -132,7 +132,7 @@ impl Scheduler {
         entry.at_fault = Some(endpoint.tally);
         entry.turns += 1;
         entry.is_suspect |= blame == Blame::Row && !may_be_refused;
-        // That a stream can't be read says nothing about whether the endpoint works.
+        // A stream that can't be read does not show whether the endpoint works.
         let speaks = fault.failure.stream.is_none() && (!entry.is_suspect || endpoint.health.is_failing());
         if speaks && !endpoint.has_last_tries {
             endpoint.health.on_fault(fault.sign(), end.now);

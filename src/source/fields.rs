@@ -30,8 +30,8 @@ pub(super) fn is_request_field(name: &str) -> bool {
 
 /// Returns the request field that `name` was probably meant to be.
 ///
-/// Two names are near at one edit, or at two when both are long; a swap of neighbours is one edit. Case, dashes and
-/// camel case do not count: `maxTokens` is `max_tokens`.
+/// Two names are similar if they differ by one edit, or by two if both are long. A swap of two neighbouring letters is
+/// one edit. Differences in case, dashes and camel case do not count: `maxTokens` is `max_tokens`.
 pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     if is_request_field(name) || name.len() > LONGEST_NAME {
         return None;

@@ -105,7 +105,8 @@ const ALL: Names = ["ALL_PROXY", "all_proxy"];
 const NONE: Names = ["NO_PROXY", "no_proxy"];
 const CGI: &str = "REQUEST_METHOD";
 
-/// Returns the proxy that leads to `base_url`; `None` for a direct connection. `variable` looks one up.
+/// Returns the proxy to use for `base_url`; `None` for a direct connection. `variable` looks up an environment
+/// variable.
 ///
 /// # Errors
 /// The variable that decides can't be read.

@@ -19,7 +19,7 @@ pub(super) struct Files {
     pub(super) opened: Opened,
     /// What earlier runs left.
     pub(super) recovered: Recovered,
-    /// Hears which lines are on disk.
+    /// Receives which lines are on disk.
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
     /// The run's time, which begins here.
     pub(super) clock: RunClock,

@@ -180,8 +180,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Returns the position after the value that begins at `at`, after blanks; `None` when there is none, or when it is nested
-/// deeper than `deepest`, at most [`DEEPEST`].
+/// Returns the position after the value that begins at `at` or after blanks there. Returns `None` when there is no
+/// value, or when it is nested deeper than `deepest`, which is at most [`DEEPEST`].
 fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
     // One bit for each open bracket: 1 for an object.
     let (mut open, mut depth) = (0_u128, 0);

@@ -36,8 +36,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Returns a stretch of `text` as it stands. Bytes of one escape have all of it as their source, so that no escape is
-    /// ever cut.
+    /// Returns a part of `text` unchanged. All bytes of one escape have the whole escape as their source, so that no
+    /// escape is ever cut in two.
     pub(super) fn of(text: &[u8], range: Range<usize>) -> Self {
         let mut sources = Vec::with_capacity(range.len());
         let mut at = range.start;

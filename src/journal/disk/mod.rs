@@ -81,7 +81,7 @@ pub enum LockAttempt {
     Unsupported,
 }
 
-/// An open file. Every read and write names its position, so a failed write never moves the next one.
+/// An open file. Every read and write names its position, so a failed write does not change where the next one goes.
 pub trait DiskFile: Send + Sync {
     /// Returns the length in bytes.
     ///

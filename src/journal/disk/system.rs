@@ -175,7 +175,8 @@ mod elsewhere {
         Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
     }
 
-    /// Returns whether `path` leads to the file that was opened. Files have no number here, so the paths are compared.
+    /// Returns whether `path` leads to the file that was opened. On this system files have no number, so the paths are
+    /// compared.
     pub(crate) fn is_at(_file: &File, opened: &Path, path: &Path) -> io::Result<bool> {
         is_same(opened, path)
     }

@@ -97,7 +97,7 @@ impl Facts {
         Ok(())
     }
 
-    /// Returns whether every user may remove and replace the files in this folder.
+    /// Returns whether any user may remove and replace the files in this folder.
     pub(super) fn is_open_to_all(&self) -> bool {
         const WRITABLE_FOR_ALL: u32 = 0o002;
         const STICKY: u32 = 0o1000;

@@ -134,7 +134,7 @@ impl Output {
         Ok(())
     }
 
-    /// Locks an open file; `None` when its name leads elsewhere by then.
+    /// Locks an open file; `None` when its path now leads to another file.
     fn lock(
         file: Box<dyn DiskFile>,
         path: &Path,

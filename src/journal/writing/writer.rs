@@ -1,8 +1,9 @@
-//! The writer of a run: collects the lines of one turn, writes them in one piece, and lets them become durable.
+//! The writer of a run: collects the lines of one turn, writes them in one piece, and has them synced.
 //!
 //! A write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the run's loop.
 //! So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. At most a megabyte
-//! waits. A line of the other log flushes what waits, so that lines are written in the order of their numbers.
+//! waits. Before a line of the other log is added, the waiting lines are flushed, so that lines are written in the
+//! order of their numbers.
 
 use std::sync::Arc;
 
@@ -120,7 +121,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many bytes were appended and may still be in memory only.
+    /// Returns how many of the appended bytes may still be only in memory.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),

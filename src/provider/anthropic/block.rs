@@ -17,7 +17,7 @@ pub(super) struct Block {
     members: Params,
     /// Strings that deltas add to, escaped, with their opening quote and without the closing one.
     strings: Vec<(Box<str>, Growing)>,
-    /// The pieces of `partial_json`, escaped, with a quote before them.
+    /// The joined pieces of `partial_json`, escaped, after an opening quote.
     input: Growing,
     citations: Vec<Box<RawValue>>,
 }

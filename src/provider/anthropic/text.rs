@@ -72,7 +72,8 @@ fn push_without_keys(out: &mut String, word: &str) {
     out.push_str(rest);
 }
 
-/// Leaves out tags, and the content of scripts and styles. No parser: only readable text is wanted.
+/// Leaves out tags, and the content of scripts and styles. This is no HTML parser, since the result only has to be
+/// readable.
 fn without_tags(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

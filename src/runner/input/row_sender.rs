@@ -78,7 +78,7 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Sends; returns whether the loop is still there.
+    /// Sends an item; returns whether the loop still receives.
     pub(super) fn send(&mut self, item: Incoming) -> bool {
         self.send_skipped() && self.pass(item)
     }

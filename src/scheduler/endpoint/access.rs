@@ -17,9 +17,9 @@ pub(crate) struct Access {
 /// What is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forbidden {
-    /// Everything, from the start: the key is wrong.
+    /// Everything is forbidden from the start, so the key is wrong.
     Key,
-    /// Everything, from some moment on.
+    /// Everything is forbidden from some moment on.
     All,
     /// This request.
     Row,

@@ -1,4 +1,4 @@
-//! Endpoints: what is known of each place that answers.
+//! Endpoints: what the scheduler knows about each of them.
 //!
 //! An endpoint is one account at one provider. Each has its own health, window, models and halt, and its own pools of
 //! limits. A run has one endpoint or several; when one halts, the rows of the others go on.

@@ -23,11 +23,11 @@ pub(super) struct Uses {
     pub row_columns: BTreeSet<String>,
     /// Whether `row` is used as a whole, so that any column may be meant.
     pub is_whole_row: bool,
-    /// Placeholders of other kinds.
+    /// Placeholders in the syntax of other template languages.
     pub placeholders: Vec<Placeholder>,
 }
 
-/// A placeholder of another kind than a template's.
+/// A placeholder in the syntax of another template language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placeholder {
     /// As it was written: `{body}`.

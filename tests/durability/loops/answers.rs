@@ -140,7 +140,7 @@ impl Large {
         assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
     }
 
-    /// Runs without a limit; returns the most memory that was in use, in KiB.
+    /// Runs without a memory limit; returns the most memory that was in use, in KiB.
     pub fn peak_kib(mut self) -> u64 {
         let mut child =
             self.run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");

@@ -35,7 +35,7 @@ pub struct Seen {
     hold_until: Instant,
 }
 
-/// A transport that notes what goes through it. Knows one pool: every refusal holds all.
+/// A transport that notes what goes through it. It knows only one pool: after a refusal, all requests have to wait.
 struct Judge {
     inside: SimTransport,
     provider: Anthropic,

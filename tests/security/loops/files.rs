@@ -455,7 +455,7 @@ fn race_of_openings(size: Size) -> Seen {
     let tries = size.pick(10_000, 200_000);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // A file of another user is only there for root.
+            // Only root can make a file of another user.
             let kinds: &[&str] = if us() == ROOT { &["link", "fifo", "theirs"] } else { &["link", "fifo"] };
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");

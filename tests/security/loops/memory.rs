@@ -191,8 +191,8 @@ fn numbered(to: &mut TcpStream, bytes: usize, piece: impl Fn(usize) -> String) -
     Ok(())
 }
 
-/// Gzip of an endless run of one letter, which inflates to so many bytes: one block of Huffman codes, in which 13 bits
-/// stand for 258 letters.
+/// Returns a gzip file that inflates to `bytes` bytes, all of one letter. It is one block of Huffman codes, in which 13
+/// bits stand for 258 letters.
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let (mut bits, mut count) = (0_u64, 0);

@@ -42,7 +42,7 @@ fn many_organizations() -> Seen {
     )
 }
 
-/// Asks for answers that take long; nobody waits for them.
+/// Sends many requests whose answers take long, and does not wait for the answers.
 fn many_running() -> Seen {
     let mut model =
         Model::new(quick().with_latency(Latency { first_token: Duration::from_secs(3_600), ..Latency::ZERO }));

@@ -199,7 +199,7 @@ fn programs() -> Folder {
     folder
 }
 
-/// Pastes a command into shells, in a folder of its own.
+/// Pastes a command into several shells, in a fresh folder.
 fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, counts: &mut Counts) {
     counts.commands += 1;
     let folder = Folder::new();
