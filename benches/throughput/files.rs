@@ -53,7 +53,7 @@ pub fn write_rows(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     file.flush()
 }
 
-/// Writes rows without a name, each with a prompt of so many characters.
+/// Writes rows without a name, each with a prompt of `chars` characters.
 pub fn write_unnamed(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {
@@ -62,7 +62,7 @@ pub fn write_unnamed(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     file.flush()
 }
 
-/// Writes rows in the canonical shape, each with a prompt of so many characters.
+/// Writes rows in the canonical shape, each with a prompt of `chars` characters.
 pub fn write_canonical(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {

@@ -45,7 +45,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns how many bytes of text it holds: label, request and the fields that are carried along.
+    /// Returns how many bytes of text it holds: label, request and the fields that are not sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }

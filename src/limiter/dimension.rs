@@ -144,7 +144,7 @@ impl DimensionState {
         }
     }
 
-    /// Replaces what was reserved by what was used; the answer took so long.
+    /// Replaces what was reserved by what was used. `took` is the time that the answer took.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
         if self.dimension == Dimension::OutputTokens && used > 0 {

@@ -74,7 +74,7 @@ struct Found {
     at: Instant,
 }
 
-/// Whether faults are refusals in disguise.
+/// Whether faults are hidden refusals, that is, refusals that look like faults.
 #[derive(Debug, Default)]
 struct Faults {
     /// By how much more than a fifth of the attempts met a fault, in fifths.
@@ -238,7 +238,7 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// A server that lets in so many a minute and one at once, and a client that sends as often as it may.
+    /// A server that accepts this many requests a minute and one at once, and a client that sends as often as it may.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);

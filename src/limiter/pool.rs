@@ -179,7 +179,7 @@ impl Pool {
         is_changed
     }
 
-    /// Takes in a refusal: the emptied buckets burst less, and the headroom opens.
+    /// Notes a refusal: the burst of the emptied buckets becomes smaller, and the headroom grows.
     ///
     /// Returns the dimension that was short, where the head says it. A refusal by a limit that changed since the request
     /// was sent (`limit_changed`) says nothing about bursts.

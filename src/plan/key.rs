@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA256};
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
 
-/// What, beside the parameters, belongs to the logical request and so to the key.
+/// What belongs to the logical request, and so to the key, in addition to the parameters.
 #[derive(Clone, Debug)]
 pub struct Dialect {
     /// `anthropic-version`.

@@ -69,7 +69,7 @@ pub struct Rejected {
     pub identity: Identity,
     /// What it asks, so that the error entry is a valid row.
     pub request: Request,
-    /// Fields that are carried along, so that the error entry loses nothing.
+    /// Fields that are kept with the row, so that the error entry loses nothing.
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,

@@ -70,7 +70,7 @@ pub struct Identified {
     pub row: RowId,
     /// Its own parameters.
     pub params: Params,
-    /// Fields that are carried along.
+    /// Fields that are kept with the row and not sent.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,

@@ -15,7 +15,7 @@ use crate::domain::{Failure, Message, PoolId, RateSignals, Request, Verdict};
 
 pub use wire::{Body, ReplyHead, Splice, WireRequest};
 
-/// What a head says beside its status.
+/// What a head says apart from its status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadNews {
     /// About limits.

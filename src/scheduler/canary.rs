@@ -6,7 +6,7 @@
 //! `max_tokens` 1, to the model of a row that failed:
 //!
 //! - It is answered: the endpoint works, and if a row fails next, the row is the cause.
-//! - It fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts.
+//! - It fails as the rows do: the endpoint fails, and no fault counts for a row, however long that lasts.
 //! - It fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
 //!
 //! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again, so there an
@@ -33,7 +33,7 @@ use super::step::Step;
 
 /// A pool that had no room is asked again after this time at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After this many answered canaries, each followed by a row that failed alone, the faults are not refusals in disguise.
+/// After this many answered canaries, each followed by a row that failed alone, the faults are not hidden refusals.
 const PROOF: u32 = 3;
 
 impl Scheduler {
@@ -107,8 +107,8 @@ impl Scheduler {
         }
     }
 
-    /// The endpoint works, unless rows may be refused in disguise. In that case a row is sent alone next, as the canary was: a
-    /// gateway that has room for one has room for the other.
+    /// The endpoint works, unless the faults of rows may be hidden refusals. In that case a row is sent alone next, as
+    /// the canary was: a gateway that has room for one has room for the other.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];

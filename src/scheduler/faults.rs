@@ -28,7 +28,7 @@ use super::step::Next;
 
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// Of this many faults that may be refusals in disguise, one counts for the row.
+/// Of this many faults that may be hidden refusals, one counts for the row.
 const DISGUISED: u32 = 8;
 /// How long an endpoint is waited for when all rows that are left have failed: the longer of this and of this part of the
 /// run so far.
@@ -107,12 +107,12 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether a fault may be a refusal in disguise.
+    /// Returns whether a fault may be a hidden refusal.
     fn may_be_refused(&self, fault: &Fault, end: &End) -> bool {
         fault.class == ErrorClass::Server && self.pools[end.pool].pool.may_be_refusing(end.now)
     }
 
-    /// Holds the pool of a row after a fault that is a refusal in disguise.
+    /// Holds the pool of a row after a fault that is a hidden refusal.
     pub(super) fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         if pool.on_fault(end.now) {
@@ -123,8 +123,8 @@ impl Scheduler {
 
     /// Notes a fault, and returns whose it is.
     ///
-    /// Once a row is to blame, its further faults say nothing about the endpoint. So the last rows of a run, which fail each
-    /// time, do not look like an outage. During a known outage all faults count as signs of it.
+    /// Once a row is found to be the cause, its further faults say nothing about the endpoint. So the last rows of a
+    /// run, which fail each time, do not look like an outage. During a known outage all faults count as signs of it.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -193,7 +193,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the rows may be blamed for the faults of an endpoint, if all rows that are left have failed.
+    /// Returns whether the faults of an endpoint may count for the rows, provided that all rows that are left have
+    /// failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

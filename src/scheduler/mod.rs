@@ -1,4 +1,4 @@
-//! The scheduler: which row is sent when, and what becomes of it.
+//! The scheduler: which row is sent when, and what happens to it.
 //!
 //! A state machine that owns everything about a run's order and limits: endpoints with their windows, health and halts,
 //! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps. It never reads a clock, sends

@@ -1,4 +1,4 @@
-//! What a refusal (429) means: which limit was met, how long nothing is sent, and what becomes of the row.
+//! What a refusal (429) means: which limit was met, how long nothing is sent, and what happens to the row.
 
 use std::time::Duration;
 

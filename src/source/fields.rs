@@ -44,11 +44,11 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
 /// Where a doubtful name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// In a short row: it is carried along.
+    /// In a short row: it is kept with the row.
     Row,
     /// In `params`: it is sent.
     Params,
-    /// Beside `params`: it is carried along.
+    /// Beside `params`: it is kept with the row.
     Beside,
 }
 

@@ -2,7 +2,7 @@
 
 /// No file is longer.
 const MOST_LINES: usize = 500;
-/// Nine of ten files are at most so long.
+/// Nine of ten files have at most this many lines.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
 
 /// Returns what is wrong with the sizes of files; `sizes` are their names and lines.

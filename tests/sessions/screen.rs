@@ -102,7 +102,7 @@ impl Window {
         self.latest.clear();
     }
 
-    /// Takes in so many drawings of the progress, each of which has the number of rows, and the whole of the last one.
+    /// Reads this many drawings of the progress, each of which has the number of rows, and the whole of the last one.
     #[track_caller]
     fn wait_for(&mut self, drawings: usize) {
         let count = |text: &str| text.matches("/5,000").count() + text.matches("/5.0k").count();

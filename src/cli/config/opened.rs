@@ -166,7 +166,7 @@ fn has_second_name(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns who may have written a file beside this user and the system's administrator, and what to do about it.
+/// Returns who may have written a file other than this user and the system's administrator, and what to do about it.
 ///
 /// Members of a group count as other users, unless it is this user's own group: many systems give each user one.
 #[cfg(unix)]

@@ -152,7 +152,7 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Skips any value that is nested at most so deep, [`DEEPEST`] at most.
+    /// Skips any value that is nested at most `deepest` levels, which is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
         // Most values are strings and numbers, which need no look at what is around them.

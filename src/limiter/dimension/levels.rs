@@ -1,8 +1,9 @@
 //! How the level and the burst of a dimension follow what the server says.
 //!
 //! A response head does not include the requests that are still on their way to the server. So a level is only
-//! *clamped* to what the head says, or *raised* in small steps. It is raised towards what remains after everything that
-//! the head can't have counted. How much the server accepts at once is not published; raising the level finds it out.
+//! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards what remains after everything
+//! that the head can't have counted. How much the server accepts at once is not published; raising the level finds it
+//! out.
 //!
 //! When clamps take away more than raises give back, another client uses the difference. From that, `Drift` learns the
 //! other client's share of the refill. That share is left unused, so that it causes no refusals.
@@ -15,7 +16,7 @@
 //! flight, the output still to come lowers the level only by what the refill until then will not cover (`production`).
 //!
 //! Rejected: setting a level to what a head says (what another client took, or what is in flight, is then counted
-//! wrongly: thousands of refusals); clamping tokens to the rounded figure (half a thousand too low on average, which
+//! twice: thousands of refusals); clamping tokens to the rounded figure (half a thousand too low on average, which
 //! makes runs with small limits take 1.5 times as long); a whole minute's burst from the start (1,154 refusals in 800
 //! rows against a server with a burst of a second).
 

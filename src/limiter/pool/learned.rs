@@ -7,7 +7,7 @@ use super::super::dimension::DimensionState;
 use super::Pool;
 
 impl Pool {
-    /// Notes that the server let in a request sent at `sent_at`, whatever becomes of it.
+    /// Notes that the server accepted a request sent at `sent_at`, whatever happens to it afterwards.
     pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_let_in(cost, sent_at, now);

@@ -9,7 +9,7 @@ use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the folded message is not UTF-8";
 
-/// What a citation takes beside its text.
+/// Memory that a citation takes in addition to its text.
 const CITATION_BYTES: usize = 32;
 /// A content block, with the deltas received so far.
 #[derive(Default)]

@@ -168,8 +168,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the stop of a run whose server says that the API is elsewhere: no row is to blame for that, and nothing is sent
-/// there, since the key would go along.
+/// Returns the stop of a run whose server says that the API is elsewhere: no row is the cause of that, and nothing is
+/// sent there, since the key would go along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body repeats the address, with what is left out here.

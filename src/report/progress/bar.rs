@@ -50,7 +50,7 @@ impl Bar {
     }
 }
 
-/// Returns the style of a block whose bar has so many cells; with 0 there is no bar.
+/// Returns the style of a block whose bar has this many cells; with 0 there is no bar.
 fn style(cells: usize) -> ProgressStyle {
     let template = format!("{{prefix}}{{bar:{cells}}}{{msg}}");
     ProgressStyle::with_template(&template).expect("only the number of cells differs").progress_chars("█░")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// After so many forbidden requests in a row, with no answer between, the endpoint is taken to forbid all.
+/// After this many forbidden requests in a row, with no answer between, the endpoint is taken to forbid everything.
 const FORBIDDEN: u32 = 3;
 
 /// What an endpoint has shown of its models and of our rights.

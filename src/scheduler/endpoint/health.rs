@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last row
-/// is not blamed for an outage.
+/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last
+/// row is not taken for the cause of an outage.
 const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;

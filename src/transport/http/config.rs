@@ -31,7 +31,7 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of authorities to trust beside the system's, as PEM.
+    /// Certificates of authorities to trust in addition to the system's, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether to share connections over HTTP/2.
     pub http2: bool,

@@ -16,7 +16,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Place};
 use super::{Seen, Size};
 
-/// Makes the lines of so many answers: each is one line, with the bytes that the server sent. The first is 32 MB long.
+/// Makes the lines of this many answers: each is one line, with the bytes that the server sent. The first is 32 MB
+/// long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
@@ -109,7 +110,7 @@ fn answered(json: String) -> RowOutcome {
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// Answers of ten megabytes, so many at once.
+/// Answers of ten megabytes, this many at once.
 pub struct Large {
     at_once: usize,
     place: Place,
@@ -127,7 +128,7 @@ impl Large {
         Self { at_once, place, run }
     }
 
-    /// Runs with so many bytes of addresses, which are more than the memory in use.
+    /// Runs with a limit of this many bytes of address space, which is more than the memory in use.
     pub fn within(self, address_kib: u64) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);

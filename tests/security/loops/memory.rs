@@ -24,7 +24,7 @@ const MOST_KIB: u64 = 300 << 10;
 /// A run that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// A kind of server: its name, whether its answers are good, and how it writes one of about so many bytes.
+/// A kind of server: its name, whether its answers are good, and how it writes an answer of about this many bytes.
 struct Kind(&'static str, Answers, fn(&mut TcpStream, usize) -> io::Result<()>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,13 +169,13 @@ fn message(member: &str) -> String {
     )
 }
 
-/// A good message of about so many bytes, most of them tabs between its tokens and a text.
+/// A good message of about this many bytes. About half are tabs between its tokens, the other half is a text.
 fn long_message(bytes: usize) -> Vec<u8> {
     let half = bytes / 2;
     message(&format!("{}\"x\":\"{}\",", "\t".repeat(half - 300), "z".repeat(half))).into_bytes()
 }
 
-/// Writes a piece again and again, so many bytes in all.
+/// Writes a piece again and again, up to this many bytes in all.
 fn repeat(to: &mut TcpStream, piece: &[u8], bytes: usize) -> io::Result<()> {
     let many = piece.repeat((64 << 10) / piece.len() + 1);
     (0..bytes.div_ceil(many.len())).try_for_each(|_| to.write_all(&many))
@@ -225,7 +225,7 @@ struct Ran {
     folder: Folder,
 }
 
-/// Runs the program with so many rows, all in flight at once.
+/// Runs the program with this many rows, all in flight at once.
 fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     let folder = Folder::new();
     folder.write("in.jsonl", &rows(at_once));
