@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, Method};
 const SOAK: u64 = 2_000_000;
 /// Answers over HTTP.
 const SERVED: u64 = 60_000;
-/// Connections, each with so many requests at once.
+/// Connections, and how many requests each sends at once.
 const CONNECTIONS: usize = 8;
 const PIPELINED: u64 = 16;
 
@@ -47,7 +47,7 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns answers a second of the model alone, and by which clock.
+/// Returns how many answers a second the model alone gives, and the name of the clock that measured it.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();
@@ -114,7 +114,7 @@ fn server() -> (f64, &'static str) {
     rate(SERVED, thread.join().expect("the server ends"), wall)
 }
 
-/// A small client: so many requests at once, then their answers.
+/// A small client: it sends this many requests at once, then reads their answers.
 fn drive(address: SocketAddr, own: u64, count: u64) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let mut received = vec![0; 1 << 16];

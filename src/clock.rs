@@ -60,8 +60,8 @@ impl std::ops::Add<Duration> for Instant {
 
 /// The clock of one run, over tokio's time and the wall clock at its start.
 ///
-/// Waiting never uses the wall clock: a wall time is the start's wall time plus what the steady clock says has passed,
-/// so a jump of the machine's clock neither stops a run nor speeds it up.
+/// Waiting never uses the wall clock. A wall time is the wall time at the start plus the time that has passed on the
+/// steady clock. So a jump of the machine's clock neither stops a run nor speeds it up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,

@@ -643,7 +643,7 @@ impl Server {
         config(&self.url())
     }
 
-    /// Returns the server too, for tests that set only the config.
+    /// Returns the server together with its config, for tests that change only the config.
     fn config_after(self) -> (Self, HttpConfig) {
         let config = self.config();
         (self, config)
@@ -750,7 +750,7 @@ fn tls_server() -> String {
     format!("https://{address}")
 }
 
-/// Limits that no test reaches unless it sets its own.
+/// Returns a config with limits that no test reaches unless it sets its own.
 fn config(url: &str) -> HttpConfig {
     let base_url = parse_base_url(url, false).expect("a URL that is allowed");
     let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));

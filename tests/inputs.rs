@@ -1,4 +1,4 @@
-//! Bad and odd inputs: what a person may give by mistake costs a clear message, and never another row.
+//! Bad and odd inputs: a mistake in an input gives a clear message, and never costs another row.
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;

@@ -93,7 +93,7 @@ proptest! {
                 }
                 Op::Clamp(most) => {
                     bucket.clamp(most, now);
-                    // Levels are whole numbers outside, so a fraction above the clamp may stay.
+                    // The bucket shows whole tokens only, so a fraction of a token above the clamp may stay.
                     if model.level >= most as f64 + 1.0 {
                         model.level = most as f64;
                     }

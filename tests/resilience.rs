@@ -82,7 +82,7 @@ impl Case {
         }
     }
 
-    /// Returns whether an endpoint that fails for so long is to be given up.
+    /// Returns whether an endpoint that fails for this long is to be given up.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }

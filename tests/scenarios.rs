@@ -30,8 +30,8 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Every scenario that has a short form, with its first seeds. Each range also holds on the short form, except those that
-/// speak of a share of the whole run; the whole table is `cargo bench --bench scheduling`.
+/// Every scenario that has a short form, with its first seeds. Each range also holds on the short form, except ranges
+/// for a share of the whole run. `cargo bench --bench scheduling` prints the whole table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();

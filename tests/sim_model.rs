@@ -730,7 +730,7 @@ fn a_reset_begins_again_with_full_limits() {
     assert_eq!((refused, after, api.books().requests), (429, 200, 1));
 }
 
-/// A bucket in whole numbers, 60·10⁹ to the token.
+/// A bucket that computes in whole numbers: one token is 60·10⁹ units.
 struct PlainBucket {
     rate: u128,
     capacity: i128,

@@ -248,7 +248,7 @@ impl Answer {
     }
 }
 
-/// A connection that ended before a whole answer, and what had come.
+/// A connection that ended before the answer was complete, and the bytes received until then.
 #[derive(Debug)]
 struct Broken {
     received: Vec<u8>,

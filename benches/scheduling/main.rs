@@ -16,7 +16,7 @@ use std::time::Instant;
 use support::judge::{Measures, run};
 use support::scenario::Scenario;
 
-/// Seeds are run on so many threads.
+/// Seeds are run on this many threads.
 const THREADS: usize = 2;
 
 fn main() {

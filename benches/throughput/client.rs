@@ -155,7 +155,7 @@ pub fn planner(catalog: &Arc<Catalog>) -> Planner {
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
 }
 
-/// Returns what is to be read of an input that needs no options.
+/// Returns a plan that reads the whole of one input with default options.
 pub fn input_plan(input: Input) -> InputPlan {
     InputPlan { inputs: vec![input], options: Options::default(), skip: 0, limit: None }
 }

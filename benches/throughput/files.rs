@@ -26,7 +26,7 @@ const WORDS: [&str; 16] = [
     "costs",
 ];
 
-/// Returns a prompt of so many characters, another one for each row.
+/// Returns a prompt of `chars` characters, different for each row.
 pub fn prompt_of(row: u64, chars: usize) -> String {
     let mut prompt = format!("{row}:");
     let mut state = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -44,7 +44,7 @@ pub fn body(prompt: &str) -> String {
     format!(r#"{{"model":"claude-haiku-4-5","max_tokens":1024,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#)
 }
 
-/// Writes named rows, each with a prompt of so many characters.
+/// Writes named rows, each with a prompt of `chars` characters.
 pub fn write_rows(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {
@@ -53,7 +53,7 @@ pub fn write_rows(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     file.flush()
 }
 
-/// Writes rows without a name, each with a prompt of so many characters.
+/// Writes rows without a name, each with a prompt of `chars` characters.
 pub fn write_unnamed(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {
@@ -62,7 +62,7 @@ pub fn write_unnamed(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     file.flush()
 }
 
-/// Writes rows in the canonical shape, each with a prompt of so many characters.
+/// Writes rows in the canonical shape, each with a prompt of `chars` characters.
 pub fn write_canonical(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {

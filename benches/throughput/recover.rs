@@ -19,7 +19,7 @@ use claude_batch::sink::{RecordContext, outcome_line};
 use crate::files::prompt_of;
 use crate::measure::Seen;
 
-/// Writes so many result lines, each with an answer of so many characters.
+/// Writes this many result lines, each with an answer of this many characters.
 pub fn write_results(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let context = RecordContext {
         run: "20260822T101112-abcdef".into(),

@@ -63,13 +63,13 @@ impl Catalog {
         }
     }
 
-    /// Overrides prices by those of a price file.
+    /// Replaces prices by those of a price file.
     ///
     /// Shape: TOML; `date = "2026-12-01"` and `web_search_per_thousand = 10.0`, both optional, then one `[[price]]` for
     /// each model and prompt length: `model`, `input`, `output`, and optionally `write_5m`, `write_1h`, `read` (1.25, 2
     /// and 0.1 times the input price otherwise) and `above` (a prompt length in tokens), all in dollars per million
-    /// tokens. A model's entries replace all its prices at standard speed; a model the catalog does not know gets a
-    /// price so. Without a date, [`Catalog::price_date`] becomes `custom`.
+    /// tokens. A model's entries replace all its prices at standard speed. They also give a price to a model that the
+    /// catalog does not know. Without a date, [`Catalog::price_date`] becomes `custom`.
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.
@@ -106,12 +106,12 @@ impl Catalog {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
-    /// Returns the limits to begin with for a class.
+    /// Returns the limits that a class starts with.
     ///
-    /// A tier without a row for the class (a class newer than the table, a model that is not in the catalog) gives the
-    /// least of each dimension over its rows that belong to models still served. [`Tier::Auto`] is the class's row of
-    /// the strictest tier that is in force, `start`; the first response's headers then say the truth. [`Tier::None`] has no
-    /// limits. Limits at fast speed are unpublished; those of standard speed stand for them.
+    /// The tier may have no row for the class: the class is newer than the table, or the model is not in the catalog.
+    /// Then each dimension gets the lowest limit of the tier's rows that belong to models still served. [`Tier::Auto`]
+    /// uses the strictest tier in force, `start`, until the headers of the first response give the real limits.
+    /// [`Tier::None`] has no limits. Limits at fast speed are unpublished, so those of standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };

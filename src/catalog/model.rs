@@ -99,7 +99,7 @@ impl From<(u32, u32)> for ToolPrompt {
 /// Source: API documentation, "Models overview", "Pricing", "Model deprecations"; see `models.toml` for dates.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The id of its snapshot; dated for models before 4.6.
+    /// The id of its snapshot; it ends with a date for models before 4.6.
     pub id: Arc<str>,
     /// Other names for it that the API takes.
     pub aliases: Vec<Arc<str>>,
@@ -137,7 +137,8 @@ impl Model {
         self.lifecycle == Lifecycle::Retired
     }
 
-    /// Returns whether it is no longer served on `date`: the catalog may be older than a retirement it announces.
+    /// Returns whether it is no longer served on `date`. The catalog may be older than a retirement that it announces,
+    /// so the date is compared too.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }

@@ -36,7 +36,7 @@ impl PriceStep {
             + self.cache_read.times(usage.cache_read_tokens)
     }
 
-    /// Returns the highest price that one input token can have.
+    /// Returns the highest price that one input token can cost.
     ///
     /// A prompt without cache marks is neither written to a cache nor read from one.
     fn dearest_input(&self, caching: Caching) -> Money {
@@ -66,7 +66,8 @@ impl Prices {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
 
-    /// Returns what `usage` costs on these terms. Their speed is not looked at: the prices are for one speed.
+    /// Returns what `usage` costs on these terms. The speed in `terms` is ignored, since these prices are for one
+    /// speed.
     pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }

@@ -5,7 +5,8 @@
 //! `CLAUDE_BATCH_…`, environment variables; all three are read by the parsers of this one table. (clap's own `env` is
 //! not used: it reads the process's variables, which tests can't set, and can't say which variable is wrong.)
 //!
-//! The key is never a flag: arguments show in process lists. `--api-key` exists to say so, without echoing the value.
+//! The key is never a flag, since other users can see arguments in process lists. `--api-key` exists only to tell the
+//! user this, without printing the value.
 
 pub(crate) mod groups;
 pub(crate) mod layered;

@@ -23,7 +23,8 @@ pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> 
     notes
 }
 
-/// Returns warnings about placeholders of another kind, for columns that the template does not use otherwise.
+/// Returns warnings about placeholders of other template languages. Only columns that the template does not use in its
+/// own syntax are warned about.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);

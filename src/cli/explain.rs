@@ -352,7 +352,8 @@ pub(super) mod tests {
         Failure { status: Some(status), message: message.to_owned(), ..Failure::default() }
     }
 
-    /// Every reason, with a name; endpoints by each thing that can come of them, files by each thing that can befall them.
+    /// Returns every reason with a name: for endpoints one reason for each kind of failure, for output files one for
+    /// each cause.
     pub(in crate::cli) fn reasons() -> Vec<(&'static str, HaltReason)> {
         let request_id = Some("req_1".to_owned());
         let key = Failure { request_id, ..failure(401, "invalid x-api-key\x1b[2J\n") };

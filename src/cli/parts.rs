@@ -103,7 +103,7 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     }
 }
 
-/// Returns the key and what should be said about it.
+/// Returns the key and the warnings about it.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
     let (credential, mut warnings) = credential::credential(&config.key, world)?;
     let credential = match credential {
@@ -157,7 +157,7 @@ pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     }
 }
 
-/// Raises the limit on open files as far as it goes, and returns it.
+/// Raises the limit on open files to the highest value allowed, and returns that.
 #[cfg(unix)]
 fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -173,7 +173,7 @@ fn open_files() -> usize {
 
 #[cfg(not(unix))]
 fn open_files() -> usize {
-    // Sockets are not counted as files there.
+    // On these systems, sockets do not count as open files.
     usize::MAX
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn results() -> Box<dyn Write + Send> {
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
-/// Prints panics through here too, without these secrets, since a panic's message may quote data.
+/// Makes panics print through this module too, without these secrets, since the message of a panic may quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
@@ -95,7 +95,7 @@ fn panic_words(panic: &PanicHookInfo<'_>) -> String {
     )
 }
 
-/// Returns text as it may be printed.
+/// Returns the text in a form that is safe to print.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let shown = escape_lines(text);
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }

@@ -11,10 +11,10 @@ use std::path::Path;
 
 use crate::report::text::{escape, is_steering};
 
-/// The replacement for the value of a header in a printed command.
+/// Printed in a command in place of a header's value.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
-/// This program's name, as commands begin with it.
+/// The name of this program, with which printed commands begin.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.

@@ -49,7 +49,7 @@ impl Simulator {
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
             let started = serve_until(config, clock, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &ready_in, stopped);
             if let Err(error) = started {
-                // If this fails, nobody is waiting.
+                // If sending fails, nobody is waiting for the answer.
                 let _ = ready_in.send(Err(error));
             }
         })?;

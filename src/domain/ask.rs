@@ -28,7 +28,7 @@ pub struct Ask {
     pub max_tokens: u32,
     /// Which predictions it shares: rows with the same template, system prompt and `max_tokens` get answers of similar length.
     pub template: u64,
-    /// Length of the request body in bytes, without what is added on the way.
+    /// Length of the request body in bytes, without what the provider adds before it is sent.
     pub body_bytes: u32,
     /// Why it is sent.
     pub purpose: Purpose,

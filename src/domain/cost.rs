@@ -124,7 +124,7 @@ pub enum Caching {
 /// The most that one paid answer to a request can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageBound {
-    /// Input tokens, whatever becomes of them in a cache.
+    /// All input tokens, whether they are cached or not.
     pub input_tokens: u64,
     /// For how long they may be written to one.
     pub caching: Caching,

@@ -30,7 +30,7 @@ pub struct PoolStatus {
     /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None` where
     /// there is no limit.
     pub level: [Option<f64>; 3],
-    /// Until when it is held, from this moment; `None` when it is not.
+    /// For how long from now it is held; `None` when it is not held.
     pub held_for: Option<Duration>,
     /// Rows that wait for it to admit them.
     pub ready: usize,
@@ -98,7 +98,7 @@ pub enum EventBody {
     Retried {
         /// Why.
         class: ErrorClass,
-        /// The kind of limit, when that was the reason.
+        /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether it may have been billed.
         maybe_paid: bool,
@@ -114,7 +114,7 @@ pub enum EventBody {
         /// From the first send to the answer.
         latency: Duration,
     },
-    /// A row failed for good and its line is on disk.
+    /// A row finally failed, and its line is on disk.
     Failed {
         /// Why.
         class: ErrorClass,

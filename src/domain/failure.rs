@@ -36,7 +36,7 @@ pub struct Failure {
 /// Kinds of 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// A bucket is empty: hold the pool.
+    /// A bucket of the server is empty: hold the pool.
     Rate,
     /// The rate rose too fast: hold, then ramp.
     Acceleration,

@@ -55,7 +55,7 @@ pub struct WriteFault {
 /// What lines are written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
-    /// A file: results, error log, or one of the run folder.
+    /// A file: the results, the error log, or a file of the run folder.
     File,
     /// Standard output.
     StandardOutput,

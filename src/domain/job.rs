@@ -1,10 +1,11 @@
-//! Jobs: what is to be answered, and how it is known again.
+//! Jobs: prompts to be answered, and the identities by which a later run finds them again.
 
 use std::sync::Arc;
 
 use super::{Ask, Identity, JobKey, Params, Request, RowId};
 
-/// Number of a job in its run: the row's position over all that the run reads, from 0, blank lines not counted.
+/// Number of a job in its run: the position of its row among all rows that the run reads, from 0. Blank lines are not
+/// counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
@@ -30,10 +31,11 @@ pub struct Job {
     pub identity: Identity,
     /// The same in 16 bytes.
     pub row: RowId,
-    /// What the row asks: its own parameters over those of the flags. `model` and `max_tokens` are always there, `stream`
-    /// never is: how an answer travels is not the row's to say. The key covers this, and an error entry holds it.
+    /// What the row asks: its own parameters over those of the flags. It always has `model` and `max_tokens`, and never
+    /// `stream`: the runner decides how an answer travels. The key is computed from this request, and an error entry
+    /// contains it.
     pub request: Request,
-    /// Fields that are carried along and not sent: the members of one JSON object, as raw values.
+    /// Fields that are kept with the row and not sent: the members of one JSON object, as raw values.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
@@ -43,7 +45,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns how many bytes of text it holds: label, request and the fields that are carried along.
+    /// Returns how many bytes of text it holds: label, request and the fields that are not sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }

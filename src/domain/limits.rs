@@ -113,11 +113,11 @@ pub enum Speed {
 /// The key of everything about limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId {
-    /// Who serves it: `anthropic`.
+    /// Who serves the models, for example `anthropic`.
     pub provider: Arc<str>,
-    /// Whose limits: one key or organization; empty for the only one.
+    /// Whose limits these are: a key or an organization; empty when there is only one.
     pub account: Arc<str>,
-    /// Which models share.
+    /// Which models share the limits.
     pub class: ModelClass,
     /// At which speed.
     pub speed: Speed,

@@ -12,9 +12,9 @@ pub struct AttemptRecord {
     pub started_at: Instant,
     /// When it ended.
     pub ended_at: Instant,
-    /// Why it failed, in one class; `None` for the answer.
+    /// Why it failed, as a class; `None` if it was answered.
     pub failed: Option<ErrorClass>,
-    /// Whether it may have been billed without an answer that is kept.
+    /// Whether it may have been billed although no answer of it is kept.
     pub maybe_paid: bool,
     /// What it used, as far as known.
     pub usage: Usage,

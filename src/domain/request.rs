@@ -17,7 +17,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// It is made once, when its row is read. The request in flight, a retry and the line of a failure share its bytes.
+/// It is made once, when its row is read. Its bytes are shared by the request in flight, by retries, and by the line
+/// that is written if the row fails.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
@@ -44,7 +45,7 @@ impl Default for Request {
     }
 }
 
-/// What decides the price of a request beside its model and its tokens.
+/// What decides the price of a request, apart from its model and its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// At which speed it is served.

@@ -146,7 +146,7 @@ impl Journal {
         }
     }
 
-    /// Takes a row that could not be read. `now` is when it was read.
+    /// Appends the line of a row that could not be read. `now` is when it was read.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.

@@ -130,8 +130,8 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest of a run that is given all its settings again. When the manifest is damaged, only checks and
-    /// sums are lost, and a note says so.
+    /// Reads the manifest of a run whose settings are all given on the command line again. When the manifest is
+    /// damaged, only checks and sums are lost, and a note says so.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {
@@ -149,7 +149,7 @@ impl<'a> Recovery<'a> {
     /// Renames the files of earlier runs: error log, results, manifest. So a death in between leaves either all answers
     /// in place or none.
     ///
-    /// Only files that this run has locked are renamed, and no log of other results.
+    /// Only files that this run has locked are renamed. An error log that belongs to other results is not.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {
         let suffix = format!(".old-{}", self.run);
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {

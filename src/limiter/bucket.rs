@@ -97,7 +97,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` back. Never fills past the burst: a TAT in the past counts as `now` at the next grant.
+    /// Gives `n` back. This never fills the bucket past its burst, since a TAT in the past counts as `now` at the next
+    /// grant.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
@@ -230,7 +231,7 @@ impl StateStore for Arrival {
     }
 }
 
-/// A clock that reads what it was last told.
+/// A clock that shows the time it was last set to.
 #[derive(Debug, Default)]
 struct GivenClock(AtomicU64);
 

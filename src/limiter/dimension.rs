@@ -1,9 +1,9 @@
 //! One dimension of a pool: its limit, its bucket, and what was learned about the server's bucket behind it.
 //!
-//! The limit in force is the preset one until a head says another. A limit given by hand is never raised. A rate that was
-//! learned from refusals replaces both, as long as it is lower.
+//! The limit in force is the preset one until a response head reports another. A limit given by hand is never raised. A
+//! rate that was learned from refusals replaces both while it is lower.
 //!
-//! How level and burst follow what the server says is in `levels`.
+//! `levels` holds how the level and the burst follow what the server reports.
 
 mod levels;
 
@@ -24,7 +24,7 @@ pub(super) struct DimensionState {
     dimension: Dimension,
     /// The limit given by hand.
     by_hand: Option<u32>,
-    /// The limit that heads said last.
+    /// The limit that the latest head reported.
     reported: Option<u32>,
     /// `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
@@ -36,9 +36,10 @@ pub(super) struct DimensionState {
     learned: Option<Learned>,
     /// After trouble: the server's bucket is full and has to be used up slowly.
     is_slow: bool,
-    /// The burst never falls below this cost, which the server wants whole before it lets it in; 0 when none is known.
+    /// The burst never falls below this cost: the server accepts such a request only when its bucket holds the whole
+    /// cost. 0 when no such cost is known.
     least_burst: u32,
-    /// The parts of a token by which the level may still be raised.
+    /// The fraction of a token by which the level may still be raised.
     raise_credit: f64,
     /// What is reserved for requests that the server has not counted yet.
     uncounted: i64,
@@ -121,7 +122,7 @@ impl DimensionState {
         }
     }
 
-    /// Gives back what was taken of the bucket for a request that is not sent.
+    /// Returns to the bucket what was taken for a request that is not sent.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {
@@ -143,7 +144,7 @@ impl DimensionState {
         }
     }
 
-    /// Replaces what was reserved by what was used; the answer took so long.
+    /// Replaces what was reserved by what was used. `took` is the time that the answer took.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
         if self.dimension == Dimension::OutputTokens && used > 0 {
@@ -157,7 +158,8 @@ impl DimensionState {
         self.shadow.iter_mut().for_each(correct);
     }
 
-    /// Takes over the limit that a head says; returns whether that is another one. A limit given by hand is never raised.
+    /// Adopts the limit that a response head reports; returns whether it differs from the limit in force. A limit given
+    /// by hand is never raised.
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         self.reported = Some(reported);
@@ -166,7 +168,7 @@ impl DimensionState {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),
             bucket @ None => {
-                // Without a limit everything went at once, so the server has as much left as it says.
+                // Without a known limit every request was sent at once, so what the server reports as left is right.
                 let bucket = bucket.insert(Bucket::new(limit, limit));
                 bucket.set_headroom(headroom, now);
             }
@@ -197,7 +199,7 @@ impl DimensionState {
         }
     }
 
-    /// Lets a learned rate hold in place of the limit that is known.
+    /// Uses a learned rate in place of the known limit.
     pub(super) fn learn(&mut self, per_minute: f64, now: Instant) {
         let (is_new, replaced) = (self.learned.is_none(), self.known());
         let limit = per_minute.ceil().clamp(1.0, f64::from(replaced.unwrap_or(u32::MAX)));
@@ -210,7 +212,7 @@ impl DimensionState {
         }
     }
 
-    /// Goes back to the limit that is known.
+    /// Forgets the learned rate and uses the known limit again, or none if none is known.
     pub(super) fn unlearn(&mut self, now: Instant) {
         let Some(Learned { replaced, .. }) = self.learned.take() else { return };
         match (replaced, &mut self.bucket) {

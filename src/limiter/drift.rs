@@ -6,9 +6,9 @@
 
 /// Others must take this many seconds' worth of a limit for a share of 1.
 const TIME_CONSTANT_SECS: f64 = 10.0;
-/// The largest share that is left to others: a run must go on.
+/// The largest share that is left to others, so that the run still gets something.
 const MOST: f64 = 0.9;
-/// A share below this is noise; nothing is left to others then.
+/// A share below this is noise, and counts as zero.
 const NOISE: f64 = 0.01;
 
 /// The share of one limit that others take.

@@ -1,6 +1,7 @@
 //! What is left unused of the limits, so that small errors of our count cause no refusals.
 //!
-//! Rejected: a constant share (it costs as much of the run: 1.06 to 1.11 of the bound at a tenth).
+//! Rejected: a constant share. It makes the run longer by about that share: at a tenth, runs took 1.06 to 1.11 times
+//! the lower bound.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const CLOSED: f64 = 0.000_5;
 /// How the unused share of the limits is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Headroom {
-    /// Begins at a tenth, and closes while nothing is refused.
+    /// Starts at a tenth of the limits, and shrinks to nothing while no request is refused.
     Auto,
     /// A fixed share, 0 to 1.
     Fixed(f64),

@@ -1,17 +1,17 @@
 //! Hidden limits, which no header shows: learned from refusals.
 //!
-//! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. Its bucket
-//! is empty at each refusal. So between two refusals it lets in just what its limit allows, whatever its burst. What was let
-//! in between two refusals, ten seconds to a minute apart, is the limit. It is computed in requests and in input tokens,
-//! since a refusal does not say which of them was short.
+//! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. The
+//! gateway's bucket is empty at each refusal. So what it accepts between two refusals is exactly what its limit allows,
+//! whatever its burst. The limit is computed from two refusals that are ten seconds to a minute apart. It is computed
+//! in requests and in input tokens, since a refusal does not say which of the two ran out.
 //!
-//! The pool then sends a little less than that, and the rate rises again: slowly near what was found, and faster the longer
-//! nothing is refused. So when a limit was found too low, or was raised, that is known a minute or two later. This is the
-//! curve of TCP CUBIC, RFC 9438: flat around the rate of the last refusal.
+//! The pool then sends a little less than that, and the rate rises again: slowly near what was found, and faster the
+//! longer nothing is refused. So if the limit was found too low, or the gateway has raised it, the pool finds out
+//! within a minute or two. This is the curve of TCP CUBIC, RFC 9438: flat around the rate of the last refusal.
 //!
-//! Faults point to a limit only if they go away when less is sent. So where more than a fifth of the attempts meet a fault,
-//! there is a trial: for a while only as much is sent as was answered before. If the share of faults does not halve, the
-//! pool goes back to the former rate and starts no trial for five minutes.
+//! Faults point to a limit only if they go away when less is sent. So when more than a fifth of the attempts meet a
+//! fault, a trial begins: for a while, only as much is sent as was answered before. If the share of faults does not
+//! halve, the pool goes back to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -74,7 +74,7 @@ struct Found {
     at: Instant,
 }
 
-/// Whether faults are refusals in disguise.
+/// Whether faults are hidden refusals, that is, refusals that look like faults.
 #[derive(Debug, Default)]
 struct Faults {
     /// By how much more than a fifth of the attempts met a fault, in fifths.
@@ -132,7 +132,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // Less is sent, and faults still come.
+            // Less is sent, but faults still come.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -181,7 +181,8 @@ impl Hidden {
         }
     }
 
-    /// Returns whether faults may be refusals in disguise: they are, or a trial is on, or there are many of them.
+    /// Returns whether faults may be hidden refusals: it is known that they are, or a trial is running, or there are
+    /// many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;
@@ -237,7 +238,7 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// A server that lets in so many a minute and one at once, and a client that sends as often as it may.
+    /// A server that accepts this many requests a minute and one at once, and a client that sends as often as it may.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);

@@ -27,7 +27,7 @@ const HIDDEN_AFTER: u32 = 20;
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length is trouble: the server's buckets fill up meanwhile.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// What is left unused of the limits after a 429, and after an acceleration 429.
+/// Shares of the limits that are left unused after a 429 and after an acceleration 429.
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// How often the rates of the buckets follow headroom and drift: not for each request.
@@ -152,7 +152,7 @@ impl Pool {
         }
     }
 
-    /// Takes in what a response head says; returns whether a limit changed.
+    /// Notes what a response head says; returns whether a limit changed.
     ///
     /// Call it once for each request, before its body is read. Levels are clamped to what remains, and raised towards
     /// what remains after everything that the head can't have counted.
@@ -179,7 +179,7 @@ impl Pool {
         is_changed
     }
 
-    /// Takes in a refusal: the emptied buckets burst less, and the headroom opens.
+    /// Notes a refusal: the burst of the emptied buckets becomes smaller, and the headroom grows.
     ///
     /// Returns the dimension that was short, where the head says it. A refusal by a limit that changed since the request
     /// was sent (`limit_changed`) says nothing about bursts.

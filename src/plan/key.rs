@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA256};
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
 
-/// What, beside the parameters, belongs to the logical request and so to the key.
+/// What belongs to the logical request, and so to the key, in addition to the parameters.
 #[derive(Clone, Debug)]
 pub struct Dialect {
     /// `anthropic-version`.
@@ -134,7 +134,7 @@ mod tests {
         };
         let odd = r#"{"a\"b":[1.50, "x \" y", {"k" : null}],"é":"\u00e9 中"}"#;
 
-        // These are constants: a change here makes every finished row be paid again.
+        // These keys must never change: if they do, every finished row is paid for again.
         assert_eq!(key_of(ROW).to_string(), "k1:9703fd6fda1b2dd191062e675dce56a0");
         assert_eq!(key(&betas, &params(ROW)).to_string(), "k1:854b965603132f596979a22f1e7d67b0");
         assert_eq!(key_of(odd).to_string(), "k1:196dc6ab0d7e6f047b66fd8f8a045c58");

@@ -8,7 +8,8 @@
 //!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: the runner decides
 //!   how an answer travels.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only what surely can't work is rejected. What may work is sent, with a `Notice` where it probably fails.
+//! - Only requests that surely can't work are rejected. All others are sent, with a `Notice` if they will probably
+//!   fail.
 //!
 //! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of reading the raw
 //! text); a list of allowed parameters (the API grows faster than this program).
@@ -68,7 +69,7 @@ pub struct Rejected {
     pub identity: Identity,
     /// What it asks, so that the error entry is a valid row.
     pub request: Request,
-    /// Fields that are carried along, so that the error entry loses nothing.
+    /// Fields that are kept with the row, so that the error entry loses nothing.
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,

@@ -27,7 +27,7 @@ pub(crate) enum Notice {
         /// From this day.
         on: Date,
     },
-    /// The model answers 400 to a sampling parameter that differs from its default.
+    /// The model answers with 400 if this sampling parameter differs from its default.
     Sampling {
         /// Its name.
         model: Arc<str>,

@@ -70,7 +70,7 @@ pub struct Identified {
     pub row: RowId,
     /// Its own parameters.
     pub params: Params,
-    /// Fields that are carried along.
+    /// Fields that are kept with the row and not sent.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
@@ -80,7 +80,7 @@ pub struct Identified {
 
 /// The parts of an error-log entry that say which of several equal rows it was, and where it stood in its input.
 ///
-/// They are read one by one, so that an odd value of one does not hide the other.
+/// Each is parsed by itself, so that a wrong value in one does not hide the other.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -126,7 +126,7 @@ impl Planner {
         self
     }
 
-    /// Sets the date, so that retirements since the catalog was made are noticed.
+    /// Sets today's date, so that models retired since the catalog was made are recognized.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self

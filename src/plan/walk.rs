@@ -114,8 +114,8 @@ impl<'s> Walk<'s> {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Counts a name with escapes as a mark of the most expensive kind. It may mean any name, and in practice nobody writes
-    /// one.
+    /// Counts a name with escapes as a cache mark of the most expensive kind, since it may spell any name. In practice
+    /// nobody writes such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;
@@ -179,7 +179,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Counts what the model sees of a block. It does not see ids, cache marks and signatures.
+    /// Counts those parts of a block that the model sees. It does not see ids, cache marks and signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
@@ -216,7 +216,7 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Counts a string by its content, any other value as it is written.
+    /// Counts the content of a string, or the text of any other value.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let (weight, surplus) = match inside_quotes(value) {

@@ -1,18 +1,18 @@
-//! What a byte of text weighs in tokens, by its own class and the class of the byte before it.
+//! How many tokens a byte of text counts for, by its own class and the class of the byte before it.
 //!
-//! No tokenizer is published, so text is weighed by statistics. A word costs most of a token at its start and a little
-//! for each further letter. Runs of blanks, digits and punctuation cost less after the first. Other scripts are weighed
-//! by the first byte of each character in UTF-8. Pairs of bytes are enough for that, and one table look-up for each
-//! byte is fast. The figures are fitted to published ratios: Latin prose about 3.3 characters a token on the old
-//! tokenizer and 2.6 on the new one, code about 2.8, Chinese and Japanese about 1. They are rather too high than too
-//! low; a run corrects them within tens of answers by what the API reports.
+//! No tokenizer is published, so tokens are estimated by statistics. A word costs most of a token at its start and a
+//! little for each further letter. Runs of blanks, digits and punctuation cost less after the first. Other scripts are
+//! weighed by the first byte of each character in UTF-8. For all this it is enough to look at pairs of bytes, with one
+//! fast table look-up for each byte. The figures are fitted to published ratios: Latin prose about 3.3 characters a
+//! token on the old tokenizer and 2.6 on the new one, code about 2.8, Chinese and Japanese about 1. They are more often
+//! too high than too low. A run corrects them within tens of answers by the usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
 
 use crate::domain::json::special;
 
-/// Thousandths of a token, by the byte before and this one.
+/// Thousandths of a token, by the byte before this one and by this one.
 pub(super) struct Weights {
     by_class: &'static Table,
     /// The row of the table to use after each byte. Looking it up without the byte's class is faster.

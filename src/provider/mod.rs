@@ -15,7 +15,7 @@ use crate::domain::{Failure, Message, PoolId, RateSignals, Request, Verdict};
 
 pub use wire::{Body, ReplyHead, Splice, WireRequest};
 
-/// What a head says beside its status.
+/// What a head says apart from its status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadNews {
     /// About limits.
@@ -69,7 +69,8 @@ pub trait Decoder: Send {
 
     /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
     ///
-    /// `asked` is the request. An answer may call only tools that it offers; it is read only when the answer calls one.
+    /// `asked` is the request. An answer may call only the tools that the request offers. The request is parsed only
+    /// when the answer calls a tool.
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply;
 }
 
@@ -85,7 +86,7 @@ pub trait Provider: Send + Sync + 'static {
     /// with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
-    /// Returns what a reply means for its row, its pool and the run. `signals` are those of its head.
+    /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.
     ///
     /// Total: every reply has one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;

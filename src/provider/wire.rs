@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 
 use crate::domain::PoolId;
 
-/// A request as it goes out, relative to the address of its endpoint.
+/// A request as it is sent, with its path relative to the address of its endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
     /// The route: its provider and account name the endpoint.
@@ -51,7 +51,7 @@ impl Body {
         Self { bytes, splices: Vec::new() }
     }
 
-    /// Returns a body with something inserted, after what was inserted at that place before.
+    /// Returns the body with `splice` inserted. At the same place, it comes after earlier splices.
     ///
     /// # Panics
     /// When the place lies beyond the body's own bytes.

@@ -9,11 +9,11 @@ use super::standing::Ending;
 use super::stats::Stats;
 use crate::domain::{Dimension, Reason};
 
-/// A shorter run is mostly its start, so there is no advice.
+/// The start takes most of a shorter run than this, so it gets no advice.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// A reason that bound the run for a smaller share of its time is not worth changing.
+/// If a reason held the run up for a smaller share of its time than this, there is no advice about it.
 const WORTH_IT: f64 = 0.2;
-/// The next limit binds at once when less than this is gained.
+/// If a run would become faster by less than this factor, the next limit would hold it up at once.
 const NOTHING_GAINED: f64 = 1.05;
 
 /// Returns what would have made the run faster, to follow "with"; `None` when nothing that can be changed would.

@@ -342,7 +342,7 @@ pub(super) mod tests {
         format!("{}{}", "█".repeat(filled), "░".repeat(cells - filled))
     }
 
-    /// Returns where a run with everything to show stands.
+    /// Returns the state of a run for which every part of the line is shown.
     pub(crate) fn busy() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(20_000), 0)));

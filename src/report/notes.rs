@@ -17,7 +17,7 @@ use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits
 pub enum Verbosity {
     /// Nothing but errors.
     Quiet,
-    /// What a person should know.
+    /// Everything that a person should know.
     #[default]
     Normal,
     /// Each retry and failure too.
@@ -29,7 +29,7 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was shown: its words, when it was shown, and how long it had lasted.
+    /// The outage that was shown last: its description, when it was shown, and how long it had lasted then.
     outage: Option<(String, Timestamp, Duration)>,
 }
 

@@ -70,7 +70,7 @@ impl Stats {
             // The pace so far says nothing about these rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
-            // The run may stop before its end.
+            // The budget may stop the run before its end, or nothing is known about the time left.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
             (_, Some(left)) if left <= 0.0 => waiting(standing, idle),
             (_, Some(left)) => time_left(left),
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!((all.outlook(), pipe.outlook()), (Outlook::Unknown, Outlook::Unknown));
     }
 
-    /// One step of a random run, after so many tenths of a second.
+    /// One step of a random run, after this many tenths of a second.
     #[derive(Clone, Debug)]
     struct Step {
         after: i64,
@@ -344,7 +344,7 @@ mod tests {
         stats
     }
 
-    /// A status with a pool without limits that is held for so long, and two rows that wait for their next try.
+    /// A status with a pool without limits that is held for this long, and two rows that wait for their next try.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

@@ -12,8 +12,9 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 /// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong for
 /// hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
 ///
-/// The size of a row is a mean over the whole run: no limit changes it, and over a minute it varies by a tenth by chance.
-/// So where a token limit binds, the time left is computed from the recent tokens, which the limit keeps even.
+/// The mean size of a row is taken over the whole run: limits don't change it, and over a minute it varies by a tenth
+/// by chance. If a token limit slows the run down, the time left is computed from this size and the recent tokens,
+/// since the limit keeps the flow of tokens even.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
@@ -23,7 +24,7 @@ pub(super) struct Pace {
     /// Rows and tokens of the whole run.
     all_rows: u64,
     all_tokens: [u64; 2],
-    /// The end of the youngest slot that was dropped.
+    /// The end of the latest slot that was dropped.
     dropped_at: Option<Timestamp>,
     /// The latencies of all answers together, and how many there were.
     latencies: (Duration, u32),

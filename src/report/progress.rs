@@ -31,8 +31,9 @@ use super::text::wrap;
 use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
-/// Erases the block: all from the start of the cursor's row. A blank goes first, since some terminals take what is erased
-/// from their first column and row on for a cleared screen, which they keep among the lines scrolled away.
+/// Erases the block: everything from the start of the cursor's row. A blank is written first. Otherwise, erasing from
+/// the first column and row on looks like clearing the screen to some terminals, and they keep the cleared screen in
+/// their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal.

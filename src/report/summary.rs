@@ -36,7 +36,7 @@ pub(crate) struct SummaryContext {
     pub maybe_paid: u64,
     /// The same, of an earlier run that was cut short.
     pub maybe_paid_before: u64,
-    /// The same, of the runs before that one, as far as their lines and counts tell.
+    /// The same, of the runs before that one, as far as their lines and counts show it.
     pub maybe_paid_earlier: u64,
     /// Of the rows finished by earlier runs, those that failed.
     pub failed_before: u64,

@@ -162,7 +162,7 @@ impl ListRow {
         Self { label, value: value.into(), fit: Fit::Break }
     }
 
-    /// Returns a row whose value stays on one line and is cut where that ends.
+    /// Returns a row whose value stays on one line and is cut at the end of the line.
     pub(crate) fn cut(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Cut }
     }
@@ -175,8 +175,8 @@ impl ListRow {
 
 /// Returns the rows as aligned lines of at most `columns`, each with its line break.
 ///
-/// Values continue below themselves. A verbatim value that does not fit beside its label is put on a line of its own,
-/// where the terminal may wrap it.
+/// A value that needs several lines stays in its column. A verbatim value that does not fit beside its label is put on
+/// a line of its own, where the terminal may wrap it.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);

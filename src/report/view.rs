@@ -37,7 +37,7 @@ impl Reporter for Stats {
 
 /// One way to show a run.
 pub trait View: Send {
-    /// Shows what this event changed; `stats` has it folded in.
+    /// Shows what this event changed. `stats` already includes the event.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
 
     /// Shows the state of the run, because somebody asked.

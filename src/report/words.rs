@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::text::{duration, escape};
 use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
-/// Returns what stopped a run in a few words, for use within a line.
+/// Returns in a few words why a run stopped, for use within a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),

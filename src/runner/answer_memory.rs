@@ -22,8 +22,8 @@ use tokio::sync::Notify;
 /// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB this is the one with which hostile servers cost a
 /// run with 16 requests in flight no more than 64 MB: one answer of 32 MiB, these bytes, and what the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// Bytes that each request in flight adds to the limit, from the 17th on. A stream counts twice, and is half done on
-/// average, so streams of 80,000 tokens each don't wait.
+/// Bytes that each request in flight adds to the limit, from the 17th on. A stream counts twice, and on average half of
+/// it has arrived. So streams of 80,000 tokens each don't wait.
 const EACH_BYTES: usize = 256 << 10;
 /// Bytes of each answer that are not counted: more than nearly all answers have.
 const FREE_BYTES: usize = 64 << 10;

@@ -36,11 +36,11 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) verdict: Verdict,
-    /// What the answer takes of the memory for all.
+    /// The answer's share of the memory for all answers.
     pub(super) share: AnswerShare,
 }
 
-/// What a head says to the scheduler.
+/// What the scheduler is told about a head.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -106,7 +106,7 @@ async fn read_body<E: Exchange>(
     Ok(())
 }
 
-/// Returns the next piece of the body. If it has to be waited for, the head is reported first.
+/// Returns the next piece of the body. If the piece is not there yet, the head is reported before waiting for it.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,

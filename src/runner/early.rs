@@ -1,9 +1,10 @@
-//! Signals that come while a run is prepared: its input is surveyed, its files are opened, its key is asked for.
+//! Signals that come while a run is prepared, that is, while its input is read for the first time, its files are
+//! opened, or its key is fetched.
 //!
 //! The preparation is plain work on the program's main thread, which checks now and then whether it should end
-//! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use. Signals mean what
-//! they mean during the run. The first one that asks for an end ends the preparation at the next row, since nothing is in
-//! flight. A second one, or the end of the grace period, ends the program at once.
+//! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use. Signals mean
+//! the same as during the run. The first one that asks for an end ends the preparation at the next row, since nothing
+//! is in flight. A second one, or the end of the grace period, ends the program at once.
 
 use std::io;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub trait Ledger {
     /// Notes that a request for a row is about to be sent.
     ///
     /// # Errors
-    /// Why it can't be noted. The request must not be sent then.
+    /// When the note can't be written. The request must not be sent then.
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
 
     /// Notes that a request has ended without a line, since its row waits for another try.

@@ -18,7 +18,7 @@ pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Returns whether more waits for the disk, or for the reader of standard output, than may.
+    /// Returns whether too many bytes wait for the disk, or for the reader of standard output.
     pub(super) fn is_backed_up(&self) -> bool {
         self.ledger.backlog_bytes() > BACKLOG_BYTES || self.unsynced.bytes() > UNSYNCED_BYTES
     }

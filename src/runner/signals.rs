@@ -26,7 +26,7 @@ const HUP: i32 = 1;
 /// How long requests in flight may go on after TERM or HUP.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
-/// What somebody outside asks for.
+/// A request from outside the program, by a signal.
 #[derive(Debug)]
 pub enum Interrupt {
     /// End: INT, TERM or HUP, by its number.

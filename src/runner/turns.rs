@@ -19,9 +19,9 @@ use crate::domain::EventBody;
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// How often the reporter is told where the run stands.
+/// How often the reporter is told the state of the run.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// Reports of attempts that are taken before the scheduler is asked again.
+/// The most reports of attempts that are handled before the scheduler is asked again.
 const REPORTS: usize = 256;
 
 /// Where the loop hears from others.

@@ -14,7 +14,7 @@ pub(super) struct UnsyncedLines {
     last_seq: u64,
 }
 
-/// What is kept of a line until it is on disk.
+/// What the runner keeps for a line until the line is on disk.
 struct Unsynced {
     seq: u64,
     event: EventBody,

@@ -1,16 +1,16 @@
 //! How far rows are read ahead.
 //!
-//! The scheduler asks for rows until enough of them wait. With one pool that is twice the window. With several it is
-//! thousands, so that each pool finds its own rows among them. Rows may be large, so their bytes count as well: all rows
-//! that wait or are in flight take at most [`MOST_BYTES`] and one row. Small rows never reach that.
+//! The scheduler asks for rows until enough of them wait. With one pool, enough is twice the window. With several pools
+//! it is thousands, so that each pool finds its own rows among them. Rows may be large, so their bytes count as well:
+//! all rows that wait or are in flight take at most [`MOST_BYTES`] and one row. Small rows never reach that.
 //!
-//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. What a
-//! policy asks in place of a row counts as well, and may take more.
+//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. When
+//! a policy replaces the request of a row, the new request counts as well, and may go over the limit.
 //!
-//! All pools share these bytes. The rows of a pool that is held, or whose limits are low, may fill them. Then nothing more
-//! is read, and a pool whose rows come later in the input has nothing to send. That does not last for ever: each row ends,
-//! with an answer, a failure or the halt of its endpoint, and then another row is read. An input whose pools come one after
-//! the other is read from several places in turn (`order`), so that their rows come mixed.
+//! All pools share these bytes. The rows of a pool that is held, or whose limits are low, may fill them. Then nothing
+//! more is read, and a pool whose rows come later in the input has nothing to send. That does not last for ever: each
+//! row ends, with an answer, a failure or the halt of its endpoint, and then another row is read. If the pools come one
+//! after the other in an input, it is read from several places in turn (`order`), so that their rows come mixed.
 //!
 //! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows of
 //! one pool to read those of another.
@@ -25,8 +25,9 @@ const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows without a fault that are kept ready for an endpoint that fails.
 const PROBES: usize = 4;
-/// Bytes of rows that wait or are in flight. The reader holds up to a third of this besides, so it is 64 MiB in all. These
-/// bytes are 250 rows of 200 kB or 12 million tokens: more than twice what the highest tier takes uncached in a minute.
+/// Bytes of rows that wait or are in flight. In addition, the reader holds up to a third of this, which makes 64 MiB in
+/// all. 48 MiB are 250 rows of 200 kB, or 12 million tokens: more than twice what the highest tier accepts uncached in
+/// a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
@@ -45,7 +46,7 @@ impl Scheduler {
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
 
-    /// Returns how many more rows are wanted so that an endpoint that fails can be probed with rows that did not fail.
+    /// Returns how many more rows are wanted, so that a failing endpoint can be probed with rows that have not failed.
     fn probes_wanted(&self) -> usize {
         let ready = self.pools.iter().flat_map(|state| &state.ready);
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())

@@ -40,7 +40,7 @@ impl Scheduler {
         self.on_reply(end);
     }
 
-    /// Notes that the endpoint replies, though it may only have said that it is too early.
+    /// Notes that the endpoint replies, even if it only refused the request by a limit.
     pub(super) fn on_reply(&mut self, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         let was_failing = endpoint.health.on_answer(end.now);

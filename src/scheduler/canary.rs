@@ -1,19 +1,20 @@
 //! The canary: a tiny request of our own, which shows whether the endpoint fails or only some rows do.
 //!
-//! A row that upsets the server is answered 500 each time. An endpoint in trouble answers 500 to every row. After several
-//! faults with no answer between, the rows alone can't show which of the two it is. So an endpoint that seems to fail is
-//! probed with a canary and a row in turn. The canary is one word with `max_tokens` 1, to the model of a row that failed:
+//! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
+//! row is answered with 500. After several faults with no answer between, the rows alone can't show which of the two it
+//! is. So an endpoint that seems to fail is probed with a canary and a row in turn. The canary is one word with
+//! `max_tokens` 1, to the model of a row that failed:
 //!
-//! - It is answered: the endpoint works, and a row that fails next is to blame itself.
-//! - It fails as the rows do: the endpoint fails, and no row is blamed, however long that lasts.
+//! - It is answered: the endpoint works, and if a row fails next, the row is the cause.
+//! - It fails as the rows do: the endpoint fails, and no fault counts for a row, however long that lasts.
 //! - It fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
 //!
-//! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again, so an answered canary
-//! proves less there: a row is sent alone after each of three canaries. Only if all three rows fail, the faults are the
-//! rows' own.
+//! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again, so there an
+//! answered canary does not prove that the rows are the cause. A row is sent alone after each of three canaries. Only
+//! if all three rows fail, the faults are the rows' own.
 //!
-//! A canary that is answered costs about a thousandth of a cent. The limits and the budget hold for it as for a row, and it
-//! is left out when they have no room. Nothing is written to the files for it.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it as to a row, and
+//! it is not sent when they have no room. Nothing is written to the files for it.
 //!
 //! Rejected: probing with rows held back from elsewhere in the input. That worked only while such rows were left, so an
 //! outage at the end of a run put good rows into the error log.
@@ -32,7 +33,7 @@ use super::step::Step;
 
 /// A pool that had no room is asked again after this time at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After this many answered canaries, each followed by a row that failed alone, the faults are not refusals in disguise.
+/// After this many answered canaries, each followed by a row that failed alone, the faults are not hidden refusals.
 const PROOF: u32 = 3;
 
 impl Scheduler {
@@ -106,8 +107,8 @@ impl Scheduler {
         }
     }
 
-    /// The endpoint works, unless rows may be refused in disguise. In that case a row is sent alone next, as the canary was: a
-    /// gateway that has room for one has room for the other.
+    /// The endpoint works, unless the faults of rows may be hidden refusals. In that case a row is sent alone next, as
+    /// the canary was: a gateway that has room for one has room for the other.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];

@@ -46,7 +46,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes in the end of an attempt and says what becomes of its row.
+    /// Handles the end of an attempt, and returns what happens to its row.
     ///
     /// # Panics
     /// When the ticket is not in flight: an attempt ends once.
@@ -91,7 +91,7 @@ impl Scheduler {
         }
     }
 
-    /// Says what becomes of a row by what its attempt meant.
+    /// Returns what happens to a row, by the verdict on its attempt.
     fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
         match verdict {
             Verdict::Answered(message) => self.on_answer(entry, message, end),

@@ -16,7 +16,7 @@ pub(super) struct Entry {
     /// Tries of the present ask that counted.
     pub(super) tries: u32,
     pub(super) overloads: u32,
-    /// Faults that may have been refusals in disguise.
+    /// Faults that may have been hidden refusals.
     pub(super) disguised: u32,
     /// When the first try began after which it had to wait, for whatever reason.
     pub(super) waiting_since: Option<Instant>,

@@ -1,15 +1,15 @@
-//! Faults of the server and the connection: what they say of the endpoint, and what becomes of the row.
+//! Faults of the server and the connection: what they say about the endpoint, and what happens to the row.
 //!
-//! A row's own faults ([`Blame`]) use up its tries; after the last one the row is in the error log. A fault that may be the
-//! row's or the endpoint's counts for the row, as long as the endpoint does not seem to fail. While it seems to fail no row
-//! is blamed. The endpoint is probed instead (`endpoint::health`): in turn with a request of our own (`canary`) and with the
-//! rows that failed least often. That ends when something is answered, or when the endpoint is given up and its rows are
-//! left pending.
+//! A row's own faults ([`Blame`]) use up its tries; after the last one, the row goes into the error log. If a fault may
+//! be the row's or the endpoint's, it counts for the row as long as the endpoint does not seem to fail. While the
+//! endpoint seems to fail, no fault counts for a row. The endpoint is probed instead (`endpoint::health`): in turn with
+//! a request of our own (`canary`) and with the rows that failed least often. That ends when something is answered, or
+//! when the endpoint is given up and its rows are left pending.
 //!
-//! Where the canary says nothing, the end of a run may be unclear. All rows that are left have failed, and nobody can see
-//! whether the endpoint broke down at that moment. If it never said so itself (no 503, no 529, no refused connection), it is
-//! waited for: for a tenth of the time the run has taken, and for a minute and a half at least. After that each row that is
-//! left has one more try, and a fault counts for it.
+//! If the canary shows nothing, the end of a run may be unclear: all rows that are left have failed, and the endpoint
+//! may have broken down at that moment. If the endpoint never said so itself (no 503, no 529, no refused connection),
+//! the run waits for it: for a tenth of the time the run has taken, and at least for a minute and a half. After that,
+//! each row that is left has one more try, and a fault of that try counts for the row.
 //!
 //! A row may wait for `--retry-for` in all, for whatever reasons: from its first wait, or from the end of a later outage of
 //! the endpoint.
@@ -28,7 +28,7 @@ use super::step::Next;
 
 /// How long a retry waits when the quota is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// Of this many faults that may be refusals in disguise, one counts for the row.
+/// Of this many faults that may be hidden refusals, one counts for the row.
 const DISGUISED: u32 = 8;
 /// How long an endpoint is waited for when all rows that are left have failed: the longer of this and of this part of the
 /// run so far.
@@ -107,12 +107,12 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether a fault may be a refusal in disguise.
+    /// Returns whether a fault may be a hidden refusal.
     fn may_be_refused(&self, fault: &Fault, end: &End) -> bool {
         fault.class == ErrorClass::Server && self.pools[end.pool].pool.may_be_refusing(end.now)
     }
 
-    /// Holds the pool of a row after a fault that is a refusal in disguise.
+    /// Holds the pool of a row after a fault that is a hidden refusal.
     pub(super) fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         if pool.on_fault(end.now) {
@@ -123,8 +123,8 @@ impl Scheduler {
 
     /// Notes a fault, and returns whose it is.
     ///
-    /// Once a row is to blame, its further faults say nothing about the endpoint. So the last rows of a run, which fail each
-    /// time, do not look like an outage. During a known outage all faults count as signs of it.
+    /// Once a row is found to be the cause, its further faults say nothing about the endpoint. So the last rows of a
+    /// run, which fail each time, do not look like an outage. During a known outage all faults count as signs of it.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -132,7 +132,7 @@ impl Scheduler {
         entry.at_fault = Some(endpoint.tally);
         entry.turns += 1;
         entry.is_suspect |= blame == Blame::Row && !may_be_refused;
-        // That a stream can't be read says nothing about whether the endpoint works.
+        // A stream that can't be read does not show whether the endpoint works.
         let speaks = fault.failure.stream.is_none() && (!entry.is_suspect || endpoint.health.is_failing());
         if speaks && !endpoint.has_last_tries {
             endpoint.health.on_fault(fault.sign(), end.now);
@@ -175,7 +175,8 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Ends failures that have lasted too long: the endpoint is given up, or the rows that are left are blamed.
+    /// Ends failures that have lasted too long: either the endpoint is given up, or the remaining rows get their last
+    /// tries.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -192,7 +193,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the rows may be blamed for the faults of an endpoint, if all rows that are left have failed.
+    /// Returns whether the faults of an endpoint may count for the rows, provided that all rows that are left have
+    /// failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

@@ -64,7 +64,7 @@ impl Scheduler {
         self.leave_halted(entry, end)
     }
 
-    /// Returns what becomes of a row whose endpoint, or the whole run, has halted.
+    /// Returns what happens to a row whose endpoint, or the whole run, has halted.
     pub(super) fn leave_halted(&mut self, entry: Entry, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
         match self.then(&entry, Came::Halt(&reason)) {

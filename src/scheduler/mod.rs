@@ -1,4 +1,4 @@
-//! The scheduler: which row is sent when, and what becomes of it.
+//! The scheduler: which row is sent when, and what happens to it.
 //!
 //! A state machine that owns everything about a run's order and limits: endpoints with their windows, health and halts,
 //! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps. It never reads a clock, sends
@@ -22,11 +22,11 @@
 //! A pool sends its rows in the order they came, with two exceptions: rows that are tried again go first, and small rows
 //! pass a big one that waits for its bucket (`passing`). A row may also wait behind a gate for another row (`gate`).
 //!
-//! What is sent for a row stays the same over its tries, byte for byte. Whether it asks for a stream is decided the first
-//! time. Only an endpoint whose streams can't be read changes that (`endpoint::streaming`).
+//! A row's request stays the same over its tries, byte for byte. Whether it asks for a stream is decided at the first
+//! try. It changes only if streams of the endpoint can't be read (`endpoint::streaming`).
 //!
-//! What is asked for a row may change. A policy ([`crate::answer`]) sees each answer, each failure and each halt of an
-//! endpoint, and may ask something else for the row, at the same endpoint or at another.
+//! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
+//! an endpoint, and may send another request for the row, to the same endpoint or to another.
 //!
 //! # Files
 //! Groups further down use those further up:

@@ -94,13 +94,13 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // The fewest places that gain nearly all there is.
+        // The fewest places with at least 98% of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns the time that limits take when blocks are read from so many places in turn: in each span the limit that
-    /// binds there decides.
+    /// Returns the time that limits take when blocks are read from this many places in turn: in each span the limit
+    /// that binds there decides.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {
@@ -142,7 +142,7 @@ fn sum<'a>(blocks: impl Iterator<Item = &'a Block>) -> Block {
 pub enum ReadingOrder {
     /// From the first to the last.
     AsWritten,
-    /// From so many places in turn, evenly spaced over the rows.
+    /// From this many places in turn, evenly spaced over the rows.
     Interleaved {
         /// How many.
         places: usize,

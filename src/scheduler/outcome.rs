@@ -1,4 +1,4 @@
-//! What becomes of a row: it is finished, asked something else, or left for a later run.
+//! What happens to a row after an attempt: it is finished, sent again with another request, or left for a later run.
 
 use crate::answer::{Came, Then};
 use crate::domain::{Ask, Ended, ErrorClass, Failure, Outcome};

@@ -19,11 +19,11 @@ use crate::limiter::{Admission, Reservation};
 
 use super::pool::{Passing, PoolState};
 
-/// The part of the refill that the rows behind may take.
+/// The part of the refill that the rows behind a big row may take.
 const SHARE: f64 = 0.25;
 /// A row is big when it needs more than this many seconds' worth of the limit.
 const BIG_SECONDS: f64 = 5.0;
-/// A row passes when it needs at most a quarter of what the big one needs.
+/// A row may pass when it needs at most a quarter of what the big row needs.
 const SMALL_PART: u32 = 4;
 /// How many rows behind the big one are looked at.
 const REACH: usize = 64;

@@ -29,7 +29,7 @@ pub(super) struct PoolState {
     pub(super) prediction: Prediction,
     /// Requests that were streamed to learn limits early.
     streamed: u32,
-    /// The wait of a big row in front, and what was sent before it meanwhile.
+    /// The wait of a big row at the front of the queue, and what smaller rows were sent before it meanwhile.
     pub(super) passing: Option<Passing>,
 }
 
@@ -48,19 +48,21 @@ impl PoolState {
         Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
     }
 
-    /// Returns the place of the row that says most about an endpoint that fails: the first of those with the fewest turns.
+    /// Returns the position of the best row to probe a failing endpoint with: the first of those that were tried the
+    /// fewest times.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Returns whether a request asks for a stream. Called once for each request: all its tries do the same.
+    /// Returns whether a request asks for a stream. It is called once for each request, so that all tries of the
+    /// request do the same.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,
             StreamMode::Off => false,
             StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
-            // `max_tokens` 0 warms a cache; the API refuses to stream that.
+            // `max_tokens` 0 warms a cache, and the API refuses to stream such a request.
             StreamMode::Auto if ask.max_tokens == 0 => false,
             StreamMode::Auto => {
                 let learns = self.pool.heads_seen().max(self.streamed) < STREAM_FIRST;

@@ -18,7 +18,7 @@ use crate::domain::{Ask, Cost, Usage};
 const TEMPLATES: usize = 1024;
 /// The quantile of real output that is reserved: a little over the middle, so that most answers use less.
 const QUANTILE: f64 = 0.6;
-/// What is expected of a row before anything is known.
+/// Output tokens that are expected of a row before any answer is known.
 const FIRST_OUTPUT: u32 = 256;
 /// Answers of a template before its own lengths are used.
 const ENOUGH: u32 = 10;

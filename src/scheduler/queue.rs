@@ -87,7 +87,8 @@ impl Scheduler {
         }
     }
 
-    /// Replaces what is asked for a row, and queues it where that is to be sent. Its tries are counted from the start.
+    /// Replaces the request of a row, and queues the row in the pool of the new request. Its tries are counted from 0
+    /// again.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
         let Entry { mut planned, attempts, leads, bytes, .. } = entry;
         planned.ask = ask;
@@ -110,7 +111,7 @@ impl Scheduler {
         leads.into_iter().for_each(|gate| self.open_gate(gate, now));
     }
 
-    /// Returns the pool of a row. Sets the row aside when it can't be answered any more.
+    /// Returns the pool of a row. If the row can no longer be answered, sets it aside.
     fn placed(&mut self, entry: Entry, now: Instant) -> Option<(usize, Entry)> {
         let Ask { pool, model, .. } = &entry.planned.ask;
         let pool = if self.halted.is_none() { Some(self.pool_of(&pool.clone(), now)) } else { None };
@@ -126,7 +127,7 @@ impl Scheduler {
     }
 
     fn pool_of(&mut self, id: &Arc<PoolId>, now: Instant) -> usize {
-        // Rows of one model share their pool's name: nearly always it is the one that came last.
+        // Rows of one model share the `Arc` of their pool's id, and most rows have the same pool as the row before.
         if let Some((last, at)) = &self.last_pool
             && Arc::ptr_eq(last, id)
         {

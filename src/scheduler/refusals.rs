@@ -1,4 +1,4 @@
-//! What a refusal (429) means: which limit was met, how long nothing is sent, and what becomes of the row.
+//! What a refusal (429) means: which limit was met, how long nothing is sent, and what happens to the row.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl Scheduler {
         Some(HaltReason::RetryAfter { wait, allowed })
     }
 
-    /// Holds the pool of an attempt that was refused, for as long as the server asks or for as long as is usual.
+    /// Holds the pool of a refused attempt for as long as the server asks, or for the usual time if it does not say.
     pub(super) fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let dimension = match &end.head {

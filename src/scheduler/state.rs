@@ -109,7 +109,7 @@ impl Scheduler {
         self.unkept
     }
 
-    /// Takes out what people should know, so far.
+    /// Takes out the events for people that were collected so far.
     pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
     }
@@ -148,7 +148,7 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns how many rows wait, wherever they wait.
+    /// Returns how many rows wait in all: ready, for a time, or behind a gate.
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }
@@ -159,7 +159,8 @@ impl Scheduler {
         ready.chain(self.later.rows()).chain(self.gates.rows())
     }
 
-    /// Takes out the rows that wait, wherever they wait, and that `is_wanted` says yes to.
+    /// Takes out the waiting rows for which `is_wanted` returns true: those that are ready, that wait for a time, or
+    /// that wait behind a gate.
     pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));

@@ -7,7 +7,7 @@ use crate::domain::{Ask, ErrorClass, JobId, LimitKind, Outcome, Planned, Reason}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
-/// A gate: rows wait behind it for another row.
+/// A gate: rows wait behind it for another row, their leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GateId(pub(super) u32);
 

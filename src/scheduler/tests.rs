@@ -56,7 +56,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-/// Returns a planned row of a pool, with a prompt of so many bytes, which its clones share.
+/// Returns a planned row of a pool, with a prompt of this many bytes, which its clones share.
 pub(crate) fn long(class: &str, bytes: usize) -> Planned {
     let mut planned = planned("row", 100, 100);
     let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");
@@ -658,7 +658,7 @@ fn behind_a_big_row(small: usize) -> Scheduler {
     scheduler
 }
 
-/// Returns the second at which each row is sent, on a server that answers at once.
+/// Returns the second in which each row is sent to a server that answers at once.
 fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
     let mut sent = Vec::new();
     for tenth in 0..seconds * 10 {

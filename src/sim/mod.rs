@@ -1,10 +1,10 @@
 //! The API, simulated: one model, played in process on virtual time or over HTTP on loopback.
 //!
-//! It is the judge of `limiter` and `scheduler` and shares no code with them, nor the token counts of `plan`. [`model`]
-//! is a plain state machine that is given `now`; [`transport`] plays it in process on the run's clock, `server` over
-//! sockets (feature `sim`). [`config`] holds everything that can differ, [`faults`] the faults that can be injected,
-//! [`presets`] the models. Message Batches are not served; they are one more endpoint of the model, with limits of their
-//! own, and would count nothing against those of Messages.
+//! It tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts of `plan`.
+//! [`model`] is a plain state machine that is given `now`; [`transport`] plays it in process on the run's clock,
+//! `server` over sockets (feature `sim`). [`config`] holds everything that can differ, [`faults`] the faults that can
+//! be injected, [`presets`] the models. Message Batches are not served; they are one more endpoint of the model, with
+//! limits of their own, and would count nothing against those of Messages.
 //!
 //! # Rules of the API that are modelled
 //!

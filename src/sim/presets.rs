@@ -1,4 +1,4 @@
-//! The models that the simulator serves unless told otherwise, with what it needs to know to refuse and charge as the
+//! The models that the simulator serves by default, with the facts that it needs to refuse and charge requests as the
 //! API does.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11); limits:
@@ -12,8 +12,9 @@ use crate::domain::{ModelClass, Money, RateLimits};
 
 use super::config::{ModelTraits, SimModel, SimPrice};
 
-/// A line of the table of models: id, alias, name, day of release, class, window, longest answer, shortest cached prompt,
-/// dollars a million (input, output, cache write for 5 minutes, for 1 hour, cache read), traits.
+/// A line of the table of models: id, alias, name, day of release, class, context window, longest answer, shortest
+/// cached prompt, dollars per million tokens (input, output, cache write for 5 minutes, for 1 hour, cache read),
+/// traits.
 type Line = (
     &'static str,
     Option<&'static str>,

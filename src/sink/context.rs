@@ -7,7 +7,7 @@ use crate::clock::RunClock;
 /// Version of the result lines' form, in `meta.v`.
 pub(crate) const LINE_VERSION: u32 = 1;
 
-/// What all lines of one run have in common.
+/// The values that all lines of one run have in common.
 #[derive(Clone, Debug)]
 pub struct RecordContext {
     /// Id of the run.

@@ -1,7 +1,7 @@
 //! What a person can do about a failed row: the `hint` of its line in the error log.
 //!
-//! It agrees with `retryable`: where another run may succeed with the row as it is, the hint says to run `resume`; where it
-//! can't, the hint begins with what has to change first.
+//! It agrees with `retryable`: if another run may succeed with the unchanged row, the hint says to run `resume`. If
+//! not, the hint begins with what has to change first.
 
 use crate::domain::{ErrorClass, Failure};
 

@@ -183,8 +183,8 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
 
 /// Reads an amount as [`write_usd`] writes it; `None` for any other text.
 ///
-/// Digits beyond a pico-dollar are cut off. Exponents, which other tools write when they rewrite a file, are read too,
-/// to the nearest pico-dollar.
+/// Digits beyond a pico-dollar are cut off. Amounts with an exponent are read too, rounded to the nearest pico-dollar:
+/// other tools write them when they rewrite a file.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {

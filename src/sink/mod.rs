@@ -33,10 +33,10 @@ pub enum Log {
     Errors,
 }
 
-/// From this length on an answer is not copied into its line, but written separately in its place.
+/// An answer of at least this length is not copied into its line. It is written by itself, at its place in the line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
-/// Appends the line of an answer without its message; returns where in `out` that belongs.
+/// Appends the line of an answer without its message; returns the position in `out` where the message belongs.
 ///
 /// Shape: with the message put there it is the line of [`outcome_line`], since a message is on one line already.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {

@@ -10,8 +10,8 @@ const ROOM: usize = 1024;
 
 /// Appends a result line.
 ///
-/// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. `meta.occurrence` stands only in
-/// lines of rows without a name of their own.
+/// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. Only lines of unnamed rows have
+/// `meta.occurrence`.
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
     line_with(outcome, message, context, |result| result.json(name!("message"), &message.json), out);

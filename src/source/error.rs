@@ -85,7 +85,7 @@ pub enum SourceError {
         /// What is wrong with it.
         message: String,
     },
-    /// One JSON document over several lines, or one array of rows.
+    /// The input is one JSON document over several lines, or one array of rows.
     #[error(
         "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} FILE"
     )]

@@ -30,8 +30,8 @@ pub(super) fn is_request_field(name: &str) -> bool {
 
 /// Returns the request field that `name` was probably meant to be.
 ///
-/// Two names are near at one edit, or at two when both are long; a swap of neighbours is one edit. Case, dashes and
-/// camel case do not count: `maxTokens` is `max_tokens`.
+/// Two names are similar if they differ by one edit, or by two if both are long. A swap of two neighbouring letters is
+/// one edit. Differences in case, dashes and camel case do not count: `maxTokens` is `max_tokens`.
 pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     if is_request_field(name) || name.len() > LONGEST_NAME {
         return None;
@@ -44,38 +44,39 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
 /// Where a doubtful name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// In a short row: it is carried along.
+    /// In a short row: it is kept with the row.
     Row,
     /// In `params`: it is sent.
     Params,
-    /// Beside `params`: it is carried along.
+    /// Beside `params`: it is kept with the row.
     Beside,
 }
 
-/// Names that were looked at, and what is to be said about them: once per name.
+/// The names that were checked, and the warnings about them. Each name is warned about once.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     judged: [Judged; 3],
     pending: Vec<String>,
 }
 
-/// How many names are judged in each place: an input with more has names that are data.
+/// How many names are checked in each place. In an input with more names, the names are data.
 const MAX_JUDGED: usize = 1000;
 
-/// Names that were judged in one place.
+/// The names that were checked in one of the places.
 #[derive(Debug, Default)]
 struct Judged {
     all: HashSet<Box<str>>,
-    /// The first of them, which are mostly all: so few are looked through sooner than a hash is made.
+    /// The first of them. Most inputs have no more names than these, and comparing so few is faster than computing a
+    /// hash.
     first: Vec<Box<str>>,
 }
 
 impl Judged {
     const FIRST: usize = 8;
 
-    /// Takes a name up if there is room; returns whether it comes for the first time.
+    /// Adds a name if there is room; returns whether it was added, so `false` for a name seen before.
     fn insert(&mut self, name: &str) -> bool {
-        // Looked up first, so that a name seen before costs no memory of its own.
+        // The name is looked up first, so that a name seen before allocates nothing.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_JUDGED || self.all.contains(name) {
             return false;
         }
@@ -87,7 +88,7 @@ impl Judged {
 }
 
 impl Warnings {
-    /// Judges a name that is about to be sent or carried along.
+    /// Checks a name that is about to be sent, or kept with the row.
     pub(super) fn judge(&mut self, name: &str, within: Within, line: u64) {
         if (within != Within::Beside && is_request_field(name)) || !self.is_fresh(name, within) {
             return;

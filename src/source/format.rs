@@ -17,14 +17,14 @@ pub(super) trait Format: Send {
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 }
 
-/// The columns of an input by what becomes of them.
+/// The columns of an input, grouped by what happens to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     /// What a request is made from, in the order of the input.
     pub sent: Vec<String>,
     /// The one that is the label.
     pub label: Option<String>,
-    /// What is carried along and not sent.
+    /// What is kept with the row and not sent.
     pub unsent: Vec<String>,
 }
 

@@ -59,7 +59,7 @@ pub struct Row {
     pub custom_id: Option<String>,
     /// Its own request parameters, in the order written, without defaults.
     pub params: Params,
-    /// Its other members: carried along, not sent.
+    /// Its other members, which are kept with the row and not sent.
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,

@@ -22,7 +22,7 @@ pub(super) fn is_shape(object: &Object<'_>) -> bool {
     object.has("body") && (object.has("url") || object.has("method"))
 }
 
-/// Returns the parameters, and what is carried along.
+/// Returns the parameters, and what is kept with the row.
 pub(super) fn read(text: &str, object: &Object<'_>) -> Result<(Params, Params), Fault> {
     if let Some(method) = object.get("method") {
         let is_post = json::as_string(method).is_some_and(|method| method.eq_ignore_ascii_case("post"));
@@ -73,7 +73,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters for the other service's bookkeeping: they are carried along.
+/// Parameters for the other service's bookkeeping: they are kept with the row and not sent.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {
@@ -185,7 +185,7 @@ fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a 
     }
 }
 
-/// Returns content as it is here: a string as it stands, a list of parts block by block.
+/// Returns the content in the form of a message request: a string unchanged, a list of parts as a list of blocks.
 fn blocks(text: &str, content: &RawValue) -> Result<String, Fault> {
     if content.get().starts_with('"') {
         return Ok(content.get().to_owned());

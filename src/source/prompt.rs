@@ -1,7 +1,7 @@
-//! Prompts: the `messages` of a request, and the checks of what a request can hold.
+//! Prompts: the `messages` of a request, and the checks of its content and size.
 //!
 //! Owns the checks that save a request which the API would surely refuse: one without a prompt, with an empty prompt,
-//! or with a body over the limit. Everything finer is left to the API.
+//! or with a body over the limit. All other checks are left to the API.
 
 use std::borrow::Cow;
 

@@ -28,9 +28,9 @@ pub(super) struct RawRow<'a> {
 /// How a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Well: with a line end, or with the input.
+    /// Complete: at a line end, or at the end of the input.
     Whole,
-    /// It is longer than the cap, which is this many bytes. Its rest was skipped.
+    /// It is longer than the limit, which is this many bytes. The rest of it was skipped.
     OverCap(usize),
     /// The input ended inside quotes.
     OpenQuote,
@@ -109,7 +109,7 @@ pub(super) struct Parts {
     pub custom_id: Option<String>,
     /// What is sent.
     pub params: Params,
-    /// What is carried along and not sent.
+    /// What is kept with the row and not sent.
     pub extra: Params,
     /// The `error` of an error-log entry.
     pub error: Option<Box<RawValue>>,

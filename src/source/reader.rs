@@ -150,7 +150,7 @@ impl Reader {
         &self.name
     }
 
-    /// Returns the format that was found; never [`InputFormat::Auto`].
+    /// Returns the format of the input, which is never [`InputFormat::Auto`].
     pub fn format(&self) -> InputFormat {
         self.format
     }

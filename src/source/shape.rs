@@ -4,7 +4,7 @@
 //! - `{"custom_id", "params": {…}}`: the canonical shape, which the error log has too, with `error` beside it;
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`];
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Request fields beside them are parameters (a null
-//!   counts as missing), everything else is carried along.
+//!   counts as missing), everything else is kept with the row and not sent.
 //!
 //! With a template every member is a column, and the prompt comes from the template. Request fields stay parameters,
 //! but `prompt`, `messages` and `params` are columns like any other.

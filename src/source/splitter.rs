@@ -3,9 +3,9 @@
 //! Owns line numbers, byte offsets and the cap on a row's length. Knows nothing of what a row means. A row over the cap
 //! is skipped without being held in memory: its first [`KEPT_BYTES`] are kept for the error entry.
 //!
-//! It finds where a CSV record ends by the same rules as the CSV parser. So every record is bounded, keeps its raw text,
-//! and can be broken without harm to the next. The parser itself would hold a record with an unclosed quote in memory as a
-//! whole, and gives no raw text.
+//! It finds where a CSV record ends by the same rules as the CSV parser. So the length of every record is bounded, its
+//! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
+//! raw text, and with an unclosed quote it would take the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Splitter {
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns where the next row begins, or the blank lines before it.
+    /// Returns the position where the next row begins, or the blank lines before it.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }

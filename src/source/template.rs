@@ -212,7 +212,7 @@ impl Cell<'_> {
     }
 }
 
-/// Returns what to write, for a template without a column.
+/// Returns advice on what to write in a template that names no column.
 fn remedy(placeholder: Option<&Placeholder>) -> String {
     match placeholder {
         Some(Placeholder { written, column }) => {

@@ -121,7 +121,7 @@ impl HttpTransport {
         Ok(url)
     }
 
-    /// Returns the request with its authorization, which must be there by `deadline`.
+    /// Returns the request with its authorization. It fails if there is no authorization by `deadline`.
     async fn request(&self, request: WireRequest, deadline: Instant) -> Result<reqwest::Request, WireError> {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;

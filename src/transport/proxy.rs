@@ -66,7 +66,8 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// A variable that decides about the proxy can't be read. Nothing of its value is shown: it may hold a password.
+/// A variable that decides about the proxy can't be read. No part of its value is shown, since it may contain a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} can't be used ({fault}): give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
@@ -95,7 +96,7 @@ enum ProxyFault {
     Unfit(Unfit),
 }
 
-/// Names of the variables, the upper spelling first.
+/// The two names of a variable, in capital letters first.
 type Names = [&'static str; 2];
 
 const HTTP: Names = ["HTTP_PROXY", "http_proxy"];
@@ -104,7 +105,8 @@ const ALL: Names = ["ALL_PROXY", "all_proxy"];
 const NONE: Names = ["NO_PROXY", "no_proxy"];
 const CGI: &str = "REQUEST_METHOD";
 
-/// Returns the proxy that leads to `base_url`; `None` for a direct connection. `variable` looks one up.
+/// Returns the proxy to use for `base_url`; `None` for a direct connection. `variable` looks up an environment
+/// variable.
 ///
 /// # Errors
 /// The variable that decides can't be read.

@@ -40,7 +40,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     targets::TARGETS.into_iter().map(|(name, _)| name)
 }
 
-/// Runs every target over its corpus and over so many changed inputs; returns how many inputs there were.
+/// Runs every target over its corpus and over this many changed inputs; returns how many inputs there were.
 pub fn run_all(changed: u64, seed: u64) -> u64 {
     let mut tried = 0;
     for (name, target) in targets::TARGETS {

@@ -106,7 +106,7 @@ impl Odd {
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    /// Returns a streamed response that folds to it.
+    /// Returns a streamed response whose events fold to this message.
     pub fn streamed(&self, random: &mut Rng) -> Exchange {
         let mut start = Vec::new();
         let (mut delta, mut usage) = (Vec::new(), None);

@@ -1,7 +1,7 @@
-//! What is fuzzed: each function takes any bytes and asserts what must hold for all of them.
+//! The fuzz targets: each function takes any bytes and asserts what must be true for all inputs.
 //!
-//! `tests/durability` runs them over the corpus and what a seeded mutator makes of it; `cargo fuzz` runs them at length:
-//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery, headers, sse, config).
+//! `tests/durability` runs them on the corpus and on mutations of it by a seeded mutator. `cargo fuzz` runs them for a
+//! long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery, headers, sse, config).
 
 use std::io::Cursor;
 use std::path::PathBuf;

@@ -38,7 +38,7 @@ fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>
 
 /// Returns the file that defines what a whole path leads to; `None` when that is not a file of ours.
 fn defining_file<'s>(mut path: Module, files: &BTreeMap<&'s [String], &'s Source>) -> Option<&'s [String]> {
-    // Each step follows one re-export; more steps than files would be a re-export of itself.
+    // Each step follows one re-export. More steps than there are files would mean that a re-export leads to itself.
     for _ in 0..files.len() {
         let length = (1..=path.len()).rev().find(|&length| files.contains_key(&path[..length]))?;
         let (module, source) = files.get_key_value(&path[..length])?;

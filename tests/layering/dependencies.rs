@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::paths::Source;
 
-/// Which sources may need a dependency.
+/// The kinds of sources that need a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The program.

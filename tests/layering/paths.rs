@@ -10,7 +10,7 @@ use crate::rules::Fault;
 pub struct Source {
     /// Path from `src`, with `/`.
     pub file: String,
-    /// Its module path: `limiter/pool.rs` is `limiter`, `pool`; empty for the roots.
+    /// Its module path, for example `limiter`, `pool` for `limiter/pool.rs`; empty for the crate roots.
     pub module: Vec<String>,
     /// Every path in its code.
     pub paths: Vec<SourcePath>,

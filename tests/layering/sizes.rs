@@ -2,7 +2,7 @@
 
 /// No file is longer.
 const MOST_LINES: usize = 500;
-/// Nine of ten files are at most so long.
+/// Nine of ten files have at most this many lines.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
 
 /// Returns what is wrong with the sizes of files; `sizes` are their names and lines.
@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(lines_without_tests("fn f() {}\nfn g() {}"), 2);
     }
 
-    /// Returns the faults of these files and of so many short ones.
+    /// Returns the faults of these files, checked together with `short` files of one line.
     fn faults(files: &[(&str, usize)], short: usize) -> Vec<String> {
         let named = files.iter().map(|(name, lines)| (name.to_string(), *lines));
         let short = (0..short).map(|at| (format!("short{at}.rs"), 1));

@@ -155,7 +155,7 @@ pub const NOT_IN_TEXT: &[&str] = &[
     "xxx",
 ];
 
-/// Texts beside the sources that are read with the rest.
+/// Files that are not sources but are checked together with them.
 pub const TEXTS: &[&str] = &["README.md", "CHANGELOG.md", "Cargo.toml"];
 
 /// Returns the row of a module.

@@ -141,7 +141,7 @@ fn quiet_says_nothing_of_a_run_that_goes_well() {
     assert_eq!(again.ends_with(0).err, "");
 }
 
-/// Each way to end, with quiet asked for: what is said on standard error, in how many lines.
+/// For each way to end with `--quiet`: what standard error says, and in how many lines.
 #[test]
 fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
     let faults = r#"{"rules": [

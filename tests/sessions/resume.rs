@@ -7,10 +7,10 @@ use crate::support::*;
 /// A tenth of the rows are refused each time.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The row of one name is refused once.
+/// The row number 1 is refused once.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
-/// The server fails once, at the row of one name.
+/// The server fails once, at the row number 1.
 const ONE_FAULT: &str = r#"{"rules": [{"status": 500, "contains": "number 1.", "times": 1}]}"#;
 
 #[test]
@@ -269,7 +269,8 @@ fn a_run_with_nothing_left_needs_no_key() {
     assert_eq!(api.books().requests, 3);
 }
 
-/// A run of version 0.1.0 that was killed with seven answers and three failures on the disk and four requests in flight.
+/// The fixture is a run of version 0.1.0. It was killed with seven answers and three failures on disk, and four
+/// requests in flight.
 #[test]
 fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let folder = Folder::new();

@@ -14,7 +14,7 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes that a terminal takes on in turn, in columns and rows.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// Drawings after which one must have been made at the latest size.
+/// After this many drawings, at least one was made at the latest size.
 const DRAWINGS: usize = 3;
 
 /// How a drawing of two lines ends: the cursor goes back to the first.
@@ -102,7 +102,7 @@ impl Window {
         self.latest.clear();
     }
 
-    /// Takes in so many drawings of the progress, each of which has the number of rows, and the whole of the last one.
+    /// Reads this many drawings of the progress, each of which has the number of rows, and the whole of the last one.
     #[track_caller]
     fn wait_for(&mut self, drawings: usize) {
         let count = |text: &str| text.matches("/5,000").count() + text.matches("/5.0k").count();

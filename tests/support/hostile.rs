@@ -19,7 +19,7 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
-/// What becomes of the connection behind an answer.
+/// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// The next request may come over it.

@@ -250,7 +250,7 @@ impl Judge<'_> {
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns the attempts for each row that was answered, from so many seconds on.
+    /// Returns the attempts for each row that was answered after this many seconds.
     fn attempts_per_row_after(&self, seconds: f64) -> f64 {
         let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
         let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();
@@ -375,7 +375,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the lowest use of the binding limit over any span of so many seconds, as a share of what it gives.
+    /// Returns the lowest use of the binding limit over any span of this many seconds, as a share of what it gives.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);

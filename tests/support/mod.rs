@@ -109,7 +109,7 @@ pub struct MemLedger {
 }
 
 impl MemLedger {
-    /// Returns an empty ledger and what it commits to.
+    /// Returns an empty ledger and the receiver of its commits.
     pub fn new() -> (Self, tokio::sync::mpsc::UnboundedReceiver<claude_batch::runner::Commit>) {
         let (commits, receiver) = tokio::sync::mpsc::unbounded_channel();
         let ledger = Self {

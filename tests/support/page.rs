@@ -14,7 +14,7 @@ use std::time::Instant;
 /// How much of a loop is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// A share that fits among the other tests.
+    /// A part that is short enough to run with the other tests.
     Share,
     /// All of it.
     Full,
@@ -55,11 +55,11 @@ pub type Loop = (&'static str, fn(Size) -> Vec<Seen>);
 pub struct Page {
     /// Its file, from the project's folder.
     pub file: &'static str,
-    /// What stands before the lines.
+    /// The text before the lines.
     pub beginning: &'static str,
     /// The loops, in the order of their lines.
     pub loops: &'static [Loop],
-    /// What stands behind the lines.
+    /// The text after the lines.
     pub ending: fn() -> String,
 }
 

@@ -184,7 +184,7 @@ pub fn for_each_seed(seeds: u64, run: impl Fn(u64) + std::panic::RefUnwindSafe) 
     }
 }
 
-/// An answer that used so many tokens.
+/// Returns an answer that used these tokens.
 pub fn answer(input_tokens: u64, output_tokens: u64) -> Verdict {
     let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
     Verdict::Answered(Message { json: Bytes::from_static(b"{}"), content: 0..0, usage, quality: Quality::Ok })

@@ -65,7 +65,7 @@ pub struct Server {
     pub error_s: f64,
     /// Mean length of an answer.
     pub output: f64,
-    /// More for each token of `max_tokens`.
+    /// Further output tokens for each token of `max_tokens`.
     pub output_per_max_token: f64,
     /// Spread of the length's logarithm.
     pub sigma: f64,
@@ -204,7 +204,7 @@ pub enum Order {
     /// By chance.
     #[default]
     Mixed,
-    /// One kind after the other, as in the file.
+    /// One kind after the other in the file, read in that order.
     Sorted,
     /// One kind after the other in the file, read in the order that the first pass advises.
     Advised,

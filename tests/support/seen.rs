@@ -74,11 +74,11 @@ pub struct Seen {
     pub attempts: usize,
     /// Lines that wait to be handed to the system.
     pub unwritten: usize,
-    /// Most of them while a request was sent.
+    /// The most of these lines at any moment when a request was sent.
     pub most_unwritten: usize,
 }
 
-/// What several parts of a run write into.
+/// A log that several parts of a run write into.
 #[derive(Clone)]
 pub struct Log {
     seen: Arc<Mutex<Seen>>,
@@ -104,7 +104,7 @@ impl Log {
 
 /// A transport that logs.
 pub struct Watched {
-    /// What it sends by.
+    /// The transport that sends the requests.
     pub inner: Gateway,
     /// Where it logs.
     pub log: Log,

@@ -305,7 +305,8 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// File and command are two answers to one question: one of them in a higher layer replaces both of a lower one.
+    /// The file and the command both say where the key is. So either of them in a higher layer replaces both of a lower
+    /// layer.
     fn over(self, lower: Self) -> Self {
         if self.is_set() { self } else { lower }
     }

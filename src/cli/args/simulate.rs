@@ -93,7 +93,7 @@ pub struct SimLimitArgs {
     /// Most open requests
     #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
-    /// Growth of input from minute to minute, as 50k,10k: what any minute may use, and how much more than the one before
+    /// Limit on growth of input tokens, as 50k,10k: what any minute may use, and how much more than the minute before
     #[arg(long, value_name = "FLOOR,STEP", value_parser = acceleration)]
     pub acceleration: Option<Acceleration>,
     /// Dollars after which every request is refused

@@ -55,7 +55,7 @@ pub enum Text {
     Given(String),
     /// In a file.
     File(PathBuf),
-    /// In a file that must lie inside the working folder, since a file that lies there names it.
+    /// In a file that must be inside the working folder, since its path comes from a configuration file in that folder.
     Inside {
         /// The path, from the working folder.
         path: PathBuf,

@@ -8,7 +8,7 @@ use super::world::World;
 use crate::cli::args::Settings;
 use crate::transport::{self, parse_base_url};
 
-/// Another server than the API.
+/// The address of a server other than the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     /// The address.

@@ -71,8 +71,8 @@ impl KeySource {
 /// Returns the key, and what should be said about it. A rehearsal needs none: do not call this for one.
 ///
 /// # Errors
-/// There is no key (the message names both ways out), its file or command fails, or it is not a key; its text is never
-/// shown.
+/// When there is no key (the message names both ways to give one), when its file or command fails, or when it is not a
+/// key. Its text is never shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {

@@ -71,7 +71,7 @@ pub const REFUSED: [&str; 38] = [
     "profile",
 ];
 
-/// Those of them that decide where the key comes from, where it is sent and through whom.
+/// The settings that decide where the key comes from, where it is sent, and through which proxy.
 pub const ABOUT_THE_KEY: [&str; 7] =
     ["base-url", "header", "allow-http", "no-proxy", "ca-file", "api-key-file", "api-key-cmd"];
 

@@ -1,11 +1,11 @@
 //! The command that prints the key: run, and ended when it takes too long.
 //!
 //! It is the user's own program, but it may hang, print without end, or print a key where it does not belong. So its
-//! output has a bound and a time; the variables that hold our key are not passed on to it; and what it says on standard
-//! error is kept back. Of that only the last line is shown, when it failed, without anything that could be a key.
+//! time and the length of its output are limited, and the variables that hold our key are not passed on to it. Its
+//! standard error is not shown. If it fails, only the last line of that is shown, without anything that could be a key.
 //!
-//! It stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. What it started is found by
-//! its parents, where the system has `/proc`.
+//! It stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. On systems with `/proc`,
+//! the processes that it started are found by their parent ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -108,7 +108,7 @@ impl Running {
 
     /// Returns the last line of standard error, fit to be shown.
     fn last_line(&self) -> Option<String> {
-        // A process that it started may still have it open.
+        // A process that the command started may still have its standard error open, so the wait has a limit.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
         let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;

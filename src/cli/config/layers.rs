@@ -84,7 +84,7 @@ fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     [Some(folder), user].into_iter().flatten().collect()
 }
 
-/// Returns the chosen profile's settings over all files that have it.
+/// Returns the settings of the chosen profile, merged from all files that have it.
 fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();

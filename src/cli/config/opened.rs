@@ -166,9 +166,9 @@ fn has_second_name(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns who may have written a file beside this user and the system's administrator, and what to do about it.
+/// Returns who may have written a file other than this user and the system's administrator, and what to do about it.
 ///
-/// A group is taken for others unless it is this user's own, as many systems give each user one.
+/// Members of a group count as other users, unless it is this user's own group: many systems give each user one.
 #[cfg(unix)]
 fn writers(path: &Path, file: &Metadata) -> Option<String> {
     use rustix::process::{getegid, geteuid};

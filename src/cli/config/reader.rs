@@ -204,7 +204,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns whether this user may not even see if the file exists, since its folder is closed.
+/// Returns whether this user can't even find out if the file exists, since its folder may not be opened.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

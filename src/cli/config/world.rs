@@ -93,7 +93,7 @@ impl World {
         self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
     }
 
-    /// Returns a path as it can be opened.
+    /// Returns a path that can be opened: relative paths start at the working folder.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.working_folder.join(path)
     }

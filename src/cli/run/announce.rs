@@ -90,7 +90,8 @@ impl NewRun<'_> {
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
-    /// Announces an expensive run without earlier results, and asks before any file is created. Returns whether it did.
+    /// Announces an expensive run without earlier results, and asks the user before any file is created. Returns
+    /// whether it asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         if !is_new || !self.must_ask(survey) {

@@ -19,7 +19,7 @@ pub(super) struct Files {
     pub(super) opened: Opened,
     /// What earlier runs left.
     pub(super) recovered: Recovered,
-    /// Hears which lines are on disk.
+    /// Receives which lines are on disk.
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
     /// The run's time, which begins here.
     pub(super) clock: RunClock,
@@ -67,8 +67,8 @@ impl NewRun<'_> {
         Ok(Files { opened, recovered, commits, clock })
     }
 
-    /// Returns the copy of the log that `resume` reads. It is in the run folder; in a dry run, or where there is no run
-    /// folder, it is temporary and removed when the program ends.
+    /// Returns the copy of the log that `resume` reads. It is in the run folder. In a dry run, or if there is no run
+    /// folder, it is a temporary file that is removed when the program ends.
     fn resume_input(&mut self, opened: &Opened) -> Result<PathBuf> {
         let temporary = || tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile();
         let copy = match opened {

@@ -1,8 +1,8 @@
 //! `run` and `resume`: from settings to the exit code.
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom; each step is one function in a file of this folder. The
-//! order matters: everything that can be wrong with what was typed is found first, then the input is read, and only then
-//! is a file created or a key asked for. Only the loop sends requests ([`crate::runner`]).
+//! order matters: first, everything that can be wrong with the command line is found. Then the input is read. Only
+//! then, files are created and the key is fetched. Only the loop sends requests ([`crate::runner`]).
 
 mod announce;
 mod check;

@@ -26,7 +26,7 @@ impl NewRun<'_> {
         Ok(Exit::Done)
     }
 
-    /// Ends a run whose rows are all finished: says what there is instead.
+    /// Ends a run whose rows are all finished, and says what its files contain.
     pub(super) fn end_with_nothing_to_send(
         &self,
         survey: &Survey,

@@ -7,7 +7,7 @@ use crate::report::text::{escape, wrap};
 use crate::report::{self, ProgressKind, Verbosity};
 
 impl NewRun<'_> {
-    /// Says what there is to say about the settings.
+    /// Prints the warnings and notes about the settings.
     pub(super) fn say_settings(&self) {
         self.warn(&self.config.warnings);
         self.note(&self.config.notes);

@@ -1,8 +1,8 @@
-//! Ends the program when a template does not end for one row.
+//! Ends the program when filling in a template does not end for a row.
 //!
-//! Fuel limits what a template does, with one exception: writing out or comparing a value that holds the same list many
-//! times is a single step. A thread can't be stopped from outside, so the program ends as if it was killed: all answers
-//! are on disk, and the same command resumes.
+//! The fuel limit of the engine bounds the work of a template, with one exception: writing out or comparing a value
+//! that holds the same list many times is a single step. A thread can't be stopped from outside, so the program ends as
+//! if it was killed: all answers are on disk, and the same command resumes.
 //!
 //! It counts checks, not time: while the program is suspended or the machine sleeps, no checks are made.
 

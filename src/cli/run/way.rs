@@ -16,7 +16,7 @@ use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 pub(super) struct Way {
     /// The proxy they go through.
     pub(super) proxy: Option<Proxy>,
-    /// What is out of the ordinary, in words.
+    /// The settings that are out of the ordinary, in words.
     parts: Vec<String>,
     /// What should be said before the run.
     pub(super) warnings: Vec<String>,

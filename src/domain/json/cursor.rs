@@ -143,7 +143,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads any value that is nested at most so deep, [`DEEPEST`] at most, and returns its text.
+    /// Reads any value that is nested at most `deepest` levels, and returns its text. `deepest` is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn value(&mut self, deepest: u32) -> Option<&'a [u8]> {
         self.peek()?;
@@ -152,7 +152,7 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Skips any value that is nested at most so deep, [`DEEPEST`] at most.
+    /// Skips any value that is nested at most `deepest` levels, which is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
         // Most values are strings and numbers, which need no look at what is around them.
@@ -180,8 +180,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Returns the position after the value that begins at `at`, after blanks; `None` when there is none, or when it is nested
-/// deeper than `deepest`, at most [`DEEPEST`].
+/// Returns the position after the value that begins at `at` or after blanks there. Returns `None` when there is no
+/// value, or when it is nested deeper than `deepest`, which is at most [`DEEPEST`].
 fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
     // One bit for each open bracket: 1 for an object.
     let (mut open, mut depth) = (0_u128, 0);

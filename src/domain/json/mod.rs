@@ -1,9 +1,9 @@
 //! Raw JSON text: read with one cursor, written, and kept on one line.
 //!
-//! Most of an answer, and of a line of results, is never looked at: it only has to be valid JSON. So it is skipped and not
-//! parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259 accepts, up to a depth
-//! of [`DEEPEST`]. Callers hand everything else to the parser, which also finds the words for what is wrong. Like the
-//! parser, the cursor does not check that what it skips is UTF-8.
+//! Most of an answer, and of a line of results, is never used here: it only has to be valid JSON. So it is checked but
+//! not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259 accepts, up to a
+//! depth of [`DEEPEST`]. Callers hand everything else to the parser, which also finds the words for what is wrong. Like
+//! the parser, the cursor does not check that what it skips is UTF-8.
 //!
 //! Every reader of raw bytes uses it: estimates of a row, the scan of a reply, lines of results at resume. Rows
 //! themselves are read by `serde_json`, which hands out each value as a `RawValue`: a value that the cursor had cut out
@@ -19,7 +19,8 @@ pub(crate) use self::scan::{Traits, has_any, special, string_end};
 pub(crate) use self::surrogate::lone_surrogate;
 pub(crate) use self::write::{put_on_one_line, raw_value, string_value, write_json_str, write_on_one_line};
 
-/// Returns whether a text begins with a JSON value that is nested at most so deep, [`DEEPEST`] at most.
+/// Returns whether a text begins with a JSON value that is nested at most `deepest` levels. `deepest` is at most
+/// [`DEEPEST`].
 pub(crate) fn is_within_depth(json: &[u8], deepest: u32) -> bool {
     Cursor::new(json).skip_value(deepest).is_some()
 }

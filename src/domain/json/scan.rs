@@ -15,7 +15,7 @@ pub(super) fn blanks_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Returns the position after the string that begins at `at`; `None` when none does.
+/// Returns the position after the string that begins at `at`; `None` when no string begins there.
 pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut at = (*bytes.get(at)? == b'"').then_some(at + 1)?;
     loop {
@@ -34,7 +34,7 @@ pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     special(bytes, start).filter(|&end| bytes[end] == b'"').map(|end| start..end)
 }
 
-/// Returns the position after an escape, from that after its backslash.
+/// Returns the position after an escape; `at` is the position after its backslash.
 fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),

@@ -1,6 +1,6 @@
 //! Half characters: escapes of one half of a UTF-16 pair without the other half.
 
-/// Returns where valid JSON escapes half of a character without its other half.
+/// Returns the position in valid JSON of an escape of half a character without its other half.
 ///
 /// Such text is valid JSON, but the API and most readers refuse it.
 pub(crate) fn lone_surrogate(text: &str) -> Option<usize> {

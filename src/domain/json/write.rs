@@ -25,7 +25,7 @@ pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
 
 /// Replaces the line breaks of JSON text by blanks.
 pub(crate) fn put_on_one_line(json: &mut [u8]) {
-    // Every byte is written, changed or not: without a branch the compiler takes many at a time.
+    // Every byte is written, even if it is unchanged: without a branch, the compiler handles many bytes at a time.
     json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
 }
 

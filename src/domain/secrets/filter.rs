@@ -1,17 +1,19 @@
-//! A quick look at a text: may there be a secret in it?
+//! A quick check whether a text may contain a secret.
 //!
-//! Every secret part of so many bytes holds a run of five that begins at a multiple of the stride. So it is enough to
-//! look at the text at each of those places, in a table and then in the list of all such runs. Four places are looked at
-//! before the first question is asked: an answer has about fifty.
+//! A run is five bytes in a row. The stride is chosen so that every part of a secret that is long enough to be found
+//! contains a run that begins at a multiple of the stride in the text. So only those positions are checked: first in a
+//! table, then in the list of all runs of the secrets. Four positions are looked up before the first branch, since a
+//! typical answer has only about fifty.
 
 use zeroize::Zeroizing;
 
 /// Bytes of a run.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// What is loaded at once, and the stride of parts of twelve.
+/// Bytes that are loaded at once. It is also the stride for parts of twelve bytes.
 const PIECE: usize = 8;
-/// Entries of the table. A key has about a thousand runs, so one place in sixty is looked up in vain.
+/// Entries of the table. A key has about a thousand runs, so one position in sixty is looked up in the list for
+/// nothing.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
@@ -41,7 +43,7 @@ impl Filter {
         Self { table, runs, stride: shortest + 1 - RUN }
     }
 
-    /// Returns whether `text` may hold a part; never `false` for one that does.
+    /// Returns whether `text` may hold a part of a secret. It never returns `false` for a text that does.
     pub(super) fn may_hold(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));

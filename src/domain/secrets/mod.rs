@@ -128,7 +128,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Removes them from everything beside the content.
+    /// Removes them from everything except the content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);

@@ -31,13 +31,13 @@ pub(super) enum Kind {
 /// A stretch of a text, decoded in some way.
 pub(super) struct View {
     bytes: Vec<u8>,
-    /// Where in the text each byte comes from.
+    /// For each byte, the range of the text that it comes from.
     sources: Vec<Range<usize>>,
 }
 
 impl View {
-    /// Returns a stretch of `text` as it stands. Bytes of one escape have all of it as their source, so that no escape is
-    /// ever cut.
+    /// Returns a part of `text` unchanged. All bytes of one escape have the whole escape as their source, so that no
+    /// escape is ever cut in two.
     pub(super) fn of(text: &[u8], range: Range<usize>) -> Self {
         let mut sources = Vec::with_capacity(range.len());
         let mut at = range.start;
@@ -127,7 +127,7 @@ impl Kind {
         }
     }
 
-    /// Returns the length of the first escape or byte of `text`, and the byte it means.
+    /// Returns the length of the first escape or byte of `text`, and the byte it stands for.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);

@@ -81,7 +81,7 @@ pub enum LockAttempt {
     Unsupported,
 }
 
-/// An open file. Every read and write names its position, so a failed write never moves the next one.
+/// An open file. Every read and write names its position, so a failed write does not change where the next one goes.
 pub trait DiskFile: Send + Sync {
     /// Returns the length in bytes.
     ///
@@ -165,7 +165,7 @@ pub trait Disk: Send + Sync {
         Ok(())
     }
 
-    /// Creates one folder for its owner only (0700). An existing folder is made so.
+    /// Creates one folder for its owner only (0700). An existing folder gets the same mode.
     ///
     /// # Errors
     /// A [`Refusal`] when what exists may not be used; what the system reports.

@@ -19,8 +19,8 @@ mod unix {
 
     use crate::journal::disk::trust::Facts;
 
-    /// Returns options for reading. They follow no link, don't wait for a writer of a FIFO, and make no terminal the
-    /// controlling one.
+    /// Returns options for reading. With them, opening follows no symbolic link, does not wait for a FIFO's writer, and
+    /// never makes a terminal the controlling one.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -74,7 +74,8 @@ mod unix {
         Ok(is_one(&fs::metadata(one)?, &fs::metadata(other)?))
     }
 
-    /// Returns whether `path` leads to the open file. The name that it was opened by does not matter here.
+    /// Returns whether `path` leads to the open file. This system needs no path to identify an open file, so `_opened`
+    /// is not used.
     pub(crate) fn is_at(file: &File, _opened: &Path, path: &Path) -> io::Result<bool> {
         Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
     }
@@ -174,7 +175,8 @@ mod elsewhere {
         Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
     }
 
-    /// Returns whether `path` leads to the file that was opened. Files have no number here, so the paths are compared.
+    /// Returns whether `path` leads to the file that was opened. On this system files have no number, so the paths are
+    /// compared.
     pub(crate) fn is_at(_file: &File, opened: &Path, path: &Path) -> io::Result<bool> {
         is_same(opened, path)
     }

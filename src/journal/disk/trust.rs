@@ -27,7 +27,7 @@ pub enum Refusal {
     /// A symbolic link.
     #[error("is a symbolic link, which could lead anywhere: remove it, or name another file")]
     Symlink,
-    /// A folder in the place of a file.
+    /// A folder where a file should be.
     #[error("is a folder: remove it, or name another file")]
     Folder,
     /// A FIFO, socket or device.
@@ -97,7 +97,7 @@ impl Facts {
         Ok(())
     }
 
-    /// Returns whether every user may remove and replace the files in this folder.
+    /// Returns whether any user may remove and replace the files in this folder.
     pub(super) fn is_open_to_all(&self) -> bool {
         const WRITABLE_FOR_ALL: u32 = 0o002;
         const STICKY: u32 = 0o1000;

@@ -219,11 +219,11 @@ fn fault_of_origin(origin: &str) -> Option<String> {
 /// Replaces the manifest.
 ///
 /// # Errors
-/// What failed; the manifest is then the old one or the new one, never a mixture.
+/// The failure of the disk. The manifest is then still the old one or already the new one, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {
-        // Nothing depends on the list of inputs, and only that list can be so long.
+        // Only the list of inputs can be so long, and nothing depends on it, so it is left out.
         bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
     }
     replace(disk, &manifest_path(folder), |file, path| file.write_at(&bytes, 0).map_err(DiskFailure::of("write", path)))

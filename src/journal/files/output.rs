@@ -55,7 +55,7 @@ pub(crate) struct Outputs {
 }
 
 impl Output {
-    /// Opens a file when it exists: locked, or with [`Access::ReadOnly`] as it is.
+    /// Opens a file if it exists, and locks it. With [`Access::ReadOnly`] it is not locked.
     ///
     /// # Errors
     /// [`JournalError::Locked`] or [`JournalError::LogLocked`]; [`JournalError::Refused`]; [`JournalError::Disk`].
@@ -134,7 +134,7 @@ impl Output {
         Ok(())
     }
 
-    /// Locks an open file; `None` when its name leads elsewhere by then.
+    /// Locks an open file; `None` when its path now leads to another file.
     fn lock(
         file: Box<dyn DiskFile>,
         path: &Path,

@@ -46,7 +46,7 @@ pub struct RunPaths {
 }
 
 impl RunPaths {
-    /// Returns the paths for what was typed.
+    /// Returns the paths that a run uses for these arguments.
     ///
     /// # Errors
     /// [`JournalError::NeedsOutput`] for several inputs without `--output`.

@@ -2,8 +2,8 @@
 //!
 //! The file is cut into blocks of equal length. A line belongs to the block that it begins in, so each thread can find
 //! the lines of a block without the others. Blocks are read in rounds: a free thread takes the next block of the round.
-//! When all blocks of a round are read, what was made of them is handed over in the order of the file. So memory does
-//! not grow with the file, and a panic of one thread ends the reading instead of leaving others waiting.
+//! When all blocks of a round are read, their results are handed over in the order of the file. So memory does not grow
+//! with the file, and a panic of one thread ends the reading instead of leaving others waiting.
 //!
 //! Rejected:
 //! - One thread that reads and splits, and others that parse: every byte is copied once more.
@@ -206,7 +206,7 @@ fn round<T: Send>(
     if let Some((own, others)) = buffers.split_first_mut() {
         std::thread::scope(|scope| {
             for buffer in others {
-                // Where no thread can be started, this one does all the work.
+                // If a thread can't be started, the other threads and this one do its work.
                 let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, || work(buffer));
             }
             work(own);

@@ -47,7 +47,8 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Takes an estimate of the number of rows. Memory is reserved by it, not by doubling.
+    /// Takes an estimate of the number of rows. Memory is reserved for that many rows at once, instead of growing by
+    /// doubling.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
     }

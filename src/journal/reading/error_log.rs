@@ -23,7 +23,7 @@ pub struct ErrorLog {
     pub results: Option<PathBuf>,
     /// Entries that are rows, by class.
     pub rows: BTreeMap<ErrorClass, u64>,
-    /// Entries that hold the text of a broken row, which can't be run again.
+    /// Entries with the text of a broken row. Such rows can't be run again.
     pub broken: u64,
 }
 

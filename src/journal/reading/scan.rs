@@ -1,8 +1,8 @@
 //! Scanning a file of a run: which lines are records, and what the others are.
 //!
-//! Owns the rules that tell half-written, zeroed and foreign lines apart. What is done about them is in
-//! [`crate::journal::rewriting`]. Lines are read on several threads. What a damaged line means depends on the lines
-//! around it, so that is decided afterwards, in the order of the file.
+//! Owns the rules that tell half-written, zeroed and foreign lines apart. [`crate::journal::rewriting`] removes or
+//! repairs them. Lines are read on several threads. What a damaged line means depends on the lines around it, so that
+//! is decided afterwards, in the order of the file.
 
 use std::io;
 use std::ops::Range;
@@ -54,7 +54,7 @@ impl Scan {
     }
 }
 
-/// Damaged lines. Whether they are a hole or the tail is known when the next record or the end is found.
+/// Damaged lines. If another record follows, they are a hole; if the file ends first, they are its tail.
 struct Bad {
     from: u64,
     /// The first line, from 1.

@@ -25,7 +25,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds what was used, without a result line.
+    /// Adds usage and money without counting a result line.
     pub(crate) fn add(&mut self, charges: Charges) {
         self.usage += charges.usage;
         self.spend += charges.spend;

@@ -1,6 +1,6 @@
 //! Failures that still count: for each row its latest entry in the error log, and the offset of that entry.
 //!
-//! Owns the rules for when an entry does not count any more:
+//! Owns the rules for when an entry no longer counts:
 //! - The row has an answer to the same request, or a later answer to another request.
 //! - A later entry of the same row exists.
 //! - The row was never sent, and a later run read the whole input without writing an entry for it.

@@ -1,8 +1,8 @@
 //! Compaction: entries that do not count any more are removed from the error log.
 //!
 //! The log is replaced as a whole, so a death at any step leaves the old log or the compacted one, and both mean the
-//! same. What removed entries say was spent is given to `carry` before the log is replaced. A death between the two
-//! counts it twice, which is the safe side for a budget.
+//! same. Before the log is replaced, the spending recorded in the removed entries is given to `carry`. If the program
+//! dies between the two steps, that spending is counted twice, which is the safe side for a budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::journal::reading::{Parsed, Unresolved, parse_error};
 /// Does nothing when every entry counts.
 ///
 /// # Errors
-/// What failed; the log is then the old one or the compacted one.
+/// The failure of the disk. The log is then still the old one or already the compacted one.
 pub(crate) fn compact(
     disk: &dyn Disk,
     output: &mut Output,

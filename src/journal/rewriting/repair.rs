@@ -21,7 +21,8 @@ use crate::journal::disk::{Disk, DiskFailure, replace, sync_name};
 use crate::journal::files::Output;
 use crate::journal::reading::{Scan, Tail};
 
-/// Repairs a file by what the scan found, makes it durable, and adds what was done to `notes`.
+/// Repairs the damage that the scan found in a file, makes the file durable, and adds a note for each repair to
+/// `notes`.
 ///
 /// Foreign bytes at the end are first copied to a file at `spare`.
 ///

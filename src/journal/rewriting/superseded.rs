@@ -9,8 +9,8 @@
 //! and nothing is written.
 //!
 //! The results are replaced as a whole, so a death at any step leaves the old file or the new one, and both mean the
-//! same. What removed lines say was spent is given to `carry` before that. A death between the two counts it twice,
-//! which is the safe side for a budget.
+//! same. Before that, the spending recorded in the removed lines is given to `carry`. If the program dies between the
+//! two steps, that spending is counted twice, which is the safe side for a budget.
 //!
 //! A line whose key is in an unknown format is kept, since it is not known whether its row is named.
 

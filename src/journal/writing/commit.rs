@@ -8,9 +8,9 @@ pub enum Fsync {
     /// In groups. While there are lines to sync, a sync is always running or about to begin.
     #[default]
     Group,
-    /// Each line by itself, before anything else happens.
+    /// Syncs each line by itself, before anything else happens.
     Always,
-    /// Never. A loss of power may take everything that the system has not written by itself.
+    /// Never syncs. After a loss of power, everything that the system has not written on its own may be lost.
     Off,
 }
 
@@ -20,12 +20,12 @@ pub enum Threading {
     /// The caller writes files, and a thread syncs them. A thread of its own writes to standard output.
     #[default]
     Thread,
-    /// The caller writes and syncs each line before `append` returns. For runs on virtual time, where another thread
-    /// would let the clock run away. `--fsync always` works in the same way.
+    /// The caller writes and syncs each line before `append` returns. It is for runs on virtual time, where the clock
+    /// would run ahead while another thread works. `--fsync always` works in the same way.
     Inline,
 }
 
-/// What became of lines, as reported to the run.
+/// What happened to lines, as reported to the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// All lines up to this sequence number are as durable as `--fsync` asks.

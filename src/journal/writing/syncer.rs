@@ -91,7 +91,7 @@ impl Syncer {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that all lines up to `up_to` are written, with so many more bytes in each log.
+    /// Notes that all lines up to `up_to` are written, and how many more bytes they are in each log.
     pub(super) fn note_written(&self, bytes: &[(Log, usize)], up_to: u64) {
         let mut state = self.state();
         let written = state.written.get_or_insert_default();
@@ -126,7 +126,7 @@ impl Syncer {
         self.state().failed.get_or_insert(failure);
     }
 
-    /// Returns the failure that stopped everything.
+    /// Returns the failure that stopped the writing, if there was one.
     pub(super) fn failure(&self) -> Option<DiskFailure> {
         self.state().failed.clone()
     }

@@ -1,8 +1,9 @@
-//! The writer of a run: collects the lines of one turn, writes them in one piece, and lets them become durable.
+//! The writer of a run: collects the lines of one turn, writes them in one piece, and has them synced.
 //!
 //! A write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the run's loop.
 //! So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. At most a megabyte
-//! waits. A line of the other log flushes what waits, so that lines are written in the order of their numbers.
+//! waits. Before a line of the other log is added, the waiting lines are flushed, so that lines are written in the
+//! order of their numbers.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // A failure of one log must not keep the line from the other: the error log may still take lines.
+        // If writing the other log fails, this line is still appended: one log may still work when the other does not.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);
@@ -120,7 +121,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many bytes were appended and may still be in memory only.
+    /// Returns how many of the appended bytes may still be only in memory.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),

@@ -1,22 +1,24 @@
-//! How level and burst of a dimension follow what the server says.
+//! How the level and the burst of a dimension follow what the server says.
 //!
-//! A head describes the server before the requests that are still on their way. So a level is only ever *clamped* to what
-//! the head says, or *raised* by bounded steps towards what remains after everything that the head can't have counted.
-//! How much the server lets through at once is not published; raising finds it.
+//! A response head does not include the requests that are still on their way to the server. So a level is only
+//! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards what remains after everything
+//! that the head can't have counted. How much the server accepts at once is not published; raising the level finds it
+//! out.
 //!
-//! When clamps take away more than raises give back, another client uses the difference. Its share of the refill is
-//! learned from that (`Drift`) and left to it, so that it causes no refusals.
+//! When clamps take away more than raises give back, another client uses the difference. From that, `Drift` learns the
+//! other client's share of the refill. That share is left unused, so that it causes no refusals.
 //!
-//! Where a proxy hides the headers, a shadow stands for the server's bucket: a second bucket that holds a whole minute's
-//! burst and is charged what we use. The level rises towards it until the first refusal proves it wrong.
+//! If a proxy hides the headers, the server's bucket is estimated by a shadow: a second bucket that holds a whole
+//! minute's burst and is charged what we use. The level rises towards the shadow until the first refusal shows that the
+//! shadow is wrong.
 //!
-//! Output is reserved whole, but the server counts it while it is produced. The rest of the answers in flight lowers the
-//! level only as far as the refill until then does not cover it (`production`).
+//! The output of an answer is reserved all at once, but the server counts it while it is produced. So for answers in
+//! flight, the output still to come lowers the level only by what the refill until then will not cover (`production`).
 //!
-//! Rejected: setting a level to what a head says (it then counts twice what another client took, or what is in flight:
-//! thousands of refusals); clamping tokens to the rounded figure (half a thousand too low on average, 1.5 times the time
-//! on small limits); a whole minute's burst from the start (1,154 refusals in 800 rows against a server with a burst of a
-//! second).
+//! Rejected: setting a level to what a head says (what another client took, or what is in flight, is then counted
+//! twice: thousands of refusals); clamping tokens to the rounded figure (half a thousand too low on average, which
+//! makes runs with small limits take 1.5 times as long); a whole minute's burst from the start (1,154 refusals in 800
+//! rows against a server with a burst of a second).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Limits of a pool that no header shows: what is reported to `hidden`, and what follows from it.
+//! Limits of a pool that no header shows: tells `hidden` what happens, and applies the limits that `hidden` learns.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
@@ -7,14 +7,15 @@ use super::super::dimension::DimensionState;
 use super::Pool;
 
 impl Pool {
-    /// Notes that the server let in a request sent at `sent_at`, whatever becomes of it.
+    /// Notes that the server accepted a request sent at `sent_at`, whatever happens to it afterwards.
     pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_let_in(cost, sent_at, now);
         }
     }
 
-    /// Takes in a fault; returns whether it is taken for a refusal in disguise. Hold the pool then, as after a refusal.
+    /// Notes a fault; returns whether it counts as a hidden refusal. If so, the caller holds the pool as after a
+    /// refusal.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;
@@ -37,12 +38,12 @@ impl Pool {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether faults may be refusals in disguise. No row is to blame for those.
+    /// Returns whether faults may be hidden refusals. If they are, no row is the cause of them.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
 
-    /// Lets learned rates take effect where the known limits are not lower.
+    /// Applies the learned rates if any of them is below the known limit.
     pub(super) fn follow_hidden(&mut self, now: Instant) {
         let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };
         // Limits are learned for requests and input tokens.

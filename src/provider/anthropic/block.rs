@@ -9,7 +9,7 @@ use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the folded message is not UTF-8";
 
-/// What a citation takes beside its text.
+/// Memory that a citation takes in addition to its text.
 const CITATION_BYTES: usize = 32;
 /// A content block, with the deltas received so far.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Block {
     members: Params,
     /// Strings that deltas add to, escaped, with their opening quote and without the closing one.
     strings: Vec<(Box<str>, Growing)>,
-    /// The pieces of `partial_json`, escaped, with a quote before them.
+    /// The joined pieces of `partial_json`, escaped, after an opening quote.
     input: Growing,
     citations: Vec<Box<RawValue>>,
 }

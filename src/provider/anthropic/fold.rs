@@ -63,7 +63,7 @@ pub(super) struct Fold {
 /// Events that come after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
-/// What a content block takes beside its members.
+/// Memory that a content block takes in addition to its members.
 const BLOCK_BYTES: usize = 256;
 
 impl Fold {

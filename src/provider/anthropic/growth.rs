@@ -17,7 +17,8 @@ use crate::domain::json::put_on_one_line;
 
 /// Length of every piece but the first, which grows to it.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer above this is large. All answers but one together take as much.
+/// An answer of more bytes than this is large. The shared part of the memory for answers is as large, so only one
+/// answer at a time grows far above it.
 const LARGE_BYTES: usize = 4 << 20;
 /// Memory that a large answer reserves: the largest body that is read by default, and some room.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);

@@ -58,7 +58,8 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
 
 /// An error that came after a 200 head: its type shows the status it would have had.
 ///
-/// The answer had begun, so it may have been paid for. What the head says about trying again was written before.
+/// The answer had begun, so it may have been paid for. What the head says about retries was sent before the error was
+/// known.
 fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
     let status = status_of(failure.kind.as_deref());
     match by_status(status, failure, waits, signals) {
@@ -98,7 +99,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers so, and it passes nothing on.
+        // Only a proxy answers 407, and such a proxy lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -167,8 +168,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the stop of a run whose server says that the API is elsewhere: no row is to blame for that, and nothing is sent
-/// there, since the key would go along.
+/// Returns the stop of a run whose server says that the API is elsewhere: no row is the cause of that, and nothing is
+/// sent there, since the key would go along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body repeats the address, with what is left out here.

@@ -12,10 +12,11 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 /// The objects of a stream have tens of members; more are an attack on the linear look-ups.
 pub(super) const MOST_MEMBERS: usize = 256;
 
-/// Reads an object without touching its values.
+/// Reads an object without parsing its values.
 ///
 /// # Errors
-/// When it is not an object, names a member twice (readers differ on which one counts), or has more than 256.
+/// When it is not an object, has two members with the same name (readers differ on which one counts), or has more than
+/// 256 members.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let members = deserializer.deserialize_map(Members)?;
@@ -48,8 +49,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
 
 /// Returns the text between the quotes of a JSON string, still escaped; `None` for any other value.
 ///
-/// Escaped pieces can be put together as they are. That keeps the server's own spelling, and heals a character whose
-/// two escaped halves came in different pieces.
+/// Escaped pieces can be joined without unescaping them. That keeps the server's own spelling, and restores a character
+/// whose two escaped halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }

@@ -1,8 +1,8 @@
 //! The Claude Messages API.
 //!
 //! Owns its wire form (requests, heads, whole answers, streams) and what its replies mean. Knows nothing of
-//! credentials: the transport adds them. The bytes of an answer are kept as they came. Only a stream is put together to
-//! one message, and every value in it is still the server's own text.
+//! credentials: the transport adds them. A whole answer is kept byte for byte. A stream is put together to one message,
+//! and every value in that message is still the server's own text.
 
 mod block;
 mod fold;

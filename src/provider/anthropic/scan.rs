@@ -158,7 +158,7 @@ fn read_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// Reads an object and shows each member with what it counts.
+/// Reads an object of counts, and passes the name and the count of each member to `show`.
 fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
     cursor.plain_object(|cursor, name| {
         show(name, read_count(cursor)?);

@@ -25,12 +25,14 @@
 //! | `pause_turn` | not finished, whatever else it holds: refused, and not tried again, since the same would come again |
 //! | any other | kept: unknown |
 //!
-//! A refused answer is tried again as if it had been lost, except for `pause_turn`. A tool's name is compared with the
-//! request only where an answer has a tool call: the request is read once for it, from the bytes that were sent. Where a
-//! request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`), any name passes.
+//! A refused answer is tried again as if it had been lost, except for `pause_turn`. Tool names are compared with those
+//! of the request only if the answer has a tool call. For this, the request is parsed once, from the bytes that were
+//! sent. If a request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`),
+//! any name is accepted.
 //!
-//! In a stream the input of a tool call comes as text. If that text is not JSON, the answer is refused when the
-//! model ended on its own. When it was cut off, the text is kept as [`super::block`] says.
+//! In a stream the input of a tool call comes as text. If that text is not JSON, it depends on how the answer ended. If
+//! the model ended on its own, the answer is refused. If the answer was cut off, the text is kept as [`super::block`]
+//! says.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 

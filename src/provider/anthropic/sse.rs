@@ -12,7 +12,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event. It is in memory beside its folded parts. Events of the API have a thousandth of this size.
+/// The longest event. It is in memory at the same time as the parts folded from it. The API's own events are about a
+/// thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {

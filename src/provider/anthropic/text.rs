@@ -15,8 +15,9 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 /// Returns `text` on one line, without control characters and what looks like a key, at most 4 KiB long.
 ///
 /// A server may echo what it was sent, so everything that begins like a key is cut from its messages: other people's
-/// too. The very key that was sent is taken out later, in every form and of every text ([`crate::domain::Secrets`]). Of a
-/// key that is cut off here a part of twelve characters is still found.
+/// too. The exact key that was sent is removed later, in every encoding and from every text
+/// ([`crate::domain::Secrets`]). If the key is cut off at the end here, that step still finds any twelve characters of
+/// it.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {
@@ -71,7 +72,8 @@ fn push_without_keys(out: &mut String, word: &str) {
     out.push_str(rest);
 }
 
-/// Leaves out tags, and the content of scripts and styles. No parser: only readable text is wanted.
+/// Leaves out tags, and the content of scripts and styles. This is no HTML parser, since the result only has to be
+/// readable.
 fn without_tags(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

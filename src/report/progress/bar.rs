@@ -1,17 +1,17 @@
 //! The block of live lines as indicatif renders it: the only user of indicatif.
 //!
-//! indicatif's [`ProgressBar`] holds the length, the position and the text around the bar, and renders them in its style. It
-//! draws on a [`Sheet`], which only looks like a terminal to it: the sheet keeps the lines, and drops movements of the
-//! cursor and blanks. [`Progress`](super::Progress) takes the lines from there and draws them on the real terminal.
+//! indicatif's [`ProgressBar`] holds the length, the position and the text around the bar, and renders them in its
+//! style. It draws on a [`Sheet`] as if that was a terminal. The sheet keeps the lines, and drops blanks and movements
+//! of the cursor. [`Progress`](super::Progress) takes the lines from there and draws them on the real terminal.
 //!
 //! indicatif's own repaint is not used. It leaves the cursor behind the last line, and goes up by the number of rows it
-//! counted at the last drawing. After a change of size that number is wrong, and the repaint erases what stands above. It
-//! also fills each line with blanks to the edge, so that a terminal that becomes narrower breaks every line in two.
+//! counted at the last drawing. After a change of size that number is wrong, and the repaint erases what stands above.
+//! It also fills each line with blanks to the edge, so every line wraps when the terminal becomes narrower.
 //!
-//! [`Bar::draw`] is the only thing that draws: no thread ticks. The target has no limit of its own, so that no drawing is
-//! dropped; `Progress` keeps the pace. [`line`](crate::report::line) decides what fits, because the keys of indicatif's
-//! templates do not drop the least important part first. It sets the colours as well: indicatif would ask the environment
-//! about colours, and the run has already decided.
+//! [`Bar::draw`] is the only thing that draws: no thread ticks. The target does not limit how often it draws, so that
+//! no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides what fits,
+//! because the keys of indicatif's templates do not drop the least important part first. It sets the colours as well:
+//! indicatif would ask the environment about colours, and the run has already decided.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,7 +50,7 @@ impl Bar {
     }
 }
 
-/// Returns the style of a block whose bar has so many cells; with 0 there is no bar.
+/// Returns the style of a block whose bar has this many cells; with 0 there is no bar.
 fn style(cells: usize) -> ProgressStyle {
     let template = format!("{{prefix}}{{bar:{cells}}}{{msg}}");
     ProgressStyle::with_template(&template).expect("only the number of cells differs").progress_chars("█░")

@@ -1,4 +1,4 @@
-//! From how many places an input is read, and where they are.
+//! The places in the input that are read in turn: how many, and where they are.
 //!
 //! The survey keeps the sizes of all rows to be sent, summed in about a thousand blocks, and where each block begins.
 //! [`Layout::advise`] uses [`Sizes::advise`] to decide whether reading from several of those places in turn saves time.

@@ -57,7 +57,7 @@ impl Reading {
         Some((self.input, position.byte_offset))
     }
 
-    /// Reads the next row, or the end of an input that has warnings.
+    /// Reads the next row, or reaches the end of an input that has warnings.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };

@@ -78,7 +78,7 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Sends; returns whether the loop is still there.
+    /// Sends an item; returns whether the loop still receives.
     pub(super) fn send(&mut self, item: Incoming) -> bool {
         self.send_skipped() && self.pass(item)
     }
@@ -164,7 +164,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // The reader gets time to continue.
+                    // Gives the reader time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

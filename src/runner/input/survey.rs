@@ -36,7 +36,7 @@ pub struct Survey {
     pub(crate) changed: u64,
     /// The first of these.
     pub(crate) first_changed: Option<String>,
-    /// Rows to be sent whose request is the same as that of the first row to be sent.
+    /// Rows to be sent that have the same request as the first row to be sent.
     pub(crate) same: u64,
     /// The key of the first row to be sent.
     first_key: Option<JobKey>,

@@ -184,7 +184,7 @@ fn is_broken(fed: &Incoming) -> bool {
     matches!(fed, Incoming::Broken(_))
 }
 
-/// What must be the same in whatever order rows are read.
+/// Returns those parts of a row that must be the same in every reading order.
 fn shown(fed: &Incoming) -> String {
     match fed {
         Incoming::Planned(planned) => {

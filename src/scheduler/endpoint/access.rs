@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// After so many forbidden requests in a row, with no answer between, the endpoint is taken to forbid all.
+/// After this many forbidden requests in a row, with no answer between, the endpoint is taken to forbid everything.
 const FORBIDDEN: u32 = 3;
 
 /// What an endpoint has shown of its models and of our rights.
@@ -17,9 +17,9 @@ pub(crate) struct Access {
 /// What is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forbidden {
-    /// Everything, from the start: the key is wrong.
+    /// Everything is forbidden from the start, so the key is wrong.
     Key,
-    /// Everything, from some moment on.
+    /// Everything is forbidden from some moment on.
     All,
     /// This request.
     Row,

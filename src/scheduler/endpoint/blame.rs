@@ -1,12 +1,13 @@
 //! Who causes a fault: the row or the endpoint.
 //!
-//! A row that upsets the server is answered 500 each time. An endpoint in trouble answers 500 to every row. One fault looks
-//! like the other. What happens to *other* rows between two faults of one row shows the difference. When they are answered,
-//! the row is to blame. When less than a quarter of them are, the endpoint is in trouble. When nothing came for others,
-//! it stays unknown.
+//! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
+//! row is answered with 500. Both look the same in one fault. The difference shows in what happens to *other* rows
+//! between two faults of one row. If they are answered, the row is the cause. If less than a quarter of them are
+//! answered, the endpoint is in trouble. If no reply came for other rows, the cause stays unknown.
 //!
-//! Rows that failed before and fail again are not counted as long as none of them is ever answered. Otherwise a block of bad
-//! rows would look like an endpoint in trouble. Once some of them are answered, trying again helps, and all faults count.
+//! Rows that failed before and fail again are not counted as long as none of them is ever answered. Otherwise a block
+//! of bad rows would look like an endpoint in trouble. Once some of them are answered, retries evidently help, so all
+//! faults count.
 
 use crate::clock::Instant;
 

@@ -45,7 +45,7 @@ impl Cap {
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
-    /// Notes that as many are open as may be, and more could be sent.
+    /// Notes that the number of open requests has reached the cap while more could be sent.
     pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last row
-/// is not blamed for an outage.
+/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last
+/// row is not taken for the cause of an outage.
 const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
@@ -69,7 +69,7 @@ impl Health {
         self.unclear_since
     }
 
-    /// Returns since when nothing has worked; `None` after an answer, and for a single fault.
+    /// Returns since when nothing has worked; `None` after an answer, and as long as there was only one fault.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }

@@ -1,4 +1,4 @@
-//! Endpoints: what is known of each place that answers.
+//! Endpoints: what the scheduler knows about each of them.
 //!
 //! An endpoint is one account at one provider. Each has its own health, window, models and halt, and its own pools of
 //! limits. A run has one endpoint or several; when one halts, the rows of the others go on.
@@ -28,7 +28,7 @@ pub(super) use blame::{Blame, Tally};
 pub(super) use health::Sign;
 pub use window::Window;
 
-/// Names an endpoint: its part of the id of a pool.
+/// The name of an endpoint: the part of a pool's id that stands for the endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointId {
     /// Who answers.

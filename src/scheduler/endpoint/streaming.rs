@@ -4,8 +4,8 @@
 //! their last one. Each of those may have been paid for, and the same requests work when they ask for no stream. So after
 //! two such streams, requests to the endpoint ask for no stream in this run.
 //!
-//! A stream in another form always counts: a server that sends one will send more. A stream that ended early counts only
-//! until one has come whole. After that it is a fault like others.
+//! A stream in another API's form always counts: a server that sends one will send more. A stream that ended early
+//! counts only until one stream has arrived complete. After that, it is a fault like others.
 
 use crate::domain::{StreamFault, Verdict};
 

@@ -47,7 +47,7 @@ pub struct Window {
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// By how much more than a fifth of the answers were overloaded, in fifths of an answer.
+    /// How far the overloaded answers exceed a fifth of all answers, in fifths of an answer.
     excess: usize,
     recovery: Option<Recovery>,
     no_cut_until: Instant,
@@ -55,7 +55,7 @@ pub struct Window {
     epoch: Epoch,
 }
 
-/// A return to a former size after a cut.
+/// The way back to the former size of the window after a cut.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
     from: usize,
@@ -125,7 +125,7 @@ impl Window {
         self.most
     }
 
-    /// Notes that more could have been sent but for the window.
+    /// Notes that more requests would have been sent if the window were larger.
     pub(crate) fn on_full(&mut self) {
         self.epoch.was_full = true;
         if self.is_capped() {
@@ -176,7 +176,7 @@ impl Window {
         }
     }
 
-    /// Returns whether the server's cap is what bounds the window.
+    /// Returns whether the window has reached the server's cap.
     fn is_capped(&self) -> bool {
         self.size >= self.cap.most()
     }

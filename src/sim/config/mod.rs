@@ -18,7 +18,7 @@ pub use limits::{Acceleration, Burst, Bursts, LimitChange, OtherClient, OtherMan
 pub(crate) use models::{ModelTraits, SimPrice};
 pub use models::{SimModel, UnknownModels};
 
-/// What a simulated API is like.
+/// The settings of a simulated API.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
     /// Seed of answers, lengths, latencies and faults.

@@ -60,7 +60,7 @@ pub enum Draw {
     /// Its content: all its attempts have the same fate.
     #[default]
     Row,
-    /// Chance: each attempt is drawn again.
+    /// Chance: each attempt is drawn by itself.
     Attempt,
 }
 
@@ -91,7 +91,7 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// The body ends properly, but early.
+    /// The body is cut short, but ends as a complete body does.
     Truncated {
         /// The part that is sent, from 0 to 1.
         at: f64,

@@ -1,4 +1,4 @@
-//! From a valid request to a call: injected faults, limits, and the plan of the exchange.
+//! Turns a valid request into a call: injected faults, limits, and the plan of the exchange.
 
 use std::time::Duration;
 

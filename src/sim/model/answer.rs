@@ -84,7 +84,7 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// The most tokens that can be said, by the simulator's own counter, and what limits them.
+/// The most tokens that an answer can have, by the simulator's own counter, and what limits them.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,

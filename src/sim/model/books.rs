@@ -42,11 +42,11 @@ pub struct Books {
     pub billed_and_lost: u64,
     /// Calls that were charged although an equal body had been charged before.
     pub billed_again: u64,
-    /// Whole answers for a body that had a whole answer before.
+    /// Complete answers to a body that had been answered completely before.
     pub answered_again: u64,
     /// Requests that arrived although their class had been told to wait.
     pub too_early: u64,
-    /// The most that one of them was too early, in milliseconds.
+    /// The longest time by which one of them was too early, in milliseconds.
     pub too_early_ms: u64,
     /// When the first of them came, in seconds since the start.
     pub first_too_early_s: Option<f64>,
@@ -158,7 +158,7 @@ impl Books {
         self.refused.values().sum()
     }
 
-    /// Returns the books of an id; `None` when there are too many others.
+    /// Returns the books of an id; `None` when there is no room for another id.
     fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
         let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
         match self.by_id.entry(id.to_owned()) {

@@ -4,8 +4,9 @@
 //! Owns a level and two rates. Invariants: whole numbers only, so that a history of any length is exact; the level is
 //! never above the capacity, and may be below zero. Time only goes forward.
 //!
-//! A token is 60·10⁹·2¹⁶ units: one a minute is then 2¹⁶ units a nanosecond, and the rate of a call that produces
-//! `n` tokens over its duration loses less than 2⁻¹⁶ of a token a minute to rounding, which the end of the call books.
+//! A token is 60·10⁹·2¹⁶ units, so one token a minute is 2¹⁶ units a nanosecond. A call drains the bucket at the rate
+//! at which it produces tokens. Rounding that rate loses less than 2⁻¹⁶ of a token a minute, and the loss is corrected
+//! at the end of the call.
 
 use std::time::Duration;
 

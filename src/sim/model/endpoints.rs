@@ -1,4 +1,4 @@
-//! The endpoints: who may ask, what is asked, and which part of the API answers.
+//! The endpoints: checks who sends a request and what it asks for, and passes it to the part of the API that answers.
 
 use std::sync::Arc;
 

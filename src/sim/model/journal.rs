@@ -19,9 +19,9 @@ pub struct Line {
     pub body: Option<String>,
     /// `metadata.user_id`.
     pub user_id: Option<String>,
-    /// The status; `None` when the connection breaks or nothing comes.
+    /// The status of the response; `None` when the connection breaks or no response is sent.
     pub status: Option<u16>,
-    /// Why a 429.
+    /// Why the answer is a 429.
     pub reason: Option<&'static str>,
     /// The rule of the fault plan that applied, from 0.
     pub fault: Option<usize>,

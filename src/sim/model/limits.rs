@@ -1,7 +1,7 @@
 //! The limits of one organization and model class, as the API keeps them.
 //!
-//! Owns the three buckets, the acceleration limit and the holds it has told clients of. Source: API documentation,
-//! "Rate limits" (2026-08-22), except where it says that something is unconfirmed.
+//! Owns the three buckets, the acceleration limit, and the waits that clients were told to keep. Source: API
+//! documentation, "Rate limits" (2026-08-22), except where it says that something is unconfirmed.
 
 use std::time::Duration;
 

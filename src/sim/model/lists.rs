@@ -12,7 +12,7 @@ use super::errors::ApiError;
 use super::hash::Hash;
 use super::state::{Model, TOKEN_COUNT};
 
-/// Models on a page unless asked otherwise.
+/// How many models are on a page if the request does not say.
 const PAGE: usize = 20;
 /// The most models on a page.
 const MAX_PAGE: usize = 1000;

@@ -76,7 +76,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Reads a raw value into a type, or names the field that is wrong.
+/// Parses a raw value as a type. The error names the wrong field.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, expected: &str) -> Result<T, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid(format!("{name}: Input should be {expected}")))
 }

@@ -1,13 +1,13 @@
 //! JSON that fits a JSON schema, for structured output and forced tools.
 //!
-//! Knows the keywords that structured output supports, and the common others where they are easy; takes the first of
-//! several ways. Source: API documentation, "Structured outputs" (2026-08).
+//! Knows the keywords that structured output supports, and other common keywords that are easy to follow. If a schema
+//! allows several forms, it uses the first. Source: API documentation, "Structured outputs" (2026-08).
 
 use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// Depth from which optional members are left out and lists are empty, so that a recursive schema ends.
+/// From this depth on, optional members are left out and lists are empty, so that a recursive schema ends.
 const DEEP: u32 = 6;
 
 /// The most values that are made; the rest is `null`, so that a schema can't ask for more than an answer holds.

@@ -188,14 +188,15 @@ impl Model {
         }
     }
 
-    /// Returns which limits an organization uses in a class: its own, unless there are too many organizations.
+    /// Returns which limits an organization uses in a class: its own, or shared ones when there are too many
+    /// organizations.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
         if has_own { own } else { (LATECOMERS, class) }
     }
 
-    /// Returns whether there are as many calls or events as can be kept track of.
+    /// Returns whether there are too many calls or events to keep track of more.
     pub(super) fn is_overloaded(&self) -> bool {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }

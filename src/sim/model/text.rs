@@ -46,7 +46,7 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
     Pool { text, starts }
 });
 
-/// A piece of the fixed text.
+/// A part of the fixed text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passage {
     start: usize,

@@ -23,7 +23,8 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// As many connections as a run can use, and room for the bodies and answers of all but extreme runs.
+    /// Returns bounds with as many connections as a run can use, and with memory for the bodies and answers of all but
+    /// extreme runs.
     fn default() -> Self {
         Self {
             quiet: Duration::from_secs(60),

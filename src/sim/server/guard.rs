@@ -1,11 +1,12 @@
-//! Who may talk to the simulator: programs of this machine, and no page of the web.
+//! Who may use the simulator: programs on this machine, but no web pages.
 //!
-//! A page can make a browser send requests to the loopback address in two ways. A name of its own that resolves to
-//! that address (DNS rebinding) makes the simulator part of the page's own site: the `Host` then names it, so only
-//! names and addresses that always mean this machine are answered. A request across sites carries an `Origin`, or says
-//! `Sec-Fetch-Site: cross-site`; it is refused, and no answer has a header that lets another site read it. What remains
-//! is a form sent by an old browser, which sends neither header. A form can't carry a key, so the API refuses it for messages; for a
-//! reset, which takes no key, a form's content types are refused.
+//! A web page can make a browser send requests to the loopback address in two ways. First, the page's own host name may
+//! resolve to that address (DNS rebinding), so that the browser takes the simulator for a part of the page's site. The
+//! `Host` header then holds that name, so only names and addresses that always mean this machine are answered. Second,
+//! the page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site: cross-site`.
+//! It is refused, and no answer has a header that lets another site read it. There is one more case: a form in an old
+//! browser that sends neither header. A form can't send a key, so the API refuses it for messages. A reset takes no
+//! key, so there the content types of forms are refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -19,7 +20,7 @@ pub(super) const RESET: &str = "/__sim/reset";
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that a form can have.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-/// The most characters of a client's own words that an answer repeats.
+/// The most characters of a request's text that an answer repeats.
 const SHOWN: usize = 80;
 
 /// Why a request is not answered.

@@ -71,7 +71,8 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. }) => *at,
-            // Counted from now, since a busy machine is late: without a pause the bytes would never be sent.
+            // The pause is counted from now, since a busy machine may be late. Without a pause before the reset, the
+            // bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

@@ -1,8 +1,9 @@
-//! The columns of a CSV input and what becomes of them.
+//! The columns of a CSV input, and what happens to them.
 //!
-//! Without a template, `prompt`, `system`, `model`, `max_tokens` and the label are used as such, and an empty cell counts
-//! as none. With a template, every column is a variable and only the label keeps its meaning, since data has columns called
-//! `model` too. Other columns are carried along as strings.
+//! Without a template, the columns `prompt`, `system`, `model`, `max_tokens` and the label have the meaning of their
+//! names, and an empty cell means that the field is missing. With a template, every column is a variable. Only the
+//! label keeps its meaning, since data may have a column called `model` too. Other columns are kept with the row as
+//! strings.
 
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ impl Header {
         }
     }
 
-    /// Returns the columns by what becomes of them.
+    /// Returns the columns, grouped by what happens to them.
     pub(super) fn told(&self, template: Option<&Template>) -> Columns {
         let by_name = [self.prompt, self.system, self.model, self.max_tokens];
         let is_sent = |at: usize, name: &str| {

@@ -1,8 +1,8 @@
 //! JSON as rows need it: the members of one object as raw text, in order, checked once.
 //!
-//! Values are cut out, not understood: what goes to the API goes byte for byte. What would pass as raw text and still
-//! not do is found here: nesting that deep parsers refuse, escapes of half a character, a name used twice.
-//! `serde_json::Value` was not an option: it forgets order, spelling and repeated names.
+//! Values are cut out but not interpreted: they are sent to the API byte for byte. This module also finds what is valid
+//! JSON but still can't be used: nesting too deep for parsers, escapes of half a character, and a name used twice.
+//! `serde_json::Value` was not an option, since it loses order, spelling and repeated names.
 
 mod check;
 mod object;

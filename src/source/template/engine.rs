@@ -9,7 +9,8 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBeha
 
 use super::error::{FUEL, TemplateError, syntax};
 
-/// The template's name inside the environment. Without an extension, since that would choose an escaping.
+/// The template's name inside the environment. It has no file extension, since the engine would choose an escaping by
+/// it.
 pub(super) const NAME: &str = "template";
 
 /// Bytes of JSON that one unit of fuel pays for: they take longer to write than to copy.

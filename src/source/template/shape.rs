@@ -1,8 +1,8 @@
 //! The shape of a template's source: refused before it is parsed when it is too large or too deep.
 //!
-//! The parser counts nested brackets and blocks by itself. But each operator, filter, call and `elif` of a chain is one
-//! level of its tree, too, and it walks that tree by recursion. So the tokens are counted first, which needs no
-//! recursion. The counts are far above any template that people write.
+//! The parser itself limits how deep brackets and blocks are nested. But in a chain, each operator, filter, call and
+//! `elif` also adds a level to the syntax tree, and the parser walks that tree by recursion. So the tokens are counted
+//! before parsing, which needs no recursion. The limits are far above any template that people write.
 //!
 //! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: what is accepted here needs a fifth of
 //! that, also in a build without optimization.

@@ -23,11 +23,11 @@ pub(super) struct Uses {
     pub row_columns: BTreeSet<String>,
     /// Whether `row` is used as a whole, so that any column may be meant.
     pub is_whole_row: bool,
-    /// Placeholders of other kinds.
+    /// Placeholders in the syntax of other template languages.
     pub placeholders: Vec<Placeholder>,
 }
 
-/// A placeholder of another kind than a template's.
+/// A placeholder in the syntax of another template language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placeholder {
     /// As it was written: `{body}`.
@@ -118,7 +118,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     found
 }
 
-/// Placeholders that are kept, at most.
+/// The most placeholders that are kept.
 const MOST: usize = 100;
 
 fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {
@@ -151,7 +151,7 @@ const LOOKED_AT: usize = 64 << 10;
 /// Returns the first placeholder that a template's own brackets were meant to make, in a source that can't be read:
 /// `{{body}`, `{{{body}}}`, `{% body %}`, `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
-    // A longer source was made by a program, which is not helped by a hint.
+    // Longer sources are written by programs, and a hint does not help a program.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));

@@ -1,4 +1,4 @@
-//! How to reach a server, and why that can't be set up.
+//! The settings for reaching a server, and the errors when they can't be used.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// The key, or where it comes from.
     pub authorization: Authorization,
-    /// Other secrets that are sent. They are removed from what servers say, as key and password are.
+    /// Other secrets that are sent. They are removed from the texts of servers, like the key and the password.
     pub also_secret: Vec<SecretString>,
     /// The longest a request may take, from its start to the last byte of the answer.
     pub timeout: Duration,
@@ -31,7 +31,7 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of authorities to trust beside the system's, as PEM.
+    /// Certificates of authorities to trust in addition to the system's, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether to share connections over HTTP/2.
     pub http2: bool,

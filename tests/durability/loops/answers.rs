@@ -16,7 +16,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Place};
 use super::{Seen, Size};
 
-/// Makes the lines of so many answers: each is one line, with the bytes that the server sent. The first is 32 MB long.
+/// Makes the lines of this many answers: each is one line, with the bytes that the server sent. The first is 32 MB
+/// long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
@@ -109,7 +110,7 @@ fn answered(json: String) -> RowOutcome {
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// Answers of ten megabytes, so many at once.
+/// Answers of ten megabytes, this many at once.
 pub struct Large {
     at_once: usize,
     place: Place,
@@ -127,7 +128,7 @@ impl Large {
         Self { at_once, place, run }
     }
 
-    /// Runs with so many bytes of addresses, which are more than the memory in use.
+    /// Runs with a limit of this many bytes of address space, which is more than the memory in use.
     pub fn within(self, address_kib: u64) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);
@@ -140,7 +141,7 @@ impl Large {
         assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
     }
 
-    /// Runs without a limit; returns the most memory that was in use, in KiB.
+    /// Runs without a memory limit; returns the most memory that was in use, in KiB.
     pub fn peak_kib(mut self) -> u64 {
         let mut child =
             self.run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");
@@ -149,7 +150,7 @@ impl Large {
             peak = peak.max(high_water_kib(&child));
             match child.try_wait().expect("it can be asked") {
                 Some(status) => break status,
-                // A look every so often is what is measured with, not a wait for something.
+                // The memory is sampled at this interval. Nothing is waited for.
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };

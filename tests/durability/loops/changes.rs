@@ -32,7 +32,7 @@ pub struct Disturbed {
     pub reported: u64,
 }
 
-/// Lets the process die at every `step`-th change, each write cut off after so many bytes.
+/// Lets the process die at every `step`-th change, with each write cut off after this many bytes.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();

@@ -21,11 +21,11 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 /// What came of making calls fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Struck {
-    /// Faults that struck.
+    /// Faults that happened.
     pub faults: u64,
-    /// Kinds of call and fault, each tried until a run ended untouched.
+    /// Combinations of call and fault. Each was tried at every call number until a run ended before its fault came.
     pub kinds: u64,
-    /// Kinds of which not every N was tried.
+    /// Combinations for which some call numbers were skipped.
     pub thinned: u64,
 }
 

@@ -35,7 +35,7 @@ pub struct Seen {
     hold_until: Instant,
 }
 
-/// A transport that notes what goes through it. Knows one pool: every refusal holds all.
+/// A transport that notes what goes through it. It knows only one pool: after a refusal, all requests have to wait.
 struct Judge {
     inside: SimTransport,
     provider: Anthropic,
@@ -119,7 +119,7 @@ fn row(number: u64) -> Planned {
     planned
 }
 
-/// Runs so many rows to their end, or until the rows' time is over.
+/// Runs this many rows to their end, or until the rows' time is over.
 pub fn run(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) -> Judgement {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(run_inside(sim, config, rows))

@@ -84,7 +84,7 @@ impl Patient {
         assert!(more <= marked, "{more} answers made and not written, {marked} marked");
     }
 
-    /// Lets it end in peace and judges the whole.
+    /// Lets the run finish without being killed, and checks all its results.
     fn judge(mut self, expected: &BTreeMap<String, Value>, what: &str) -> Deaths {
         self.place.finish(&self.api).unwrap_or_else(|error| panic!("{what}: {error}"));
 

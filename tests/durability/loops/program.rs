@@ -212,10 +212,11 @@ impl Place {
         manifest.map_or(0, |manifest| manifest.carried.maybe_paid)
     }
 
-    /// The answers: label → message without its id, which the simulator numbers.
+    /// Returns the answers by label. The ids of the messages are left out, since the simulator numbers them in the
+    /// order of arrival.
     ///
     /// # Errors
-    /// What is half-written, doubled, or not a result.
+    /// When a line is half-written, repeated, or not a result.
     pub fn answers(&self) -> Result<BTreeMap<String, Value>, String> {
         read_answers(&self.path("out.jsonl"))
     }

@@ -76,7 +76,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     format!(r#"{{"seed":{},"rules":[{}]}}"#, random.u32(..), rules.trim_end_matches(','))
 }
 
-/// Soaks a run for so many virtual hours.
+/// Soaks a run for this many virtual hours.
 pub fn soak(seed: u64, hours: u64) -> Soaked {
     let begun = Stopwatch::start();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -193,7 +193,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         };
         eprintln!("soak: {said}");
         let _ = writeln!(record, "{said}");
-        // The record is for people who look while it runs; the page has what counts.
+        // The record is for people who watch the test while it runs. The results that count are in the page.
         let _ = std::fs::write(record_path(), &record);
     }
     assert!(broken.is_empty(), "seeds {broken:?} break an invariant");

@@ -172,7 +172,7 @@ pub fn row(number: u64) -> Planned {
     support::ask(&mut planned, "messages", format!(r#"[{{"role":"user","content":"{word} row {number}"}}]"#));
     support::ask(&mut planned, "metadata", format!(r#"{{"user_id":{label:?}}}"#));
     planned.job.custom_id = label;
-    // Spread over all 128 bits, as the digests of real rows are.
+    // Spreads the number over all 128 bits, like the digests of real rows.
     let digest = u128::from(number + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
     planned.job.key = JobKey(digest.to_be_bytes());
     planned.job.identity = if number.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };

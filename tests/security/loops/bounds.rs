@@ -360,7 +360,8 @@ fn nested_rows(size: Size) -> Seen {
     )
 }
 
-/// Answers that are nested in every place, whole and streamed: a line that common parsers read, or broken.
+/// Answers with nested values in every place, whole and streamed. Each gives a result line that common parsers can
+/// read, or counts as broken.
 fn nested_answers(size: Size) -> Seen {
     let depths =
         size.pick(vec![1, 100, 120, 125, 130, 100_000], (1..=140).chain([1_000, 100_000, 1_000_000]).collect());

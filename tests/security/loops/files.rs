@@ -166,7 +166,7 @@ impl Case {
     }
 }
 
-/// Tries random things in the way and returns the line.
+/// Puts random files in the places of the outputs, and returns the line of the results.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -455,7 +455,7 @@ fn race_of_openings(size: Size) -> Seen {
     let tries = size.pick(10_000, 200_000);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // A file of another user is only there for root.
+            // Only root can make a file of another user.
             let kinds: &[&str] = if us() == ROOT { &["link", "fifo", "theirs"] } else { &["link", "fifo"] };
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
@@ -513,7 +513,8 @@ fn race_of_runs(size: Size) -> Seen {
         let place =
             ["out.jsonl", "out.errors.jsonl", "out.jsonl", "out.errors.jsonl", "out.jsonl.run"][random.usize(..5)];
         let kind = random.usize(if us() == ROOT { 0..4 } else { 1..4 });
-        // Either at some moment, or as soon as the run folder shows that the names were looked at.
+        // The trap is planted at a random moment, or when the run folder appears: then the program has checked the
+        // names.
         let waits_for_folder = place != "out.jsonl.run" && random.u8(..4) > 0;
         let spins = random.u32(0..2_000_000);
         let what = format!("seed {seed}, try {number}: kind {kind} at {place}");

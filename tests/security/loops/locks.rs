@@ -253,7 +253,7 @@ fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
         let is_input = path.parent() == Some(Path::new(&folder.path("")).components().as_path()) && is_input(&path);
         let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
         if !is_input && !is_of_run {
-            // A file of two names, or reached over a linked folder, is one.
+            // A file with two names, or reached through a linked folder, is counted once.
             let metadata = fs::metadata(&path).expect("it is there");
             let text = String::from_utf8(bytes).expect("lines are text");
             texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));
@@ -304,7 +304,7 @@ fn replacements(size: Size) -> Seen {
                     let start = if random.bool() { Start::Resume } else { Start::Continue };
                     match open(&format!("t{thread}-{number}"), start) {
                         Ok((mut journal, _)) => {
-                            // The second takes the first's place.
+                            // The second entry replaces the first, since both are of one row.
                             journal.append_broken(&row, Instant::ZERO, 1).expect("the disk works");
                             std::thread::yield_now();
                             journal.append_broken(&row, Instant::ZERO, 2).expect("the disk works");
@@ -431,7 +431,7 @@ fn table() -> Seen {
         folder.run_at(&api, &["run", "b.jsonl", "-o", "out.results.jsonl", "--errors", "own.jsonl"]).ends_with(0);
     }
 
-    // A log of a pipe belongs to no file.
+    // An error log of a run that wrote its results to a pipe belongs to no results file.
     let folder = Folder::new();
     folder.write("b.jsonl", &rows('b'));
     let failing = Api::with_faults(r#"{"rules": [{"status": 400}]}"#);

@@ -24,7 +24,7 @@ const MOST_KIB: u64 = 300 << 10;
 /// A run that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// A kind of server: its name, whether its answers are good, and how it writes one of about so many bytes.
+/// A kind of server: its name, whether its answers are good, and how it writes an answer of about this many bytes.
 struct Kind(&'static str, Answers, fn(&mut TcpStream, usize) -> io::Result<()>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,13 +169,13 @@ fn message(member: &str) -> String {
     )
 }
 
-/// A good message of about so many bytes, most of them tabs between its tokens and a text.
+/// A good message of about this many bytes. About half are tabs between its tokens, the other half is a text.
 fn long_message(bytes: usize) -> Vec<u8> {
     let half = bytes / 2;
     message(&format!("{}\"x\":\"{}\",", "\t".repeat(half - 300), "z".repeat(half))).into_bytes()
 }
 
-/// Writes a piece again and again, so many bytes in all.
+/// Writes a piece again and again, up to this many bytes in all.
 fn repeat(to: &mut TcpStream, piece: &[u8], bytes: usize) -> io::Result<()> {
     let many = piece.repeat((64 << 10) / piece.len() + 1);
     (0..bytes.div_ceil(many.len())).try_for_each(|_| to.write_all(&many))
@@ -191,8 +191,8 @@ fn numbered(to: &mut TcpStream, bytes: usize, piece: impl Fn(usize) -> String) -
     Ok(())
 }
 
-/// Gzip of an endless run of one letter, which inflates to so many bytes: one block of Huffman codes, in which 13 bits
-/// stand for 258 letters.
+/// Returns a gzip file that inflates to `bytes` bytes, all of one letter. It is one block of Huffman codes, in which 13
+/// bits stand for 258 letters.
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let (mut bits, mut count) = (0_u64, 0);
@@ -225,7 +225,7 @@ struct Ran {
     folder: Folder,
 }
 
-/// Runs the program with so many rows, all in flight at once.
+/// Runs the program with this many rows, all in flight at once.
 fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     let folder = Folder::new();
     folder.write("in.jsonl", &rows(at_once));
@@ -253,7 +253,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
         "2s",
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
-    // The log and not a pipe, which somebody would have to empty.
+    // A file, not a pipe: a pipe would have to be read while the program runs.
     let log = fs::File::create(folder.path("err.txt")).expect("it can be made");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
@@ -298,7 +298,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let ran = run(&server.url, at_once, name.contains("stream"));
 
     let is_good = *answers == Answers::Good;
-    // A row that would be tried again is left for the next run, since no more requests are allowed.
+    // Rows that would be tried again are left for the next run, since the test allows one request for each row.
     let codes: &[i32] = if is_good { &[0] } else { &[3, 4, 6] };
     let is_ended = ran.code.is_some_and(|code| codes.contains(&code));
     assert!(is_ended, "{name}, {at_once} at once, {:?} after {:.1?}: {}", ran.code, ran.took, ran.err);

@@ -167,7 +167,7 @@ fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     (format!("[{text}]"), kind)
 }
 
-/// Returns an API's answer to any request, a refusal of the row: no run tries that again.
+/// Answers any request as an API that refuses the row. Such a refusal is never tried again.
 fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Result<Then> {
     if asked.head.starts_with("CONNECT ") {
         return connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close);
@@ -289,7 +289,8 @@ enum Way {
     Error(&'static str),
 }
 
-/// A server, variables (`P` is the proxy's address, `A` its authority), further arguments, and what comes of it.
+/// A server, environment variables (`P` is the proxy's address, `A` its authority), further arguments, and the expected
+/// way of the request.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Way);
 
 const PLAIN: &str = "http://gateway.example.invalid";

@@ -311,7 +311,7 @@ impl Place {
         found
     }
 
-    /// Returns names in the run's folder that no run on these files makes.
+    /// Returns the names in the working folder that no run on these files creates.
     fn strangers(&self) -> Vec<String> {
         let work = self.root().join("work");
         let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());

@@ -1,6 +1,6 @@
 //! The content of one file: what a reader sees, and what a loss of power leaves of it.
 
-/// Size of the pieces that a loss of power may leave of a write.
+/// Size of the pieces in bytes. After a loss of power, any of the pieces of a write may be on the disk.
 const SECTOR: usize = 512;
 
 /// A file without its names.

@@ -9,7 +9,7 @@ pub struct Response {
     pub bytes: Vec<u8>,
     /// Whether the connection ends behind it.
     pub is_last: bool,
-    /// Whether something is sent back in it.
+    /// Whether it sends back a text of the request.
     pub is_echo: bool,
 }
 

@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-/// Characters of a key that count as a hit.
+/// This many consecutive characters of a key count as a hit.
 const PART: usize = 12;
-/// Encodings upon one another that are undone.
+/// How many encodings, one on top of the other, are undone.
 const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;

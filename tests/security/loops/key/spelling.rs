@@ -25,7 +25,7 @@ pub fn keys() -> Vec<Key> {
 
 type Way = fn(&str, &mut fastrand::Rng) -> String;
 
-/// Ways that may lie upon one another.
+/// Ways that may be applied one after the other.
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
 /// Ways that a decoder must know of.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];

@@ -128,7 +128,7 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // Any byte that the name does not end or begin with can make it another name, but not this machine's.
+        // Such a byte, unless it is the first or the last, makes it another name, but never a name of this machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }

@@ -42,7 +42,7 @@ fn many_organizations() -> Seen {
     )
 }
 
-/// Asks for answers that take long; nobody waits for them.
+/// Sends many requests whose answers take long, and does not wait for the answers.
 fn many_running() -> Seen {
     let mut model =
         Model::new(quick().with_latency(Latency { first_token: Duration::from_secs(3_600), ..Latency::ZERO }));
@@ -65,7 +65,7 @@ fn arrive(model: &mut Model, number: u64, key: &str) -> u16 {
     let (body, path) = (prompt(&number.to_string()), "/v1/messages");
     let request = Request { method: &Method::POST, path, query: None, headers: &headers, body: body.as_bytes() };
     let arrival = model.arrive(&request, Instant::ZERO);
-    // The head of a call that was let in is made later.
+    // A call that was let in has no head yet: its status is 200.
     arrival.head.map_or(200, |head| head.status)
 }
 
@@ -124,7 +124,7 @@ fn odd_request(own: u64, number: u64) -> Vec<u8> {
     message_of(&format!("authorization: Bearer {name}"), "host: localhost", &body.to_string())
 }
 
-/// Reads so many answers, whatever they say.
+/// Reads `count` answers, whatever they say.
 fn read_answers(stream: &mut TcpStream, count: u64) {
     let (mut text, mut some, mut found) = (Vec::new(), vec![0; 1 << 16], 0);
     while found < count {

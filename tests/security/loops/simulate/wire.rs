@@ -72,7 +72,7 @@ impl Answer {
 /// Writes bytes on a connection of their own and returns the answer; the request says `connection: close`.
 pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = connect(address);
-    // The other end may have refused already.
+    // The server may have refused the request before it was sent completely.
     let _ = stream.write_all(bytes);
     answer_of(&rest(&mut stream))
 }

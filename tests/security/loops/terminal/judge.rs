@@ -1,11 +1,11 @@
-//! What a terminal may be sent, and nothing else: the judge of everything that the program shows.
+//! Checks everything that the program shows against the list of what a terminal may be sent.
 //!
-//! Text of this program and of others in UTF-8, line feed, carriage return, and the sequences that the program itself
-//! needs: colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and those
-//! by which the live lines are drawn in one place (erase what follows, cursor up a line, wrapping off and on). The strings
-//! that are tried hold none of these sequences whole, so one that is seen is the program's own.
+//! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. These are
+//! the colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and the
+//! sequences that draw the live lines in one place (erase what follows, cursor up a line, wrapping off and on). The
+//! strings that the tests pass in contain none of these sequences whole. So when one is seen, the program wrote it.
 
-/// How a forged line begins: a line of the output that begins so was made by a string.
+/// How a forged line begins. If a line of the output begins with this, a string that was passed in made that line.
 pub const FORGED: &str = "FORGED";
 
 /// The program's own sequences, without the escape character.

@@ -16,7 +16,7 @@ use super::side_by_side;
 
 /// What a name or an argument would make when a shell ran it.
 const CANARY: &str = "PWN";
-/// A header's value, which no printed command may hold.
+/// The value of a header. No printed command may contain it.
 const SECRET: &str = "s3cret-of-a-header";
 
 #[rustfmt::skip]
@@ -199,7 +199,7 @@ fn programs() -> Folder {
     folder
 }
 
-/// Pastes a command into shells, in a folder of its own.
+/// Pastes a command into several shells, in a fresh folder.
 fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, counts: &mut Counts) {
     counts.commands += 1;
     let folder = Folder::new();

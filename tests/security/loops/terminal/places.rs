@@ -112,7 +112,7 @@ fn arguments(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     shown(command, turn)
 }
 
-/// Returns each flag that takes a value, by subcommand. The simulator would serve, and `limits` takes no input.
+/// Returns each flag that takes a value, by subcommand. `simulate` is left out, since it would not end.
 fn flags() -> Vec<(String, String)> {
     let command = Cli::command();
     let of = |subcommand: &clap::Command| {
@@ -373,7 +373,7 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
 
 fn exchange(address: &str, request: &[u8]) {
     let mut connection = TcpStream::connect(address).expect("it listens");
-    // It may refuse what it is sent and close.
+    // The server may refuse the request and close the connection while it is sent.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());
 }

@@ -82,7 +82,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     Shown { bytes: bytes.join().expect("it was read"), code }
 }
 
-/// Waits for the end of a program, which must come.
+/// Waits until a program ends, and fails if that takes too long.
 #[track_caller]
 pub fn ended(child: &mut Child) -> Option<i32> {
     let begun = Instant::now();

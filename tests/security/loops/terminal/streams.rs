@@ -19,7 +19,7 @@ use super::side_by_side;
 enum Stream {
     /// Somebody reads it.
     Kept,
-    /// The disk behind it is full.
+    /// It goes to a full disk.
     Full,
     /// It is closed, as by `>&-`.
     Closed,
@@ -55,7 +55,7 @@ const STREAMS: &[(Stream, Stream)] = &[
 enum Output {
     /// Nothing.
     None,
-    /// It prints there what it was called for; a reader that goes away has seen enough.
+    /// It prints the text that the user asked for. If the reader closes the stream early, that is no error.
     Text,
     /// Results, which must arrive.
     Results,
@@ -63,7 +63,7 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// Arguments, the code when all is well, and what goes to standard output.
+/// Arguments, the exit code when both streams work, and what goes to standard output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),

@@ -57,7 +57,7 @@ const HARMLESS: &[&str] = &[
     "\u{10ffff}", "\u{e000}",
 ];
 
-/// Returns so many strings of at most `longest` bytes behind their marks; each kind of piece comes first in its turn.
+/// Returns this many strings of at most `longest` bytes behind their marks; each kind of piece comes first in its turn.
 pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty> {
     (0..count).map(|number| one(rng, number, longest)).collect()
 }

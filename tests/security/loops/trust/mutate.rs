@@ -10,7 +10,7 @@ use super::names::names;
 /// The files of a run that can be changed.
 const FILES: [&str; 4] = ["out.jsonl.run/manifest.json", "out.errors.jsonl", "out.jsonl", "out.jsonl.run/inflight"];
 
-/// Texts that stand for themselves in JSON, whatever JSON may hold.
+/// Texts that are put into JSON as they are, whether they are valid there or not.
 const RAW: [&str; 12] = [
     "1e999",
     "-1",
@@ -278,7 +278,7 @@ fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     }
 }
 
-/// Replaces a value somewhere in another.
+/// Replaces a random part of `value` by `with`.
 fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     let inner = random.u8(0..4) > 0;
     match value {
