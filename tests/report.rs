@@ -56,6 +56,18 @@ fn scripts_are_told_what_a_run_waits_for_in_place_of_the_time_left() {
 }
 
 #[test]
+fn a_plain_line_says_once_that_the_last_answers_are_waited_for() {
+    let mut events: Vec<_> = script().into_iter().filter(|event| event.at.as_second() < 24).collect();
+    let (reason, pools) = (Reason::Draining, Vec::new());
+    events.push(at(35, EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }));
+
+    let shown = played(ProgressKind::Plain, Verbosity::Normal, events);
+
+    let last = shown.lines().last().expect("there is one");
+    assert!(last.contains("for the last 3 answers, 3 of 16 in flight") && !last.contains("bound by"), "{last}");
+}
+
+#[test]
 fn without_progress_only_warnings_are_written() {
     let shown = played(ProgressKind::None, Verbosity::Normal, script());
 

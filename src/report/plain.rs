@@ -9,7 +9,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural};
 use super::view::View;
 use super::words::outage_words;
-use crate::domain::{EventBody, RunEvent};
+use crate::domain::{EventBody, Reason, RunEvent};
 
 /// Writes a line every ten seconds, and each note at once.
 pub(crate) struct Plain {
@@ -60,9 +60,11 @@ pub(crate) fn line(stats: &Stats) -> String {
     }
     parts.extend(stats.outlook().words());
     if let Some(standing) = &stats.standing {
-        parts.push(match &stats.outage {
-            Some(outage) => outage_words(outage),
-            None => format!("bound by {}", standing.reason.name()),
+        parts.extend(match (&stats.outage, standing.reason) {
+            (Some(outage), _) => Some(outage_words(outage)),
+            // The outlook tells of the last answers.
+            (None, Reason::Draining) => None,
+            (None, reason) => Some(format!("bound by {}", reason.name())),
         });
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }
