@@ -30,7 +30,7 @@ use rules::{
     core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
 };
 use sizes::size_faults;
-use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, TOO_LONG, WITH_CIRCLES, WITH_IDLE_PUBLIC, row};
+use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, row};
 
 #[test]
 fn every_module_uses_only_what_its_row_allows() {
@@ -67,13 +67,7 @@ fn rows_point_to_lower_layers_but_for_the_listed_uses() {
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    let is_listed = |file: &str| WITH_CIRCLES.iter().any(|room| file.starts_with(&format!("{room}/")));
-
-    let found: Vec<String> = circles(project())
-        .iter()
-        .filter(|circle| !circle.iter().all(|file| is_listed(file)))
-        .map(|circle| circle.join(", "))
-        .collect();
+    let found: Vec<String> = circles(project()).iter().map(|circle| circle.join(", ")).collect();
 
     assert!(found.is_empty(), "these files use each other in a circle; move what they share:\n{}", found.join("\n"));
 }
@@ -143,11 +137,8 @@ fn what_is_public_is_used_outside() {
     let outside = ["tests", "benches"].into_iter().flat_map(|folder| files_below(&root.join(folder)));
     let outside = outside.map(|(_, text)| text).chain([read(&root.join("src/main.rs"))]);
     let outside: BTreeSet<String> = outside.flat_map(|text| words(&text).collect::<Vec<_>>()).collect();
-    let is_listed = |source: &&Source| source.top_module().is_some_and(|room| WITH_IDLE_PUBLIC.contains(&&*room));
 
-    hold(
-        project().iter().filter(|source| !is_listed(source)).flat_map(|source| idle_public(source, &outside)).collect(),
-    );
+    hold(project().iter().flat_map(|source| idle_public(source, &outside)).collect());
 }
 
 #[test]
@@ -156,7 +147,7 @@ fn files_are_short() {
     let counted: BTreeSet<&str> = project().iter().map(|source| &*source.file).collect();
     let sizes: Vec<(String, usize)> = files
         .into_iter()
-        .filter(|(name, _)| counted.contains(&**name) && !TOO_LONG.contains(&&**name))
+        .filter(|(name, _)| counted.contains(&**name))
         .map(|(name, text)| (name, lines_without_tests(&text)))
         .collect();
 

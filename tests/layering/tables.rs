@@ -69,15 +69,6 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("classify", "transport"),
 ];
 
-/// Modules in which some files still use each other in a circle.
-pub const WITH_CIRCLES: &[&str] = &[];
-
-/// Files that are still longer than any may be.
-pub const TOO_LONG: &[&str] = &[];
-
-/// Modules with functions that are public and still used inside the library only.
-pub const WITH_IDLE_PUBLIC: &[&str] = &[];
-
 /// What the program's own file may use of the library.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
