@@ -121,7 +121,7 @@ fn row(number: u64) -> Planned {
     planned
 }
 
-/// Runs `rows` rows until each has an end.
+/// Runs `rows` rows until each has ended or the run halts.
 pub fn run(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) -> Judgement {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(run_inside(sim, config, rows))
