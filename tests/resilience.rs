@@ -83,7 +83,7 @@ impl Case {
         }
     }
 
-    /// Returns whether the endpoint fails for so long that the run should give it up.
+    /// Returns whether an outage never ends. Then the run should give the endpoint up.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }

@@ -416,8 +416,9 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures how long small and big rows wait after they were read. The time that the small rows ahead of them take
-    /// at the limit is subtracted. The rest is divided by the number of big rows ahead plus one.
+    /// Measures the longest wait of a small row and of a big row, from when they were read. From each wait, the time
+    /// that the small rows ahead take at the limit is subtracted. The rest is divided by the number of big rows ahead
+    /// plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);
