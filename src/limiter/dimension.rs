@@ -140,8 +140,8 @@ impl DimensionState {
         }
     }
 
-    /// Notes that a request has ended: the server has counted its output. If no head was seen, the server has only by
-    /// this moment surely counted the request and its input as well.
+    /// Notes that a request has ended: the server has counted its output. If no head was seen before, only the end
+    /// shows that the server has counted the request and its input as well.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));

@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// After a rate was not refused for that long, at least this share of it is sent.
+/// After a rate was not refused for [`FLAT_AFTER`], at least this share of it is sent.
 const HELD: f64 = 0.94;
 /// How much each fault adds to the sum of excess faults. Each attempt without a fault subtracts one. So the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when it is large enough.
@@ -128,7 +128,7 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault. Returns whether it is treated as a refusal; during a trial it always is.
+    /// Notes a fault. Returns whether it is treated as a refusal, which also happens during a trial.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();

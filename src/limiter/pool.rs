@@ -22,7 +22,7 @@ use super::hidden::Hidden;
 
 /// This many heads count as the first ones of a pool.
 const FIRST_HEADS: u32 = 8;
-/// After this many answers without any such header, headers are taken to be hidden.
+/// After this many answers without any header about limits, such headers are taken to be hidden.
 const HIDDEN_AFTER: u32 = 20;
 /// The longest hold when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
