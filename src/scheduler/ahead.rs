@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Returns settings with a policy that sometimes sends a second request of another size.
+    /// Returns random settings. With `asks_more`, a policy sends further requests of another size for a row.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));

@@ -12,7 +12,8 @@ use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 
-/// How many attempts a row remembers. Each further attempt replaces the last one and adds its usage and cost to it.
+/// How many attempts a row remembers. Each further attempt replaces the last one in the list. The usage and cost of the
+/// replaced attempt are then not in the row's history.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
@@ -143,7 +144,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget: its cost if known, or the whole reservation if it may have run.
+/// Returns how much an attempt takes from the budget: its cost if it was answered, or the whole reservation if it may
+/// have run without a kept answer.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),

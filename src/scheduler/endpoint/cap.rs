@@ -26,7 +26,7 @@ pub(crate) struct Cap {
     /// wave.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// How many more refusals the last try explains.
+    /// How many of the next refusals were also caused by the last try.
     excused: usize,
     wait: Duration,
     next_probe: Instant,

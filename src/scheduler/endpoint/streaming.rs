@@ -152,9 +152,9 @@ mod tests {
 
     const WINDOW: usize = 10;
 
-    /// Plays a run against a server that answers at once. `verdict` decides the answer from the row, from whether the
-    /// request asks for a stream, and from the number of the try. Returns for each row whether each of its tries asked
-    /// for a stream, and the number of warnings.
+    /// Plays a run against a server that answers at once. `server` decides the answer from the row, from whether the
+    /// request asks for a stream, and from how often the row was sent. Returns for each row whether each of its tries
+    /// asked for a stream, and the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,
