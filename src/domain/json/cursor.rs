@@ -7,9 +7,10 @@ pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves past it. It returns `None` when it finds something else; the cursor is then of no
-/// further use, unless the method says that it stays where it is. Values are handed out as they are written, and nothing is
-/// copied. Skipping a deep value needs no stack; only the closures of [`Cursor::object`] and [`Cursor::array`] do.
+/// Each method reads one thing and moves past it. It returns `None` when it finds something else. The cursor must then
+/// not be used any more, unless the method says that it stays where it is. Values are returned as they are written, and
+/// nothing is copied. Skipping a deep value needs no stack. Only the closures of [`Cursor::object`] and
+/// [`Cursor::array`] may recurse.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -155,7 +156,7 @@ impl<'a> Cursor<'a> {
     /// Skips any value that is nested at most `deepest` levels, which is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
-        // Most values are strings and numbers, which need no look at what is around them.
+        // Most values are strings and numbers. They are skipped without tracking brackets.
         self.at = match self.peek()? {
             b'"' => string_end(self.json, self.at)?,
             b'0'..=b'9' => number_end(self.json, self.at)?,

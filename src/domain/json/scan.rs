@@ -101,7 +101,8 @@ fn first_special(piece: &[u8; PIECE]) -> usize {
     (marks | (1 << PIECE)).trailing_zeros() as usize
 }
 
-/// Returns the end of a text as a whole piece, filled up with a letter that nobody looks for.
+/// Returns the end of a text as a whole piece. The rest of the piece is filled with a letter that is never searched
+/// for.
 fn padded(rest: &[u8]) -> [u8; PIECE] {
     let mut piece = [b'x'; PIECE];
     piece[..rest.len()].copy_from_slice(rest);

@@ -7,7 +7,7 @@ use super::view::{VIEWS, View};
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Returns a secret as it is, decoded as a text that holds it may be, in base64 and in hex.
+/// Returns the forms of a secret: as it is, decoded in the ways in which a text may be decoded, in base64 and in hex.
 pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let views = View::of(secret.as_bytes(), 0..secret.len()).all(VIEWS);
     let mut forms: Vec<_> = views.map(|view| Zeroizing::new(view.bytes().to_vec())).collect();
