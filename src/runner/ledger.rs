@@ -60,7 +60,7 @@ pub trait Ledger {
     /// sends what it marked.
     ///
     /// # Errors
-    /// Why marks can't be written. What was marked since the last call must not be sent then.
+    /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
     /// Writes lines to disk as soon as possible from here on, since the run only waits for them.

@@ -58,7 +58,7 @@ struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
     sender: RowSender<'a>,
-    /// Hashes of the labels so far, for an input that can't be surveyed, such as a pipe.
+    /// Hashes of the labels so far, for an input that can't be surveyed, for example a pipe.
     labels: Option<Seen>,
     /// Warnings that were passed on. The reader of each place gives the same ones.
     warned: HashSet<String>,
