@@ -22,8 +22,8 @@ pub struct Ask {
     pub pool: Arc<PoolId>,
     /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
     pub cost: Cost,
-    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another request
-    /// needs a new computation.
+    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another
+    /// request needs a new computation.
     pub expense: Option<Expense>,
     /// The most output tokens it may produce.
     pub max_tokens: u32,

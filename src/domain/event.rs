@@ -27,8 +27,8 @@ pub struct PoolStatus {
     pub pool: PoolId,
     /// The limits in force.
     pub limits: RateLimits,
-    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None` where
-    /// there is no limit.
+    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None`
+    /// where there is no limit.
     pub level: [Option<f64>; 3],
     /// For how long from now it is held; `None` when it is not held.
     pub held_for: Option<Duration>,

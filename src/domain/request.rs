@@ -45,7 +45,7 @@ impl Default for Request {
     }
 }
 
-/// What decides the price of a request, apart from its model and its tokens.
+/// The terms that decide the price of a request, together with its model and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// At which speed it is served.

@@ -20,7 +20,7 @@ pub enum InputRead {
     Part,
 }
 
-/// What is left after the journal was closed.
+/// What the journal reports when it was closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
     /// Entries of the error log by class, including those of earlier runs.

@@ -15,7 +15,7 @@ use super::writing::{Fsync, OnCommit, Target, Targets, Threading, Writer};
 use crate::clock::RunClock;
 use crate::sink::RecordContext;
 
-/// What is needed to open a journal.
+/// The settings for opening a journal.
 pub struct JournalOptions {
     /// The disk.
     pub disk: Arc<dyn Disk>,

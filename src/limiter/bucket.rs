@@ -4,7 +4,8 @@
 //! that a level can be refunded, put into debt, clamped and rescaled. No other file uses governor.
 //!
 //! The state is one number, the theoretical arrival time (TAT) in nanoseconds of the run. With a replenish interval `t`
-//! and a burst `b` the level is `b - max(0, tat - now) / t`: a TAT in the past is a full bucket, one far ahead is debt.
+//! and a burst `b` the level is `b - max(0, tat - now) / t`. So with a TAT in the past the bucket is full, and with a
+//! TAT far ahead it is in debt.
 //!
 //! Invariants: a level never shows more than the burst; a grant of `n` moves the TAT by `n × t` from `max(tat, now)`.
 
@@ -71,7 +72,8 @@ impl Bucket {
 
     /// Takes `n`, or says when to ask again.
     ///
-    /// An `n` above the burst is taken from a full bucket and leaves debt: the request runs, and the next ones wait for it.
+    /// An `n` above the burst is taken from a full bucket and leaves debt: the request runs, and the next ones wait for
+    /// it.
     ///
     /// # Errors
     /// The instant at which `n` can be taken, if nothing else is taken before that.

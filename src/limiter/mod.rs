@@ -1,7 +1,7 @@
 //! Rate limits: buckets that can be settled, and pools of them.
 //!
-//! Pure: every call is given `now`. Owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits, holds.
-//! Knows nothing of queues, windows, retries or the wire.
+//! Pure: every call is given `now`. Owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits,
+//! holds. Knows nothing of queues, windows, retries or the wire.
 //!
 //! A [`Bucket`] is a token bucket. The crate governor decides with GCRA what it lets through. A `DimensionState`
 //! (`dimension`) is a bucket, together with what was learned about the server's own bucket. A [`Pool`] is all

@@ -9,11 +9,11 @@
 //!
 //! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
 //! - An answer keeps its share until the operating system has its line. So lines for a slow reader are counted too.
-//! - No answer waits for ever: the exempt one ends, fails, or runs into its time limit. Those that wait have a time limit
-//!   too.
+//! - No answer waits for ever: the exempt one ends, fails, or runs into its time limit. Those that wait have a time
+//!   limit too.
 //!
-//! Rejected: a fixed share for each request in flight (an answer of the largest size would need `-c` times as much), and
-//! aborting the largest answer when the sum is too high (it was paid for).
+//! Rejected: a fixed share for each request in flight (an answer of the largest size would need `-c` times as much),
+//! and aborting the largest answer when the sum is too high (it was paid for).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -125,7 +125,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not yet.
+/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not
+/// yet.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,

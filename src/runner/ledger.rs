@@ -56,8 +56,8 @@ pub trait Ledger {
         0
     }
 
-    /// Hands waiting lines, and then waiting marks, to the operating system. Each turn of the loop calls it once, before it
-    /// sends what it marked.
+    /// Hands waiting lines, and then waiting marks, to the operating system. Each turn of the loop calls it once,
+    /// before it sends what it marked.
     ///
     /// # Errors
     /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
@@ -88,8 +88,8 @@ impl JournalLedger {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Closes the journal: see [`Journal::close`]. `keeps_marks` leaves the marks of aborted requests, so that the next run
-    /// counts them.
+    /// Closes the journal: see [`Journal::close`]. `keeps_marks` leaves the marks of aborted requests, so that the next
+    /// run counts them.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].

@@ -111,8 +111,8 @@ impl Signals {
         self.is_steering_due = true;
     }
 
-    /// Returns the channel of interrupts from here on. Call it inside a runtime. If there is no way to read settings again,
-    /// USR2 does nothing.
+    /// Returns the channel of interrupts from here on. Call it inside a runtime. If there is no way to read settings
+    /// again, USR2 does nothing.
     pub(crate) fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(async move {

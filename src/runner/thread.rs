@@ -1,7 +1,7 @@
 //! The thread of the loop: one runtime, with the loop as a task of it.
 //!
-//! If the loop were the future that the runtime blocks on, each report of an attempt would wake it through the operating
-//! system, although the report comes from the same thread.
+//! If the loop were the future that the runtime blocks on, each report of an attempt would wake it through the
+//! operating system, although the report comes from the same thread.
 //!
 //! Rejected: a second thread for sockets (a third more CPU, and not faster); a pause of up to 2 ms before each wait, so
 //! that one turn takes the answers of several wake-ups (a fifth more CPU at 200 ms of latency, because after a pause

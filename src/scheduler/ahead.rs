@@ -14,8 +14,8 @@
 //! rows of one pool after those of another, it is read from several places in turn (`order`), so that the rows come
 //! mixed.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows of
-//! one pool to read those of another.
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
+//! of one pool to read those of another.
 
 use crate::domain::Planned;
 

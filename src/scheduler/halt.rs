@@ -43,8 +43,8 @@ impl Halt {
 
     /// Counts a failed row. Returns why the run stops, if it does.
     ///
-    /// A row that failed because of the server or the connection says nothing about the other rows. The default rule does
-    /// not count it.
+    /// A row that failed because of the server or the connection says nothing about the other rows. The default rule
+    /// does not count it.
     pub(super) fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
         if self.rule == HaltRule::AllAlike && is_outside(class) {
             return None;

@@ -28,7 +28,7 @@ const SPAN_SECS: f64 = 120.0;
 /// Shares of `max_tokens` that answers may use. Before the first answer nobody knows which.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// Pools whose sizes are kept apart. Rows of any more pools are not counted.
+/// How many pools have their own sums. Rows of further pools are not counted.
 const POOLS: usize = 16;
 
 /// The sizes of an input's rows, as a first pass gathers them.

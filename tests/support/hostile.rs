@@ -37,8 +37,8 @@ pub struct Hostile {
 }
 
 impl Hostile {
-    /// Starts a server. `answer` writes the whole response, head and body, to the connection; it is called from a thread
-    /// for each connection.
+    /// Starts a server. `answer` writes the whole response, head and body, to the connection; it is called from a
+    /// thread for each connection.
     pub fn new(answer: impl Fn(&Asked, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));

@@ -98,7 +98,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a string and returns what stands between its quotes, still escaped.
+    /// Reads a string and returns the text between its quotes, still escaped.
     #[inline]
     pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         self.peek()?;
@@ -124,7 +124,8 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Reads a number that is written in digits alone and fits 64 bits. Stays where it is when something else stands there.
+    /// Reads a number that is written in digits alone and fits 64 bits. Stays where it is when something else stands
+    /// there.
     #[inline]
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.peek()?;

@@ -1,7 +1,7 @@
 //! The tokens of JSON text and how they are found quickly: sixteen bytes at a time.
 //!
-//! These are plain functions over a text and a position, since the compiler keeps a position that is passed by value in a
-//! register. [`super::Cursor`] is what others use.
+//! These are plain functions over a text and a position, since the compiler keeps a position that is passed by value in
+//! a register. [`super::Cursor`] is what others use.
 
 use std::ops::Range;
 

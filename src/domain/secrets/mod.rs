@@ -1,7 +1,7 @@
 //! Secrets that must never be shown, removed from what servers send.
 //!
-//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from a
-//! server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
+//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from
+//! a server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
 //! each secret, these are found:
 //!
 //! - any part of it that has at least twelve characters, and any such part of its base64 (both alphabets, with any

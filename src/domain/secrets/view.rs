@@ -8,7 +8,8 @@ use crate::domain::json;
 
 /// In how many ways a text is decoded: all orders of three kinds of escapes, up to three deep.
 pub(super) const VIEWS: usize = 40;
-/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a megabyte.
+/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a
+/// megabyte.
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
 const PIECE: usize = 16 * 1024;

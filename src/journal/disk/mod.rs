@@ -131,7 +131,7 @@ pub trait DiskFile: Send + Sync {
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file that may be used. Never waits, whatever exists at the path.
+    /// Opens a regular file that may be used. Never waits, even if the path is a FIFO or a device.
     ///
     /// # Errors
     /// A [`Refusal`]; `ResourceBusy` when another process has the file open for writing and the system allows only one

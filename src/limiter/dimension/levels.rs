@@ -132,7 +132,7 @@ impl DimensionState {
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
-    /// Empties the bucket after a refusal that names no dimension: this may be the one that was short.
+    /// Empties the bucket after a refusal that names no dimension, because this dimension may have been short.
     pub(in crate::limiter) fn empty(&mut self, now: Instant) {
         self.shadow = None;
         if let Some(bucket) = &mut self.bucket {

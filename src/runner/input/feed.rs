@@ -134,8 +134,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer would
-/// be taken for its answer.
+/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer
+/// would be taken for its answer.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

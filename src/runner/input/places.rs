@@ -4,8 +4,8 @@
 //! [`Layout::advise`] uses [`Sizes::advise`] to decide whether reading from several of those places in turn saves time.
 //!
 //! The places take turns. In its turn, a place gives rows up to and including the next row to be sent. A place ends
-//! exactly where the next one begins. If it does not, the file has changed since the survey, and the reading stops before
-//! one row is taken for another.
+//! exactly where the next one begins. If it does not, the file has changed since the survey, and the reading stops
+//! before one row is taken for another.
 //!
 //! Unnamed rows with the same request differ only in how many of them came before, in the order of the file. So an
 //! input with such rows is read from the first row to the last.

@@ -1,6 +1,6 @@
-//! How far retries may run ahead of successes.
+//! Limits how many more retries than successes an endpoint may have.
 
-/// Retries that may run ahead of successes, at each endpoint.
+/// How many more retries than successes each endpoint may have.
 const MOST: f64 = 100.0;
 /// How many retries a success adds. With one for each success, retries can go on for ever.
 const PER_SUCCESS: f64 = 1.0;

@@ -14,9 +14,9 @@
 //! that is more. That takes eight overloads in a row, or 32 answers at 40 %. At 10 % it happens by chance once in tens
 //! of thousands of answers.
 //!
-//! Rejected: a window computed as measured rate times measured latency (it lags both, and shrinks just when there is a burst
-//! to use). The share over the last 20 answers (at 10 % at random one such sample in 25 shows more than a fifth, so runs
-//! under harmless overload spent their time with a cut window: 1.19 to 1.44 of the bound).
+//! Rejected: a window computed as measured rate times measured latency (it lags both, and shrinks just when there is a
+//! burst to use). The share over the last 20 answers (at 10 % at random one such sample in 25 shows more than a fifth,
+//! so runs under harmless overload spent their time with a cut window: 1.19 to 1.44 of the bound).
 
 use std::time::Duration;
 
@@ -217,7 +217,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares throughput with that of the last window that was clearly smaller. Goes back to it when growth did not help.
+    /// Compares throughput with that of the last window that was clearly smaller. Goes back to it when growth did not
+    /// help.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);
