@@ -37,7 +37,7 @@ impl Dimension {
     }
 }
 
-/// An amount in each dimension that is reserved, or is about to be.
+/// The amounts that a request reserves, one for each dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Requests: one for a message.

@@ -72,8 +72,8 @@ impl Outcome {
         sum
     }
 
-    /// Returns the cost of all attempts, each at the price for the size of its own prompt; `None` for a model without a
-    /// price.
+    /// Returns the cost of all attempts; `None` for a model without a price. Each attempt has the price for the size of
+    /// its own prompt.
     pub fn cost(&self) -> Option<Money> {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }

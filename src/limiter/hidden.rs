@@ -31,8 +31,8 @@ const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
 /// After a rate was not refused for [`FLAT_AFTER`], at least this share of it is sent.
 const HELD: f64 = 0.94;
-/// How much each fault adds to the sum of excess faults. Each attempt without a fault subtracts one. So the sum grows
-/// when more than a fifth of the attempts meet a fault. A trial begins when it is large enough.
+/// How much each fault adds to the sum of excess faults. Each accepted request subtracts 1. So the sum grows when more
+/// than a fifth of the attempts meet a fault. A trial begins when it is large enough.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
 /// From this sum on, a fault may be a refusal.
@@ -80,7 +80,8 @@ struct Found {
 /// Whether faults are hidden refusals, that is, refusals that look like faults.
 #[derive(Debug, Default)]
 struct Faults {
-    /// By how much faults exceed a fifth of the attempts, in fifths of an attempt.
+    /// The running sum of faults beyond a fifth of the attempts. A fault adds [`FAULT`], and an accepted request
+    /// subtracts 1.
     excess: u32,
     /// When the present trouble began; when the last fault came; and the requests that were sent and accepted since the
     /// beginning.

@@ -156,7 +156,7 @@ impl Pool {
     /// Notes what a response head says; returns whether a limit changed.
     ///
     /// Call it once for each request, before its body is read. Levels are clamped to what remains. They are raised
-    /// towards what remains minus all requests that the head can't have counted.
+    /// towards a target: the remaining amount, minus the cost of requests that the head can't have counted.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
@@ -256,7 +256,7 @@ impl Pool {
         }
     }
 
-    /// Lets headroom and drift take effect on the rates, once in a while.
+    /// Adapts the rates to headroom and drift, at most once every [`PACE_EVERY`].
     fn pace(&mut self, now: Instant) {
         let passed = now.since(self.paced_at);
         if passed < PACE_EVERY {

@@ -25,7 +25,8 @@ const PLACES: usize = 64;
 const WORTH_IT: f64 = 1.05;
 /// Buckets even out changes that are faster than this.
 const SPAN_SECS: f64 = 120.0;
-/// Shares of `max_tokens` that answers may use. Before the first answer nobody knows which.
+/// The shares of `max_tokens` that answers may really use. Before the first answer nobody knows which share is right,
+/// so all are tried.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
 /// How many pools have their own sums. Rows of further pools are not counted.
@@ -158,7 +159,7 @@ impl ReadingOrder {
         (0..places).map(|place| rows * place / places).collect()
     }
 
-    /// Returns the numbers of all rows, from 0, in the order to read; each comes once.
+    /// Returns the numbers of all rows in reading order. They count from 0, and each comes once.
     pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
         let places = self.places();
         let start = move |place| rows * place / places;

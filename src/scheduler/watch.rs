@@ -8,7 +8,7 @@ use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, R
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// A few faults in a row are reported as an outage when nothing has worked for this long.
+/// When nothing has worked for this long, even a few faults in a row are reported as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {

@@ -22,7 +22,7 @@ const OTHER: u8 = 0xff;
 /// Kinds of escapes. A text may be escaped in several kinds, one after another.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// Of JSON, and of programming languages: `\u002b`, `\/`, `\x2b`.
+    /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
     Backslash,
     /// Of URLs: `%2B`.
     Percent,

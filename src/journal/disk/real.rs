@@ -1,8 +1,8 @@
 //! The machine's own file system.
 //!
 //! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
-//! and then the file that was opened is checked. The name is checked before as well, so that no device is opened:
-//! opening alone makes some devices act.
+//! and then the file that was opened is checked. The name is also checked before opening, so that no device is opened.
+//! Some devices do something as soon as they are opened.
 //!
 //! On Windows, a file that is open for writing can't be opened for writing by another process, but can be read, renamed
 //! and replaced. That replaces locks, because on Windows a lock would also keep people from reading their results.

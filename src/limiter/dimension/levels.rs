@@ -1,9 +1,9 @@
 //! How the level and the burst of a dimension follow what the server says.
 //!
 //! A response head does not include the requests that are still on their way to the server. So a level is only
-//! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards what the head reports as
-//! remaining, minus all requests that the head can't have counted. How much the server accepts at once is not
-//! published. Raising the level finds it out.
+//! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards a target: the remaining amount
+//! that the head reports, minus the cost of requests that the head can't have counted. How much the server accepts at
+//! once is not published. Raising the level finds it out.
 //!
 //! When clamps lower the level by more than raises add, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests

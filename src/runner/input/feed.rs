@@ -15,8 +15,8 @@ use super::reading::Reading;
 use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
 
-/// Reads rows into the loop until the input or the loop ends: from the first row to the last, or from several places in
-/// turn. Run it on a thread of its own.
+/// Reads rows and passes them to the loop until the input or the loop ends. It reads from the first row to the last, or
+/// from several places in turn. Run it on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     places: Option<&Places>,
