@@ -1,4 +1,4 @@
-//! Jobs: prompts to be answered, and the identities by which a later run finds them again.
+//! Jobs: prompts to be answered, and the identities by which a later run recognizes them.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ pub struct Job {
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
-    /// The row's position over all inputs of the run that read it first, from 0, without blank lines. It differs from
-    /// `id` only for rows of an error log. Those keep the position from their first run.
+    /// The row's position among all rows of the run that read it first. It counts from 0, without blank lines. It
+    /// differs from `id` only for rows of an error log. Those keep the position from their first run.
     pub index: u64,
 }
 

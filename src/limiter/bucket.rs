@@ -72,8 +72,8 @@ impl Bucket {
 
     /// Takes `n`, or says when to ask again.
     ///
-    /// An `n` above the burst is taken from a full bucket and leaves debt: the request runs, and the next ones wait for
-    /// it.
+    /// An `n` above the burst is taken from a full bucket and leaves debt. So the request runs, and the next requests
+    /// wait until the debt is repaid.
     ///
     /// # Errors
     /// The instant at which `n` can be taken, if nothing else is taken before that.

@@ -11,8 +11,8 @@ use crate::transport::Transport;
 /// a fifth of a second; at the limits of an account, in hours. A power failure can lose these lines. Lines for standard
 /// output are in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// Bytes of rows kept until their lines are on disk before sending stops. A row may be a thousand times as long as its
-/// answer.
+/// Rows are kept until their lines are on disk. When the kept rows have this many bytes, sending stops. A row may be a
+/// thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// Bytes of lines that may be in memory. Above that, a large answer keeps its share of the answer memory until its line
 /// is written.

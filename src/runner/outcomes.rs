@@ -22,7 +22,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends an attempt: its row gets its line, waits for another try, or stays pending.
+    /// Ends an attempt. Its row gets a line, waits for another try, or stays pending.
     pub(super) fn on_end(&mut self, ticket: Ticket, verdict: Verdict, share: Option<AnswerShare>, now: Instant) {
         let is_abort = matches!(verdict, Verdict::Aborted);
         match self.scheduler.on_end(ticket, verdict, now) {

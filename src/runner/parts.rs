@@ -42,7 +42,7 @@ pub struct Parts<T, L, R> {
     pub keep_pending: bool,
 }
 
-/// How a run ended. The counts of its rows are the reporter's.
+/// How a run ended. The reporter has the counts of its rows.
 #[derive(Debug, Default)]
 pub struct Finish {
     /// Why it stopped before the end of its input.

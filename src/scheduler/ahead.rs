@@ -5,8 +5,8 @@
 //! bytes count as well. All rows that wait or are in flight take at most [`MOST_BYTES`] plus the size of one row. Small
 //! rows never reach this limit.
 //!
-//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. When
-//! a policy replaces the request of a row, the new request counts as well, and may go over the limit.
+//! Rows are asked for as long as fewer than [`MOST_BYTES`] are held. So one row always fits, whatever its size. When a
+//! policy replaces the request of a row, the new request counts as well, and may go over the limit.
 //!
 //! All pools share these bytes. A pool that is held, or whose limits are low, may fill them with its rows. Then no more
 //! rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for ever: each

@@ -1,4 +1,4 @@
-//! Decides what an answer means for the endpoint and the row. The same for a refusal of the request itself.
+//! Decides what an answer means for the endpoint and the row, and what a refusal of the request itself means for them.
 
 use crate::answer::{Came, Then};
 use crate::domain::{Ended, ErrorClass, EventBody, Failure, HaltReason, Message};

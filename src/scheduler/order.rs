@@ -21,7 +21,7 @@ use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 const BLOCKS: usize = 1024;
 /// The most places that are read in turn. Each costs an open position and a buffer.
 const PLACES: usize = 64;
-/// The least gain that is worth it, as a ratio of times.
+/// The least gain for which another order is used: the time in the written order divided by the time in the other.
 const WORTH_IT: f64 = 1.05;
 /// Buckets even out changes that are faster than this.
 const SPAN_SECS: f64 = 120.0;

@@ -1,9 +1,9 @@
 //! Decides who causes a fault: the row or the endpoint.
 //!
 //! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
-//! row is answered with 500. A single fault looks the same in both cases. The difference shows in what happens to
-//! *other* rows between two faults of one row. If they are answered, the row is the cause. If less than a quarter of
-//! them are answered, the endpoint is in trouble. If no reply came for other rows, the cause stays unknown.
+//! row is answered with 500. A single fault looks the same in both cases. The results of *other* rows between two
+//! faults of one row show the difference. If they are answered, the row is the cause. If less than a quarter of them
+//! are answered, the endpoint is in trouble. If no reply came for other rows, the cause stays unknown.
 //!
 //! Rows that failed before and fail again are not counted as long as none of them is ever answered. Otherwise a block
 //! of bad rows would look like an endpoint in trouble. Once some of them are answered, retries evidently help, so all
