@@ -17,8 +17,8 @@
 //! - Durable before visible: a row is shown as done when its line is on disk, not before.
 //! - A row is marked in the ledger before its request is sent. After a crash, a row that may have been sent can be told
 //!   from one that was not. The marks of one turn are written together.
-//! - What has arrived is handed to the operating system before anything else is sent. So a crash loses no more answers
-//!   than requests were in flight.
+//! - Lines of answers that have arrived are handed to the operating system before anything else is sent. So a crash
+//!   loses no more answers than requests were in flight.
 //! - While too many lines wait for a slow disk, or for a slow reader of standard output, nothing is sent and no row is
 //!   taken.
 

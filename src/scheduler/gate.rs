@@ -20,7 +20,7 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Returns how many rows wait.
+    /// Returns how many rows wait behind gates.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }

@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. `member` is given each name, still escaped, and has to read its value.
+    /// Reads an object. For each member, `member` gets the name, still escaped, and must read the value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads an array. `element` has to read each value.
+    /// Reads an array. `element` must read each value.
     #[inline]
     pub(crate) fn array(&mut self, element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.list(b'[', b']', element)

@@ -3,7 +3,7 @@
 //! Most of an answer, and of a line of results, is never used here: it only has to be valid JSON. So it is checked but
 //! not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259 accepts, up to a
 //! depth of [`DEEPEST`]. Callers give everything else to the parser, which also makes the error message. Like the
-//! parser, the cursor does not check that what it skips is UTF-8.
+//! parser, the cursor does not check whether skipped text is UTF-8.
 //!
 //! All code that reads raw bytes uses it: the estimates of a row, the scan of a reply, and the reading of result lines
 //! at resume. Rows themselves are read by `serde_json`, which returns each value as a `RawValue`. If the cursor cut a

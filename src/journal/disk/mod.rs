@@ -105,7 +105,7 @@ pub trait DiskFile: Send + Sync {
     ///
     /// # Errors
     /// What the system reports. Everything written since the last successful sync may then be lost. A later sync that
-    /// succeeds does not prove that it is on the disk.
+    /// succeeds does not prove that those bytes are on the disk.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.

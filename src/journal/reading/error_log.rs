@@ -1,4 +1,4 @@
-//! Reading an error log for `resume`: which results it belongs to, and how many rows it holds.
+//! Reads an error log for `resume`: to which results it belongs, and how many rows it holds.
 //!
 //! A log may come from anybody, so it is not trusted. The results file that it names must be in the folder of the log,
 //! and a run must have written that file. Otherwise an entry could make this program create a file of any name. Every

@@ -4,8 +4,8 @@
 //! one message for each would wake the loop without need.
 //!
 //! A row is sent as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until half
-//! of it is free. If it were woken for each free slot, it would take turns with the loop: two thread switches for each
-//! row.
+//! of it is free. If it were woken for each free slot, the reader and the loop would alternate, with two thread
+//! switches for each row.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
 //! which they were sent. So the rows in it are the last ones sent, and the channel says how many it holds.
