@@ -1,8 +1,8 @@
-//! The promises of the journal, tested at every point: every write that fails, every death, every byte where a file is
-//! cut.
+//! Tests the promises of the journal at every point: each write fails once, the process dies at each change, and a file
+//! is cut at each byte.
 //!
-//! The tests compare with a simple model: each row that was reported as done must be in the files, complete and once.
-//! When the same command is given again, it must end with each row once.
+//! The rule is simple: each row that was reported as done must have exactly one complete line in the files. When the
+//! same command is given again, it must end with exactly one line for each row.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -405,8 +405,8 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // For each row: a filled slot, a line, its sync and an emptied slot. And opening, carrying and replacing the
-        // file.
+        // Each row makes four changes: a filled slot, a line, its sync and an emptied slot. The others come from
+        // opening the journal, from saving the sums, and from replacing the file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
@@ -462,7 +462,7 @@ fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_eac
 /// Rows whose request changes. They are named.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
-/// Returns a disk on which a run has answered every row and ended.
+/// Returns a disk after a complete run, which has answered every row.
 fn answered_once() -> MemDisk {
     let disk = MemDisk::new();
     assert!(run(&disk, "r1", NONE_FAIL).closed.is_some());
@@ -471,7 +471,7 @@ fn answered_once() -> MemDisk {
     disk
 }
 
-/// Runs the command with `--rerun-changed` after the requests of these rows have changed.
+/// Changes the requests of these rows and runs the command with `--rerun-changed`.
 fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     let job = |id| if of.contains(&id) { changed(id) } else { job(id) };
     let outcome = |id| Outcome { job: Box::new(job(id)), ..answered(id) };
@@ -486,7 +486,7 @@ fn changed(id: u64) -> Job {
     job
 }
 
-/// Asserts that no answer and no cost is lost, and that the command ends with one line for each row.
+/// Asserts that no answer and no cost is lost. Asserts that the command, given again, ends with one line for each row.
 fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     let found = all_keys(disk);
     for id in 0..ROWS {
@@ -889,7 +889,7 @@ proptest! {
             let (mut journal, _) = open(&disk, &format!("r{number}"), Start::Continue).expect("the disk works");
             for (seq, step) in steps.iter().enumerate() {
                 let ended = if step.fails { server_fault() } else { answer() };
-                // A row that has its answer is not sent again.
+                // A row that has an answer to this request is not sent again.
                 if answered.get(&step.row()) == Some(&step.key) {
                     continue;
                 }
@@ -944,11 +944,11 @@ const NONE_FAIL: &[u64] = &[];
 struct Reported {
     /// Labels whose line was reported durable.
     committed: BTreeSet<String>,
-    /// What was left after closing; `None` when anything failed.
+    /// What closing reported; `None` when anything failed.
     closed: Option<Closed>,
 }
 
-/// Runs all rows that are not done, until the disk fails.
+/// Runs all rows that are not done. Stops when the disk fails.
 fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
     run_rows(disk, run, job, |id| outcome(id, fails))
 }
@@ -1068,7 +1068,7 @@ fn job(id: u64) -> Job {
     }
 }
 
-/// Returns what identifies a job in a later run.
+/// Returns the identity of a job, by which a later run recognizes it.
 fn known(job: &Job) -> RowId {
     RowId::of(&job.custom_id, job.key, &job.identity)
 }

@@ -1,11 +1,12 @@
-//! Random runs through trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models that
-//! do not exist, endpoints that die.
+//! Random runs through trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models
+//! that do not exist, endpoints that die.
 //!
-//! Whatever comes, a run ends by itself and says why; a good row is answered or, where the endpoint is given up, pending;
-//! a bad one is in the log. `RUNS=2000 cargo test --test resilience` tries as many as that.
+//! In all cases a run ends by itself and says why. Each good row is answered; if the endpoint is given up, the row may
+//! be pending instead. Each bad row is in the error log. `RUNS=2000 cargo test --test resilience` tries 2,000 runs.
 //!
-//! Outages end before `--retry-for` does, or never. Known: of the first 2,000 runs one (568) puts a good row into the log.
-//! Half of its rows always fail, and a gateway that hides its limits refuses most of the others with the same 500.
+//! An outage ends before the time of `--retry-for` is over, or it never ends. Known exception: of the first 2,000 runs,
+//! one (568) puts a good row into the log. In that run, half of the rows always fail. A gateway that hides its limits
+//! refuses most of the others with the same status 500.
 
 mod support;
 
@@ -26,17 +27,17 @@ const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
 const MODEL: &str = "claude-haiku-4-5";
 const MISSING: &str = "claude-nobody-1";
 
-/// What a row is.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Good,
-    /// It is answered 500, whenever it comes.
+    /// Every attempt gets status 500.
     Bad,
     /// Its model does not exist.
     Missing,
 }
 
-/// A time in which every request meets the same.
+/// A span of time in which every request gets the same fault.
 #[derive(Clone, Debug)]
 struct Outage {
     from: f64,
@@ -67,7 +68,7 @@ impl Case {
         let rpm = if hides == Hides::Nothing || rng.bool() { 1_000 } else { rng.u32(20..300) };
         let work_s = rows.len() as f64 * 60.0 / f64::from(rpm.min(1_000));
         let count = rng.usize(..3);
-        // Together they end before --retry-for does.
+        // All outages together are shorter than `--retry-for`.
         let longest = 1_700.0;
         let outages = (0..count).map(|_| outage(&mut rng, work_s, longest / count as f64)).collect();
         Self {
@@ -82,7 +83,7 @@ impl Case {
         }
     }
 
-    /// Returns whether an endpoint that fails for this long is to be given up.
+    /// Returns whether an outage never ends. Then the run should give the endpoint up.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }
@@ -120,7 +121,7 @@ impl Case {
         whole_run_behind(self.hides, self.sim(), config, rows, |_| {})
     }
 
-    /// Returns it in a line, rows by blocks.
+    /// Returns the case as one line of text. Equal rows that follow each other are shown as one block.
     fn shown(&self) -> String {
         let blocks: Vec<_> =
             self.rows.chunk_by(|a, b| a == b).map(|block| format!("{:?} {}", block[0], block.len())).collect();
@@ -204,7 +205,7 @@ fn check(case: &Case) -> Result<(), String> {
     is_within("good rows", &good, &(&answered | &pending))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
     is_within("rows of a missing model", &missing, &kept)?;
-    // Where nothing was ever answered, rows that fail can't be told from an endpoint that does.
+    // When nothing was ever answered, nobody can tell failing rows from a failing endpoint.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }

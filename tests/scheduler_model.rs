@@ -1,4 +1,5 @@
-//! Random whole runs of the scheduler on virtual time: the invariants of its module doc after every event.
+//! Random whole runs of the scheduler on virtual time. After every event, the invariants of the scheduler's module doc
+//! are checked.
 
 mod support;
 
@@ -12,7 +13,7 @@ use claude_batch::scheduler::{Budget, Config, HaltRule, Window};
 use support::player::{Player, World, answer, fault, for_each_seed};
 
 const SEEDS: u64 = 3_000;
-/// The budget of the runs that have one: some end by it.
+/// The budget of the runs that have one. Some of them end because it is used up.
 const BUDGET: u128 = 20_000;
 const POOLS: [&str; 2] = ["haiku-4.5", "opus-4.x"];
 

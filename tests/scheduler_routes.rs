@@ -1,8 +1,8 @@
-//! Runs whose rows have more than one place to go, more than one thing to ask, or another row to wait for.
+//! Runs in which rows may go to several endpoints, may send a second request, or wait for another row.
 //!
-//! Doubles stand for what uses this: an account that fails beside one that works, a policy that asks for a repair, a leader
-//! of a group. First each by itself, then random runs of all of them together, with the invariants of the scheduler's module
-//! doc after every event.
+//! Each feature is first tested alone: an account that fails beside one that works, a policy that asks for a repair, a
+//! row that others wait for. Then random runs combine all of them. After every event, the invariants of the scheduler's
+//! module doc are checked.
 
 mod support;
 
@@ -170,11 +170,11 @@ fn random_runs_over_several_endpoints_keep_every_invariant() {
 /// Several endpoints, which fail and halt at random.
 struct SeveralEndpoints {
     window: usize,
-    /// The accounts that rows in flight were sent to.
+    /// For each row in flight, the account that it was sent to.
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// For rows behind a gate: their leader, until its head or its end has come.
+    /// For each row behind a gate, its leader. The entry is removed when the leader's head or end has come.
     behind: BTreeMap<u64, u64>,
     faults: f64,
     halts: f64,
@@ -203,7 +203,7 @@ fn random_run(seed: u64) {
     assert_eq!((player.finished.len() + player.pending.len()) as u64, rows, "every row ends");
 }
 
-/// Returns a policy that asks more of some answered rows, and sends rows elsewhere that failed.
+/// Returns a policy that sends a second request for some answered rows, and sends failed rows to another account.
 fn random_policy(asks_more: bool, reroutes: bool) -> Policy {
     Box::new(move |job, ask, came, attempts| match came {
         Came::Answer(_) if asks_more && job.id.0 % 3 == 0 && answers(attempts) < 3 => {
@@ -243,7 +243,7 @@ impl World for SeveralEndpoints {
     fn on_sent(&mut self, planned: &Planned, _now: Instant) {
         let (row, account) = (planned.job.id.0, planned.ask.pool.account.to_string());
         assert!(!self.halted.contains(&account), "{account} has halted");
-        // On another route there is nothing to wait for.
+        // A request on another route does not wait behind the gate.
         if planned.ask.purpose == Purpose::Fallback {
             self.behind.remove(&row);
         }

@@ -1,32 +1,34 @@
-//! What is sent for a row at this moment.
+//! The present request of a row: what is sent for it at this moment.
 //!
-//! A row is not its request. The row ([`super::Job`]) always keeps its label, its key and what it asked. What is sent for it
-//! may change. After an answer that breaks its schema comes a request to repair it, after a truncated one a request with
-//! more room, after a failure the same request on another route. Each of these is a new `Ask` of the same job.
+//! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
+//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair it is sent.
+//! If an answer is truncated, a request with more room is sent. After a failure, the same request may be sent on
+//! another route. Each of these is a new `Ask` of the same job.
 
 use std::sync::Arc;
 
 use super::{Cost, Expense, PoolId, Request, Terms};
 
-/// What is sent for a row at this moment, where to, and what it is expected to cost.
+/// A request for a row, where it is sent, and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What is sent, without its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
+    /// The request, without its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
-    /// On which terms.
+    /// The terms of the request.
     pub terms: Terms,
     /// The route: provider and account, which name an endpoint, and the pool of limits it counts against there.
     pub pool: Arc<PoolId>,
     /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
     pub cost: Cost,
-    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another request
-    /// needs a new computation.
+    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another
+    /// request needs a new computation.
     pub expense: Option<Expense>,
     /// The most output tokens it may produce.
     pub max_tokens: u32,
-    /// Which predictions it shares: rows with the same template, system prompt and `max_tokens` get answers of similar length.
+    /// Rows with the same number share their predictions. They have the same template, system prompt and `max_tokens`,
+    /// so their answers have similar lengths.
     pub template: u64,
     /// Length of the request body in bytes, without what the provider adds before it is sent.
     pub body_bytes: u32,
@@ -37,7 +39,7 @@ pub struct Ask {
 /// Why a request is sent for a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// The row's own request. Tries after a fault or a limit are the same ask again, not a new one.
+    /// The row's own request. A retry after a fault or a limit uses the same ask, not a new one.
     #[default]
     First,
     /// An answer failed its policy, and the model is told why.
@@ -48,7 +50,7 @@ pub enum Purpose {
     Continue,
     /// The row's own request again, on another route.
     Fallback,
-    /// No row: shows whether the endpoint works.
+    /// A canary: it belongs to no row, and shows whether the endpoint works.
     Canary,
 }
 

@@ -1,9 +1,9 @@
-//! What a request takes and what it costs: dimensions, tokens, money.
+//! How much a request takes from the limits, and how much it costs: dimensions, tokens, money.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-/// What a limit counts. A set that grows: match every variant.
+/// What a limit counts. More variants may be added later, so match every variant by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
     /// Requests a minute.
@@ -37,7 +37,7 @@ impl Dimension {
     }
 }
 
-/// What was reserved, or is about to be, in each dimension.
+/// The amounts that a request reserves, one for each dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Requests: one for a message.
@@ -79,7 +79,7 @@ pub struct Usage {
     /// Output tokens, hidden thinking included.
     #[serde(default)]
     pub output_tokens: u64,
-    /// Web searches, billed by the piece.
+    /// Web searches, each of which is billed.
     #[serde(default)]
     pub web_searches: u64,
 }
@@ -97,7 +97,8 @@ impl Usage {
 }
 
 impl AddAssign for Usage {
-    /// Adds member by member. What is read back from files can be any number, so each stops at its largest.
+    /// Adds member by member. Numbers that are read from files can have any size, so each sum stops at the largest
+    /// number.
     fn add_assign(&mut self, other: Self) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.input_tokens, other.input_tokens);
@@ -109,7 +110,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// How long a request asks for parts of its input to be cached, at the longest: writing to a cache costs more than input.
+/// The longest time for which a request asks to cache parts of its input. It matters because writing to a cache costs
+/// more than plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// It does not ask for it.
@@ -126,7 +128,7 @@ pub enum Caching {
 pub struct UsageBound {
     /// All input tokens, whether they are cached or not.
     pub input_tokens: u64,
-    /// For how long they may be written to one.
+    /// For how long they may be cached.
     pub caching: Caching,
     /// Output tokens.
     pub output_tokens: u64,
@@ -139,7 +141,8 @@ pub struct UsageBound {
 pub struct Expense {
     /// By estimate.
     pub about: Money,
-    /// At most: no paid answer costs more. What is paid for answers that break off and are asked for again comes on top.
+    /// The upper bound: no single paid answer costs more. When an answer breaks off and the request is sent again, the
+    /// next answer is paid in addition.
     pub most: Money,
 }
 
@@ -181,14 +184,15 @@ impl Money {
         Self(self.0.saturating_mul(u128::from(count)))
     }
 
-    /// Returns the amount rounded up to the last place that is shown, so that a bound is one as it is read.
+    /// Returns the amount rounded up to the last decimal place that is shown. So a bound that is shown is never too
+    /// low.
     pub(crate) fn rounded_up(self) -> Self {
         let dollar = u128::from(Self::PICO);
         let place = if self.0 >= dollar { dollar / 100 } else { dollar / 10_000 };
         Self(self.0.div_ceil(place).saturating_mul(place))
     }
 
-    /// Returns what is left after taking `other`, at least nothing.
+    /// Returns the amount minus `other`, but at least zero.
     pub fn less(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -209,7 +213,8 @@ impl AddAssign for Money {
 }
 
 impl fmt::Display for Money {
-    /// Shows dollars: two places from a dollar up, four below; what four places can't show is said to be less.
+    /// Shows dollars: with two decimal places from one dollar up, with four below. A smaller amount is shown as less
+    /// than the smallest one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
         match dollars {

@@ -1,4 +1,4 @@
-//! Classes of failure: what the error log says of a row, and what `--only` chooses by.
+//! Classes of failure: the error log gives one for each row, and `--only` selects rows by them.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub enum ErrorClass {
     Billing,
     /// The model refused.
     Refused,
-    /// The answer ended at `max_tokens` or at the window's end.
+    /// The answer ended at `max_tokens` or at the end of the model's context window.
     Truncated,
     /// A 200 whose body is not a whole answer.
     InvalidOutput,
@@ -83,7 +83,8 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
 
-    /// Returns whether a row that failed so may succeed in another run as it is, where only its class is known.
+    /// Returns whether an unchanged row that failed with this class may succeed in another run. It is for cases in
+    /// which only the class is known.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

@@ -1,4 +1,4 @@
-//! What happened in a run, for those who watch: every report is a fold over these.
+//! The events of a run, for reporters. Every report is made only from these events.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{
 /// Version of the events' form.
 pub(crate) const EVENT_VERSION: u32 = 1;
 
-/// One event, with its place in time.
+/// One event, with its time.
 #[derive(Clone, Debug)]
 pub struct RunEvent {
     /// Wall-clock time.
@@ -27,8 +27,8 @@ pub struct PoolStatus {
     pub pool: PoolId,
     /// The limits in force.
     pub limits: RateLimits,
-    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None` where
-    /// there is no limit.
+    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None`
+    /// where there is no limit.
     pub level: [Option<f64>; 3],
     /// For how long from now it is held; `None` when it is not held.
     pub held_for: Option<Duration>,
@@ -39,13 +39,14 @@ pub struct PoolStatus {
 /// A row that failed for good, as it is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its label; for a row without one, where it was read.
+    /// Its label. For a row without a label, the place where it was read.
     pub label: String,
     /// The HTTP status that came last, if one did.
     pub status: Option<u16>,
-    /// What was said last. This and the label are shortened: many may wait for a disk.
+    /// The last message about it. The message and the label are shortened, because many such rows may wait for the
+    /// disk.
     pub message: String,
-    /// Whether another run may succeed as it is.
+    /// Whether the unchanged row may succeed in another run.
     pub is_retryable: bool,
 }
 
@@ -67,7 +68,7 @@ pub struct Backoffs {
     pub last_in: Duration,
 }
 
-/// An endpoint at which nothing works at the moment.
+/// An endpoint where nothing works at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// Who does not answer.
@@ -76,7 +77,7 @@ pub struct Outage {
     pub fault: Failure,
     /// For how long nothing has worked.
     pub lasted: Duration,
-    /// When the next request is sent there, from this moment; `None` while one is on its way.
+    /// How long it takes from this moment until the next request is sent there; `None` while one is in flight.
     pub next_try: Option<Duration>,
 }
 
@@ -105,7 +106,7 @@ pub enum EventBody {
     },
     /// A row is done and its line is on disk.
     Succeeded {
-        /// How good.
+        /// How good the answer is.
         quality: Quality,
         /// What all its attempts used.
         usage: Usage,
@@ -118,7 +119,7 @@ pub enum EventBody {
     Failed {
         /// Why.
         class: ErrorClass,
-        /// Which, and what was said. In a box for the same reason as that of [`EventBody::Ended`].
+        /// The row, and the last message about it. In a box for the same reason as in [`EventBody::Ended`].
         row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
@@ -138,7 +139,8 @@ pub enum EventBody {
         /// Each pool that has work.
         pools: Vec<PoolStatus>,
     },
-    /// How an outage goes, as often as a status while it lasts; `None` once, when it is over.
+    /// The state of an outage. It is sent as often as a status while the outage lasts. `None` is sent once, when the
+    /// outage is over.
     Outage(Option<Box<Outage>>),
     /// A pool was held.
     Held {
@@ -165,7 +167,7 @@ pub enum EventBody {
         /// What the API said.
         message: String,
     },
-    /// Something a person should know, once.
+    /// A message that a person should see once.
     Warned(String),
     /// The answer to something a person asked for.
     Noted(String),
@@ -173,17 +175,17 @@ pub enum EventBody {
     Draining {
         /// How many are in flight.
         in_flight: usize,
-        /// Why; `None` when the input is simply at its end.
+        /// Why; `None` when the input has ended normally.
         reason: Option<Box<HaltReason>>,
     },
     /// The run is over.
     Ended {
         /// Rows that were read and are still pending.
         pending: u64,
-        /// Why, when it was not the end of the input. In a box: thousands of the small events wait for a disk, and each
-        /// takes as much room as the largest.
+        /// Why, if it was not the end of the input. In a box, because thousands of small events may wait for the disk,
+        /// and each takes as much memory as the largest variant.
         reason: Option<Box<HaltReason>>,
-        /// The share of the run's time that each reason bound it, largest first.
+        /// For each reason, the share of the run's time in which it bound the run, largest first.
         reasons: Vec<(Reason, f64)>,
         /// How long it took.
         elapsed: Duration,

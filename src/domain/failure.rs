@@ -5,10 +5,10 @@ use super::{Usage, WireErrorKind};
 /// What was wrong with a stream that came after a 200 head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFault {
-    /// It has another form than the API's streams: events are missing, out of order or unreadable. Whatever sends it will
+    /// Its form differs from the API's streams: events are missing, out of order or unreadable. The same server will
     /// send such streams again.
     Foreign,
-    /// It ended in order, but before its last event.
+    /// It ended normally, but before its last event.
     Cut,
 }
 
@@ -17,9 +17,9 @@ pub enum StreamFault {
 pub struct Failure {
     /// The HTTP status, if one came.
     pub status: Option<u16>,
-    /// What went wrong on the wire, where that is what failed.
+    /// What went wrong on the wire, if the wire failed.
     pub wire: Option<WireErrorKind>,
-    /// `error.type` as the API says it.
+    /// `error.type` as the API sent it.
     pub kind: Option<String>,
     /// `error.details.error_code`.
     pub code: Option<String>,
@@ -27,7 +27,8 @@ pub struct Failure {
     pub message: String,
     /// `request-id`, which support asks for.
     pub request_id: Option<String>,
-    /// What it used, as far as the response said (a stream that broke off after its first event); else nothing.
+    /// Its usage, as far as the response reported it, for example in a stream that broke off after its first event.
+    /// Otherwise zero.
     pub usage: Usage,
     /// What was wrong with the stream, if that was the failure.
     pub stream: Option<StreamFault>,
@@ -36,10 +37,10 @@ pub struct Failure {
 /// Kinds of 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// A bucket of the server is empty: hold the pool.
+    /// A bucket of the server is empty. The pool is held.
     Rate,
-    /// The rate rose too fast: hold, then ramp.
+    /// The rate rose too fast. The pool is held, and then its rate rises slowly.
     Acceleration,
-    /// Too many requests at once: shrink the window.
+    /// Too many requests at once. The window shrinks.
     Concurrency,
 }

@@ -1,20 +1,21 @@
-//! What can fail below the API: the wire that a request takes, and the files that results are written to.
+//! Faults below the API: of the connection that carries a request, and of the files that results are written to.
 //!
-//! These types travel from where something failed to where it is put into words. Nobody in between reads a message to find
-//! out what happened.
+//! These types are passed from the place of the failure to the place where the message for people is made. The code
+//! between never has to read a message to find out what happened.
 
 /// What went wrong on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WireErrorKind {
     /// There is no credential to send.
     Authorization,
-    /// The name can't be resolved, nothing listens there, or the way is blocked.
+    /// The name can't be resolved, nothing listens at the address, or the network blocks the connection.
     Connect,
-    /// The proxy on the way can't be reached, or opens no way to the server.
+    /// The proxy can't be reached, or does not connect to the server.
     Proxy,
-    /// The proxy wants a user name and a password, or refuses those that it was given (407).
+    /// The proxy asks for a user name and a password, or refuses the given ones (407).
     ProxyAuth,
-    /// The way is not safe: certificates or the TLS handshake fail, or a name leads to an address at which no API is.
+    /// The connection is not safe: certificates or the TLS handshake fail, or a name leads to an address where no API
+    /// is.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,
@@ -48,7 +49,7 @@ pub struct WriteFault {
     pub target: WriteTarget,
     /// What is wrong with it.
     pub cause: WriteCause,
-    /// Which operation failed on what, and what the system said.
+    /// Which operation failed, on which target, and the message of the system.
     pub message: String,
 }
 

@@ -26,20 +26,20 @@ pub enum HaltReason {
     Tls(Failure),
     /// The proxy refuses to pass requests on (407).
     Proxy(Failure),
-    /// The server says that the API is elsewhere (3xx).
+    /// The server says that the API is at another address (3xx).
     Redirect {
-        /// Where, without user name, password, query and fragment; `None` when it does not say.
+        /// That address, without user name, password, query and fragment; `None` when the server gives none.
         to: Option<String>,
         /// What came.
         failure: Failure,
     },
     /// The endpoint can't be reached or answers nothing but faults.
     Endpoint(Failure),
-    /// As many rows failed as the user's rule allows: the first ten alike, a number, or a share.
+    /// As many rows failed as the user's rule allows: the first ten in the same way, a number, or a share.
     AllFail {
         /// How many.
         rows: u64,
-        /// Of how many finished ones.
+        /// How many rows were finished.
         finished: u64,
         /// The class of the last.
         class: ErrorClass,
@@ -55,7 +55,7 @@ pub enum HaltReason {
 }
 
 impl HaltReason {
-    /// Returns whether it concerns one endpoint only, so that the run may continue at others.
+    /// Returns whether it concerns only one endpoint. Then the run may continue at the others.
     pub(crate) fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Key(_)

@@ -1,4 +1,4 @@
-//! Jobs: prompts to be answered, and the identities by which a later run finds them again.
+//! Jobs: prompts to be answered, and the identities by which a later run recognizes them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ pub struct Origin {
     pub line: u64,
 }
 
-/// One row to be answered: what it is and what it asks. It never changes. What is sent for it is its [`Ask`].
+/// One row to be answered: its identity and its request. It never changes. The request that is sent for it at a given
+/// moment is its [`Ask`].
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its number in this run.
@@ -27,20 +28,20 @@ pub struct Job {
     pub custom_id: String,
     /// What it asks.
     pub key: JobKey,
-    /// How a later run knows it again.
+    /// How a later run recognizes it.
     pub identity: Identity,
     /// The same in 16 bytes.
     pub row: RowId,
-    /// What the row asks: its own parameters over those of the flags. It always has `model` and `max_tokens`, and never
-    /// `stream`: the runner decides how an answer travels. The key is computed from this request, and an error entry
-    /// contains it.
+    /// The row's request: its own parameters, and those of the flags for all others. It always has `model` and
+    /// `max_tokens`. It never has `stream`, because the runner decides how an answer travels. The key is computed from
+    /// this request, and an error entry contains it.
     pub request: Request,
     /// Fields that are kept with the row and not sent: the members of one JSON object, as raw values.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
-    /// The row's position over all inputs of the run that read it first, from 0, without blank lines. It differs from `id`
-    /// only for rows of an error log, which keep the position from their first run.
+    /// The row's position among all rows of the run that read it first. It counts from 0, without blank lines. It
+    /// differs from `id` only for rows of an error log. Those keep the position from their first run.
     pub index: u64,
 }
 

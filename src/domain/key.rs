@@ -1,8 +1,8 @@
-//! Keys: how a row is known again in a later run.
+//! Keys: how a later run recognizes a row.
 
 use std::fmt;
 
-/// What a job asks, as 128 bits: two rows with the same key are the same request.
+/// The request of a job, as 128 bits. Two rows with the same key have the same request.
 ///
 /// Shape: shown as `k1:` and 32 hexadecimal digits. Made by [`crate::plan::key`] from the logical request: API version,
 /// sorted betas, model and params without insignificant white space.
@@ -34,7 +34,8 @@ impl fmt::Debug for JobKey {
 }
 
 impl JobKey {
-    /// Reads the shown form back; `None` when it is not one (another version of the key, a damaged line).
+    /// Reads the shown form back; `None` for any other text, for example from another version of the key or a damaged
+    /// line.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("k1:")?;
         let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;
@@ -50,11 +51,12 @@ impl JobKey {
 /// How a row is known again in a later run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// The user named the row: label and key together.
+    /// The user named the row. Its label and key together identify it.
     Named,
-    /// The row has no name. It is known by its key and its number among equal rows, from 0 in input order.
+    /// The row has no name. Its key and its number among equal rows identify it. The numbers begin at 0, in input
+    /// order.
     ///
-    /// So a line inserted above leaves finished rows finished.
+    /// So when a line is inserted above, finished rows stay finished.
     Nth(u32),
 }
 

@@ -1,4 +1,4 @@
-//! Limits: where they come from, whom they bind, and what a response says about them.
+//! Limits: where they come from, which requests they apply to, and what a response says about them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::Dimension;
 /// A usage tier of an organization, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// Begin with the strictest live preset and adopt what the responses say.
+    /// Begin with the strictest preset in use and adopt the limits that responses report.
     Auto,
     /// No limits of this program's own; those in response headers still count.
     None,
@@ -30,7 +30,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Every tier, as it is offered.
+    /// Every tier, in the order in which they are offered.
     pub const ALL: [Self; 9] =
         [Self::Auto, Self::None, Self::One, Self::Two, Self::Three, Self::Four, Self::Start, Self::Build, Self::Scale];
 
@@ -90,7 +90,7 @@ impl RateLimits {
     }
 }
 
-/// Who shares one set of limits: a group of models, by its name in the catalog (`haiku-4.5`, `opus-4.x`).
+/// A group of models that share one set of limits, by its name in the catalog (`haiku-4.5`, `opus-4.x`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelClass(pub Arc<str>);
 
@@ -110,7 +110,7 @@ pub enum Speed {
     Fast,
 }
 
-/// The key of everything about limits.
+/// Identifies one set of limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId {
     /// Who serves the models, for example `anthropic`.
@@ -152,9 +152,9 @@ pub struct RateSignals {
     pub input_tokens: LimitSignal,
     /// Output tokens.
     pub output_tokens: LimitSignal,
-    /// `retry-after-ms` or `retry-after`, the longer when both make sense; `None` when absent or senseless.
+    /// `retry-after-ms` or `retry-after`, the longer one when both are valid; `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
-    /// What the server itself says of trying again.
+    /// Whether the server says that the request should be tried again.
     pub should_retry: Option<bool>,
 }
 

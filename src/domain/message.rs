@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Usage;
 
-/// How good an answer is. All are kept; they are counted apart.
+/// How good an answer is. All answers are kept. Each quality is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {
     /// Ended by itself.
@@ -37,7 +37,7 @@ impl Quality {
 /// An answer: the API's own bytes and what was read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// One JSON object on one line, as the API sent it (or as its stream folds together).
+    /// One JSON object on one line, as the API sent it, or as its stream adds up to.
     pub json: Bytes,
     /// What it used.
     pub usage: Usage,
@@ -48,7 +48,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// Returns why it ended, as the API says it. This parses the message, so it is only for the few that are shown.
+    /// Returns why it ended, as the API says it. This parses the message, so it is only for the few answers that are
+    /// shown.
     pub fn stop_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Ended {

@@ -1,4 +1,4 @@
-//! What came of a job: its attempts and how it ended.
+//! The outcome of a job: its attempts and how it ended.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub struct AttemptRecord {
     pub ended_at: Instant,
     /// Why it failed, as a class; `None` if it was answered.
     pub failed: Option<ErrorClass>,
-    /// Whether it may have been billed although no answer of it is kept.
+    /// Whether it may have been billed although its answer is not kept.
     pub maybe_paid: bool,
     /// What it used, as far as known.
     pub usage: Usage,
@@ -43,7 +43,7 @@ pub enum Ended {
         class: ErrorClass,
         /// The last failure.
         failure: Failure,
-        /// Whether another run may succeed as it is.
+        /// Whether the unchanged row may succeed in another run.
         is_retryable: bool,
     },
 }
@@ -72,7 +72,8 @@ impl Outcome {
         sum
     }
 
-    /// Returns what that cost, each attempt at the price of its own prompt; `None` for a model without a price.
+    /// Returns the cost of all attempts; `None` for a model without a price. Each attempt has the price for the size of
+    /// its own prompt.
     pub fn cost(&self) -> Option<Money> {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }

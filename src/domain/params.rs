@@ -1,4 +1,4 @@
-//! Parameters of a request: a row's own, and a row's own over those of the flags without copying either.
+//! Parameters of a request: a row's own, or a row's own merged with those of the flags. Merging copies neither.
 
 use serde_json::value::RawValue;
 
@@ -17,7 +17,7 @@ impl Params {
         self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
     }
 
-    /// Sets a parameter, in place when it is there, else at the end.
+    /// Sets a parameter: in its place if it exists, otherwise at the end.
     pub fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(own, _)| &**own == name) {
             Some((_, own)) => *own = value,
@@ -32,7 +32,7 @@ impl Params {
         }
     }
 
-    /// Returns how many bytes of text they are.
+    /// Returns how many bytes of text the parameters have.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
     }
@@ -46,9 +46,10 @@ impl Params {
     }
 }
 
-/// The parameters of a request: the defaults that the row leaves out, in their order, then the row's own in theirs.
+/// The parameters of a request. First come the defaults that the row leaves out, in their order. Then come the row's
+/// own, in their order.
 ///
-/// [`Params`] alone are a request without defaults.
+/// [`Params`] can be used alone, as a request without defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Merged<'p> {
     defaults: &'p [(Box<str>, Box<RawValue>)],
@@ -73,12 +74,12 @@ impl<'p> Merged<'p> {
         find(self.own, name)
     }
 
-    /// Returns a string parameter, unescaped; `None` when it is missing or no string.
+    /// Returns a string parameter, unescaped; `None` when it is missing or is not a string.
     pub(crate) fn get_str(self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
-    /// Returns an unsigned integer parameter; `None` when it is missing or no such number.
+    /// Returns an unsigned integer parameter; `None` when it is missing or is not such a number.
     pub(crate) fn get_u64(self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Merged, Speed};
 
-/// The largest request body that the API takes, in bytes: 32 MB, read generously.
+/// The largest request body that the API takes, in bytes. The API says 32 MB; this uses 32 MiB, the larger reading.
 ///
 /// Source: API documentation, "Errors", request size limits (2026-10).
 pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
@@ -45,7 +45,7 @@ impl Default for Request {
     }
 }
 
-/// What decides the price of a request, apart from its model and its tokens.
+/// The terms that decide the price of a request, together with its model and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// At which speed it is served.

@@ -1,4 +1,4 @@
-//! Rows as a later run knows them again: 16 bytes each.
+//! The identity of a row in 16 bytes, by which a later run recognizes the row.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use super::{Identity, JobKey};
 
 /// Identity of a row across runs.
 ///
-/// Shape: a label and a key of 64 bits each. The label of a named row is SHA-256 of its name, cut; that of an unnamed
-/// one is the other half of its key, moved by its occurrence number, so that label and key together hold all 128 bits
-/// of the key. The key is 0 for rows that never became a request.
+/// Shape: a label and a key of 64 bits each. The label of a named row is the beginning of the SHA-256 of its name. The
+/// label of an unnamed row is the other half of its key, shifted by its occurrence number. So label and key together
+/// hold all 128 bits of the key. The key is 0 for rows that never became a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// Of the row's name, or of its place among equal rows.
+    /// Made from the row's name, or from its place among equal rows.
     pub label: u64,
     /// Half of its key.
     pub key: u64,
 }
 
 impl RowId {
-    /// Returns the identity of a row with a request. It costs a hash of the name: make it once.
+    /// Returns the identity of a row with a request. It computes a hash of the name, so call it only once for each row.
     pub fn of(custom_id: &str, key: JobKey, identity: &Identity) -> Self {
         match *identity {
             Identity::Named => Self::named(custom_id, Some(key)),
@@ -33,7 +33,7 @@ impl RowId {
         Self { label: hash(&[b"label", custom_id.as_bytes()]), key: key.map_or(0, |key| halves(key).0) }
     }
 
-    /// Returns the identity of an unnamed row: the `occurrence`-th with this key.
+    /// Returns the identity of an unnamed row, which is the `occurrence`-th row with this key.
     pub fn nth(occurrence: u32, key: JobKey) -> Self {
         let (key, rest) = halves(key);
         // An odd factor, so that neighbouring occurrences land far apart; a permutation, so that none collide.
@@ -47,7 +47,7 @@ impl RowId {
         Self { label, key: 0 }
     }
 
-    /// Returns the key's part that is kept, for display.
+    /// Returns the part of the key that is kept, for display.
     pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }
@@ -68,7 +68,8 @@ fn halves(key: JobKey) -> (u64, u64) {
     ((whole >> 64) as u64, whole as u64)
 }
 
-/// Returns 64 bits of SHA-256 over the parts, each after its length, so that no two lists of parts look alike.
+/// Returns 64 bits of SHA-256 over the parts. The length is hashed before each part, so different lists of parts have
+/// different input.
 fn hash(parts: &[&[u8]]) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in parts {

@@ -1,4 +1,4 @@
-//! Foreign texts in messages to people: an id or a name may be megabytes long, a message may not.
+//! Shortens foreign texts for messages to people: an id or a name may be megabytes long, but a message must be short.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -21,7 +21,7 @@ pub fn quoted(text: &str) -> String {
 
 /// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
 ///
-/// Many errors repeat their cause in their own text: what the text ends with already is not said twice.
+/// Many errors repeat their cause in their own text. A cause that the text already ends with is not added again.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();

@@ -9,7 +9,7 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 pub enum Verdict {
     /// An answer.
     Answered(Message),
-    /// A limit: uses up no attempt.
+    /// A limit. It does not use up a try.
     Limited {
         /// Which kind.
         kind: LimitKind,
@@ -18,7 +18,7 @@ pub enum Verdict {
         /// What came.
         failure: Failure,
     },
-    /// 529, or its like inside a stream: uses up no attempt.
+    /// A 529, or the same error inside a stream. It does not use up a try.
     Overloaded {
         /// How long to wait; `None` when the server does not say.
         retry_after: Option<Duration>,
@@ -27,7 +27,7 @@ pub enum Verdict {
         /// What came.
         failure: Failure,
     },
-    /// Worth another try: uses up an attempt.
+    /// Worth another try. It uses up a try.
     Transient {
         /// Class of the row if no try is left.
         class: ErrorClass,
@@ -45,13 +45,14 @@ pub enum Verdict {
         /// What came.
         failure: Failure,
     },
-    /// Not allowed (403): the row's fault after a success, the key's before one.
+    /// Not allowed (403). After a success the row is the cause; before any success the key is.
     Forbidden(Failure),
-    /// The model is unknown or retired (404): park it.
+    /// The model is unknown or retired (404). Its rows are set aside.
     NoModel(Failure),
     /// Nothing can work any more.
     Halt(HaltReason),
-    /// The attempt was cut off by us, on a second interrupt: its row stays pending.
+    /// This program aborted the attempt, after a second interrupt or the end of the grace period. Its row stays
+    /// pending.
     Aborted,
 }
 

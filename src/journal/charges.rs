@@ -1,10 +1,10 @@
-//! What a line says was used, spent, and possibly paid for without an answer.
+//! Charges of a line: tokens used, money spent, and attempts that may have been paid for without an answer.
 
 use std::ops::AddAssign;
 
 use crate::domain::{Money, Usage};
 
-/// What a line says was used. Sums stop at the largest number.
+/// The charges that a line records. Sums stop at the largest number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charges {
     /// Tokens used.

@@ -1,4 +1,4 @@
-//! Closing: everything is made durable, and lines that do not count any more are removed.
+//! Closes the journal: makes everything durable and removes lines that do not count any more.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum InputRead {
     Part,
 }
 
-/// What is left after the journal was closed.
+/// What the journal reports when it was closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
     /// Entries of the error log by class, including those of earlier runs.
@@ -34,8 +34,8 @@ impl Journal {
     /// Ends the run: makes all lines durable, removes lines that do not count any more from both files, and empties the
     /// slots.
     ///
-    /// With `keeps_slots`, the slots stay as after a death: requests that were cut off may have been paid for, and the
-    /// next run counts them.
+    /// With `keeps_slots`, the slots stay as after a death of the process. Aborted requests may have been paid for, and
+    /// the next run then counts them.
     ///
     /// # Errors
     /// [`JournalError::Disk`]. Lines that were reported as durable are durable. The slots are kept, so that the next

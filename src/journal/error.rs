@@ -85,7 +85,7 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// This program did not write a line that has lines of this program around it.
+    /// A line that this program did not write stands between lines of this program.
     #[error(
         "line {line} of {} is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
         path.display()

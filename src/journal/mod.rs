@@ -1,7 +1,7 @@
 //! The journal: a row that is done stays done.
 //!
 //! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
-//! first check of their names to the last sync. Knows nothing of scheduling, and of a request only its identity. Lines
+//! first check of their names to the last sync. Knows nothing of scheduling, and only the identity of a request. Lines
 //! are made in [`crate::sink`].
 //!
 //! | folder or file | what it holds |
@@ -43,7 +43,7 @@
 //! - Files are only appended to. Only repair cuts them, and only repair, compaction and the removal of superseded
 //!   answers replace them as a whole. Files of other programs are never changed. Bytes that are removed and are not the
 //!   half-written end of a line of this program are kept in another file.
-//! - Only files of this user are used: each is judged by what was opened (`disk/trust.rs`). A run locks its files
+//! - Only files of this user are used. Each is checked after it was opened (`disk/trust.rs`). A run locks its files
 //!   before it reads them and until it ends (`files/output.rs`).
 //! - Repair, compaction and closing can be started again after a death at any step.
 //! - Where files differ, lines win over the manifest, and results over the error log.
@@ -117,7 +117,7 @@ pub struct Journal {
 impl Journal {
     /// Takes the outcome of a job. Returns the file that its line goes to.
     ///
-    /// The row is done when a commit of `seq` or more is reported. Numbers must not fall.
+    /// The row is done when a commit of `seq` or more is reported. A number must not be lower than the one before.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -196,7 +196,7 @@ impl Journal {
         Ok(self.slots.flush()?)
     }
 
-    /// Lets lines become durable as soon as possible, from now on: the run only waits for them.
+    /// Makes lines durable as soon as possible from this call on, because the run only waits for them.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }

@@ -1,4 +1,4 @@
-//! Opening: from names to a journal that takes lines.
+//! Opens a journal: from the names of files to a journal that takes lines.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::writing::{Fsync, OnCommit, Target, Targets, Threading, Writer};
 use crate::clock::RunClock;
 use crate::sink::RecordContext;
 
-/// What is needed to open a journal.
+/// The settings for opening a journal.
 pub struct JournalOptions {
     /// The disk.
     pub disk: Arc<dyn Disk>,
@@ -99,7 +99,8 @@ impl Journal {
 
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &UnclosedRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
-    // Rows of an error log have their own parameters, so the results keep the shape of the run that began them.
+    // Rows of an error log have their own parameters. So the manifest keeps the shape of the run that began the
+    // results.
     let kept = before.filter(|_| start == Start::Resume).map(|before| before.shape.clone());
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
     carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);

@@ -1,4 +1,4 @@
-//! Recovery: what earlier runs left, found and repaired before a run begins.
+//! Recovery: before a run begins, finds what earlier runs left, and repairs it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub(crate) struct Recovery<'a> {
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether a run of this program was here: its manifest exists.
+    /// Whether a run of this program used this folder before: its manifest exists.
     is_known: bool,
     /// The lock of the run folder, unless this is a dry run or results go to standard output.
     pub(crate) lock: Option<Lock>,
@@ -130,8 +130,8 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest of a run whose settings are all given on the command line again. When the manifest is
-    /// damaged, only checks and sums are lost, and a note says so.
+    /// Reads the manifest for a run that takes all settings from the command line. When the manifest is damaged, only
+    /// checks and sums are lost, and a note says so.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {
@@ -146,8 +146,8 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// Renames the files of earlier runs: error log, results, manifest. So a death in between leaves either all answers
-    /// in place or none.
+    /// Renames the files of earlier runs: error log, results, manifest. In this order, a death in between leaves either
+    /// all answers in place or none.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {
@@ -177,7 +177,7 @@ impl<'a> Recovery<'a> {
         Ok(self.sum_up(contents))
     }
 
-    /// Keeps what both files hold. Returns the failures that still count and the rows with several answers.
+    /// Stores the sums and rows of both files. Returns the failures that still count and the rows with several answers.
     fn sum_up(&mut self, mut contents: Contents) -> (Unresolved, Superseded) {
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
         let dead_in_flight = contents.in_flight.len() as u64;

@@ -12,7 +12,7 @@ pub enum Admission {
     Wait {
         /// When to ask again.
         until: Instant,
-        /// What is short; `None` while the pool is held.
+        /// Which dimension is short; `None` while the pool is held.
         on: Option<Dimension>,
     },
 }

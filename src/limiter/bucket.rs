@@ -1,10 +1,11 @@
-//! One dimension of a limit: a token bucket whose level can be corrected.
+//! A token bucket for one dimension of a limit. Its level can be corrected.
 //!
-//! governor's GCRA decides; this file owns the state it decides on, so that a level can be refunded, put into debt,
-//! clamped and rescaled. It is the only user of governor.
+//! The crate governor decides with GCRA whether tokens can be taken. This file owns the state behind that decision, so
+//! that a level can be refunded, put into debt, clamped and rescaled. No other file uses governor.
 //!
 //! The state is one number, the theoretical arrival time (TAT) in nanoseconds of the run. With a replenish interval `t`
-//! and a burst `b` the level is `b - max(0, tat - now) / t`: a TAT in the past is a full bucket, one far ahead is debt.
+//! and a burst `b` the level is `b - max(0, tat - now) / t`. So with a TAT in the past the bucket is full, and with a
+//! TAT far ahead it is in debt.
 //!
 //! Invariants: a level never shows more than the burst; a grant of `n` moves the TAT by `n × t` from `max(tat, now)`.
 
@@ -53,7 +54,7 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns the refill of a second, without the headroom.
+    /// Returns how many tokens a second refills, without the headroom.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }
@@ -63,7 +64,7 @@ impl Bucket {
         self.burst
     }
 
-    /// Returns what can be taken at `now`; negative while in debt.
+    /// Returns how many tokens can be taken at `now`; negative while in debt.
     pub fn level(&self, now: Instant) -> i64 {
         let ahead = self.arrival.get().saturating_sub(now.as_nanos());
         i64::from(self.burst) - i64::try_from(ahead.div_ceil(self.interval_nanos)).unwrap_or(i64::MAX)
@@ -71,10 +72,11 @@ impl Bucket {
 
     /// Takes `n`, or says when to ask again.
     ///
-    /// An `n` above the burst is taken from a full bucket and leaves debt: the request runs, and the next ones wait for it.
+    /// An `n` above the burst is taken from a full bucket and leaves debt. So the request runs, and the next requests
+    /// wait until the debt is repaid.
     ///
     /// # Errors
-    /// The instant at which `n` can be taken if nobody else takes before.
+    /// The instant at which `n` can be taken, if nothing else is taken before that.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {
@@ -103,7 +105,7 @@ impl Bucket {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` that was used already; may leave debt.
+    /// Takes `n` tokens that were already used. This may leave debt.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
@@ -119,8 +121,8 @@ impl Bucket {
         level - most
     }
 
-    /// Raises the level to `target` by at most `step`, and the burst with it; never lowers either. Returns by how much it
-    /// was raised.
+    /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers either. Returns
+    /// by how much the level was raised.
     ///
     /// The burst never passes the limit of a minute.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
@@ -137,7 +139,7 @@ impl Bucket {
         raised - level
     }
 
-    /// Changes how much can go at once, keeping the level (lowered to the burst where it is above).
+    /// Changes how much can go at once. The level is kept, but lowered to the burst if it is above.
     pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);
@@ -145,7 +147,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit; what is missing to a full bucket stays missing, in tokens, so debt is rescaled in time.
+    /// Changes the limit. The number of tokens that the bucket lacks to be full stays the same. So a debt takes a
+    /// different time to repay.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);
@@ -184,16 +187,16 @@ impl Bucket {
     }
 }
 
-/// Returns the nanoseconds per token, rounded up: never faster than the limit, and slower by less than 0.1 % up to
-/// fifty million a minute.
+/// Returns the nanoseconds per token, rounded up. So the rate is never above the limit. It is below by less than 0.1 %
+/// for limits up to fifty million a minute.
 fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
     let per_minute_ppm = u64::from(limit_per_minute) * share;
     (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns a kernel over `arrival`. Built while its clock reads zero: governor counts stored arrival times from the
-/// moment a limiter is built, and the arrival time here counts from the start of the run.
+/// Returns a kernel over `arrival`. It is built while its clock shows zero, because governor counts stored arrival
+/// times from the moment when a limiter is built. Here, arrival times count from the start of the run.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");

@@ -1,7 +1,7 @@
 //! One dimension of a pool: its limit, its bucket, and what was learned about the server's bucket behind it.
 //!
-//! The limit in force is the preset one until a response head reports another. A limit given by hand is never raised. A
-//! rate that was learned from refusals replaces both while it is lower.
+//! The limit in force is the preset one until a response head reports another. A limit given by hand is lowered by
+//! heads but never raised. A rate that was learned from refusals replaces these limits while it is lower.
 //!
 //! `levels` holds how the level and the burst follow what the server reports.
 
@@ -28,20 +28,21 @@ pub(super) struct DimensionState {
     reported: Option<u32>,
     /// `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
-    /// What others take of the limit.
+    /// The share of the limit that other clients take.
     drift: Drift,
-    /// What the server would have left if it allowed a minute's burst. Kept until a head or a refusal says more.
+    /// An estimate of the server's bucket, if the server allowed a burst of a whole minute. It is kept until a head or
+    /// a refusal says more.
     shadow: Option<Bucket>,
-    /// A limit that was learned from refusals and replaces the one that is known.
+    /// A limit that was learned from refusals. It replaces the known one.
     learned: Option<Learned>,
-    /// After trouble: the server's bucket is full and has to be used up slowly.
+    /// Whether the server's bucket filled up during trouble and has to be used up slowly.
     is_slow: bool,
     /// The burst never falls below this cost: the server accepts such a request only when its bucket holds the whole
     /// cost. 0 when no such cost is known.
     least_burst: u32,
     /// The fraction of a token by which the level may still be raised.
     raise_credit: f64,
-    /// What is reserved for requests that the server has not counted yet.
+    /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
     /// How long answers take. Only noted for output tokens.
     production: Production,
@@ -58,7 +59,8 @@ struct Learned {
 }
 
 impl DimensionState {
-    /// Returns a dimension with the limit given by hand, else the preset one, of which `headroom` is left unused.
+    /// Returns a dimension with the limit given by hand, or the preset one if there is none. The share `headroom` of
+    /// the limit is left unused.
     pub(super) fn new(
         dimension: Dimension,
         preset: RateLimits,
@@ -86,8 +88,9 @@ impl DimensionState {
         }
     }
 
-    /// Replaces the limit given by hand: it holds at once, but never above what the server last said. Without one the
-    /// server's word holds, or `preset` where it has said nothing. What was learned is forgotten.
+    /// Replaces the limit given by hand. It applies at once, but never above the limit that the server last reported.
+    /// Without a limit given by hand, the reported limit applies, or `preset` if none was reported. What was learned is
+    /// forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {
@@ -108,7 +111,7 @@ impl DimensionState {
         self.uncounted
     }
 
-    /// Returns what `cost` takes here.
+    /// Returns how much of this dimension `cost` takes.
     fn amount(&self, cost: Cost) -> u32 {
         cost.of(self.dimension)
     }
@@ -122,7 +125,7 @@ impl DimensionState {
         }
     }
 
-    /// Returns to the bucket what was taken for a request that is not sent.
+    /// Gives back to the bucket what was taken for a request that is not sent.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {
@@ -137,14 +140,15 @@ impl DimensionState {
         }
     }
 
-    /// Notes that a request has ended: the server has counted its output, and the rest of it if no head was seen before.
+    /// Notes that a request has ended: the server has counted its output. If no head was seen before, only the end
+    /// shows that the server has counted the request and its input as well.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
         }
     }
 
-    /// Replaces what was reserved by what was used. `took` is the time that the answer took.
+    /// Replaces the reserved amount by the amount that was used. `took` is the time that the answer took.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
         if self.dimension == Dimension::OutputTokens && used > 0 {
@@ -168,7 +172,8 @@ impl DimensionState {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),
             bucket @ None => {
-                // Without a known limit every request was sent at once, so what the server reports as left is right.
+                // Without a known limit every request was sent at once, so the remaining amount that the server reports
+                // is right.
                 let bucket = bucket.insert(Bucket::new(limit, limit));
                 bucket.set_headroom(headroom, now);
             }
@@ -176,12 +181,12 @@ impl DimensionState {
         true
     }
 
-    /// Forgets the shadow: heads say what it stood for.
+    /// Forgets the shadow, because heads report the level that the shadow estimated.
     pub(super) fn forget_shadow(&mut self) {
         self.shadow = None;
     }
 
-    /// Returns whether a learned limit stands in the bucket.
+    /// Returns whether the bucket uses a learned limit.
     pub(super) fn has_learned(&self) -> bool {
         self.learned.is_some()
     }
@@ -191,7 +196,7 @@ impl DimensionState {
         self.known().is_none_or(|known| per_minute < f64::from(known))
     }
 
-    /// Returns the limit without what was learned.
+    /// Returns the limit that applies without learned ones.
     fn known(&self) -> Option<u32> {
         match self.learned {
             Some(learned) => learned.replaced,
@@ -221,7 +226,8 @@ impl DimensionState {
         }
     }
 
-    /// Sets the rate: the limit without the headroom and what others take, or what was learned of it.
+    /// Sets the rate of the bucket: the limit, or the learned share of it, minus the headroom and the share of other
+    /// clients.
     pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
         let learned = self.learned.map_or(1.0, |learned| learned.share);
         if let Some(bucket) = &mut self.bucket {
@@ -232,8 +238,8 @@ impl DimensionState {
 
 /// Returns the burst to begin with: a second's worth, at least one.
 ///
-/// Limits may be enforced over spans as short as a second, so more than that can be refused at once.
-/// Source: API documentation, "Rate limits" (2026-08-22).
+/// Limits may be enforced over spans as short as a second, so a larger burst may be refused. Source: API documentation,
+/// "Rate limits" (2026-08-22).
 fn first_burst(limit_per_minute: u32) -> u32 {
     (limit_per_minute / 60).max(1)
 }

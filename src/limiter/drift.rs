@@ -1,10 +1,10 @@
 //! How much of a limit other clients take.
 //!
-//! Our own count says what the server should have left, and a head says what it has. Over time the difference is what other
-//! clients took. It is summed up with a time constant. So noise and single corrections (which come back with the opposite
-//! sign) cancel out, and a steady share is found within two time constants.
+//! Our own count says how much the server should have left, and a head says how much it has. Over time, other clients
+//! took the difference. The differences are summed with a time constant. So noise and single corrections cancel out,
+//! because they come back with the opposite sign. A steady share is found within two time constants.
 
-/// Others must take this many seconds' worth of a limit for a share of 1.
+/// When others have taken as much as the limit gives in this many seconds, the share becomes 1.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share that is left to others, so that the run still gets something.
 const MOST: f64 = 0.9;
@@ -23,7 +23,8 @@ impl Drift {
         if self.share < NOISE { 0.0 } else { self.share }
     }
 
-    /// Notes that the server had `gone` fewer tokens than by our count; negative when it had more. `limit` is per minute.
+    /// Notes that the server had `gone` tokens less than our count says; `gone` is negative when it had more. `limit`
+    /// is per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;
@@ -40,7 +41,7 @@ mod tests {
     fn a_steady_share_is_found_within_half_a_minute() {
         let (mut drift, limit) = (Drift::default(), 6_000);
         for _ in 0..300 {
-            // A head each tenth of a second; others take 30 % of 100 a second.
+            // A head comes every tenth of a second. Others take 30 % of a limit of 100 a second.
             let gone = (0.3 - drift.share()) * 100.0 / 10.0;
             drift.note(gone.round() as i64, limit);
         }

@@ -1,4 +1,4 @@
-//! What is left unused of the limits, so that small errors of our count cause no refusals.
+//! Headroom: the share of the limits that is left unused, so that small errors of our count cause no refusals.
 //!
 //! Rejected: a constant share. It makes the run longer by about that share: at a tenth, runs took 1.06 to 1.11 times
 //! the lower bound.
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// The share that is left unused at first.
 const AT_START: f64 = 0.10;
-/// The headroom falls to 1/e of itself in this time while nothing contradicts.
+/// In this time, the headroom falls to 1/e of its value, as long as nothing is refused.
 const DECAY: Duration = Duration::from_secs(8);
-/// Below this share the headroom is closed.
+/// Below this share, the headroom becomes zero.
 const CLOSED: f64 = 0.000_5;
 
 /// How the unused share of the limits is chosen.
@@ -50,7 +50,7 @@ impl UnusedShare {
         !self.is_fixed
     }
 
-    /// Lets the share fall as it does in this time.
+    /// Lowers the share by as much as it falls in this time.
     pub(super) fn decay(&mut self, passed: Duration) {
         if !self.is_fixed && self.share > 0.0 {
             let share = self.share * (-passed.as_secs_f64() / DECAY.as_secs_f64()).exp();

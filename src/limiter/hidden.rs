@@ -1,13 +1,14 @@
-//! Hidden limits, which no header shows: learned from refusals.
+//! Hidden limits: no header shows them, so they are learned from refusals.
 //!
 //! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. The
-//! gateway's bucket is empty at each refusal. So what it accepts between two refusals is exactly what its limit allows,
+//! gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit allows,
 //! whatever its burst. The limit is computed from two refusals that are ten seconds to a minute apart. It is computed
 //! in requests and in input tokens, since a refusal does not say which of the two ran out.
 //!
-//! The pool then sends a little less than that, and the rate rises again: slowly near what was found, and faster the
-//! longer nothing is refused. So if the limit was found too low, or the gateway has raised it, the pool finds out
-//! within a minute or two. This is the curve of TCP CUBIC, RFC 9438: flat around the rate of the last refusal.
+//! The pool then sends a little less than that, and the rate rises again. It rises slowly near the limit that was
+//! found, and faster the longer nothing is refused. So if the limit was found too low, or the gateway has raised it,
+//! the pool finds out within a minute or two. This is the curve of TCP CUBIC, RFC 9438: flat around the rate of the
+//! last refusal.
 //!
 //! Faults point to a limit only if they go away when less is sent. So when more than a fifth of the attempts meet a
 //! fault, a trial begins: for a while, only as much is sent as was answered before. If the share of faults does not
@@ -23,20 +24,22 @@ use crate::domain::Cost;
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_LET_IN: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The share of the limit found that is sent at first; the share where the curve is flat, and when that is.
+/// The share of the found limit that is sent at first; the share at which the curve is flat; and the time after which
+/// it is flat.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// The share that is sent at least of a rate that was not refused for that long.
+/// After a rate was not refused for [`FLAT_AFTER`], at least this share of it is sent.
 const HELD: f64 = 0.94;
-/// Faults beyond a fifth of the attempts that begin a trial, each counted by what it adds to the sum.
+/// How much each fault adds to the sum of excess faults. Each accepted request subtracts 1. So the sum grows when more
+/// than a fifth of the attempts meet a fault. A trial begins when it is large enough.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
-/// The sum from which on a fault may be a refusal.
+/// From this sum on, a fault may be a refusal.
 const DOUBT: u32 = 2 * FAULT;
-/// Attempts that decide a trial.
+/// The number of attempts that decide a trial.
 const TRIED: u32 = 20;
-/// After a trial that showed nothing.
+/// The pause after a trial that showed nothing.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known of a hidden limit.
@@ -77,9 +80,11 @@ struct Found {
 /// Whether faults are hidden refusals, that is, refusals that look like faults.
 #[derive(Debug, Default)]
 struct Faults {
-    /// By how much more than a fifth of the attempts met a fault, in fifths.
+    /// The running sum of faults beyond a fifth of the attempts. A fault adds [`FAULT`], and an accepted request
+    /// subtracts 1.
     excess: u32,
-    /// When the present trouble began, when the last fault came, and what was sent since the beginning and let in.
+    /// When the present trouble began; when the last fault came; and the requests that were sent and accepted since the
+    /// beginning.
     since: Option<Instant>,
     last_at: Instant,
     let_in: LetIn,
@@ -124,7 +129,7 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault; returns whether it is taken for a refusal, as it also is during a trial.
+    /// Notes a fault. Returns whether it is treated as a refusal, which also happens during a trial.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -155,7 +160,7 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets faults that came long ago. The few requests that were let in between them do not give a rate.
+    /// Forgets faults that came long ago. Too few requests were let in between them to compute a rate.
     fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
@@ -172,7 +177,7 @@ impl Hidden {
         }
     }
 
-    /// Notes that the present faults are not refusals. Ignored when it is known that they are.
+    /// Notes that the present faults are not refusals. Does nothing if they are already known to be refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);
@@ -196,14 +201,14 @@ impl Hidden {
         Some(per_minute.map(|found| found * (FLAT + (FLAT - FIRST) * part.powi(3))))
     }
 
-    /// Forgets the limit: one that is known is lower.
+    /// Forgets the limit, because a known limit is lower.
     pub(super) fn forget_limit(&mut self) {
         self.found = None;
     }
 
-    /// Computes the limit from what was let in since a moment at which nothing was left.
+    /// Computes the limit from what was let in since `since`, a moment when the gateway's bucket was empty.
     ///
-    /// A rate that was not refused for a while was not much too high. So the limit is not set much below it.
+    /// If a rate was not refused for a while, it was not much too high. So the limit is not set much below that rate.
     fn find(&mut self, since: Instant, let_in: LetIn, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || let_in.requests < LEAST_LET_IN {
@@ -295,7 +300,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet one, whatever is sent.
+        // Half of the attempts meet a fault, however much is sent.
         assert!(tried <= TRIED, "{tried} were taken for refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }

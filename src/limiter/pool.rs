@@ -1,8 +1,9 @@
-//! All dimensions of one pool: a request is admitted by all or by none, and settled to what it really used.
+//! All dimensions of one pool: a request is admitted by all or by none. When it ends, it is settled to what it really
+//! used.
 //!
-//! Owns the dimensions, the hold and the headroom. The limits in force come from three sources: presets (replaced by what
-//! heads say, up and down), numbers given by hand (lowered by heads, never raised), and heads. What a head changes in a
-//! dimension is in `dimension`.
+//! Owns the dimensions, the hold and the headroom. The limits in force come from three sources: presets (heads may
+//! raise and lower them), numbers given by hand (heads may only lower them), and heads. The file `dimension` says what
+//! a head changes in a dimension.
 //!
 //! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
 
@@ -19,11 +20,11 @@ use super::dimension::{DimensionState, HeadSignal};
 use super::headroom::{Headroom, UnusedShare};
 use super::hidden::Hidden;
 
-/// Heads that count as the first ones of a pool.
+/// This many heads count as the first ones of a pool.
 const FIRST_HEADS: u32 = 8;
-/// Answers without any header after which headers are taken to be hidden.
+/// After this many answers without any header about limits, such headers are taken to be hidden.
 const HIDDEN_AFTER: u32 = 20;
-/// The longest hold where the server does not say for how long.
+/// The longest hold when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length is trouble: the server's buckets fill up meanwhile.
 const LONG_HOLD: Duration = Duration::from_secs(10);
@@ -39,9 +40,9 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// Times in a row that the server refused without saying for how long.
+    /// How many refusals in a row did not say how long to wait.
     refusals_in_a_row: u32,
-    /// A limit that the server does not tell, learned from refusals.
+    /// A limit that the server does not report, learned from refusals.
     hidden: Hidden,
     unused: UnusedShare,
     /// When the rates of the buckets were last set.
@@ -51,7 +52,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns a pool with `preset` limits, or those given by hand where there are any.
+    /// Returns a pool with the limits given by hand, and with the `preset` limits where none is given.
     pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
         let unused = UnusedShare::new(headroom);
         Self {
@@ -70,15 +71,15 @@ impl Pool {
 
     /// Replaces the limits given by hand while the run goes on.
     ///
-    /// A limit that is given holds at once, but never above what the server last said. Where one is taken back the
-    /// server's word holds again, or `preset` where it has said nothing.
+    /// A given limit applies at once, but never above the limit that the server last reported. When a given limit is
+    /// removed, the reported limit applies again, or `preset` if none was reported.
     pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
         self.set_pace(now);
     }
 
-    /// Returns whose pool this is.
+    /// Returns the id of the pool.
     pub fn id(&self) -> &PoolId {
         &self.id
     }
@@ -89,7 +90,7 @@ impl Pool {
         RateLimits { rpm, itpm, otpm }
     }
 
-    /// Returns what can be taken of each bucket, as a share of a minute's limit; `None` where there is no limit.
+    /// Returns the level of each bucket, as a share of a minute's limit; `None` where there is no limit.
     pub fn levels(&self, now: Instant) -> [Option<f64>; 3] {
         Dimension::ALL.map(|dimension| {
             let bucket = self.bucket(dimension)?;
@@ -102,13 +103,13 @@ impl Pool {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
 
-    /// Returns what is reserved for requests that the server has not counted: those whose head (requests, input) or end
-    /// (output) has not come.
+    /// Returns the amounts that are reserved for requests that the server has not counted. For requests and input,
+    /// these are the requests whose head has not come; for output, those whose end has not come.
     pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
-    /// Returns until when the pool is held; in the past when it is not.
+    /// Returns until when the pool is held. The instant is in the past when the pool is not held.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -140,7 +141,7 @@ impl Pool {
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
-    /// Ends a request: what was reserved becomes what was used.
+    /// Ends a request: the reserved amount is replaced by the amount that was used.
     ///
     /// `head_seen` says whether [`Pool::observe`] was called for it.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
@@ -154,8 +155,8 @@ impl Pool {
 
     /// Notes what a response head says; returns whether a limit changed.
     ///
-    /// Call it once for each request, before its body is read. Levels are clamped to what remains, and raised towards
-    /// what remains after everything that the head can't have counted.
+    /// Call it once for each request, before its body is read. Levels are clamped to what remains. They are raised
+    /// towards a target: the remaining amount, minus the cost of requests that the head can't have counted.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
@@ -181,8 +182,8 @@ impl Pool {
 
     /// Notes a refusal: the burst of the emptied buckets becomes smaller, and the headroom grows.
     ///
-    /// Returns the dimension that was short, where the head says it. A refusal by a limit that changed since the request
-    /// was sent (`limit_changed`) says nothing about bursts.
+    /// Returns the dimension that was short, if the head shows it. With `limit_changed`, the limit changed after the
+    /// request was sent, so the refusal says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -211,7 +212,7 @@ impl Pool {
         short
     }
 
-    /// Starts over slowly after trouble: levels that filled up meanwhile are not used at once.
+    /// Starts again slowly after trouble: levels that filled up during it are not used at once.
     pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
@@ -221,11 +222,12 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the whole pool until `until`, after the refusal of a request that would have cost `refused`. A hold is never
-    /// shortened.
+    /// Holds the whole pool until `until`, after a refused request whose cost would have been `refused`. A hold is
+    /// never shortened.
     ///
-    /// The server says when that request fits, not that more does. So the levels are set to what it needs, and heads raise
-    /// them. What came in meanwhile is not spent at once by all rows that wait.
+    /// The server says when that one request fits, but not whether more requests fit. So the levels are set to what
+    /// that request needs, and later heads raise them. The rows that wait do not all use the refill of that time at
+    /// once.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -254,7 +256,7 @@ impl Pool {
         }
     }
 
-    /// Lets headroom and drift take effect on the rates, once in a while.
+    /// Adapts the rates to headroom and drift, at most once every [`PACE_EVERY`].
     fn pace(&mut self, now: Instant) {
         let passed = now.since(self.paced_at);
         if passed < PACE_EVERY {

@@ -1,9 +1,9 @@
 //! How long output takes to be produced.
 //!
-//! A reservation takes all of an answer's output at once, but the server counts it while it is produced. The limit refills
-//! meanwhile. So the output that is still to come is short only by what exceeds that refill. If all of it were counted at
-//! once, a server with a small burst would look exhausted by long answers that it has room for. At 2,400 tokens an answer
-//! and a burst of five seconds that cost three quarters of the rate.
+//! A reservation takes all of an answer's output at once, but the server counts it while it is produced. The limit
+//! refills meanwhile. So only the part of the remaining output that exceeds this refill has to be reserved. If all of
+//! it were counted at once, long answers would seem to exhaust a server with a small burst, although it has room for
+//! them. With answers of 2,400 tokens and a burst of five seconds, that cost three quarters of the rate.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) struct Production {
 }
 
 impl Production {
-    /// Takes in an answer with this many tokens that took this long.
+    /// Counts an answer with `output_tokens` tokens that took `took`.
     pub(super) fn note(&mut self, output_tokens: u32, took: Duration) {
         self.answers += 1;
         self.tokens += f64::from(output_tokens);
@@ -30,8 +30,8 @@ impl Production {
         }
     }
 
-    /// Returns how many of the `reserved` tokens are still to be counted by the server and will not be covered by the refill
-    /// of `per_second` until then.
+    /// Returns how many of the `reserved` tokens the refill will not cover. The server still has to count these tokens,
+    /// and until then the limit refills by `per_second`.
     ///
     /// On average half of the output in flight is not produced yet, and half of its time is left.
     pub(super) fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {

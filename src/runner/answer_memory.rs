@@ -1,26 +1,28 @@
 //! Memory for answers: bounds how many bytes of answers are in memory at once.
 //!
-//! An answer may be tens of megabytes long, and a broken or hostile server can make every answer that long. So the bytes
-//! of all answers are summed. While the sum is within [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in flight if
-//! that is more, every answer is read as it comes: slow streams of long answers don't wait for one another. Above that
-//! limit one answer is exempt and is read on, whatever its size. The others wait without reading, and their servers
-//! notice, since the buffers of the network fill up. So an answer of the largest size always succeeds, one after another.
+//! An answer may be tens of megabytes long, and a broken or hostile server can make every answer that long. So the
+//! bytes of all answers are summed. While the sum is within [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in
+//! flight if that is more, every answer is read as it comes: slow streams of long answers don't wait for one another.
+//! Above that limit, one answer is exempt: its reading continues, whatever its size. The others wait without reading,
+//! and their servers notice, since the buffers of the network fill up. So an answer of the largest size always
+//! succeeds, one after another.
 //!
 //! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
 //! - An answer keeps its share until the operating system has its line. So lines for a slow reader are counted too.
-//! - No answer waits for ever: the exempt one ends, fails, or runs into its time limit. Those that wait have a time limit
-//!   too.
+//! - No answer waits for ever: the exempt one ends, fails, or runs into its time limit. Those that wait have a time
+//!   limit too.
 //!
-//! Rejected: a fixed share for each request in flight (an answer of the largest size would need `-c` times as much), and
-//! aborting the largest answer when the sum is too high (it was paid for).
+//! Rejected: a fixed share for each request in flight (an answer of the largest size would need `-c` times as much),
+//! and aborting the largest answer when the sum is too high (it was paid for).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB this is the one with which hostile servers cost a
-/// run with 16 requests in flight no more than 64 MB: one answer of 32 MiB, these bytes, and what the client reads ahead.
+/// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB, only this value keeps a run with 16 requests in
+/// flight within 64 MB against hostile servers: one answer of 32 MiB, these bytes, and the bytes that the client reads
+/// ahead.
 const SHARED_BYTES: usize = 4 << 20;
 /// Bytes that each request in flight adds to the limit, from the 17th on. A stream counts twice, and on average half of
 /// it has arrived. So streams of 80,000 tokens each don't wait.
@@ -216,7 +218,7 @@ mod tests {
             let (mut second, mut third) = (pin!(two.wait()), pin!(three.wait()));
             let before = [is_ready(second.as_mut()), is_ready(third.as_mut())];
             drop(one);
-            // One of them is exempt from here on; the other still waits.
+            // From here on, one of them is exempt, and the other still waits.
             (before, [is_ready(second.as_mut()), is_ready(third.as_mut())])
         };
 

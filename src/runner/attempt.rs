@@ -3,8 +3,8 @@
 //! If the body comes together with the head, both are reported together: one report for nearly every response that is
 //! not a stream. A head that comes alone is reported at once, since its limits apply to the next request.
 //!
-//! All text from a server passes through here, decoded, before anything else sees it. So this is the one place where
-//! secrets are removed from it: from the request's id, from failures, and from what an answer has beside its content.
+//! All text from a server passes through here, decoded, before anything else sees it. So secrets are removed only here:
+//! from the request id, from failures, and from all parts of an answer except its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -125,7 +125,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not yet.
+/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not
+/// yet.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -137,7 +138,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds to the verdict on a broken answer what that answer is known to have used.
+/// Adds the known usage of a broken answer to its verdict.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,

@@ -1,10 +1,10 @@
 //! Signals that come while a run is prepared, that is, while its input is read for the first time, its files are
 //! opened, or its key is fetched.
 //!
-//! The preparation is plain work on the program's main thread, which checks now and then whether it should end
-//! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use. Signals mean
-//! the same as during the run. The first one that asks for an end ends the preparation at the next row, since nothing
-//! is in flight. A second one, or the end of the grace period, ends the program at once.
+//! The preparation runs on the program's main thread and checks from time to time whether it should end ([`Progress`]).
+//! Meanwhile another thread receives the signals, in the runtime that the loop will use. Signals mean the same as
+//! during the run. The first one that asks for an end ends the preparation at the next row, since nothing is in flight.
+//! A second one, or the end of the grace period, ends the program at once.
 
 use std::io;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// What signals ask for before a run has begun.
+/// The request of a signal before a run has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// Show the status.
@@ -116,7 +116,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // Sent or dropped: the preparation is over.
+            // Whether the sender sent or was dropped, the preparation is over.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {

@@ -1,4 +1,4 @@
-//! What the reporter is told, with the time at which it happened.
+//! Passes events to the reporter, with the time at which they happened.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ impl<R: Reporter> Events<R> {
         Self { reporter, clock, run, last: (Instant::ZERO, clock.wall(Instant::ZERO)) }
     }
 
-    /// Tells of something that happens at this moment.
+    /// Reports an event that happens at this moment.
     pub(super) fn show(&mut self, body: EventBody) {
         self.show_at(body, self.clock.now());
     }
 
-    /// Tells of something that happened at `now`.
+    /// Reports an event that happened at `now`.
     pub(super) fn show_at(&mut self, body: EventBody, now: Instant) {
         if self.last.0 != now {
             self.last = (now, self.clock.wall(now));
@@ -34,7 +34,7 @@ impl<R: Reporter> Events<R> {
         self.reporter.on_event(&RunEvent { at, run: self.run.clone(), body });
     }
 
-    /// Tells that somebody asked for the status.
+    /// Tells the reporter that a person asked for the status.
     pub(super) fn on_asked(&mut self) {
         self.reporter.on_asked();
     }

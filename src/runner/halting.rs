@@ -1,4 +1,4 @@
-//! Interrupts, and a halt before the end of the input.
+//! Handles interrupts, and a halt before the end of the input.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -8,7 +8,7 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Does what somebody outside asks for.
+    /// Handles an interrupt from outside the program.
     pub(super) fn on_interrupt(&mut self, interrupt: Interrupt) {
         match interrupt {
             Interrupt::Status => {
@@ -38,7 +38,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.attempts.abort();
     }
 
-    /// Tells once that the run has been halted and takes no more rows.
+    /// Reports once that the run has been halted, and takes no more rows.
     pub(super) fn note_halt(&mut self) {
         if self.is_draining {
             return;
@@ -57,7 +57,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Tells where the run stands.
+    /// Reports the state of the run.
     pub(super) fn show_status(&mut self) {
         let now = self.clock.now();
         let outage = self.scheduler.outage(now).map(Box::new);

@@ -56,11 +56,11 @@ pub trait Ledger {
         0
     }
 
-    /// Hands waiting lines, and then waiting marks, to the operating system. Each turn of the loop calls it once, before it
-    /// sends what it marked.
+    /// Hands waiting lines, and then waiting marks, to the operating system. Each turn of the loop calls it once,
+    /// before it sends what it marked.
     ///
     /// # Errors
-    /// Why marks can't be written. What was marked since the last call must not be sent then.
+    /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
     /// Writes lines to disk as soon as possible from here on, since the run only waits for them.
@@ -88,8 +88,8 @@ impl JournalLedger {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Closes the journal: see [`Journal::close`]. `keeps_marks` leaves the marks of aborted requests, so that the next run
-    /// counts them.
+    /// Closes the journal: see [`Journal::close`]. `keeps_marks` leaves the marks of aborted requests, so that the next
+    /// run counts them.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].

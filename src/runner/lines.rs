@@ -7,11 +7,12 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// Bytes of lines that may wait for the disk before sending stops. That is a fifth of a second at forty thousand rows a
-/// second, and hours at the limits of an account. A power failure can lose them; for standard output they are in memory.
+/// Bytes of lines that may wait for the disk before sending stops. At forty thousand rows a second, these bytes fill in
+/// a fifth of a second; at the limits of an account, in hours. A power failure can lose these lines. Lines for standard
+/// output are in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// Bytes of rows kept until their lines are on disk before sending stops. A row may be a thousand times as long as its
-/// answer.
+/// Rows are kept until their lines are on disk. When the kept rows have this many bytes, sending stops. A row may be a
+/// thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// Bytes of lines that may be in memory. Above that, a large answer keeps its share of the answer memory until its line
 /// is written.

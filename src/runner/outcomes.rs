@@ -1,4 +1,4 @@
-//! What attempts report: response heads go to the scheduler, ends become lines.
+//! Handles the reports of attempts: response heads go to the scheduler, and ends become lines.
 
 use super::answer_memory::AnswerShare;
 use super::attempt::{End, Head, Report};
@@ -22,7 +22,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends an attempt: its row gets its line, waits for another try, or stays pending.
+    /// Ends an attempt. Its row gets a line, waits for another try, or stays pending.
     pub(super) fn on_end(&mut self, ticket: Ticket, verdict: Verdict, share: Option<AnswerShare>, now: Instant) {
         let is_abort = matches!(verdict, Verdict::Aborted);
         match self.scheduler.on_end(ticket, verdict, now) {
@@ -41,7 +41,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Next::Pending(planned) => {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_abort);
-                // The mark of an aborted request stays until the ledger is closed. That decides who counts it.
+                // The mark of an aborted request stays until the ledger is closed. Closing decides whether this run or
+                // the next one counts the request.
                 if !is_abort {
                     self.ledger.clear(ticket);
                 }

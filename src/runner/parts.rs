@@ -1,4 +1,4 @@
-//! What a run is made of, and how it ended.
+//! The parts of a run, and how it ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::domain::{HaltReason, Job};
 use crate::provider::Provider;
 use crate::scheduler::Scheduler;
 
-/// What a run is made of.
+/// The parts of a run.
 pub struct Parts<T, L, R> {
     /// How requests reach the server.
     pub transport: Arc<T>,
@@ -42,7 +42,7 @@ pub struct Parts<T, L, R> {
     pub keep_pending: bool,
 }
 
-/// How a run ended. The counts of its rows are the reporter's.
+/// How a run ended. The reporter has the counts of its rows.
 #[derive(Debug, Default)]
 pub struct Finish {
     /// Why it stopped before the end of its input.
@@ -53,7 +53,8 @@ pub struct Finish {
     pub kept: Vec<Job>,
     /// Requests that were aborted in flight and may have been billed.
     pub aborted: u64,
-    /// Attempts of this run that may have been billed although no answer of theirs is kept. The aborted ones are included.
+    /// Attempts of this run that may have been billed although no answer of theirs is kept. The aborted ones are
+    /// included.
     pub maybe_paid: u64,
     /// An error of the input itself, after which no more rows were read.
     pub input_error: Option<String>,

@@ -15,7 +15,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.is_input_open && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Takes the rows that are there, as many as are wanted.
+    /// Takes rows from the channel: those that are there, but at most as many as are wanted.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -26,7 +26,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Takes what the input sends; `None` at its end.
+    /// Takes an item of the input; `None` at the end of the input.
     pub(super) fn on_incoming(&mut self, item: Option<Incoming>) {
         match item {
             Some(Incoming::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
@@ -43,7 +43,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message)) => {
-                // The reason is given once, at the end, where also those see it who see no warnings.
+                // The reason is given once, at the end. People who see no warnings also see it there.
                 let text = "the input broke off: what was read of it is finished first".to_owned();
                 self.events.show(EventBody::Warned(text));
                 self.finish.input_error = Some(message);

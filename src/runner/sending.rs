@@ -1,4 +1,4 @@
-//! Sending: what the scheduler allows is marked in the ledger, then sent.
+//! Sends requests: each request that the scheduler allows is marked in the ledger, then sent.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -9,7 +9,7 @@ use crate::scheduler::{Step, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Sends what may be sent; returns until when to wait, or `None` when everything has ended.
+    /// Sends all requests that may be sent. Returns until when to wait, or `None` when everything has ended.
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
@@ -43,7 +43,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Sends what was marked; `false` when the marks can't be written and the scheduler must be asked again.
+    /// Sends the marked requests. Returns `false` when the marks can't be written and the scheduler must be asked
+    /// again.
     fn send_marked(&mut self, now: Instant) -> bool {
         let marks = self.ledger.flush();
         let mut marked = std::mem::take(&mut self.marked);

@@ -1,8 +1,9 @@
 //! Interrupts from the operating system.
 //!
-//! [`Signals`] are caught from the moment they are installed, before anything is read: by default most of them would end
-//! the program. A signal that comes while nobody waits for it is kept, each kind once. A hang-up signal that was ignored
-//! when the program started, as `nohup` does, stays ignored, if the operating system shows that.
+//! [`Signals`] are caught from the moment they are installed, before anything is read: by default most of them would
+//! end the program. A signal that comes while nobody waits for it is kept, each kind once. If the hang-up signal was
+//! already ignored when the program started, as under `nohup`, it stays ignored. This works where the operating system
+//! shows it.
 
 use std::future::poll_fn;
 use std::io;
@@ -69,7 +70,8 @@ impl Signals {
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        // Catching this signal makes a limit on the size of files a failed write, which would end the program otherwise.
+        // Because this signal is caught, a write above the limit on file sizes fails. Otherwise the signal would end
+        // the program.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),
@@ -109,8 +111,8 @@ impl Signals {
         self.is_steering_due = true;
     }
 
-    /// Returns the channel of interrupts from here on. Call it inside a runtime. If there is no way to read settings again,
-    /// USR2 does nothing.
+    /// Returns the channel of interrupts from here on. Call it inside a runtime. If there is no way to read settings
+    /// again, USR2 does nothing.
     pub(crate) fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(async move {

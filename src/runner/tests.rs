@@ -1,4 +1,4 @@
-//! A loop whose lines are not taken: the disk is stuck, or standard output is not read.
+//! Tests of a loop whose lines are not taken, because the disk is stuck or standard output is not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +75,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
     tokio::time::sleep(Duration::from_secs(60)).await;
     let while_stalled = written.load(Ordering::Relaxed);
     while !run.is_finished() {
-        // It may have ended since.
+        // The run may have ended since then.
         let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -97,7 +97,7 @@ fn rejected(request: Request) -> Rejected {
     }
 }
 
-/// A ledger whose lines are on disk when the test says so.
+/// A ledger whose lines are on disk only when the test says so.
 struct Stalled {
     written: Arc<AtomicU64>,
     taken: u64,

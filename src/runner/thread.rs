@@ -1,19 +1,19 @@
 //! The thread of the loop: one runtime, with the loop as a task of it.
 //!
-//! If the loop were the future that the runtime blocks on, each report of an attempt would wake it through the operating
-//! system, although the report comes from the same thread.
+//! If the loop were the future that the runtime blocks on, each report of an attempt would wake it through the
+//! operating system, although the report comes from the same thread.
 //!
 //! Rejected: a second thread for sockets (a third more CPU, and not faster); a pause of up to 2 ms before each wait, so
-//! that one turn takes the answers of several wake-ups (a fifth more CPU at 200 ms of latency: what a turn needs is no
-//! longer in the caches after a pause, and a server's own timers make answers come together anyway).
+//! that one turn takes the answers of several wake-ups (a fifth more CPU at 200 ms of latency, because after a pause
+//! the data of a turn is no longer in the caches; and a server's own timers make answers come together anyway).
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
 /// Sockets that are handled at once. An answer passes through five tasks on its way to the next request. With hundreds
-/// side by side, what the first one touched has left the caches when the last one needs it. Of 8, 16, 32, 64 and 1,024
-/// (the default) this gave the highest rate, a tenth above the default.
+/// of answers at once, the data of the first task has left the caches when the last task needs it. Of 8, 16, 32, 64 and
+/// 1,024 (the default) this gave the highest rate, a tenth above the default.
 const SOCKETS_A_TURN: usize = 16;
 
 /// A runtime on the thread that makes it.

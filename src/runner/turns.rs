@@ -24,7 +24,7 @@ const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// The most reports of attempts that are handled before the scheduler is asked again.
 const REPORTS: usize = 256;
 
-/// Where the loop hears from others.
+/// The channels on which the loop receives messages.
 struct Channels {
     commits: mpsc::UnboundedReceiver<Commit>,
     feed: mpsc::Receiver<Incoming>,

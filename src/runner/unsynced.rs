@@ -1,4 +1,4 @@
-//! What is kept of lines until they are on disk.
+//! Keeps what belongs to lines until they are on disk.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ struct Unsynced {
     event: EventBody,
     /// The row, if pending rows are kept: it is pending if its line can't be written.
     job: Option<Box<Job>>,
-    /// What a large answer takes of the memory for all answers, while its line is in memory.
+    /// The share of a large answer in the memory for all answers, while its line is in memory.
     share: Option<AnswerShare>,
 }
 
@@ -40,7 +40,7 @@ impl UnsyncedLines {
         }
     }
 
-    /// Returns the event of the first line if that is on disk when all lines up to `seq` are.
+    /// Returns the event of the first line, if its number is at most `seq`. Then the line is on disk.
     pub(super) fn pop(&mut self, seq: u64) -> Option<EventBody> {
         self.lines.front().filter(|line| line.seq <= seq)?;
         let Unsynced { event, job, .. } = self.lines.pop_front()?;

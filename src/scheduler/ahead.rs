@@ -1,37 +1,40 @@
-//! How far rows are read ahead.
+//! How many rows are read ahead.
 //!
-//! The scheduler asks for rows until enough of them wait. With one pool, enough is twice the window. With several pools
-//! it is thousands, so that each pool finds its own rows among them. Rows may be large, so their bytes count as well:
-//! all rows that wait or are in flight take at most [`MOST_BYTES`] and one row. Small rows never reach that.
+//! The scheduler asks for rows until enough of them wait. With one pool, enough is twice the window. With several
+//! pools, enough is thousands of rows, so that every pool has some of its own among them. Rows may be large, so their
+//! bytes count as well. All rows that wait or are in flight take at most [`MOST_BYTES`] plus the size of one row. Small
+//! rows never reach this limit.
 //!
-//! One row always fits, whatever its size, because rows are asked for as long as less than [`MOST_BYTES`] is held. When
-//! a policy replaces the request of a row, the new request counts as well, and may go over the limit.
+//! Rows are asked for as long as fewer than [`MOST_BYTES`] are held. So one row always fits, whatever its size. When a
+//! policy replaces the request of a row, the new request counts as well, and may go over the limit.
 //!
-//! All pools share these bytes. The rows of a pool that is held, or whose limits are low, may fill them. Then nothing
-//! more is read, and a pool whose rows come later in the input has nothing to send. That does not last for ever: each
-//! row ends, with an answer, a failure or the halt of its endpoint, and then another row is read. If the pools come one
-//! after the other in an input, it is read from several places in turn (`order`), so that their rows come mixed.
+//! All pools share these bytes. A pool that is held, or whose limits are low, may fill them with its rows. Then no more
+//! rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for ever: each
+//! row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If an input has the
+//! rows of one pool after those of another, it is read from several places in turn (`order`), so that the rows come
+//! mixed.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows of
-//! one pool to read those of another.
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
+//! of one pool to read those of another.
 
 use crate::domain::Planned;
 
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// How many rows the scheduler wants to have waiting: at least, and when several pools share the input.
+/// How many rows the scheduler wants to have waiting: the least number, and the number when several pools share the
+/// input.
 const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows without a fault that are kept ready for an endpoint that fails.
 const PROBES: usize = 4;
-/// Bytes of rows that wait or are in flight. In addition, the reader holds up to a third of this, which makes 64 MiB in
-/// all. 48 MiB are 250 rows of 200 kB, or 12 million tokens: more than twice what the highest tier accepts uncached in
-/// a minute.
+/// Bytes of rows that wait or are in flight. In addition, the reader holds up to a third of this, so both hold 64 MiB
+/// in all. 48 MiB are 250 rows of 200 kB, or 12 million tokens. That is more than twice the uncached input that the
+/// highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
-    /// Returns how many more rows are wanted; offering more is allowed and only costs memory.
+    /// Returns how many more rows are wanted. Offering more rows is allowed and only costs memory.
     pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
@@ -52,12 +55,12 @@ impl Scheduler {
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
     }
 
-    /// Returns whether it holds any row.
+    /// Returns whether the scheduler holds any row.
     pub(crate) fn holds_rows(&self) -> bool {
         self.waiting() + self.in_flight() > 0
     }
 
-    /// Returns whether the rows that it holds take all the bytes there are for them.
+    /// Returns whether the rows that are held use up all bytes that rows may take.
     pub(super) fn is_full(&self) -> bool {
         self.row_bytes >= MOST_BYTES
     }
@@ -184,7 +187,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // What is asked in place of a row comes on top of the row.
+                // A request that replaces a row's own comes on top of the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);
@@ -208,7 +211,7 @@ mod tests {
         }
     }
 
-    /// A policy that asks again with a request of another size, now and then.
+    /// Returns random settings. With `asks_more`, a policy sends further requests of another size for a row.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));
@@ -237,7 +240,7 @@ mod tests {
         }
     }
 
-    /// Offers a row, now and then one that leads and one that waits for it; returns how many.
+    /// Offers a row, or sometimes two: a leader and a row that waits for it. Returns how many rows were offered.
     fn offer(scheduler: &mut Scheduler, planned: Planned, now: Instant, leads: bool) -> usize {
         if !leads {
             scheduler.offer(planned, now);

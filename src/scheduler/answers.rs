@@ -1,4 +1,4 @@
-//! What an answer, or a refusal of the request itself, means for the endpoint and the row.
+//! Decides what an answer means for the endpoint and the row, and what a refusal of the request itself means for them.
 
 use crate::answer::{Came, Then};
 use crate::domain::{Ended, ErrorClass, EventBody, Failure, HaltReason, Message};
@@ -31,8 +31,8 @@ impl Scheduler {
         }
     }
 
-    /// Notes that the endpoint handled a request, whatever it said. `had_failed` says whether its row had met a fault
-    /// before.
+    /// Notes that the endpoint handled a request, with any result. `had_failed` says whether the row of the request had
+    /// met a fault before.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
@@ -40,7 +40,7 @@ impl Scheduler {
         self.on_reply(end);
     }
 
-    /// Notes that the endpoint replies, even if it only refused the request by a limit.
+    /// Notes that the endpoint replied, even if it only refused the request because of a limit.
     pub(super) fn on_reply(&mut self, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         let was_failing = endpoint.health.on_answer(end.now);
@@ -66,7 +66,7 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Takes in a 403: the key, or this row, may not do what is asked.
+    /// Handles a 403: the key, or this row, may not do what the request asks.
     pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.endpoints[end.endpoint].access.on_forbidden() {
@@ -76,14 +76,14 @@ impl Scheduler {
         }
     }
 
-    /// Takes in that a model was not found. Its ready rows are set aside and the run goes on. It halts for that once
-    /// nothing else is left to do.
+    /// Handles a 404 of a model. The ready rows of that model are set aside and the run goes on. Once nothing else is
+    /// left to do, the run halts for that reason.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
         let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
         if access.has_answered(&model) {
-            // It answered before, so this 404 is not about the model.
+            // The model answered before, so this 404 is not about the model.
             return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
         }
         if access.on_missing(&model) {

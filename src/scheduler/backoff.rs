@@ -7,7 +7,7 @@ use crate::limiter::LONGEST_UNSAID_HOLD;
 /// Exponential backoff with full jitter.
 ///
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015): full jitter spreads retries best for the
-/// calls it costs.
+/// number of calls that it needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     base: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Backoff {
 impl Backoff {
     /// For server faults and broken connections.
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
-    /// For overload of an endpoint that works: others are answered meanwhile.
+    /// For overload of an endpoint that works: other requests are answered at the same time.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
     /// For overload.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
@@ -38,7 +38,7 @@ pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Returns a hold for which the server named no time, with its jitter: never longer than the longest of them.
+/// Returns a hold with its jitter, for a refusal without a waiting time. It is never longer than the longest such hold.
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }

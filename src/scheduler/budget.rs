@@ -1,7 +1,7 @@
-//! Limits the user sets on a whole run: money, requests, time.
+//! Limits that the user sets for a whole run: money, requests, time.
 //!
-//! Before each send the most that an answer can cost is reserved ([`crate::domain::Ask::expense`]). When the answer has
-//! come, that becomes what it did cost. So requests in flight can't exceed the budget.
+//! Before each send, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]). When the
+//! answer has come, its real cost replaces the reserved one. So requests in flight can't exceed the budget.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct Budget {
     max_requests: Option<u64>,
     /// `--max-time`, for this run.
     max_time: Option<Duration>,
-    /// What earlier runs on the same results, and this one, have spent.
+    /// Money spent by this run and by earlier runs on the same results.
     pub(super) spent: Money,
     reserved: Money,
     requests: u64,
@@ -28,14 +28,15 @@ pub struct Budget {
 pub enum Room {
     /// Yes; it is reserved.
     Yes,
-    /// Not yet: something in flight may cost less than was reserved for it.
+    /// Not yet: a request in flight may cost less than was reserved for it.
     Later,
     /// No; says which limit and how far it is used.
     Never(String),
 }
 
 impl Budget {
-    /// Returns a budget: money over the life of the results, of which `spent` is gone, requests and time of this run.
+    /// Returns a budget. The money is for all runs on the same results, and `spent` of it is already spent. Requests
+    /// and time are for this run.
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }

@@ -1,23 +1,23 @@
-//! The canary: a tiny request of our own, which shows whether the endpoint fails or only some rows do.
+//! The canary: a tiny request of this program, which shows whether the endpoint fails or only some rows fail.
 //!
 //! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
-//! row is answered with 500. After several faults with no answer between, the rows alone can't show which of the two it
-//! is. So an endpoint that seems to fail is probed with a canary and a row in turn. The canary is one word with
-//! `max_tokens` 1, to the model of a row that failed:
+//! row is answered with 500. After several faults with no answer between them, the rows alone can't show which of the
+//! two is the cause. So an endpoint that seems to fail is probed with a canary and a row in turn. The canary is one
+//! word with `max_tokens` 1, to the model of a row that failed:
 //!
-//! - It is answered: the endpoint works, and if a row fails next, the row is the cause.
-//! - It fails as the rows do: the endpoint fails, and no fault counts for a row, however long that lasts.
-//! - It fails in another way, or is rejected: it says nothing. Some gateways take only requests they know.
+//! - It is answered: the endpoint works. If a row fails next, that row is the cause.
+//! - It fails in the same way as the rows: the endpoint fails. Faults do not count for rows, however long that lasts.
+//! - It fails in another way, or is rejected: this shows nothing. Some gateways accept only certain requests.
 //!
-//! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again, so there an
-//! answered canary does not prove that the rows are the cause. A row is sent alone after each of three canaries. Only
-//! if all three rows fail, the faults are the rows' own.
+//! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again. So with such a
+//! gateway, an answered canary does not prove that the rows are the cause. Therefore a row is sent alone after each of
+//! three canaries. Only if all three rows fail, the rows are the cause.
 //!
-//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it as to a row, and
-//! it is not sent when they have no room. Nothing is written to the files for it.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it as to a row.
+//! When they have no room, it is not sent. No line is written for it.
 //!
-//! Rejected: probing with rows held back from elsewhere in the input. That worked only while such rows were left, so an
-//! outage at the end of a run put good rows into the error log.
+//! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run no such rows were
+//! left, so an outage there put good rows into the error log.
 
 use std::time::Duration;
 
@@ -31,9 +31,9 @@ use super::flights::{End, Flight, Sent};
 use super::state::Scheduler;
 use super::step::Step;
 
-/// A pool that had no room is asked again after this time at the latest.
+/// When a pool had no room for a canary, it is asked again after this time at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After this many answered canaries, each followed by a row that failed alone, the faults are not hidden refusals.
+/// After this many answered canaries, if a row sent alone failed after each, the faults are not hidden refusals.
 const PROOF: u32 = 3;
 
 impl Scheduler {
@@ -44,7 +44,7 @@ impl Scheduler {
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                // Something else may give the pool room sooner.
+                // Another event may give the pool room sooner.
                 self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
@@ -72,7 +72,7 @@ impl Scheduler {
         self.wants_canary(at).then(|| endpoint.health.probe_at().max(endpoint.canary.not_before))
     }
 
-    /// Returns whether the next probe of an endpoint is a canary: it fails, and rows wait for it.
+    /// Returns whether the next probe of an endpoint is a canary: the endpoint fails, and rows wait for it.
     fn wants_canary(&self, at: usize) -> bool {
         let endpoint = &self.endpoints[at];
         endpoint.health.is_failing()
@@ -107,8 +107,8 @@ impl Scheduler {
         }
     }
 
-    /// The endpoint works, unless the faults of rows may be hidden refusals. In that case a row is sent alone next, as
-    /// the canary was: a gateway that has room for one has room for the other.
+    /// Handles an answered canary. The endpoint works, unless the faults of rows may be hidden refusals. In that case a
+    /// row is sent alone next, as the canary was. A gateway that has room for the canary has room for that row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -137,7 +137,7 @@ impl Scheduler {
     }
 }
 
-/// Returns whether two failures look the same: what happened and what was said.
+/// Returns whether two failures look the same: the same kind of failure with the same message.
 fn is_alike(one: &Failure, other: &Failure) -> bool {
     (one.status, one.wire, &one.message) == (other.status, other.wire, &other.message)
 }
@@ -151,7 +151,7 @@ mod tests {
 
     const RETRY_FOR: u64 = 1_800;
 
-    /// What a whole run came to.
+    /// The result of a whole run.
     #[derive(Debug, Default, PartialEq)]
     struct Came {
         answered: usize,
@@ -166,7 +166,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
     }
 
-    /// Plays a run whose requests end after a tenth of a second: rows by number and second, canaries by the second.
+    /// Plays a run whose requests end after a tenth of a second. How a row ends depends on its number and the second,
+    /// and how a canary ends depends on the second.
     fn play(
         rows: usize,
         config: Config,

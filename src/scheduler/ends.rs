@@ -1,4 +1,4 @@
-//! What attempts report: heads and ends.
+//! Handles the reports of attempts: their heads and ends.
 
 use crate::clock::Instant;
 use crate::domain::{
@@ -12,7 +12,8 @@ use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 
-/// Attempts that a row remembers. Each further one replaces the last, with what it used and cost.
+/// How many attempts a row remembers. Each further attempt replaces the last one in the list. The usage and cost of the
+/// replaced attempt are then not in the row's history.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
@@ -49,7 +50,7 @@ impl Scheduler {
     /// Handles the end of an attempt, and returns what happens to its row.
     ///
     /// # Panics
-    /// When the ticket is not in flight: an attempt ends once.
+    /// When the ticket is not in flight, because an attempt ends only once.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let cost = (self.config.real_cost)(flight.ask(), &verdict.usage());
@@ -83,7 +84,7 @@ impl Scheduler {
         next
     }
 
-    /// Takes in what came of a request that asked for a stream.
+    /// Handles the end of a request that asked for a stream.
     fn on_stream_end(&mut self, endpoint: usize, verdict: &Verdict) {
         if self.config.stream == StreamMode::Auto {
             let told = self.endpoints[endpoint].streaming.on_end(verdict);
@@ -91,7 +92,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns what happens to a row, by the verdict on its attempt.
+    /// Decides by the verdict on an attempt what happens to its row.
     fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
         match verdict {
             Verdict::Answered(message) => self.on_answer(entry, message, end),
@@ -121,10 +122,12 @@ impl Scheduler {
     }
 }
 
-/// Returns what an attempt took from the limits: its request if it was refused, its input as well if it may have run.
+/// Returns how much an attempt took from the limits: only the request if it was refused, and the input as well if it
+/// may have run.
 ///
-/// An answer that broke off does not say what it used, and may have broken off anywhere. So half of what was predicted is
-/// kept. Without that, broken answers were let through twice and their output was refused later.
+/// An answer that broke off does not say how much it used, and it may have broken off anywhere. So half of the
+/// predicted output is kept. Without that, rows with broken answers were sent again too early, and their output was
+/// refused later.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -141,7 +144,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns what an attempt is charged to the budget: what it cost, or all that was reserved when it may have run.
+/// Returns how much an attempt takes from the budget: its cost if it was answered, or the whole reservation if it may
+/// have run without a kept answer.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
@@ -173,7 +177,7 @@ fn remember(
     if entry.attempts.len() >= REMEMBERED {
         entry.attempts.pop();
     }
-    // Nearly every row has one, and a list that grows begins with room for four.
+    // Nearly every row has only one attempt, but a list that grows by itself begins with room for four.
     entry.attempts.reserve_exact(1);
     let Ask { purpose, model, pool, .. } = &entry.planned.ask;
     entry.attempts.push(AttemptRecord {
@@ -191,7 +195,7 @@ fn remember(
     });
 }
 
-/// Returns what a record says of a failed attempt.
+/// Returns what a record says about a failed attempt.
 fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {
     (Some(class), failure.request_id.clone(), failure.usage)
 }

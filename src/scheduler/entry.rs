@@ -1,4 +1,4 @@
-//! A row in the scheduler: what is sent for it at this moment, and what was tried before.
+//! A row in the scheduler: its present request, and what was tried before.
 
 use crate::clock::Instant;
 use crate::domain::{AttemptRecord, Planned};
@@ -10,15 +10,15 @@ use super::step::GateId;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) planned: Planned,
-    /// What `planned` takes of the memory for rows.
+    /// How many bytes `planned` takes of the memory for rows.
     pub(super) bytes: usize,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// Tries of the present ask that counted.
+    /// How many tries of the present request counted.
     pub(super) tries: u32,
     pub(super) overloads: u32,
     /// Faults that may have been hidden refusals.
     pub(super) disguised: u32,
-    /// When the first try began after which it had to wait, for whatever reason.
+    /// When the first try began after which the row had to wait, for any reason.
     pub(super) waiting_since: Option<Instant>,
     /// How often it was refused or met a fault. Rows with fewer turns are tried first.
     pub(super) turns: u32,
@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Returns a row for which nothing was tried yet.
+    /// Returns a row without any try yet.
     pub(super) fn new(planned: Planned) -> Self {
         Self {
             bytes: planned.bytes(),
@@ -51,7 +51,7 @@ impl Entry {
         }
     }
 
-    /// Returns whether an answer to it was paid for that no line keeps.
+    /// Returns whether it has a paid answer that no line keeps.
     pub(super) fn holds_answer(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.failed.is_none())
     }

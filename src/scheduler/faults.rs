@@ -1,18 +1,18 @@
-//! Faults of the server and the connection: what they say about the endpoint, and what happens to the row.
+//! Handles faults of the server and the connection: what they show about the endpoint, and what happens to the row.
 //!
-//! A row's own faults ([`Blame`]) use up its tries; after the last one, the row goes into the error log. If a fault may
-//! be the row's or the endpoint's, it counts for the row as long as the endpoint does not seem to fail. While the
-//! endpoint seems to fail, no fault counts for a row. The endpoint is probed instead (`endpoint::health`): in turn with
-//! a request of our own (`canary`) and with the rows that failed least often. That ends when something is answered, or
-//! when the endpoint is given up and its rows are left pending.
+//! A row's own faults ([`Blame`]) use up its tries. After the last try, the row goes into the error log. If the cause
+//! of a fault may be the row or the endpoint, the fault counts for the row as long as the endpoint does not seem to
+//! fail. While the endpoint seems to fail, no fault counts for a row. The endpoint is probed instead
+//! (`endpoint::health`): in turn with a canary (`canary`) and with the rows that failed least often. Probing ends when
+//! something is answered, or when the endpoint is given up and its rows are left pending.
 //!
-//! If the canary shows nothing, the end of a run may be unclear: all rows that are left have failed, and the endpoint
-//! may have broken down at that moment. If the endpoint never said so itself (no 503, no 529, no refused connection),
-//! the run waits for it: for a tenth of the time the run has taken, and at least for a minute and a half. After that,
-//! each row that is left has one more try, and a fault of that try counts for the row.
+//! If the canary shows nothing, the cause may stay unclear at the end of a run: all rows that are left have failed, and
+//! either they or the endpoint may be the cause. If the endpoint itself gave no sign of an outage (no 503, no 529, no
+//! refused connection), the run waits for it. It waits for a tenth of the time that the run has taken, and at least for
+//! a minute and a half. After that, each row that is left has one more try, and a fault of that try counts for the row.
 //!
-//! A row may wait for `--retry-for` in all, for whatever reasons: from its first wait, or from the end of a later outage of
-//! the endpoint.
+//! A row may wait for `--retry-for` in total, for any reasons. The time counts from its first wait, or from the end of
+//! the endpoint's last outage if that is later.
 
 use std::time::Duration;
 
@@ -26,16 +26,16 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// How long a retry waits when the quota is used up.
+/// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// Of this many faults that may be hidden refusals, one counts for the row.
+/// One in this many faults that may be hidden refusals counts for the row.
 const DISGUISED: u32 = 8;
-/// How long an endpoint is waited for when all rows that are left have failed: the longer of this and of this part of the
-/// run so far.
+/// When all rows that are left have failed, the run waits for the endpoint for this long, or for this part of the run's
+/// time so far, whichever is longer.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
-/// A fault: what came, how long the server asks to wait, and whether it may have been billed.
+/// A fault: the failure, how long the server asks to wait, and whether the attempt may have been billed.
 pub(super) struct Fault {
     pub(super) class: ErrorClass,
     pub(super) retry_after: Option<Duration>,
@@ -44,7 +44,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Returns what it says of the endpoint.
+    /// Returns what it shows about the endpoint.
     pub(super) fn sign(&self) -> Sign {
         let has_credential = self.failure.wire != Some(WireErrorKind::Authorization);
         match (self.class, self.failure.status) {
@@ -56,7 +56,7 @@ impl Fault {
 }
 
 impl Scheduler {
-    /// Takes in a fault: the row waits for its next try, or fails when it has none.
+    /// Handles a fault: the row waits for its next try, or fails when it has no try left.
     pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let blame = self.note_fault(&mut entry, &fault, end);
@@ -121,10 +121,11 @@ impl Scheduler {
         }
     }
 
-    /// Notes a fault, and returns whose it is.
+    /// Notes a fault and returns who caused it.
     ///
-    /// Once a row is found to be the cause, its further faults say nothing about the endpoint. So the last rows of a
-    /// run, which fail each time, do not look like an outage. During a known outage all faults count as signs of it.
+    /// Once a row is known to be the cause, its further faults show nothing about the endpoint. So rows that fail each
+    /// time do not look like an outage at the end of a run. During a known outage, all faults count as signs of the
+    /// outage.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -143,8 +144,8 @@ impl Scheduler {
         blame
     }
 
-    /// Returns when a row is tried again: after `delay`, but not later than it may wait. Returns `None` when it has waited
-    /// for as long as it may, or when the server asks for more than that. While the endpoint fails no row is given up.
+    /// Returns when a row is tried again: after `delay`, but not later than the end of its allowed wait. Returns `None`
+    /// when that time is over, or when the server asks for a longer wait. While the endpoint fails, no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -161,13 +162,13 @@ impl Scheduler {
         (!is_over).then_some(at.min(bound))
     }
 
-    /// Returns until when a row may wait.
+    /// Returns the moment until which a row may wait.
     pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
         let since = *entry.waiting_since.get_or_insert(end.sent_at);
         since.max(self.endpoints[end.endpoint].health.recovered_at()) + self.config.retry_for
     }
 
-    /// Returns how long a retry waits: longer when retries have run far ahead of successes.
+    /// Returns how long a retry waits. The wait is longer when there were many more retries than successes.
     fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
         if self.endpoints[end.endpoint].retries.take() {
             return delay;
@@ -193,8 +194,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the faults of an endpoint may count for the rows, provided that all rows that are left have
-    /// failed.
+    /// Returns whether the faults of an endpoint may count for its rows. It is only asked when all rows that are left
+    /// have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

@@ -46,7 +46,7 @@ impl Flight {
     }
 }
 
-/// What a head said, kept for the end of its attempt.
+/// The content of a response head, kept until its attempt ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     pub(super) signals: RateSignals,

@@ -1,16 +1,17 @@
 //! Gates: rows that wait for another row.
 //!
-//! Some rows are better sent once the answer to another has begun. The first row with a prefix writes the prompt cache that
-//! the others read. Of several equal rows only one has to be paid. Such rows wait behind a gate, outside the ready queues,
-//! so they hold up no other row. The row that they wait for is their leader. The gate opens when the head of its answer
-//! comes, or when the leader ends without one. So a gate never outlives its leader, and no row waits for ever.
+//! For some rows, it is better to wait until the answer to another row has begun. The first row with a prefix writes
+//! the prompt cache that the others read. Of several equal rows, only one has to be paid. Such rows wait behind a gate.
+//! They are not in the ready queues, so they delay no other row. The row that they wait for is their leader. The gate
+//! opens when the head of the leader's answer comes, or when the leader ends without one. So no row waits behind a gate
+//! after its leader has ended.
 
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
 use super::step::GateId;
 
-/// The gates that are closed, with the rows behind each in the order they came.
+/// The closed gates. The rows behind each gate are in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     closed: BTreeMap<GateId, Vec<Entry>>,
@@ -19,7 +20,7 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Returns how many rows wait.
+    /// Returns how many rows wait behind gates.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -32,7 +33,7 @@ impl Gates {
         gate
     }
 
-    /// Puts a row behind a gate; returns the row when the gate has opened.
+    /// Puts a row behind a gate. Returns the row if the gate is already open.
     pub(super) fn put_behind(&mut self, entry: Entry, gate: GateId) -> Option<Entry> {
         let Some(behind) = self.closed.get_mut(&gate) else { return Some(entry) };
         behind.push(entry);
@@ -52,7 +53,7 @@ impl Gates {
         self.closed.values().flatten()
     }
 
-    /// Takes out the rows behind all gates, which stay closed, that `is_wanted` says yes to.
+    /// Takes out the rows behind all gates for which `is_wanted` returns true. The gates stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

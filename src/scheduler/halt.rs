@@ -2,15 +2,15 @@
 
 use crate::domain::{ErrorClass, Failure, HaltReason};
 
-/// Rows the default rule looks at.
+/// The number of rows that the default rule looks at.
 const FIRST: u64 = 10;
-/// Rows that must be finished before a share means anything.
+/// The number of rows that must be finished before a share is checked.
 const ENOUGH_FOR_SHARE: u64 = 20;
 
 /// The rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum HaltRule {
-    /// Stop when the first ten finished rows all fail alike.
+    /// Stop when the first ten finished rows all fail in the same way.
     #[default]
     AllAlike,
     /// Never stop for failing rows.
@@ -36,15 +36,15 @@ impl Halt {
         Self { rule, ..Self::default() }
     }
 
-    /// Takes in an answered row.
+    /// Counts an answered row.
     pub(super) fn on_answer(&mut self) {
         self.finished += 1;
     }
 
-    /// Takes in a failed row; returns why the run stops, if it does.
+    /// Counts a failed row. Returns why the run stops, if it does.
     ///
-    /// A row that failed because of the server or the connection says nothing about the other rows. The default rule does
-    /// not count it.
+    /// A row that failed because of the server or the connection says nothing about the other rows. The default rule
+    /// does not count it.
     pub(super) fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
         if self.rule == HaltRule::AllAlike && is_outside(class) {
             return None;
@@ -61,7 +61,7 @@ impl Halt {
             }
         };
         if !is_alike && self.rule == HaltRule::AllAlike {
-            // Two classes of failure: the rule can't stop the run any more.
+            // There are two classes of failure, so the rule can't stop the run any more.
             self.rule = HaltRule::Never;
         }
         stops.then(|| HaltReason::AllFail {

@@ -1,4 +1,4 @@
-//! The run or an endpoint halts: nothing more is sent there, and the rows that wait are set aside or sent elsewhere.
+//! Halts the run or an endpoint: nothing more is sent there, and the waiting rows are set aside or sent elsewhere.
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
@@ -10,7 +10,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Stops the run: nothing more is started, and the rows that wait are set aside. The first reason stays.
+    /// Stops the run: nothing more is started, and the waiting rows are set aside. If it is called again, the first
+    /// reason stays.
     pub fn halt(&mut self, reason: HaltReason) {
         if self.halted.is_some() {
             return;
@@ -19,8 +20,8 @@ impl Scheduler {
         self.take_waiting(|_| true).into_iter().for_each(|entry| self.put_aside(entry));
     }
 
-    /// Stops an endpoint. Its rows go where a policy sends them, else they are set aside. The run stops with the last
-    /// endpoint.
+    /// Stops an endpoint. Its rows go where a policy sends them. Without a policy they are set aside. When the last
+    /// endpoint stops, the run stops.
     pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
         if self.halted.is_some() || self.endpoints[at].halted.is_some() {
             return;
@@ -34,8 +35,8 @@ impl Scheduler {
         waiting.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
     }
 
-    /// Stops the run for what its endpoints lack, once nothing else is left to do: the rows of a halted endpoint are
-    /// pending, and so are those of a model that was not found.
+    /// Stops the run once only such rows are left: rows of a halted endpoint, and rows of a model that was not found.
+    /// These rows are pending.
     pub(super) fn halt_for_endpoints(&mut self) {
         if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
             return self.halt(reason);
@@ -47,7 +48,7 @@ impl Scheduler {
         }
     }
 
-    /// Halts when the run's time is over, or an endpoint has been dead for too long.
+    /// Halts when the run's time is over, or when nothing has worked at an endpoint for too long.
     pub(super) fn halt_if_overdue(&mut self, now: Instant) {
         if self.halted.is_some() {
             return;
@@ -58,7 +59,7 @@ impl Scheduler {
         self.judge_endpoints(now);
     }
 
-    /// Stops the endpoint of a row. The row stops with it unless a policy sends it elsewhere.
+    /// Stops the endpoint of a row. The row is left pending unless a policy sends it elsewhere.
     pub(super) fn halt_with(&mut self, entry: Entry, reason: HaltReason, end: &End) -> Next {
         self.halt_endpoint(end.endpoint, reason, end.now);
         self.leave_halted(entry, end)
@@ -78,7 +79,7 @@ impl Scheduler {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
-    /// Asks a policy where a row of a halted endpoint goes that waits.
+    /// Asks a policy where a waiting row of a halted endpoint goes.
     fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),

@@ -6,7 +6,7 @@ use crate::clock::Instant;
 
 use super::entry::Entry;
 
-/// The rows, by the moment and then in the order they came.
+/// The rows, sorted by the moment of their next try. Rows with the same moment are in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Later {
     rows: BTreeMap<(Instant, u64), Entry>,
@@ -26,7 +26,7 @@ impl Later {
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    /// Takes out the rows that `is_wanted` says yes to.
+    /// Takes out the rows for which `is_wanted` returns true.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let rows = std::mem::take(&mut self.rows);
         let (taken, kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, entry)| is_wanted(entry));
@@ -34,7 +34,7 @@ impl Later {
         taken.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// Returns the first moment; never when no row waits.
+    /// Returns the first moment; `Instant::NEVER` when no row waits.
     pub(super) fn first_at(&self) -> Instant {
         self.rows.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
     }

@@ -1,8 +1,8 @@
-//! The scheduler: which row is sent when, and what happens to it.
+//! The scheduler: decides which row is sent when, and what happens to it.
 //!
 //! A state machine that owns everything about a run's order and limits: endpoints with their windows, health and halts,
-//! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps. It never reads a clock, sends
-//! anything or writes anything.
+//! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps. It never reads a clock,
+//! sends anything or writes anything.
 //!
 //! ```text
 //! offer(planned) ─► ready queue of its pool ─► poll: window, budget, pool.reserve ─► Step::Dispatch(ticket)
@@ -12,17 +12,18 @@
 //! ```
 //!
 //! Invariants:
-//! - each offered row ends once: finished, or set aside as pending; none is lost, none ends twice;
-//! - what is in flight at an endpoint never exceeds its window as it was when the last row was sent there;
+//! - each offered row ends exactly once: it is finished, or set aside as pending;
+//! - when a row is sent to an endpoint, the requests in flight there, including this one, do not exceed its window;
 //! - nothing is sent from a held pool, nothing to a halted endpoint, and nothing at all after the run has halted;
 //! - every reservation, of tokens and of money, is settled exactly once.
 //!
-//! Waiting for limits (429) or overload (529) uses up none of a row's tries. `--retry-for` bounds how long a row waits.
+//! Waiting for limits (429) or overload (529) does not use up a row's tries. `--retry-for` bounds how long a row waits.
 //!
-//! A pool sends its rows in the order they came, with two exceptions: rows that are tried again go first, and small rows
-//! pass a big one that waits for its bucket (`passing`). A row may also wait behind a gate for another row (`gate`).
+//! A pool sends its rows in the order they came, with two exceptions: rows that are tried again go first, and small
+//! rows pass a big one that waits for its bucket (`passing`). A row may also wait behind a gate for another row
+//! (`gate`).
 //!
-//! A row's request stays the same over its tries, byte for byte. Whether it asks for a stream is decided at the first
+//! A row's request stays the same in all its tries, byte for byte. Whether it asks for a stream is decided at the first
 //! try. It changes only if streams of the endpoint can't be read (`endpoint::streaming`).
 //!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
@@ -30,13 +31,13 @@
 //!
 //! # Files
 //! Groups further down use those further up:
-//! - `step` (what the scheduler answers), `order` (in which order an input is read), `budget`, `halt` (the `--halt` rule),
-//!   `endpoint` (what is known of an endpoint), `config`;
+//! - `step` (what the scheduler answers), `order` (in which order an input is read), `budget`, `halt` (the `--halt`
+//!   rule), `endpoint` (what is known of an endpoint), `config`;
 //! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
-//! - what it does: `queue` and `ahead` (rows come in), `poll`, `passing` and `canary` (requests are sent), `ends`, `answers`,
-//!   `refusals`, `faults`, `outcome` and `halts` (what attempts report and what follows), `steer` (settings change), `watch`
-//!   (where the run stands).
+//! - what it does: `queue` and `ahead` (rows come in), `poll`, `passing` and `canary` (requests are sent), `ends`,
+//!   `answers`, `refusals`, `faults`, `outcome` and `halts` (what attempts report and what follows), `steer` (settings
+//!   change), `watch` (where the run stands).
 
 mod ahead;
 mod answers;

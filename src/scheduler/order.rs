@@ -1,32 +1,35 @@
-//! In which order a seekable input is read.
+//! The order in which a seekable input is read.
 //!
-//! A file may have phases, because it is sorted by length for example. Then one limit binds at a time and the others are not
-//! used: three sorted thirds took 2.05 times the lower bound, the same rows mixed 1.00. A cheap first pass gathers the sizes
-//! of rows ([`Sizes`]). [`Sizes::advise`] computes what reading the file from several places in turn would gain.
+//! A file may have phases, for example because it is sorted by length. Then one limit binds at a time, and the others
+//! are not used up. For example, a file of three sorted thirds took 2.05 times the lower bound, and the same rows mixed
+//! took 1.00 times. A cheap first pass gathers the sizes of rows ([`Sizes`]). [`Sizes::advise`] computes what reading
+//! the file from several places in turn would gain.
 //!
-//! Phases of models count as well: a file with all rows of one model first does not use the other model's limits.
+//! Models can also make phases: if all rows of one model come first, the limits of the other models are not used
+//! meanwhile.
 //!
-//! Pure. Knows nothing of files: rows are numbers, sizes are costs. Memory is bounded whatever the input's length.
+//! Pure. Knows nothing of files: rows are numbers, sizes are costs. Memory is bounded, however long the input is.
 //!
-//! A gain of less than a twentieth is not worth it. Rows that share a prompt prefix often stand together and profit from the
-//! cache, and people like to see their file answered from the top.
+//! A gain of less than a twentieth is not worth it. The written order has advantages: rows that share a prompt prefix
+//! are often neighbours and profit from the cache, and people like to see their file answered from the top.
 //!
-//! Rejected: a random order (a seek for each row); sorting by size (it makes phases itself).
+//! Rejected: a random order (it needs a seek for each row); sorting by size (sorting makes phases).
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
 /// Blocks of rows whose sums are kept. The longer the input, the more rows are in a block.
 const BLOCKS: usize = 1024;
-/// Places that are read in turn, at most: each costs an open position and a buffer.
+/// The most places that are read in turn. Each costs an open position and a buffer.
 const PLACES: usize = 64;
-/// The least gain that is worth it, as a ratio of times.
+/// The least gain for which another order is used: the time in the written order divided by the time in the other.
 const WORTH_IT: f64 = 1.05;
-/// Buckets even out what varies faster than this.
+/// Buckets even out changes that are faster than this.
 const SPAN_SECS: f64 = 120.0;
-/// Shares of `max_tokens` that answers may use. Before the first answer nobody knows which.
+/// The shares of `max_tokens` that answers may really use. Before the first answer nobody knows which share is right,
+/// so all are tried.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// Pools whose sizes are kept apart. Rows of any more pools are not counted.
+/// How many pools have their own sums. Rows of further pools are not counted.
 const POOLS: usize = 16;
 
 /// The sizes of an input's rows, as a first pass gathers them.
@@ -48,8 +51,8 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Takes in the next row's pool and estimated cost; its output is `max_tokens`. Returns whether a block begins with
-    /// it.
+    /// Adds the next row with its pool and estimated cost. The cost's output is `max_tokens`. Returns whether a block
+    /// begins with this row.
     pub fn add(&mut self, pool: &PoolId, cost: Cost) -> bool {
         if self.rows == self.rows_per_block * BLOCKS as u64 {
             self.blocks = self.blocks.chunks(2).map(|pair| sum(pair.iter())).collect();
@@ -75,13 +78,13 @@ impl Sizes {
         })
     }
 
-    /// Returns how many blocks there are: the places a reading may begin at.
+    /// Returns how many blocks there are. A reading may begin at each of them.
     pub fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    /// Returns the order to read in under these limits, and what it gains: the time in the written order over the time
-    /// in this one.
+    /// Returns the best order under these limits, and its gain: the time in the written order divided by the time in
+    /// this order.
     pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {
         let limits: Vec<_> = self.pools.iter().map(limits_of).collect();
         let gain = |places: usize| {
@@ -99,8 +102,8 @@ impl Sizes {
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns the time that limits take when blocks are read from this many places in turn: in each span the limit
-    /// that binds there decides.
+    /// Returns the time that the limits allow when blocks are read from this many places in turn. In each span, the
+    /// limit that binds there decides the time.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {
@@ -150,13 +153,13 @@ pub enum ReadingOrder {
 }
 
 impl ReadingOrder {
-    /// Returns the numbers of the first row of each place, of `rows` in all: what a reader opens.
+    /// Returns the number of the first row of each place, for an input of `rows` rows. A reader opens the input there.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()
     }
 
-    /// Returns the numbers of all rows, from 0, in the order to read; each comes once.
+    /// Returns the numbers of all rows in reading order. They count from 0, and each comes once.
     pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
         let places = self.places();
         let start = move |place| rows * place / places;

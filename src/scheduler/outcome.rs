@@ -9,7 +9,7 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Fails a row for which nothing more can be tried, unless a policy asks for something else.
+    /// Fails a row for which nothing more can be tried, unless a policy sends another request.
     pub(super) fn fail(
         &mut self,
         entry: Entry,
@@ -33,7 +33,7 @@ impl Scheduler {
         finished(entry, Ended::Failed { class, failure, is_retryable })
     }
 
-    /// Returns what follows from what came for a row.
+    /// Returns what the policy decides after an answer, a failure or a halt of the endpoint.
     pub(super) fn then(&self, entry: &Entry, came: Came<'_>) -> Then {
         match &self.config.policy {
             Some(policy) => policy(&entry.planned.job, &entry.planned.ask, came, &entry.attempts),
@@ -41,7 +41,7 @@ impl Scheduler {
         }
     }
 
-    /// Asks something else for a row, unless the run has halted.
+    /// Sends another request for a row, unless the run has halted.
     pub(super) fn more(&mut self, entry: Entry, ask: Ask, end: &End) -> Next {
         if self.halted.is_some() {
             return self.pending(entry);

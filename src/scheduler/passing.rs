@@ -1,15 +1,16 @@
 //! Small rows pass a big one that waits for its bucket.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket holds them, up to a minute. Meanwhile the small
-//! rows behind it may take a quarter of the refill. So the big row waits at most for four thirds of the time that its
-//! tokens take, and small rows go on at a quarter of the limit at least. The limit is used up either way, so it costs no
-//! time.
+//! A row that needs a large part of a minute's tokens waits until its bucket holds them, up to a minute. Meanwhile the
+//! small rows behind it may take a quarter of the refill. So the big row waits for at most four thirds of the time in
+//! which its tokens refill, and small rows continue at a quarter of the limit or more. The limit is fully used in both
+//! cases, so this costs no time.
 //!
-//! What passes is counted from the moment when the big row first had to wait. That bounds its wait, however many rows pass.
+//! The tokens of rows that pass are counted from the moment when the big row first had to wait. So its wait is bounded,
+//! however many rows pass.
 //!
-//! Rejected: half of the refill (a big row then waits for two fills of its bucket, and a little more while headroom is left
-//! unused); letting rows pass only with what the bucket holds beyond the big row's need (while it waits there is nothing
-//! beyond); a queue for each size (answers would no longer come in about the order of the input).
+//! Rejected: half of the refill (a big row then waits for two fills of its bucket, and a little more because of the
+//! headroom); letting rows pass only with tokens that the big row does not need (while it waits, there are none); a
+//! queue for each size (answers would not come in about the order of the input).
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns when the rows behind may take `more`.
+    /// Returns when the rows behind may take `more` tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -46,8 +47,8 @@ impl PoolState {
         self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0)
     }
 
-    /// Returns the place of a row that may pass the first one, which needs `cost` and waits for `dimension` until
-    /// `until`, with what was reserved for it; and when to ask again.
+    /// Returns the place of a row that may pass the first one, with the reservation for it, and when to ask again. The
+    /// first row needs `cost` and waits for `dimension` until `until`.
     pub(super) fn who_passes(
         &mut self,
         cost: Cost,

@@ -1,4 +1,4 @@
-//! What to do next: which row is sent, or until when nothing is and why.
+//! Decides what to do next: which row is sent, or why nothing is sent and until when.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, HaltReason, Money, Reason};
@@ -60,7 +60,7 @@ impl Scheduler {
         Step::Wait { until: soonest.0, reason: soonest.1 }
     }
 
-    /// Waits for what is in flight, once the run has halted.
+    /// Waits for the requests in flight, once the run has halted.
     fn drain(&self) -> Step {
         match self.in_flight() {
             0 => Step::Drained,
@@ -88,7 +88,7 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds out which endpoints with ready rows may be sent to. When none may, returns until when and why.
+    /// Finds the endpoints with ready rows to which requests may be sent. If there is none, returns until when and why.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;
@@ -134,7 +134,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at a place of a queue. The pool has room for it; the budget may have none.
+    /// Sends the row at a place of a queue. The pool has room for it, but the budget may not.
     fn send(
         &mut self,
         pool: usize,
@@ -143,14 +143,14 @@ impl Scheduler {
         now: Instant,
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
-        // In a run that has a budget every row has a price.
+        // In a run with a budget, every row has a price.
         let expense = state.ready[at].planned.ask.expense.filter(|_| self.config.budget.max_cost.is_some());
         let money = expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}
             refused => {
                 state.pool.settle(reservation, Cost::default(), false, now);
-                // What is in flight may give some money back.
+                // A request in flight may cost less than reserved, and then money becomes free.
                 let may_get_some = self.in_flight() > 0 && self.config.budget.max_cost.is_some();
                 if let Room::Never(why) = refused
                     && !may_get_some

@@ -10,9 +10,10 @@ use super::config::StreamMode;
 use super::entry::Entry;
 use super::prediction::Prediction;
 
-/// Rows among which the next probe is chosen.
+/// The next probe is chosen among this many rows.
 const PROBED: usize = 1024;
-/// Output above this is always streamed: an unstreamed call would be silent for more than ten minutes.
+/// Requests with a larger `max_tokens` are always streamed. Without a stream, the call would be silent for more than
+/// ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
@@ -29,16 +30,16 @@ pub(super) struct PoolState {
     pub(super) prediction: Prediction,
     /// Requests that were streamed to learn limits early.
     streamed: u32,
-    /// The wait of a big row at the front of the queue, and what smaller rows were sent before it meanwhile.
+    /// The wait of a big row at the front of the queue, with the tokens of smaller rows that were sent before it.
     pub(super) passing: Option<Passing>,
 }
 
-/// The wait of a big row, which smaller ones pass (`passing`).
+/// The wait of a big row that smaller rows pass (`passing`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passing {
     pub(super) since: Instant,
     pub(super) dimension: Dimension,
-    /// What the rows that passed took.
+    /// How many tokens the rows that passed have taken.
     pub(super) taken: u64,
 }
 

@@ -1,30 +1,30 @@
-//! What a request will really use, learned from answers for each pool and template.
+//! Predicts how many tokens a request will really use. Learned from answers, for each pool and template.
 //!
-//! Output is predicted by a quantile of real lengths, because limits count only tokens that are produced, and `max_tokens`
-//! says little about those. Input is estimated from the text and multiplied by the learned ratio of real to estimated
-//! tokens. The ratio covers differences of tokenizers and the share that is read from cache. Both are learned for each
-//! template, because its rows share their script, their language and their cached prefix. For the first rows of a template
-//! the pool's own figures are used.
+//! Output is predicted by a quantile of real lengths, because limits count only tokens that are produced, and
+//! `max_tokens` says little about those. Input is estimated from the text and multiplied by the learned ratio of real
+//! to estimated tokens. The ratio covers differences of tokenizers and the share that is read from cache. Both are
+//! learned for each template, because the rows of a template share their script, language and cached prefix. For the
+//! first rows of a template the pool's own figures are used.
 //!
 //! Rejected: a ratio by script alone (it does not show the share that is read from cache, and a template rarely mixes
-//! scripts); the mean of output (a few long answers then hold back all others); `max_tokens` (a tenth of the rate, where it
-//! is ten times the real length).
+//! scripts); the mean of output (a few long answers then delay all others); `max_tokens` (if it is ten times the real
+//! length, the rate is a tenth of the possible one).
 
 use std::collections::HashMap;
 
 use crate::domain::{Ask, Cost, Usage};
 
-/// Templates that are learned apart. Rows of any more use the pool's prediction.
+/// How many templates are learned separately. Rows of further templates use the pool's prediction.
 const TEMPLATES: usize = 1024;
 /// The quantile of real output that is reserved: a little over the middle, so that most answers use less.
 const QUANTILE: f64 = 0.6;
 /// Output tokens that are expected of a row before any answer is known.
 const FIRST_OUTPUT: u32 = 256;
-/// Answers of a template before its own lengths are used.
+/// A template needs this many answers before its own lengths are used.
 const ENOUGH: u32 = 10;
 /// Each time this many answers have come, the weight of the older ones is halved.
 const FADE: u32 = 500;
-/// Weight of the untouched estimate against real answers, in tokens.
+/// The weight of the initial estimate compared with real answers, in tokens.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What a pool has learned.
@@ -52,7 +52,7 @@ impl Ratio {
         }
     }
 
-    /// Returns real over estimated, with `prior` standing for the first tokens.
+    /// Returns real tokens divided by estimated tokens. `prior` is the ratio that is assumed at first.
     fn value(&self, prior: f64) -> f64 {
         (self.real + PRIOR_TOKENS * prior) / (self.estimated + PRIOR_TOKENS)
     }
@@ -76,7 +76,7 @@ impl Prediction {
         }
     }
 
-    /// Takes in what an answer to `ask` used.
+    /// Learns from the usage of an answer to `ask`.
     pub(super) fn learn(&mut self, ask: &Ask, usage: &Usage) {
         let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
         let (real, estimated) = (usage.limited_input_tokens() as f64, f64::from(ask.cost.input_tokens));
@@ -90,7 +90,7 @@ impl Prediction {
     }
 }
 
-/// A histogram of lengths in steps of an eighth of a doubling, with its quantile kept ready.
+/// A histogram of lengths, with eight steps for each doubling. It also stores its present quantile.
 #[derive(Debug)]
 struct Lengths {
     steps: [u32; 8 * 24],
@@ -113,7 +113,7 @@ impl Lengths {
             self.steps.iter_mut().for_each(|count| *count /= 2);
             self.count = self.steps.iter().sum();
         }
-        // The quantile moves little once many answers are in; a look at every eighth is enough.
+        // With many answers the quantile changes little, so it is computed only at every eighth answer.
         if self.count < 64 || self.count.is_multiple_of(8) {
             self.quantile = self.find_quantile();
         }

@@ -1,4 +1,4 @@
-//! Rows come into the queue of their pool, go behind a gate, or leave the run.
+//! Puts rows into the queue of their pool or behind a gate, or sets them aside.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::pool::PoolState;
 use super::state::Scheduler;
 use super::step::GateId;
 
-/// Rows that take turns where each is refused.
+/// When rows are refused again and again, at most this many further rows may go first, so that they take turns.
 const REACH: usize = 8;
 
 impl Scheduler {
@@ -59,8 +59,8 @@ impl Scheduler {
         self.queue(entry, now, |_, _| 0);
     }
 
-    /// Queues a row at the front of its pool. From its second turn on it goes behind a few rows that had fewer turns and
-    /// need no more, so that they take turns.
+    /// Queues a row at the front of its pool. From its second turn on, it goes behind a few rows with fewer turns that
+    /// need at most as many tokens. So these rows take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Entry, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -70,7 +70,7 @@ impl Scheduler {
         });
     }
 
-    /// Queues a row in its pool, at a place. A row that can't be answered any more is set aside.
+    /// Queues a row in its pool, at the place that `place` returns. A row that can't be answered any more is set aside.
     fn queue(&mut self, entry: Entry, now: Instant, place: impl FnOnce(&PoolState, &Entry) -> usize) {
         if let Some((pool, entry)) = self.placed(entry, now) {
             let state = &mut self.pools[pool];
@@ -104,7 +104,7 @@ impl Scheduler {
         self.set_aside.push(entry.planned);
     }
 
-    /// Notes a row that this run will not answer, and lets the rows go that waited for it.
+    /// Notes a row that this run will not answer, and opens the gate of the rows that waited for it.
     pub(super) fn put_aside_and_open_gate(&mut self, entry: Entry, now: Instant) {
         let leads = entry.leads;
         self.put_aside(entry);

@@ -1,4 +1,4 @@
-//! What a refusal (429) means: which limit was met, how long nothing is sent, and what happens to the row.
+//! Handles a refusal (429): which limit was met, how long nothing is sent, and what happens to the row.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Takes in a refusal: the pool is held or the window bounded, and the row waits for its turn.
+    /// Handles a refusal: the pool is held or the window is bounded, and the row waits for its turn.
     pub(super) fn on_limit(
         &mut self,
         mut entry: Entry,
@@ -45,14 +45,14 @@ impl Scheduler {
         match (next, kind) {
             (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
-            // The pool is held for as long.
+            // The pool is held for that time, so the row can be queued at once.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
     }
 
-    /// Tells a concurrency refusal from a rate refusal whose headers a proxy hides: with nothing else in flight there is
-    /// no concurrency to refuse.
+    /// Distinguishes a concurrency refusal from a rate refusal whose headers a proxy hides. With nothing else in
+    /// flight, it can't be a concurrency refusal.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {
@@ -61,7 +61,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns why an endpoint stops that asks to wait for longer than a row may.
+    /// Returns why the endpoint stops, if it asks for a longer wait than a row may have.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;

@@ -1,7 +1,7 @@
 //! The state of a scheduler, and what others may ask about it.
 //!
-//! What it does is in the files that use this one: rows come in (`ahead`), are queued (`queue`) and sent (`poll`); attempts
-//! end (`ends`) and are refused (`refusals`) or meet faults (`faults`); endpoints and runs halt (`halts`).
+//! The behaviour is in the files that use this one. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
+//! Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt (`halts`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -39,14 +39,14 @@ pub struct Scheduler {
     pub(super) is_input_closed: bool,
     pub(super) halt_watch: Halt,
     pub(super) halted: Option<HaltReason>,
-    /// Rows that this run will not answer, until they are taken.
+    /// Rows that this run will not answer. They are kept here until they are taken.
     pub(super) set_aside: Vec<Planned>,
-    /// Those with an answer that was paid for and that no line keeps.
+    /// How many of those rows have a paid answer that no line keeps.
     pub(super) unkept: u64,
     pub(super) events: Vec<EventBody>,
-    /// Whether people were told that an answer ended for an unknown reason.
+    /// Whether there was a warning that an answer ended for an unknown reason.
     pub(super) is_unknown_end_told: bool,
-    /// Why nothing is sent, since when.
+    /// Why nothing is sent, and since when.
     pub(super) bound_by: Option<(Reason, Instant)>,
     /// For how long each reason has held up the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
@@ -104,7 +104,7 @@ impl Scheduler {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Returns how many rows that this run will not answer have an answer that was paid for and that no line keeps.
+    /// Of the rows that this run will not answer, returns how many have a paid answer that no line keeps.
     pub fn unkept(&self) -> u64 {
         self.unkept
     }
@@ -129,8 +129,8 @@ impl Scheduler {
         self.config.budget.spent
     }
 
-    /// Returns what is reserved and not settled: in each pool what the server has not counted yet, and money. All zero
-    /// when nothing is in flight.
+    /// Returns the amounts that are reserved and not settled: for each pool, the amounts that the server has not
+    /// counted yet, and the money. All are zero when nothing is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
@@ -168,7 +168,7 @@ impl Scheduler {
         taken
     }
 
-    /// Takes out the rows of the ready queues that `is_wanted` says yes to.
+    /// Takes out the rows of the ready queues for which `is_wanted` returns true.
     pub(super) fn take_ready(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
         for state in &mut self.pools {
@@ -185,7 +185,7 @@ impl Scheduler {
         self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
     }
 
-    /// Counts an attempt that begins, and names it.
+    /// Counts an attempt that begins, and returns its ticket.
     pub(super) fn board(&mut self, flight: Flight) -> Ticket {
         self.endpoints[self.pools[flight.pool].endpoint].in_flight += 1;
         self.max_in_flight = self.max_in_flight.max(self.in_flight());
@@ -194,7 +194,7 @@ impl Scheduler {
 }
 
 impl EndpointId {
-    /// Returns whether a row is for this endpoint.
+    /// Returns whether a row goes to this endpoint.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
         let pool = &entry.planned.ask.pool;
         (&self.provider, &self.account) == (&pool.provider, &pool.account)

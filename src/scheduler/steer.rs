@@ -1,4 +1,4 @@
-//! Settings that change while a run goes on: limits, concurrency and budget. No row is lost by that.
+//! Changes settings while a run goes on: limits, concurrency and budget. No row is lost by a change.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Steering {
 }
 
 impl Scheduler {
-    /// Takes over settings that were read again.
+    /// Applies settings that were read again.
     pub(crate) fn steer(&mut self, steering: Steering, now: Instant) {
         let Steering { limits_of, by_hand, window, max_cost, max_requests, max_time } = steering;
         self.config.limits_of = limits_of;
@@ -41,10 +41,10 @@ impl Scheduler {
         self.set_budget(max_cost, max_requests, max_time);
     }
 
-    /// Replaces the limits given by hand, in every pool and for those to come.
+    /// Replaces the limits given by hand, in every pool and for later pools.
     ///
-    /// They hold from the next row on; requests in flight are not touched. No limit is raised above what the server last
-    /// said, and a hold is not shortened.
+    /// They apply from the next row on. Requests in flight are not changed. No limit is raised above what the server
+    /// last said, and a hold is not shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {
@@ -58,15 +58,15 @@ impl Scheduler {
         }
     }
 
-    /// Replaces the bounds of the concurrency window; what was learned is kept as far as they allow.
+    /// Replaces the bounds of the concurrency window. The learned size is kept as far as the bounds allow.
     ///
-    /// With a smaller window, nothing more is sent until enough requests have ended; none is canceled.
+    /// With a smaller window, nothing more is sent until enough requests have ended. No request is canceled.
     fn set_window(&mut self, window: &Window) {
         self.config.window.adopt(window);
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.window.adopt(window));
     }
 
-    /// Replaces the limits of money, requests and time; what is spent and reserved stays.
+    /// Replaces the limits of money, requests and time. Spent and reserved amounts stay as they are.
     fn set_budget(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
         self.config.budget.set_limits(max_cost, max_requests, max_time);
     }

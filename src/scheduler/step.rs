@@ -1,4 +1,4 @@
-//! What the scheduler says: what to do next, and what became of a row.
+//! The answers of the scheduler: what to do next, and what happened to a row.
 
 use crate::clock::Instant;
 use crate::domain::{Ask, ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
@@ -35,11 +35,11 @@ pub enum Step {
         /// Why nothing more is being sent.
         reason: Reason,
     },
-    /// Everything offered has ended and no more comes.
+    /// All offered rows have ended, and no more will come.
     Drained,
 }
 
-/// What became of a row whose attempt ended.
+/// What happened to a row when its attempt ended.
 #[derive(Debug)]
 pub enum Next {
     /// It is finished.
@@ -53,7 +53,7 @@ pub enum Next {
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
-    /// Something else is asked for the row. The answers it has so far were paid for, and no line keeps them yet.
+    /// Another request is sent for the row. Its answers so far were paid for, and no line keeps them yet.
     More {
         /// The row.
         job: JobId,

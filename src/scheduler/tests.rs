@@ -1,4 +1,4 @@
-//! Cases of the scheduler as a whole, on instants made by hand. Random histories are in `tests/scheduler_model.rs`.
+//! Tests of the whole scheduler, with instants made by hand. Random histories are in `tests/scheduler_model.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-/// Returns a planned row of a pool, with a prompt of this many bytes, which its clones share.
+/// Returns a planned row of a pool with a prompt of this many bytes. Its clones share the prompt.
 pub(crate) fn long(class: &str, bytes: usize) -> Planned {
     let mut planned = planned("row", 100, 100);
     let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");
@@ -109,7 +109,7 @@ fn answered(usage: Usage) -> Verdict {
     Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, quality: Quality::Ok, content: 0..0 })
 }
 
-/// An answer that broke off after it had said what it used.
+/// An answer that broke off after it had reported its usage.
 fn broken_off(usage: Usage) -> Verdict {
     let failure = Failure { status: Some(200), usage, ..Failure::default() };
     Verdict::Transient { class: ErrorClass::Network, retry_after: None, maybe_paid: true, failure }
@@ -234,7 +234,8 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     assert_eq!(scheduler.halted(), None);
 }
 
-/// Plays a run in which every request ends in the same way. Returns when it halted, and how many rows it left pending.
+/// Plays a run in which every request ends in the same way. Returns when the run halted, and how many rows it left
+/// pending.
 fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usize) {
     let mut scheduler = scheduler_with(50, Config { retry_for, ..config(RateLimits::NONE, 20) });
     let mut now = Instant::ZERO;
@@ -647,7 +648,8 @@ fn after_a_halt_nothing_starts() {
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
 
-/// A pool of 60,000 input tokens a minute whose first row needs 50,000 of them, with small rows before and behind.
+/// A pool with 60,000 input tokens a minute. One row needs 50,000 of them. Smaller rows come before and after it, and a
+/// bigger row comes last.
 fn behind_a_big_row(small: usize) -> Scheduler {
     let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
     scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);
@@ -682,7 +684,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 #[test]
 fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
-    // Its bucket holds as much as it needs, and has been emptied.
+    // The bucket can hold as much as this request needs, and has been emptied.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let pool = &mut scheduler.pools[0].pool;
     pool.hold_until(Instant::ZERO, all, Instant::ZERO);

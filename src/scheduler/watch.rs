@@ -1,4 +1,4 @@
-//! Where a run stands and what held it back, for those who watch.
+//! The state of a run and what held it back, for reporters.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, R
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// A few faults in a row are reported as an outage when nothing has worked for this long.
+/// When nothing has worked for this long, even a few faults in a row are reported as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    /// Notes why nothing is sent. Callers outside use it for causes outside the scheduler, such as a slow disk.
+    /// Notes why nothing is sent. Code outside the scheduler calls it for other causes, for example a slow disk.
     pub fn bind(&mut self, reason: Reason, now: Instant) {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
@@ -32,7 +32,7 @@ impl Scheduler {
         )));
     }
 
-    /// Returns where things stand, for those who watch.
+    /// Returns the state of the run, for reporters.
     pub fn status(&self, now: Instant) -> EventBody {
         let in_flight = self.in_flight();
         let is_busy = |state: &&PoolState| !state.ready.is_empty() || self.pools.len() == 1 || in_flight > 0;
@@ -52,7 +52,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the outage that lasts longest; `None` while every endpoint works, and once the run has halted.
+    /// Returns the outage that has lasted longest; `None` while every endpoint works, and after the run has halted.
     pub fn outage(&self, now: Instant) -> Option<Outage> {
         if self.halted.is_some() {
             return None;
@@ -82,7 +82,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the share of the time that each reason bound the run, largest first.
+    /// Returns for each reason the share of the time in which it bound the run, largest first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
         let share = |(&reason, time): (&Reason, &Duration)| (reason, time.as_secs_f64() / total.max(1e-9));

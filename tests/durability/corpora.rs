@@ -1,4 +1,4 @@
-//! The fuzz targets over their corpus, as it is and as a seeded mutator changes it.
+//! Runs each fuzz target over its corpus: first over the unchanged files, then over files changed by a seeded mutator.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-/// Changes bytes, cuts, doubles and joins, so that what comes still looks like its beginning.
+/// Changes, cuts, doubles and joins bytes. The result still resembles the original.
 fn mutate(data: &mut Vec<u8>, others: &[Vec<u8>], random: &mut fastrand::Rng) {
     const TOKENS: [&[u8]; 12] =
         [b"\"", b"{", b"}", b"\n", b"\\ud800", b"\0\0\0\0", b",", b"1e999", b"\xff", b"\r\n", b"data: ", b":"];
@@ -40,7 +40,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     targets::TARGETS.into_iter().map(|(name, _)| name)
 }
 
-/// Runs every target over its corpus and over this many changed inputs; returns how many inputs there were.
+/// Runs every target over its corpus and over `changed` changed inputs. Returns the number of all inputs.
 pub fn run_all(changed: u64, seed: u64) -> u64 {
     let mut tried = 0;
     for (name, target) in targets::TARGETS {

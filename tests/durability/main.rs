@@ -1,6 +1,7 @@
-//! Nothing lost, nothing written paid twice: a bounded share of each loop, with the real program and without.
+//! No row is lost, and no row with a written line is paid twice. This runs a part of each loop, some with the real
+//! program and some without it.
 //!
-//! `cargo bench --bench durability -- full` runs the loops in full and writes the page `benches/DURABILITY.md`.
+//! `cargo bench --bench durability -- full` runs the full loops and writes the page `benches/DURABILITY.md`.
 #![cfg(feature = "sim")]
 
 mod corpora;
@@ -135,6 +136,6 @@ fn every_answer_is_one_line_with_the_bytes_that_the_server_sent() {
 #[cfg(target_os = "linux")]
 #[test]
 fn large_answers_at_once_fit_in_bounded_memory() {
-    // All 64 of them take a while to make and read without optimization.
+    // Only 16 answers, not 64: without optimization, making and reading them is slow.
     answers::Large::new(16).within(1 << 20);
 }

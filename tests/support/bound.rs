@@ -7,15 +7,15 @@ use claude_batch::domain::{Dimension, Usage};
 use super::scenario::Server;
 use super::seen::Answer;
 
-/// What one pool's rows used at the server, in requests, input and output tokens.
+/// What the rows of one pool used at the server: requests, input tokens and output tokens.
 pub struct Account<'a> {
-    /// What the server is like.
+    /// The server's settings.
     pub server: &'a Server,
     /// The pool's limits at the start.
     pub limits: [u32; 3],
     /// Answers, in the order in which their requests were sent.
     pub in_order: Vec<&'a Answer>,
-    /// What was used in all.
+    /// The sum of what was used.
     pub used: [f64; 3],
     /// What other clients took in bursts up to the last row.
     pub others: [f64; 3],
@@ -24,11 +24,11 @@ pub struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// Returns the least time, and the dimension that makes it.
+    /// Returns the least time, and the dimension that decides it.
     ///
-    /// Requests and input are taken when a row is let in, so no row can end before all that was let in up to it has come
-    /// through, and its own latency besides. Output is taken while it is produced, so it is all there at the end, but for
-    /// what the server lets run into debt.
+    /// Requests and input tokens are taken when the server accepts a row. So a row can end only after the limits have
+    /// allowed this row and all rows before it, plus its own latency. Output tokens are taken while they are produced.
+    /// So at the end the limits have allowed all of them, except for the debt that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];
@@ -52,12 +52,12 @@ impl Account<'_> {
         ends.fold(0.0, f64::max)
     }
 
-    /// Returns how long the server takes to let through so much of a dimension.
+    /// Returns how long the limits take to allow `used` of a dimension.
     fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));
         let capacity = (f64::from(self.limits[at]) * self.server.burst_s[at] / 60.0).max(1.0);
-        // What others took in bursts is known in total only.
+        // Only the total of what others took in bursts is known.
         let others = self.others[at] * used / self.used[at].max(1.0);
         let mut left = used + others - capacity;
         let (mut from, mut limits) = (0.0, self.limits);
@@ -73,10 +73,11 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for so much input under the acceleration limit, where a minute may use `floor` tokens, or
-/// `step` more than the one before.
+/// Returns the least time for this much input under the acceleration limit. Under that limit, a minute may use `floor`
+/// tokens, or `step` more than the minute before.
 ///
-/// Each minute uses what it may and the bucket holds; the last one takes what is left as soon as the bucket has it.
+/// Each minute uses as much as the limit and the bucket allow. The last minute takes the rest as soon as the bucket
+/// holds it.
 pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
     let (limit, capacity) = (f64::from(server.limits[1]), f64::from(server.limits[1]) * server.burst_s[1] / 60.0);

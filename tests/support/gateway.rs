@@ -17,9 +17,9 @@ pub enum Hides {
     /// There is no gateway.
     #[default]
     Nothing,
-    /// Every header about limits: a refusal is a bare 429.
+    /// It hides every header about limits: a refusal is a 429 without them.
     Headers,
-    /// Refusals as well: they become 500.
+    /// It also hides refusals: they become 500.
     Refusals,
 }
 
@@ -31,11 +31,11 @@ pub struct Gateway {
     pub hides: Hides,
 }
 
-/// A response as the gateway hands it on.
+/// A response as the gateway passes it on.
 pub struct HandedOn<E> {
     inner: E,
     head: ReplyHead,
-    /// What is sent instead of the body, until it was read.
+    /// The text that replaces the body. It is taken out when it is read.
     body: Option<Option<Bytes>>,
 }
 

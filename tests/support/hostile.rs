@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A request as it came.
+/// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Which one it is, from 0.
+    /// Its number, from 0.
     pub number: u64,
     /// Request line and headers, lines ended by CR LF.
     pub head: String,
@@ -37,8 +37,8 @@ pub struct Hostile {
 }
 
 impl Hostile {
-    /// Starts a server. `answer` writes the whole response, head and body, to the connection; it is called from a thread
-    /// for each connection.
+    /// Starts a server. `answer` writes the whole response, head and body, to the connection; it is called from a
+    /// thread for each connection.
     pub fn new(answer: impl Fn(&Asked, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -85,13 +85,13 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 fn serve(mut connection: TcpStream, answer: &dyn Fn(&Asked, &mut TcpStream) -> io::Result<Then>, numbers: &AtomicU64) {
-    // A test that forgets a connection must not keep its thread for ever.
+    // If a test does not close a connection, the thread must still end.
     let _ = connection.set_read_timeout(Some(Duration::from_secs(120)));
     let Ok(reading) = connection.try_clone() else { return };
     let mut reading = BufReader::new(reading);
     while let Ok(Some((head, body))) = read_request(&mut reading) {
         let asked = Asked { number: numbers.fetch_add(1, Ordering::AcqRel), head, body };
-        // The program may go away at any moment; that ends the connection.
+        // The program may close the connection at any moment, which is no error.
         match answer(&asked, &mut connection) {
             Ok(Then::Keep) => {}
             Ok(Then::Close) | Err(_) => return,

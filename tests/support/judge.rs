@@ -1,7 +1,7 @@
 //! Runs a scenario on virtual time and measures it.
 //!
-//! The judge is the simulated API's own account: what was let in, what was charged and when. It shares no code with
-//! limiter and scheduler.
+//! The measures come from the records of the simulated API: which requests it accepted, what it charged, and when. This
+//! file shares no code with limiter and scheduler.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -100,7 +100,7 @@ fn watched(scenario: &Scenario, inner: SimTransport, model: Arc<Mutex<Model>>, l
     Watched { inner, log, taken_by_others, repeats: scenario.server.repeats }
 }
 
-/// Lifts the cap on open requests in mid-run, where the scenario says so.
+/// Lifts the cap on open requests during the run, if the scenario says so.
 fn lift_cap(scenario: &Scenario, model: Arc<Mutex<Model>>, clock: RunClock) {
     let Some(at) = scenario.server.cap_lifted_at_s.and_then(|at| clock.deadline(super::at(at))) else { return };
     tokio::spawn(async move {
@@ -115,7 +115,7 @@ fn kinds(scenario: &Scenario, rows: usize, seed: u64) -> Vec<usize> {
     let weight: usize = kinds.iter().map(|kind| kind.weight as usize).sum();
     let mut order: Vec<usize> = (0..rows)
         .map(|row| {
-            // Each kind has its exact share, whatever the seed.
+            // Each kind has exactly its share of the rows, with every seed.
             let mut place = row * weight / rows * rows.div_ceil(weight).min(1) + (row % weight);
             place %= weight;
             kinds.iter().position(|kind| match place.checked_sub(kind.weight as usize) {
@@ -241,7 +241,8 @@ impl Judge<'_> {
         measures
     }
 
-    /// Rows that were neither answered nor, in a run that was stopped, kept for the next.
+    /// Returns the number of lost rows: they were not answered, and a run that was stopped did not keep them for the
+    /// next run.
     fn lost_rows(&self) -> f64 {
         let kept = match self.finish.halted {
             Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),
@@ -269,7 +270,7 @@ impl Judge<'_> {
         self.scenario.model_of(&self.scenario.load.kinds[self.kinds[row as usize]])
     }
 
-    /// Returns what the rows of one model used; with a single model, what the server counted in all.
+    /// Returns what the rows of one model used. With a single model, this is all that the server counted.
     fn account(&self, model: &str) -> Account<'_> {
         let mut in_order: Vec<_> =
             self.seen.answers.iter().filter(|answer| self.model_of_row(answer.row) == model).collect();
@@ -289,7 +290,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Returns the least time that limits, latency and concurrency allow, and the dimension that binds.
+    /// Returns the least time that limits, latency and concurrency allow, and the dimension that decides it.
     fn bound(&self) -> (f64, Option<Dimension>) {
         let times = self.levels.keys().map(|model| self.account(model).least_time());
         let (by_limits, binding) = times.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there is a model");
@@ -298,15 +299,15 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // What is left when the cap is lifted goes by the limits.
+            // The rows that are left when the cap is lifted are bounded by the limits.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
         }
     }
 
-    /// How far the remaining time was off that was shown when a twentieth of the rows was done, when a twentieth of the
-    /// time had passed, and a minute after a change.
+    /// Measures the error of the remaining time that was shown at three moments: when a twentieth of the rows was done,
+    /// when a twentieth of the time had passed, and a minute after a change.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
@@ -320,7 +321,7 @@ impl Judge<'_> {
         measures.extend(all.into_iter().filter_map(|(name, shown)| Some((name, error(shown?)))));
     }
 
-    /// When the rate is that of the limits again after a cap was lifted.
+    /// Measures when, after the cap was lifted, the rate reaches the limits again.
     fn lifted(&self, measures: &mut Measures) {
         let Some(lifted) = self.scenario.server.cap_lifted_at_s else { return };
         let (_, binding) = self.bound();
@@ -335,7 +336,7 @@ impl Judge<'_> {
         measures.insert("cap_left_after_s", at - lifted);
     }
 
-    /// How long the slowest pool took, of what its own limits allow.
+    /// Measures the time of the slowest pool, as a ratio to the least time that its own limits allow.
     fn pools(&self, measures: &mut Measures) {
         if self.levels.len() < 2 {
             return;
@@ -348,7 +349,7 @@ impl Judge<'_> {
         measures.insert("slowest_pool", self.levels.keys().map(of_bound).fold(0.0, f64::max));
     }
 
-    /// How a run ended that was stopped.
+    /// Measures how a run ended that was stopped early.
     fn end(&self, measures: &mut Measures) {
         let halted = self.finish.halted.as_ref();
         let first_429 =
@@ -375,7 +376,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the lowest use of the binding limit over any span of this many seconds, as a share of what it gives.
+    /// Returns the lowest use of the binding limit over any span of `span` seconds, as a share of the limit.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -384,7 +385,7 @@ impl Judge<'_> {
             let inside = self.between(from, to);
             inside.iter().map(|answer| amount(answer.usage, dimension)).sum()
         };
-        // Answers come a round trip after what they use was taken.
+        // An answer comes a round trip after the server took its tokens.
         let (mut from, mut least) = (self.round_trip(), f64::INFINITY);
         while from + span <= end {
             least = least.min(used(from, from + span) / (rate * span));
@@ -400,7 +401,7 @@ impl Judge<'_> {
         &answers[first..last.max(first)]
     }
 
-    /// Returns the time after which the named reason is the right one in 19 of 20 looks.
+    /// Returns the time after which 19 of 20 statuses show the right reason.
     fn reason_right_after(&self, binding: Option<Dimension>) -> f64 {
         let right = binding.map_or(Reason::Window, Reason::Limit);
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -415,14 +416,15 @@ impl Judge<'_> {
         best
     }
 
-    /// Waits of small and big rows from when they were read, without the time that the small rows ahead of them take at
-    /// the limit, for each big row that was ahead, and one more.
+    /// Measures the longest wait of a small row and of a big row, from when they were read. From each wait, the time
+    /// that the small rows ahead take at the limit is subtracted. The rest is divided by the number of big rows ahead
+    /// plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);
         let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        // Rows that are read and not sent: when they were sent, and what they need.
+        // Rows that had been read and not yet sent: when each was sent later, and what it needs.
         let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {
             let Some(&sent) = self.seen.sent.get(&row) else { continue };
@@ -443,7 +445,7 @@ impl Judge<'_> {
         self.seen.requests.iter().filter(|request| (from..to).contains(&request.sent_at)).count() as f64
     }
 
-    /// What happens around a fault that lasts from `from` to `until`.
+    /// Measures what happens around a fault that lasts from `from` to `until`.
     fn storm(&self, measures: &mut Measures) {
         let rule = self.scenario.server.faults.get(0);
         let seconds = |name: &str| -> Option<f64> { rule?.get(name)?.as_str()?.strip_suffix('s')?.parse().ok() };
@@ -466,7 +468,7 @@ impl Judge<'_> {
         measures.extend([("storm_share", inside), ("storm_back_after_s", back - until), ("storm_peak", peak / normal)]);
     }
 
-    /// What happens after the first change of limits.
+    /// Measures what happens after the first change of limits.
     fn change(&self, measures: &mut Measures, binding: Option<Dimension>) {
         let (Some(change), Some(dimension)) = (self.scenario.server.changes.first(), binding) else { return };
         let refusals =
@@ -488,7 +490,7 @@ impl Judge<'_> {
         ]);
     }
 
-    /// The shortest time from the head of the first 429 to the next request.
+    /// Measures the shortest time from the head of the first 429 to the next request.
     fn held(&self, measures: &mut Measures) {
         let Some(first) =
             self.seen.requests.iter().filter(|request| request.status == 429).map(|r| r.head_at).reduce(f64::min)

@@ -1,4 +1,4 @@
-//! What the whole-run and model tests share.
+//! Parts that the whole-run tests and the model tests share.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -55,7 +55,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
     }
 }
 
-/// Sets a member of what a row asks, to a JSON value.
+/// Sets a member of a row's request to a JSON value.
 pub fn ask(planned: &mut Planned, name: &str, value: String) {
     let members: std::collections::BTreeMap<Box<str>, Box<RawValue>> =
         serde_json::from_slice(planned.job.request.json()).expect("a request is JSON");
@@ -70,7 +70,7 @@ pub fn pool_id(class: &str) -> PoolId {
     PoolId { provider: "anthropic".into(), account: "".into(), class: ModelClass(class.into()), speed: Speed::Standard }
 }
 
-/// The parts of a scheduler, with the defaults of the command line except what is given.
+/// The settings of a scheduler: the given ones, and the defaults of the command line for the others.
 pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
@@ -193,11 +193,11 @@ pub struct Counts(pub std::sync::Arc<std::sync::Mutex<CountsInside>>);
 pub struct CountsInside {
     /// Requests sent.
     pub sent: u64,
-    /// Attempts to be tried again.
+    /// Attempts that failed and will be tried again.
     pub retried: u64,
-    /// Those after a 429.
+    /// Those of them that ended in a 429.
     pub limited: u64,
-    /// The end, as reported.
+    /// What was reported at the end.
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,

@@ -1,7 +1,7 @@
-//! Loops that hold a promise, each in a bounded and a full size, and the page that is made of what they saw.
+//! Loops that test a promise, each in a small and a full size, and the page that shows their results.
 //!
-//! A loop asserts what must hold and returns what it saw. A test runs a share of each; a bench runs all of them in full
-//! and writes their lines into a page of `benches/`.
+//! A loop asserts what must hold and returns what it saw. A test runs a part of each loop. A bench runs all loops in
+//! full and writes their lines to a page in `benches/`.
 
 #![allow(dead_code, reason = "tests and benches each use their part")]
 
@@ -30,7 +30,7 @@ impl Size {
     }
 }
 
-/// A line of the page: what was tried, what is to be reached, what was seen.
+/// A line of the page: what was tried, the goal, and what was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// What.
@@ -66,7 +66,8 @@ pub struct Page {
 const HEAD: &str = "| loop | what | target | result |\n|---|---|---|---|\n";
 
 impl Page {
-    /// Runs the loops named on the command line, or all; with `full` in full, and then writes the page.
+    /// Runs the loops named on the command line, or all of them. With `full`, runs them in full size and writes the
+    /// page.
     pub fn make(&self) -> ExitCode {
         let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
         let (size, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| *arg == "full");
@@ -88,7 +89,8 @@ impl Page {
         ExitCode::FAILURE
     }
 
-    /// Runs a loop, shows its lines and, in full, puts them into the page; returns whether everything held.
+    /// Runs a loop and shows its lines. In full size, also writes them to the page. Returns whether all assertions
+    /// held.
     fn run(&self, name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
         eprintln!("{name}: begins");
         let begun = Instant::now();
@@ -107,7 +109,7 @@ impl Page {
         seen.is_ok()
     }
 
-    /// Puts the lines of a loop into the page, in the place of those it had.
+    /// Replaces the lines of a loop in the page.
     fn write(&self, name: &str, lines: Vec<String>) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
         let old = fs::read_to_string(&path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Plays random runs of the scheduler alone, on virtual time, and checks what holds for every run after each event.
+//! Plays random runs of the scheduler alone, on virtual time. After each event, it checks what must hold in every run.
 //!
 //! A test says how attempts end and what else must hold ([`World`]). Each run is made from one seed.
 
@@ -13,7 +13,7 @@ use claude_batch::domain::{
 };
 use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 
-/// Events after which a run is taken to never end.
+/// A run with more events than this is taken for one that never ends.
 const MOST_EVENTS: u64 = 100_000;
 
 /// How attempts end in a run, and what else must hold.
@@ -21,7 +21,7 @@ pub trait World {
     /// Checks that a row may be sent.
     fn on_sent(&mut self, planned: &Planned, now: Instant);
 
-    /// Returns how an attempt ends that was sent for a row; `None` stands for a canary.
+    /// Returns how an attempt for this row ends; a `row` of `None` stands for a canary.
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
     /// Notes that an answer to a row has begun, or that the row has ended.
@@ -64,7 +64,7 @@ impl<W: World> Player<W> {
         }
     }
 
-    /// Plays until nothing is left to do. A signal stops the run after `halt_at` events.
+    /// Plays until nothing is left to do. With `halt_at`, a signal stops the run after that many events.
     pub fn play(&mut self, halt_at: Option<u64>) {
         let mut events = 0;
         while self.step() {
@@ -120,7 +120,7 @@ impl<W: World> Player<W> {
         self.most_in_flight = self.most_in_flight.max(self.ends.len());
     }
 
-    /// Ends the attempt whose end comes first. A head comes before half of the ends.
+    /// Ends the attempt whose end comes first. For half of the attempts, a head comes before the end.
     fn end_first(&mut self) {
         let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
         let row = self.rows.remove(&ticket);
@@ -174,7 +174,7 @@ impl<W: World> Player<W> {
     }
 }
 
-/// Plays a run for each seed from 0; names the seed of a run that fails.
+/// Plays a run for each seed from 0. When a run fails, prints its seed.
 pub fn for_each_seed(seeds: u64, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in 0..seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {

@@ -1,7 +1,8 @@
-//! The form of a scenario file: a server, a load, the scheduler's options, and the ranges its run must stay in.
+//! The form of a scenario file: a server, a load, the scheduler's options, and the ranges that the measures of its run
+//! must stay in.
 //!
-//! Times are in seconds. What is left out is an API with a whole minute's burst, no faults and tier 2's limits, and a
-//! scheduler with the command line's defaults.
+//! Times are in seconds. Members that are left out have defaults: an API with the limits of tier 2, a burst of a whole
+//! minute and no faults, and a scheduler with the defaults of the command line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,11 +18,11 @@ use serde::Deserialize;
 
 use super::gateway::Hides;
 
-/// One behaviour.
+/// One scenario: it tests one behaviour.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Its file's name, set when it is read.
+    /// The name of its file, set when the file is read.
     #[serde(skip)]
     pub name: String,
     /// The condition, in words.
@@ -39,7 +40,7 @@ pub struct Scenario {
     pub seeds: u64,
     /// Rows of the short run that every test run makes.
     pub short_rows: Option<usize>,
-    /// By name of the measure, its least and its most.
+    /// For each measure, by name, the least and the most that are allowed.
     pub expect: BTreeMap<String, [f64; 2]>,
 }
 
@@ -53,11 +54,11 @@ fn twenty() -> u64 {
 pub struct Server {
     /// Requests, input and output tokens a minute.
     pub limits: [u32; 3],
-    /// Seconds' worth of each that can go at once.
+    /// The burst of each limit, as the number of seconds in which the limit gives that much.
     pub burst_s: [f64; 3],
     /// Time to the first token.
     pub first_token_s: f64,
-    /// Its spread.
+    /// The spread of that time.
     pub jitter: f64,
     /// Output speed.
     pub tokens_per_second: f64,
@@ -65,13 +66,13 @@ pub struct Server {
     pub error_s: f64,
     /// Mean length of an answer.
     pub output: f64,
-    /// Further output tokens for each token of `max_tokens`.
+    /// Additional output tokens for each token of `max_tokens`.
     pub output_per_max_token: f64,
-    /// Spread of the length's logarithm.
+    /// The spread of the logarithm of the length.
     pub sigma: f64,
     /// Real tokens for each token of the text.
     pub token_skew: f64,
-    /// The server's own estimate at the start, for each real token.
+    /// How many tokens the server estimates at the start, for each real token.
     pub estimate_skew: f64,
     /// Other clients.
     pub others: Vec<Other>,
@@ -81,15 +82,15 @@ pub struct Server {
     pub faults: serde_json::Value,
     /// Floor and step of the acceleration limit, in input tokens a minute.
     pub acceleration: Option<[u64; 2]>,
-    /// Open requests at most.
+    /// The most requests that may be open at once.
     pub max_concurrent: Option<u32>,
     /// When that cap is lifted.
     pub cap_lifted_at_s: Option<f64>,
-    /// Limits of single models, where they differ.
+    /// Limits of models whose limits differ.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
-    /// What else a gateway hides.
+    /// What a gateway hides.
     pub gateway_hides: Hides,
     /// Whether a proxy sends each request two or three times.
     pub repeats: bool,
@@ -127,9 +128,9 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Other {
-    /// Thousandths of each limit.
+    /// How much of each limit it takes, in thousandths.
     pub permille: u32,
-    /// Between its bursts; steady when absent.
+    /// The time between its bursts. Without it, the client takes a steady share.
     pub every_s: Option<f64>,
 }
 
@@ -154,7 +155,7 @@ pub struct Load {
     /// In which order kinds come.
     #[serde(default)]
     pub order: Order,
-    /// Each row's estimate is its real input times a factor from this range.
+    /// The estimate of each row is its real input times a random factor from this range.
     #[serde(default = "exact_estimate")]
     pub estimate: [f64; 2],
     /// The model of all rows.
@@ -174,7 +175,7 @@ fn haiku() -> String {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kind {
-    /// How many, against the other kinds.
+    /// The weight of this kind among all kinds.
     #[serde(default = "one")]
     pub weight: u32,
     /// Words of the prompt, a token each.
@@ -185,7 +186,7 @@ pub struct Kind {
     /// `max_tokens`.
     #[serde(default = "thousand")]
     pub max_tokens: u32,
-    /// The model; that of the load when absent.
+    /// The model. Without it, the model of the load is used.
     pub model: Option<String>,
 }
 
@@ -201,7 +202,7 @@ fn thousand() -> u32 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// By chance.
+    /// In random order.
     #[default]
     Mixed,
     /// One kind after the other in the file, read in that order.
@@ -214,13 +215,13 @@ pub enum Order {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// Limits that are known, by tier; those of the server when absent.
+    /// The limits that the scheduler knows at the start. Without them, it knows those of the server.
     pub preset: Option<[u32; 3]>,
     /// `--tier none`.
     pub no_preset: bool,
     /// A fixed window.
     pub concurrency: Option<usize>,
-    /// `--retry-for`, half an hour when absent.
+    /// `--retry-for`. The default is half an hour.
     pub retry_for_s: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a judged run leaves behind: each request, each row and each status, with its time.
+//! The log of a measured run: each request, each row and each status, with its time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,15 +54,15 @@ pub struct Seen {
     pub offered: BTreeMap<u64, f64>,
     /// When each row was first sent.
     pub sent: BTreeMap<u64, f64>,
-    /// The binding reason at each status.
+    /// The reason that each status showed.
     pub reasons: Vec<(f64, Reason)>,
     /// The counters, as a report has them.
     pub stats: Stats,
-    /// Time and remaining time, as shown when a twentieth of the rows was done.
+    /// The time at which a twentieth of the rows was done, and the remaining time shown then.
     pub eta: Option<(f64, f64)>,
-    /// The same, at each second.
+    /// The time and the remaining time shown, at each second.
     pub etas: Vec<(f64, f64)>,
-    /// When the last request was sent that was let in, and what others had taken in bursts by then.
+    /// When the last accepted request was sent, and what others had taken in bursts by then.
     pub last_let_in: (f64, [f64; 3]),
     /// Why the run stopped before its end.
     pub halted: Option<HaltReason>,
@@ -72,9 +72,9 @@ pub struct Seen {
     pub elapsed: f64,
     /// Attempts of all finished rows.
     pub attempts: usize,
-    /// Lines that wait to be handed to the system.
+    /// Lines that were not yet handed to the system.
     pub unwritten: usize,
-    /// The most of these lines at any moment when a request was sent.
+    /// The largest number of such lines when a request was sent.
     pub most_unwritten: usize,
 }
 
@@ -91,7 +91,7 @@ impl Log {
         Self { seen: Arc::default(), clock }
     }
 
-    /// Takes it.
+    /// Locks the log.
     pub fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,9 +108,9 @@ pub struct Watched {
     pub inner: Gateway,
     /// Where it logs.
     pub log: Log,
-    /// Tells what others have taken in bursts so far.
+    /// Returns what others have taken in bursts so far.
     pub taken_by_others: Box<dyn Fn() -> [f64; 3] + Send + Sync>,
-    /// Whether it is a proxy that sends each request two or three times.
+    /// Whether it acts as a proxy that sends each request two or three times.
     pub repeats: bool,
 }
 
@@ -125,7 +125,7 @@ impl Transport for Watched {
             seen.most_unwritten = seen.most_unwritten.max(seen.unwritten);
         }
         if self.repeats {
-            // What the proxy took for a fault: paid, and nobody reads it.
+            // The proxy sends the request again, as after a fault. Nobody reads the earlier answers, but they are paid.
             let further = 1 + self.log.lock().requests.len() % 2;
             for _ in 0..further {
                 drop(self.inner.send(request.clone()).await);

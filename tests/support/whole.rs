@@ -18,7 +18,7 @@ use super::{Counts, MemLedger};
 
 /// What came of a whole run.
 pub struct Whole {
-    /// The loop's own account.
+    /// How the run's loop says that it ended.
     pub finish: Finish,
     /// What was written.
     pub ledger: MemLedger,
@@ -28,11 +28,11 @@ pub struct Whole {
     pub sent: u64,
     /// Attempts that ended in a 429.
     pub limited: u64,
-    /// Why it was not faster, by share of its time.
+    /// The reasons why it was not faster, each with its share of the time.
     pub reasons: Vec<(Reason, f64)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were told; `None` for the end of one.
+    /// Outages as they were reported; `None` for the end of one.
     pub outages: Vec<Option<Outage>>,
     /// The simulated API, with its books.
     pub model: Arc<Mutex<Model>>,
@@ -64,7 +64,7 @@ impl WholeRow {
     }
 }
 
-/// Runs rows to their end. `meddle` may send interrupts.
+/// Runs rows to their end. Meanwhile `meddle` may send interrupts.
 pub fn whole_run(
     sim: SimConfig,
     config: impl FnOnce() -> Config,

@@ -7,9 +7,10 @@ pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves past it. It returns `None` when it finds something else; the cursor is then of no
-/// further use, unless the method says that it stays where it is. Values are handed out as they are written, and nothing is
-/// copied. Skipping a deep value needs no stack; only the closures of [`Cursor::object`] and [`Cursor::array`] do.
+/// Each method reads one thing and moves past it. It returns `None` when it finds something else. The cursor must then
+/// not be used any more, unless the method says that it stays where it is. Values are returned as they are written, and
+/// nothing is copied. Skipping a deep value needs no stack. Only the closures of [`Cursor::object`] and
+/// [`Cursor::array`] may recurse.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -51,7 +52,7 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. `member` is given each name, still escaped, and has to read its value.
+    /// Reads an object. For each member, `member` gets the name, still escaped, and must read the value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)
@@ -76,7 +77,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads an array. `element` has to read each value.
+    /// Reads an array. `element` must read each value.
     #[inline]
     pub(crate) fn array(&mut self, element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.list(b'[', b']', element)
@@ -97,7 +98,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a string and returns what stands between its quotes, still escaped.
+    /// Reads a string and returns the text between its quotes, still escaped.
     #[inline]
     pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         self.peek()?;
@@ -123,7 +124,8 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Reads a number that is written in digits alone and fits 64 bits. Stays where it is when something else stands there.
+    /// Reads a number that is written in digits alone and fits 64 bits. Stays where it is when something else stands
+    /// there.
     #[inline]
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.peek()?;
@@ -155,7 +157,7 @@ impl<'a> Cursor<'a> {
     /// Skips any value that is nested at most `deepest` levels, which is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
-        // Most values are strings and numbers, which need no look at what is around them.
+        // Most values are strings and numbers. They are skipped without tracking brackets.
         self.at = match self.peek()? {
             b'"' => string_end(self.json, self.at)?,
             b'0'..=b'9' => number_end(self.json, self.at)?,

@@ -2,12 +2,12 @@
 //!
 //! Most of an answer, and of a line of results, is never used here: it only has to be valid JSON. So it is checked but
 //! not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259 accepts, up to a
-//! depth of [`DEEPEST`]. Callers hand everything else to the parser, which also finds the words for what is wrong. Like
-//! the parser, the cursor does not check that what it skips is UTF-8.
+//! depth of [`DEEPEST`]. Callers give everything else to the parser, which also makes the error message. Like the
+//! parser, the cursor does not check whether skipped text is UTF-8.
 //!
-//! Every reader of raw bytes uses it: estimates of a row, the scan of a reply, lines of results at resume. Rows
-//! themselves are read by `serde_json`, which hands out each value as a `RawValue`: a value that the cursor had cut out
-//! would have to be parsed once more to become one.
+//! All code that reads raw bytes uses it: the estimates of a row, the scan of a reply, and the reading of result lines
+//! at resume. Rows themselves are read by `serde_json`, which returns each value as a `RawValue`. If the cursor cut a
+//! value out, the value would have to be parsed again to become a `RawValue`.
 
 mod cursor;
 mod scan;

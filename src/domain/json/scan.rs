@@ -1,7 +1,7 @@
 //! The tokens of JSON text and how they are found quickly: sixteen bytes at a time.
 //!
-//! These are plain functions over a text and a position, since the compiler keeps a position that is passed by value in a
-//! register. [`super::Cursor`] is what others use.
+//! These are plain functions over a text and a position, since the compiler keeps a position that is passed by value in
+//! a register. [`super::Cursor`] is what others use.
 
 use std::ops::Range;
 
@@ -101,7 +101,8 @@ fn first_special(piece: &[u8; PIECE]) -> usize {
     (marks | (1 << PIECE)).trailing_zeros() as usize
 }
 
-/// Returns the end of a text as a whole piece, filled up with a letter that nobody looks for.
+/// Returns the end of a text as a whole piece. The rest of the piece is filled with a letter that is never searched
+/// for.
 fn padded(rest: &[u8]) -> [u8; PIECE] {
     let mut piece = [b'x'; PIECE];
     piece[..rest.len()].copy_from_slice(rest);

@@ -1,4 +1,4 @@
-//! Half characters: escapes of one half of a UTF-16 pair without the other half.
+//! Finds half characters: escapes of one half of a UTF-16 pair without the other half.
 
 /// Returns the position in valid JSON of an escape of half a character without its other half.
 ///

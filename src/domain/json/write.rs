@@ -15,8 +15,8 @@ pub(crate) fn write_json_str(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string can always be written to memory");
 }
 
-/// Appends JSON text with blanks in place of its line breaks, so that it fits on one line. Its value stays the same: JSON
-/// has no line breaks inside strings.
+/// Appends JSON text with blanks in place of its line breaks, so that it fits on one line. Its value stays the same:
+/// JSON has no line breaks inside strings.
 pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(json);

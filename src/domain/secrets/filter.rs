@@ -12,8 +12,8 @@ const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
 /// Bytes that are loaded at once. It is also the stride for parts of twelve bytes.
 const PIECE: usize = 8;
-/// Entries of the table. A key has about a thousand runs, so one position in sixty is looked up in the list for
-/// nothing.
+/// Entries of the table. A key has about a thousand runs, so one position in sixty is looked up in the list although it
+/// holds no part of a secret.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.

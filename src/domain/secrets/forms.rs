@@ -7,7 +7,7 @@ use super::view::{VIEWS, View};
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Returns a secret as it is, decoded as a text that holds it may be, in base64 and in hex.
+/// Returns the forms of a secret: as it is, decoded in the ways in which a text may be decoded, in base64 and in hex.
 pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let views = View::of(secret.as_bytes(), 0..secret.len()).all(VIEWS);
     let mut forms: Vec<_> = views.map(|view| Zeroizing::new(view.bytes().to_vec())).collect();
@@ -19,8 +19,8 @@ pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms
 }
 
-/// Returns the base64 of `secret` after `before` other bytes: only the characters that do not depend on those bytes or on
-/// what follows.
+/// Returns the base64 of `secret` after `before` other bytes: only the characters that do not depend on those bytes or
+/// on what follows.
 fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Zeroizing<Vec<u8>> {
     let bit = |at: usize| match (at / 8).checked_sub(before) {
         Some(byte) => secret[byte] >> (7 - at % 8) & 1,

@@ -1,21 +1,21 @@
 //! Secrets that must never be shown, removed from what servers send.
 //!
-//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from a
-//! server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
+//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from
+//! a server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
 //! each secret, these are found:
 //!
-//! - any part of it of at least twelve characters, and any such part of its base64 (both alphabets, however it is
-//!   aligned) and of its hex; of one of eight to eleven characters the whole only;
-//! - each of these also when escaped with percent signs, with backslashes or as HTML entities, mixed and up to three deep
-//!   (in more than a megabyte beside an answer's content: in some orders only).
+//! - any part of it that has at least twelve characters, and any such part of its base64 (both alphabets, with any
+//!   alignment) and of its hex; a secret of eight to eleven characters is found only as a whole;
+//! - each of these also when escaped with percent signs, with backslashes or as HTML entities, mixed and up to three
+//!   deep. If a text has more than a megabyte beside the answer's content, only some orders of escapes are tried.
 //!
-//! What is found is replaced by `[key]`. Parts with something else between their characters are not found, and neither are
-//! secrets below eight characters: removing those would only garble the text.
+//! Each part that is found is replaced by `[key]`. Two kinds are not found: parts with other text between their
+//! characters, and secrets below eight characters. Removing such short secrets would only garble the text.
 //!
-//! The content of an answer stays as it was sent: it is what the model said, byte for byte.
+//! The content of an answer stays as it was sent, because it must be the model's own words, byte for byte.
 //!
-//! A successful answer costs little: a filter looks at every eighth place beside the content, and only what it can't
-//! rule out is searched. The tables are made of the secrets, so they are zeroed when they are dropped.
+//! Checking a successful answer costs little. A filter looks at every eighth position outside the content, and only
+//! texts that it can't rule out are searched. The tables contain the secrets, so they are zeroed when they are dropped.
 
 mod filter;
 mod forms;
@@ -34,7 +34,7 @@ use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// Secrets below this are placeholders (`x`, `key`).
 pub(crate) const SHORTEST: usize = 8;
-/// The shortest part of a secret that is taken out.
+/// The shortest part of a secret that is removed.
 const PART: usize = 12;
 /// What replaces a secret.
 const MARK: &str = "[key]";
@@ -45,7 +45,7 @@ const LONG: usize = 1 << 20;
 #[derive(Default)]
 pub struct Secrets {
     filter: Filter,
-    /// Hashes of what is looked for, sorted, by its length.
+    /// The hashes of all parts to look for: for each length, a sorted list.
     parts: Vec<(usize, Zeroizing<Vec<u64>>)>,
 }
 
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns what finds these texts. Those that are shorter than `SHORTEST` or no ASCII are left out.
+    /// Returns the `Secrets` that find these texts. Texts that are shorter than `SHORTEST` or not ASCII are left out.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();
@@ -75,7 +75,7 @@ impl Secrets {
         Self { filter: Filter::new(forms.iter().map(|form| form.as_slice()), shortest), parts }
     }
 
-    /// Returns what finds nothing.
+    /// Returns the `Secrets` that find nothing.
     pub fn none() -> &'static Arc<Self> {
         static NONE: LazyLock<Arc<Secrets>> = LazyLock::new(Arc::default);
         &NONE
@@ -86,7 +86,8 @@ impl Secrets {
         if !self.is_suspect(text.as_bytes()) {
             return;
         }
-        // From the end, so that what is yet to come stays where it is. Secrets are ASCII, so no character is cut.
+        // Replacing begins at the end, so the positions of the earlier ranges stay valid. Secrets are ASCII, so no
+        // character is cut.
         for found in self.find(text.as_bytes(), text.len()).into_iter().rev() {
             text.replace_range(found, MARK);
         }
@@ -148,12 +149,12 @@ impl Secrets {
         message.json = Bytes::from(json);
     }
 
-    /// Returns whether a text may hold a secret. Nearly always it is `false` for one that holds none.
+    /// Returns whether a text may hold a secret. For a text without a secret, it is nearly always `false`.
     fn is_suspect(&self, text: &[u8]) -> bool {
         !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_hold(text))
     }
 
-    /// Returns what is to be put where in a stretch of JSON that begins and ends between values.
+    /// Returns the replacements for a part of JSON, with their positions. The part must begin and end between values.
     fn edits(&self, json: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         let mut edits = Vec::new();
         let mut at = 0;
@@ -177,8 +178,8 @@ impl Secrets {
         edits
     }
 
-    /// Returns where secrets stand, in order and apart from each other; no escape is cut by a range. `whole_bytes` is the
-    /// size of all that is searched.
+    /// Returns the ranges of secrets, in order and without overlaps. No range cuts an escape. `whole_bytes` is the size
+    /// of all text that is searched.
     fn find(&self, text: &[u8], whole_bytes: usize) -> Vec<Range<usize>> {
         let views = if whole_bytes < LONG { VIEWS } else { VIEWS_OF_LONG };
         let mut found = Vec::new();

@@ -6,21 +6,23 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// In how many ways a text is decoded: all orders of three kinds of escapes, three deep.
+/// In how many ways a text is decoded: all orders of three kinds of escapes, up to three deep.
 pub(super) const VIEWS: usize = 40;
-/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a megabyte.
+/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a
+/// megabyte.
 pub(super) const VIEWS_OF_LONG: usize = 4;
-/// A longer text is looked at in pieces, so that what is known of each byte takes little memory.
+/// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
 const PIECE: usize = 16 * 1024;
-/// How much of a piece is part of the next one, too: more than a part of a secret takes, escaped three deep.
+/// How many bytes of a piece are also in the next piece. That is more than a part of a secret takes when it is escaped
+/// three deep.
 const OVERLAP: usize = 4 * 1024;
 /// Stands for any decoded character beyond ASCII; no secret contains it.
 const OTHER: u8 = 0xff;
 
-/// Kinds of escapes. A text may be escaped in several, one upon the other.
+/// Kinds of escapes. A text may be escaped in several kinds, one after another.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// Of JSON, and of programming languages: `\u002b`, `\/`, `\x2b`.
+    /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
     Backslash,
     /// Of URLs: `%2B`.
     Percent,
@@ -90,7 +92,7 @@ impl View {
     }
 }
 
-/// Returns 64 bits that tell one stretch of text from another.
+/// Returns a hash of 64 bits of a part of a text.
 pub(super) fn hash(part: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(part);
@@ -102,7 +104,7 @@ pub(super) fn has_escapes(text: &[u8]) -> bool {
     json::has_any(text, [Kind::Backslash, Kind::Percent, Kind::Entity].map(Kind::first))
 }
 
-/// Returns the stretches in which a text is looked at. They overlap, and none begins or ends within an escape.
+/// Returns the pieces in which a text is searched. They overlap, and none begins or ends within an escape.
 pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
     let mut bounds = vec![0];
     let mut at = 0;

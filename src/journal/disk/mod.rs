@@ -37,8 +37,8 @@ pub use trust::{Owners, Refusal};
 
 /// How a file is opened.
 ///
-/// No mode follows a symbolic link on Unix. A file that is created is for its owner only (0600); a file that exists is
-/// made so when it is opened for writing.
+/// No mode follows a symbolic link on Unix. A file that is created is for its owner only (0600). An existing file gets
+/// this mode when it is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// For reading. The file must exist.
@@ -104,8 +104,8 @@ pub trait DiskFile: Send + Sync {
     /// Waits until everything that was written is on stable storage.
     ///
     /// # Errors
-    /// What the system reports. What was written since the last success may then be lost for good, and a second try
-    /// that succeeds proves nothing.
+    /// What the system reports. Everything written since the last successful sync may then be lost. A later sync that
+    /// succeeds does not prove that those bytes are on the disk.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.
@@ -114,8 +114,8 @@ pub trait DiskFile: Send + Sync {
     /// What the system reports.
     fn truncate(&self, size: u64) -> io::Result<()>;
 
-    /// Tries to lock the file for this handle alone. The lock belongs to the file, not to its name, and keeps nobody
-    /// from reading.
+    /// Tries to lock the file for this handle alone. The lock belongs to the file, not to its name. Others can still
+    /// read the file.
     ///
     /// # Errors
     /// What the system reports, except for "held" and "unsupported".
@@ -131,7 +131,7 @@ pub trait DiskFile: Send + Sync {
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file that may be used. Never waits, whatever exists at the path.
+    /// Opens a regular file that may be used. Never waits, even if the path is a FIFO or a device.
     ///
     /// # Errors
     /// A [`Refusal`]; `ResourceBusy` when another process has the file open for writing and the system allows only one

@@ -1,11 +1,11 @@
 //! The machine's own file system.
 //!
 //! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
-//! and then the file that was opened is checked. The name is checked before as well, so that no device is opened:
-//! opening alone makes some devices act.
+//! and then the file that was opened is checked. The name is also checked before opening, so that no device is opened.
+//! Some devices do something as soon as they are opened.
 //!
 //! On Windows, a file that is open for writing can't be opened for writing by another process, but can be read, renamed
-//! and replaced. That takes the place of locks, which would keep people from reading their results there.
+//! and replaced. That replaces locks, because on Windows a lock would also keep people from reading their results.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -104,8 +104,8 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // A second name that is removed at this moment is not seen in the link count. Then this name leads
-            // elsewhere.
+            // The link count does not show a second name that is being removed at this moment. In that case this name
+            // leads to another file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }

@@ -80,7 +80,8 @@ mod unix {
         Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
     }
 
-    /// Returns whether standard output is the regular file at `path`; with `None`, the file of standard input.
+    /// Returns whether standard output is the regular file at `path`. With `None`, returns whether it is the file of
+    /// standard input.
     pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
         let out = metadata_of(&io::stdout())?;
         let other = match path {

@@ -12,9 +12,9 @@
 //! | results or error log in a folder that every user may write to, without the sticky bit | refused | yes |
 //! | the user's own file or folder, to which others have rights | made private, with a note | |
 //!
-//! For root, every other user is another user. A folder that a group may write to is fine: its owner chose the group,
-//! and on many systems each user has a group of their own. The sticky bit keeps users from removing each other's files.
-//! That is enough, because files that another user made are not used.
+//! For root, too, a file of another user is not the user's own. A folder that a group may write to is fine: its owner
+//! chose the group, and on many systems each user has a group of their own. The sticky bit keeps users from removing
+//! each other's files. That is enough, because files that another user made are not used.
 //!
 //! Pure.
 

@@ -3,8 +3,8 @@
 //! The lock is on a file named `lock`, which exists before the results do. A file named `holder` beside it holds the
 //! process id of the run. Results and error log have locks of their own ([`super::output`]), because other names can
 //! lead to them. The system frees a lock when its process dies, so there are no stale locks. The file `lock` is never
-//! removed: else two runs could lock two files of the same name. When a person removes the whole folder, the locks on
-//! the outputs still hold.
+//! removed. Otherwise two runs could lock two different files of this name. When a person removes the whole folder, the
+//! locks on the outputs still hold.
 
 use std::io;
 use std::path::Path;

@@ -7,7 +7,8 @@ const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// Length of the longest file name.
 const NAME_BYTES: usize = 255;
 
-/// Returns `None` for a name that a file in the folder of the log can have; else what the name is, with its article.
+/// Returns `None` for a name that a file in the folder of the log can have. For any other name, returns a description
+/// of it, with its article.
 ///
 /// The rule is nearly the same on all systems, because a log may come from another one.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {

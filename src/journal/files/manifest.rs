@@ -1,7 +1,7 @@
-//! The manifest: what a run was, as the file `manifest.json` in the run folder.
+//! The manifest: describes a run, in the file `manifest.json` of the run folder.
 //!
 //! The file is replaced atomically (temporary file, sync, rename, sync of the folder). Where manifest and lines differ,
-//! the lines win. Losing the manifest loses only convenience, and the sums that no line holds any more.
+//! the lines win. If the manifest is lost, only convenience is lost, and the sums of removed lines.
 //!
 //! A run folder may come from somebody else, so a manifest is not trusted: its size is bounded, its numbers are added
 //! without overflow, its origin is only compared, and `resume` takes only the settings in the table of
@@ -30,7 +30,7 @@ const ORIGIN_BYTES: usize = 512;
 /// Length of the longest parser message that is shown, because it may quote the file.
 const FAULT_CHARS: usize = 200;
 
-/// What a run was.
+/// The description of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Format version of the run folder.
@@ -60,7 +60,7 @@ pub struct Manifest {
     /// How many times the run folder was opened. Slots name the opening that they belong to.
     #[serde(default)]
     pub opening: u64,
-    /// The last opening whose in-flight requests, left by a death, are counted in `carried`.
+    /// A death leaves requests in flight. This is the last opening whose requests in flight are counted in `carried`.
     #[serde(default)]
     pub counted_opening: u64,
 }
@@ -101,7 +101,7 @@ pub struct RequestShape {
     pub betas: Vec<String>,
 }
 
-/// Sums that no line holds: of lines that were removed, and of requests in flight at a death.
+/// Sums that no line holds: those of removed lines, and those of requests that were in flight when a run died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
     /// Money spent, in pico-dollars.
@@ -116,8 +116,8 @@ pub struct Carried {
 }
 
 impl Manifest {
-    /// Adds what lines say that are about to be removed, and makes the sums durable. Without a run folder, they are
-    /// only kept in memory.
+    /// Adds the charges of lines that will be removed next, and makes the sums durable. Without a run folder, the sums
+    /// are only kept in memory.
     ///
     /// # Errors
     /// What failed.
@@ -141,7 +141,7 @@ impl Carried {
         Charges { usage: self.usage, spend: Money(u128::from(self.spend_pico)), maybe_paid: self.maybe_paid }
     }
 
-    /// Adds what removed lines said.
+    /// Adds the charges of removed lines.
     pub(crate) fn add(&mut self, removed: Charges) {
         self.spend_pico = self.spend_pico.saturating_add(u64::try_from(removed.spend.0).unwrap_or(u64::MAX));
         self.usage += removed.usage;
@@ -207,7 +207,7 @@ fn fault_of_json(error: &serde_json::Error) -> String {
     format!("line {}, column {}: {what}", error.line(), error.column())
 }
 
-/// Returns why a text is not an origin that can be shown to people; `None` when it is one.
+/// Returns why a text is not an origin that can be shown to people; `None` when it can be shown.
 fn fault_of_origin(origin: &str) -> Option<String> {
     match origin {
         origin if origin.len() > ORIGIN_BYTES => Some(format!("origin has {} bytes", origin.len())),
@@ -223,7 +223,7 @@ fn fault_of_origin(origin: &str) -> Option<String> {
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {
-        // Only the list of inputs can be so long, and nothing depends on it, so it is left out.
+        // Only the list of inputs can be so long. Nothing depends on that list, so it is left out.
         bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
     }
     replace(disk, &manifest_path(folder), |file, path| file.write_at(&bytes, 0).map_err(DiskFailure::of("write", path)))

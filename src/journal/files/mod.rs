@@ -10,7 +10,7 @@
 //! | `manifest.rs` | what the run was, and the sums that no line holds any more |
 //! | `slots.rs` | which requests are in flight |
 //!
-//! Knows nothing of what the lines say.
+//! Knows nothing about the content of the lines.
 
 mod check;
 mod lock;

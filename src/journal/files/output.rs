@@ -172,7 +172,7 @@ impl ExistingOutputs {
         let errors = Output::find(disk, &paths.errors, Log::Errors, access, notes)?;
         let written = errors.as_ref().filter(|_| start != Start::Resume);
         for output in results.iter().chain(written) {
-            // An input that can't be read is refused later, when it is read.
+            // An input that can't be compared here is refused later, when it is read.
             if let Some(input) = inputs.iter().find(|input| output.file.is_at(input).unwrap_or(false)) {
                 return Err(JournalError::OutputIsInput { output: output.path.clone(), input: input.clone() });
             }

@@ -78,8 +78,8 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the results file as an entry of the error log names it: only the file name when both are in one folder,
-    /// else an absolute path.
+    /// Returns the name of the results file for entries of the error log: only the file name when both files are in one
+    /// folder, otherwise an absolute path.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -112,8 +112,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether `resume` finds the results by the error log alone: its entries name a file in the folder of the
-    /// log. Else the person has to name the results with `-o`.
+    /// Returns whether `resume` finds the results from the error log alone. It does when the entries name a file in the
+    /// folder of the log. Otherwise the person has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {
@@ -155,7 +155,7 @@ fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Inputs, output, whether simulated; results, error log.
+    /// Given: inputs, output, whether simulated. Expected: results, error log.
     type Case<'a> = (&'a [&'a str], Option<&'a str>, bool, Option<&'a str>, &'a str);
 
     fn resolved(inputs: &[&str], output: Option<&str>, is_simulated: bool) -> Result<RunPaths, JournalError> {

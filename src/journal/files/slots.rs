@@ -1,4 +1,4 @@
-//! Slots: which requests are in flight, so that the next run can count what a dead run may have paid for.
+//! Slots: record which requests are in flight, so that the next run can count those that a dead run may have paid for.
 //!
 //! Owns the file `inflight` in the run folder. It begins with a head that names the run. Then come slots of 64 bytes,
 //! one for each request in flight. A slot is filled before its request is sent, so it survives a death of the process.
@@ -22,7 +22,8 @@ use crate::domain::RowId;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// How much of the file is read: a hundred thousand slots, ten times what can be in flight.
+/// At most this many bytes of the file are read: a hundred thousand slots, which is ten times the most requests in
+/// flight.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// Bytes of the head for the id of the run. The first 16 hold the magic number and the opening.

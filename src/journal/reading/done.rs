@@ -1,6 +1,6 @@
 //! The set of done rows: which rows have an answer and which have failed. Takes 16 bytes for each answered row.
 //!
-//! The latest line of a row counts: when a changed row was run again, only its latest answer is its answer.
+//! The latest line of a row counts: when a changed row was run again, only its latest answer is used.
 //!
 //! The rows are kept in parts, by the first bits of their labels, which are hashes. Each part grows and is sorted by
 //! itself. So neither growing nor sorting needs the memory of the whole set twice, and several threads can sort parts
@@ -15,7 +15,7 @@ use crate::domain::{ErrorClass, Identity, KeyPart, RowId};
 /// What earlier runs did with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
-    /// Nothing: it is to be run.
+    /// Nothing: it must be run.
     New,
     /// It has an answer.
     Done,

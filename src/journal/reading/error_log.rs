@@ -1,8 +1,8 @@
-//! Reading an error log for `resume`: which results it belongs to, and how many rows it holds.
+//! Reads an error log for `resume`: to which results it belongs, and how many rows it holds.
 //!
-//! A log may come from anybody, so its rows are only data. The results file that it names must be in the folder of the
-//! log, and a run must have written it: an entry must not create a file with a name of its choice. Every other name is
-//! refused and never opened. A results file that the person names takes the place of the one in the log.
+//! A log may come from anybody, so it is not trusted. The results file that it names must be in the folder of the log,
+//! and a run must have written that file. Otherwise an entry could make this program create a file of any name. Every
+//! other name is refused and never opened. A results file that the person names takes the place of the one in the log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

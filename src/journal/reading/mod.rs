@@ -1,10 +1,10 @@
-//! Reading results and error log back: which rows are done, which failures still count, and the sums.
+//! Reads results and error log back: which rows are done, which failures still count, and the sums.
 //!
-//! The way of a line: `blocks.rs` cuts the file into lines, on several threads. `parse.rs` turns a line into a record;
-//! for a line in exactly the writer's form, `fast_path.rs` does so without a JSON parser. `scan.rs` tells records from
-//! damaged and foreign lines. `contents.rs` collects the records of both files into the set of done rows (`done.rs`),
-//! the failures that still count (`unresolved.rs`) and the sums (`totals.rs`). `error_log.rs` reads an error log for
-//! `resume`.
+//! A line is read in these steps. `blocks.rs` cuts the file into lines, on several threads. `parse.rs` turns a line
+//! into a record. If the line has exactly the writer's form, `fast_path.rs` does so without a JSON parser. `scan.rs`
+//! tells records from damaged and foreign lines. `contents.rs` collects the records of both files into the set of done
+//! rows (`done.rs`), the failures that still count (`unresolved.rs`) and the sums (`totals.rs`). `error_log.rs` reads
+//! an error log for `resume`.
 //!
 //! Changes nothing: damage is repaired in [`super::rewriting`].
 

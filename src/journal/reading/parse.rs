@@ -59,7 +59,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a broken row. In the line of another row, a member of that name can hold any value.
+/// The text of a broken row. Lines of other rows may have a member of the same name with any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {

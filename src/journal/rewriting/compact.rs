@@ -1,4 +1,4 @@
-//! Compaction: entries that do not count any more are removed from the error log.
+//! Compaction: removes entries that do not count any more from the error log.
 //!
 //! The log is replaced as a whole, so a death at any step leaves the old log or the compacted one, and both mean the
 //! same. Before the log is replaced, the spending recorded in the removed entries is given to `carry`. If the program

@@ -1,12 +1,12 @@
 //! Superseded answers: when a row has several result lines, the last one counts, and the others are removed at the end
 //! of a run.
 //!
-//! A named row gets a second answer when its request has changed and it was run again. A failure supersedes nothing:
-//! the answer that was paid for stays until there is another one.
+//! A named row gets a second answer when its request has changed and it was run again. A failure does not supersede an
+//! answer: the paid answer stays until there is another answer.
 //!
-//! Which rows have several lines is known without reading the file: reading the results at the start finds those of
-//! earlier runs, and each answer of this run is looked up in the set of done rows. When there are none, nothing is read
-//! and nothing is written.
+//! The rows with several lines are known without reading the file again. Reading the results at the start finds those
+//! of earlier runs. Each answer of this run is looked up in the set of done rows. When no row has several lines,
+//! nothing is read and nothing is written.
 //!
 //! The results are replaced as a whole, so a death at any step leaves the old file or the new one, and both mean the
 //! same. Before that, the spending recorded in the removed lines is given to `carry`. If the program dies between the

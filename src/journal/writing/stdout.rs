@@ -76,11 +76,11 @@ impl Group {
 struct Queue {
     group: Group,
     is_closed: bool,
-    /// The run only waits for its lines: writes begin at once.
+    /// Whether the run only waits for its lines. Then writes begin at once.
     is_hurried: bool,
-    /// The thread sleeps until it is woken. Else it wakes by itself when the next write is due.
+    /// Whether the thread sleeps until it is woken. Otherwise it wakes by itself when the next write is due.
     is_asleep: bool,
-    /// Lines for the error log are taken although standard output has failed.
+    /// Whether lines for the error log are taken although standard output has failed.
     takes_errors: bool,
 }
 

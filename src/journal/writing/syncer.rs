@@ -56,11 +56,11 @@ pub(super) struct Syncer {
 struct State {
     /// What was written since the last sync began.
     written: Option<Written>,
-    /// Nothing more will be written.
+    /// Whether nothing more will be written.
     is_ended: bool,
-    /// The run only waits for its lines: syncs begin at once.
+    /// Whether the run only waits for its lines. Then syncs begin at once.
     is_hurried: bool,
-    /// The thread sleeps until it is woken. Else it wakes by itself when the next sync is due.
+    /// Whether the thread sleeps until it is woken. Otherwise it wakes by itself when the next sync is due.
     is_asleep: bool,
     failed: Option<DiskFailure>,
 }
@@ -194,7 +194,7 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<
     thread.map_err(DiskFailure::of("start the writer of", Path::new("results")))
 }
 
-/// Turns a panic of its thread into a failure, so that no more lines are taken that would never become durable.
+/// Turns a panic of its thread into a failure. So the journal takes no more lines that would never become durable.
 pub(super) struct PanicGuard<'a>(pub(super) &'a Syncer, pub(super) &'static str);
 
 impl Drop for PanicGuard<'_> {

@@ -73,7 +73,7 @@ impl Targets {
         }
     }
 
-    /// Writes and syncs lines of the error log, whatever `--fsync` asks: after standard output has failed.
+    /// Writes and syncs lines of the error log after standard output has failed. `--fsync` does not matter here.
     pub(super) fn save_errors(&mut self, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         self.write(Log::Errors, parts)?;
         self.sync(Log::Errors)

@@ -61,7 +61,7 @@ impl Writer {
     }
 
     /// Takes a line that `render` adds to the bytes it is given. The line is durable when a commit of `seq` or more is
-    /// reported. Numbers must not fall.
+    /// reported. A number must not be lower than the one before.
     ///
     /// # Errors
     /// The failure that stopped the writer.

@@ -1,4 +1,5 @@
-//! Limits of a pool that no header shows: tells `hidden` what happens, and applies the limits that `hidden` learns.
+//! Limits that no header shows, for a pool. This file tells `hidden` what happens, and applies the limits that `hidden`
+//! learns.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
@@ -7,7 +8,7 @@ use super::super::dimension::DimensionState;
 use super::Pool;
 
 impl Pool {
-    /// Notes that the server accepted a request sent at `sent_at`, whatever happens to it afterwards.
+    /// Notes that the server accepted a request sent at `sent_at`, however the request ends.
     pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_let_in(cost, sent_at, now);
@@ -38,7 +39,7 @@ impl Pool {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether faults may be hidden refusals. If they are, no row is the cause of them.
+    /// Returns whether faults may be hidden refusals. Rows do not cause such faults.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
@@ -65,7 +66,7 @@ impl Pool {
         }
     }
 
-    /// Returns whether learned limits hold. They are learned for requests and input tokens together.
+    /// Returns whether learned limits apply. They are learned for requests and input tokens together.
     pub(super) fn has_learned(&self) -> bool {
         self.dimensions[Dimension::Requests.index()].has_learned()
     }

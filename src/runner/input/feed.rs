@@ -15,8 +15,8 @@ use super::reading::Reading;
 use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
 
-/// Reads rows into the loop until the input or the loop ends: from the first row to the last, or from several places in
-/// turn. Run it on a thread of its own.
+/// Reads rows and passes them to the loop until the input or the loop ends. It reads from the first row to the last, or
+/// from several places in turn. Run it on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     places: Option<&Places>,
@@ -58,7 +58,7 @@ struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
     sender: RowSender<'a>,
-    /// Hashes of the labels so far, for an input that can't be surveyed, such as a pipe.
+    /// Hashes of the labels so far, for an input that can't be surveyed, for example a pipe.
     labels: Option<Seen>,
     /// Warnings that were passed on. The reader of each place gives the same ones.
     warned: HashSet<String>,
@@ -134,8 +134,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer would
-/// be taken for its answer.
+/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer
+/// would be taken for its answer.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -17,7 +17,7 @@ pub enum Incoming {
     Skipped(u64),
     /// A warning for the user.
     Warning(String),
-    /// The input can't be read any further; why.
+    /// The reason why the input can't be read any further.
     Failed(String),
 }
 

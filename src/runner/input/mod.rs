@@ -1,14 +1,14 @@
 //! The input of a run: a survey of all of it where possible, then row by row into the loop.
 //!
-//! A row passes through these files: `reading` reads it and knows where it is, `planned_rows` plans it, [`feed`] decides
-//! what is done with it, and `row_sender` sends it over a bounded channel. This happens on a thread of its own. The
-//! channel is bounded by rows and by bytes, and a full channel stops the reader. So memory stays flat, however long the
-//! input and its rows are.
+//! A row passes through these files: `reading` reads it and knows where it is, `planned_rows` plans it, [`feed`]
+//! decides what is done with it, and `row_sender` sends it over a bounded channel. This happens on a thread of its own.
+//! The channel is bounded by rows and by bytes, and a full channel stops the reader. So memory stays flat, however long
+//! the input and its rows are.
 //!
 //! An input that can be read twice is read twice. The first time ([`survey`]) all rows are read and planned, and only
-//! counts and a coarse map are kept. So these are known before the first request: mistakes that concern every row,
-//! repeated labels, changed rows, the total, and whether reading from several places saves time ([`Places`]). A pipe is
-//! read once.
+//! counts and a coarse map are kept. So several things are known before the first request: mistakes that concern every
+//! row, repeated labels, changed rows, the total, and whether reading from several places saves time ([`Places`]). A
+//! pipe is read once.
 
 mod feed;
 mod incoming;
@@ -58,7 +58,7 @@ pub struct Earlier {
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
     pub reruns_changed: bool,
-    /// Returns why a row must not be sent, such as a row without a price when there is a budget.
+    /// Returns why a row must not be sent, for example because it has no price and there is a budget.
     pub refuse: Refusal,
 }
 

@@ -4,10 +4,10 @@
 //! [`Layout::advise`] uses [`Sizes::advise`] to decide whether reading from several of those places in turn saves time.
 //!
 //! The places take turns. In its turn, a place gives rows up to and including the next row to be sent. A place ends
-//! exactly where the next one begins. If it does not, the file has changed since the survey, and the reading stops before
-//! one row is taken for another.
+//! exactly where the next one begins. If it does not, the file has changed since the survey, and the reading stops
+//! before one row is taken for another.
 //!
-//! Unnamed rows with the same request are told apart by how many of them came before, in the order of the file. So an
+//! Unnamed rows with the same request differ only in how many of them came before, in the order of the file. So an
 //! input with such rows is read from the first row to the last.
 
 use crate::domain::{Cost, PoolId, RateLimits};
@@ -70,7 +70,7 @@ impl Places {
     /// Returns a reading for each place, from its first row to the next place's.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
-            // What comes before the first row to be sent belongs to the first place.
+            // Rows before the first row to be sent belong to the first place.
             0 => None,
             _ => Some(start),
         });

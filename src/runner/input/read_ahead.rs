@@ -1,8 +1,8 @@
 //! Reading on a thread of its own, ahead of planning.
 //!
 //! On one thread a survey of ten million rows is limited by one core, and reading and parsing are about half of the
-//! work. Rows are passed on in bundles, since switching threads costs more than a row. A bundle ends at a number of rows
-//! or of bytes, whichever comes first, so that little memory is in use between the threads.
+//! work. Rows are passed on in bundles, since switching threads costs more than a row. A bundle ends at a number of
+//! rows or of bytes, whichever comes first, so that little memory is in use between the threads.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;

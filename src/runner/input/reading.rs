@@ -42,7 +42,7 @@ impl Reading {
         Self { plan: plan.clone(), input: 0, index: 0, begin: None, end: None, reader: None }
     }
 
-    /// Reads from `from` to the row before `to`. `None` is the first row, and the end.
+    /// Reads from `from` to the row before `to`. A `from` of `None` is the first row, and a `to` of `None` is the end.
     pub(super) fn between(plan: &InputPlan, from: Option<RowPlace>, to: Option<RowPlace>) -> Self {
         let whole = Self { end: to, ..Self::whole(plan) };
         match from {

@@ -1,11 +1,11 @@
 //! The reader's end of the channel to the loop.
 //!
-//! Rows that are skipped are only counted, and their number is sent from time to time. At millions a second, one
-//! message for each would wake the loop for nothing.
+//! Rows that are skipped are only counted, and their number is sent from time to time. At millions of rows a second,
+//! one message for each would wake the loop without need.
 //!
 //! A row is sent as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until half
-//! of it is free. If it were woken for each free slot, it would take turns with the loop: two thread switches for each
-//! row.
+//! of it is free. If it were woken for each free slot, the reader and the loop would alternate, with two thread
+//! switches for each row.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
 //! which they were sent. So the rows in it are the last ones sent, and the channel says how many it holds.
@@ -25,7 +25,7 @@ const FEED_BYTES: usize = 16 << 20;
 pub(super) struct RowSender<'a> {
     rows: &'a mpsc::Sender<Incoming>,
     permits: Option<mpsc::PermitIterator<'a, Incoming>>,
-    /// What was sent last: all that is in the channel, and maybe more.
+    /// The rows that were sent last: all that are in the channel, and maybe more.
     last: Last,
     skipped: u64,
 }
@@ -50,7 +50,7 @@ impl Last {
         }
     }
 
-    /// Forgets the first until the others take no more than `bytes`; returns how many they are.
+    /// Forgets the first rows until the others take no more than `bytes`. Returns the number of the others.
     fn keep_bytes(&mut self, bytes: usize) -> usize {
         while self.bytes > bytes {
             self.keep(self.sizes.len() - 1);

@@ -89,7 +89,7 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey without duplicate labels, and hashes of the labels that two rows may share.
+/// Returns the survey, which does not name duplicate labels yet, and the hashes of labels that two rows may share.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,

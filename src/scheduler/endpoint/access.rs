@@ -19,7 +19,7 @@ pub(crate) struct Access {
 pub(crate) enum Forbidden {
     /// Everything is forbidden from the start, so the key is wrong.
     Key,
-    /// Everything is forbidden from some moment on.
+    /// Everything is forbidden, but something was allowed before.
     All,
     /// This request.
     Row,
@@ -34,7 +34,7 @@ impl Access {
         }
     }
 
-    /// Notes that a request was forbidden; returns what that says.
+    /// Notes that a request was forbidden. Returns what is forbidden.
     pub(crate) fn on_forbidden(&mut self) -> Forbidden {
         self.forbidden_in_a_row += 1;
         match self.forbidden_in_a_row {
@@ -49,7 +49,7 @@ impl Access {
         self.answered.contains(model)
     }
 
-    /// Notes that the endpoint does not have a model; returns whether that was not known.
+    /// Notes that the endpoint does not have a model. Returns whether this is new.
     pub(crate) fn on_missing(&mut self, model: &Arc<str>) -> bool {
         self.missing.insert(model.clone())
     }

@@ -1,9 +1,9 @@
-//! Who causes a fault: the row or the endpoint.
+//! Decides who causes a fault: the row or the endpoint.
 //!
 //! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
-//! row is answered with 500. Both look the same in one fault. The difference shows in what happens to *other* rows
-//! between two faults of one row. If they are answered, the row is the cause. If less than a quarter of them are
-//! answered, the endpoint is in trouble. If no reply came for other rows, the cause stays unknown.
+//! row is answered with 500. A single fault looks the same in both cases. The results of *other* rows between two
+//! faults of one row show the difference. If they are answered, the row is the cause. If less than a quarter of them
+//! are answered, the endpoint is in trouble. If no reply came for other rows, the cause stays unknown.
 //!
 //! Rows that failed before and fail again are not counted as long as none of them is ever answered. Otherwise a block
 //! of bad rows would look like an endpoint in trouble. Once some of them are answered, retries evidently help, so all
@@ -11,7 +11,8 @@
 
 use crate::clock::Instant;
 
-/// A fault is the row's own only if, since its last one, fewer than this many other rows failed for each one answered.
+/// A fault is the row's own only if, since the row's last fault, fewer than this many other rows failed for each row
+/// answered.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who causes a fault.
@@ -21,16 +22,17 @@ pub(crate) enum Blame {
     Row,
     /// The endpoint's, which answers too few.
     Endpoint,
-    /// Nothing else was answered since the row's last fault, or it is its first.
+    /// Unknown: nothing else was answered since the row's last fault, or this is the row's first fault.
     Unknown,
 }
 
-/// What an endpoint did with attempts so far, at the moment it was last looked at.
+/// Counts of how attempts at an endpoint have ended so far, and when they were last updated.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// When this was.
+    /// When the counts were last updated.
     at: Instant,
-    /// When the latest request that was answered was sent. What was sent before trouble began may be answered during it.
+    /// Of the requests that were answered, the latest time of sending. A request that was sent before the trouble may
+    /// be answered during it.
     answered_sent_at: Instant,
     answers: u64,
     /// Answers to rows that had met a fault.
@@ -41,14 +43,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes an answer to what was sent at `sent_at` for a row, which had met a fault before or not.
+    /// Notes an answer to a request that was sent at `sent_at`. `had_failed` says whether its row had met a fault
+    /// before.
     pub(crate) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
         self.answers += 1;
         self.answered_sent_at = self.answered_sent_at.max(sent_at);
         self.answers_to_failed += u64::from(had_failed);
     }
 
-    /// Notes a fault, and returns whose it is; `before` is the tally as it was after the row's last fault.
+    /// Notes a fault and returns who caused it. `before` is the tally after the row's last fault.
     pub(crate) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
         self.at = now;
         self.faults += 1;

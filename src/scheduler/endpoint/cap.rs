@@ -1,45 +1,48 @@
-//! How many requests the server allows to be open at once, where it has such a cap.
+//! How many requests may be open at once, if the server has such a cap.
 //!
-//! Only refusals show a cap. When the first one comes, some of the open requests are refused as well; the others are what
-//! the server allows. The cap may be raised or lifted while a run goes on, and the server does not say so. So once in a
-//! while one more request is tried. A refusal ends the try and doubles the time to the next one. When a whole window of
-//! answers comes without a refusal, the cap is higher, and twice as many more are tried at once.
+//! Only refusals show a cap. When the first refusal comes, some of the other open requests are refused as well. The
+//! server allows as many as are not refused. The cap may be raised or lifted during a run, and the server does not say
+//! so. So from time to time, one more open request is tried. A refusal ends the try and doubles the time until the next
+//! try. When a whole window of answers comes without a refusal, the cap is known to be higher. Then the next try begins
+//! at once, with twice as many additional requests.
 //!
-//! So a cap that stays costs a refused request (which is not billed) after 1, 3, 7, 15 minutes and then every eight. A cap
-//! that was lifted no longer bounds the run a dozen round trips after the next try.
+//! So a cap that stays costs one refused request, which is not billed, after 1, 3, 7 and 15 minutes and then every
+//! eight minutes. If the cap was lifted, it stops bounding the run about twelve round trips after the next try.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The time from the last refusal to the first try, and the longest between tries.
+/// The time from the last refusal to the first try, and the longest time between tries.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(480);
 
 /// What is known of the server's cap.
 #[derive(Debug, Default)]
 pub(crate) struct Cap {
-    /// Open requests that are let in; `None` while no cap was met.
+    /// How many open requests the server allows; `None` as long as no cap was met.
     known: Option<usize>,
-    /// When the last wave of refusals began. Refusals of requests sent before that belong to it.
+    /// When the last wave of refusals began. Refusals of requests that were sent before that moment belong to the same
+    /// wave.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// Refusals caused by the last try: it was too much by this many.
+    /// How many of the next refusals were also caused by the last try.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
 }
 
-/// A try of more than is known.
+/// A try of more open requests than are known to be allowed.
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// Answers without a refusal that are still needed to confirm it; `None` until all of it is in flight.
+    /// Answers without a refusal that are still needed to confirm the try; `None` until all of its requests are in
+    /// flight.
     answers_left: Option<usize>,
 }
 
 impl Cap {
-    /// Returns how many may be open, what is being tried included.
+    /// Returns how many requests may be open, including those of a try.
     pub(crate) fn most(&self) -> usize {
         let more = self.probe.as_ref().map_or(0, |probe| probe.more);
         self.known.map_or(usize::MAX, |known| known + more)
@@ -53,7 +56,8 @@ impl Cap {
         }
     }
 
-    /// Takes in an answer; `is_full` says whether the cap is what held the run back, `bound` what it may use at most.
+    /// Notes an answer. `is_full` says whether the cap held the run back. `bound` is the largest window that the run
+    /// may use.
     pub(crate) fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
         let Some(known) = self.known else { return };
         match &mut self.probe {
@@ -72,7 +76,7 @@ impl Cap {
         }
     }
 
-    /// Takes in a refusal of a request sent at `sent_at`, with `in_flight` others open when it came.
+    /// Notes a refusal of a request sent at `sent_at`. `in_flight` other requests were open when the refusal came.
     pub(crate) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
         match (self.probe.take(), self.known) {
@@ -112,7 +116,7 @@ mod tests {
         cap
     }
 
-    /// A window's worth of answers, all of it in flight.
+    /// Plays one round trip: the window is full, and every request in it is answered.
     fn round_trip(cap: &mut Cap, now: Instant) {
         cap.on_full();
         (0..cap.most().min(BOUND)).for_each(|_| cap.on_answer(true, BOUND, now));

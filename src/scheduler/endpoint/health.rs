@@ -1,34 +1,34 @@
 //! Whether the endpoint works at all.
 //!
-//! After eight faults with no answer between, the endpoint is taken to fail, not the rows. Then only one probe at a time is
-//! sent, at growing intervals, and faults do not count for rows. The first answer ends that. So an outage costs a few
-//! requests a minute, however wide the window, and no row loses its tries. If the endpoint fails again within a minute,
-//! three faults are enough, and one more for each answer since. So an endpoint that answers one request in ten is taken to
-//! be down, and one that answers every second request is not.
+//! After eight faults with no answer between, the endpoint is taken to fail, not the rows. Then only one probe at a
+//! time is sent, at growing intervals, and faults do not count for rows. The first answer ends that. So an outage costs
+//! a few requests a minute, however wide the window, and no row loses its tries. If the endpoint fails again within a
+//! minute, three faults are enough, plus one for each answer since then. So an endpoint that answers one request in ten
+//! is taken to be down. An endpoint that answers every second request is not.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Faults in a row after which an endpoint is taken to fail. Not more than a row may have by default, so that one last
-/// row is not taken for the cause of an outage.
+/// After this many faults in a row, an endpoint is taken to fail. By default, a row may have at least as many faults.
+/// Otherwise the last row of a run could be taken for the cause of an outage.
 const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// An endpoint that was never reached is given up after this: its name or address is wrong.
+/// An endpoint that was never reached is given up after this time, because its name or address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault says of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// No connection came about: the name can't be resolved, or nobody listens.
+    /// No connection was possible: the name can't be resolved, or nothing listens at the address.
     Unreachable,
-    /// It says itself that it is overloaded or out of service, or the connection breaks.
+    /// The endpoint itself says that it is overloaded or out of service, or the connection breaks.
     Down,
-    /// It failed on this request; others may fare better.
+    /// It failed on this request. Other requests may succeed.
     Unclear,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Sign {
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     has_worked: bool,
-    /// Whether anything ever came back from it, be it an error.
+    /// Whether anything ever came back from it, even an error.
     was_reached: bool,
     faults_in_a_row: u32,
     /// Since when all faults were [`Sign::Unclear`].
@@ -44,12 +44,13 @@ pub(crate) struct Health {
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
-    /// Answers since then.
+    /// Answers since the last outage ended.
     answers: u32,
-    /// When the next probe may be sent. Faults before that only confirm the outage that is known.
+    /// When the next probe may be sent. Faults before that moment only confirm the known outage.
     probe_at: Instant,
     probe_after: Duration,
-    /// Whether a probe has failed in the present outage. Until then it may be no outage, only rows that fail.
+    /// Whether a probe has failed in the present outage. Until then, perhaps only some rows fail and there is no
+    /// outage.
     has_failed_probe: bool,
 }
 
@@ -64,12 +65,13 @@ impl Health {
         self.has_worked
     }
 
-    /// Returns since when all faults may have been caused by the rows.
+    /// Returns the moment since which all faults may have been caused by the rows.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
-    /// Returns since when nothing has worked; `None` after an answer, and as long as there was only one fault.
+    /// Returns the moment since which nothing has worked; `None` after an answer, and as long as there was only one
+    /// fault.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
@@ -111,7 +113,7 @@ impl Health {
         }
     }
 
-    /// Keeps probing, at short intervals, although something was answered.
+    /// Keeps probing, at short intervals, although a request was answered.
     pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
@@ -119,18 +121,18 @@ impl Health {
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Goes back to sending rows as usual, though nothing has been answered.
+    /// Sends rows as usual again, although nothing has been answered.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
     }
 
-    /// Returns for how long nothing has worked; `None` while that may be chance.
+    /// Returns for how long nothing has worked; `None` while this may be chance.
     pub(crate) fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long nothing may work before the endpoint is given up, where `most` is the longest.
+    /// Returns for how long nothing may work before the endpoint is given up. `most` is the upper bound.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }

@@ -54,14 +54,14 @@ pub(super) struct Endpoint {
     pub(super) in_flight: usize,
     /// Rows in the ready queues of its pools.
     pub(super) ready: usize,
-    /// Why nothing more is sent to it.
+    /// Why nothing more is sent to it; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// What became of attempts.
+    /// Counts of how attempts ended.
     pub(super) tally: Tally,
-    /// The request of our own that probes it.
+    /// The canary that probes it.
     pub(super) canary: CanaryState,
-    /// Whether the next fault of each row is its last: the endpoint is taken to work.
+    /// Whether each row fails at its next fault, because the endpoint is taken to work.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
@@ -90,8 +90,8 @@ impl Endpoint {
         }
     }
 
-    /// Notes whether it may be sent to; if not, returns until when and why. `next_wake` is when a row that waits for its
-    /// next try comes back.
+    /// Notes whether requests may be sent to it. If not, returns until when and why. `next_wake` is the moment when the
+    /// next waiting row comes back for another try.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

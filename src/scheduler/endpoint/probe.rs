@@ -1,6 +1,6 @@
-//! The canary of an endpoint: what it asks, and what is known from those that were sent.
+//! The canary of an endpoint: its request, and what earlier canaries have shown.
 //!
-//! When a canary is sent, and what its end means, is in `canary` of the scheduler.
+//! The scheduler's file `canary` decides when a canary is sent and what its end means.
 
 use serde_json::value::RawValue;
 
@@ -8,23 +8,23 @@ use crate::clock::Instant;
 use crate::domain::{Ask, Cost, Params, Purpose, Request, Terms};
 
 const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// More than the question takes, so that the limits and the budget hold.
+/// More than the request really uses, so that the limits and the budget are kept.
 const INPUT_TOKENS: u32 = 20;
 
 /// What an endpoint knows of its canary.
 #[derive(Debug, Default)]
 pub(crate) struct CanaryState {
-    /// What is asked, and the pool of the row that it stands for; `None` until a row has failed.
+    /// The request, and the pool of the row for which it is sent; `None` until a row has failed.
     pub(crate) ask: Option<(usize, Ask)>,
     /// Until when its pool has no room for it.
     pub(crate) not_before: Instant,
     /// Whether the next probe is a row.
     pub(crate) is_rows_turn: bool,
-    /// Whether one failed as the rows did, since the last answer.
+    /// Whether a canary failed in the same way as the rows, since the last answer.
     pub(crate) fails_alike: bool,
-    /// Whether it was rejected: it is not sent to that model again.
+    /// Whether a canary was rejected. Then no canary is sent to that model again.
     pub(crate) is_useless: bool,
-    /// How many canaries were answered since the last row was.
+    /// How many canaries were answered since a row was last answered.
     pub(crate) answered: u32,
 }
 
@@ -50,7 +50,7 @@ impl CanaryState {
     }
 }
 
-/// Returns the canary that stands for what is asked for a row.
+/// Returns the canary for the request of a row.
 fn canary_of(ask: &Ask) -> Ask {
     let raw = |json: String| RawValue::from_string(json).expect("a quoted name and literals are JSON");
     let model = serde_json::Value::from(&*ask.model).to_string();

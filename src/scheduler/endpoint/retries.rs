@@ -1,8 +1,8 @@
-//! How far retries may run ahead of successes.
+//! Limits how many more retries than successes an endpoint may have.
 
-/// Retries that may run ahead of successes, at each endpoint.
+/// How many more retries than successes each endpoint may have.
 const MOST: f64 = 100.0;
-/// What a success adds: one retry for each success can go on for ever.
+/// How many retries a success adds. With one for each success, retries can go on for ever.
 const PER_SUCCESS: f64 = 1.0;
 
 /// The retries that an endpoint has left.
@@ -16,7 +16,7 @@ impl Default for RetryQuota {
 }
 
 impl RetryQuota {
-    /// Adds what a success is worth.
+    /// Adds the retries of one success.
     pub(crate) fn on_success(&mut self) {
         self.0 = (self.0 + PER_SUCCESS).min(MOST);
     }

@@ -1,15 +1,15 @@
 //! Whether requests to an endpoint may ask for a stream (`--stream auto`).
 //!
-//! Some servers answer with streams that can't be read: in the form of another API, without their first event, or without
-//! their last one. Each of those may have been paid for, and the same requests work when they ask for no stream. So after
-//! two such streams, requests to the endpoint ask for no stream in this run.
+//! Some servers answer with streams that can't be read. The streams have the form of another API, or lack their first
+//! or last event. Each such answer may have been paid for, and the same request works when it asks for no stream. So
+//! after two such streams, requests to the endpoint ask for no stream in this run.
 //!
 //! A stream in another API's form always counts: a server that sends one will send more. A stream that ended early
 //! counts only until one stream has arrived complete. After that, it is a fault like others.
 
 use crate::domain::{StreamFault, Verdict};
 
-/// Streams that can't be read before no more are asked for.
+/// After this many streams that can't be read, requests ask for no more streams.
 const MOST_UNREADABLE: u32 = 2;
 
 /// What is known of the streams of one endpoint.
@@ -25,8 +25,8 @@ impl Streaming {
         self.unreadable >= MOST_UNREADABLE
     }
 
-    /// Takes in what came of a request that asked for a stream. Returns what people should know when it is given up by
-    /// that.
+    /// Notes how a request ended that asked for a stream. If streams are given up because of it, returns a message for
+    /// people.
     pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
             Verdict::Answered(_) => {
@@ -74,7 +74,7 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Returns after which of these ends something is said, and whether streams are given up in the end.
+    /// Returns after which of these ends there is a message, and whether streams are given up at the end.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();
@@ -152,8 +152,9 @@ mod tests {
 
     const WINDOW: usize = 10;
 
-    /// Plays a run against a server that answers at once with what it is given for a row, whether it asks for a stream, and
-    /// how often it was sent. Returns for each row whether each of its tries asked for one, and how many warnings came.
+    /// Plays a run against a server that answers at once. `server` decides the answer from the row, from whether the
+    /// request asks for a stream, and from how often the row was sent. Returns for each row whether each of its tries
+    /// asked for a stream, and the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

@@ -1,20 +1,22 @@
 //! How many requests may be in flight at once.
 //!
-//! The window grows with each answer that comes while the window holds the run back. At first it grows by three for each
-//! answer, which makes it four times as large in a round trip. Once it has been too large it grows by one, which doubles it.
-//! So it reaches rate times latency by itself. Where no rate limit binds, it grows only as long as throughput grows with it.
-//! When more than a fifth of the answers are overloaded, the window is cut, at most once in a round trip. It is back at nine
-//! tenths of the last good size within a minute. Refusals for too many requests at once bound it by what was in flight and
-//! not refused ([`Cap`]).
+//! The window grows with each answer that comes while the window holds the run back. At first it grows by three for
+//! each answer, which makes it four times as large in a round trip. Once it has been too large, it grows by one for
+//! each answer, which doubles it in a round trip. So it reaches rate times latency by itself. If no rate limit binds,
+//! it grows only as long as throughput grows with it. When more than a fifth of the answers are overloaded, the window
+//! is cut, at most once in a round trip. Within a minute it is back at nine tenths of the last good size. After a
+//! refusal for too many requests at once, it is bounded by the number of requests that were in flight and not refused
+//! ([`Cap`]).
 //!
-//! A running sum shows whether it is more than a fifth. An overload adds four, another answer takes one, and the sum never
-//! falls below zero. It stays near zero while fewer than a fifth are overloaded, and grows for as long as more are. The
-//! window is cut when the sum stands for eight overloads, or for an eighth of a larger window. That takes eight overloads in
-//! a row, or 32 answers at 40 %. At 10 % it happens by chance once in tens of thousands of answers.
+//! A running sum shows whether more than a fifth of the answers are overloaded. An overload adds four, any other answer
+//! subtracts one, and the sum never falls below zero. It stays near zero while fewer than a fifth are overloaded, and
+//! grows for as long as more are. The window is cut when the sum reaches eight overloads, or an eighth of the window if
+//! that is more. That takes eight overloads in a row, or 32 answers at 40 %. At 10 % it happens by chance once in tens
+//! of thousands of answers.
 //!
-//! Rejected: a window computed as measured rate times measured latency (it lags both, and shrinks just when there is a burst
-//! to use). The share over the last 20 answers (at 10 % at random one such sample in 25 shows more than a fifth, so runs
-//! under harmless overload spent their time with a cut window: 1.19 to 1.44 of the bound).
+//! Rejected: a window computed as measured rate times measured latency (it lags both, and shrinks just when there is a
+//! burst to use). The share over the last 20 answers (at 10 % at random one such sample in 25 shows more than a fifth,
+//! so runs under harmless overload spent their time with a cut window: 1.19 to 1.44 of the bound).
 
 use std::time::Duration;
 
@@ -24,20 +26,21 @@ use super::cap::Cap;
 
 /// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// The window is cut at this many overloads beyond a fifth of the answers, or at this part of a larger window.
+/// The window is cut at this many overloads beyond a fifth of the answers. A larger window is cut when they are one in
+/// this many of its size.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// What an overload adds to the running sum; any other answer takes one.
 const OVERLOAD: usize = 4;
-/// What an answer adds until the window has been too large for the first time, and after that. Doubling from the start
-/// cost a short file of 200 rows one round trip in five.
+/// How much an answer adds: until the window has been too large for the first time, and after that. With doubling from
+/// the start, a short file of 200 rows took one round trip in five more.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
-/// A cut leaves this share.
+/// After a cut, the window has this share of its size.
 const CUT: f64 = 0.7;
 /// The time from a cut to nine tenths of the last good window.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// The time until growth is tried again where throughput did not grow.
+/// When throughput did not grow, growth is tried again after this time.
 const REPROBE: Duration = Duration::from_secs(5);
 
 /// The concurrency window.
@@ -68,7 +71,7 @@ struct Recovery {
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// Answers that make the epoch: a window's worth as it was at the start.
+    /// How many answers end the epoch: as many as the window held when the epoch began.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,
@@ -100,7 +103,7 @@ impl Window {
         }
     }
 
-    /// Returns a window with the same bounds that has learned nothing.
+    /// Returns a new window with the same bounds, which has learned nothing.
     pub(crate) fn anew(&self) -> Self {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
@@ -163,10 +166,10 @@ impl Window {
         cuts
     }
 
-    /// Takes in a refusal for too many requests at once of a request sent at `sent_at`, with `in_flight` others open when
-    /// it came.
+    /// Notes a refusal for too many requests at once. The request was sent at `sent_at`, and `in_flight` others were
+    /// open when the refusal came.
     ///
-    /// Once in a while the window tries whether the server allows more.
+    /// From time to time, the window tries whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
@@ -181,7 +184,7 @@ impl Window {
         self.size >= self.cap.most()
     }
 
-    /// Starts small again after an outage; the former size comes back as answers do.
+    /// Starts small again after an outage. The former size comes back as answers come.
     pub(crate) fn restart(&mut self, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
@@ -194,7 +197,7 @@ impl Window {
         self.growth = GROWTH;
         self.size = size.max(1);
         self.recovery = Some(Recovery { from: self.size, to, since: now });
-        // Answers to what was sent before the cut say nothing about the size after it.
+        // Answers to requests sent before the cut say nothing about the size after it.
         self.no_cut_until = now + now.since(sent_at).max(Duration::from_secs(1));
         self.excess = 0;
     }
@@ -214,7 +217,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares throughput with that of the last window that was clearly smaller. Goes back to it when growth did not help.
+    /// Compares throughput with that of the last window that was clearly smaller. Goes back to it when growth did not
+    /// help.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);

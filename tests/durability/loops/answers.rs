@@ -1,4 +1,5 @@
-//! Answers of any kind: each is one line with the bytes that were sent, and large ones fit in bounded memory.
+//! Answers of any kind: each is written as one line with the bytes that were sent. Large answers need only bounded
+//! memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,8 +17,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Place};
 use super::{Seen, Size};
 
-/// Makes the lines of this many answers: each is one line, with the bytes that the server sent. The first is 32 MB
-/// long.
+/// Makes the lines of `cases` answers and checks each: it is one line with the bytes that the server sent. The first
+/// answer is 32 MB long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
@@ -48,7 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Returns the line of an answer as it is written of a long one: without its message, which is put there.
+/// Makes the line as the writer does for a long answer: first the line without the message, and then the message is
+/// inserted.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
@@ -57,7 +59,7 @@ fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     line
 }
 
-/// Any text an answer may hold, escaped as a server may escape it, and its bytes as they are sent.
+/// Returns random text of an answer, escaped in one of the ways a server may use.
 fn escaped(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 16] = [
         "word ",
@@ -110,7 +112,7 @@ fn answered(json: String) -> RowOutcome {
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// Answers of ten megabytes, this many at once.
+/// Answers of ten megabytes each, `at_once` of them at the same time.
 pub struct Large {
     at_once: usize,
     place: Place,
@@ -118,7 +120,7 @@ pub struct Large {
 }
 
 impl Large {
-    /// Makes input and server.
+    /// Makes the input and the server.
     pub fn new(at_once: usize) -> Self {
         let place = Place::with_rows(at_once);
         let url = serve_large(at_once);
@@ -128,7 +130,7 @@ impl Large {
         Self { at_once, place, run }
     }
 
-    /// Runs with a limit of this many bytes of address space, which is more than the memory in use.
+    /// Runs with a limit on the address space, in KiB. Address space is larger than the memory in use.
     pub fn within(self, address_kib: u64) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);
@@ -141,7 +143,7 @@ impl Large {
         assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
     }
 
-    /// Runs without a memory limit; returns the most memory that was in use, in KiB.
+    /// Runs without a memory limit. Returns the peak memory in KiB.
     pub fn peak_kib(mut self) -> u64 {
         let mut child =
             self.run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");
@@ -166,7 +168,7 @@ fn high_water_kib(child: &Child) -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// A server that answers each request with ten megabytes once all have come.
+/// A server that waits for all requests and then answers each with ten megabytes.
 fn serve_large(requests: usize) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
@@ -179,7 +181,7 @@ fn serve_large(requests: usize) -> String {
                 while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
                     head.push(byte[0]);
                 }
-                // A body left unread would reset the connection under the answer.
+                // If the body were not read, the connection would be reset before the answer is complete.
                 let head = String::from_utf8_lossy(&head).to_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 let mut body = vec![0; length.unwrap_or(0)];
@@ -193,7 +195,7 @@ fn serve_large(requests: usize) -> String {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                // A client that has left is its own affair.
+                // A client that has disconnected is no error of the server.
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             });
         }

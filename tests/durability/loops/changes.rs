@@ -1,4 +1,4 @@
-//! Every change of a whole run: the disk fails or the process dies at it, and the run is gone on with.
+//! At each change that a run makes to the disk, the disk fails or the process dies. Then the run is resumed.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -19,16 +19,16 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// Sums over runs that were disturbed once.
+/// Sums over runs. Each run was disturbed once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// Runs.
     pub points: u64,
-    /// Rows charged twice.
+    /// Rows that were charged twice.
     pub twice: u64,
-    /// Rows charged without a line.
+    /// Rows that were charged and have no line.
     pub unwritten: u64,
-    /// Rows reported as maybe paid at the next start.
+    /// Rows that the next start reports as possibly paid.
     pub reported: u64,
 }
 
@@ -52,7 +52,8 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
         let charged = dead.billed.len() as u64;
         let twice = dead.billed.keys().filter(|label| next.billed.contains_key(*label)).count() as u64;
         assert!(twice <= next.dead_in_flight, "{what}: {twice} answered twice, {} reported", next.dead_in_flight);
-        // A line may be in the file whose sync was not reported, so charged less reported is the most it can be.
+        // A line can be in the file although its sync was not reported. So charged rows minus reported rows is an upper
+        // bound for `unwritten`.
         assert!(next.dead_in_flight <= IN_FLIGHT as u64, "{what}: {} reported", next.dead_in_flight);
         all.points += 1;
         all.twice += twice;
@@ -74,7 +75,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
         let mut reported = std::collections::BTreeSet::new();
         for again in 0..random.u64(2..=5) {
             let start = if again > 0 && random.bool() { Start::Resume } else { Start::Continue };
-            // Recovery and compaction make some twenty changes, a run some five for each row.
+            // Recovery and compaction make about twenty changes. A run makes about five for each row.
             let reach = if random.bool() { 24 } else { rows * 5 };
             disk.die_at(random.u64(0..reach), random.usize(0..600));
             let dead = run(&disk, &format!("r{again}"), start, load(rows));
@@ -88,7 +89,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     all
 }
 
-/// Lets every `step`-th change fail once, in this way.
+/// Lets every `step`-th change fail once, with an error of this kind.
 pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();

@@ -1,5 +1,5 @@
-//! Disks that refuse, with the real program: every write, sync and rename made to fail, full disks, size limits, and
-//! readers that are slow or gone.
+//! The real program with disks that fail. Every write, sync and rename is made to fail. Disks are full, file sizes are
+//! limited, and readers of standard output are slow or gone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,9 +13,10 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, meddled};
 use super::program::{Api, Outcome, Place, ROWS};
 use super::{Seen, Size};
 
-/// Rows of the runs whose every call is made to fail: each file has a third of the calls that it has at [`ROWS`].
+/// Number of rows in runs where each call is made to fail in turn. Each file then has a third of the calls that it has
+/// with [`ROWS`] rows.
 const STRUCK_ROWS: usize = 60;
-/// When a loop over every N takes longer than this, the rest is tried at every fourth, and the page says so.
+/// When a loop over every N takes longer than this, only every fourth N is tried from there on. The page says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// What came of making calls fail.
@@ -29,7 +30,8 @@ pub struct Struck {
     pub thinned: u64,
 }
 
-/// Makes the N-th call on each file fail, in each way, for every `every`-th N until a run ends untouched.
+/// Makes the N-th call on each file fail, in each way. Only every `every`-th N is tried. N grows until a run ends
+/// before its N-th call.
 pub fn at_every_call(every: usize) -> Struck {
     let begun = Instant::now();
     let mut all = Struck::default();
@@ -47,15 +49,15 @@ pub fn at_every_call(every: usize) -> Struck {
     all
 }
 
-/// Makes one call of a run fail, or one of the `resume`s behind it when the run has fewer, and lets all be ended
-/// afterwards; `false` when none has so many.
+/// Makes the `nth` call fail, in a run or, when the run makes fewer calls, in one of the `resume`s after it. Afterwards
+/// the rows are finished without faults. Returns `false` when no command makes that many calls.
 fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(STRUCK_ROWS));
     let what = format!("{error} at {point:?} {nth}");
     for command in place.whole_way(&api) {
         let log = place.path("strace.log");
         let strace = meddled(&command, &place, point, &format!("error={error}"), nth);
-        // The log tells whether the fault struck: not every one ends a run.
+        // The log shows whether the fault happened, because not every fault ends a run.
         let outcome = Outcome::of(logged(strace, &log));
         let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");
@@ -68,7 +70,7 @@ fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     false
 }
 
-/// Lets strace write its log there instead of nowhere.
+/// Lets strace write its log to this file. By default it writes none.
 fn logged(strace: Command, log: &std::path::Path) -> Command {
     let mut command = Command::new(strace.get_program());
     command.args(strace.get_args().map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
@@ -94,7 +96,7 @@ fn assert_finishes(api: &Api, place: &Place, rows: usize, what: &str) {
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
-/// A limit on the size of files: the run stops with 7, and resumes without the limit.
+/// A limit on the size of files: the run stops with exit code 7, and can be resumed without the limit.
 #[cfg(unix)]
 pub fn file_size_limit() {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
@@ -109,7 +111,7 @@ pub fn file_size_limit() {
     assert_finishes(&api, &place, ROWS, "ulimit -f");
 }
 
-/// A full file system, if one can be mounted: the run stops with 7, and resumes once there is room.
+/// A full file system, if one can be mounted: the run stops with exit code 7, and can be resumed once there is room.
 pub fn full_file_system() -> Result<(), String> {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
     let small = place.path("small");
@@ -133,8 +135,8 @@ pub fn full_file_system() -> Result<(), String> {
     Ok(())
 }
 
-/// A reader of standard output that is gone after some lines: the run stops with 7, and what was not read by then can
-/// be resumed from the error log.
+/// A reader of standard output goes away after some lines. The run stops with exit code 7. Rows whose lines were not
+/// read can be resumed from the error log.
 pub fn closed_pipe() {
     let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
     let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
@@ -152,14 +154,14 @@ pub fn closed_pipe() {
     assert_eq!(status.code(), Some(7));
 }
 
-/// A reader that takes its time gets every line, whole and once.
+/// A slow reader gets every line complete and once.
 pub fn slow_pipe() {
     let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
     let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
     let mut pipe = child.stdout.take().expect("it is piped");
     let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
     loop {
-        // The slowness is the thing tried, not a wait for something.
+        // This sleep is the slowness under test. It does not wait for anything.
         std::thread::sleep(Duration::from_millis(2));
         match pipe.read(&mut piece).expect("it can be read") {
             0 => break,

@@ -1,4 +1,5 @@
-//! Whole runs on virtual time behind a judge: a transport that notes when requests are sent and what they were told.
+//! Whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that notes
+//! when each request is sent and which refusals came back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,19 +24,20 @@ use crate::support::{self, MemLedger};
 /// What a judge has seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Requests by second of the run.
+    /// Number of requests in each second of the run.
     pub sent_in: BTreeMap<u64, u64>,
     /// Requests.
     pub sent: u64,
     /// Refusals that said how long to wait.
     pub told: u64,
-    /// Requests sent although a refusal that was known had said to wait.
+    /// Requests that were sent too early: a refusal had come before and had said to wait.
     pub early: u64,
     hold_from: Instant,
     hold_until: Instant,
 }
 
-/// A transport that notes what goes through it. It knows only one pool: after a refusal, all requests have to wait.
+/// A transport that notes all requests and replies. It knows only one pool, so after a refusal all requests have to
+/// wait.
 struct Judge {
     inside: SimTransport,
     provider: Anthropic,
@@ -79,7 +81,7 @@ impl Judge {
         let mut seen = self.seen.lock().expect("nobody panics");
         seen.sent += 1;
         *seen.sent_in.entry(now.as_secs_f64() as u64).or_default() += 1;
-        // What comes at the same instant as the refusal may have been sent before it was read.
+        // A request at the same instant as the refusal may have been sent before the refusal was read.
         seen.early += u64::from(seen.hold_from < now && now < seen.hold_until);
     }
 
@@ -95,7 +97,7 @@ impl Judge {
 
 /// What came of a run.
 pub struct Judgement {
-    /// The loop's own account.
+    /// How the run's loop says that it ended.
     pub finish: Finish,
     /// The counts of its rows.
     pub stats: Stats,
@@ -103,7 +105,7 @@ pub struct Judgement {
     pub ledger: MemLedger,
     /// How long it took, in virtual time.
     pub elapsed: Duration,
-    /// The longest time in which nothing was sent, answered, failed or tried again.
+    /// The longest time without any event: no send, answer, failure or retry.
     pub longest_silence: Duration,
     /// What the judge saw.
     pub seen: Seen,
@@ -111,7 +113,7 @@ pub struct Judgement {
     pub books: Books,
 }
 
-/// A row for `model`; its number makes it unlike all others.
+/// A row. Its number makes its request different from all others.
 fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
     let messages = format!(r#"[{{"role":"user","content":"row {number}"}}]"#);
@@ -119,7 +121,7 @@ fn row(number: u64) -> Planned {
     planned
 }
 
-/// Runs this many rows to their end, or until the rows' time is over.
+/// Runs `rows` rows until each has ended or the run halts.
 pub fn run(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) -> Judgement {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(run_inside(sim, config, rows))

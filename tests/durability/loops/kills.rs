@@ -1,4 +1,4 @@
-//! Deaths of the real program: at random moments, again and again while it recovers, and at every write and sync.
+//! Kills the real program: at random moments, again during recovery, and at every write and sync.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, Place, ROWS};
 use super::{Seen, Size};
 
-/// Rows marked by the input are refused once, one of them for another reason than the others: they go through the error
-/// log, its compaction, and `resume`.
+/// Rows with "tenth" in their text are refused once. One of them is refused for a different reason. So the error log,
+/// its compaction and `resume` are used.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
 /// What a loop of deaths saw.
@@ -18,15 +18,15 @@ pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","f
 pub struct Deaths {
     /// Kills that hit a living process.
     pub kills: u64,
-    /// Answers that were made twice.
+    /// Answers that the server produced twice.
     pub twice: u64,
-    /// Answers made and not written at a kill.
+    /// Answers that the server had produced and that were not written at a kill.
     pub unwritten: u64,
-    /// Rows reported as maybe paid.
+    /// Rows reported as possibly paid.
     pub reported: u64,
-    /// Marks that stood at the kills: rows sent and not yet synced.
+    /// Slots that were filled at the kills: rows that were sent and whose lines were not yet synced.
     pub marked: u64,
-    /// Most answers made and not written at one kill.
+    /// The most answers at one kill that were produced and not written.
     pub most_unwritten: u64,
 }
 
@@ -41,7 +41,7 @@ impl Deaths {
     }
 }
 
-/// An undisturbed run: what it answers, and how long it takes.
+/// Runs without a kill. Returns the answers and the time taken.
 pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
     let begun = Instant::now();
@@ -53,7 +53,7 @@ pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     (answers, took)
 }
 
-/// One input under deaths: what was known at the last look.
+/// One input whose runs are killed, with the counts from the last check.
 struct Patient {
     api: Api,
     place: Place,
@@ -68,7 +68,7 @@ impl Patient {
         Self { api, place, unwritten: 0, reported: 0, deaths: Deaths::default() }
     }
 
-    /// Looks at what a death left.
+    /// Checks the files after a death.
     fn on_death(&mut self) {
         self.api.settle();
         let unwritten = self.api.billed() - self.place.whole_answers();
@@ -80,7 +80,7 @@ impl Patient {
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // A death can take nothing that the next start does not report.
+        // The next start reports every row that a death can cost.
         assert!(more <= marked, "{more} answers made and not written, {marked} marked");
     }
 
@@ -104,10 +104,10 @@ impl Patient {
     }
 }
 
-/// Kills a command after a time; returns whether it was still alive.
+/// Kills a command after a time. Returns whether it was still running.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
-    // The moment is the thing tried, not a wait for something.
+    // This sleep chooses the moment of the kill. It does not wait for anything.
     std::thread::sleep(moment);
     let is_alive = child.try_wait().expect("it can be asked").is_none();
     child.kill().expect("it can be killed");
@@ -115,7 +115,7 @@ pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     is_alive
 }
 
-/// Kills runs at random moments, each once, and lets each end.
+/// Kills each run once at a random moment. Then lets it be finished.
 pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -132,7 +132,7 @@ pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Kills runs, then up to four more starts of run or `resume` while they recover, compact or work.
+/// Kills runs. Then kills up to four more starts of `run` or `resume` during recovery, compaction or normal work.
 pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -145,7 +145,7 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
                 true => patient.place.resume(&patient.api),
                 false => patient.place.run(&patient.api),
             };
-            // Recovery is over after a small part of a run: most moments lie there.
+            // Recovery takes only the first small part of a run, so most kills are chosen there.
             let moment = took.mul_f64(random.f64().powi(2) * 0.5);
             if kill_after(command, moment) {
                 patient.on_death();
@@ -156,22 +156,22 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Whether system calls can be traced and meddled with here.
+/// Whether strace works here, so that system calls can be changed.
 pub fn has_strace() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     works.is_ok_and(|output| output.status.success())
 }
 
-/// A system call on a file, to be meddled with.
+/// System calls on one file. strace makes one of them fail or kills the process there.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
     /// The calls, as strace names them.
     pub calls: &'static str,
-    /// The file, in the place.
+    /// The file, relative to the folder of the place.
     pub file: &'static str,
 }
 
-/// Every kind of change the program makes to its files.
+/// Every kind of change that the program makes to its files.
 pub const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl" },
     Point { calls: "fdatasync", file: "out.jsonl" },
@@ -194,9 +194,9 @@ pub const POINTS: &[Point] = &[
     Point { calls: "mkdir,mkdirat", file: "out.jsonl.run" },
 ];
 
-/// Wraps a command so that the `nth` of the calls on the file is meddled with as `how` says.
+/// Wraps a command in strace, which applies `how` to the `nth` of these calls on the file.
 ///
-/// A file has two names here: calls on an open file are matched by its whole path, other calls by the name in them.
+/// strace matches calls on an open file by the whole path, and other calls by the name that the call contains.
 pub fn meddled(command: &Command, place: &Place, point: Point, how: &str, nth: u64) -> Command {
     let file = place.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();
@@ -214,10 +214,10 @@ pub fn meddled(command: &Command, place: &Place, point: Point, how: &str, nth: u
     strace
 }
 
-/// Kills the program at the N-th write, sync, rename and so on of each of its files, for every N until a run and the
-/// `resume`s behind it end.
+/// Kills the program at the N-th write, sync, rename and so on of each of its files. N grows until a run and its
+/// `resume`s end before the N-th call.
 ///
-/// `every` leaves out all but every so-manieth N, of calls of which there are many.
+/// Only every `every`-th N is tried, because some calls are frequent.
 pub fn at_every_change(every: u64) -> Deaths {
     let (expected, _) = undisturbed();
     let mut all = Deaths::default();
@@ -245,11 +245,12 @@ pub fn at_every_change(every: u64) -> Deaths {
 
 /// The lines of the page.
 ///
-/// Each row is marked from before it is sent until its line is synced, and its line is with the system before anything
-/// is sent in its place. So what was served and not written at a kill is never more than what was in flight, and always
-/// among what the next start reports: both are asserted at each kill.
+/// A row's slot is filled before the row is sent and freed after its line is synced. The line is handed to the system
+/// before another row is sent in its place. So two things hold at each kill, and both are asserted. Answers that were
+/// produced and not written are never more than the requests in flight. The next start reports all of them.
 pub fn page(size: Size) -> Vec<Seen> {
-    // The calls on files come in groups, so that there are some 160 points for strace; random moments make up the rest.
+    // Calls on files come in groups, so strace has only about 160 different points. The other kills are at random
+    // moments.
     let random = at_random_moments(size.pick(10, 400), 1);
     let again = again_and_again(size.pick(6, 200), 2);
     let mut all = random;

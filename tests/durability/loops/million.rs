@@ -1,4 +1,5 @@
-//! A long input with bad lines among good ones: each bad line is one entry, all others are answered, in bounded memory.
+//! A long input with bad lines among good ones. Each bad line gets one entry in the error log, all others are answered,
+//! and memory stays bounded.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -53,9 +54,9 @@ pub struct Long {
     pub entries: u64,
     /// Lines in the results.
     pub answered: u64,
-    /// Most memory of the process so far, in KiB; 0 where it is not told.
+    /// Peak memory of the process so far, in KiB; 0 where the system does not report it.
     pub most_kib: u64,
-    /// Seconds.
+    /// How long it took, in seconds.
     pub seconds: f64,
 }
 
@@ -176,7 +177,7 @@ fn run(input: &Path, folder: &Path) {
     reader.join().expect("the reader ends");
 }
 
-/// Counts entries, each of which must name its line and the offset where that line begins.
+/// Counts entries. Each must name its line and the offset where that line begins.
 fn check_entries(log: &Path, input: &Path) -> u64 {
     let text = fs::read(input).expect("it is there");
     let mut begins = BTreeMap::new();
@@ -209,7 +210,7 @@ fn most_kib() -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// Runs in a process of its own, so that its memory is its own: `durability million-child ROWS`.
+/// Runs in a separate process, so that only this run's memory is measured: `durability million-child ROWS`.
 pub fn child(rows: u64) {
     let Long { bad, entries, answered, most_kib, seconds } = long(rows);
     println!("{bad} {entries} {answered} {most_kib} {seconds}");

@@ -1,7 +1,7 @@
-//! The loops that hold the promises about durability and faults, each in a bounded and a full size.
+//! The loops that test the promises about durability and faults. Each has a small and a full size.
 //!
-//! A loop asserts what must hold and returns what it saw; `tests/durability/main.rs` runs a share of each with the
-//! other tests, `benches/durability.rs` runs all of them and makes `benches/DURABILITY.md` of what they saw.
+//! A loop asserts what must hold and returns what it saw. `tests/durability/main.rs` runs a part of each loop with the
+//! other tests. `benches/durability.rs` runs all of them and writes what they saw to `benches/DURABILITY.md`.
 
 #![allow(dead_code, reason = "tests and bench each use their part")]
 

@@ -1,4 +1,4 @@
-//! Honest money: what may have been paid without a kept answer is counted where people and programs look.
+//! Attempts that may have been paid without a kept answer are counted in the summary and in the files.
 
 use std::fs;
 
@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, Place};
 use super::{Seen, Size};
 
-/// Two of twenty rows break off in the middle of their first answer, which is charged.
+/// For two of twenty rows, the first answer breaks off in the middle. It is charged.
 const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_attempts_only":true,"at":0.5}]}"#;
 
 /// The first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// Ambiguous attempts that are tried again: the summary and the lines count them, and so does the API.
+/// Ambiguous attempts that are tried again are counted in the summary and in the lines. The API's own count is the
+/// same.
 pub fn retried_attempts_are_counted() {
     let (api, place) = (Api::start(BROKEN), Place::with_rows(20));
 
@@ -24,7 +25,7 @@ pub fn retried_attempts_are_counted() {
     assert_eq!(sum_of(&place, "out.jsonl", "meta"), 2);
 }
 
-/// With `--no-retry-ambiguous` they are failures that say so, and `resume` asks again when told to.
+/// With `--no-retry-ambiguous` such rows fail, and their entries say so. `resume` sends them again when asked to.
 pub fn attempts_that_are_not_retried_are_counted() {
     let (api, place) = (Api::start(BROKEN), Place::with_rows(20));
 
@@ -36,12 +37,12 @@ pub fn attempts_that_are_not_retried_are_counted() {
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
     assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
     assert_eq!((resumed.code, api.requests(), place.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
-    // The entries are gone; what they said is not.
+    // The entries are removed. Their counts are kept.
     assert_eq!(place.reported(), 2);
 }
 
-/// After a kill, too, `--no-retry-ambiguous` is about attempts that failed: rows of which nobody knows whether they were
-/// answered are sent, since no line says that they failed, and all of them are counted.
+/// `--no-retry-ambiguous` is only about attempts that failed. After a kill, nobody knows whether the rows in flight
+/// were answered. No line says that they failed, so they are sent again, and all of them are counted.
 pub fn a_kill_is_counted_with_or_without_the_flag() {
     for flags in [&[][..], &["--no-retry-ambiguous"]] {
         let (api, place) = (Api::start(SILENT), Place::with_rows(IN_FLIGHT));
@@ -59,7 +60,8 @@ pub fn a_kill_is_counted_with_or_without_the_flag() {
     }
 }
 
-/// An endpoint that does not speak TLS where TLS is due stops the run before anything is sent; every row stays to do.
+/// An endpoint that does not speak TLS at an `https` URL stops the run before any request is sent. Every row stays
+/// pending.
 pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
     let (api, place) = (Api::start(SILENT), Place::with_rows(20));
     let url = api.url().replace("http://", "https://");

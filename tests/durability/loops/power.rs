@@ -1,7 +1,7 @@
-//! Losses of power: what was synced is there, and whatever else is found is recovered.
+//! Losses of power: what was synced is still there, and all other states of the files are recovered from.
 //!
-//! The journal runs as it does in the program, with its threads, so that groups of lines are in flight at the loss;
-//! the disk then leaves any part of what was not synced: whole, dropped, reordered, cut at 512 bytes or zeroed.
+//! The journal runs with its threads, as in the program, so several groups of lines are on their way to the disk at the
+//! loss. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512 bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -17,17 +17,17 @@ use super::{Seen, Size};
 
 const ROWS: u64 = 48;
 
-/// Tries losses of power at random changes of runs; returns how many states were looked at.
+/// Tries losses of power at random changes of runs. Returns how many states of the disk were checked.
 ///
-/// Every state is opened and checked for what was reported; one in `finished` is gone on with until every row is
-/// answered.
+/// Each state is opened and must hold every row that was reported. For one state in `finished`, the run is also resumed
+/// until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);
     let mut tried = 0;
     while tried < states {
         let disk = MemDisk::new();
-        // Some losses hit a second run, which recovers and compacts before it writes.
+        // Some losses happen in a second run, which recovers and compacts before it writes.
         let mut reported = BTreeSet::new();
         if random.bool() {
             reported = run(&disk, "r0", ROWS / 2);
@@ -52,7 +52,7 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     tried
 }
 
-/// Appends rows as fast as they come, as far as the disk lets it; returns the labels that were reported.
+/// Appends rows until all are appended or the disk fails. Returns the labels that were reported durable.
 fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
     let reported = Arc::new(Mutex::new(0));
     let seen = reported.clone();
@@ -85,7 +85,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
             break;
         }
     }
-    // A dead disk can't close it.
+    // When the disk is dead, closing fails.
     let _ = journal.close(InputRead::Whole, false);
     let reported = *reported.lock().expect("nobody panics");
     labels.into_iter().take(reported as usize).collect()
@@ -105,7 +105,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
     };
-    // Lines of several sectors, and of less than one.
+    // Some lines are longer than several sectors, and some are shorter than one.
     let text = "word ".repeat(number as usize * 37 % 400);
     let json = format!(r#"{{"id":"msg","content":[{{"type":"text","text":"{text}"}}]}}"#);
     let ended = match number % 10 {

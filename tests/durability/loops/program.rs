@@ -1,4 +1,4 @@
-//! The real program against the simulated API on a socket of this process, whose books tell what it was asked.
+//! The real program against the simulated API, which runs on a socket of this process and records all requests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Starts it without limits, answering within milliseconds, with faults.
+    /// Starts it without limits. It answers within milliseconds and has these faults.
     pub fn start(faults: &str) -> Self {
         let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
         let latency = Latency {
@@ -48,7 +48,7 @@ impl Api {
         Self::serve(config)
     }
 
-    /// Starts one like `config` says.
+    /// Starts one with these settings.
     pub fn serve(config: SimConfig) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -58,7 +58,7 @@ impl Api {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let (server, model) = SimServer::serve(config, address).await.expect("there is a free port");
                 tell.send((server.url().to_owned(), model)).expect("the test waits");
-                // An error says that the other end is gone, which is the end as well.
+                // An error means that the sender was dropped. That also ends the server.
                 let _ = stopped.await;
             });
         });
@@ -66,12 +66,12 @@ impl Api {
         Self { url, model, _stop: stop }
     }
 
-    /// Where it listens.
+    /// Returns its base URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Requests let in and not over.
+    /// Returns how many accepted requests have not ended.
     pub fn in_flight(&self) -> u64 {
         lock(&self.model).books().in_flight
     }
@@ -79,7 +79,8 @@ impl Api {
     /// Waits until the server has read all that its clients sent before they were killed, and has billed it.
     pub fn settle(&self) {
         loop {
-            // It looks at all sockets in turn: once it has answered two newer ones, it has seen the older ones.
+            // The server checks all sockets in turn. So once it has answered two newer sockets, it has read the older
+            // ones.
             self.knock();
             self.knock();
             if lock(&self.model).is_idle() {
@@ -98,29 +99,30 @@ impl Api {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
-    /// Calls that were charged.
+    /// Returns how many calls were charged.
     pub fn billed(&self) -> u64 {
         lock(&self.model).books().billed_calls
     }
 
-    /// Whole answers for a body that had one before.
+    /// Returns how many complete answers were sent for a body that had been answered before.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }
 
-    /// Requests that arrived.
+    /// Returns how many requests arrived.
     pub fn requests(&self) -> u64 {
         lock(&self.model).books().requests
     }
 }
 
-/// A folder with an input, where runs of it happen.
+/// A folder with an input and the files of its runs.
 pub struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    /// Makes one with `rows` rows, every second of them unnamed; every tenth says so, for faults to find.
+    /// Makes one with `rows` rows. Every second row is unnamed. Every tenth row contains the word "tenth", so that
+    /// faults can select it.
     pub fn with_rows(rows: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let line = |row: usize| {
@@ -140,7 +142,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// `run in.jsonl -o out.jsonl` against `api`, with nothing of this environment.
+    /// `run in.jsonl -o out.jsonl` against `api`, without the environment variables of this process.
     pub fn run(&self, api: &Api) -> Command {
         self.command(api, &["run", "in.jsonl", "-o", "out.jsonl"])
     }
@@ -150,7 +152,8 @@ impl Place {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
-    /// A run, and what it takes to answer what failed: first the rows of one class, so that others stay in the log.
+    /// Returns a run and two `resume`s that answer the failed rows. The first `resume` takes only one class, so other
+    /// rows stay in the log.
     pub fn whole_way(&self, api: &Api) -> [Command; 3] {
         let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
         [self.run(api), self.command(api, &of_class), self.resume(api)]
@@ -178,7 +181,7 @@ impl Place {
         command
     }
 
-    /// Runs and resumes until every row has its answer; returns what was said on the way when that fails.
+    /// Runs and resumes until every row has its answer. If that fails, returns the messages of the commands.
     pub fn finish(&self, api: &Api) -> Result<(), String> {
         let run = Outcome::of(self.run(api));
         if !matches!(run.code, Some(0 | 3)) {
@@ -193,20 +196,20 @@ impl Place {
         Ok(())
     }
 
-    /// Rows with an answer in whole lines of the results, whatever else is there.
+    /// Returns how many rows have a complete result line. Everything else in the file is ignored.
     pub fn whole_answers(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl")).unwrap_or_default();
         let whole = content.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
         whole.filter(|line| serde_json::from_slice::<Value>(line).is_ok()).count() as u64
     }
 
-    /// Slots that stand: requests of which a dead run did not know the end.
+    /// Returns how many slots are filled: requests that had not ended, as far as the dead run knew.
     pub fn marked(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl.run/inflight")).unwrap_or_default();
         content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64
     }
 
-    /// What the run folder says may have been billed twice.
+    /// Returns how many attempts may have been billed twice, according to the run folder.
     pub fn reported(&self) -> u64 {
         let manifest = read_manifest(&self.path("out.jsonl.run"), &RealDisk::default()).expect("it can be read");
         manifest.map_or(0, |manifest| manifest.carried.maybe_paid)
@@ -246,7 +249,7 @@ pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
 pub struct Outcome {
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// What it said.
+    /// Its messages.
     pub stderr: String,
 }
 

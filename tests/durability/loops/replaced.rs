@@ -1,5 +1,5 @@
-//! Deaths of the real program while answers of changed rows take the place of earlier ones: no answer is lost, each row
-//! has one line in the end, and what the removed lines cost stays counted.
+//! Kills the real program while answers of changed rows replace earlier answers. No answer is lost, each row has one
+//! line in the end, and the cost of removed lines stays counted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,12 @@ use super::program::{Api, Outcome, Place};
 use super::{Seen, Size};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Rows, of which every second has a name and changes.
+/// Number of rows. Every second row has a name, and its request changes.
 const ROWS: usize = 60;
 /// Output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// What replacing the results does to files, and what it does before.
+/// System calls on files while the results are replaced, and just before.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },
@@ -30,7 +30,7 @@ const POINTS: &[Point] = &[
     Point { calls: "fdatasync,fsync", file: "" },
 ];
 
-/// A place where every row is answered and every second one has changed since.
+/// A place where every row is answered. Since then, every second row has changed.
 fn changed() -> (Api, Place) {
     let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(ROWS));
     place.finish(&api).expect("nothing disturbs it");
@@ -48,7 +48,7 @@ fn rerun(api: &Api, place: &Place) -> Command {
     place.command(api, &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"])
 }
 
-/// What an undisturbed run answers, and how long it takes.
+/// Runs without a kill. Returns the answers and the time taken.
 fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, place) = changed();
     let begun = Instant::now();
@@ -58,7 +58,7 @@ fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     (expected, took)
 }
 
-/// Lets the command end in peace and judges what is left; returns the answers.
+/// Lets the command end without a kill and checks the files. Returns the answers.
 fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, what: &str) -> BTreeMap<String, Value> {
     let ended = Outcome::of(rerun(api, place));
     assert_eq!(ended.code, Some(0), "{what}: {ended:?}");
@@ -71,7 +71,7 @@ fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, w
     answers
 }
 
-/// Output tokens that the lines and the run folder tell of.
+/// Returns the output tokens that the lines and the run folder count.
 fn tokens(place: &Place) -> u64 {
     let text = fs::read_to_string(place.path("out.jsonl")).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
@@ -80,7 +80,7 @@ fn tokens(place: &Place) -> u64 {
     in_lines + manifest.map_or(0, |manifest| manifest.carried.usage.output_tokens)
 }
 
-/// Kills the command at random moments, most of them near its end, and lets each end.
+/// Kills the command at random moments, most of them near its end. After each kill, lets the command finish.
 pub fn kills(kills: u64, seed: u64) {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -96,7 +96,8 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename of the replacement, and of the sums that are carried before it.
+/// Kills the command at each write, sync and rename: those that replace the results, and those that save the sums
+/// before that.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;

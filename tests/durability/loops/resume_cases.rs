@@ -1,4 +1,5 @@
-//! What a second run makes of what changed since the first: each case with its documented answer, through the program.
+//! What a second run does when something has changed since the first. Each case is tried with the real program and has
+//! its documented answer.
 
 use std::fs;
 
@@ -16,7 +17,7 @@ const INPUT: &str = "\
 {\"custom_id\":\"f\",\"prompt\":\"hopeless\"}
 ";
 
-/// A case: what changed, what is run then, and what comes of it.
+/// A case: what changed, which command is run then, and the result.
 pub struct Case {
     /// What changed since the first run.
     pub change: &'static str,
@@ -122,7 +123,7 @@ pub const CASES: &[Case] = &[
     case!("resume of the results", "refused: it is not an error log", nothing, &["resume", "out.jsonl"], 2, 0, "not an error log"),
 ];
 
-/// Tries every case; returns what is not as documented.
+/// Tries every case. Returns the cases that are not as documented.
 pub fn wrong() -> Vec<String> {
     CASES.iter().filter_map(|case| try_case(case).err()).collect()
 }

@@ -1,5 +1,5 @@
-//! Eight hours of virtual time with a mix of faults that changes, from a seed; the invariants are judged by figures of
-//! the simulated API and of the lines written, never by the scheduler's own.
+//! Eight hours of virtual time with a changing mix of faults, made from a seed. The invariants are checked with the
+//! figures of the simulated API and with the lines written, never with the scheduler's own figures.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -29,11 +29,11 @@ pub struct Soaked {
     pub answered: u64,
     /// Virtual hours.
     pub hours: f64,
-    /// Seconds of CPU time; real ones where it is not told.
+    /// Seconds of CPU time; real time where the system does not report CPU time.
     pub seconds: f64,
 }
 
-/// A fault plan of many phases: each has its own kinds and shares.
+/// Returns a fault plan with many phases. Each phase has its own kinds of faults and their shares.
 fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     let mut rules = String::new();
     let kinds = [
@@ -59,7 +59,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
         let until = minute + random.u64(3..30);
         for _ in 0..random.usize(0..4) {
             let kind = kinds[random.usize(0..kinds.len())];
-            // A stall holds a place in the window for a minute: few of them.
+            // A stall holds a place in the window for a minute, so stalls are rare.
             let most = if kind.contains("stall") { 0.01 } else { 0.12 };
             let share = random.f64() * most;
             let _ = write!(
@@ -82,7 +82,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     let mut random = fastrand::Rng::with_seed(seed);
     let rpm = random.u32(100..1_000);
     let limits = RateLimits::new(rpm, rpm * 400, rpm * 90);
-    // What the limits let through in that time.
+    // As many rows as the limits allow in that time.
     let rows = u64::from(rpm) * 60 * hours;
     let plan = FaultPlan::parse(&faults(&mut random, hours), "faults.json").expect("the plan is well-formed");
     let sim = SimConfig::new(presets::models())
@@ -106,7 +106,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
         .collect();
     let lines = run.ledger.answered.len() + run.ledger.failed.len();
     assert_eq!((labels.len(), lines as u64 + run.finish.pending), (lines, rows), "{what}");
-    // (3): what the limits refuse is rare; (4): nothing is sent while a hold stands.
+    // (3): refusals by the limits are rare; (4): nothing is sent during a hold.
     let refused: u64 =
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
@@ -116,7 +116,8 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): something happens within the longest wait, the slowest probe and the longest silence of a server together.
+    // (8): a silence is at most as long as the longest wait, the slowest probe and the longest silence of a server
+    // together.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): requests that were charged and have no line are reported.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
@@ -134,7 +135,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     }
 }
 
-/// Measures CPU time, since the machine may be shared: real time would be that of the others.
+/// Measures CPU time. On a shared machine, real time would also depend on other programs.
 struct Stopwatch {
     begun: Instant,
     cpu_seconds: Option<f64>,
@@ -159,7 +160,7 @@ fn cpu_seconds() -> Option<f64> {
     Some((ticks(11)? + ticks(12)?) / 100.0)
 }
 
-/// Where the time of each seed is kept.
+/// Returns the path of the file that records the time of each seed.
 fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
@@ -193,7 +194,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         };
         eprintln!("soak: {said}");
         let _ = writeln!(record, "{said}");
-        // The record is for people who watch the test while it runs. The results that count are in the page.
+        // The record is only for people who watch the test while it runs. The results are on the page.
         let _ = std::fs::write(record_path(), &record);
     }
     assert!(broken.is_empty(), "seeds {broken:?} break an invariant");

@@ -1,5 +1,5 @@
-//! Whole runs on virtual time with a disk that can fail or die at any change: the real loop, scheduler and journal
-//! against the simulated API.
+//! Whole runs on virtual time: the real loop, scheduler and journal against the simulated API. The disk can fail, or
+//! the process die, at any change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,26 +39,26 @@ pub const IN_FLIGHT: usize = 16;
 pub struct Virtual {
     /// Why the journal could not be opened, if so.
     pub refused: Option<String>,
-    /// The loop's own account.
+    /// How the run's loop says that it ended.
     pub finish: Finish,
-    /// Labels of rows whose line was reported durable.
+    /// Labels of the rows whose lines were reported durable.
     pub reported: BTreeSet<String>,
     /// What closing said; `None` when it failed.
     pub closed: Option<Closed>,
     /// Rows in flight at an earlier death, as found at the start.
     pub dead_in_flight: u64,
-    /// Charged calls by row.
+    /// Number of charged calls for each row.
     pub billed: BTreeMap<String, u64>,
     /// Most requests in flight at once.
     pub most_in_flight: u64,
 }
 
-/// A load: rows, and what the API does to them.
+/// A load: the number of rows, and the faults of the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Rows.
     pub rows: u64,
-    /// Faults, as in a fault file.
+    /// Faults, in the form of a fault file.
     pub faults: &'static str,
 }
 
@@ -67,7 +67,7 @@ pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","fi
 /// Nothing goes wrong.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
 
-/// Runs what is left of the rows, as far as the disk lets it.
+/// Runs the rows that are not done, until all are done or the disk fails.
 pub fn run(disk: &MemDisk, name: &str, start: Start, load: Load) -> Virtual {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(run_inside(disk, name, start, load))
@@ -164,7 +164,7 @@ fn sim(faults: &str) -> SimConfig {
         .with_faults(faults)
 }
 
-/// A row; even ones are named, odd ones are not, one in ten says "tenth".
+/// A row. Even rows are named, odd rows are not, and one row in ten contains "tenth".
 pub fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
     let word = if number % 10 == 7 { "tenth" } else { "plain" };
@@ -186,7 +186,7 @@ pub fn label(number: u64) -> String {
     if number.is_multiple_of(2) { format!("row-{number}") } else { format!("in.jsonl:{}", number + 1) }
 }
 
-/// Remembers which row each line is of.
+/// Remembers the row of each line.
 struct Recorder {
     inside: JournalLedger,
     labels: BTreeMap<u64, String>,
@@ -227,7 +227,7 @@ impl Ledger for Recorder {
 
 // ---- what is on the disk ------------------------------------------------------------------------------------------
 
-/// Labels of whole lines, whatever else is there.
+/// Returns the labels of the complete lines. Ignores everything else.
 pub fn whole_labels(disk: &MemDisk, path: &str) -> Vec<String> {
     let content = disk.content(path).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());

@@ -1,4 +1,5 @@
-//! What servers ask for and how it is kept: `retry-after` in every form and in none that makes sense, and outages.
+//! Waits that servers ask for, and whether a run keeps them: `retry-after` in every valid form and with nonsense
+//! values, and outages.
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ fn sim(limits: RateLimits, faults: &str) -> SimConfig {
     SimConfig::new(presets::models()).with_limits(limits).with_lengths(OutputLengths::fixed(20)).with_faults(faults)
 }
 
-/// Refusals that say how long to wait, as number, decimal number, milliseconds and date.
+/// Runs with refusals that say how long to wait: as a number, a decimal number, milliseconds or a date.
 pub fn told(rows: u64) -> Judgement {
     let faults = r#"{"seed":5,"rules":[
         {"status":429,"share":0.08,"draw":"attempt","retry_after":"3"},
@@ -48,14 +49,14 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Refusals with a `retry-after` that makes no sense.
+/// Runs with refusals whose `retry-after` makes no sense.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);
     run(sim(TIER_2, &faults), || support::config(TIER_2, Window::auto(1000), 1), 60)
 }
 
-/// Asserts that no nonsense stops or hangs a run.
+/// Asserts that no such value stops or hangs a run.
 pub fn assert_nonsense_is_survived() {
     for value in NONSENSE {
         let run = nonsense(value);
@@ -67,11 +68,11 @@ pub fn assert_nonsense_is_survived() {
 /// An outage as a run saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Requests a minute from half a minute after its beginning to its end, as a share of the rate before.
+    /// Requests a minute during the outage, as a share of the rate before it. The first half minute is left out.
     pub rate: f64,
-    /// Requests for each row over the whole run.
+    /// Requests per row over the whole run.
     pub amplification: f64,
-    /// Seconds after its end until ten seconds have nine tenths of the rate before.
+    /// Seconds from the end of the outage until the rate over ten seconds is nine tenths of the rate before.
     pub back_after_s: u64,
     /// Refusals by the limits.
     pub refused: u64,
@@ -82,7 +83,7 @@ pub struct Outage {
 const FROM: u64 = 120;
 const UNTIL: u64 = 720;
 
-/// Ten minutes in which every request fails with this status.
+/// Runs through an outage of ten minutes, in which every request fails with this status.
 pub fn outage(status: u16) -> Outage {
     const ROWS: u64 = 9_000;
     let faults = format!(r#"{{"rules":[{{"status":{status},"from":"{FROM}s","until":"{UNTIL}s"}}]}}"#);

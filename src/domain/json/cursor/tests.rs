@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// Reads a whole value with the cursor's own parts, as a caller that looks at everything does.
+/// Reads a whole value with the methods of the cursor, like a caller that reads every part.
 fn read(cursor: &mut Cursor<'_>) -> Option<Value> {
     match cursor.peek()? {
         b'{' => {

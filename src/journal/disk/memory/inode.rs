@@ -50,7 +50,7 @@ impl Inode {
         }
     }
 
-    /// Makes the content one that may be found after a loss of power; `random` chooses which.
+    /// Changes the content to one that may be found after a loss of power. `random` chooses which one.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let mut changes = std::mem::take(&mut self.unsynced);
         random.shuffle(&mut changes);

@@ -3,8 +3,9 @@
 //! It can fail or die at any operation. It tells two events apart:
 //!
 //! - A death of the process keeps everything that was written.
-//! - A loss of power keeps everything that was synced. Of each later write it keeps all, nothing, or a part that ends
-//!   at a multiple of 512 bytes, or leaves zeros, in any order. Of the later changes to names it keeps the first few.
+//! - A loss of power keeps everything that was synced. Each later write is kept, lost, cut at a multiple of 512 bytes
+//!   or replaced by zeros, independent of the order of writes. Of the later changes to names, only the first few are
+//!   kept.
 //!
 //! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
 //! caller.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::inode::Inode;
 use crate::journal::disk::folder_of;
 
-/// All files of a disk, and the fault that is to come.
+/// All files of a disk, and the fault that is planned.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// Every file that was ever created. Names point here.
@@ -32,8 +32,7 @@ pub(super) enum Fault {
 }
 
 impl State {
-    /// Counts a change. When it is the one to fail, returns the error, and how many bytes of it are written all the
-    /// same.
+    /// Counts a change. If this change must fail, returns the error and how many of its bytes are still written.
     pub(super) fn change(&mut self) -> Result<(), (io::Error, usize)> {
         let now = self.changes;
         self.changes += 1;
@@ -78,13 +77,13 @@ impl State {
         }
     }
 
-    /// Makes the state the one after a death of the process.
+    /// Changes the state to the one after a death of the process.
     pub(super) fn die(&mut self) {
         (self.fault, self.changes) = (None, 0);
         self.files.iter_mut().for_each(|inode| inode.locked_by = None);
     }
 
-    /// Makes the state one that may be found after a loss of power; `random` chooses which.
+    /// Changes the state to one that may be found after a loss of power. `random` chooses which one.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let kept = random.usize(0..=self.name_changes.len());
         for (path, target) in self.name_changes.drain(..).take(kept) {
