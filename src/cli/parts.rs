@@ -26,7 +26,7 @@ use crate::transport::{BaseUrl, parse_base_url};
 const API: &str = "https://api.anthropic.com";
 /// The name of the provider in records.
 pub(crate) const PROVIDER: &str = "anthropic";
-/// The widest automatic window.
+/// The most requests in flight that are chosen automatically.
 const WIDEST: usize = 1_000;
 /// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
@@ -204,7 +204,7 @@ pub(crate) fn scheduler(
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // Failed rows count as well: a row is blamed only if the endpoint answered others.
+        // Failed rows count as well: a row is recorded as failed only if the endpoint answered other rows.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,

@@ -1,4 +1,4 @@
-//! How a run speaks to the person who started it.
+//! Prints messages of a run to the user.
 
 use super::super::say;
 use super::new_run::NewRun;
@@ -40,7 +40,7 @@ impl NewRun<'_> {
     /// Says something even if quiet was asked for.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
-            // A summary is wrapped to the same width already.
+            // A text with line breaks is a summary, which is wrapped to the same width already.
             Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
             _ => self.tell_whole(text),
         }
@@ -51,7 +51,7 @@ impl NewRun<'_> {
         self.voice()(text);
     }
 
-    /// Returns a function that says something from any thread: as JSON where that was asked for, else as text.
+    /// Returns a function that prints a message from any thread: as JSON if the user asked for it, else as text.
     pub(super) fn voice(&self) -> impl Fn(&str) + Send + 'static {
         let (kind, name) = (self.config.progress, self.name.clone());
         move |text| match kind {
