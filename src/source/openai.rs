@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
-//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken, and
-//! the message names it, unless its value is a default that changes nothing. To leave it out silently would give an answer
-//! that looks like one to the whole request. Texts stay byte for byte.
-//! Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken,
+//! and the message names it, unless its value is a default that changes nothing. Without the parameter, the answer
+//! would look like an answer to the whole request. Texts stay the same byte for byte. Source: OpenAI API reference,
+//! "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 
-/// The members of the shape; the label is the row's own.
+/// The members of this shape; the label is read as in any other row.
 pub(super) const MEMBERS: [&str; 3] = ["method", "url", "body"];
 
 /// Returns whether the row has this shape.

@@ -53,8 +53,8 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
     }
 }
 
-/// Returns a value as JSON, no longer than the fuel that is left pays for: a short list may hold the same long one many
-/// times over.
+/// Returns a value as JSON, if the fuel that is left pays for its length: a short list may contain the same long list
+/// many times.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));
@@ -67,7 +67,7 @@ fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Er
     }
 }
 
-/// Memory that takes at most `most` bytes.
+/// A buffer that accepts at most `most` bytes.
 pub(super) struct Bounded {
     pub bytes: Vec<u8>,
     most: usize,
