@@ -58,7 +58,7 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
     Bound { usage, may_fall_back: has(params, "fallbacks") }
 }
 
-/// Returns whether a request has a member of this name whose value is not empty.
+/// Returns whether a request has a member of this name whose value is not null.
 fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
@@ -71,7 +71,7 @@ fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
 /// The tools of a request.
 #[derive(Default)]
 struct Tools {
-    /// The most tokens that their hidden prompts add.
+    /// The most hidden prompts that they add.
     hidden: u64,
     /// Whether the API runs one of them.
     are_served: bool,

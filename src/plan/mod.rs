@@ -65,7 +65,7 @@ pub struct Rejected {
     pub index: u64,
     /// What it asks.
     pub key: JobKey,
-    /// How a later run knows it again.
+    /// How a later run recognizes it.
     pub identity: Identity,
     /// Its request, so that the error entry is a valid row.
     pub request: Request,

@@ -64,7 +64,7 @@ pub struct Identified {
     pub custom_id: String,
     /// What it asks.
     pub key: JobKey,
-    /// How a later run knows it again.
+    /// How a later run recognizes it.
     pub identity: Identity,
     /// The same identity in 16 bytes.
     pub row: RowId,

@@ -1,7 +1,7 @@
 //! Notes: events that get a line of their own.
 //!
-//! When a limit is far off there are many holds, so those of one pool are shown at most every ten seconds. The counters
-//! have all of them.
+//! When a limit is set far too high there are many holds, so the holds of one pool are shown at most every ten seconds.
+//! The counters include all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Verbosity {
     /// Everything that a person should know.
     #[default]
     Normal,
-    /// Each retry and failure too.
+    /// Also each retry and each failure.
     Verbose,
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong, in a few words: for notes, the live line, and the first line of the summary.
+//! Describes in a few words what is wrong: for notes, the live line, and the first line of the summary.
 //!
 //! The words come from types and statuses, never from messages.
 

@@ -109,7 +109,7 @@ pub(super) struct Parts {
     pub custom_id: Option<String>,
     /// What is sent.
     pub params: Params,
-    /// What is kept with the row and not sent.
+    /// Members that are kept with the row and not sent.
     pub extra: Params,
     /// The `error` of an error-log entry.
     pub error: Option<Box<RawValue>>,

@@ -1,7 +1,7 @@
 //! Shapes of a row: decides which members are sent and which are kept.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`: the canonical shape, which the error log has too, with `error` beside it;
+//! - `{"custom_id", "params": {…}}`: the canonical shape; the error log has it too, with an additional `error`;
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`];
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Request fields beside them are parameters (a null
 //!   counts as missing), everything else is kept with the row and not sent.

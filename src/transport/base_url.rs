@@ -82,7 +82,7 @@ pub enum BaseUrlError {
         /// Which.
         host: String,
     },
-    /// Another address that no single machine has, or that is a cloud's own.
+    /// Another address that does not belong to a single machine, or that a cloud uses for itself.
     #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
         /// Which.
