@@ -1,6 +1,6 @@
 //! The simulated API against plain arithmetic, on virtual time.
 //!
-//! The properties are checked with a bucket of a few lines that shares nothing with the one that is checked.
+//! The checks use a bucket of a few lines that shares no code with the simulator's bucket.
 
 use std::time::Duration;
 
@@ -850,7 +850,7 @@ fn arrive(api: &mut Model, body: &str, now: Instant) -> Arrival {
     api.arrive(&Request { method, path, query: None, headers: &headers, body: body.as_bytes() }, now)
 }
 
-/// What the API itself says that a prompt has.
+/// The token count that the API itself gives for a prompt.
 fn arrive_with(api: &mut Model, key: &'static str, body: &str, at_secs: u64) -> (u16, Ticket) {
     let headers = header_map(&[("x-api-key", key), ("anthropic-version", "2023-06-01")]);
     let request =

@@ -11,7 +11,7 @@ pub struct Standing {
     pub in_flight: usize,
     /// The concurrency window.
     pub window: usize,
-    /// Why no more is being sent.
+    /// Why no further request is sent at the moment.
     pub reason: Reason,
     /// Rows that wait for their next try.
     pub backoffs: Backoffs,

@@ -90,7 +90,8 @@ pub fn models() -> Vec<SimModel> {
         .collect()
 }
 
-/// Returns every model with the limits that `limits` has for its id and class; those without stay as they are.
+/// Returns every model with the limits that `limits` returns for its id and class. Models for which it returns none
+/// keep theirs.
 pub fn models_with(limits: impl Fn(&str, &ModelClass) -> Option<RateLimits>) -> Vec<SimModel> {
     let mut models = models();
     for model in &mut models {

@@ -1,4 +1,4 @@
-//! Circles of imports: files that use each other, directly or through others.
+//! Import cycles: files that use each other, directly or through others.
 //!
 //! A path counts as a use of the file that defines the item: re-exports (`pub use`) are followed. A file that only
 //! re-exports an item does not use it.
@@ -9,7 +9,7 @@ use crate::paths::{Source, SourcePath};
 
 type Module = Vec<String>;
 
-/// Returns each group of files that use each other in a circle, by their paths from `src`.
+/// Returns each group of files that use each other in a cycle, as paths from `src`.
 pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     let files: BTreeMap<&[String], &Source> = sources.iter().map(|source| (&*source.module, source)).collect();
     let uses: BTreeMap<&[String], BTreeSet<&[String]>> =

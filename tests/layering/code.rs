@@ -1,4 +1,4 @@
-//! Source text without what does not count: comments, strings, character literals, items for tests.
+//! Source text with comments, strings, character literals and test items removed.
 
 use std::ops::Range;
 
@@ -101,10 +101,10 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
     (chars.into_iter().collect(), modules)
 }
 
-/// Returns how many lines a source has that are not those of an item under `#[cfg(test)]`.
+/// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // An item's last line break stands after it.
+    // The last line break of an item comes after it.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)
@@ -146,7 +146,7 @@ fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
     Some(matching_end(chars, open))
 }
 
-/// Returns where the bracket at `open` is closed, one after it.
+/// Returns the position after the bracket that closes the one at `open`.
 fn matching_end(chars: &[char], open: usize) -> usize {
     let mut depth = 0;
     for (at, c) in chars.iter().enumerate().skip(open) {

@@ -26,7 +26,7 @@ pub fn listed(manifest: &str, kind: Kind) -> BTreeSet<String> {
     tables.flat_map(toml::Table::keys).map(|name| name.replace('-', "_")).collect()
 }
 
-/// Returns those that none of the sources names.
+/// Returns the dependencies that none of the sources names.
 pub fn unused(dependencies: &BTreeSet<String>, sources: &[Source]) -> Vec<String> {
     let is_named = |dependency: &&String| sources.iter().any(|source| source.names_crate(dependency));
     dependencies.iter().filter(|dependency| !is_named(dependency)).cloned().collect()

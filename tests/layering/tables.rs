@@ -69,7 +69,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("classify", "transport"),
 ];
 
-/// Modules in which some files still use each other in a circle.
+/// Modules in which some files still use each other in a cycle.
 pub const WITH_CIRCLES: &[&str] = &[];
 
 /// Files that are still longer than any may be.
@@ -81,7 +81,7 @@ pub const WITH_IDLE_PUBLIC: &[&str] = &[];
 /// What the program's own file may use of the library.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
-/// The modules that are given everything: the time, the bytes, the chance.
+/// The modules that get everything from outside: time, bytes and random numbers.
 pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "answer", "classify", "catalog"];
 
 /// Paths that the core names nowhere, by their first segments.
@@ -110,7 +110,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tower_service", &["transport/tunnel.rs"]),
 ];
 
-/// Macros that write to a person's terminal, and who may call them. They panic when the stream is full or gone.
+/// Macros that write to the terminal, and who may call them. They panic when the stream is full or closed.
 pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
 
@@ -122,8 +122,8 @@ pub const STREAMS: (&[&str], &[&str]) = (
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Types and codes of errors, and names of headers, of the Messages API, and who may name them: what a reply means is its
-/// provider's to say. Any case, also within longer words, comments and tests included.
+/// Types and codes of errors, and names of headers, of the Messages API, and who may name them: only the provider
+/// decides what a reply means. Upper and lower case are the same; longer words, comments and tests count too.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -144,7 +144,8 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &["provider/anthropic/", "catalog/", "sim/"],
 );
 
-/// What no text of the project holds: paths of some machine, vague names, notes to oneself. Any case, whole words.
+/// Words that no text of the project may contain: paths of some machine, vague names, notes to oneself. Only whole
+/// words count; upper and lower case are the same.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),

@@ -1,7 +1,7 @@
 //! What is refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
 //! Whatever a run refuses, a dry run refuses with the same words and the same code: each case here is tried both ways.
-//! What only sending needs is not asked for in a dry run, and is tried by [`refused_once`].
+//! Things that only sending needs are not checked in a dry run; [`refused_once`] tests those.
 
 use std::process::{Command, Stdio};
 
@@ -152,7 +152,7 @@ fn an_output_that_can_not_be_written() {
     };
     set(&folder.path(""), 0o755);
     set(&locked, 0o555);
-    // Who may write everywhere lets another user try.
+    // A user who may write everywhere starts the program as another user.
     let is_root = std::fs::write(locked.join("probe"), "").is_ok();
     let run = |flags: &[&str]| {
         let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();

@@ -1,4 +1,4 @@
-//! What a person sees on a terminal, as an emulator shows it, while the terminal changes its size.
+//! What a user sees on a terminal that changes its size, as an emulator shows it.
 
 use std::fs::File;
 use std::io::Read;
@@ -129,7 +129,7 @@ impl Window {
         self.latest.push_str(&text);
     }
 
-    /// Returns what stands above the block, without blanks.
+    /// Returns the text above the block, without blanks.
     fn header(&self) -> String {
         let shown = self.shown();
         let above = shown.lines().take_while(|line| !is_first_of_block(line)).collect::<Vec<_>>();
@@ -168,7 +168,7 @@ impl Window {
     }
 }
 
-/// Returns whether a line begins with how far the run is: `12/5,000`.
+/// Returns whether a line begins with the progress of the run, like `12/5,000`.
 fn is_first_of_block(line: &str) -> bool {
     let Some((done, rest)) = line.split_once('/') else { return false };
     let is_count = !done.is_empty() && done.chars().all(|char| char.is_ascii_digit() || ",.kM".contains(char));

@@ -17,7 +17,7 @@ const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
-    // It may have ended by itself.
+    // The run may have ended by itself.
     let _ = kill_process(pid, signal);
 }
 
@@ -58,7 +58,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // Before it hears signals the system's own end is the answer.
+        // Before the program handles signals, the system ends it.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
@@ -270,7 +270,7 @@ fn usr1_prints_where_the_run_stands() {
     said.ends_with(0).tells(&["0 of 4 rows done", "4 of 8 in flight"]);
 }
 
-/// A folder whose input takes as long to be looked at as a test needs: each row goes many times through a loop.
+/// A folder whose input takes as long to read as a test needs: the template runs a long loop for each row.
 #[cfg(target_os = "linux")]
 fn slow_to_look_at(rows: usize) -> (Folder, [&'static str; 6]) {
     let folder = Folder::new();

@@ -49,7 +49,7 @@ impl Folder {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Returns the names of what lies in it, sorted.
+    /// Returns the sorted names of everything in the folder.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).expect("the folder can be read");
         let mut names: Vec<_> =
@@ -182,7 +182,7 @@ impl Api {
         Self { url: server.url().to_owned(), model, _runtime: runtime }
     }
 
-    /// Returns an API that answers at once and has no limits to speak of.
+    /// Returns an API that answers at once and has limits so high that they do not matter.
     pub fn quick() -> Self {
         Self::new(quick())
     }
@@ -197,7 +197,7 @@ impl Api {
         Self::new(quick().with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
     }
 
-    /// Returns what it has seen and charged.
+    /// Returns the requests that it has received and charged.
     pub fn books(&self) -> Books {
         self.model.lock().expect("the model is whole").books().clone()
     }

@@ -203,7 +203,7 @@ pub(crate) struct Progress {
     in_flight: Option<usize>,
     /// The concurrency window.
     window: Option<usize>,
-    /// Why no more is being sent.
+    /// Why no further request is sent at the moment.
     reason: Option<&'static str>,
     /// The outage; null while the endpoint works.
     outage: Option<OutageNow>,

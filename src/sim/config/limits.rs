@@ -10,9 +10,9 @@ use crate::domain::{ModelClass, RateLimits};
 pub enum Burst {
     /// A whole minute's worth.
     Minute,
-    /// What refills during this time, at least one.
+    /// The amount that refills during this time, at least one.
     Time(Duration),
-    /// This many, whatever the limit.
+    /// This many, no matter what the limit is.
     Amount(u32),
 }
 

@@ -34,11 +34,11 @@
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
 //! **For whom**: `share` (0 to 1, default 1) is the part of the requests that the rule applies to. With `"draw": "row"`
-//! (the default) the seed and the content of the request decide, so all attempts of a row have the same fate; with
-//! `"draw": "attempt"` each attempt is drawn again. `"first_attempts_only": true` spares every attempt after a row's first.
-//! The shares of several rules do not overlap while they add up to less than 1. `contains` (a text, or a list of them)
-//! selects requests whose body holds the text, `models` those for these models, `arrivals` those with these numbers, in
-//! order of arrival from 1. The first rule that matches wins.
+//! (the default) the seed and the content of the request decide, so all attempts of a row are treated the same way;
+//! with `"draw": "attempt"` each attempt is drawn again. `"first_attempts_only": true` limits the rule to the first
+//! attempt of each row. The shares of several rules do not overlap while they add up to less than 1. `contains` (a
+//! text, or a list of them) selects requests whose body contains the text. `models` selects requests for these models.
+//! `arrivals` selects requests by their numbers, in order of arrival from 1. The first rule that matches wins.
 //!
 //! **When**: `from` and `until` (time since the start, such as `"90s"`), `times` (at most this many times).
 //!

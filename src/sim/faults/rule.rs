@@ -57,10 +57,10 @@ impl FaultRule {
 /// What decides whether a request belongs to a share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// Its content: all its attempts have the same fate.
+    /// Its content: all attempts of a row are treated the same way.
     #[default]
     Row,
-    /// Chance: each attempt is drawn by itself.
+    /// Chance: each attempt is decided by itself.
     Attempt,
 }
 

@@ -127,7 +127,8 @@ fn describe(model: &SimModel) -> Value {
     })
 }
 
-/// Returns what a model can do. Thinking follows the model; that every model has the rest is unconfirmed.
+/// Returns the capabilities of a model. Thinking depends on the model. It is unconfirmed that every model has all the
+/// others.
 fn capabilities(traits: &ModelTraits) -> Value {
     let yes = json!({ "supported": true });
     let is = |supported: bool| json!({ "supported": supported });

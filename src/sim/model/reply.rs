@@ -1,4 +1,4 @@
-//! The bytes of an answer: one JSON object, or the events of a stream with the part of the answer each belongs to.
+//! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with its part of the answer.
 //!
 //! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation, "Messages"
 //! and "Streaming messages" (2026-08-22).
@@ -23,7 +23,7 @@ const PIECE: u64 = 4;
 pub(super) struct Frame<'a> {
     /// `id`.
     pub id: &'a str,
-    /// `model`, as it stands inside a JSON string.
+    /// `model`, escaped as inside a JSON string.
     pub model: &'a str,
     /// How the prompt's tokens split.
     pub split: Split,
@@ -111,7 +111,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
         OutBlock::Text(_) | OutBlock::Json(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
         OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
-        // A result comes whole.
+        // A result is sent in one event.
         OutBlock::ServerToolResult(served) => server_tool_result(&mut out, served, serial),
     };
     out.add("}\n\n");

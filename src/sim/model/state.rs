@@ -201,7 +201,7 @@ impl Model {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }
 
-    /// Returns an account's limits, brought up to the present moment.
+    /// Returns an account's limits, updated to the current moment.
     pub(super) fn account(&mut self, account: Account) -> &mut ClassLimits {
         let (bursts, now) = (self.config.bursts, self.now);
         let class = &self.classes[account.1];

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection may be open without a request on it: before its first one, between two, or while the head
-    /// of one arrives. Longer than clients keep unused connections, so that they close them first.
+    /// of one arrives. It is longer than clients keep unused connections, so that the clients close them first.
     pub quiet: Duration,
     /// How long a body may take to arrive.
     pub body: Duration,

@@ -16,7 +16,7 @@ use http::{StatusCode, Version};
 
 /// The path at which the simulator starts over.
 pub(super) const RESET: &str = "/__sim/reset";
-/// What a browser says of a request that a page of another site made.
+/// The header in which a browser says whether a page of another site made the request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that a form can have.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
@@ -32,7 +32,7 @@ pub(super) struct Refused {
     pub message: String,
 }
 
-/// Lets a request in, or says why not.
+/// Accepts a request, or returns why it is refused.
 pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     check_host(parts)?;
     check_origin(&parts.headers)?;
@@ -105,7 +105,7 @@ fn shown(bytes: &[u8]) -> String {
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program of this machine. `null` is a page of any kind.
+/// Returns whether an origin is a page or program of this machine. `null` may be any page, so it is not.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;

@@ -1,5 +1,5 @@
-//! Files that others put in the way: each kind of thing, in each place, of each owner, in each kind of folder; and what
-//! is put there between a look and an opening.
+//! Files that others put in the way: each kind of thing, in each place, of each owner, in each kind of folder. Also
+//! things that are put there between a check and the opening of a file.
 //!
 //! The judge here shares nothing with the program: it knows who made what, and looks whether anything outside was
 //! changed, anything planted was used, and anything ours was left open to others.
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 
-/// Users that nobody is.
+/// User ids that belong to nobody.
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
@@ -196,7 +196,7 @@ fn table(size: Size) -> Seen {
 
 const NOT_ROOT: &str = "as a second user not run: needs root";
 
-/// Plants one thing, runs the program, and judges. Returns what came of it.
+/// Plants one thing, runs the program, and judges. Returns the result.
 fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -> Expected {
     let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
     let victim = outside.path().join("victim");
@@ -327,7 +327,7 @@ fn make(tool: &str, path: &Path, before: &[&str], after: &[&str]) {
     assert!(made.success(), "{tool} {}", path.display());
 }
 
-/// What tells one state of a thing from another.
+/// What is compared to see whether a thing has changed.
 fn state(path: &Path) -> Option<(u64, u32, u64, u32)> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let size = if metadata.is_dir() { 0 } else { metadata.len() };

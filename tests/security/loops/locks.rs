@@ -1,7 +1,7 @@
 //! Two runs on related outputs: nothing is lost, or the second is refused.
 //!
-//! The outputs are related in each way that names and files allow. Whatever the moments, each row of a run that was let
-//! in must stand in exactly one line of all files that are left.
+//! The outputs are related in each way that names and files allow. No matter when the runs begin, each row of a run
+//! that was not refused must be in exactly one line of all files that are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -115,7 +115,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // The moment is the thing tried, not a wait for something.
+        // This sleep is the moment that is tested; it does not wait for something.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -441,7 +441,7 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // One file for two things, by other names and links.
+    // One file used for two things, through other names and links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {

@@ -1,4 +1,4 @@
-//! Plain `http`, and what a request passes on its way: addresses in odd spellings, names, proxies, certificates.
+//! Plain `http`, and everything on the way of a request: addresses in odd spellings, names, proxies, certificates.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,7 +31,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     ]
 }
 
-/// What an address is for the judge of this loop.
+/// How the judge of this loop classifies an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Refused,

@@ -159,7 +159,7 @@ fn shown(name: &str) -> String {
     if is_plain { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// Returns values that would do harm were they obeyed.
+/// Returns values that would do harm if the program used them.
 fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     let root = place.root();
     let command = root.join("canary.sh").display().to_string();

@@ -55,7 +55,7 @@ pub fn harmless() -> Response {
     Response { what: "an answer".to_owned(), bytes: answer("", ""), is_last: false, is_echo: false }
 }
 
-/// Whether the client can't tell where the body ends but by the end of the connection.
+/// Whether only the end of the connection shows the client where the body ends.
 fn is_last(bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(bytes);
     let head = head.split("\r\n\r\n").next().unwrap_or_default();

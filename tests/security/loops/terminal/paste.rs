@@ -1,4 +1,4 @@
-//! Commands that are printed, pasted into shells: they pass exactly the arguments that were meant, and run nothing else.
+//! Printed commands that are pasted into shells: they pass exactly the intended arguments, and run nothing else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -176,7 +176,7 @@ fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     text.lines().map(message).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the command that begins so, to the end of its line.
+/// Returns the command with this beginning, up to the end of its line.
 fn command_in(said: &str, begins: &str, at: &str) -> String {
     let line =
         said.lines().find(|line| line.contains(begins)).unwrap_or_else(|| panic!("{at}: no {begins:?} in\n{said}"));

@@ -1,4 +1,4 @@
-//! Every place from which text of others reaches a terminal, and how strings get there.
+//! Every place from which text from outside reaches a terminal, and how strings get there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -51,7 +51,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Whether the program breaks lines in this turn, for want of columns.
+/// Whether the program wraps lines in this turn, because there are few columns.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }

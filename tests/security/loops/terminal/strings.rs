@@ -49,7 +49,7 @@ const CHARACTERS: &[char] = &[
     '\u{e0020}', '\u{e007f}',
 ];
 
-/// Harmless text that widths and breaks are computed of.
+/// Harmless text that matters for computing widths and line breaks.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
     "x", " ", "Grüße", "你好", "שלום", "👩\u{200d}👩\u{200d}👧", "e\u{301}\u{301}\u{301}\u{301}", "\u{300}", "❤\u{fe0f}",
