@@ -183,7 +183,7 @@ pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
-/// Returns the scheduler's settings. `recovered` is what earlier runs on the same results left.
+/// Returns the scheduler's settings. `recovered` is the state that earlier runs on the same results left.
 pub(crate) fn scheduler(
     config: &Config,
     catalog: &Arc<Catalog>,

@@ -1,4 +1,4 @@
-//! One walk over a request: the parts that the model reads, and the marks that write to a cache.
+//! Walks once over a request: over the parts that the model reads, and the marks that write to a cache.
 
 use super::image::Vision;
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};

@@ -2,7 +2,7 @@
 //! API does.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11); limits:
-//! "Rate limits", tier 2 as of 2026-01, to be replaced by those of a tier with [`SimConfig::with_limits`] or by hand.
+//! "Rate limits", tier 2 as of 2026-01. [`SimConfig::with_limits`] or the flags replace these limits.
 //!
 //! [`SimConfig::with_limits`]: super::config::SimConfig::with_limits
 

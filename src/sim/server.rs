@@ -195,7 +195,7 @@ async fn answer(
         true => body::read(body, stage.bounds.body, &stage.bodies).await,
         false => Err(Unread::NoRoom),
     };
-    // More answers may be in flight than when the request arrived.
+    // While the body arrived, other answers may have used up the room.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()

@@ -26,7 +26,7 @@ pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// Returns the files that a file uses, itself left out.
+/// Returns the files that a file uses, without the file itself.
 fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>) -> BTreeSet<&'s [String]> {
     let is_needed = |path: &&SourcePath| {
         let is_same_name = |other: &&SourcePath| !other.is_export && other.first() == path.last();
@@ -67,7 +67,7 @@ fn reached<'s>(module: &'s [String], uses: &BTreeMap<&'s [String], BTreeSet<&'s 
     reached
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
 

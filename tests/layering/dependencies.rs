@@ -32,7 +32,7 @@ pub fn unused(dependencies: &BTreeSet<String>, sources: &[Source]) -> Vec<String
     dependencies.iter().filter(|dependency| !is_named(dependency)).cloned().collect()
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
 

@@ -33,7 +33,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c != '_' && !c.is_alphanumeric())
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
 

@@ -19,7 +19,7 @@ pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
         .collect()
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
     use crate::paths::words;

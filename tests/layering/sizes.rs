@@ -22,7 +22,7 @@ pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     faults
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
     use crate::code::lines_without_tests;

@@ -1,4 +1,4 @@
-//! The commands that the summary prints: each is taken out of it and run by a shell, as a person would paste it.
+//! The commands in the summary: each is taken from it and run by a shell, as if a user had pasted it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,7 +35,7 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[key],
             results: "o ut.jsonl",
         },
-        // Another server in the environment than the one that was typed.
+        // The environment names another server than the typed command.
         Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
         // Nothing but the environment.
         Case {

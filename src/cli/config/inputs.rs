@@ -26,8 +26,8 @@ pub enum OutputArg {
 
 /// Returns the inputs: the named ones, or standard input if it is a pipe.
 ///
-/// A name with `*` or `?` that is not a file is expanded here, for shells that do not expand it, in the order of the
-/// names.
+/// A name with `*` or `?` that is not a file is expanded here, for shells that do not do this. The files are in the
+/// order of their names.
 ///
 /// # Errors
 /// There is no input, a pattern matches nothing, or `-` is given twice; the message says what to type.

@@ -23,21 +23,21 @@ impl NewRun<'_> {
         texts.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
     }
 
-    /// Says something, unless quiet was asked for.
+    /// Prints a text, except with `--quiet`.
     pub(super) fn say(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell(text);
         }
     }
 
-    /// Says something that contains a command, unless quiet was asked for; see [`NewRun::tell_whole`].
+    /// Prints a text that contains a command, except with `--quiet`; see [`NewRun::tell_whole`].
     pub(super) fn say_whole(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell_whole(text);
         }
     }
 
-    /// Says something even if quiet was asked for.
+    /// Prints a text even with `--quiet`.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
             // A text with line breaks is a summary, which is wrapped to the same width already.
@@ -46,7 +46,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Says something without wrapping it: a line break inside a command would change what is pasted.
+    /// Prints a text without wrapping it: a line break inside a command would change what is pasted.
     pub(super) fn tell_whole(&self, text: &str) {
         self.voice()(text);
     }

@@ -192,7 +192,7 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Refuses input that grows too fast in this minute, with the seconds to the next minute and the limit in force.
+    /// Refuses input that grows too fast in this minute. Returns the seconds to the next minute and the current limit.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {

@@ -1,4 +1,4 @@
-//! One record at a time through the csv crate.
+//! Parses one record at a time with the csv crate.
 
 use std::io::{self, Read};
 

@@ -41,7 +41,7 @@ fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// Writes a value into the prompt: null as nothing; true, false, lists and objects as JSON, as the row had them.
+/// Writes a value into the prompt. Null becomes nothing; true, false, lists and objects become JSON, as in the row.
 fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.kind() {
         ValueKind::None => Ok(()),

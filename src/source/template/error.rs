@@ -40,7 +40,7 @@ pub enum TemplateError {
         kind: &'static str,
         /// Its name.
         name: String,
-        /// What was probably meant, as the end of the sentence; empty where nothing is like it.
+        /// The name that was probably meant, as the end of the sentence; empty if no name is similar.
         nearest: String,
     },
     /// It names columns that a row does not have.

@@ -130,7 +130,7 @@ impl Case {
     fn expected(&self) -> Expected {
         let is_open = self.folder_mode & 0o1002 == 0o002 && !self.trusts;
         if let Place::Inside(name) = self.place {
-            // The run folder is the runner's own, so what lies in the way of a temporary file can be removed.
+            // The run folder belongs to the runner, so anything in the place of a temporary file can be removed.
             return match self.kind {
                 _ if is_open => Expected::Refused,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,

@@ -46,10 +46,10 @@ const MODES: [&[&str]; 8] = [
 
 /// One try for each row, and no stop for many that fail.
 const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
-/// The settings that make a run wait are set so that it does not wait.
+/// Flags with which a run waits for nothing.
 const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
 
-/// A run over responses of a server, all of which end their row. Returns how many there were.
+/// Runs over responses of a server that all end their row. Returns how many responses there were.
 fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
     // Between two faults there is an answer: many faults in a row would be an outage, and rows would be held back.
     let count = responses.len();

@@ -246,7 +246,7 @@ fn start((command, input): (Command, Option<String>)) -> std::thread::JoinHandle
     }
 }
 
-/// Returns in which files each row has a line, in all that lies in the folder and what came out of pipes.
+/// Returns for each row the files in which it has a line. Everything in the folder and the output of pipes is searched.
 fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
     let mut texts: BTreeMap<(u64, u64), (String, String)> = BTreeMap::new();
     for (path, bytes) in folder.contents() {
@@ -377,7 +377,7 @@ fn broken(line: u64) -> BrokenRow {
 
 // ---- the table ------------------------------------------------------------------------------------------------------
 
-/// Relations whose answer does not depend on a moment; returns the line.
+/// Tests the relations whose result does not depend on timing; returns the line.
 fn table() -> Seen {
     let mut tried = 0;
     let mut refused = |said: &Said, parts: &[&str]| {

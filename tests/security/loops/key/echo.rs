@@ -138,14 +138,14 @@ fn stream_with(put: &str, at: usize) -> Vec<u8> {
     stream(&events)
 }
 
-/// Statuses of errors that end their row and nothing else.
+/// Statuses of errors that end only their row.
 const ROW_ERRORS: [u16; 9] = [400, 405, 409, 413, 415, 422, 500, 502, 503];
 
 macro_rules! places {
     ($($name:literal: $make:expr,)*) => { &[$(Place { name: $name, make: $make }),*] };
 }
 
-/// Places in responses that end no more than their row.
+/// Places in responses that end only their row.
 pub const PLACES: &[Place] = places! {
     "request-id of an answer": |echo| with_header("request-id", &echo.text, 200),
     "x-request-id of an answer": |echo| {

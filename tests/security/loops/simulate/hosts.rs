@@ -1,4 +1,5 @@
-//! Which names and pages the simulator answers: generated ones, by every way in which a request can name a host.
+//! Which host names and web pages the simulator answers. Names are generated and sent in every way in which a request
+//! can name a host.
 
 use std::io::Write;
 use std::net::SocketAddr;

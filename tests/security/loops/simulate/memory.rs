@@ -65,7 +65,7 @@ fn arrive(model: &mut Model, number: u64, key: &str) -> u16 {
     let (body, path) = (prompt(&number.to_string()), "/v1/messages");
     let request = Request { method: &Method::POST, path, query: None, headers: &headers, body: body.as_bytes() };
     let arrival = model.arrive(&request, Instant::ZERO);
-    // A call that was let in has no head yet: its status is 200.
+    // An admitted call has no head yet; its status will be 200.
     arrival.head.map_or(200, |head| head.status)
 }
 
@@ -86,7 +86,7 @@ fn many_names(size: Size) -> Seen {
     Seen::new(what, "peak memory grows by at most 192 MB", format!("{count} requests, {grown}"))
 }
 
-/// Returns what a peak grew by, which is bounded.
+/// Asserts that the growth of a peak is bounded, and returns it.
 fn grown(before: Option<u64>, after: Option<u64>, most_mb: u64) -> String {
     let Some((before, after)) = before.zip(after) else { return "not measured: the system does not tell".to_owned() };
     assert!(after - before <= most_mb, "from {before} to {after} MB, at most {most_mb} more are allowed");

@@ -1,4 +1,5 @@
-//! Streams that are full, closed or gone, for each command: it ends with its documented code, and nothing is lost.
+//! Streams that are full, closed or without a reader, for each command: it ends with its documented code, and nothing
+//! is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
