@@ -27,7 +27,7 @@ const KEY: &str = "sk-ant-canary-0123456789abcdef";
 const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(200);
 
-// What goes out.
+// Requests.
 
 #[tokio::test]
 async fn an_api_key_goes_out_as_x_api_key() {
@@ -200,7 +200,7 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(to, Some(format!("{}/elsewhere", target.url())));
 }
 
-// What comes back.
+// Responses.
 
 #[tokio::test]
 async fn every_recorded_reply_comes_through_unchanged() {
@@ -329,7 +329,7 @@ async fn an_endless_error_body_is_an_error_all_the_same() {
     assert!(failure.message.starts_with("it broke aaaa") && failure.message.len() < 5000);
 }
 
-// What does not come back.
+// Failures.
 
 #[tokio::test]
 async fn nobody_listening_is_surely_not_sent() {

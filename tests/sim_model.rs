@@ -759,7 +759,7 @@ impl PlainBucket {
     }
 }
 
-/// No window holds more than the burst and the refill, except what single rows use beyond the burst.
+/// No window of time uses more than the burst and the refill, except for single rows larger than the burst.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,
@@ -779,7 +779,7 @@ fn within_every_window(
     Ok(())
 }
 
-/// Output of one call, even from begin to end; all at once where both are one moment.
+/// Output of one call: evenly spread from beginning to end, or all at once if both are the same moment.
 #[derive(Clone, Copy)]
 struct Production {
     begin: Instant,
@@ -788,7 +788,7 @@ struct Production {
 }
 
 impl Production {
-    /// Tokens out at a moment.
+    /// Tokens produced up to a moment.
     fn by(&self, now: Instant) -> f64 {
         let span = self.end.since(self.begin).as_secs_f64();
         if now >= self.end { self.tokens } else { self.tokens * now.since(self.begin).as_secs_f64() / span }

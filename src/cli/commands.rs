@@ -69,7 +69,7 @@ impl Commands {
     /// Returns the typed flags that `resume` has too, each in its long form.
     fn carried(&self) -> Vec<OsString> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
-        // What was typed has been parsed before, so it is valid.
+        // The typed command has been parsed before, so it is valid.
         let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
         let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
         let resume = ResumeArgs::augment_args(Command::new("resume"));

@@ -164,7 +164,7 @@ pub struct Config {
 const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
-/// `--timeout`: what the API's own clients allow.
+/// `--timeout`: the same as in the API's own clients.
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// `--idle-timeout`: the API sends a ping within streams far more often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

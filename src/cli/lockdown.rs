@@ -10,7 +10,7 @@ const SHORTEST_HEADER: usize = 12;
 /// Asks the system for no core dumps; on Linux also to keep other processes of the same user from reading our memory and
 /// variables. This holds for this process only, not for programs that it starts.
 ///
-/// This process can still open `/proc/self`, so inputs such as `/dev/stdin` and `<(…)` work.
+/// This process can still open `/proc/self`, so inputs like `/dev/stdin` and `<(…)` work.
 pub(super) fn begin() {
     #[cfg(unix)]
     {

@@ -3,7 +3,7 @@
 //! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other word is put in single quotes. A word with a
 //! control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'` with octal numbers for those
 //! bytes. bash, zsh, ksh and POSIX since 2024 understand it. Older shells read a wrong name, but do not run anything
-//! else. On Windows names hold none of these characters, and double quotes suffice.
+//! else. On Windows names can't contain these characters, and double quotes are enough.
 //!
 //! The value of a `--header` may be a secret: in a printed command it is [`HIDDEN`], which the program refuses.
 
@@ -15,7 +15,7 @@ use crate::report::text::{escape, is_steering};
 /// Printed in a command in place of a header's value.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
-/// The name of this program, with which printed commands begin.
+/// The name of this program. Printed commands begin with it.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.

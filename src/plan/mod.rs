@@ -1,6 +1,6 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. Owns how a row and the flags are merged, the identity of rows, estimates, and bounds on what a row can cost.
+//! Pure. Owns the merging of a row with the flags, the identity of rows, estimates, and bounds on the cost of a row.
 //! Knows nothing of time, of the limits in force, or of files.
 //!
 //! Invariants:

@@ -65,7 +65,7 @@ pub trait Decoder: Send {
 
     /// Returns about how many bytes of memory the body takes, including what it will need at its end.
     ///
-    /// For a stream this is a small part of what was received.
+    /// For a stream this is a small part of the bytes received.
     fn held_bytes(&self) -> usize;
 
     /// Ends the body and returns the reply that head and body make together. A body that was cut off is a

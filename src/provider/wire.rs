@@ -53,7 +53,7 @@ impl Body {
     /// Returns the body with `splice` inserted. At the same place, it comes after earlier splices.
     ///
     /// # Panics
-    /// When the place lies beyond the body's own bytes.
+    /// When the place is beyond the body's own bytes.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(splice.at <= self.bytes.len(), "a splice lies within its body");

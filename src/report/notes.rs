@@ -12,7 +12,7 @@ use super::text::{count, duration, escape, plural};
 use super::words::{fault_words, halt_words};
 use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits, RunEvent};
 
-/// How much is said: `-q`, `-v`.
+/// How many messages are printed: `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Nothing but errors.

@@ -1,4 +1,4 @@
-//! The report that was asked for: counters and one view of them.
+//! Opens the report that the user asked for: counters and one view of them.
 
 use std::io::Write;
 

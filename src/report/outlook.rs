@@ -1,8 +1,8 @@
 //! Estimates when a run will be done. If that can't be estimated, says what the run waits for.
 //!
-//! A time left is shown only while rows finish. It includes what is known to delay rows: limits, holds, the next retry
-//! of failed rows. While no row finishes it counts down. When it reaches zero, or when no row has finished for an
-//! unusually long time, the run shows instead what it waits for. So the time left never stands still.
+//! A time left is shown only while rows finish. It includes known delays: limits, holds, the next retry of failed rows.
+//! While no row finishes it counts down. When it reaches zero, or when no row has finished for an unusually long time,
+//! the run shows instead what it waits for. So the time left never stays the same.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl Outlook {
 }
 
 impl Stats {
-    /// Returns what is known about the run's end.
+    /// Returns the outlook of the run.
     pub(crate) fn outlook(&self) -> Outlook {
         if self.ending.is_some() || self.remaining() == Some(0) {
             return Outlook::Unknown;

@@ -3,8 +3,7 @@
 /// How many column names a message shows.
 const SHOWN: usize = 30;
 
-/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at
-/// [`LONGEST_NAME`].
+/// Returns column names for a message: quoted if they contain blanks, at most thirty, each cut at [`LONGEST_NAME`].
 pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
@@ -71,7 +70,7 @@ pub(super) fn is_near(one: &str, other: &str) -> bool {
     edits(one, other) <= allowed
 }
 
-/// Returns how many insertions, deletions, changes and swaps of neighbours lie between two names (optimal string
+/// Returns how many insertions, deletions, changes and swaps of neighbours turn one name into the other (optimal string
 /// alignment).
 fn edits(one: &str, other: &str) -> usize {
     let one: Vec<char> = one.chars().collect();

@@ -22,7 +22,7 @@ pub(super) fn is_shape(object: &Object<'_>) -> bool {
     object.has("body") && (object.has("url") || object.has("method"))
 }
 
-/// Returns the parameters, and what is kept with the row.
+/// Returns the parameters, and the members that are kept with the row.
 pub(super) fn read(text: &str, object: &Object<'_>) -> Result<(Params, Params), Fault> {
     if let Some(method) = object.get("method") {
         let is_post = json::as_string(method).is_some_and(|method| method.eq_ignore_ascii_case("post"));

@@ -89,7 +89,7 @@ pub(super) fn check_size(params: &Params) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Returns whether a JSON string holds nothing but white space.
+/// Returns whether a JSON string contains only white space.
 fn is_blank_string(json: &str) -> bool {
     match json.as_bytes().get(1) {
         Some(b'"' | b'\\' | b'\t' | b' ' | 0x80..) => {

@@ -83,7 +83,7 @@ impl<'a> RawRow<'a> {
         }
     }
 
-    /// Returns where the row stands in the input called `input`.
+    /// Returns the place of the row in the input called `input`.
     pub(super) fn origin(&self, input: &Arc<str>) -> Origin {
         Origin { source: input.clone(), line: self.line }
     }

@@ -1,4 +1,4 @@
-//! Opening an input and reading its rows, whatever its format.
+//! Opens an input of any format and reads its rows.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

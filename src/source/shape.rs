@@ -26,7 +26,7 @@ use crate::domain::json::is_filled_array;
 /// wrong name, and it would be part of every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
-/// Returns what is wrong with a label that is too long.
+/// Returns the fault of a label that is too long.
 pub(super) fn label_too_long(name: &str) -> Fault {
     let most = MAX_LABEL_BYTES >> 10;
     Fault::new(format!("has a {} of more than {most} KiB, too long for an id; name another with --id", short(name)))
@@ -78,7 +78,7 @@ impl Label {
     }
 }
 
-/// A line's object, and what is needed to place its members.
+/// A line's object, and everything needed to decide where its members go.
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,

@@ -109,7 +109,7 @@ impl Authorizer {
         Ok(header)
     }
 
-    /// Notes what is about to be sent.
+    /// Notes the credential that is about to be sent.
     fn note(&self, new: Option<(Arc<Credential>, Header)>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((credential, header)) = new {

@@ -46,7 +46,7 @@ impl fmt::Debug for BaseUrl {
     }
 }
 
-/// Why a base URL is refused. No message holds a password that was in it.
+/// Why a base URL is refused. No message contains a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// It can't be read.

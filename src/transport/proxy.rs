@@ -163,7 +163,7 @@ impl PassedOver {
 }
 
 impl fmt::Display for PassedOver {
-    /// Nothing of its value is shown: it may hold a password.
+    /// Nothing of its value is shown: it may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variable, why, fault } = self;
         match why {
@@ -246,7 +246,7 @@ fn of_url(url: &Url, source: &'static str) -> Proxy {
     }
 }
 
-/// Returns the text that a part of a URL stands for.
+/// Returns a part of a URL with its escapes decoded.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -180,7 +180,7 @@ fn pieces(text: &str, random: &mut Rng) -> Vec<String> {
     pieces
 }
 
-/// Says what should become of an answer to a request that offers these tools.
+/// Returns the expected result of an answer to a request that offers these tools.
 pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     let is_twice = |members: &Members, looked_at: &[&str]| {
         let is_seen = |name: &String| is_stream || looked_at.contains(&name.as_str());
@@ -219,10 +219,10 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     }
 }
 
-/// What a plain answer must not name twice.
+/// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// What a value is replaced with.
+/// The values that replace others.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",

@@ -327,7 +327,7 @@ fn in_stream(kind: &str) -> String {
     shown(&verdict(&Exchange::new(200, &[("content-type", "text/event-stream"), limits], body.as_bytes())))
 }
 
-/// What is made of a response.
+/// The verdict on a response.
 pub fn verdict(exchange: &Exchange) -> Verdict {
     let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
     let signals = exchange::provider().read_head(&exchange.head, &|| now).signals;

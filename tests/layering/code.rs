@@ -50,7 +50,8 @@ fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
 
-/// Returns the first place from `from` on where `is_there` holds for the rest; the end when there is none.
+/// Returns the first position from `from` on for which `is_there` accepts the rest of the text; the end when there is
+/// none.
 pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
     (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
 }
@@ -110,7 +111,7 @@ pub fn lines_without_tests(text: &str) -> usize {
     text.lines().count().saturating_sub(of_tests)
 }
 
-/// Returns where the items under `#[cfg(test)]` stand, with that attribute.
+/// Returns the positions of the items under `#[cfg(test)]`, including that attribute.
 fn test_items(chars: &[char]) -> Vec<Range<usize>> {
     let mut items = Vec::new();
     let mut at = 0;

@@ -239,7 +239,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Drops the files that are declared by `#[cfg(test)] mod name;`.
+/// Removes the files that are declared by `#[cfg(test)] mod name;`.
 fn without_test_files(files: &[(String, String)]) -> Vec<Source> {
     let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(name, text)).collect();
     let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(Source::test_modules).collect();

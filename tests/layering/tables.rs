@@ -59,7 +59,7 @@ pub const MODULES: &[Module] = &[
     ),
 ];
 
-/// Uses within one layer, each by design: user, used.
+/// Uses within one layer, which are all intended: the using module, then the used one.
 pub const SAME_LAYER: &[(&str, &str)] = &[
     ("domain", "clock"),
     ("catalog", "domain"),
@@ -72,7 +72,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
 /// Modules in which some files still use each other in a cycle.
 pub const WITH_CIRCLES: &[&str] = &[];
 
-/// Files that are still longer than any may be.
+/// Files that are still longer than the limit.
 pub const TOO_LONG: &[&str] = &[];
 
 /// Modules with functions that are public and still used inside the library only.
@@ -84,11 +84,11 @@ pub const MAIN_MAY_USE: &[&str] = &["cli"];
 /// The modules that get everything from outside: time, bytes and random numbers.
 pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "answer", "classify", "catalog"];
 
-/// Paths that the core names nowhere, by their first segments.
+/// Paths that the core must not name, by their first segments.
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
-/// Names that the core uses nowhere, wherever they come from: each reads a clock.
+/// Names that the core must not use, no matter where they come from: each reads a clock.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
 /// Foreign crates with a home: a file, or a folder with its slash.

@@ -1,7 +1,7 @@
-//! What is refused before anything is sent: one clear message, exit code 2, and nothing left behind.
+//! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
-//! Whatever a run refuses, a dry run refuses with the same words and the same code: each case here is tried both ways.
-//! Things that only sending needs are not checked in a dry run; [`refused_once`] tests those.
+//! Everything that a run refuses, a dry run refuses with the same message and the same exit code. Each case here is
+//! tried both ways. Things that only sending needs are not checked in a dry run; [`refused_once`] tests those.
 
 use std::process::{Command, Stdio};
 

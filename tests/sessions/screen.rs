@@ -66,7 +66,7 @@ struct Window {
     ours: File,
     terminal: avt::Terminal,
     written: Receiver<String>,
-    /// What was written since the last change.
+    /// The output since the last change.
     latest: String,
 }
 
@@ -111,7 +111,8 @@ impl Window {
         }
     }
 
-    /// Returns what stands above the block once the first answer has told the limits: nothing more is printed after that.
+    /// Returns the text above the block after the first answer has shown the limits: nothing more is printed after
+    /// that.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {

@@ -146,7 +146,7 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
-        // Requests that were marked and never arrived are at most those of the window.
+        // Requests that were marked but never arrived are at most as many as the window allows.
         assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
         assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
     });
@@ -202,7 +202,7 @@ fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
 
     assert_eq!(said.code, Some(130));
     assert!(said.err.contains("8 answers possibly billed twice"), "{}", said.err);
-    // Another port is another origin, and results of two are never mixed.
+    // Another port is another origin, and results of two origins are never mixed.
     on.ends_with(2);
 }
 
@@ -373,7 +373,7 @@ fn settings_that_were_to_be_read_again_during_the_first_look_are_read_when_the_r
     assert!(api.books().requests <= 30);
 }
 
-/// Reads what a running program says up to a line that holds `part`.
+/// Reads the output of a running program up to a line that contains `part`.
 fn wait_until_said(child: &Child, part: &str) {
     let handle = child.stderr.as_ref().expect("a pipe").as_fd().try_clone_to_owned().expect("a second handle");
     let mut lines = BufReader::with_capacity(1, File::from(handle)).lines();

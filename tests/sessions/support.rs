@@ -17,10 +17,10 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::SharedModel;
 use tempfile::TempDir;
 
-/// The key that runs are given: it must turn up nowhere.
+/// The key that runs get. It must not appear anywhere.
 pub const CANARY: &str = "sk-ant-canary-7f3d9b1c5e";
 
-/// A folder of its own, in which the program is run.
+/// A separate folder in which the program is run.
 pub struct Folder {
     folder: TempDir,
 }
@@ -128,7 +128,7 @@ pub fn finish(child: Child) -> Said {
     Said::of(child.wait_with_output().expect("the program ends"))
 }
 
-/// What a run of the program said, and how it ended.
+/// The output of a run of the program, and how it ended.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -148,7 +148,7 @@ impl Said {
         self
     }
 
-    /// Asserts that standard error holds each of these texts.
+    /// Asserts that standard error contains each of these texts.
     #[track_caller]
     pub fn tells(&self, parts: &[&str]) -> &Self {
         for part in parts {
@@ -187,7 +187,7 @@ impl Api {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take this long, give or take a half.
+    /// Returns an API whose answers take about this long, with variation up to a half.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }

@@ -1,9 +1,9 @@
 //! What a `claude-batch.toml` in the working folder may set.
 //!
-//! It may have come with a clone of somebody's repository, or lie in a folder where others may write. So a list names
-//! what it may set, and every other setting is refused by name. The file may shape requests, slow a run down or stop it
-//! early. It can't say where the key comes from or is sent, start a program, answer a question, or choose where a file
-//! is written.
+//! The file may have come with a clone of somebody's repository, or may be in a folder where others may write. So a
+//! list names what it may set, and every other setting is refused by name. The file may shape requests, slow a run down
+//! or stop it early. It can't say where the key comes from or is sent, start a program, answer a question, or choose
+//! where a file is written.
 //!
 //! A test checks that each flag is in one of the lists. A name that is in no list is refused.
 

@@ -1,9 +1,9 @@
 //! Runs the command that prints the key, and ends it when it takes too long.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
-//! time and the length of its output are limited, and the variables that hold our key are not passed on to it. Its
-//! standard error is not shown. If it fails, only the last line of its standard error is shown, without anything that
-//! could be a key.
+//! time and the length of its output are limited, and the variables with our key are not passed on to it. Its standard
+//! error is not shown. If it fails, only the last line of its standard error is shown, without anything that could be a
+//! key.
 //!
 //! The command stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. On systems with
 //! `/proc`, the processes that the command started are found by their parent ids.

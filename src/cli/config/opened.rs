@@ -4,10 +4,10 @@
 //! could wait for ever, and opening a device can have side effects. A link is followed, since a project may share one
 //! file among its folders. The content is trusted as much as the folder that contains the link.
 //!
-//! A text that a file in the working folder names must lie in that folder. Each folder on the way is opened from the
-//! one before, never through a link. The checks and the reading then use the opened file, not its path. (Systems
-//! without these Unix calls check each part of the path before the file is opened.) A file with a second name (a hard
-//! link) is refused: the other name may be outside the folder.
+//! If a file in the working folder names a text file, that text file must be in the working folder. Each folder on the
+//! way is opened from the one before, never through a link. The checks and the reading then use the opened file, not
+//! its path. (Systems without these Unix calls check each part of the path before the file is opened.) A file with a
+//! second name (a hard link) is refused: the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// The largest file that a setting may name. Templates and certificates are far smaller; `/dev/zero` never ends.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Variables that hold a key, or headers that may hold one.
+/// Variables that contain a key, or headers that may contain one.
 pub(crate) const SECRET_VARIABLES: [&str; 8] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",

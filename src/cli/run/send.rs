@@ -96,7 +96,7 @@ impl NewRun<'_> {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(&self.config)?,
         };
-        // The simulator's key is too short to be hidden as a secret: what the simulator says may contain it.
+        // The simulator's key is too short to be hidden as a secret: messages of the simulator may contain it.
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: self.way.proxy.clone(),

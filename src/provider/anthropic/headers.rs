@@ -19,7 +19,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 /// A value above this means "no limit": proxies send 2³² and 2⁶³ for that.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// Returns what a head says about limits and waiting, and the id of the request.
+/// Returns the limits and waiting times in a head, and the id of the request.
 ///
 /// A date in `retry-after` is compared with the head's `date`, so that the wait is right even if the server's clock is
 /// wrong. If the head has no `date`, it is compared with `now`, which returns wall-clock time.

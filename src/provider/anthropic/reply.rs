@@ -127,7 +127,7 @@ fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     are_offered.then(|| Message { usage, quality, json: body.clone(), content })
 }
 
-/// Returns where `part`, a slice of `whole`, stands in it.
+/// Returns the position of `part` in `whole`; `part` must be a slice of `whole`.
 fn place(part: &str, whole: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()

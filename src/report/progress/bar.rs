@@ -1,6 +1,6 @@
 //! The block of live lines as indicatif renders it: the only user of indicatif.
 //!
-//! indicatif's [`ProgressBar`] holds the length, the position and the text around the bar, and renders them in its
+//! indicatif's [`ProgressBar`] keeps the length, the position and the text around the bar, and renders them in its
 //! style. It draws on a [`Sheet`] as if that was a terminal. The sheet keeps the lines, and drops blanks and movements
 //! of the cursor. [`Progress`](super::Progress) takes the lines from there and draws them on the real terminal.
 //!
@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use super::super::line::Block;
 use super::super::stats::Stats;
 
-/// indicatif's bar and what it draws on.
+/// indicatif's bar and the sheet that it draws on.
 pub(crate) struct Bar {
     bar: ProgressBar,
     sheet: Sheet,

@@ -254,7 +254,7 @@ impl Screen {
         self.check_above(&block);
     }
 
-    /// Asserts that the terminal shows what was printed and nothing else.
+    /// Asserts that the terminal shows the printed text and nothing else.
     #[track_caller]
     fn check_ended(&self) {
         self.check_above(&[]);
@@ -274,7 +274,7 @@ impl Screen {
         }
     }
 
-    /// Returns what the terminal shows and has shown, without blanks at the ends of lines and without empty lines.
+    /// Returns the terminal's screen and scroll-back, without blanks at the ends of lines and without empty lines.
     fn shown(&self) -> String {
         let terminal = self.terminal();
         let lines = terminal.screen().all_lines().map(|line| line.text().trim_end().to_owned());

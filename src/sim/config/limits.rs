@@ -98,6 +98,6 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// Evenly.
     Steady,
-    /// Its share of a minute's limit at once, at this interval; less when the bucket holds less.
+    /// Its share of a minute's limit at once, at this interval; less when the bucket contains less.
     Bursts(Duration),
 }

@@ -1,6 +1,7 @@
 //! Injected faults: what goes wrong, for whom and when.
 //!
-//! `rule` holds the rules, `file` reads them from a fault file, `values` the values in it. The model decides which rule applies to a request.
+//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in it. The model
+//! decides which rule applies to a request.
 //!
 //! A fault file is one JSON object:
 //!
@@ -40,7 +41,7 @@
 //! text, or a list of them) selects requests whose body contains the text. `models` selects requests for these models.
 //! `arrivals` selects requests by their numbers, in order of arrival from 1. The first rule that matches wins.
 //!
-//! **When**: `from` and `until` (time since the start, such as `"90s"`), `times` (at most this many times).
+//! **When**: `from` and `until` (time since the start, like `"90s"`), `times` (at most this many times).
 //!
 //! **How**, for `status`: `type`, `message`, `error_code` of the error; `"body": "json"`, `"html"` or `"empty"`;
 //! `retry_after`: a number or text that is sent unchanged, `{"date": "30s"}` for a date that far ahead, `null` for none

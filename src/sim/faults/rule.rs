@@ -22,7 +22,7 @@ pub struct FaultRule {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
-    /// Only requests whose body holds one of these; empty for all.
+    /// Only requests whose body contains one of these; empty for all.
     pub contains: Vec<String>,
     /// Only requests for these models; empty for all.
     pub models: Vec<String>,

@@ -46,7 +46,7 @@ pub struct Books {
     pub answered_again: u64,
     /// Requests that arrived although the clients of their class had been told to wait.
     pub too_early: u64,
-    /// The longest time by which one of them was too early, in milliseconds.
+    /// How much too early such a request came, at most, in milliseconds.
     pub too_early_ms: u64,
     /// When the first of them came, in seconds since the start.
     pub first_too_early_s: Option<f64>,
@@ -111,7 +111,7 @@ impl Books {
         self.highest_in_flight = self.highest_in_flight.max(self.in_flight);
     }
 
-    /// Counts what a call is charged.
+    /// Counts the charge of a call.
     pub(super) fn bill(&mut self, body: u64, id: Option<&str>, usage: Usage, money: Money) {
         self.billed_calls += 1;
         self.billed += usage;

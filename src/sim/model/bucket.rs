@@ -107,7 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until this and `other` together hold what both can hold.
+    /// Returns the time until this bucket and `other` are both full, counted together.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
@@ -131,7 +131,7 @@ impl Bucket {
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` of a minute's limit at once, or what is left above zero. Returns the units taken.
+    /// Takes `permille` of a minute's limit at once, or the rest above zero if that is less. Returns the units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
         let taken = wanted.min(self.level).max(0);

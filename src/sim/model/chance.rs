@@ -7,7 +7,7 @@ use crate::sim::faults::{Draw, FaultPlan};
 
 use super::hash::Hash;
 
-/// What a rule is matched against.
+/// The facts about a request that rules are matched against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Struck<'a> {
     /// Hash of the content.

@@ -24,7 +24,7 @@ impl Model {
         self.account(account).begin_output(rate, at);
     }
 
-    /// Ends a call at its last token: charges what is left and corrects the estimates.
+    /// Ends a call at its last token: charges the rest and corrects the estimates.
     pub(super) fn end(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let Phase::Producing(rate) = call.phase else { return };

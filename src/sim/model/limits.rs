@@ -144,7 +144,7 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes a request and its input, or says what is exhausted. Every bucket is up to `now`.
+    /// Takes a request and its input, or returns the limit that is exhausted. Every bucket must be up to date.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);

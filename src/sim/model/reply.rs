@@ -18,7 +18,7 @@ const PIECES: u64 = 48;
 /// The fewest tokens of a piece.
 const PIECE: u64 = 4;
 
-/// What an answer contains apart from what the model says.
+/// The parts of an answer besides the model's output.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     /// `id`.

@@ -12,7 +12,7 @@ const DEEP: u32 = 6;
 
 /// The most values that are made; the rest is `null`, so that a schema can't ask for more than an answer holds.
 const MOST_VALUES: u32 = 20_000;
-/// The most items of a list and characters of a text, whatever the schema asks for.
+/// The most items of a list and characters of a text, even if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`, chosen by `seed`.

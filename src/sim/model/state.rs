@@ -52,7 +52,7 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// What each organization was charged; kept only if there is a spend cap.
+    /// The sum charged to each organization; kept only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) fired: Vec<u64>,

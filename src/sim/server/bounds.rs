@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Limits on what the server uses.
+/// Limits on the resources that the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection may be open without a request on it: before its first one, between two, or while the head

@@ -2,11 +2,11 @@
 //!
 //! A web page can make a browser send requests to the loopback address in two ways. First, the page's own host name may
 //! resolve to that address (DNS rebinding), so that the browser takes the simulator for a part of the page's site. The
-//! `Host` header then holds that name, so only names and addresses that always mean this machine are answered. Second,
-//! the page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site: cross-site`.
-//! It is refused, and no answer has a header that lets another site read it. There is one more case: a form in an old
-//! browser that sends neither header. A form can't send a key, so the API refuses it for messages. A reset takes no
-//! key, so there the content types of forms are refused.
+//! `Host` header then contains that name, so only names and addresses that always mean this machine are answered.
+//! Second, the page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
+//! cross-site`. It is refused, and no answer has a header that lets another site read it. There is one more case: a
+//! form in an old browser that sends neither header. A form can't send a key, so the API refuses it for messages. A
+//! reset takes no key, so there the content types of forms are refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -99,7 +99,7 @@ fn forbidden(message: String) -> Refused {
     Refused { status: StatusCode::FORBIDDEN, message }
 }
 
-/// Returns the beginning of what a client sent, quoted.
+/// Returns the beginning of a client's text, quoted.
 fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
     format!("{text:?}")

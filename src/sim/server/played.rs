@@ -19,7 +19,7 @@ use crate::clock::{Instant, RunClock};
 /// How long a reset is delayed so that the bytes before it are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
-/// What a request occupies until it is answered.
+/// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
     /// The connection it came over, which it keeps open.

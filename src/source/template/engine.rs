@@ -1,4 +1,4 @@
-//! The template engine as it is set up here: what it offers, and how it writes values.
+//! Sets up the template engine: which features it has, and how it writes values.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -17,7 +17,7 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// What is wrong with a template, or with filling it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It can't be understood.
+    /// It can't be parsed.
     #[error("the template is wrong on line {line}: {message}")]
     Syntax {
         /// Line in the template, from 1.

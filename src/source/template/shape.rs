@@ -4,8 +4,8 @@
 //! `elif` also adds a level to the syntax tree, and the parser walks that tree by recursion. So the tokens are counted
 //! before parsing, which needs no recursion. The limits are far above any template that people write.
 //!
-//! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: what is accepted here needs a fifth of
-//! that, also in a build without optimization.
+//! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: an accepted template needs a fifth of
+//! that, even in a build without optimization.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;

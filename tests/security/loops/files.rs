@@ -96,7 +96,7 @@ struct Case {
 enum Expected {
     Used,
     Refused,
-    /// The system does not let the runner at it.
+    /// The system does not let the runner open it.
     Failed,
 }
 
@@ -475,7 +475,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mode = [OpenMode::Edit, OpenMode::CreateNew, OpenMode::Existing][number % 3];
             match disk.open(&path, mode) {
                 Ok(file) => {
-                    // What was opened takes a mark: it must be in no file of somebody else.
+                    // The test writes a mark to the opened file. The mark must be in no file of another user.
                     file.write_at(b"mark", 0).expect("it is a file of ours");
                     opened += 1;
                 }
@@ -587,7 +587,7 @@ fn link_in_place(trap: &Path, path: &Path) -> bool {
 
 // ---- single promises ------------------------------------------------------------------------------------------------
 
-/// What needs no generator.
+/// Tests that need no generator.
 fn single_promises() -> Vec<Seen> {
     let (folder, api) = (Folder::with_rows(3), Api::quick());
     let mut command = Command::new("sh");

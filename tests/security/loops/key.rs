@@ -282,7 +282,7 @@ fn from_commands_and_files(_keys: &[Key]) -> Seen {
     Seen::new("keys of commands and files", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// What is said at signals, while a request hangs; and what the system lets others see of the process.
+/// Messages at signals while a request hangs, and the parts of the process that the system lets others see.
 #[cfg(unix)]
 fn signals(keys: &[Key]) -> Seen {
     let mut sent = 0;

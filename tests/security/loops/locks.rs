@@ -70,7 +70,7 @@ const RELATIONS: [Relation; 15] = [
     Relation::FolderRemoved,
 ];
 
-/// Each row of the one run is `a…`, each of the other `b…`.
+/// The rows of one run are called `a…`, those of the other `b…`.
 const ROWS: usize = 12;
 
 /// Runs pairs at random moments, and returns the line.
@@ -335,8 +335,8 @@ fn replacements(size: Size) -> Seen {
     )
 }
 
-/// Opens once nobody holds the log. A program that a loop beside this one is just starting holds
-/// copies of every open file, and with them its locks, until it runs: that passes in milliseconds.
+/// Opens the log as soon as nobody has it locked. Another test may be starting a program at this moment. Until that
+/// program runs, it has copies of all open files and their locks; this takes only milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
@@ -389,7 +389,7 @@ fn table() -> Seen {
     folder.write("a.jsonl", &rows('a'));
     folder.write("b.jsonl", &rows('b'));
 
-    // A log that a run holds and that is empty so far.
+    // An empty log that a run has locked.
     let mut held = folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("it starts");
     slow.wait_for_requests(1);
     let names = ["out.jsonl", "./out.jsonl", "out.results.jsonl", "x.jsonl"];

@@ -1,7 +1,7 @@
 //! Servers that send too much: the most memory that the real program uses, as the system reports it.
 //!
-//! Each kind of server answers every request in its way. Endless bodies are cut off by the program, or end here behind a
-//! bound, so that nothing runs for ever when the program fails.
+//! Each kind of server answers every request in its own way. The program cuts off endless bodies. If it fails to, the
+//! bodies end at a limit here, so that nothing runs for ever.
 
 use std::fs;
 use std::io::{self, Write};
@@ -217,7 +217,7 @@ fn bomb(bytes: usize) -> Vec<u8> {
     out
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Ran {
     code: Option<i32>,
     peak_kib: u64,

@@ -25,7 +25,7 @@ use mutate::Mutator;
 
 /// Longest a run of the program may take before it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
-/// What a run records; every other flag is refused in a manifest.
+/// The flags that a run records; every other flag is refused in a manifest.
 const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
@@ -302,7 +302,7 @@ impl Place {
         self.folder.contents()
     }
 
-    /// Returns what lies outside the run's folder, and the files in it that do not belong to the run.
+    /// Returns everything outside the run's folder, and the files in it that do not belong to the run.
     fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let work = self.root().join("work");
         let own = ["notes.txt", "empty.txt", "prompts.jsonl"].map(|name| work.join(name));
@@ -317,7 +317,7 @@ impl Place {
         let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A log stands for the results whose default log it is.
+        // A log stands for the results file that has it as its default log.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }

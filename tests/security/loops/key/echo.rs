@@ -7,13 +7,13 @@ use super::spelling::json;
 pub struct Response {
     pub what: String,
     pub bytes: Vec<u8>,
-    /// Whether the connection ends behind it.
+    /// Whether the connection ends after it.
     pub is_last: bool,
     /// Whether it sends back a text of the request.
     pub is_echo: bool,
 }
 
-/// A place: its name, and how a response is made that holds a text there.
+/// A place: its name, and a function that makes a response with a text at this place.
 pub struct Place {
     name: &'static str,
     make: fn(&Echo) -> Vec<u8>,

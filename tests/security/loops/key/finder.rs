@@ -10,7 +10,7 @@ const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;
 
-/// What looks for one key.
+/// A finder for one key.
 pub struct Finder {
     parts: HashSet<Vec<u8>>,
     /// Pairs of characters that parts begin with.

@@ -1,4 +1,4 @@
-//! Keys that must turn up nowhere, and the ways in which a server may spell one.
+//! Keys that must not appear anywhere, and the ways in which a server may spell a key.
 
 /// A key and where the program gets it from.
 pub struct Key {

@@ -51,7 +51,7 @@ impl Drop for Simulator {
     }
 }
 
-/// What came back: status, header lines in lower case, body as it came.
+/// A response: status, header lines in lower case, and the body unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,

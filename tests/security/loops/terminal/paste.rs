@@ -14,7 +14,7 @@ use super::judge;
 use super::pty::{USUAL, shown};
 use super::side_by_side;
 
-/// What a name or an argument would make when a shell ran it.
+/// The file that a name or an argument would create if a shell ran it.
 const CANARY: &str = "PWN";
 /// The value of a header. No printed command may contain it.
 const SECRET: &str = "s3cret-of-a-header";
@@ -39,7 +39,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // Made before there are threads: a program that another thread's child still holds open can't be started.
+    // The programs are made before there are threads: a program that another thread's child still has open can't be
+    // started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -89,7 +90,7 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
 /// Runs until a rule stops it, then to the end, then once more: each prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
-    // The row that fails comes first, so that it is in the log whenever the run stops.
+    // The row that fails comes first, so that it is in the log no matter when the run stops.
     let rows = "{\"prompt\":\"always fails\"}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
     fs::write(folder.path("").join(name), rows).expect("a file can be written");
     let kind = ["plain", "json", "none"][(turn % 3) as usize];

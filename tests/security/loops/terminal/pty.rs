@@ -26,7 +26,7 @@ pub struct Pty {
     pub theirs: File,
 }
 
-/// What a program wrote to its terminal, and how it ended.
+/// The bytes that a program wrote to its terminal, and how it ended.
 pub struct Shown {
     pub bytes: Vec<u8>,
     pub code: Option<i32>,

@@ -15,12 +15,12 @@ use super::super::super::support::{Api, Folder, assert_each_once, rows, whole_li
 use super::pty::{Pty, USUAL, ended};
 use super::side_by_side;
 
-/// What becomes of a stream.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     /// Somebody reads it.
     Kept,
-    /// It goes to a full disk.
+    /// It is written to a full disk.
     Full,
     /// It is closed, as by `>&-`.
     Closed,
