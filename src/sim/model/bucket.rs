@@ -107,7 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until this bucket and `other` are both full, counted together.
+    /// Returns the time until the levels of this bucket and `other`, added up, reach both capacities added up.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
