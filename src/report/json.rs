@@ -16,7 +16,7 @@
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, since people look at these lines too.
 //!
-//! Single rows are not reported: they are in the files. Members may be added; none changes its meaning within a
+//! Single rows are not reported: they are in the files. Members may be added, but none changes its meaning within a
 //! version.
 
 mod objects;

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Runs the program, and once more as a dry run, and asserts that it says one thing, the same both times, sends nothing
-/// and leaves the folder as it was.
+/// Runs the program, and once more as a dry run. Asserts that it prints one message, the same both times, sends nothing
+/// and leaves the folder unchanged.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
     let said = refused_once(folder, args, parts);

@@ -17,7 +17,7 @@ const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (
 /// After this many drawings, at least one was made at the latest size.
 const DRAWINGS: usize = 3;
 
-/// How a drawing of two lines ends: the cursor goes back to the first.
+/// The end of a drawing of two lines: the cursor goes back to the first.
 const DRAWN: &str = "\x1b[1A\r";
 
 #[test]

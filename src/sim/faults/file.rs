@@ -18,7 +18,7 @@ pub struct FaultFileError {
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
-    /// What is wrong, naming the field.
+    /// What is wrong; names the field.
     pub message: String,
 }
 

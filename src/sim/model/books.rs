@@ -153,7 +153,7 @@ impl Books {
         figures
     }
 
-    /// Returns 429s over all reasons.
+    /// Returns how many 429s there were, for all reasons together.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
     }

@@ -134,7 +134,7 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Returns whether no call is running, not even one whose client has left: nothing more will be billed.
+    /// Returns whether no call is running, not even a call whose client has left. If so, nothing more will be billed.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }

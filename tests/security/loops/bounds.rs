@@ -309,7 +309,7 @@ fn nested(depth: usize, random: &mut fastrand::Rng) -> String {
     format!("{open}1{close}")
 }
 
-/// Rows that are nested in every place: what is written of them can be read, and run again.
+/// Rows that are nested in every place: the lines that are written for them can be read, and run again.
 fn nested_rows(size: Size) -> Seen {
     let seed = 19;
     let mut random = fastrand::Rng::with_seed(seed);

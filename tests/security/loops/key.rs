@@ -333,7 +333,7 @@ fn signals(_keys: &[Key]) -> Seen {
     Seen::new("signals", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// A process that dies leaves no core, and nobody but root reads its memory or variables.
+/// A process that dies leaves no core file, and only root can read its memory or variables.
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;

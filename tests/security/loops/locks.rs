@@ -280,8 +280,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Lets threads open one log again and again, each time with entries that are compacted at the end, or, after a death, at
-/// the next start; returns the line.
+/// Lets threads open one log again and again. Each time it has entries that are compacted at the end; after a death,
+/// they are compacted at the next start. Returns the line.
 ///
 /// A thread that got in while the log was replaced would write to the file that goes away.
 fn replacements(size: Size) -> Seen {
@@ -408,7 +408,7 @@ fn table() -> Seen {
     held.wait().expect("it ends");
     assert!(folder.names().iter().all(|name| !name.contains(".old-")), "nothing that was held was renamed");
 
-    // A log of other results, by each kind of entry.
+    // A log that belongs to other results, for each kind of entry.
     for (kind, input, faults) in [
         ("failed", rows('a'), r#"{"rules": [{"status": 400}]}"#),
         ("broken", format!("{{broken\n{}", rows('a')), "{}"),

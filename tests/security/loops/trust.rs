@@ -173,7 +173,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     }
 }
 
-/// The files of a run, by their names from its folder.
+/// The files of a run, by their paths within its folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The server that runs are told to ask, and the one that they must not ask.

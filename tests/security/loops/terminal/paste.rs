@@ -257,7 +257,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
     Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())
 }
 
-/// Returns a name for a file; the first ones begin with each piece in its turn.
+/// Returns a name for a file. Each of the first names begins with another piece, so that all are used.
 fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
     let mut bytes = PIECES[number as usize % PIECES.len()].to_vec();
     for _ in 0..rng.usize(..6) {
