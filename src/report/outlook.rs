@@ -345,7 +345,8 @@ mod tests {
         stats
     }
 
-    /// A status with a pool without limits that is held for this long, and two rows that wait for their next try.
+    /// A status with one pool and two rows that wait for their next try. The pool has no limits and is held for this
+    /// long.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

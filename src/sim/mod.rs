@@ -71,8 +71,8 @@
 //! - Answers: calls of server tools other than web search and fetch (with these the model answers in text), the tokens of
 //!   what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
 //!   thinking of models that always think; time-outs of the API itself.
-//! - Tokens: the tokenizers' difference (one skew for all models), images and PDFs by their size (an image counts 1,500),
-//!   the hidden prompt of tools by model (346 for all).
+//! - Tokens: the difference between tokenizers (all models have the same skew), the size of images and PDFs (every
+//!   image counts 1,500), the hidden prompt of tools for each model (346 for all).
 //! - Limits: the limit of a workspace as the stricter one in the `tokens` headers; priority and fast headers; the month
 //!   that ends a spend cap; spend limits set by the user (they can be injected).
 //! - Caching: the effects of web search, citations, images and speed on it.
