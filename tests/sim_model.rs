@@ -795,7 +795,7 @@ impl Production {
     }
 }
 
-/// The level of an output bucket of a whole minute, from one change of slope to the next.
+/// The level of an output bucket with a whole minute's burst, computed from one change of slope to the next.
 fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let ends = calls.iter().flat_map(|call| [call.begin, call.end]);
     let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();

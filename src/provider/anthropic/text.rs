@@ -16,8 +16,8 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 ///
 /// A server may send back what it received, so everything that begins like a key is removed from its messages, even
 /// other people's keys. The exact key that was sent is removed later, in every encoding and from every text
-/// ([`crate::domain::Secrets`]). If the key is cut off at the end here, that step still finds any twelve characters of
-/// it.
+/// ([`crate::domain::Secrets`]). If the end of the text cuts the key off here, that later step still finds any twelve
+/// characters of it.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {

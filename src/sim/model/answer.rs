@@ -180,7 +180,7 @@ fn json_text(schema: &Value, room: Room, hash: Hash) -> Answer {
     ended(vec![OutBlock::Json(quoted[1..quoted.len() - 1].to_owned(), count)], stop_reason)
 }
 
-/// Returns about the first `kept` of `count` tokens of a text.
+/// Returns roughly the first `kept` of the `count` tokens of a text.
 fn cut(text: &str, kept: u64, count: u64) -> String {
     let wanted = (text.len() as u64 * kept / count.max(1)) as usize;
     let end = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);

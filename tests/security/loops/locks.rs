@@ -131,7 +131,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // Crossed outputs and runs that begin at one moment may refuse each other; else one is let in.
+    // If outputs are crossed or runs begin at the same moment, both may be refused; in all other cases one of them
+    // runs.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in let_in {

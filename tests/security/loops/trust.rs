@@ -37,7 +37,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
 }
 
-/// A setting of each flag's name in the manifest.
+/// Tries a manifest with a setting for each flag.
 fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];

@@ -225,7 +225,7 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // A header line is text here, so bytes beyond ASCII are left to the hosts above.
+        // Header lines are text in this test; the hosts above try bytes beyond ASCII.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()
         }
