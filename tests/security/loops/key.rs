@@ -372,7 +372,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // The first of some is taken by the standard library, which looks for a full stack and lets the second through.
+        // Some signals need to be sent twice: the standard library handles the first (it checks for a full stack) and
+        // lets the second through.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("it is ours").is_some()
