@@ -101,7 +101,8 @@ impl Catalog {
         &self.models
     }
 
-    /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after it.
+    /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after
+    /// it.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
@@ -423,7 +424,8 @@ mod tests {
 
         let cost = Catalog::builtin().cost("claude-haiku-4-5", &usage);
 
-        // 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar; 2 searches $0.02.
+        // 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar; 2 searches
+        // $0.02.
         assert_eq!(cost, Some(Money::from_dollars(0.0324)));
     }
 

@@ -7,8 +7,8 @@ use super::config::Config;
 /// Shorter header values are names and switches. Hiding them would only make messages of servers hard to read.
 const SHORTEST_HEADER: usize = 12;
 
-/// Asks the system for no core dumps; on Linux also to keep other processes of the same user from reading our memory and
-/// variables. This holds for this process only, not for programs that it starts.
+/// Asks the system for no core dumps; on Linux also to keep other processes of the same user from reading our memory
+/// and variables. This holds for this process only, not for programs that it starts.
 ///
 /// This process can still open `/proc/self`, so inputs like `/dev/stdin` and `<(…)` work.
 pub(super) fn begin() {

@@ -30,8 +30,8 @@ pub(crate) const PROVIDER: &str = "anthropic";
 const WIDEST: usize = 1_000;
 /// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than needed:
-/// with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
+/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than
+/// needed: with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the catalog, with the user's prices over the built-in ones.

@@ -140,8 +140,8 @@ impl Planner {
     ///
     /// # Errors
     /// [`Rejected`] when the row surely can't work: it has no messages or too many, a model that is not a string, a
-    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely longer
-    /// than the model's window.
+    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely
+    /// longer than the model's window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)

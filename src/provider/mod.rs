@@ -84,8 +84,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The request does not matter: a server may answer a stream request
-    /// with plain JSON.
+    /// Returns the decoder for a response with this head. The request does not matter: a server may answer a stream
+    /// request with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.

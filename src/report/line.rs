@@ -2,8 +2,8 @@
 //!
 //! It gives the place and the width of the bar; the code that draws the block fills it.
 //!
-//! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A line
-//! is never too wide, so a terminal never wraps it.
+//! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A
+//! line is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 

@@ -9,8 +9,8 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
 /// The rows that finished recently, by second.
 ///
-/// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong for
-/// hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
+/// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong
+/// for hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
 ///
 /// The mean size of a row is taken over the whole run: limits don't change it, and over a minute it varies by a tenth
 /// by chance. If a token limit slows the run down, the time left is computed from this size and the recent tokens,

@@ -1,4 +1,5 @@
-//! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's size.
+//! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's
+//! size.
 //!
 //! The content of the lines comes from [`super::line`], fitted to the size of the terminal at each drawing; indicatif
 //! renders them with their bar (`progress/bar.rs` says why its own repaint is not used). They are drawn at most ten

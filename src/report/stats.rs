@@ -198,7 +198,8 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a second.
+    /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a
+    /// second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = self.succeeded_total() + self.failed_total();
         let secs = self.elapsed().as_secs_f64();

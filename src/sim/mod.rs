@@ -68,9 +68,9 @@
 //!   other things that the version 2026-10-21 refuses besides sampling (documents of assistants, citations of users);
 //!   compressed bodies (refused as an encoding that is not supported); unknown fields inside messages and blocks are
 //!   let through; limits on schemas, stop sequences and the number of messages, images and pages.
-//! - Answers: calls of server tools other than web search and fetch (with these the model answers in text), the tokens of
-//!   what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
-//!   thinking of models that always think; time-outs of the API itself.
+//! - Answers: calls of server tools other than web search and fetch (with these the model answers in text), the tokens
+//!   of what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and
+//!   hidden thinking of models that always think; time-outs of the API itself.
 //! - Tokens: the difference between tokenizers (all models have the same skew), the size of images and PDFs (every
 //!   image counts 1,500), the hidden prompt of tools for each model (346 for all).
 //! - Limits: the limit of a workspace as the stricter one in the `tokens` headers; priority and fast headers; the month

@@ -101,8 +101,8 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// An input is judged by its control characters only when this many bytes were read.
 const JUDGED_BYTES: usize = 64;
 
-/// Finds binary data of any other kind: one byte in twenty is a control character that text does not use. Random bytes have
-/// twice as many; text in a single-byte encoding has almost none.
+/// Finds binary data of any other kind: one byte in twenty is a control character that text does not use. Random bytes
+/// have twice as many; text in a single-byte encoding has almost none.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();

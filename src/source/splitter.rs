@@ -47,7 +47,8 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at line 1 with rows of at most `most_bytes`; `skipped` bytes (a byte order mark) were taken off `input` before.
+    /// Begins at line 1 with rows of at most `most_bytes`; `skipped` bytes (a byte order mark) were taken off `input`
+    /// before.
     pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }

@@ -115,8 +115,8 @@ pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
 
 /// The streams behind those macros, and who may name them: the door through which everything for people goes, what asks
-/// whether they are terminals, what asks which files they are, and the journal, whose results go to standard output where
-/// it is given nothing else.
+/// whether they are terminals, what asks which files they are, and the journal, whose results go to standard output
+/// where it is given nothing else.
 pub const STREAMS: (&[&str], &[&str]) = (
     &["io::stdout", "io::stderr"],
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],

@@ -80,8 +80,8 @@ pub struct SimLimitArgs {
     /// Token counts a minute [default: the tier's]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub count_tokens_rpm: Option<u32>,
-    /// How much of a limit can be used at once: minute, a time as 1s, a number; or for some, as requests=1s,output=minute
-    /// [default: minute]
+    /// How much of a limit can be used at once: minute, a time as 1s, a number; or for some, as
+    /// requests=1s,output=minute [default: minute]
     #[arg(long, value_name = "BURST", value_parser = bursts)]
     pub burst: Option<Bursts>,
     /// What counts as output: what is produced, or max_tokens at the start (the rule to 2026-02-18) [default: produced]

@@ -55,7 +55,8 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
 /// Returns the text of a file inside `folder`.
 ///
 /// # Errors
-/// The path leads out of the folder, is hidden or goes through a link, or is not an ordinary file of at most `most` bytes.
+/// The path leads out of the folder, is hidden or goes through a link, or is not an ordinary file of at most `most`
+/// bytes.
 pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let mut names = Vec::new();
     for part in path.components() {

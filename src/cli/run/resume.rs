@@ -13,7 +13,8 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
-/// Reads every log before any is run, so that nothing is changed if one is refused. A single log is read when it is run.
+/// Reads every log before any is run, so that nothing is changed if one is refused. A single log is read when it is
+/// run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(

@@ -85,7 +85,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the server or the simulator. From here on a panic's message is shown without the secrets that are sent.
+    /// Connects to the server or the simulator. From here on a panic's message is shown without the secrets that are
+    /// sent.
     fn transport(
         &self,
         simulator: Option<&Simulator>,

@@ -1,7 +1,7 @@
 //! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with its part of the answer.
 //!
-//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation, "Messages"
-//! and "Streaming messages" (2026-08-22).
+//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation,
+//! "Messages" and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;

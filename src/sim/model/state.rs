@@ -120,7 +120,8 @@ impl Model {
         self.line.watch(Box::new(sink));
     }
 
-    /// Starts over with full limits, empty caches and empty books; time keeps running, and calls in flight are forgotten.
+    /// Starts over with full limits, empty caches and empty books; time keeps running, and calls in flight are
+    /// forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
         self.books = Books::default();

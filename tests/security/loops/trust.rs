@@ -1,8 +1,9 @@
-//! Run folders, error logs and results files of somebody else: nothing in them redirects, authorizes, executes or spends.
+//! Run folders, error logs and results files of somebody else: nothing in them redirects, authorizes, executes or
+//! spends.
 //!
 //! Each try has a folder of its own: a finished run with failures in `work`, a neighbour that must stay as it is, and a
-//! command that leaves a mark when it is run. Requests may reach the server that the person named; there is a second one,
-//! which every hostile value names.
+//! command that leaves a mark when it is run. Requests may reach the server that the person named; there is a second
+//! one, which every hostile value names.
 
 mod mutate;
 mod names;

@@ -75,8 +75,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A command as it was printed, and the arguments it must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that are carried. Where the log can't name its results (their name
-/// holds what no log may name), the command does.
+/// Returns the arguments that resume a log, with the flags that are carried. Where the log can't name its results
+/// (their name holds what no log may name), the command does.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {

@@ -399,7 +399,8 @@ fn joined(strings: &[Nasty]) -> OsString {
     OsString::from_vec(strings.iter().map(|string| string.bytes.clone()).collect::<Vec<_>>().join(&b'_'))
 }
 
-/// Returns the strings as one argument; as text, except in every fifth turn, since bytes that are not text are not examined further.
+/// Returns the strings as one argument; as text, except in every fifth turn, since bytes that are not text are not
+/// examined further.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
