@@ -1,4 +1,4 @@
-//! The command line from what is typed to what is meant: parsing, layers, inputs and keys.
+//! The command line: parsing, layers of settings, inputs and keys.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -555,7 +555,7 @@ fn the_help_of_run_shows_groups_examples_and_exit_codes() {
     assert!(!help.contains("--tpm") && !help.contains("--api-key "));
 }
 
-/// A working folder, a home and an environment of a test's own.
+/// A working folder, a home and an environment for one test.
 struct Place {
     folder: TempDir,
     world: World,

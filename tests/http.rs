@@ -1,7 +1,8 @@
-//! The HTTP transport against real sockets on loopback: what goes out, and every way in which a response can fail.
+//! The HTTP transport against real sockets on loopback: the requests it sends, and every way in which a response can
+//! fail.
 //!
-//! Servers are threads that follow a script. One that must stay silent waits for its client to hang up, so no test
-//! waits for time to pass except for the limits that it sets itself, and asserts kinds of failure, never durations.
+//! Servers are threads that follow a script. A server that must stay silent waits for its client to hang up. So a test
+//! waits only for time limits that it sets itself. Tests assert kinds of failure, never durations.
 
 mod exchange;
 
@@ -26,7 +27,7 @@ const KEY: &str = "sk-ant-canary-0123456789abcdef";
 const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(200);
 
-// What goes out.
+// Requests.
 
 #[tokio::test]
 async fn an_api_key_goes_out_as_x_api_key() {
@@ -199,7 +200,7 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(to, Some(format!("{}/elsewhere", target.url())));
 }
 
-// What comes back.
+// Responses.
 
 #[tokio::test]
 async fn every_recorded_reply_comes_through_unchanged() {
@@ -238,7 +239,7 @@ async fn a_stream_in_many_chunks_is_one_message() {
 
     let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
 
-    // The recorded head has an id, which this one lacks; a message does not hold it.
+    // The recorded head has an id that this head lacks; the id is not part of a message.
     assert_eq!(format!("{reply:?}"), expected);
 }
 
@@ -328,7 +329,7 @@ async fn an_endless_error_body_is_an_error_all_the_same() {
     assert!(failure.message.starts_with("it broke aaaa") && failure.message.len() < 5000);
 }
 
-// What does not come back.
+// Failures.
 
 #[tokio::test]
 async fn nobody_listening_is_surely_not_sent() {
@@ -545,7 +546,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     assert!(error.message.contains("certificate"), "{error}");
 }
 
-/// Only here: other systems' own verifiers ask more of a certificate than one for tests has.
+/// Only on this system: the verifiers of other systems refuse a simple test certificate.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_certificate_given_by_hand_is_trusted() {
@@ -684,7 +685,7 @@ fn connection(mut stream: TcpStream, script: &Script, log: &Mutex<Log>) {
     }
 }
 
-/// Reads a head and the body whose length it tells; `None` when the client hangs up.
+/// Reads a head, and a body of the length that the head gives; `None` when the client hangs up.
 fn read_request(stream: &mut impl Read) -> Option<String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];

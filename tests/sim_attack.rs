@@ -1,4 +1,4 @@
-//! The simulated API under requests that nobody should send: whatever comes, the answer is one that the API would give.
+//! The simulated API under requests that nobody should send: every answer is one that the API could give.
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -204,7 +204,7 @@ async fn bytes_that_are_not_a_request_break_nothing() {
 
     for attack in &attacks {
         let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
-        // It may be closed before all is sent.
+        // The connection may be closed before everything is sent.
         let _ = stream.write_all(attack.as_bytes()).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! `claude-batch simulate` as people start it: what it says, where it listens, how it ends, and a whole run against it.
+//! `claude-batch simulate` as users start it: its output, its address, its end, and a whole run against it.
 #![cfg(all(feature = "sim", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -188,7 +188,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // After a test that failed it still runs; after one that stopped it there is nothing to end.
+        // After a failed test the simulator still runs; if the test stopped it, there is nothing to end.
         let _ = self.child.kill();
     }
 }

@@ -1,6 +1,6 @@
 //! The simulated API against plain arithmetic, on virtual time.
 //!
-//! The properties are checked with a bucket of a few lines that shares nothing with the one that is checked.
+//! The checks use a bucket of a few lines that shares no code with the simulator's bucket.
 
 use std::time::Duration;
 
@@ -759,7 +759,7 @@ impl PlainBucket {
     }
 }
 
-/// No window holds more than the burst and the refill, except what single rows use beyond the burst.
+/// No window of time uses more than the burst and the refill, except for single rows larger than the burst.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,
@@ -779,7 +779,7 @@ fn within_every_window(
     Ok(())
 }
 
-/// Output of one call, even from begin to end; all at once where both are one moment.
+/// Output of one call: evenly spread from beginning to end, or all at once if both are the same moment.
 #[derive(Clone, Copy)]
 struct Production {
     begin: Instant,
@@ -788,14 +788,14 @@ struct Production {
 }
 
 impl Production {
-    /// Tokens out at a moment.
+    /// Tokens produced up to a moment.
     fn by(&self, now: Instant) -> f64 {
         let span = self.end.since(self.begin).as_secs_f64();
         if now >= self.end { self.tokens } else { self.tokens * now.since(self.begin).as_secs_f64() / span }
     }
 }
 
-/// The level of an output bucket of a whole minute, from one change of slope to the next.
+/// The level of an output bucket with a whole minute's burst, computed from one change of slope to the next.
 fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let ends = calls.iter().flat_map(|call| [call.begin, call.end]);
     let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();
@@ -850,7 +850,7 @@ fn arrive(api: &mut Model, body: &str, now: Instant) -> Arrival {
     api.arrive(&Request { method, path, query: None, headers: &headers, body: body.as_bytes() }, now)
 }
 
-/// What the API itself says that a prompt has.
+/// The token count that the API itself gives for a prompt.
 fn arrive_with(api: &mut Model, key: &'static str, body: &str, at_secs: u64) -> (u16, Ticket) {
     let headers = header_map(&[("x-api-key", key), ("anthropic-version", "2023-06-01")]);
     let request =

@@ -275,7 +275,7 @@ async fn call(server: &SimServer, method: &str, path: &str, body: &str) -> Resul
     let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
     stream.write_all(&request(method, path, body)).await.expect("sent");
     let mut received = Vec::new();
-    // A reset after the whole answer is told apart by what has come.
+    // A reset after the whole answer is recognized by the bytes that were received.
     let _ = stream.read_to_end(&mut received).await;
     parse(&received).ok_or(Broken { received })
 }

@@ -4,10 +4,10 @@
 //! `fields.rs`, each with its date and source. Knows no file, clock or request: a price file is passed in as text,
 //! and callers ask whether a model has retired since the data were checked (`Model::is_retired_on`).
 //!
-//! Invariants: every model's class, ids and prices are those of the files; names are unique; price steps rise from 0;
-//! an unknown model has an unknown cost (`None`), never a guessed one.
+//! Invariants: every model's class, ids and prices come from the files; names are unique; price steps rise from 0; an
+//! unknown model has an unknown cost (`None`), never a guessed one.
 //!
-//! Limits from here are only a first guess: those that responses report replace them.
+//! The limits in the catalog are only a first guess: limits that responses report replace them.
 
 mod data;
 mod fields;
@@ -32,7 +32,7 @@ use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, Us
 pub struct Catalog {
     models: Vec<Model>,
     by_name: HashMap<Arc<str>, usize>,
-    /// Prices by hand, for names that no model has.
+    /// Prices that the user set for models that are not in the catalog.
     other_prices: HashMap<String, Vec<PriceStep>>,
     tiers: Vec<TierTable>,
     web_search: Money,
@@ -101,17 +101,18 @@ impl Catalog {
         &self.models
     }
 
-    /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after it.
+    /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after
+    /// it.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
     /// Returns the limits that a class starts with.
     ///
-    /// The tier may have no row for the class: the class is newer than the table, or the model is not in the catalog.
-    /// Then each dimension gets the lowest limit of the tier's rows that belong to models still served. [`Tier::Auto`]
-    /// uses the strictest tier in force, `start`, until the headers of the first response give the real limits.
-    /// [`Tier::None`] has no limits. Limits at fast speed are unpublished, so those of standard speed are used.
+    /// The tier may have no row for the class, because the class is newer than the table or the model is not in the
+    /// catalog. Then each dimension gets its lowest limit among the tier's rows for models that are still served.
+    /// [`Tier::Auto`] uses the strictest tier in force, `start`, until the headers of the first response give the real
+    /// limits. [`Tier::None`] has no limits. Limits at fast speed are unpublished, so those of standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };
@@ -122,7 +123,7 @@ impl Catalog {
         }
     }
 
-    /// Returns the table of a tier, with its date and source; that of `start` for [`Tier::Auto`], none for
+    /// Returns the table of a tier, with its date and source: the table of `start` for [`Tier::Auto`], `None` for
     /// [`Tier::None`].
     pub(crate) fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
         let wanted = match tier {
@@ -133,12 +134,13 @@ impl Catalog {
         self.tiers.iter().find(|table| table.tier == wanted)
     }
 
-    /// Returns what an answer cost at standard speed in any place; `None` when the model's prices are unknown.
+    /// Returns the cost of an answer at standard speed, without a choice of region; `None` when the model's prices are
+    /// unknown.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns what an answer cost on the terms of its request; `None` when the prices are unknown.
+    /// Returns the cost of an answer on the terms of its request; `None` when the prices are unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
@@ -148,15 +150,15 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the most that an answer within `bound` costs by any model of the catalog at any speed: for what the API
-    /// may let another model answer.
+    /// Returns the highest cost of an answer within `bound`, over all models of the catalog and all speeds. It is for
+    /// requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
         most.max().unwrap_or_default()
     }
 
-    /// Returns the date of the prices: when they were checked, or what the price file says.
+    /// Returns the date of the prices: the day they were checked, or the date in the price file.
     pub fn price_date(&self) -> &str {
         &self.price_date
     }
@@ -223,7 +225,7 @@ mod tests {
     fn prices_are_those_published() {
         let catalog = Catalog::builtin();
 
-        // Model, then input, output and cache read in dollars per million tokens.
+        // Each line has a model, then its prices for input, output and cache reads in dollars per million tokens.
         let facts = [
             ("claude-fable-5-2", 8.0, 40.0, 0.20),
             ("claude-mythos-5-2", 8.0, 40.0, 0.20),
@@ -422,7 +424,8 @@ mod tests {
 
         let cost = Catalog::builtin().cost("claude-haiku-4-5", &usage);
 
-        // 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar; 2 searches $0.02.
+        // 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar; 2 searches
+        // $0.02.
         assert_eq!(cost, Some(Money::from_dollars(0.0324)));
     }
 
@@ -505,7 +508,7 @@ mod tests {
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 3), 1.035);
         assert_eq!(most("claude-haiku-4-5", us, 1_000_000, Caching::None, 3), 1.1055 + 0.03);
         assert_eq!(most("claude-opus-5", fast, 1_000_000, Caching::None, 0), 10.05);
-        // One token more reaches the dear step.
+        // One token more reaches the more expensive step.
         assert_eq!(most("claude-haiku-5-5", plain, 100_000, Caching::Hour, 0), 0.0205);
         assert_eq!(most("claude-haiku-5-5", plain, 100_001, Caching::Hour, 0), 0.102_501);
     }

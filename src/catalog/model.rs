@@ -18,7 +18,7 @@ pub enum TokenizerFamily {
     New,
 }
 
-/// Where a model is in its life, as the Models API says it.
+/// The stage of a model's life, in the words of the Models API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lifecycle {
@@ -42,7 +42,7 @@ impl Lifecycle {
     }
 }
 
-/// A product line, as the Models API says it.
+/// A product line, in the words of the Models API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
@@ -84,7 +84,8 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// Used for a model without a published figure: that of models 4.5 and 4.6, the larger of the common ones.
+    /// Used for a model without a published figure. It is the figure of models 4.5 and 4.6, the larger of the common
+    /// ones.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
@@ -101,7 +102,7 @@ impl From<(u32, u32)> for ToolPrompt {
 pub struct Model {
     /// The id of its snapshot; it ends with a date for models before 4.6.
     pub id: Arc<str>,
-    /// Other names for it that the API takes.
+    /// Other names for it that the API accepts.
     pub aliases: Vec<Arc<str>>,
     /// Its name for people.
     pub display_name: String,
@@ -111,13 +112,13 @@ pub struct Model {
     pub class: ModelClass,
     /// When it was released; the date in its id where it has one.
     pub released: Date,
-    /// Where it was in its life when the catalog was checked.
+    /// The stage of its life when the catalog was checked.
     pub lifecycle: Lifecycle,
     /// When it retires or has retired, where that is known.
     pub retires: Option<Date>,
     /// Its window: the longest prompt, in tokens.
     pub context_tokens: u32,
-    /// The largest `max_tokens` it takes.
+    /// The largest `max_tokens` it accepts.
     pub max_output_tokens: u32,
     /// How it cuts text.
     pub family: TokenizerFamily,

@@ -5,9 +5,9 @@ use toml::Spanned;
 
 use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
 
-/// Prices of one token from a prompt length on.
+/// Prices of one token, for prompts from a certain length on.
 ///
-/// The length of the whole prompt chooses the step, and the step applies to the whole request, output included.
+/// The length of the whole prompt decides which step applies. That step applies to the whole request, output included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceStep {
     /// Applies to prompts longer than this, in tokens, cached ones included.
@@ -48,7 +48,7 @@ impl PriceStep {
     }
 }
 
-/// Returns what is asked for `money` of tokens on these terms.
+/// Returns the price of tokens on these terms; `money` is their price on standard terms.
 fn on(terms: Terms, money: Money) -> Money {
     if terms.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money }
 }
@@ -74,8 +74,8 @@ impl Prices {
 
     /// Returns the most that an answer within `bound` costs on these terms.
     ///
-    /// For each kind of token the highest price counts, of all steps that a prompt of this length can reach. Every input token
-    /// counts as the most expensive kind that it can be.
+    /// Each kind of token is counted at its highest price among the steps that a prompt of this length can reach. Every
+    /// input token counts as the most expensive kind that it can be.
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =
@@ -146,7 +146,7 @@ pub(crate) enum CatalogError {
     Empty,
 }
 
-/// What a price file says.
+/// The content of a price file.
 pub(super) struct PriceFile {
     pub date: Option<String>,
     pub web_search: Option<Money>,
@@ -178,7 +178,8 @@ struct RawPrice {
 
 /// Reads a price file.
 ///
-/// Cache prices that are left out follow from the input price: 1.25 and 2 times for writing, 0.1 times for reading.
+/// Cache prices that are left out are computed from the input price: 1.25 and 2 times for writing, 0.1 times for
+/// reading.
 pub(super) fn parse_price_file(text: &str) -> Result<PriceFile, CatalogError> {
     let file: RawFile = toml::from_str(text).map_err(|error| CatalogError::Syntax {
         line: error.span().map_or(1, |span| line_of(text, span.start)),

@@ -9,9 +9,9 @@ use crate::domain::{ModelClass, RateLimits, Tier};
 pub struct TierTable {
     /// Which tier.
     pub tier: Tier,
-    /// Date of the copy the numbers were taken from, `2026-10-08`.
+    /// Date of the copy that the numbers were taken from, like `2026-10-08`.
     pub date: String,
-    /// Where it was published and how long it held.
+    /// Where it was published and how long it was valid.
     pub source: String,
     /// The most an organization of this tier can spend in a calendar month, in dollars.
     pub monthly_cap_usd: u32,
@@ -51,7 +51,7 @@ impl TierTable {
         self.rows().find(|(own, _)| *own == class).map(|(_, limits)| limits)
     }
 
-    /// Returns the least of each dimension over the rows that `is_live` accepts.
+    /// Returns the lowest limit of each dimension among the rows that `is_live` accepts.
     pub(super) fn strictest(&self, is_live: impl Fn(&ModelClass) -> bool) -> RateLimits {
         let live = self.rows().filter(|(class, _)| is_live(class)).map(|(_, limits)| limits);
         live.reduce(|a, b| RateLimits { rpm: a.rpm.min(b.rpm), itpm: a.itpm.min(b.itpm), otpm: a.otpm.min(b.otpm) })
@@ -59,11 +59,11 @@ impl TierTable {
     }
 }
 
-/// Limits to begin with, and whether they are those of another class.
+/// The first limits of a class, and whether they were taken from other classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// Whether the tier has no row for the class, so that its strictest live row stands in.
+    /// Whether the tier has no row for the class, so that the lowest limits of its live rows are used instead.
     pub substituted: bool,
 }

@@ -1,9 +1,9 @@
 //! The command line as typed: subcommands and flags.
 //!
-//! Every flag is optional and has no default here: defaults are in [`super::config`], else a default would look like a
-//! choice and win over the configuration file. The flags are also the keys of `claude-batch.toml` and, as
-//! `CLAUDE_BATCH_…`, environment variables; all three are read by the parsers of this one table. (clap's own `env` is
-//! not used: it reads the process's variables, which tests can't set, and can't say which variable is wrong.)
+//! Every flag is optional and has no default here. Defaults are in [`super::config`]: here, a default would look like
+//! the user's choice and override the configuration file. The flags are also the keys of `claude-batch.toml` and, as
+//! `CLAUDE_BATCH_…`, environment variables; the parsers of this table read all three. (clap's own `env` is not used. It
+//! reads the process's variables, which tests can't set, and its errors can't say which variable is wrong.)
 //!
 //! The key is never a flag, since other users can see arguments in process lists. `--api-key` exists only to tell the
 //! user this, without printing the value.

@@ -1,4 +1,4 @@
-//! What is said before a run about the columns of its inputs.
+//! Notes and warnings before a run about the columns of its inputs.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,8 @@ use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::source::{self, Columns, Placeholder, Template};
 
-/// Returns notes about columns that are not sent, and warnings about placeholders that are not filled in: each once.
+/// Returns notes about columns that are not sent, and warnings about placeholders that are not filled in. Each appears
+/// once.
 ///
 /// The inputs have been read before. If one can't be read now, the run will say so when it reads it.
 pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> {
@@ -23,8 +24,8 @@ pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> 
     notes
 }
 
-/// Returns warnings about placeholders of other template languages. Only columns that the template does not use in its
-/// own syntax are warned about.
+/// Returns warnings about placeholders written in the syntax of other template languages. A column that the template
+/// also uses in its own syntax causes no warning.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);

@@ -1,6 +1,7 @@
 //! The commands that are printed for a person to paste: how to continue a run, and how to retry its failed rows.
 //!
-//! All of them are made here, from what was typed, and each works where the run was started, with the same environment:
+//! All of them are made here from the command that was typed. Each works in the folder where the run was started, with
+//! the same environment:
 //!
 //! - *Continuing* is the same command. `--fresh` becomes `--fresh=false`: with `--fresh` the answers would be set aside
 //!   and paid for again.
@@ -17,10 +18,10 @@ use super::args::{Cli, ResumeArgs};
 use super::shell;
 use crate::journal::RunPaths;
 
-/// Flags of `resume` that are not taken over from what was typed; `-o` follows from where the files are.
+/// Flags of `resume` that are not copied from the typed command; `-o` is set from the place of the files instead.
 const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
 
-/// What was typed, and the commands that follow from it.
+/// The typed command, and the commands that are made from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
     typed: Vec<OsString>,
@@ -28,8 +29,8 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// Returns the commands that follow from this program's arguments. `is_fresh` says whether the run set earlier results
-    /// aside, by a flag or another setting.
+    /// Returns the commands that are made from this program's arguments. `is_fresh` says whether a flag or another
+    /// setting made the run set earlier results aside.
     pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }
@@ -51,8 +52,8 @@ impl Commands {
         shell::ours(args)
     }
 
-    /// Returns the command that runs the failed rows of these files again; those of some classes `only`, as `--only` takes
-    /// them.
+    /// Returns the command that runs the failed rows of these files again. `only` limits it to some failure classes,
+    /// written as for `--only`.
     pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
@@ -68,7 +69,7 @@ impl Commands {
     /// Returns the typed flags that `resume` has too, each in its long form.
     fn carried(&self) -> Vec<OsString> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
-        // What was typed has been parsed before, so it is valid.
+        // The typed command has been parsed before, so it is valid.
         let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
         let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
         let resume = ResumeArgs::augment_args(Command::new("resume"));

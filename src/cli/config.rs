@@ -3,9 +3,9 @@
 //! [`Config::of_run`] checks every value and reads every file that a setting names. All errors here end with exit code
 //! 2: nothing was sent.
 //!
-//! How far a setting is trusted depends on where it stands. Flags, the environment, the user's own file and a file given
-//! by `--config` come from the user. A `claude-batch.toml` in the working folder may come from somebody else's
-//! repository: it may set only what is on a list (`folder.rs`), and a note before the run says what it sets.
+//! How far a setting is trusted depends on its source. Flags, the environment, the user's own file and a file given by
+//! `--config` come from the user. A `claude-batch.toml` in the working folder may come from somebody else's repository:
+//! it may set only what is on a list (`folder.rs`), and a note before the run says what it sets.
 
 pub mod address;
 pub mod credential;
@@ -54,9 +54,9 @@ pub struct SourceConfig {
     pub id_column: Option<String>,
     /// The template's text, read from its file where one was named.
     pub template_text: Option<String>,
-    /// The most rows, after those left out.
+    /// The most rows to read, not counting those that `skip` leaves out.
     pub limit: Option<u64>,
-    /// Rows left out at the start.
+    /// The number of rows to leave out at the start.
     pub skip: u64,
     /// Whether a broken row stops the run before it starts.
     pub strict: bool,
@@ -75,7 +75,7 @@ pub struct Config {
     pub dialect: Dialect,
     /// Further headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether answers are streamed inside.
+    /// Whether answers are streamed from the API.
     pub stream: StreamMode,
     /// Where results go; `None` for a file beside the input.
     pub output: Option<OutputArg>,
@@ -107,7 +107,7 @@ pub struct Config {
     pub grace: Option<Duration>,
     /// The most money for these results, over all runs.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`; otherwise a file in the working folder may have.
+    /// Whether the user set `max_cost`; if not, a file in the working folder may have set it.
     pub has_own_max_cost: bool,
     /// The most requests.
     pub max_requests: Option<u64>,
@@ -137,7 +137,7 @@ pub struct Config {
     pub no_proxy: bool,
     /// The file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// What it holds, as PEM.
+    /// The content of that file, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Where the key comes from.
     pub key: KeySource,
@@ -147,23 +147,24 @@ pub struct Config {
     pub verbosity: Verbosity,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
-    /// Whether colours may be used on it.
+    /// Whether colours may be used on standard error.
     pub is_colored: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
     /// Whose files are used.
     pub owners: Owners,
-    /// What should be said before the run, once each.
+    /// Warnings to print before the run, once each.
     pub warnings: Vec<String>,
-    /// What a file in the working folder sets, to be said before the run.
+    /// Notes about what a file in the working folder sets, to be printed before the run.
     pub notes: Vec<String>,
 }
 
-/// `--max-retries`: at 13 % random faults over ten million rows, 5 would lose 371 rows, 8 less than one.
+/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 less than
+/// one.
 const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
-/// `--timeout`: what the API's own clients allow.
+/// `--timeout`: the same as in the API's own clients.
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// `--idle-timeout`: the API sends a ping within streams far more often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -183,8 +184,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` holds settings of the run to resume: below
-    /// flags and environment, above files.
+    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` holds settings of the run to resume:
+    /// flags and environment override them, and they override files.
     ///
     /// # Errors
     /// As [`Config::of_run`].

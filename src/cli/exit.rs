@@ -33,13 +33,14 @@ pub enum Exit {
     Done,
     /// A bug in this program.
     Internal,
-    /// Usage, configuration or input; nothing was sent, unless an input broke off midway.
+    /// A mistake in usage, configuration or input. Nothing was sent, unless an input could not be read to its end.
     Usage,
-    /// Finished, but some rows failed; also when nothing is left but failures of earlier runs.
+    /// Finished, but some rows failed, in this run or in earlier runs.
     SomeFailed,
     /// Stopped by a rule of the user: budget, time, halt.
     Stopped,
-    /// Stopped by the account: key, credit, spend cap, model, a `retry-after` beyond `--retry-for`.
+    /// Stopped by something about the account: key, credit, spend cap, model, or a `retry-after` longer than
+    /// `--retry-for`.
     Account,
     /// The endpoint can't be reached, is not safe, or is dead.
     Endpoint,
@@ -65,7 +66,8 @@ impl Exit {
         }
     }
 
-    /// Returns the exit of a run: what stopped it, else whether rows failed in this run or earlier ones.
+    /// Returns how a run ends. This depends on what stopped it; if nothing did, on whether rows failed in this run or
+    /// earlier ones.
     pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),

@@ -1,22 +1,22 @@
 //! Sentences about why a run stopped and what to do next, printed after the summary.
 //!
-//! The sentence depends on the type of what happened. Messages of a server or the system are only quoted, never
-//! interpreted.
+//! Which sentence is printed depends on the type of the error. Messages of a server or the system are only quoted,
+//! never interpreted.
 
 use crate::domain::{Failure, HaltReason, WireErrorKind, WriteCause, WriteFault, WriteTarget};
 use crate::report::text::{count, duration, escape};
 
 use super::shell;
 
-/// Path at which the API takes messages, below the base URL.
+/// Path of the Messages endpoint, below the base URL.
 const MESSAGES: &str = "/v1/messages";
 
-/// What the explanation of a stop refers to.
+/// The server, proxy and command that the explanation of a stop names.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The base URL.
     pub server: String,
-    /// The proxy on the way there: its address, and what names it.
+    /// The proxy on the way there: its address, and the variable or setting that names it.
     pub proxy: Option<(String, &'static str)>,
     /// How to resume the run.
     pub next: Next,
@@ -45,7 +45,7 @@ impl Next {
 
 /// Returns what stopped a run and what to do next, in a few sentences.
 ///
-/// Shape: one line; what a server said is escaped and in quotes.
+/// Shape: one line; a message from the server is escaped and in quotes.
 pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
@@ -104,7 +104,8 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     }
 }
 
-/// Explains a proxy that refuses requests. Names the variable that sets it, not its value, which may hold a password.
+/// Explains that a proxy refuses requests. Names the variable that sets the proxy. Its value is not shown, since it may
+/// contain a password.
 fn proxy(failure: &Failure, place: &Place) -> String {
     let next = place.next.words();
     match &place.proxy {
@@ -194,7 +195,7 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
 fn disk(fault: &WriteFault, place: &Place) -> String {
     let (message, next) = (escape(&fault.message), place.next.words());
     let lost = match place.next {
-        // Such rows are nowhere else.
+        // Rows of a pipe that are not in the log are stored nowhere else.
         Next::Resume(_) => "rows that the log does not hold have to be piped in again",
         Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
     };
@@ -214,7 +215,7 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     }
 }
 
-/// Returns what the server sent, to be put after a clause: ` (401, "invalid x-api-key", request req_1)`.
+/// Returns what the server sent, to be added to the end of a sentence: ` (401, "invalid x-api-key", request req_1)`.
 fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));

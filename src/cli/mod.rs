@@ -1,6 +1,6 @@
-//! The command line: what was typed, the settings that follow, and how the program ends.
+//! The command line: what was typed, the settings that result from it, and how the program ends.
 //!
-//! The composition root: the only place that uses all parts. [`run`] is the whole program.
+//! This is the only place that uses all parts of the program and connects them. [`run`] is the whole program.
 
 pub mod args;
 mod columns;
@@ -34,7 +34,7 @@ use crate::domain::{Secrets, causes};
 use crate::journal::{DiskFailure, JournalError};
 use crate::report::text::escape;
 
-/// Runs the program that was typed.
+/// Runs the command that was typed.
 pub fn run() -> ExitCode {
     say::panics(|| Secrets::none().clone());
     lockdown::begin();
@@ -57,7 +57,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
     }
 }
 
-/// Says what went wrong before anything was sent, on one line.
+/// Prints, on one line, an error that happened before anything was sent.
 fn fail(error: &anyhow::Error) -> Exit {
     say::err(&format!("claude-batch: {}", escape(&causes(error.as_ref()))));
     let is_output = error.chain().any(|cause| {

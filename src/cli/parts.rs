@@ -26,12 +26,12 @@ use crate::transport::{BaseUrl, parse_base_url};
 const API: &str = "https://api.anthropic.com";
 /// The name of the provider in records.
 pub(crate) const PROVIDER: &str = "anthropic";
-/// The widest automatic window.
+/// The most requests in flight that are chosen automatically.
 const WIDEST: usize = 1_000;
 /// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than needed:
-/// with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
+/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than
+/// needed: with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the catalog, with the user's prices over the built-in ones.
@@ -183,7 +183,7 @@ pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
-/// Returns the scheduler's settings. `recovered` is what earlier runs on the same results left.
+/// Returns the scheduler's settings. `recovered` is the state that earlier runs on the same results left.
 pub(crate) fn scheduler(
     config: &Config,
     catalog: &Arc<Catalog>,
@@ -204,7 +204,7 @@ pub(crate) fn scheduler(
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // Failed rows count as well: a row is blamed only if the endpoint answered others.
+        // Failed rows count as well: a row is recorded as failed only if the endpoint answered other rows.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,

@@ -1,12 +1,12 @@
 //! Everything this program prints goes through here, except a run's progress ([`report`](crate::report)).
 //!
-//! Printed text can't control the terminal: line breaks are kept, other control characters become escapes, and what looks
-//! like a key of the API is hidden. Names and messages from outside are escaped when they are put into a sentence, with
-//! their line breaks, so that none of them can begin a line.
+//! Printed text can't control the terminal: line breaks are kept, and other control characters become escapes. Text
+//! that looks like a key of the API is hidden. When a name or message from outside is put into a sentence, its line
+//! breaks are escaped too, so that it can't look like a line of this program.
 //!
-//! Nothing here panics (the standard library's macros do when the stream is full or closed), and a message that can't be
-//! shown does not end a run. Standard output is different: what a command prints there is its result. If the reader has
-//! gone away it has seen enough; any other failure to write is an error.
+//! Nothing here panics (the standard library's macros do when the stream is full or closed), and a message that can't
+//! be shown does not end a run. Standard output is different: it carries the result of a command. If its reader has
+//! closed it, the reader has seen enough; any other failure to write is an error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -19,7 +19,7 @@ use crate::report::text::{escape, escape_lines};
 
 /// How a key of the API begins.
 const KEY_BEGINS: &str = "sk-ant-";
-/// The shortest rest of a key; anything shorter is part of a sentence about keys.
+/// The fewest characters after the beginning of a key. Shorter text is part of a sentence about keys.
 const KEY_REST: usize = 8;
 
 /// Standard output could not be written.
@@ -52,7 +52,7 @@ pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
 }
 
-/// Returns what became of something printed on standard output.
+/// Turns the result of a write to standard output into the result of [`out`].
 ///
 /// # Errors
 /// As [`out`].
@@ -63,7 +63,7 @@ pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     }
 }
 
-/// Returns standard error for a run's progress, which is escaped already.
+/// Returns standard error for a run's progress. The text of the progress is escaped already.
 pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
@@ -101,7 +101,7 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides what looks like a key: an error message would repeat a key that was typed in the wrong place.
+/// Hides text that looks like a key: if a key was typed in the wrong place, an error message would repeat it.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);
     let mut shown = parts.next().unwrap_or_default().to_owned();

@@ -1,8 +1,9 @@
 //! Commands that people paste into a shell: quoted so that they keep their meaning and are safe to print.
 //!
-//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other is put in single quotes. A word with a control
-//! character, an unusual blank or bytes that are not UTF-8 is written as `$'…'` with octal numbers for those bytes. bash,
-//! zsh, ksh and POSIX since 2024 understand it. Older shells get a wrong name from it, but run nothing else. On Windows names hold none of these characters, and double quotes suffice.
+//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other word is put in single quotes. A word with a
+//! control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'` with octal numbers for those
+//! bytes. bash, zsh, ksh and POSIX since 2024 understand it. Older shells read a wrong name, but do not run anything
+//! else. On Windows names can't contain these characters, and double quotes are enough.
 //!
 //! The value of a `--header` may be a secret: in a printed command it is [`HIDDEN`], which the program refuses.
 
@@ -14,7 +15,7 @@ use crate::report::text::{escape, is_steering};
 /// Printed in a command in place of a header's value.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
-/// The name of this program, with which printed commands begin.
+/// The name of this program. Printed commands begin with it.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.
@@ -22,7 +23,7 @@ pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String 
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
-/// Returns a path as an argument: one that begins with a dash would be a flag.
+/// Returns a path as an argument. A path that begins with a dash is changed, since it would be read as a flag.
 pub(crate) fn file(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => Path::new(".").join(path).into_os_string(),
@@ -62,7 +63,7 @@ fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }
 
-/// Returns a word as `$'…'`. A `!` is a number too: an interactive bash would look for an earlier command there.
+/// Returns a word as `$'…'`. A `!` becomes a number too: an interactive bash would replace it with an earlier command.
 fn in_numbers(word: &[u8]) -> String {
     let mut shown = "$'".to_owned();
     let numbers = |shown: &mut String, bytes: &[u8]| {
@@ -82,7 +83,7 @@ fn in_numbers(word: &[u8]) -> String {
     shown
 }
 
-/// Returns arguments with the values of `--header` hidden. Behind `--` there are no flags.
+/// Returns arguments with the values of `--header` hidden. After `--` there are no flags.
 pub(crate) fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
     let (mut is_value, mut has_flags) = (false, true);

@@ -1,4 +1,4 @@
-//! The simulator as people start it: for a rehearsal in this process, or by itself.
+//! The simulator as users start it: within this process for a rehearsal, or as a program of its own.
 
 mod settings;
 mod watch;
@@ -28,10 +28,10 @@ use crate::sim::model::Model;
 use crate::sim::server::SimServer;
 use crate::sim::transport::{SharedModel, lock};
 
-/// Port of a simulator that is started by itself.
+/// Port of a simulator that is a program of its own.
 const PORT: u16 = 8080;
 
-/// A simulator on its own thread and runtime, so that it does not slow the run that it answers.
+/// A simulator on its own thread and runtime, so that it does not slow down the run that uses it.
 pub(crate) struct Simulator {
     url: String,
     stop: Option<oneshot::Sender<()>>,
@@ -39,7 +39,7 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
-    /// Starts one on a free port of this machine.
+    /// Starts a simulator on a free port of this machine.
     ///
     /// # Errors
     /// When there is no free port or thread.
@@ -67,7 +67,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the simulator was printed.
+            // A panic of the simulator has been printed already.
             let _ = thread.join();
         }
     }
@@ -84,7 +84,7 @@ fn serve_until(
     runtime.block_on(async {
         let model = Arc::new(Mutex::new(Model::new(config)));
         let server = SimServer::start(address, model, clock).await?;
-        // The starter may have given up.
+        // This fails if the caller has given up waiting.
         let _ = ready.send(Ok(server.url().to_owned()));
         let _ = stopped.await;
         Ok(())
@@ -137,6 +137,6 @@ fn announce(url: &str, tier: Tier) {
          official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n  \
          what it saw    curl {stats}"
     );
-    // It serves even if nobody reads this.
+    // The simulator works even if nobody reads this text.
     let _ = say::out(&text);
 }

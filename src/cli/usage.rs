@@ -1,7 +1,7 @@
 //! The command line as clap reads it, and what clap prints: help, the version, mistakes.
 //!
-//! clap's messages repeat arguments as they were typed; here they are escaped first. Its advice to put an argument after
-//! `--` is left out for arguments that would need quotes in a shell.
+//! clap's messages repeat arguments as they were typed, so arguments are escaped here first. Its advice to put an
+//! argument after `--` is left out for arguments that would need quotes in a shell.
 
 use std::ffi::OsString;
 
@@ -20,7 +20,7 @@ const NAME: &str = "claude-batch";
 /// Returns what was typed.
 ///
 /// # Errors
-/// How the program ends when there is no command to run: help or a mistake, which has been printed.
+/// There is no command to run: help or a mistake has been printed. The error says how the program ends.
 pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args = std::env::args_os().skip(1);
     Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
@@ -54,7 +54,7 @@ fn harmless(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Returns what an error repeats, escaped; `None` for what is not text, or clap's own.
+/// Returns a value that an error repeats, escaped; `None` if it is not text or comes from clap itself.
 fn shown(value: &ContextValue) -> Option<ContextValue> {
     match value {
         ContextValue::String(text) => Some(ContextValue::String(escape(text).into_owned())),

@@ -1,45 +1,47 @@
-//! The most that one paid answer to a request can use: what "at most" shows, and what a budget reserves.
+//! The most that one paid answer to a request can use. This is the figure shown as "at most", and the amount that a
+//! budget reserves.
 //!
-//! Input is bounded by bytes, never by the estimate: no tokenizer makes more tokens than bytes. The API adds hidden
-//! prompts for tools and output formats, and it refuses a prompt longer than the model's window without charging for
-//! it. Where the API takes turns of its own (tools that it runs, servers that it asks), each turn may read a whole
-//! window again and write it to a cache.
+//! The bound for input is its number of bytes, never the estimate: no tokenizer makes more tokens than bytes. The API
+//! adds hidden prompts for tools and output formats, and it refuses a prompt longer than the model's window without
+//! charging for it. With tools that the API runs or servers that it asks, one request may take several turns. Each turn
+//! may read a whole window again and write it to a cache.
 //!
-//! Two things are not bounded here: what an answer by another model costs, which a request allows by `fallbacks`
-//! ([`Bound::may_fall_back`]), and what the API bills by the hour.
+//! Two costs are not bounded here: an answer by another model, which a request allows by `fallbacks`
+//! ([`Bound::may_fall_back`]), and services that the API bills by the hour.
 
 use super::estimate::Estimate;
 use crate::catalog::Model;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged, UsageBound};
 
-/// Above every published hidden prompt for tools; the largest is 804 tokens. Those for forms of output are not published.
+/// More than every published hidden prompt for tools; the largest is 804 tokens. Hidden prompts for output formats are
+/// not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// Turns that the API takes on its own before it returns a request with `pause_turn`, and the last one.
+/// Turns that the API takes on its own before it returns a request with `pause_turn`, plus the last turn.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
-/// Tokens of the shortest call of a tool: its name and a query, in their form.
+/// Tokens of the shortest call of a tool: its name and a query, in the format of a call.
 const LEAST_CALL_TOKENS: u64 = 16;
 /// The largest window there is, for a model that is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
-/// Tools with a type of their own that the client runs.
+/// Beginnings of the types of tools that the API defines but the client runs.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
-/// Members that let the API work in turns of its own.
+/// Members that let the API take several turns for one request.
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 
 /// The most that one answer can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
-    /// Whether the API may ask other models when this one refuses; up to [`FALLBACKS`] of them.
+    /// Whether the API may ask other models, up to [`FALLBACKS`] of them, when this one refuses.
     pub may_fall_back: bool,
 }
 
 /// Models that a request may fall back to. Source: API reference, "Messages", `fallbacks` (2026-10).
 pub(super) const FALLBACKS: u64 = 3;
 
-/// Returns the most that one paid answer can use. `estimate` is of the same request.
+/// Returns the most that one paid answer can use. `estimate` belongs to the same request.
 pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>, max_tokens: u32) -> Bound {
     let tools = Tools::of(params.get("tools").unwrap_or_default().as_bytes());
     let forms = u64::from(has(params, "output_format")) + u64::from(says(params, "output_config", "format"));
@@ -56,12 +58,12 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
     Bound { usage, may_fall_back: has(params, "fallbacks") }
 }
 
-/// Returns whether a request has a member that says something.
+/// Returns whether a request has a member of this name whose value is not null.
 fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
 
-/// Returns whether a member may say this: an escape may hide it.
+/// Returns whether a member may contain this word. An escape may hide the word, so a member with escapes counts.
 fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
     params.get(name).is_some_and(|value| value.contains(word) || value.contains('\\'))
 }
@@ -69,7 +71,7 @@ fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
 /// The tools of a request.
 #[derive(Default)]
 struct Tools {
-    /// Hidden prompts that they bring, at most.
+    /// The most hidden prompts that they add.
     hidden: u64,
     /// Whether the API runs one of them.
     are_served: bool,
@@ -120,7 +122,7 @@ impl Tools {
         self.are_served.then_some(turns)
     }
 
-    /// Returns the web searches at most: each takes some of the output.
+    /// Returns the most web searches: each takes some of the output.
     fn searches(&self, output_tokens: u64) -> u64 {
         let by_output = output_tokens / LEAST_CALL_TOKENS + 1;
         match (self.has_endless_search, self.searches) {
@@ -130,7 +132,7 @@ impl Tools {
     }
 }
 
-/// What matters of a tool.
+/// The parts of a tool that matter for the bound.
 struct Tool<'a> {
     /// Its type, still escaped.
     kind: Option<&'a [u8]>,
@@ -138,10 +140,11 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// What may be any tool counts as the most expensive one.
+    /// A value that may be any tool counts as the most expensive tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool; `None` when a name has escapes, since it may mean any name, or when it is nested too deep.
+    /// Reads a tool. `None` when a name in it has escapes, since these may stand for any name, or when it is nested too
+    /// deep.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {
@@ -215,7 +218,7 @@ mod tests {
         };
         let turns = |json: &str| of_haiku(json).input_tokens / 200_000;
 
-        // Without a limit as many searches as the output has room for, 16 tokens each.
+        // Without a limit there are as many searches as fit into the output, at 16 tokens each.
         assert_eq!(search(""), (11, 0, 101, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":3"#), (4, 0, 3, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":500"#), (11, 0, 101, Caching::FiveMinutes));

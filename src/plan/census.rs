@@ -1,7 +1,7 @@
 //! Counts of a first pass over the input: which keys and labels occur more than once.
 //!
-//! Both kinds keep eight bytes a row. A key is a hash already, and its first half is good enough: a false match costs
-//! one counter and nothing else. The hash of a label only makes two rows suspects; a second pass compares the labels
+//! Both counts keep eight bytes a row. A key is a hash already, and its first half is good enough: a false match costs
+//! only one counter. Two labels with the same hash are only suspected to be equal; a second pass compares the labels
 //! themselves.
 
 use std::collections::HashMap;
@@ -25,12 +25,12 @@ impl KeyCensus {
     }
 }
 
-/// Keys that several rows have: only these need counting.
+/// Keys that several rows have. Only rows with these keys need to be counted.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key may occur more than once; never `false` for one that does.
+    /// Returns whether a key may occur more than once. It is never `false` for a key that does.
     pub fn contains(&self, key: JobKey) -> bool {
         self.0.binary_search(&half(key)).is_ok()
     }
@@ -62,7 +62,7 @@ impl LabelCensus {
         self.0.push(label_hash(label));
     }
 
-    /// Returns the sorted hashes that occurred more than once: the suspects for [`first_duplicate`].
+    /// Returns the sorted hashes that occurred more than once. They are the `suspects` of [`first_duplicate`].
     pub(crate) fn finish(self) -> Vec<u64> {
         repeated(self.0)
     }
@@ -99,8 +99,8 @@ pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
     suspects.binary_search(&label_hash(label)).is_ok()
 }
 
-/// Returns the first label that really repeats an earlier one, looking only at those whose hash is among the sorted
-/// `suspects`.
+/// Returns the first label that really repeats an earlier one. Only labels whose hash is among the sorted `suspects`
+/// are compared.
 pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,
     suspects: &[u64],
@@ -125,7 +125,7 @@ fn label_hash(label: &str) -> u64 {
     hasher.finish()
 }
 
-/// Returns what occurs more than once, sorted, each once.
+/// Returns the hashes that occur more than once, sorted and without repeats.
 fn repeated(mut hashes: Vec<u64>) -> Vec<u64> {
     hashes.sort_unstable();
     let mut twice: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();

@@ -1,6 +1,6 @@
-//! What surely can't work, found before anything is sent.
+//! Finds rows that surely can't work, before anything is sent.
 //!
-//! Only certainties: a row that may work is sent, since the API knows best and its rules grow.
+//! Only certain failures are rejected. A row that may work is sent: the API knows best, and it accepts more over time.
 
 use std::fmt::Write;
 
@@ -9,7 +9,8 @@ use crate::catalog::Model;
 use crate::domain::json::first_byte;
 use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, too_large_words};
 
-/// The most messages the API takes in one request. Source: API documentation, "Errors", request size limits (2026-10).
+/// The most messages that the API accepts in one request. Source: API documentation, "Errors", request size limits
+/// (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
 /// The longest name of a model: several times as long as any there is.
@@ -38,14 +39,14 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns what is wrong with a row that names one model more than a run may have.
+/// Returns the fault of a row that names a new model when the run has as many models as it may have.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, one more than the {most} different models of a run", excerpt(Some(name))))
 }
 
-/// Reads `max_tokens`. Zero is let through: it warms a prompt cache.
+/// Reads `max_tokens`. Zero is allowed: such a request fills a prompt cache.
 ///
-/// `may_exceed` tells that a beta raises the model's cap.
+/// `may_exceed` is true when a beta raises the model's cap.
 pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
     let given = params.get_u64("max_tokens").ok_or_else(|| {
         let found = excerpt(params.get("max_tokens"));

@@ -1,4 +1,4 @@
-//! What the flags give a request, in the order in which it is sent.
+//! The parameters that flags give a request, in the order in which they are sent.
 
 use super::RequestDefaults;
 use crate::catalog::Catalog;

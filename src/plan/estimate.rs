@@ -1,27 +1,27 @@
-//! How many tokens a request takes in, estimated from its raw text.
+//! Estimates the input tokens of a request from its raw text.
 //!
 //! Walks `messages`, `system`, `tools` and `output_config`. Pictures and documents count by their kind and size, never
-//! by the length of their base64 text. The same walk on another scale gives a floor. What bounds the input from above
-//! ([`super::bound`]) is found on the way.
+//! by the length of their base64 text. The same walk with smaller weights gives the fewest tokens that are possible. On
+//! the way it also collects the figures for the upper bound ([`super::bound`]).
 //!
-//! An estimate adds up: text appended to a message never lowers it.
+//! An estimate never gets smaller when text is appended to a message.
 
 use super::walk::{Scale, Walk, member};
 use crate::catalog::{TokenizerFamily, ToolPrompt};
 use crate::domain::json::is_filled_array;
 use crate::domain::{Caching, Merged};
 
-/// What a request takes in.
+/// The estimated input of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// Input tokens, cached ones included.
     pub tokens: u32,
     /// Entries of `messages`.
     pub messages: u32,
-    /// The most input tokens that the request's own content can take: one for every byte, pictures and documents at their
-    /// caps. Hidden prompts and what the API itself reads are added to it.
+    /// The most input tokens that the request's own content can take: one for every byte, and the highest possible
+    /// count for pictures and documents. Hidden prompts and texts that the API itself reads are not included.
     pub most_tokens: u64,
-    /// For how long the request asks for parts of itself to be cached, at the longest.
+    /// The longest time for which the request asks to cache a part of itself.
     pub caching: Caching,
 }
 
@@ -342,7 +342,7 @@ pub(super) mod tests {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // A cut inside a word or a run costs at most a token and rounding another.
+            // Cutting inside a word or a run costs at most one token, and rounding at most one more.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

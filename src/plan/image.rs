@@ -1,8 +1,8 @@
-//! What pictures weigh: their size from the first bytes, and tokens from the size.
+//! Tokens of pictures: the first bytes give the size, and the size gives the tokens.
 
 use crate::domain::json::special;
 
-/// Longest edge and most tokens that a model takes of one picture; larger ones are scaled down.
+/// The longest edge and the most tokens of one picture for a model; larger pictures are scaled down.
 ///
 /// Source: API documentation, "Vision" (2026-08-22).
 #[derive(Clone, Copy, Debug)]
@@ -17,12 +17,13 @@ impl Vision {
     /// Opus 4.7 and later.
     pub(super) const NEW: Self = Self { longest_edge_px: 2576, max_tokens: 4784 };
 
-    /// Returns the tokens of a picture given as base64 text; the most when its size can't be read.
+    /// Returns the tokens of a picture given as base64 text. If its size can't be read, it counts as the largest
+    /// picture.
     pub(super) fn tokens_of(&self, base64: &[u8]) -> u32 {
         dimensions(base64).map_or(self.max_tokens, |(width, height)| self.tokens(width, height))
     }
 
-    /// Returns the tokens of a picture: one for each started square of 28 pixels, after scaling down.
+    /// Returns the tokens of a picture: one for each square of 28 by 28 pixels, whole or begun, after scaling down.
     pub(super) fn tokens(&self, width: u32, height: u32) -> u32 {
         let longest = u64::from(width.max(height)).max(1);
         let edge = u64::from(self.longest_edge_px).min(longest);

@@ -1,11 +1,11 @@
-//! Keys: what makes two rows the same request.
+//! Keys: two rows with the same key are the same request.
 
 use ring::digest::{Context, SHA256};
 
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
 
-/// What belongs to the logical request, and so to the key, in addition to the parameters.
+/// The parts of a request, besides its parameters, that belong to its key.
 #[derive(Clone, Debug)]
 pub struct Dialect {
     /// `anthropic-version`.
@@ -14,27 +14,28 @@ pub struct Dialect {
     pub betas: Vec<String>,
 }
 
-/// Returns the key of a request: 128 bits of SHA-256 over what is asked, apart from how it is written or sent.
+/// Returns the key of a request: 128 bits of SHA-256 over its content. How the content is written or sent makes no
+/// difference.
 ///
-/// Shape of what is hashed: the line `k1`, the API version and the betas (sorted, each once) as JSON strings, one a line,
-/// an empty line, then each parameter as `name:value`, one a line, sorted by name, without white space outside strings.
-/// So the order of parameters, a line break after a comma, or whether a value came from the row or from a flag make no
-/// difference; every other byte does, the spelling of numbers and escapes included. `stream` is left out: it is not
-/// part of what is asked.
+/// Shape of the hashed text: the line `k1`, the API version and the betas (sorted, each once) as JSON strings, one a
+/// line, an empty line, then each parameter as `name:value`, one a line, sorted by name, without white space outside
+/// strings. So three things make no difference: the order of parameters, a line break after a comma, and whether a
+/// value came from the row or from a flag. Every other byte matters, even the spelling of numbers and escapes. `stream`
+/// is left out: it only says how the answer is sent.
 ///
-/// A key must never change between versions of this program: finished rows would be paid again. Another rule needs
-/// another prefix than `k1`.
+/// A key must never change between versions of this program: finished rows would be paid again. If the rule changes,
+/// the prefix `k1` must change too.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
-/// Bytes that are gathered before they are hashed; a longer piece is hashed where it stands.
+/// How many bytes are collected before they are hashed; a longer piece is hashed without a copy.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect: what all have in common is hashed once, and memory is used again.
+/// Makes keys for one dialect. The part that all keys have in common is hashed only once, and memory is used again.
 pub(super) struct KeyMaker {
     begun: Context,
-    /// What is not hashed yet: the hash takes a few long pieces faster than many short ones.
+    /// Text that is not hashed yet: hashing a few long pieces is faster than hashing many short ones.
     text: Vec<u8>,
 }
 
@@ -45,7 +46,7 @@ impl std::fmt::Debug for KeyMaker {
 }
 
 impl KeyMaker {
-    /// Begins with what a dialect puts before the parameters.
+    /// Creates a maker whose hash begins with the dialect's part.
     pub(super) fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));

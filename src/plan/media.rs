@@ -3,13 +3,14 @@
 use super::walk::{Walk, member};
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
-/// Bytes of a PDF that make a page: between pages of text (20 to 50 kB) and scanned ones (100 kB and more).
+/// Bytes of a PDF that count as one page: a value between pages of text (20 to 50 kB) and scanned pages (100 kB and
+/// more).
 const PDF_PAGE_BYTES: usize = 60_000;
-/// The API takes no longer PDF. Source: API documentation, "PDF support" (2026-08-22).
+/// The API accepts no PDF with more pages. Source: API documentation, "PDF support" (2026-08-22).
 const MOST_PDF_PAGES: usize = 600;
 /// Text tokens of a PDF page at most. Source: as for `MOST_PDF_PAGES`.
 const MOST_PAGE_TEXT_TOKENS: u64 = 3000;
-/// Pages assumed of a document that is only referred to.
+/// Pages assumed for a document that is given only by its address or id.
 const REMOTE_PAGES: usize = 10;
 impl Walk<'_> {
     pub(super) fn image(&mut self, source: &[u8]) {

@@ -1,12 +1,12 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. Owns how a row and the flags are merged, the identity of rows, estimates, and bounds on what a row can cost.
+//! Pure. Owns the merging of a row with the flags, the identity of rows, estimates, and bounds on the cost of a row.
 //! Knows nothing of time, of the limits in force, or of files.
 //!
 //! Invariants:
-//! - A row's own parameters win over flags and keep their bytes and order. Those that only flags or defaults give come
-//!   first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: the runner decides
-//!   how an answer travels.
+//! - A row's own parameters win over flags and keep their bytes and order. Parameters that only flags or defaults give
+//!   come first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: the runner
+//!   decides whether an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
 //! - Only requests that surely can't work are rejected. All others are sent, with a `Notice` if they will probably
 //!   fail.
@@ -41,7 +41,7 @@ pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
-/// Parameters from the flags: a row's own win.
+/// Parameters from the flags; a row's own parameters override them.
 #[derive(Clone, Debug, Default)]
 pub struct RequestDefaults {
     /// `--model`; the catalog's default when absent.
@@ -65,9 +65,9 @@ pub struct Rejected {
     pub index: u64,
     /// What it asks.
     pub key: JobKey,
-    /// How a later run knows it again.
+    /// How a later run recognizes it.
     pub identity: Identity,
-    /// What it asks, so that the error entry is a valid row.
+    /// Its request, so that the error entry is a valid row.
     pub request: Request,
     /// Fields that are kept with the row, so that the error entry loses nothing.
     pub extra: Params,

@@ -1,4 +1,5 @@
-//! The models that rows have named, and what planning needs of each. While rows name the same model, no hash is computed.
+//! The models that rows have named, and the facts about each that planning needs. While rows name the same model, no
+//! hash is computed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use super::notice::Notice;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
-/// The most models of a run. Each has limits, statistics and warnings of its own; more of them are data in the wrong place.
+/// The most models of a run. Each has limits, statistics and warnings of its own. If there are more, the names are
+/// surely other data in the wrong place.
 const MAX_MODELS: usize = 1_000;
 
-/// What is known of each model, by the JSON text of its name, so that a row costs no allocation for it.
+/// The facts about each model. They are found by the JSON text of its name, so that a row needs no allocation.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,
@@ -32,7 +34,7 @@ pub(super) struct Models {
 pub(super) struct Known {
     /// Its name as JSON text.
     written: Box<str>,
-    /// Its name, shared by all rows that mean it: to copy it for each costs more than to count them.
+    /// Its name, shared by all rows of this model: a copy for each row costs more than a reference count.
     pub name: Arc<str>,
     /// Its entry in the catalog, if it has one.
     pub model: Option<Model>,
@@ -88,7 +90,7 @@ impl Models {
         }
     }
 
-    /// Sets the date, so that retirements since the catalog was made are noticed.
+    /// Sets today's date, so that models retired since the catalog was made are recognized.
     pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }
@@ -101,7 +103,7 @@ impl Models {
     /// Returns the model that a row means.
     ///
     /// # Errors
-    /// A [`Fault`] when it is named by no string.
+    /// A [`Fault`] when the model is missing or not a string.
     pub(super) fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
         let written = params.get("model").unwrap_or_default();
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
@@ -122,7 +124,7 @@ impl Models {
         Ok(known)
     }
 
-    /// Returns the name of a model that comes for the first time.
+    /// Returns the name of a model that no row has named before.
     fn fresh_name(&self, params: Merged<'_>) -> Result<String, Fault> {
         let name = checks::model_name(params)?;
         match self.known.len() < MAX_MODELS {
@@ -145,7 +147,7 @@ impl Models {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
-            // Of a model not in the catalog, the figures that give the higher estimate.
+            // A model that is not in the catalog gets the figures that give the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
             catalog: self.catalog.clone(),
@@ -169,7 +171,7 @@ impl Models {
     }
 }
 
-/// Returns the sampling parameter that a model without sampling will refuse; one at its default passes.
+/// Returns the sampling parameter that a model without sampling will refuse. A parameter at its default is accepted.
 fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
     ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
         Some("null") | None => false,

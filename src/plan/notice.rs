@@ -1,11 +1,11 @@
-//! Notices: what will probably go wrong with a request, but not surely enough to reject it.
+//! Notices: problems that a request will probably have, but that are not certain enough to reject it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
-/// Something that a person should know, said once before or while rows are sent.
+/// Something that the user should know. It is printed once, before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The model is not in the catalog.

@@ -25,7 +25,7 @@ use crate::domain::{
 };
 use crate::source::Row;
 
-/// Output that an estimate expects of a row about which nothing is known.
+/// Output tokens that an estimate assumes when nothing is known about the row.
 const EXPECTED_OUTPUT: u32 = 256;
 
 /// Turns rows into jobs, in input order.
@@ -38,13 +38,13 @@ pub struct Planner {
     models: Models,
     templates: Templates,
     repeats: Option<Repeats>,
-    /// Keys of unnamed rows that have come.
+    /// Keys of the unnamed rows so far.
     seen: Seen,
-    /// How often each of those has come again.
+    /// How often each of these keys has occurred again.
     again: HashMap<u64, u32>,
 }
 
-/// What was found out about a row with which nothing is wrong.
+/// The result of measuring a row that has no fault.
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
@@ -64,9 +64,9 @@ pub struct Identified {
     pub custom_id: String,
     /// What it asks.
     pub key: JobKey,
-    /// How a later run knows it again.
+    /// How a later run recognizes it.
     pub identity: Identity,
-    /// The same in 16 bytes.
+    /// The same identity in 16 bytes.
     pub row: RowId,
     /// Its own parameters.
     pub params: Params,
@@ -78,7 +78,7 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an error-log entry that say which of several equal rows it was, and where it stood in its input.
+/// The parts of an error-log entry that say which of several equal rows it was, and its position in its input.
 ///
 /// Each is parsed by itself, so that a wrong value in one does not hide the other.
 #[derive(Default, Deserialize)]
@@ -120,7 +120,7 @@ impl Planner {
         }
     }
 
-    /// Lets only the keys that a first pass found repeated be counted, so that the memory for counting stays small.
+    /// Restricts counting to the keys that a first pass found more than once, so that counting needs little memory.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
         self
@@ -134,20 +134,21 @@ impl Planner {
 
     /// Turns a row into a job.
     ///
-    /// Shape: own parameters win over defaults; a named row is known by label and key, an unnamed one by its key and
-    /// how many equal rows came before it; an entry of an error log that carries `occurrence` is the unnamed row it was,
-    /// label kept, and one that carries `index` keeps it.
+    /// Shape: a row's own parameters win over defaults. A named row is identified by label and key, an unnamed row by
+    /// its key and the number of equal rows before it. An entry of an error log that has `occurrence` keeps its label
+    /// and is treated as the unnamed row that it came from. An entry that has `index` keeps it.
     ///
     /// # Errors
     /// [`Rejected`] when the row surely can't work: it has no messages or too many, a model that is not a string, a
-    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely longer
-    /// than the model's window.
+    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely
+    /// longer than the model's window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
     }
 
-    /// Finds a row's identity. This is half of planning, and rows that an earlier run has finished need no more.
+    /// Finds a row's identity. This is half of the work of planning, and rows that an earlier run has finished do not
+    /// need the other half.
     pub(crate) fn identify(&mut self, row: Row, id: JobId) -> Identified {
         let key = self.key_of(&row);
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
@@ -159,7 +160,7 @@ impl Planner {
         Identified { id, custom_id, key, identity, row, params, extra, origin, index }
     }
 
-    /// Makes the job of a row that has its identity.
+    /// Makes the job of a row whose identity is known.
     ///
     /// # Errors
     /// As for [`Planner::plan`].
@@ -218,7 +219,7 @@ impl Planner {
     }
 }
 
-/// Finds what a row costs and on which limits it counts, and checks that it can work.
+/// Finds the cost of a row and the pool that it counts against, and checks that the row can work.
 fn measured(
     params: Merged<'_>,
     body_bytes: usize,
@@ -245,7 +246,7 @@ fn measured(
     })
 }
 
-/// Computes what an answer costs, about and at most; `None` when the model has no price.
+/// Computes the expected and the highest cost of an answer; `None` when the model has no price.
 fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
     let prices = known.prices(terms.speed)?;
     let bound = bound(params, estimate, known.model.as_ref(), max_tokens);
@@ -260,7 +261,7 @@ fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms,
     Some(Expense { about: prices.cost(terms, &likely).min(most), most })
 }
 
-/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. By how much, only the API knows.
+/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows by how much.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))
 }
@@ -482,7 +483,8 @@ mod tests {
         };
         let model = |name: &str, rest: &str| format!(r#","model":"{name}"{rest}"#);
 
-        // By estimate 9 tokens in and 256 out; at most 48 in and 300 out. In millionths of a dollar.
+        // The estimate is 9 tokens in and 256 out; at most there are 48 in and 300 out. Amounts are in millionths of a
+        // dollar.
         assert_eq!(expense(""), Some((9.0 + 256.0 * 5.0, 48.0 + 1500.0)));
         assert_eq!(expense(r#","cache_control":{"type":"ephemeral"}"#), Some((1289.0, 48.0 * 1.25 + 1500.0)));
         assert_eq!(expense(&model("claude-opus-5", "")).map(|(_, most)| most), Some(48.0 * 5.0 + 7500.0));
@@ -492,7 +494,7 @@ mod tests {
         assert_eq!(us.map(|(_, most)| most.round()), Some((7740.0_f64 * 1.1).round()));
         assert_eq!(expense(&model("claude-opus-5-5", r#","speed":"fast""#)), None, "its fast price is unpublished");
         assert_eq!(expense(&model("my-proxy-model", "")), None);
-        // Any of three others may answer, the dearest at $20 and $50 a million.
+        // Any of three other models may answer. The most expensive costs $20 and $50 a million.
         let others = expense(r#","fallbacks":"default""#).map(|(_, most)| most - 1500.0);
         assert!(others.is_some_and(|most| most > 3.0 * 300.0 * 50.0), "{others:?}");
     }

@@ -1,8 +1,9 @@
-//! Hashes that were seen before, in little memory, for inputs that are read once.
+//! A set of hashes that needs little memory, for inputs that are read once.
 //!
-//! The set is made of many small sets; some bits of a hash choose one. A set needs its memory twice while it grows, and
-//! here only a small one grows at a time: at ten million rows a single set would take 227 MB for a moment, this takes 152
-//! at most. Hashes are not hashed again, so they must be of a kind that nobody can choose.
+//! The set is made of many small sets; some bits of a hash choose one of them. While a set grows, it needs memory for
+//! its old and its new table, and here only one small set grows at a time. At ten million rows a single set would take
+//! 227 MB for a moment; this one takes 152 MB at most. Hashes are not hashed again, so nobody must be able to choose
+//! them.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -20,24 +21,24 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Adds a hash; returns whether it came for the first time.
+    /// Adds a hash; returns whether it is new to the set.
     pub fn insert(&mut self, hash: u64) -> bool {
-        // Bits from the middle: the tables inside go by the lowest and the highest.
+        // The bits in the middle choose the set, since the tables inside use the lowest and the highest bits.
         self.0[(hash >> 32) as usize % SHARDS].insert(hash)
     }
 
-    /// Returns how many there are.
+    /// Returns how many hashes there are.
     pub fn len(&self) -> usize {
         self.0.iter().map(HashSet::len).sum()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(HashSet::is_empty)
     }
 }
 
-/// A hasher for what is a hash already.
+/// A hasher for values that are hashes already.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -47,7 +48,7 @@ impl Hasher for AsItIs {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not used: hashes come by `write_u64`.
+        // Not used: hashes are written by `write_u64`.
         self.0 = bytes.iter().fold(self.0, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     }
 

@@ -9,7 +9,8 @@ const SHARED: [&str; 7] = ["model", "max_tokens", "system", "tools", "tool_choic
 
 /// Finds which template a row belongs to. All rows must have the same defaults.
 ///
-/// The parameters of the row before are kept: the next row mostly has the same ones, and comparing costs less than hashing.
+/// The parameters of the last row are kept: the next row usually has the same ones, and comparing is faster than
+/// hashing.
 #[derive(Debug, Default)]
 pub(super) struct Templates {
     last: Option<([Option<Box<str>>; SHARED.len()], u64)>,

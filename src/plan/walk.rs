@@ -1,13 +1,14 @@
-//! One walk over a request: the parts that the model reads, and the marks that write to a cache.
+//! Walks once over a request: over the parts that the model reads, and the marks that write to a cache.
 
 use super::image::Vision;
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::domain::Caching;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
-/// How deep blocks inside blocks are read; the API nests three. What is deeper counts as plain text.
+/// How deep blocks inside blocks are read; the API nests three levels. Deeper content counts as plain text.
 const MOST_DEPTH: u32 = 8;
-/// Bytes for what the API puts around a request. Around each message it puts fewer tokens than JSON has bytes there.
+/// Bytes for the tokens that the API adds around a whole request. Around each message it adds fewer tokens than the
+/// JSON has bytes there, so messages need no such addition.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// Parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
@@ -25,12 +26,12 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// What each part of a request counts.
+/// How many tokens each part of a request counts for.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
     pub vision: Vision,
-    /// Text of a PDF page; its picture comes on top. Source: API documentation, "PDF support", 1,500 to 3,000.
+    /// Text of a PDF page; its picture counts in addition. Source: API documentation, "PDF support", 1,500 to 3,000.
     pub page_text_tokens: u64,
 }
 
@@ -47,22 +48,22 @@ impl Scale {
 /// One walk over a request.
 pub(super) struct Walk<'s> {
     pub scale: &'s Scale,
-    /// Thousandths of tokens, of text.
+    /// Tokens of text, in thousandths.
     text: u64,
-    /// Whole tokens, of all else.
+    /// Tokens of everything else.
     pub other: u64,
     pub messages: u32,
-    /// Bytes of everything that a prompt may be made of, as it is written.
+    /// Bytes of everything that may be part of a prompt, as it is written.
     pub bytes: u64,
     /// Bytes of these that are not text: the data of pictures and documents, and the surplus length of escapes.
     pub left_out: u64,
-    /// Tokens of pictures and documents, each at its cap.
+    /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
     pub caching: Caching,
 }
 
 impl<'s> Walk<'s> {
-    /// Walks over members, each a name as it is written between its quotes, and a value.
+    /// Walks over members. Each is a name, as it is written between its quotes, and a value.
     pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
         #[cfg(test)]
         WALKS.set(WALKS.get() + 1);
@@ -100,7 +101,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // It is nested deeper than any row may be. So it counts as it is written, and may hold any mark.
+                // The value is nested deeper than any row may be. So it counts as it is written, and as if it contained
+                // any cache mark.
                 (walk.text, walk.other, walk.left_out) = (text, other, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -109,7 +111,7 @@ impl<'s> Walk<'s> {
         walk
     }
 
-    /// Notes a cache mark: what stands before it may be written to a cache.
+    /// Notes a cache mark: everything before it may be written to a cache.
     fn mark(&mut self, value: &[u8]) {
         self.caching = self.caching.max(lifetime(value));
     }
@@ -232,7 +234,7 @@ impl<'s> Walk<'s> {
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,
-        // An escape may hide what is asked for.
+        // An escape may hide the lifetime.
         mark if has(mark, b"1h") || mark.contains(&b'\\') => Caching::Hour,
         _ => Caching::FiveMinutes,
     }
@@ -242,10 +244,10 @@ fn has(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// Returns the first member of this name of an object.
+/// Returns the value of an object's first member with this name.
 pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
-    // Ends early where it is found.
+    // The walk ends where the member is found.
     let _ = Cursor::new(object).object(|cursor, name| {
         let value = cursor.value(DEEPEST)?;
         found = (name == wanted).then_some(value);

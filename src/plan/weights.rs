@@ -1,18 +1,19 @@
-//! How many tokens a byte of text counts for, by its own class and the class of the byte before it.
+//! The tokens that a byte of text counts for. They depend on the byte and the class of the byte before it.
 //!
-//! No tokenizer is published, so tokens are estimated by statistics. A word costs most of a token at its start and a
-//! little for each further letter. Runs of blanks, digits and punctuation cost less after the first. Other scripts are
+//! No tokenizer is published, so tokens are estimated by statistics. The start of a word costs most of a token, and
+//! each further letter a little. Runs of blanks, digits and punctuation cost less after the first. Other scripts are
 //! weighed by the first byte of each character in UTF-8. For all this it is enough to look at pairs of bytes, with one
-//! fast table look-up for each byte. The figures are fitted to published ratios: Latin prose about 3.3 characters a
-//! token on the old tokenizer and 2.6 on the new one, code about 2.8, Chinese and Japanese about 1. They are more often
-//! too high than too low. A run corrects them within tens of answers by the usage that the API reports.
+//! fast look-up in a table for each byte. The figures are fitted to published ratios: for Latin prose, about 3.3
+//! characters a token on the old tokenizer and 2.6 on the new one; for code, about 2.8; for Chinese and Japanese, about
+//! 1. The estimates are more often too high than too low. A run corrects them within tens of answers by the usage that
+//! the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
 
 use crate::domain::json::special;
 
-/// Thousandths of a token, by the byte before this one and by this one.
+/// Thousandths of a token, for each pair of the previous byte and this byte.
 pub(super) struct Weights {
     by_class: &'static Table,
     /// The row of the table to use after each byte. Looking it up without the byte's class is faster.
@@ -25,10 +26,11 @@ type Table = [[u16; 256]; CLASSES];
 /// The old tokenizer.
 pub(super) static OLD: Weights = Weights::by(&OLD_TABLE);
 static OLD_TABLE: Table = build(Kind::Old);
-/// The new one: ASCII about 1.28 times as many, other scripts 1.04 times.
+/// The new tokenizer: about 1.28 times as many tokens for ASCII, 1.04 times for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
-/// A floor: no real text takes fewer tokens. Six bytes a token, repeated blanks and signs for nothing.
+/// A lower bound: no real text takes fewer tokens. Six bytes count as one token; repeated blanks and signs count
+/// nothing.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
 
@@ -44,11 +46,12 @@ impl Weights {
     }
 }
 
-/// Adds up the weight of UTF-8 text. `previous` is the class of the byte before it, and after it on return.
+/// Adds up the weight of UTF-8 text. `previous` is the class of the byte before the text; on return it is the class of
+/// the text's last byte.
 pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64 {
     let mut sum = 0_u64;
     let mut row = &weights.by_class[*previous as usize];
-    // In pieces, so that the inner sum fits a short integer: 65,535 × 65,536 is below 2³².
+    // The text is taken in pieces, so that the sum of a piece fits into 32 bits: 65,535 × 65,536 is below 2³².
     for piece in text.chunks(1 << 16) {
         let mut part = 0_u32;
         for &byte in piece {
@@ -63,8 +66,8 @@ pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64
     sum
 }
 
-/// Adds up the weight of JSON string content, escapes decoded. Returns with it how many bytes longer the content is than the
-/// text it stands for, at least.
+/// Adds up the weight of the content of a JSON string, with escapes decoded. Also returns by how many bytes, at least,
+/// the content is longer than the decoded text.
 pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class) -> (u64, u64) {
     let (mut sum, mut surplus) = (0, 0);
     let mut rest = body;
@@ -76,7 +79,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // A stray quote can't be inside a string; as text it is only another sign.
+            // There can't be an unescaped quote inside a string. If there is, it counts as one more sign.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum += weigh(weights, &rest[..run], previous);
             rest = &rest[run..];
@@ -85,8 +88,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     (sum, surplus)
 }
 
-/// Returns the most bytes that an escape can mean, by the first of them. Half of a pair may be alone; it is then a
-/// character of three bytes.
+/// Returns the most bytes that an escape can stand for, given the first of these bytes. Half of a surrogate pair may be
+/// alone; it then counts as a character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
         0..0x80 => 1,
@@ -95,7 +98,7 @@ fn most_bytes(lead: u8) -> u64 {
     }
 }
 
-/// Returns the byte that an escape means (the first byte of a character in UTF-8), and the escape's length.
+/// Returns the byte that an escape stands for (the first byte of its character in UTF-8), and the escape's length.
 fn decode_escape(text: &[u8]) -> (u8, usize) {
     let plain = |byte| (byte, 2);
     match text.get(1) {
@@ -112,7 +115,7 @@ fn decode_escape(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Returns the first byte in UTF-8 of a UTF-16 unit; a pair's second half is a continuation.
+/// Returns the first UTF-8 byte of a UTF-16 unit. The second half of a surrogate pair counts as a continuation byte.
 fn lead_byte(unit: u16) -> u8 {
     match unit {
         0..0x80 => unit as u8,
@@ -135,7 +138,7 @@ pub(super) enum Class {
     Upper,
     Digit,
     Sign,
-    /// First byte of a character of several.
+    /// First byte of a character with several bytes.
     Lead,
     /// A further one.
     Inner,
@@ -213,7 +216,8 @@ const fn old(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Weighs a character of several bytes by its first: an accented letter, another alphabet's letter, or by itself.
+/// Returns the weight of a character with several bytes, from its first byte: an accented letter, a letter of another
+/// alphabet, or one of the scripts listed here.
 const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
     match byte {
         0xc3..=0xcd => accented,
@@ -241,7 +245,7 @@ const fn floor(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns how many bytes a character has in UTF-8, by its first byte; zero for a further one.
+/// Returns how many bytes a character has in UTF-8, from its first byte; zero for a byte that is not the first.
 const fn utf8_len(byte: u8) -> u16 {
     match byte {
         0..0x80 => 1,
@@ -272,7 +276,7 @@ mod tests {
                 let expected = thousandths(weights, plain);
                 for body in [&*escaped, usual] {
                     let (weight, surplus) = weigh_escaped(weights, body.as_bytes(), &mut Class::Break);
-                    // Halves of a pair count three bytes each.
+                    // The halves of a surrogate pair count three bytes each.
                     let pairs = plain.chars().filter(|letter| letter.len_utf16() == 2).count() as u64;
                     let exact = (body.len() - plain.len()) as u64;
                     assert_eq!(weight, expected, "{body}");

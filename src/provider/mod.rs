@@ -1,7 +1,8 @@
 //! Providers: how a job becomes a request and a response becomes a reply.
 //!
-//! Pure: bytes in, values out. Owns the wire form of each API and what its replies mean; knows nothing of sockets, limits
-//! or files. One folder per provider: only there do its names of headers and its types and codes of errors appear.
+//! Pure: bytes in, values out. Owns the wire form of each API and what its replies mean; knows nothing of sockets,
+//! limits or files. There is one folder per provider. Its header names, error types and error codes appear only in this
+//! folder.
 
 pub mod anthropic;
 mod wire;
@@ -15,7 +16,7 @@ use crate::domain::{Failure, Message, PoolId, RateSignals, Request, Verdict};
 
 pub use wire::{Body, ReplyHead, Splice, WireRequest};
 
-/// What a head says apart from its status.
+/// The facts in a response head, apart from its status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadNews {
     /// About limits.
@@ -29,13 +30,13 @@ pub struct HeadNews {
 pub enum Reply {
     /// A whole answer.
     Message(Message),
-    /// An error the API (or something before it) reports: by status, or as an event inside a stream.
+    /// An error that the API (or a gateway before it) reports: by status, or as an event inside a stream.
     Error {
-        /// What it says. `status` is that of the head: 200 for an error inside a stream.
+        /// The error. Its `status` is the status of the head: 200 for an error inside a stream.
         failure: Failure,
         /// Whether it came inside a 200 stream.
         is_in_stream: bool,
-        /// How long to wait, where the body itself says so (a gateway's `retry_after`).
+        /// How long to wait, if the body says so (a gateway's `retry_after`).
         retry_after: Option<Duration>,
     },
     /// A 200 that is not a whole answer: empty, not JSON, of the wrong shape, cut off, or a stream without its end.
@@ -62,12 +63,13 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
-    /// Returns about how many bytes of memory the body takes, and will take at its end.
+    /// Returns about how many bytes of memory the body takes, including what it will need at its end.
     ///
-    /// For a stream this is a small part of what was received.
+    /// For a stream this is a small part of the bytes received.
     fn held_bytes(&self) -> usize;
 
-    /// Ends the body and returns the reply to it under its head. A body that was cut is a [`Reply::Broken`].
+    /// Ends the body and returns the reply that head and body make together. A body that was cut off is a
+    /// [`Reply::Broken`].
     ///
     /// `asked` is the request. An answer may call only the tools that the request offers. The request is parsed only
     /// when the answer calls a tool.
@@ -76,14 +78,14 @@ pub trait Decoder: Send {
 
 /// An API that answers messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request as it goes out over `route`; `stream` asks for events.
+    /// Returns the request as it is sent over `route`; `stream` asks for a stream of events.
     fn encode(&self, request: &Request, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
-    /// Returns what a head says. `now` tells wall-clock time, for dates in headers.
+    /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The request does not matter: a server may answer a stream request
-    /// with plain JSON.
+    /// Returns the decoder for a response with this head. The request does not matter: a server may answer a stream
+    /// request with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.

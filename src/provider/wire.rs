@@ -1,4 +1,4 @@
-//! Requests as they go out, and the heads that come back.
+//! Requests as they are sent, and the heads of their responses.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,28 +25,27 @@ pub struct WireRequest {
     pub is_stream: bool,
 }
 
-/// A body: the row's request, byte for byte, and what is inserted before it is sent.
+/// A body: the row's request, byte for byte, and the text that is inserted when it is sent.
 ///
-/// The row's bytes are shared and never changed, so that a retry costs nothing and equal prefixes stay equal; what a
-/// capability adds (that a stream is wanted, a mark for the cache) is a splice. They are put together where the request is
-/// sent.
+/// The row's bytes are shared and never changed, so that a retry costs nothing and equal prefixes stay equal. Additions
+/// (a request for a stream, a mark for the cache) are splices. Bytes and splices are joined where the request is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     bytes: Bytes,
     splices: Vec<Splice>,
 }
 
-/// Text that is put in.
+/// Text that is inserted into a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
     /// Offset in the body's own bytes before which it is inserted.
     pub at: usize,
-    /// What.
+    /// The text.
     pub text: Bytes,
 }
 
 impl Body {
-    /// Returns a body that goes out as it is.
+    /// Returns a body that is sent unchanged.
     pub fn plain(bytes: Bytes) -> Self {
         Self { bytes, splices: Vec::new() }
     }
@@ -54,7 +53,7 @@ impl Body {
     /// Returns the body with `splice` inserted. At the same place, it comes after earlier splices.
     ///
     /// # Panics
-    /// When the place lies beyond the body's own bytes.
+    /// When the place is beyond the body's own bytes.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(splice.at <= self.bytes.len(), "a splice lies within its body");
@@ -68,17 +67,17 @@ impl Body {
         self.bytes.is_empty() && self.splices.is_empty()
     }
 
-    /// Returns whether nothing is put in.
+    /// Returns whether nothing is inserted.
     pub fn is_plain(&self) -> bool {
         self.splices.is_empty()
     }
 
-    /// Returns how many bytes go out.
+    /// Returns how many bytes are sent.
     pub fn len(&self) -> usize {
         self.bytes.len() + self.splices.iter().map(|splice| splice.text.len()).sum::<usize>()
     }
 
-    /// Returns the body in one piece; without splices no byte is copied.
+    /// Returns the body in one piece. If there are no splices, no byte is copied.
     pub fn into_bytes(self) -> Bytes {
         if self.is_plain() {
             return self.bytes;
@@ -95,7 +94,7 @@ impl Body {
         whole.into()
     }
 
-    /// Returns the body in as many pieces as it takes to copy no byte; none is empty.
+    /// Returns the body in pieces, so that no byte is copied. No piece is empty.
     pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let Self { mut bytes, splices } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);

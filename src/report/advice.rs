@@ -1,7 +1,8 @@
-//! What would have made a run faster, by the reason that bound it most.
+//! Finds what would have made a run faster, from the reason that held it up most.
 //!
-//! With one pool, it computes how much faster the run would be with a higher limit until the next limit binds, from what
-//! the run used of each limit. With several pools nothing is computed, since the events count usage over all of them.
+//! With one pool, it computes how much faster the run would be with a higher limit, until the next limit holds it up.
+//! It uses the run's use of each limit for this. With several pools nothing is computed, since the events count usage
+//! over all pools together.
 
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use super::standing::Ending;
 use super::stats::Stats;
 use crate::domain::{Dimension, Reason};
 
-/// The start takes most of a shorter run than this, so it gets no advice.
+/// A shorter run than this gets no advice, since the start takes most of its time.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// If a reason held the run up for a smaller share of its time than this, there is no advice about it.
 const WORTH_IT: f64 = 0.2;
 /// If a run would become faster by less than this factor, the next limit would hold it up at once.
 const NOTHING_GAINED: f64 = 1.05;
 
-/// Returns what would have made the run faster, to follow "with"; `None` when nothing that can be changed would.
-/// `fixed_window` is the concurrency that was asked for.
+/// Returns what would have made the run faster, as text after "with"; `None` if no setting would have. `fixed_window`
+/// is the concurrency that the user asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
     // Every run has to wait for its last answers.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
@@ -68,7 +69,7 @@ fn limit_advice(stats: &Stats, bound: Dimension) -> String {
     }
 }
 
-/// Returns which limit of the only pool binds next, and how much faster the run is until then.
+/// Returns which limit of the only pool would hold the run up next, and how much faster the run can be until then.
 fn next_limit(stats: &Stats, bound: Dimension) -> Option<(f64, Dimension)> {
     let [(_, limits)] = stats.limits.as_slice() else { return None };
     let used = |dimension| match dimension {

@@ -7,7 +7,7 @@ use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
 use crate::domain::{ErrorClass, FailedRow, HaltReason};
 
-/// Classes of which an example is shown.
+/// How many classes are shown with an example.
 const SHOWN: usize = 5;
 
 /// Returns the classes in which rows of this run failed, the largest first.
@@ -17,8 +17,9 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     classes
 }
 
-/// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500, "Internal
-/// server error"`. After five the rest is counted. The failure that stopped the run is left out, since it is explained elsewhere.
+/// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500,
+/// "Internal server error"`. After five classes the rest are only counted. The failure that stopped the run is left
+/// out, since it is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
@@ -34,7 +35,7 @@ pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     reasons
 }
 
-/// Returns whether failures of a class stopped the run, which is explained with one of them.
+/// Returns whether failures of a class stopped the run. If so, one of them is shown with the reason for the stop.
 fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
     matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
@@ -46,8 +47,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each class;
-/// of rows of earlier runs only the class is known.
+/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each
+/// class. For rows of earlier runs only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -66,7 +67,7 @@ pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<S
     classes.into_iter().map(|(class, _)| format!("{class}: {}", change(*class))).collect()
 }
 
-/// Returns what to change in a row that failed so.
+/// Returns what to change in a row that failed with this class.
 fn change(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::InvalidInput => "correct these rows in the input, then run it again",
@@ -89,8 +90,8 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns what is said about failed rows even if quiet was asked for, in one line: how many, the commonest class with
-/// an example, and where the log is. `None` when none failed.
+/// Returns the line about failed rows that is printed even with `--quiet`: how many, the most common class with an
+/// example, and where the log is. `None` when none failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
     // Canceled rows did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
@@ -214,7 +215,8 @@ mod tests {
         }
     }
 
-    /// Returns the counters of a run whose rows failed so: class, message, and whether they may succeed as they are.
+    /// Returns the counters of a run with these failed rows. Each has a class, a message, and whether it may succeed
+    /// unchanged.
     fn stats<'a>(rows: impl IntoIterator<Item = (ErrorClass, &'a str, bool)>) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1_000), 0)));

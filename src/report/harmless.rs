@@ -1,4 +1,4 @@
-//! JSON that is safe on a terminal: control characters are written as `\uXXXX`, which keeps every value.
+//! JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change any value.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -38,15 +38,15 @@ fn push(shown: &mut String, char: char) {
         return;
     }
     for unit in char.encode_utf16(&mut [0; 2]) {
-        // A string takes everything.
+        // Writing to a string can't fail.
         let _ = write!(shown, "\\u{unit:04x}");
     }
 }
 
 /// A writer of JSON lines for a terminal.
 ///
-/// Between strings JSON knows only four blanks: a tab or carriage return there becomes a space. Bytes that are no UTF-8
-/// become `\ufffd`.
+/// Between strings JSON allows only four blank characters; a tab or carriage return there becomes a space. Bytes that
+/// are not UTF-8 become `\ufffd`.
 pub(crate) struct OnTerminal<W> {
     writer: W,
     /// The beginning of a character whose end has not arrived.

@@ -16,7 +16,7 @@
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, since people look at these lines too.
 //!
-//! Single rows are not reported: they are in the files. Members may be added; none changes its meaning within a
+//! Single rows are not reported: they are in the files. Members may be added, but none changes its meaning within a
 //! version.
 
 mod objects;
@@ -70,13 +70,13 @@ impl View for Json {
         }
     }
 
-    /// The next event, which comes within a tenth of a second, brings the progress.
+    /// The next event comes within a tenth of a second and shows the progress.
     fn answer(&mut self, _stats: &Stats) {
         self.due_at = Some(Timestamp::MIN);
     }
 }
 
-/// Returns what people are told beside the run's events as a line of its own, without its line break.
+/// Returns a message that is not an event of the run as a line of JSON, without its line break.
 pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
     harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()

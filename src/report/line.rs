@@ -2,8 +2,8 @@
 //!
 //! It gives the place and the width of the bar; the code that draws the block fills it.
 //!
-//! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A line
-//! is never too wide, so a terminal never wraps it.
+//! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A
+//! line is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
@@ -32,7 +32,7 @@ struct Part {
     long: String,
     /// The short form.
     short: String,
-    /// Parts with a higher rank stay longer.
+    /// Parts with a higher rank are dropped later.
     rank: u8,
     /// The separator before it, unless it is the first.
     joint: &'static str,
@@ -59,7 +59,7 @@ impl Part {
     }
 }
 
-/// Returns the lines that show where a run stands, none wider than `columns`.
+/// Returns the lines that show the state of a run, none wider than `columns`.
 pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     let mut block = Block::default();
     block.push_line(rows_line(stats), columns, is_colored);
@@ -95,7 +95,7 @@ impl Block {
     }
 }
 
-/// How far: `1,234/20,000 ████░░░░  6% · 2 failed · 412 rows/min · about 45 min left`.
+/// The progress: `1,234/20,000 ████░░░░ 6% · 2 failed · 412 rows/min · about 45 min left`.
 fn rows_line(stats: &Stats) -> Vec<Part> {
     let finished = stats.finished();
     let mut parts = Vec::new();
@@ -127,7 +127,8 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Why not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% · output tokens per minute · 32/64 in flight · $1.23`.
+/// Why the run is not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% · output tokens per minute · 32/64 in
+/// flight · $1.23`.
 fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(pool) = standing.busiest() {
@@ -162,7 +163,7 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     parts
 }
 
-/// The fill of one bucket; the one that binds is the last to go.
+/// The fill level of one bucket. The bucket that holds the run up is dropped last.
 fn gauge(pool: &PoolStatus, dimension: Dimension, reason: Reason) -> Option<Part> {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let level = pool.level[dimension.index()]?.clamp(0.0, 1.0);
@@ -330,7 +331,7 @@ pub(super) mod tests {
         assert!(!lines(&stats, 120, false).concat().chars().any(char::is_control));
     }
 
-    /// Returns the lines that show where a run stands, with a bar made here: what the drawn ones are held against.
+    /// Returns the lines that show the state of a run, with a bar made here. The drawn lines are compared with these.
     pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);

@@ -8,8 +8,8 @@
 //! view reads no clock: it uses the times of the events, and the scheduler's status arrives several times a second. So
 //! a run on virtual time shows what a real run would.
 //!
-//! Text from outside (model names, messages of servers, paths) reaches a terminal only through `text::escape`, JSON only
-//! through `harmless`. A write to standard error that fails is dropped: a closed terminal must not end a run.
+//! Text from outside (model names, messages of servers, paths) reaches a terminal only through `text::escape`, JSON
+//! only through `harmless`. A write to standard error that fails is dropped: a closed terminal must not end a run.
 
 mod advice;
 pub(crate) mod failures;

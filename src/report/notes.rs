@@ -1,7 +1,7 @@
 //! Notes: events that get a line of their own.
 //!
-//! When a limit is far off there are many holds, so those of one pool are shown at most every ten seconds. The counters
-//! have all of them.
+//! When a limit is set far too high there are many holds, so the holds of one pool are shown at most every ten seconds.
+//! The counters include all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::text::{count, duration, escape, plural};
 use super::words::{fault_words, halt_words};
 use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits, RunEvent};
 
-/// How much is said: `-q`, `-v`.
+/// How many messages are printed: `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Nothing but errors.
@@ -20,7 +20,7 @@ pub enum Verbosity {
     /// Everything that a person should know.
     #[default]
     Normal,
-    /// Each retry and failure too.
+    /// Also each retry and each failure.
     Verbose,
 }
 
@@ -82,8 +82,8 @@ impl Notes {
         }
     }
 
-    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. The progress shows how
-    /// long it lasts and when the next try is.
+    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. The progress shows
+    /// how long it lasts and when the next try is.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;

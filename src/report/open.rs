@@ -1,4 +1,4 @@
-//! The report that was asked for: counters and one view of them.
+//! Opens the report that the user asked for: counters and one view of them.
 
 use std::io::Write;
 
@@ -75,7 +75,7 @@ impl Reporter for Report {
 pub fn open(options: ViewOptions) -> Report {
     let ViewOptions { kind, verbosity, is_terminal, is_colored, writer } = options;
     let view: Box<dyn View> = match (verbosity, kind) {
-        // JSON is for scripts: it stays complete even if quiet was asked for.
+        // JSON is for scripts: it stays complete even with `--quiet`.
         (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
         (Verbosity::Quiet, _) => Box::new(quiet::Silent),
         (_, ProgressKind::None) => Box::new(quiet::WarningsOnly::new(writer)),

@@ -1,8 +1,8 @@
-//! When a run will be done, if that can be estimated; else what it waits for.
+//! Estimates when a run will be done. If that can't be estimated, says what the run waits for.
 //!
-//! A time left is shown only while rows finish. It includes what is known to delay rows: limits, holds, the next retry of
-//! failed rows. While no row finishes it counts down. When it has run out, or nothing has finished for unusually long,
-//! what the run waits for is shown instead. So the time left never stands still.
+//! A time left is shown only while rows finish. It includes known delays: limits, holds, the next retry of failed rows.
+//! While no row finishes it counts down. When it reaches zero, or when no row has finished for an unusually long time,
+//! the run shows instead what it waits for. So the time left never stays the same.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::domain::Reason;
 /// The shortest pause without a finished row after which the run says what it waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is known about the end of a run.
+/// An estimate of when a run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// Nothing: on a pipe, at first, and at the end.
@@ -24,9 +24,9 @@ pub(crate) enum Outlook {
     Left(Duration),
     /// No row finishes, or the pace so far says nothing about the remaining rows.
     Waiting {
-        /// What is waited for, as scripts know it.
+        /// The reason for the wait, as scripts get it.
         reason: Reason,
-        /// What is waited for, to follow "waiting for".
+        /// The reason for the wait, as text after "waiting for".
         what: String,
         /// For how long no row has finished.
         idle: Duration,
@@ -34,7 +34,8 @@ pub(crate) enum Outlook {
 }
 
 impl Outlook {
-    /// Returns it in words: `about 12 min left`, `waiting 42 s for the last 3 answers`; `None` when there is nothing to say.
+    /// Returns the outlook in words: `about 12 min left`, `waiting 42 s for the last 3 answers`; `None` when there is
+    /// nothing to say.
     pub(crate) fn words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -43,7 +44,7 @@ impl Outlook {
         }
     }
 
-    /// Returns it in few words: `12 min`, `waiting 42 s`.
+    /// Returns the outlook in few words: `12 min`, `waiting 42 s`.
     pub(crate) fn short_words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -55,7 +56,7 @@ impl Outlook {
 }
 
 impl Stats {
-    /// Returns what is known about the run's end.
+    /// Returns the outlook of the run.
     pub(crate) fn outlook(&self) -> Outlook {
         if self.ending.is_some() || self.remaining() == Some(0) {
             return Outlook::Unknown;
@@ -65,7 +66,7 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run waits only for the disk, which is mentioned when it takes long.
+            // The run waits only for the disk; it says so if this takes long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // The pace so far says nothing about these rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
@@ -95,12 +96,12 @@ impl Stats {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
 
-    /// Returns how many seconds the rest will take: at the recent rate, but no less than the limits need for average rows
-    /// (else a burst at the start would promise an end within seconds), and no less than held rows have to wait. Zero or
-    /// less when it should be over.
+    /// Returns how many seconds the remaining rows will take at the recent rate. The result is not less than the limits
+    /// allow for average rows; else a burst at the start would promise an end within seconds. It is also not less than
+    /// the time that held rows have to wait. It is zero or less when the run should be over already.
     ///
-    /// `None` on a pipe, and while less than five seconds and ten rows are known: the first answers come after a whole
-    /// latency and to few requests, so an estimate from them is several times too long.
+    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. The first answers need a whole
+    /// latency and belong to few requests, so an estimate from them is several times too long.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining()?;
@@ -130,7 +131,7 @@ fn waiting(standing: &Standing, idle: Duration) -> Outlook {
     Outlook::Waiting { reason: standing.reason, what: what(standing), idle }
 }
 
-/// Returns what a run waits for, to follow "waiting for".
+/// Returns what a run waits for, as text after "waiting for".
 fn what(standing: &Standing) -> String {
     let more =
         |span: Duration| if span.is_zero() { String::new() } else { format!(" ({} more)", rough_duration(span)) };
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that a run can be bound by, and what it is then said to wait for.
+    /// Every reason that can hold a run up, and the text about what the run then waits for.
     const REASONS: [(Reason, &str); 14] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
@@ -321,7 +322,7 @@ mod tests {
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
                     prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
-                    // What is held back from here on moves the end; nothing else does while no row finishes.
+                    // While no row finishes, only rows that are held back from here on may move the end.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
                         prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
                     }
@@ -344,7 +345,8 @@ mod tests {
         stats
     }
 
-    /// A status with a pool without limits that is held for this long, and two rows that wait for their next try.
+    /// A status with one pool and two rows that wait for their next try. The pool has no limits and is held for this
+    /// long.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

@@ -1,4 +1,4 @@
-//! How fast rows finish, and what follows for the remaining rows.
+//! How fast rows finish, and how long the remaining rows will take.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
 /// The rows that finished recently, by second.
 ///
-/// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong for
-/// hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
+/// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong
+/// for hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
 ///
 /// The mean size of a row is taken over the whole run: limits don't change it, and over a minute it varies by a tenth
 /// by chance. If a token limit slows the run down, the time left is computed from this size and the recent tokens,
@@ -42,7 +42,7 @@ impl Pace {
     const SPAN: Duration = Duration::from_secs(60);
     const ROWS: u64 = 20;
 
-    /// Takes in a row that finished.
+    /// Adds a row that finished.
     pub(super) fn note(&mut self, at: Timestamp, usage: Usage) {
         let tokens = [usage.limited_input_tokens(), usage.output_tokens];
         self.rows += 1;
@@ -68,8 +68,9 @@ impl Pace {
         }
     }
 
-    /// Returns the size of the recent rows as a multiple of the average row of the run, in tokens of the binding limit; 1
-    /// where no token limit binds. With average rows, this many times as many would have finished.
+    /// Returns the size of the recent rows as a multiple of the average row of the run, in tokens of the binding limit;
+    /// It is 1 if no token limit holds the run up. If the recent rows had the average size, this many times as many of
+    /// them would have finished.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -111,8 +112,9 @@ impl Pace {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns how long a pause without a finished row is normal: three times the mean distance of two rows, and at least
-    /// one and a half times the mean latency, since rows sent together finish together. `start` is that of the run.
+    /// Returns how long a pause without a finished row may normally be: three times the mean time between two rows. It
+    /// is at least one and a half times the mean latency, since rows sent together finish together. `start` is the
+    /// start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;
@@ -120,7 +122,7 @@ impl Pace {
         Duration::try_from_secs_f64(between_two.max(answer)).unwrap_or(Duration::MAX)
     }
 
-    /// Returns the recent rate in rows per second, up to `now`. `start` is that of the run.
+    /// Returns the recent rate in rows per second, up to `now`. `start` is the start of the run.
     pub(super) fn per_second(&self, start: Timestamp, now: Timestamp) -> Option<f64> {
         let secs = between(self.dropped_at.unwrap_or(start), now).as_secs_f64();
         (self.rows > 0 && secs > 0.0).then(|| self.rows as f64 / secs)

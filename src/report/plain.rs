@@ -34,7 +34,7 @@ impl View for Plain {
             let _ = writeln!(self.writer, "{note}");
         }
         let due_at = *self.due_at.get_or_insert_with(|| later(event.at, Self::FIRST));
-        // The summary follows an end at once and has these numbers.
+        // After the end the summary is printed at once and has these numbers.
         if event.at >= due_at && !matches!(event.body, EventBody::Ended { .. }) {
             let _ = writeln!(self.writer, "{}", line(stats));
             self.due_at = Some(later(event.at, Self::EVERY));
@@ -72,7 +72,7 @@ pub(crate) fn line(stats: &Stats) -> String {
     format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
 }
 
-/// Returns a rate: with a decimal place below ten.
+/// Returns a rate as text, with one decimal place if it is below ten.
 pub(crate) fn rate_words(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
 }

@@ -1,19 +1,20 @@
-//! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's size.
+//! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's
+//! size.
 //!
-//! What the lines say comes from [`super::line`], fitted to the size that the terminal has at each drawing; indicatif
-//! renders them with their bar (`progress/bar.rs` says why its own repaint is not used). Drawn at most ten times a second by
-//! the events' time, whatever their number.
+//! The content of the lines comes from [`super::line`], fitted to the size of the terminal at each drawing; indicatif
+//! renders them with their bar (`progress/bar.rs` says why its own repaint is not used). They are drawn at most ten
+//! times a second, measured by the times of the events.
 //!
-//! The cursor rests at the start of the first line, and a drawing begins with erasing everything from there on. So nothing
-//! has to be known of what a change of size did to the lines: some terminals break lines again when their width changes,
-//! some cut them off, and in both the cursor stays with the text it stood on. (With the cursor behind the last line, one has
-//! to go up by as many rows as the lines take. After a change of size nobody knows how many, and going up by too many
-//! erases what stands above.) While a block is drawn, the terminal does not wrap: a size that changes at that moment cuts
-//! the lines off and leaves as many rows as were counted. Each line ends with a line break, so that no terminal takes two
-//! for one. A drawing is one write, so that nothing comes between.
+//! The cursor rests at the start of the first line, and a drawing begins by erasing everything from there on. So it
+//! does not matter what a change of size did to the lines. Some terminals wrap lines again when their width changes,
+//! some cut them off, and in both the cursor stays with its text. (If the cursor were after the last line, it would
+//! have to go up by the number of rows that the lines take. After a change of size this number is unknown, and going up
+//! too far would erase other text above.) While a block is drawn, the terminal does not wrap: if the size changes at
+//! that moment, lines are cut off and the number of rows stays as counted. Each line ends with a line break, so that no
+//! terminal joins two lines into one. A drawing is one write, so that no other output gets in between.
 //!
-//! Nothing takes back a line that was scrolled away. Some terminals scroll away the cursor's own line when it stands in the
-//! first row and they break the lines below it again.
+//! A line that was scrolled away can't be erased. Some terminals scroll away the cursor's own line, if it is in the
+//! first row while they wrap the lines below it again.
 
 mod bar;
 
@@ -31,9 +32,9 @@ use super::text::wrap;
 use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
-/// Erases the block: everything from the start of the cursor's row. A blank is written first. Otherwise, erasing from
-/// the first column and row on looks like clearing the screen to some terminals, and they keep the cleared screen in
-/// their scroll-back.
+/// Erases the block: everything from the start of the cursor's row. A blank is written first. Without it, some
+/// terminals see an erasure from the first row and column as clearing the screen, and save the cleared text in their
+/// scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal.
@@ -45,7 +46,7 @@ pub(crate) struct Size {
     pub rows: usize,
 }
 
-/// Draws where a run stands and redraws it in place; notes are printed above.
+/// Draws the state of a run and redraws it in place; notes are printed above.
 pub(crate) struct Progress {
     size: Box<dyn Fn() -> Size + Send>,
     is_colored: bool,
@@ -70,7 +71,7 @@ impl Progress {
         Self::new(Box::new(size), verbosity, is_colored, writer)
     }
 
-    /// Returns a view on any terminal; `size` tells its size at each drawing.
+    /// Returns a view on any terminal; `size` returns its size and is called for each drawing.
     pub(crate) fn new(
         size: Box<dyn Fn() -> Size + Send>,
         verbosity: Verbosity,
@@ -89,7 +90,7 @@ impl Progress {
             drawing.push_str(&line);
             drawing.push_str("\r\n");
         }
-        // A full last column makes some terminals wrap.
+        // Some terminals wrap when the last column is filled.
         let block = block(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
         let mut lines = self.bar.draw(block, stats);
         lines.truncate(size.rows.max(1));
@@ -103,7 +104,7 @@ impl Progress {
     }
 }
 
-/// Appends what draws these lines below each other and goes back to the start of the first.
+/// Appends the text that draws these lines one below the other and moves the cursor back to the start of the first.
 fn push_block(drawing: &mut String, lines: &[String]) {
     drawing.push_str("\x1b[?7l");
     drawing.push_str(&lines.join("\r\n"));
@@ -139,14 +140,14 @@ impl View for Progress {
 }
 
 impl Drop for Progress {
-    /// Leaves a clean terminal however the run ends.
+    /// Cleans up the terminal, no matter how the run ends.
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// Returns whether standard error's terminal takes lines back: not a dumb one, and not an old console of Windows, which a
-/// new one is told here to obey.
+/// Returns whether standard error's terminal can erase lines. Dumb terminals and old consoles of Windows can't. A newer
+/// console of Windows can, after this function switches it on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::view::View;
 use crate::domain::RunEvent;
 
-/// Shows nothing. Why a run stopped is said after it.
+/// Shows nothing. The reason why a run stopped is printed after the run.
 #[derive(Debug)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! Where a run stands, and how it ended.
+//! The state of a run, and how it ended.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub struct Standing {
     pub in_flight: usize,
     /// The concurrency window.
     pub window: usize,
-    /// Why no more is being sent.
+    /// Why no further request is sent at the moment.
     pub reason: Reason,
     /// Rows that wait for their next try.
     pub backoffs: Backoffs,
@@ -20,7 +20,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns the pool with the least room: a held one, else the one with the emptiest bucket.
+    /// Returns the pool with the least room: a pool that is held; if there is none, the pool with the emptiest bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         self.pools.iter().min_by(|a, b| {
             (a.held_for.is_none(), room(a))
@@ -42,7 +42,7 @@ pub struct Ending {
     pub pending: u64,
     /// Why, when it was not the end of the input.
     pub halt: Option<HaltReason>,
-    /// The share of the time that each reason bound the run, largest first.
+    /// For each reason, the share of the time in which it held the run up; the largest first.
     pub reasons: Vec<(Reason, f64)>,
     /// How long it took.
     pub elapsed: Duration,

@@ -30,11 +30,11 @@ pub struct Stats {
     pub maybe_paid: u64,
     /// What all finished rows used.
     pub usage: Usage,
-    /// What that cost, as far as prices are known.
+    /// The cost of this usage, as far as prices are known.
     pub cost: Money,
     /// Finished rows whose model has no price.
     pub unpriced: u64,
-    /// Where the scheduler stood last.
+    /// The last known state of the scheduler.
     pub standing: Option<Standing>,
     /// The outage, while one lasts.
     pub outage: Option<Outage>,
@@ -55,7 +55,7 @@ impl Stats {
     /// Counts one event.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but a wall clock can be set back; time never goes back here.
+        // Events are in order, but a wall clock can be set back. This time never goes back.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -128,7 +128,8 @@ impl Stats {
         }
     }
 
-    /// Returns what all finished rows cost, as far as prices are known; `None` when something was used and no price is.
+    /// Returns the cost of all finished rows, as far as prices are known; `None` when tokens were used and none of
+    /// their prices is known.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
@@ -153,7 +154,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns how many rows of the input earlier runs finished: those known at the start, or those skipped if they are more.
+    /// Returns how many rows of the input earlier runs finished: the number known at the start, or the number of
+    /// skipped rows if that is higher.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
@@ -196,7 +198,8 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a second.
+    /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a
+    /// second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = self.succeeded_total() + self.failed_total();
         let secs = self.elapsed().as_secs_f64();
@@ -368,7 +371,7 @@ pub(crate) mod tests {
         EventBody::Succeeded { quality, usage: usage(), cost: Some(Money::from_dollars(0.01)), latency: Duration::ZERO }
     }
 
-    /// Returns the event of a failure that used what an answer does.
+    /// Returns the event of a failure with the same usage as an answer.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
         failed_with(class, usage(), Some(Money::ZERO))
     }

@@ -1,6 +1,6 @@
-//! The summary at the end of a run: what was done, what it cost, where it is, what to do next.
+//! The summary at the end of a run: the number of answers, their cost, where they are, and what to do next.
 //!
-//! Plain text from [`Stats`] and what only the caller knows ([`SummaryContext`]).
+//! It is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]).
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -32,13 +32,13 @@ pub(crate) struct SummaryContext {
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Attempts of this run that may have been billed without an answer that is kept.
+    /// Attempts of this run that may have been billed although no answer of theirs was kept.
     pub maybe_paid: u64,
-    /// The same, of an earlier run that was cut short.
+    /// The same for an earlier run that was cut short.
     pub maybe_paid_before: u64,
-    /// The same, of the runs before that one, as far as their lines and counts show it.
+    /// The same for the runs before that one, as far as their lines and counts show it.
     pub maybe_paid_earlier: u64,
-    /// Of the rows finished by earlier runs, those that failed.
+    /// How many of the rows finished by earlier runs failed.
     pub failed_before: u64,
     /// The most requests at once, if a number was given.
     pub concurrency: Option<usize>,
@@ -132,7 +132,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // In a run of less than a second nothing that could be changed bound it.
+    // A run of less than a second was not held up by anything that could be changed.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));

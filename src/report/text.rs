@@ -2,11 +2,12 @@
 //!
 //! Widths are terminal columns, not bytes or characters.
 //!
-//! Characters that could control a terminal are never shown unchanged: control characters (C0, DEL, C1), line and paragraph
-//! separators, everything that turns the direction of text, and characters that are invisible in every language and so
-//! can only hide something (soft hyphen, zero width space, word joiner, byte order mark, tags, annotations, deprecated
-//! format characters). Variation selectors and the zero width joiner and non-joiner stay: emoji, Persian and the
-//! languages of India are written with them, and no terminal obeys them. Combining marks stay too.
+//! Characters that could control a terminal are never shown unchanged: control characters (C0, DEL, C1), line and
+//! paragraph separators, everything that changes the direction of text, and characters that are invisible in every
+//! language and so can only hide something (soft hyphen, zero width space, word joiner, byte order mark, tags,
+//! annotations, deprecated format characters). Variation selectors and the zero width joiner and non-joiner stay:
+//! emoji, Persian and the languages of India are written with them, and no terminal obeys them. Combining marks stay
+//! too.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -40,7 +41,7 @@ fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns whether a character could move the cursor, start a command, turn the direction of what follows, or is
+/// Returns whether a character could move the cursor, start a terminal command or change the direction of text, or is
 /// invisible in every language.
 pub(crate) fn is_steering(char: char) -> bool {
     char.is_control()
@@ -103,7 +104,7 @@ pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
-/// Returns a share as a whole percentage; only everything is 100 % and only nothing is 0 %.
+/// Returns a share as a whole percentage. It is 100 % only for everything, and 0 % only for nothing.
 pub(crate) fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     match share {
@@ -127,7 +128,7 @@ pub(crate) fn duration(span: Duration) -> String {
     }
 }
 
-/// Returns a span of time that is only an estimate, in one unit where that says enough: `42 s`, `12 min`, `1 h 02 min`.
+/// Returns an estimated span of time, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
 pub(crate) fn rough_duration(span: Duration) -> String {
     match span.as_secs() {
         0 => "1 s".to_owned(),

@@ -1,4 +1,4 @@
-//! The traits of what shows a run.
+//! The traits for showing a run.
 
 use super::stats::Stats;
 use crate::domain::RunEvent;

@@ -1,4 +1,4 @@
-//! What is wrong, in a few words: for notes, the live line, and the first line of the summary.
+//! Describes in a few words what is wrong: for notes, the live line, and the first line of the summary.
 //!
 //! The words come from types and statuses, never from messages.
 
@@ -30,7 +30,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns what is wrong with an endpoint, by its last failure.
+/// Returns in a few words what is wrong with an endpoint, from its last failure.
 pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),

@@ -1,10 +1,10 @@
-//! The API, simulated: one model, played in process on virtual time or over HTTP on loopback.
+//! The simulated API: one model, which runs in process on virtual time, or over HTTP on loopback.
 //!
 //! It tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts of `plan`.
-//! [`model`] is a plain state machine that is given `now`; [`transport`] plays it in process on the run's clock,
-//! `server` over sockets (feature `sim`). [`config`] holds everything that can differ, [`faults`] the faults that can
-//! be injected, [`presets`] the models. Message Batches are not served; they are one more endpoint of the model, with
-//! limits of their own, and would count nothing against those of Messages.
+//! [`model`] is a plain state machine that is given `now`. [`transport`] runs it in process on the run's clock,
+//! `server` over sockets (feature `sim`). [`config`] holds all settings, [`faults`] the faults that can be injected,
+//! [`presets`] the models. Message Batches are not served: they would be another endpoint with limits of its own, and
+//! would not count against the limits of Messages.
 //!
 //! # Rules of the API that are modelled
 //!
@@ -64,18 +64,18 @@
 //! - Endpoints: Message Batches, files and the betas'; limits of workspaces, batches, files, skills and web search, and
 //!   pages of limits; CORS.
 //! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted and served as standard, at the standard
-//!   price; which betas exist (anything that looks like one is taken) and what they change, fallbacks among them; what
-//!   the version 2026-10-21 refuses in addition to sampling (documents of assistants, citations of users); compressed bodies
-//!   (refused as an encoding that is not supported); unknown fields inside messages and blocks are let through; limits
-//!   on schemas, stop sequences and the number of messages, images and pages.
-//! - Answers: calls of server tools other than web search and fetch (with these the model answers in text), the tokens of
-//!   what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and hidden
-//!   thinking of models that always think; time-outs of the API itself.
-//! - Tokens: the tokenizers' difference (one skew for all models), images and PDFs by their size (an image counts 1,500),
-//!   the hidden prompt of tools by model (346 for all).
+//!   price; which betas exist (anything that looks like one is taken) and what they change, fallbacks among them; the
+//!   other things that the version 2026-10-21 refuses besides sampling (documents of assistants, citations of users);
+//!   compressed bodies (refused as an encoding that is not supported); unknown fields inside messages and blocks are
+//!   let through; limits on schemas, stop sequences and the number of messages, images and pages.
+//! - Answers: calls of server tools other than web search and fetch (with these the model answers in text), the tokens
+//!   of what a search finds, citations, `pause_turn` and `compaction`; thinking that is left out or summed up, and
+//!   hidden thinking of models that always think; time-outs of the API itself.
+//! - Tokens: the difference between tokenizers (all models have the same skew), the size of images and PDFs (every
+//!   image counts 1,500), the hidden prompt of tools for each model (346 for all).
 //! - Limits: the limit of a workspace as the stricter one in the `tokens` headers; priority and fast headers; the month
 //!   that ends a spend cap; spend limits set by the user (they can be injected).
-//! - Caching: what web search, citations, images and speed change in it.
+//! - Caching: the effects of web search, citations, images and speed on it.
 
 pub mod config;
 pub mod faults;

@@ -2,7 +2,7 @@
 //! API does.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11); limits:
-//! "Rate limits", tier 2 as of 2026-01, to be replaced by those of a tier with [`SimConfig::with_limits`] or by hand.
+//! "Rate limits", tier 2 as of 2026-01. [`SimConfig::with_limits`] or the flags replace these limits.
 //!
 //! [`SimConfig::with_limits`]: super::config::SimConfig::with_limits
 
@@ -90,7 +90,8 @@ pub fn models() -> Vec<SimModel> {
         .collect()
 }
 
-/// Returns every model with the limits that `limits` has for its id and class; those without stay as they are.
+/// Returns every model with the limits that `limits` returns for its id and class. Models for which it returns none
+/// keep theirs.
 pub fn models_with(limits: impl Fn(&str, &ModelClass) -> Option<RateLimits>) -> Vec<SimModel> {
     let mut models = models();
     for model in &mut models {

@@ -1,8 +1,8 @@
-//! The simulated API over HTTP: the same model, played on sockets.
+//! The simulated API over HTTP: the same model on sockets.
 //!
-//! The only user of the HTTP server. Owns connections, and breaks them where a fault says so: a reset before
-//! the head and one inside the body both end the connection with a TCP reset. Clients can't make it use more than
-//! [`Bounds`] allows, and it answers only programs on this machine (`guard`).
+//! The only user of the HTTP server. Owns connections, and breaks them when a fault says so. A reset before the head
+//! and a reset inside the body both end the connection with a TCP reset. Clients can't make it use more than [`Bounds`]
+//! allows, and it answers only programs on this machine (`guard`).
 //!
 //! It has its own loop over connections instead of a framework's, because frameworks offer no limit on how long a head
 //! may take. The server has one handler, so there is nothing to route.
@@ -75,7 +75,7 @@ impl SimServer {
         Ok((server, model))
     }
 
-    /// Starts a server for `model` at `address`; port 0 takes a free one. The model's time is that of `clock`.
+    /// Starts a server for `model` at `address`; port 0 means any free port. `clock` is the model's clock.
     ///
     /// # Errors
     /// What the system says when the address can't be used.
@@ -106,7 +106,7 @@ impl SimServer {
         });
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            // It does not wait for open calls: when told to stop, it stops.
+            // It stops at once when told to, and does not wait for open calls.
             tokio::select! {
                 never = accept(listener, stage) => match never {},
                 () = stopped => {}
@@ -131,7 +131,7 @@ impl SimServer {
     /// None; a server ends only when it is told to.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // A panic of the server was printed.
+        // A panic of the server has been printed already.
         let _ = self.task.await;
         Ok(())
     }
@@ -172,7 +172,7 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must not wait for each other. If this fails, they are only late.
+    // Small pieces of a stream must be sent without waiting for others. If this setting fails, they are only late.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -195,7 +195,7 @@ async fn answer(
         true => body::read(body, stage.bounds.body, &stage.bodies).await,
         false => Err(Unread::NoRoom),
     };
-    // More answers may be in flight by now.
+    // While the body arrived, other answers may have used up the room.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()
@@ -208,7 +208,7 @@ async fn answer(
     Ok(play(arrival, &stage, open).await)
 }
 
-/// Returns what the simulator says about itself, if the request asks for that.
+/// Returns the simulator's answer to a request about itself; `None` for any other request.
 fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
     match (parts.uri.path(), &parts.method) {
         (STATS, &Method::GET) => Some(text(&lock(&stage.model).stats(stage.clock.now()))),
@@ -280,7 +280,7 @@ fn json(status: StatusCode, body: Vec<u8>, stage: &Stage, mut open: Open) -> Res
     response
 }
 
-/// Waits for a moment; for ever if it never comes.
+/// Waits until `at`; for ever if that is [`Instant::NEVER`].
 async fn wait(clock: &RunClock, at: Instant) {
     if at <= clock.now() {
         return;

@@ -42,7 +42,7 @@ impl SimTransport {
         Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
-    /// Sets the longest time to the end of the body, and the longest silence.
+    /// Sets the time limit for the whole request, and the longest silence.
     #[must_use]
     pub fn with_timeouts(mut self, timeout: Option<Duration>, idle_timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -170,7 +170,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call. The model is told of its end in any case.
+/// A call that always tells the model when it ends.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,

@@ -12,7 +12,7 @@ pub(crate) const LINE_VERSION: u32 = 1;
 pub struct RecordContext {
     /// Id of the run.
     pub run: Arc<str>,
-    /// Makes wall times of the attempts' instants.
+    /// Converts the attempts' instants to wall-clock times.
     pub clock: RunClock,
     /// Date of the price table that the costs are from; `None` when there are no prices.
     pub price_date: Option<Arc<str>>,

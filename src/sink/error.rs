@@ -9,7 +9,7 @@ use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
 
-/// Names that have another meaning in the line than an extra member.
+/// Names that have a meaning of their own in the line, so that no extra member may have them.
 const RESERVED: [&str; 10] =
     ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
 
@@ -17,9 +17,9 @@ const RESERVED: [&str; 10] =
 pub(super) struct Fault<'a> {
     /// Its class.
     pub(super) class: ErrorClass,
-    /// What came last.
+    /// The last failure.
     pub(super) failure: &'a Failure,
-    /// Whether another run may succeed as it is.
+    /// Whether the unchanged row may succeed in another run.
     pub(super) is_retryable: bool,
 }
 
@@ -57,9 +57,9 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
 
 /// Appends the error line of a row that could not be read.
 ///
-/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If its label
-/// could be read, it is in `error.custom_id`, so that the line is never confused with the row of that name. `now` is when
-/// it was read.
+/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If the
+/// row's label could be read, it is in `error.custom_id`, so that the line is never confused with the row of that name.
+/// `now` is when the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
@@ -81,7 +81,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
     out.push(b'\n');
 }
 
-/// Appends the error line of a row that was rejected before it was sent. `now` is when.
+/// Appends the error line of a row that was rejected before it was sent. `now` is when it was rejected.
 ///
 /// It has no `error.key`, since it was never a request.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
@@ -118,7 +118,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name` with as many underscores before it as make it unique.
+/// Returns `name` with enough leading underscores to make it unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {

@@ -12,7 +12,7 @@ pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> 
     if is_retryable { again(class) } else { first_change(class, failure.status) }
 }
 
-/// The row may succeed as it is.
+/// The row may succeed unchanged.
 fn again(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::RateLimit => {

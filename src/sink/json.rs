@@ -5,12 +5,12 @@ use std::io::Write;
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// A member's name as it is written: with a comma before it, in quotes, with a colon after it. It is put together by the
-/// compiler, so that each of the twenty-five names of a line is one copy of constant length.
+/// A member's name as it is written: with a comma before it, in quotes, with a colon after it. The compiler builds it,
+/// so that writing each of the twenty-five names of a line is one copy of constant length.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
-/// Makes a [`Name`] of a literal, which has letters and underscores only.
+/// Makes a [`Name`] from a literal, which has only letters and underscores.
 macro_rules! name {
     ($name:literal) => {
         $crate::sink::json::Name(concat!(",\"", $name, "\":"))
@@ -20,7 +20,7 @@ pub(super) use name;
 
 /// One JSON object being written. [`Object::end`] closes it.
 ///
-/// Every member begins with a comma; in the end the first of them becomes the opening brace.
+/// Every member begins with a comma; at the end the first comma is replaced by the opening brace.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
@@ -110,7 +110,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes what was used, as one object.
+    /// Writes the usage, as one object.
     #[inline]
     pub(super) fn usage(&mut self, name: Name, usage: &Usage) {
         let Usage {
@@ -137,7 +137,7 @@ impl<'a> Object<'a> {
         write_on_one_line(json, self.member(name));
     }
 
-    /// Writes a value that is JSON already, as [`Object::json`] does, under a name that may be any.
+    /// Writes a value that is JSON already, as [`Object::json`] does, under any name.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
         write_on_one_line(json, self.foreign_member(name));
     }
@@ -155,7 +155,7 @@ impl<'a> Object<'a> {
 
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
-    // Amounts of one row nearly always fit: wide division takes several times as long.
+    // The amount of one row nearly always fits into 64 bits, and 128-bit division takes several times as long.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
             push_number(out, amount / Money::PICO);

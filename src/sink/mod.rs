@@ -1,14 +1,15 @@
-//! Lines: what a finished row looks like in the results file and in the error log.
+//! Lines: the form of a finished row in the results file and in the error log.
 //!
 //! Pure: values in, bytes out. Owns the shape of both kinds of line; knows nothing of files, order or durability
 //! ([`crate::journal`] does). One file per kind of line, `json.rs` for the bytes.
 //!
-//! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and holds no other line
-//! break. What the API sent is copied byte for byte (except line breaks outside strings).
+//! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and contains no other
+//! line break. The API's answer is copied byte for byte (except line breaks outside strings).
 //!
-//! **Extra members.** A row's own members that are not sent are written into its error line at the top level, under their
-//! own names, as in a canonical row. So reading the line gives the same row again, however often it fails. A name with
-//! another meaning there (`params`, `error`, …; it may come from a CSV column) gets a leading underscore. The rejected alternative, one member `extra`, would nest deeper at each failure.
+//! **Extra members.** A row's own members that are not sent are written into its error line at the top level, under
+//! their own names, as in a canonical row. So reading the line gives the same row again, however often it fails. A name
+//! with another meaning there (`params`, `error`, …; it may come from a CSV column) gets a leading underscore. The
+//! rejected alternative, one member `extra`, would nest deeper at each failure.
 
 mod context;
 mod error;

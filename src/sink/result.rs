@@ -5,7 +5,8 @@ use crate::domain::{Identity, Lane, Message, Outcome};
 use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
 
-/// Bytes of a line beside its message, mostly: asked for at once, so that the line does not move while it grows.
+/// Bytes that a line usually needs besides its message. They are reserved at once, so that the line is not moved while
+/// it grows.
 const ROOM: usize = 1024;
 
 /// Appends a result line.
@@ -17,7 +18,7 @@ pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &Record
     line_with(outcome, message, context, |result| result.json(name!("message"), &message.json), out);
 }
 
-/// Appends a result line without its message, and returns where that belongs.
+/// Appends a result line without its message, and returns where the message belongs.
 pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     let mut at = 0;
     line_with(outcome, message, context, |result| at = result.member(name!("message")).len(), out);

@@ -1,16 +1,17 @@
-//! Which columns of an input go into requests, and which do not.
+//! Finds which columns of an input are sent in requests, and which are not.
 //!
-//! For CSV the header says it. JSON rows have columns only where a template is used; then the first rows show them.
+//! For CSV the header shows this. JSON rows have columns only if a template is used; they are taken from the first
+//! rows.
 
 use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, SourceError, Template, open};
 
-/// JSON rows that are looked at.
+/// How many JSON rows are read to find their columns.
 const LOOKED_AT: usize = 100;
 
-/// Returns the columns of an input; `None` where it has none, or where any of them may be sent.
+/// Returns the columns of an input; `None` if it has none, or if any of them may be sent.
 ///
-/// A stream is not looked at: what is read of it is gone.
+/// A stream is not read for this: rows that are read from it can't be read again.
 ///
 /// # Errors
 /// Any [`SourceError`].
@@ -26,12 +27,12 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
         return Ok(None);
     };
     let mut columns = Columns::default();
-    // Filling the template is not needed to see what a row has.
+    // The template need not be filled in to see which columns a row has.
     let options = Options { template: Some(Template::plain()), ..options.clone() };
     for item in open(input, &options)?.take(LOOKED_AT) {
         let Item::Row(row) = item? else { continue };
         let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
-        // The messages are made from the template.
+        // The reader adds `messages` from the template, so it is not a column of the row unless the template names it.
         for name in of_row.filter(|name| *name != "messages" || template.columns().any(|own| own == *name)) {
             let is_sent = template.columns().any(|own| own == name) || row.params.get(name).is_some();
             let into = if is_sent { &mut columns.sent } else { &mut columns.unsent };

@@ -1,13 +1,13 @@
-//! What can be wrong with a whole input.
+//! Errors that concern a whole input.
 
 use std::io;
 
 use crate::domain::quoted;
 
-/// A fault that concerns a whole input. What concerns one row is an [`Item::Broken`](super::Item::Broken).
+/// A fault that concerns a whole input. A fault of one row is an [`Item::Broken`](super::Item::Broken).
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Nothing is there under that name.
+    /// There is no file of that name.
     #[error("{name}: no such file; check the path, or use - to read standard input")]
     NotFound {
         /// The input as given.
@@ -25,7 +25,7 @@ pub enum SourceError {
         /// The input as given.
         name: String,
     },
-    /// It can't be opened, or not even looked at.
+    /// It can't be opened, or its metadata can't be read.
     #[error("{name}: can't be opened: {source}")]
     Open {
         /// The input as given.

@@ -1,13 +1,14 @@
 //! Names of request fields, and names that look like misspelt ones.
 //!
-//! The list of the fields that the API accepts only decides where a name goes in the short row shapes. Inside `params` any name is passed on, since the API gets new fields faster than this program.
+//! The list of the API's fields is used only for the short row shapes: it decides whether a member is sent or kept with
+//! the row. Inside `params` any name is passed on, since the API gets new fields faster than this program.
 
 use std::collections::HashSet;
 
 use super::names::{LONGEST_NAME, is_near, plain, short};
 use crate::catalog::REQUEST_FIELDS;
 
-/// What other APIs and older versions call a request field.
+/// Names of request fields in other APIs and older versions.
 const ALIASES: [(&str, &str); 12] = [
     ("stop", "stop_sequences"),
     ("stop_words", "stop_sequences"),
@@ -41,7 +42,7 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
 }
 
-/// Where a doubtful name stands.
+/// Where in a row a doubtful name was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
     /// In a short row: it is kept with the row.
@@ -74,7 +75,7 @@ struct Judged {
 impl Judged {
     const FIRST: usize = 8;
 
-    /// Adds a name if there is room; returns whether it was added, so `false` for a name seen before.
+    /// Adds a name if there is room. Returns whether it was added; `false` for a name seen before.
     fn insert(&mut self, name: &str) -> bool {
         // The name is looked up first, so that a name seen before allocates nothing.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_JUDGED || self.all.contains(name) {
@@ -112,19 +113,19 @@ impl Warnings {
         self.pending.push(message);
     }
 
-    /// Says `message` once for `name`.
+    /// Adds the warning `message`, once for each `name`.
     pub(super) fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
         if self.is_fresh(name, Within::Row) {
             self.pending.push(message());
         }
     }
 
-    /// Says `message`.
+    /// Adds a warning.
     pub(super) fn push(&mut self, message: String) {
         self.pending.push(message);
     }
 
-    /// Takes what is to be said since the last call.
+    /// Takes the warnings since the last call.
     pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.pending)
     }

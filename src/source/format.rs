@@ -6,23 +6,23 @@ use super::fields::Warnings;
 use super::names::name_list;
 use super::raw::{Fault, Parts, RawRow};
 
-/// What takes the rows of one format apart.
+/// Parses the rows of one format.
 pub(super) trait Format: Send {
     /// Returns the columns that a header names.
     fn columns(&self) -> Option<Columns> {
         None
     }
 
-    /// Reads a row that is not blank; `None` for an entry that is not a row. What is doubtful goes to `warnings`.
+    /// Reads a row that is not blank; `None` for an entry that is not a row. Doubtful names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 }
 
 /// The columns of an input, grouped by what happens to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
-    /// What a request is made from, in the order of the input.
+    /// The columns that a request is made from, in the order of the input.
     pub sent: Vec<String>,
-    /// The one that is the label.
+    /// The column that is the label.
     pub label: Option<String>,
     /// What is kept with the row and not sent.
     pub unsent: Vec<String>,

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// What tells one state of an input file from another, without reading it.
+/// Metadata that show whether an input file has changed, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.
@@ -43,7 +43,7 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time: a regular file, no pipe and no device.
+/// Returns whether an input can be read a second time: it is a regular file, not a pipe or a device.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),

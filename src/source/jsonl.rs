@@ -1,7 +1,7 @@
 //! JSON lines: one row a line, in one of five shapes (see [`super::shape`]).
 //!
-//! Owns what holds for any line: a string is a prompt, and an entry that an earlier run wrote for a broken row is not a row. A
-//! broken line keeps its label, as far as it could be read.
+//! Owns two rules that hold for any line: a string is a prompt, and an entry that an earlier run wrote for a broken row
+//! is not a row. A broken line keeps its label, as far as it could be read.
 
 use super::Options;
 use super::fields::Warnings;
@@ -84,8 +84,8 @@ impl Jsonl {
     }
 }
 
-/// Returns whether an error log has this entry for a row that was broken in an earlier run: `{"custom_id", "raw", "error"}`
-/// without a request. There is nothing to send, and nothing else is wrong with it.
+/// Returns whether this is an error-log entry for a row that was broken in an earlier run: `{"custom_id", "raw",
+/// "error"}` without a request. Such an entry has nothing to send, and is not a fault itself.
 fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
     let begins_with = |name: &str, byte| object.get(name).is_some_and(|value| value.get().starts_with(byte));
     begins_with("raw", '"')

@@ -1,18 +1,18 @@
 //! Inputs: files and pipes become rows.
 //!
-//! The way of a row: `splitter` cuts it out of the input, the `format::Format` of the input takes it apart (`jsonl`,
-//! `csv` or `text`), and the [`Reader`] hands it out. To add a format, add a file and an arm in the reader.
+//! The way of a row: `splitter` cuts it out of the input, the input's `format::Format` (`jsonl`, `csv` or `text`)
+//! parses it, and the [`Reader`] returns it. To add a format, add a file and an arm in the reader.
 //!
-//! A row is what was written; defaults, keys and costs are added in [`crate::plan`]. One row is in memory at a time, and
-//! never more of it than [`Options::max_line_bytes`].
+//! A row contains only what the input says; defaults, keys and costs are added in [`crate::plan`]. One row is in memory
+//! at a time, and at most [`Options::max_line_bytes`] of it.
 //!
-//! What is wrong with a whole input is a [`SourceError`], found before the first row where possible. What is wrong with
-//! one row is an [`Item::Broken`] and costs only that row. What is doubtful but usable is a warning, given once by
-//! [`Reader::take_warnings`].
+//! A fault of a whole input is a [`SourceError`], found before the first row if possible. A fault of one row is an
+//! [`Item::Broken`] and affects only that row. Anything doubtful but usable is a warning; [`Reader::take_warnings`]
+//! returns each once.
 //!
-//! A row's `line` is the number of its first line, from 1: line feeds are counted, so blank lines count too. Byte offsets
-//! count every byte, a byte order mark too. Columns count bytes from 1 within the row's first line. A row's `index` is its
-//! position among the rows, from 0, without blank lines.
+//! A row's `line` is the number of its first line, from 1. Line feeds are counted, so blank lines count too. Byte
+//! offsets count every byte, including a byte order mark. Columns count bytes from 1 within the row's first line. A
+//! row's `index` is its position among the rows, from 0, without blank lines.
 
 mod columns;
 mod csv;
@@ -96,7 +96,7 @@ pub enum Item {
 /// How an input is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// By the name's extension, else by the first character.
+    /// Found by the name's extension, else by the first character.
     #[default]
     Auto,
     /// One JSON value a line.
@@ -110,10 +110,10 @@ pub enum InputFormat {
 }
 
 impl InputFormat {
-    /// Every format, as it is offered.
+    /// Every format, in the order in which help lists them.
     pub const ALL: [Self; 5] = [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines];
 
-    /// Returns the name as typed.
+    /// Returns the name as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -134,7 +134,7 @@ pub struct Options {
     pub id_column: Option<String>,
     /// `-t`: makes the prompt from columns or members.
     pub template: Option<Template>,
-    /// The longest row taken, in bytes; a longer one is broken and never held in memory.
+    /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
 }
 
@@ -157,7 +157,7 @@ pub struct Position {
 /// Where rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A file, or whatever else has a path: a named pipe is read as a stream.
+    /// A file, or anything else with a path; a named pipe is read as a stream.
     File(PathBuf),
     /// Standard input.
     Stdin,

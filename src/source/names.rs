@@ -1,10 +1,9 @@
-//! Names of columns and members in messages: shown short, and compared with what was probably meant.
+//! Names of columns and members in messages: long names are cut, and wrong names are compared with known ones.
 
 /// How many column names a message shows.
 const SHOWN: usize = 30;
 
-/// Returns column names for a message: quoted where they hold blanks, at most thirty of them, each cut at
-/// [`LONGEST_NAME`].
+/// Returns column names for a message: quoted if they contain blanks, at most thirty, each cut at [`LONGEST_NAME`].
 pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
@@ -15,7 +14,7 @@ pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
     shown.join(", ")
 }
 
-/// Returns [`name_list`], and the name that was probably meant by a wrong one.
+/// Returns [`name_list`], and the name that was probably meant by a wrong name.
 pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let meant = wrong.iter().find_map(|wrong| nearest(wrong, names.iter().copied()));
@@ -26,8 +25,8 @@ pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
     }
 }
 
-/// The longest name of a column or a member that is shown whole, in characters. Nobody types a longer one, so none is
-/// compared with what was meant.
+/// The longest name of a column or a member that is shown whole, in characters. Nobody types a longer name, so longer
+/// names are not searched for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
 /// Returns a name for a message: cut at [`LONGEST_NAME`], quoted unless it is a plain word.
@@ -43,7 +42,7 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// Names that are compared with a wrong one, at most.
+/// The most names that are compared with a wrong one.
 const MAX_COMPARED: usize = 200;
 
 /// Returns the name that was probably meant by a wrong one.
@@ -53,7 +52,7 @@ pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // Something is wrong already, so a short name that is one edit away is worth naming, too.
+    // The name is wrong in any case, so even a short name that is one edit away is worth suggesting.
     let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
@@ -71,7 +70,7 @@ pub(super) fn is_near(one: &str, other: &str) -> bool {
     edits(one, other) <= allowed
 }
 
-/// Returns how many insertions, deletions, changes and swaps of neighbours lie between two names (optimal string
+/// Returns how many insertions, deletions, changes and swaps of neighbours turn one name into the other (optimal string
 /// alignment).
 fn edits(one: &str, other: &str) -> usize {
     let one: Vec<char> = one.chars().collect();

@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
-//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken, and
-//! the message names it, unless its value is a default that changes nothing. To leave it out silently would give an answer
-//! that looks like one to the whole request. Texts stay byte for byte.
-//! Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken,
+//! and the message names it, unless its value is a default that changes nothing. Without the parameter, the answer
+//! would look like an answer to the whole request. Texts stay the same byte for byte. Source: OpenAI API reference,
+//! "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 
-/// The members of the shape; the label is the row's own.
+/// The members of this shape; the label is read as in any other row.
 pub(super) const MEMBERS: [&str; 3] = ["method", "url", "body"];
 
 /// Returns whether the row has this shape.
@@ -22,7 +22,7 @@ pub(super) fn is_shape(object: &Object<'_>) -> bool {
     object.has("body") && (object.has("url") || object.has("method"))
 }
 
-/// Returns the parameters, and what is kept with the row.
+/// Returns the parameters, and the members that are kept with the row.
 pub(super) fn read(text: &str, object: &Object<'_>) -> Result<(Params, Params), Fault> {
     if let Some(method) = object.get("method") {
         let is_post = json::as_string(method).is_some_and(|method| method.eq_ignore_ascii_case("post"));

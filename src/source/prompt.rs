@@ -1,7 +1,7 @@
 //! Prompts: the `messages` of a request, and the checks of its content and size.
 //!
-//! Owns the checks that save a request which the API would surely refuse: one without a prompt, with an empty prompt,
-//! or with a body over the limit. All other checks are left to the API.
+//! Owns the checks that find requests which the API would surely refuse: one without a prompt, with an empty prompt, or
+//! with a body over the limit. All other checks are left to the API.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
         role: &'static str,
         content: &'a RawValue,
     }
-    // Written from a value: text put together would be parsed once more, and each row has one.
+    // Serialized from a value: JSON text made by hand would be parsed once more, for each row.
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
@@ -67,7 +67,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     }
 }
 
-/// Refuses a `messages` member of the line `text` that holds none.
+/// Refuses a `messages` member of the line `text` that contains no messages.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
     if is_filled_array(messages.get().as_bytes()) {
         return Ok(());
@@ -89,7 +89,7 @@ pub(super) fn check_size(params: &Params) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Returns whether a JSON string holds nothing but white space.
+/// Returns whether a JSON string contains only white space.
 fn is_blank_string(json: &str) -> bool {
     match json.as_bytes().get(1) {
         Some(b'"' | b'\\' | b'\t' | b' ' | 0x80..) => {

@@ -19,7 +19,7 @@ pub(super) struct RawRow<'a> {
     pub lines: u64,
     /// Offset of its first byte in the input.
     pub byte_offset: u64,
-    /// Its text without the line end; the first [`KEPT_BYTES`] when it is over the cap.
+    /// Its text without the line end; only the first [`KEPT_BYTES`] when it is over the cap.
     pub bytes: &'a [u8],
     /// How it ended.
     pub end: End,
@@ -37,7 +37,7 @@ pub(super) enum End {
 }
 
 impl<'a> RawRow<'a> {
-    /// Returns whether there is nothing but white space.
+    /// Returns whether the row has only white space.
     pub(super) fn is_blank(&self) -> bool {
         !matches!(self.end, End::OverCap(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
@@ -61,7 +61,7 @@ impl<'a> RawRow<'a> {
         })
     }
 
-    /// Returns the row's text, if it is also free of NUL bytes: in plain text they are damage, or a file of another kind.
+    /// Returns the row's text, if it also has no NUL bytes: in plain text these show damage, or a file of another kind.
     pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {
@@ -83,7 +83,7 @@ impl<'a> RawRow<'a> {
         }
     }
 
-    /// Returns where the row stands in the input called `input`.
+    /// Returns the place of the row in the input called `input`.
     pub(super) fn origin(&self, input: &Arc<str>) -> Origin {
         Origin { source: input.clone(), line: self.line }
     }
@@ -109,7 +109,7 @@ pub(super) struct Parts {
     pub custom_id: Option<String>,
     /// What is sent.
     pub params: Params,
-    /// What is kept with the row and not sent.
+    /// Members that are kept with the row and not sent.
     pub extra: Params,
     /// The `error` of an error-log entry.
     pub error: Option<Box<RawValue>>,

@@ -1,4 +1,4 @@
-//! Opening an input and reading its rows, whatever its format.
+//! Opens an input of any format and reads its rows.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,9 +12,9 @@ use super::sniff::{self, Peeked};
 use super::splitter::{Cut, Splitter};
 use super::{Input, InputFormat, InputIdentity, Item, Options, Position, Row, SourceError, csv, identity, jsonl, text};
 
-/// Opens an input and reads as much as it takes to know its format; of CSV, the header.
+/// Opens an input and reads as much as is needed to know its format. For CSV that includes the header.
 ///
-/// A named pipe without a writer waits for one.
+/// For a named pipe without a writer, this waits for a writer.
 ///
 /// # Errors
 /// Any [`SourceError`].
@@ -26,7 +26,7 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // Before opening: some systems open folders, others refuse them without saying why.
+    // This check is made before opening: some systems open folders, others refuse them without saying why.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -39,7 +39,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     Ok(reader)
 }
 
-/// Opens a file as [`open`] does, and continues at a [`Reader::position`] that an earlier reading of it gave.
+/// Opens a file as [`open`] does, and continues at a [`Reader::position`] from an earlier reading of it.
 ///
 /// # Errors
 /// Any [`SourceError`]; [`SourceError::Moved`] when no line begins at `position` any more.
@@ -68,7 +68,7 @@ pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Rea
 /// Whether lines without any sign of a format are prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// No: a file of unknown kind is asked about.
+    /// No: for a file of unknown kind the user must name the format.
     File,
     /// Yes: they were piped here on purpose.
     Stream,
@@ -83,7 +83,7 @@ pub struct Reader {
     name: Arc<str>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// Until there is a row that can be used: how many can't, and line and fault of the first of them.
+    /// Used until the first usable row: how many rows were unusable, and line and fault of the first of them.
     unusable: Option<(u64, Option<(u64, String)>)>,
 }
 
@@ -97,8 +97,8 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Reads rows from `input`, called `name` in messages. `format` goes before that of `options`; text without any
-    /// sign of a format is taken as lines.
+    /// Reads rows from `input`, called `name` in messages. `format` overrides the format in `options`; text without any
+    /// sign of a format is read as lines.
     ///
     /// # Errors
     /// Any [`SourceError`] except those of opening a file.
@@ -165,13 +165,13 @@ impl Reader {
         self.splitter.as_ref().map(Splitter::position)
     }
 
-    /// Ends the reading before the input does. What can only be known then is among the warnings.
+    /// Stops reading before the end of the input. Findings that are made only at the end are added to the warnings.
     pub fn end(&mut self) {
         self.splitter = None;
         self.check_unchanged();
     }
 
-    /// Takes what was found doubtful since the last call: names that look misspelt (once per name), and at the end a
+    /// Takes the warnings since the last call: about names that look misspelt (once per name), and at the end about a
     /// file that changed while it was read. Lower case, no full stop; each begins with the input's name.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()

@@ -1,7 +1,7 @@
-//! Shapes of a row: where its members go.
+//! Shapes of a row: decides which members are sent and which are kept.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`: the canonical shape, which the error log has too, with `error` beside it;
+//! - `{"custom_id", "params": {…}}`: the canonical shape; the error log has it too, with an additional `error`;
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`];
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Request fields beside them are parameters (a null
 //!   counts as missing), everything else is kept with the row and not sent.
@@ -9,8 +9,8 @@
 //! With a template every member is a column, and the prompt comes from the template. Request fields stay parameters,
 //! but `prompt`, `messages` and `params` are columns like any other.
 //!
-//! A name must not be used twice in a row or in its `params`. Parsers differ on which one wins, and a paid answer to
-//! the wrong one is worse than an error entry. The API checks what is nested deeper.
+//! A name must not be used twice in a row or in its `params`. Parsers differ on which value they use, and a paid answer
+//! to the wrong value is worse than an error entry. The API checks names that are nested deeper.
 
 use serde_json::value::RawValue;
 
@@ -22,11 +22,11 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, as it is written. Message Batches take 64 characters. What is longer than this is data under a wrong
-/// name, and it would be part of every line about its row.
+/// The longest label, as it is written. Message Batches take 64 characters. A longer one is surely other data under a
+/// wrong name, and it would be part of every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
-/// Returns what is wrong with a label that is too long.
+/// Returns the fault of a label that is too long.
 pub(super) fn label_too_long(name: &str) -> Fault {
     let most = MAX_LABEL_BYTES >> 10;
     Fault::new(format!("has a {} of more than {most} KiB, too long for an id; name another with --id", short(name)))
@@ -48,7 +48,7 @@ impl Label {
     }
 
     fn is(&self, name: &str, object: &Object<'_>) -> bool {
-        // The name first: looking for the label in the whole row for each of its members would take too long.
+        // The name is checked first: searching the whole row for the label once for each member would take too long.
         let may_be = match &self.asked {
             Some(asked) => asked == name,
             None => matches!(name, "custom_id" | "id"),
@@ -78,7 +78,7 @@ impl Label {
     }
 }
 
-/// A line's object, and what is needed to place its members.
+/// A line's object, and everything needed to decide where its members go.
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,
@@ -86,7 +86,7 @@ pub(super) struct Line<'r, 'a> {
     pub object: &'r mut Object<'a>,
     /// Which member is the label.
     pub label: &'r Label,
-    /// What is to be said about names.
+    /// Warnings about names.
     pub warnings: &'r mut Warnings,
     /// Its line, from 1.
     pub line: u64,
@@ -111,7 +111,7 @@ impl Line<'_, '_> {
         Ok(parts)
     }
 
-    /// Takes the row for one of the shapes.
+    /// Reads the row as one of the shapes.
     pub(super) fn shaped(&mut self) -> Result<Parts, Fault> {
         let custom_id = self.label.of(self.object)?;
         let (prompt, messages) = (self.object.get("prompt"), self.object.get("messages"));
@@ -172,7 +172,7 @@ impl Line<'_, '_> {
         Ok(Parts { params, extra, ..Parts::default() })
     }
 
-    /// Takes a short row, whose prompt stands under `prompt_name`.
+    /// Reads a short row, whose prompt is in the member `prompt_name`.
     fn short(&mut self, prompt_name: &str, messages: Box<RawValue>) -> Parts {
         let mut parts = Parts::default();
         let mut messages = Some(messages);
@@ -211,7 +211,7 @@ impl Place {
         match (fields::is_request_field(name), name) {
             (false, _) => Self::Extra,
             (true, _) if value.get() == "null" => Self::Nowhere,
-            // A row's own notes are often called so; the API takes nothing but `user_id` there.
+            // Rows often have notes of their own under this name; the API accepts only `user_id` there.
             (true, "metadata") if !is_api_metadata(value) => Self::Extra,
             (true, _) => Self::Params,
         }

@@ -1,4 +1,4 @@
-//! What an input is, by its name and its first bytes.
+//! Finds the format of an input from its name and its first bytes.
 //!
 //! Owns the byte order mark, the table of file types that are not text, and the choice of a format. It reads no further
 //! than the first line that is not blank, so that the rows of a pipe come as soon as they are written.
@@ -7,17 +7,17 @@ use std::io::{self, Cursor, Read};
 
 use super::{InputFormat, SourceError};
 
-/// How far to look for the first line: longer ones are judged by their beginning.
+/// How far to look for the end of the first line; a longer line is judged by its beginning.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// An input whose beginning was looked at.
+/// An input whose beginning was read.
 pub(super) struct Peeked {
     /// The first bytes, without a byte order mark.
     pub head: Vec<u8>,
-    /// Bytes taken off: the byte order mark's length, or none.
+    /// How many bytes were removed: the length of the byte order mark, or 0.
     pub skipped: u64,
     rest: Box<dyn Read + Send>,
 }
@@ -51,7 +51,7 @@ impl Peeked {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
 
-    /// Returns the first line that is not blank, as far as it was looked at.
+    /// Returns the first line that is not blank, as far as it was read.
     pub(super) fn first_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
         text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
@@ -101,8 +101,8 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// An input is judged by its control characters only when this many bytes were read.
 const JUDGED_BYTES: usize = 64;
 
-/// Finds binary data of any other kind: one byte in twenty is a control character that text does not use. Random bytes have
-/// twice as many; text in a single-byte encoding has almost none.
+/// Finds binary data of any other kind: one byte in twenty is a control character that text does not use. Random bytes
+/// have twice as many; text in a single-byte encoding has almost none.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -110,10 +110,10 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= JUDGED_BYTES && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format: the one asked for, else by the name's extension, else by the first line.
+/// Chooses the format: the one asked for; else from the name's extension; else from the first line.
 ///
-/// `is_stream`: a pipe, where lines without another sign of a format are prompts. A file of unknown kind is asked about
-/// instead: sending each of its lines would cost money.
+/// `is_stream` is true for a pipe, whose lines are prompts if there is no sign of another format. For a file of unknown
+/// kind the user must name the format: sending each of its lines would cost money.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.

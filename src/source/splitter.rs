@@ -1,7 +1,7 @@
 //! Cutting an input into raw rows: lines, or CSV records.
 //!
-//! Owns line numbers, byte offsets and the cap on a row's length. Knows nothing of what a row means. A row over the cap
-//! is skipped without being held in memory: its first [`KEPT_BYTES`] are kept for the error entry.
+//! Owns line numbers, byte offsets and the cap on a row's length. Does not know the meaning of a row. A row over the
+//! cap is skipped without being held in memory: its first [`KEPT_BYTES`] are kept for the error entry.
 //!
 //! It finds where a CSV record ends by the same rules as the CSV parser. So the length of every record is bounded, its
 //! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
@@ -15,15 +15,15 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much room the row buffer keeps between rows: as much as the read buffer, since up to 64 places of a file are read in
-/// turn, each with both of them.
+/// How much memory the row buffer keeps between rows: as much as the read buffer. It is not more because up to 64
+/// places of a file are read in turn, each with two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
-/// How many bytes of one row are skipped before the whole input is refused. No file of rows has a row a hundredth as long;
-/// an endless line would be read for ever.
+/// How many bytes of one row are skipped before the whole input is refused. In a real file no row is even a hundredth
+/// as long, and an endless line would be read for ever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// Size of the read buffer: large enough that system calls do not show.
+/// Size of the read buffer: large enough that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Where a row ends.
@@ -31,7 +31,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(super) enum Cut {
     /// At a line feed.
     Lines,
-    /// At a line feed outside of quotes; this byte separates the cells.
+    /// At a line feed outside of quotes. The byte is the separator of cells.
     Records(u8),
 }
 
@@ -47,7 +47,8 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at line 1 with rows of at most `most_bytes`; `skipped` bytes (a byte order mark) were taken off `input` before.
+    /// Begins at line 1 with rows of at most `most_bytes`; `skipped` bytes (a byte order mark) were taken off `input`
+    /// before.
     pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
@@ -83,7 +84,7 @@ impl Splitter {
         }
     }
 
-    /// Frees the memory of the last row, whose text may be large: it may be long until the next is read.
+    /// Frees the memory of the last row: its text may be large, and it may take long until the next row is read.
     pub(super) fn free_row(&mut self) {
         if self.buffer.capacity() > KEPT_ROOM {
             self.buffer = Vec::new();
@@ -116,7 +117,7 @@ impl Splitter {
         Ok(Some(self.finish(line, byte_offset, if is_cut { End::OverCap(self.most_bytes) } else { End::Whole })))
     }
 
-    /// Reads the next CSV record into the buffer, blank lines as records of their own.
+    /// Reads the next CSV record into the buffer; a blank line is a record of its own.
     fn read_record(&mut self, delimiter: u8) -> Result<Option<Found>, SourceError> {
         let (line, byte_offset) = self.begin();
         let mut state = Quoting::FieldStart;
@@ -160,7 +161,7 @@ impl Splitter {
         Ok(Some(self.finish(line, byte_offset, end)))
     }
 
-    /// Reads up to and with the next line end, at most `most` bytes; returns how many.
+    /// Reads up to the next line end, including it, but at most `most` bytes. Returns how many.
     fn read_up_to_line_end(&mut self, most: usize) -> io::Result<usize> {
         let mut read = 0;
         loop {
@@ -186,7 +187,7 @@ impl Splitter {
         (self.line, self.offset)
     }
 
-    /// Takes the line end off the row in the buffer.
+    /// Removes the line end from the row in the buffer.
     fn finish(&mut self, line: u64, byte_offset: u64, mut end: End) -> Found {
         if !matches!(end, End::OverCap(_)) {
             for line_end in [b'\n', b'\r'] {
@@ -222,7 +223,7 @@ fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
     SourceError::Read { name: name.to_owned(), line, source }
 }
 
-/// Where a CSV scan stands.
+/// The state of a CSV scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quoting {
     /// At the start of a field: a quote opens it.
@@ -231,12 +232,12 @@ enum Quoting {
     Plain,
     /// Inside quotes: a line end is a character.
     Quoted,
-    /// At a quote inside quotes: doubled it is a character, else it closes.
+    /// After a quote inside quotes: if another quote follows, both are one character; else the quote closes the field.
     QuoteInQuoted,
 }
 
 impl Quoting {
-    /// Returns where the record ends in `chunk`, after its line end; `None` when it continues in the next chunk.
+    /// Returns where in `chunk` the record ends, including its line end; `None` when it continues in the next chunk.
     fn find_record_end(&mut self, chunk: &[u8], delimiter: u8) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {

@@ -1,21 +1,21 @@
 //! Templates: a row's columns become a prompt. The only user of minijinja.
 //!
-//! Owns the rules of filling in. A name that is not a column is an error, never an empty word. Text goes in as it is,
-//! without escaping. A template sees only the row: no file and no environment. JSON's null is written as nothing, like an
-//! empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{% for %}` work on them, and are written as
-//! JSON.
+//! Owns the rules for filling in a template. A name that is not a column is an error, never an empty word. Text goes in
+//! as it is, without escaping. A template sees only the row: no file and no environment. JSON's null is written as
+//! nothing, like an empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{% for %}` work on
+//! them, and are written as JSON.
 //!
 //! A template may come from a stranger, in the configuration of a folder. So its cost is bounded:
 //! - the size and depth of its source ([`shape`]);
 //! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end;
-//! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps nothing from one turn to the next, and
-//!   values nest no deeper than the source does.
+//! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps no values from one turn to the next,
+//!   and values are not nested deeper than the source is.
 //!
-//! A template without a column would make the same prompt of every row, and each would be paid. It is refused before any
-//! row is read, and so is a template with an unknown filter.
+//! A template without a column would make the same prompt for every row, and each would be paid for. It is refused
+//! before any row is read, and so is a template with an unknown filter.
 //!
-//! The fuel does not cover values that contain the same list many times, made by a chain of assignments. A watchdog notices
-//! those by [`Template::pulse`].
+//! The fuel does not limit values that contain the same list many times, which a chain of assignments can make. A
+//! watchdog uses [`Template::pulse`] to notice them.
 
 mod engine;
 mod error;
@@ -74,7 +74,7 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a template, `{{column}}` in plain text or anything else minijinja knows but what the module names.
+    /// Parses a template: plain text with `{{column}}`, or anything else of minijinja that the module does not exclude.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
@@ -86,7 +86,7 @@ impl Template {
         Ok(parsed)
     }
 
-    /// Returns a template that takes no time and no column.
+    /// Returns a template that uses no column and takes no time to fill in.
     pub(super) fn plain() -> Self {
         Self::read("x").expect("plain text is a template")
     }
@@ -106,7 +106,7 @@ impl Template {
         })?;
         check_names(&environment, &uses)?;
         let uses::Uses { row_columns, is_whole_row, placeholders, .. } = uses;
-        // A template may give something of its own this name.
+        // A template may use this name for a variable of its own.
         let has_row = names.contains(ROW);
         let row_columns = if has_row { row_columns } else { BTreeSet::new() };
         let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -125,32 +125,34 @@ impl Template {
         (begun > ended).then_some(begun)
     }
 
-    /// Returns the columns the template names, by themselves and then through `row["…"]`, each sorted.
+    /// Returns the columns that the template names: first those named directly, then those named through `row["…"]`.
+    /// Both groups are sorted.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether it uses the row as a whole, so that any column may be meant.
+    /// Returns whether it uses the row as a whole, so that any column may be sent.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
 
-    /// Returns what looks like a placeholder in its plain text, and is not filled in.
+    /// Returns the parts of its plain text that look like placeholders but are not filled in.
     pub(crate) fn placeholders(&self) -> &[Placeholder] {
         &self.inner.placeholders
     }
 
-    /// Returns the columns named by themselves, which must be there.
+    /// Returns the columns that are named directly, which must exist.
     fn names(&self) -> impl Iterator<Item = &str> {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
 
-    /// Returns how a template names a column: by its name, or as `row["…"]` when the name contains spaces or punctuation.
+    /// Returns how a template names a column: by its name, or as `row["…"]` when the name contains spaces or
+    /// punctuation.
     pub(crate) fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),
-            // It is shown within single quotes of a shell, which the name must not end.
+            // It is shown within single quotes of a shell, so the name must not contain a single quote.
             _ => format!("row[{}]", serde_json::Value::from(column).to_string().replace('\'', "\\u0027")),
         }
     }
@@ -206,7 +208,7 @@ impl Cell<'_> {
     fn value(&self) -> Value {
         match self {
             Self::Text(text) => Value::from(*text),
-            // A number beyond what a computer's numbers hold stays as it was written.
+            // A number that is too large for a floating-point number stays as it was written.
             Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
         }
     }
@@ -222,7 +224,7 @@ fn remedy(placeholder: Option<&Placeholder>) -> String {
     }
 }
 
-/// Adds to an error what was probably meant.
+/// Adds to an error a hint about what the author probably meant.
 fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     match (error, uses::misspelt(text)) {
         (TemplateError::Syntax { line, message }, Some(meant)) => {

@@ -1,4 +1,4 @@
-//! What the formats' tests share: reading text from memory and looking at what came.
+//! Shared by the tests of the formats: reads rows from text in memory and shows them.
 
 use std::io::Cursor;
 
@@ -16,7 +16,7 @@ pub(super) fn items(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Ve
     reader.collect::<Result<_, _>>().expect("memory can be read")
 }
 
-/// Reads `text`, which holds one usable row.
+/// Reads `text`, which has one usable row.
 pub(super) fn row(name: &str, text: &str, options: &Options) -> Row {
     match items(name, text, options).pop() {
         Some(Item::Row(row)) => *row,

@@ -9,7 +9,7 @@ use super::template::{Cell, Template, missing_columns};
 use super::{Options, SourceError};
 use crate::domain::Params;
 
-/// The columns a template finds in a line: both are the line.
+/// The columns that a template can use in a line; the value of both is the whole line.
 const COLUMNS: [&str; 2] = ["line", "prompt"];
 
 /// An input of plain lines.

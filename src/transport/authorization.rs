@@ -1,8 +1,8 @@
-//! How requests are authorized: by a fixed key, or by a token that is asked for before each request, since it expires.
+//! How requests are authorized: by a fixed key, or by a token that expires and is asked for before each request.
 //!
-//! Everything that was sent is a secret from then on: the transport notes it here before it sends, so a source of tokens
-//! can't forget to. Only the last few tokens are kept, since a server can send back only what it got while one of its
-//! answers is open.
+//! Every credential that was sent is a secret from then on. The transport notes it here before it sends it, so a source
+//! of tokens can't forget this. Only the last few tokens are kept: a server can send back only the tokens that it got
+//! while one of its answers is open.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are searched for in what servers send: the current one and those before it.
+/// How many credentials are searched for in texts of servers: the current one and those before it.
 const KNOWN: usize = 8;
 
 /// Where the credential of each request comes from.
@@ -44,11 +44,12 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Called for each request, also concurrently. Its time counts for the time limit of the request.
     ///
     /// # Errors
-    /// Why there is none, for people and without a secret. The request is not sent; its row is tried again.
+    /// The reason why there is no credential, for people and without a secret. The request is not sent; its row is
+    /// tried again.
     fn credential(&self) -> Asked<'_>;
 }
 
-/// Makes headers of credentials, and knows all secrets that were sent.
+/// Turns credentials into headers, and keeps all secrets that were sent.
 pub(super) struct Authorizer {
     source: Authorization,
     /// Secrets other than credentials.
@@ -59,7 +60,7 @@ pub(super) struct Authorizer {
 /// The header that authorizes a request; `None` without a credential.
 type Header = Option<(HeaderName, HeaderValue)>;
 
-/// What was sent so far, the latest last.
+/// The credentials sent so far, the latest last.
 #[derive(Default)]
 struct Known {
     sent: VecDeque<(Arc<Credential>, Header)>,
@@ -80,10 +81,10 @@ impl Authorizer {
         Ok(authorizer)
     }
 
-    /// Returns the header for a request that is sent now.
+    /// Returns the header for a request that is about to be sent.
     ///
     /// # Errors
-    /// Why there is none, for people.
+    /// The reason why there is no credential, for people.
     pub(super) async fn header(&self) -> Result<Header, String> {
         let header = match &self.source {
             Authorization::Fixed(credential) => self.header_of(credential),
@@ -108,7 +109,7 @@ impl Authorizer {
         Ok(header)
     }
 
-    /// Notes what is about to be sent.
+    /// Notes the credential that is about to be sent.
     fn note(&self, new: Option<(Arc<Credential>, Header)>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((credential, header)) = new {
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives one token after another, the last for ever.
+    /// Returns one token after another, then the last one again and again.
     #[derive(Debug)]
     struct Tokens(Mutex<VecDeque<Arc<Credential>>>);
 

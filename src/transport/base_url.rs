@@ -46,7 +46,7 @@ impl fmt::Debug for BaseUrl {
     }
 }
 
-/// Why a base URL is refused. No message holds a password that was in it.
+/// Why a base URL is refused. No message contains a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// It can't be read.
@@ -82,7 +82,7 @@ pub enum BaseUrlError {
         /// Which.
         host: String,
     },
-    /// Another address that no single machine has, or that is a cloud's own.
+    /// Another address that does not belong to a single machine, or that a cloud uses for itself.
     #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
         /// Which.

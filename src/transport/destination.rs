@@ -14,7 +14,7 @@ pub enum Unfit {
     LinkLocal,
     /// A cloud's own service for its machines, outside the link-local range.
     Metadata,
-    /// It means "no address", which systems take for this machine.
+    /// It means "no address", which systems treat as this machine.
     Unspecified,
     /// It means a group of machines.
     Multicast,
@@ -59,7 +59,7 @@ pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     }
 }
 
-/// Returns whether a name is that of this machine, whatever a resolver would say (RFC 6761).
+/// Returns whether a name stands for this machine, no matter what a resolver would return (RFC 6761).
 pub(crate) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
@@ -67,7 +67,7 @@ pub(crate) fn is_local_name(host: &str) -> bool {
 
 fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     match address.octets() {
-        // The whole network 0 means "this one", not a machine in it.
+        // All addresses that begin with 0 mean "this network", not a machine in it.
         [0, ..] => Some(Unfit::Unspecified),
         [169, 254, ..] => Some(Unfit::LinkLocal),
         [224..=239, ..] => Some(Unfit::Multicast),
@@ -83,7 +83,7 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
         Ipv4Addr::new(a, b, c, d)
     };
     match address.segments() {
-        // The loopback address has the form of a compatible one.
+        // The loopback address looks like a compatible address but is not one.
         [0, 0, 0, 0, 0, 0, 0, 1] => None,
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]

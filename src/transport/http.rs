@@ -4,16 +4,17 @@
 //!
 //! - One [`Transport::send`] is one request: redirects are not followed (the key would be sent there too) and nothing
 //!   is retried here, so the scheduler knows of every attempt.
-//! - Two time limits: `timeout` runs from the call to the end of the body. `idle_timeout` runs between pieces of the
-//!   body only, after the head: a call without streaming is silent for as long as the model works, and its head comes
-//!   when the whole answer is there. A stream's head comes at once, and its pings keep it alive.
+//! - Two time limits: `timeout` runs from the call to the end of the body. `idle_timeout` runs only between pieces of
+//!   the body, after the head. A call without streaming is silent while the model works, and its head comes when the
+//!   whole answer is ready. A stream's head comes at once, and pings keep the stream alive.
 //! - Only a failure to connect is certain to have sent nothing. After any later failure the request may have reached
 //!   the server and been billed.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
 //!   resolves names and checks each address.
 //! - What a server sends is passed on unchanged; the caller removes [`Transport::secrets`] from it.
 //!
-//! Rejected: reqwest's own `read_timeout`, which counts from the start of the request and would end long calls without streaming.
+//! Rejected: reqwest's own `read_timeout`. It counts from the start of the request and would end long calls without
+//! streaming.
 
 mod client;
 mod config;
@@ -55,7 +56,7 @@ pub use super::credential::Credential;
 /// Servers allow 100 streams or more on one HTTP/2 connection. Calls above that limit would wait in a queue while their
 /// time runs.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// The most bytes that are read of an error's body; no error needs more.
+/// The most bytes of an error's body that are read; no error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
 /// Sends requests over HTTP.
@@ -116,7 +117,7 @@ impl HttpTransport {
             return Ok(url.clone());
         }
         let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
-        // If another path came first, this one is parsed each time.
+        // If another path was stored first, this one is parsed each time.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)
     }

@@ -1,16 +1,18 @@
 //! The proxy for the server, chosen once, from the usual variables.
 //!
-//! What is shown to people and what the client gets come from the same `Proxy`; the client itself reads no variable. If
-//! the variable that decides can't be read, that is an error: the user who set it does not want a direct connection.
+//! The address shown to people and the client's address come from the same `Proxy`; the client itself reads no
+//! variable. If the variable that decides can't be read, that is an error: a user who set it does not want a direct
+//! connection.
 //!
 //! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; the upper-case
 //!   spelling is read first, and if it is empty the lower-case one is ignored. A value without a scheme is `http`.
-//! - `NO_PROXY` names the servers that are reached directly: names with what is under them, addresses, networks, `*`.
+//! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
+//!   or `*`.
 //! - Nothing is read when `REQUEST_METHOD` is set: in a CGI program a request's header `Proxy:` sets `HTTP_PROXY`.
 //! - This machine is never reached through a proxy.
-//! - On macOS and Windows the system's settings are asked where no variable decides.
+//! - On macOS and Windows the system's settings are used if no variable decides.
 //!
-//! hyper-util knows the rules of `NO_PROXY` and of those systems; it is the one that reqwest would ask.
+//! The crate hyper-util implements the rules of `NO_PROXY` and of those systems; reqwest would use it too.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -39,7 +41,7 @@ impl Proxy {
         &self.address
     }
 
-    /// Returns what names it: a variable, or the system's settings.
+    /// Returns where the proxy was set: a variable, or the system's settings.
     pub(crate) fn source(&self) -> &'static str {
         self.source
     }
@@ -133,9 +135,9 @@ pub fn proxy_for<'a>(
 /// A variable that names a proxy and is not used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PassedOver {
-    /// Which.
+    /// The variable.
     pub variable: &'static str,
-    /// Why.
+    /// Why it is not used.
     pub why: PassedOverWhy,
     fault: Option<ProxyFault>,
 }
@@ -149,19 +151,19 @@ pub(crate) enum PassedOverWhy {
     Loopback,
     /// `NO_PROXY` names the server.
     Exempt,
-    /// It is for servers of the other scheme, and nothing is set for this one's.
+    /// It is for servers of the other scheme, and no variable is set for this server's scheme.
     OtherScheme,
 }
 
 impl PassedOver {
-    /// Returns whether its value is not the address of a proxy.
+    /// Returns whether the error is that the value is not the address of a proxy.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.fault.is_some()
     }
 }
 
 impl fmt::Display for PassedOver {
-    /// Nothing of its value is shown: it may hold a password.
+    /// Nothing of its value is shown: it may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variable, why, fault } = self;
         match why {
@@ -201,7 +203,7 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// Returns the first of two spellings that is set, unless it is set to nothing.
+/// Returns the value of the first of two spellings that is set; `None` if that value is empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())
@@ -223,7 +225,7 @@ fn parsed(text: &str, source: &'static str) -> Result<Proxy, ProxyFault> {
         scheme if scheme.starts_with("socks") => return Err(ProxyFault::Socks),
         _ => return Err(ProxyFault::Scheme),
     }
-    // An unescaped / in a password ends the address early, and the user name would be taken for the host.
+    // An unescaped / in a password ends the address too early, and the user name would be read as the host.
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(ProxyFault::Rest);
     }
@@ -244,7 +246,7 @@ fn of_url(url: &Url, source: &'static str) -> Proxy {
     }
 }
 
-/// Returns the text that a part of a URL stands for.
+/// Returns a part of a URL with its escapes decoded.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -258,7 +260,7 @@ fn unescaped(text: &str) -> String {
 }
 
 fn uri(base_url: &BaseUrl) -> Uri {
-    // A host that is no URI's can't be named in NO_PROXY either.
+    // A host that can't be in a URI can't be named in NO_PROXY either.
     base_url.join("/").parse().unwrap_or_default()
 }
 
@@ -273,7 +275,7 @@ mod tests {
     use super::*;
     use crate::transport::parse_base_url;
 
-    /// What comes of these variables on the way to a server: a proxy's address, `direct`, or the variable at fault.
+    /// Returns the way to a server with these variables: a proxy's address, `direct`, or the variable at fault.
     fn way(server: &str, variables: &[(&str, &str)]) -> String {
         let server = parse_base_url(server, true).expect(server);
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsStr::new(*value));

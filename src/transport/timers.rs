@@ -1,7 +1,7 @@
 //! Timers that are reused.
 //!
-//! A new timer for each request would be inserted into the runtime's timer wheel and removed again, nearly always before
-//! it fires. Moving an existing timer to a later moment only changes a number.
+//! A new timer for each request would be inserted into the runtime's timer wheel and removed again, nearly always
+//! before it fires. Moving an existing timer to a later moment only changes a number.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};

@@ -13,9 +13,9 @@ type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 /// Why a proxy opened no tunnel to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunnelFault {
-    /// It wants a user name and a password, or refuses those that it was given (407).
+    /// It wants a user name and a password, or refuses the ones that it got (407).
     Unauthorized,
-    /// It answered, and did not open it.
+    /// It answered, but did not open the tunnel.
     Refused,
     /// It could not be reached, or the connection to it broke.
     Unreachable,

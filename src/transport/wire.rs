@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::domain::{Secrets, WireErrorKind};
 use crate::provider::{ReplyHead, WireRequest};
 
-/// A failure on the wire.
+/// A failure while a request is sent or its response is read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct WireError {
@@ -16,7 +16,7 @@ pub struct WireError {
     pub kind: WireErrorKind,
     /// Whether the request may have reached the server (and been billed); `false` only when it certainly has not.
     pub maybe_sent: bool,
-    /// For people; may contain what a server or a proxy said.
+    /// For people; may contain text from a server or a proxy.
     pub message: String,
 }
 

@@ -4,7 +4,7 @@ use claude_batch::domain::{Params, Request};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, Reply, ReplyHead};
 
-/// One response as it came: a head with LF line ends, a blank line, and the body byte for byte.
+/// One recorded response: a head with LF line ends, a blank line, and the body byte for byte.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub head: ReplyHead,
@@ -30,8 +30,8 @@ impl Exchange {
         Self::new(status, &headers, &bytes[end + 2..])
     }
 
-    /// Decodes the body in pieces cut by `sizes`, over and over; returns the reply, and whether the decoder said itself
-    /// that it was complete.
+    /// Decodes the body in pieces whose lengths are `sizes`, repeated as needed. Returns the reply, and whether the
+    /// decoder itself said that it was complete.
     pub fn decode_in(&self, sizes: &[usize]) -> (Reply, bool) {
         let mut decoder = provider().decoder(&self.head);
         let mut rest = &self.body[..];

@@ -1,7 +1,8 @@
-//! Odd answers: made at random from a sound one, sent plain and as a stream, with what should become of each.
+//! Odd answers: random changes to a good answer, each sent plain and as a stream, with the result that each should
+//! have.
 //!
-//! What should become of one is said here once more ([`fate`]), over a parsed tree and without the code that it judges. The
-//! table that both follow stands in `provider::anthropic::shape`.
+//! [`fate`] computes the expected result from a parsed tree, and shares no code with the program. Both follow the table
+//! in `provider::anthropic::shape`.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 
-/// What should become of an answer.
+/// The result that an answer should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// It is kept, in this quality.
@@ -33,7 +34,7 @@ pub struct Odd {
 }
 
 impl Odd {
-    /// Returns a sound answer with every kind of block.
+    /// Returns a good answer with every kind of block.
     fn sound() -> Self {
         let block = |members: &[(&str, &str)]| own(members);
         let blocks = vec![
@@ -100,7 +101,7 @@ impl Odd {
         let body = match random.u8(0..3) {
             0 => json,
             1 => format!("\n {json}\r\n"),
-            // Between tokens only: every comma outside strings would do, and these are.
+            // Line breaks are added only between tokens, after commas that are surely outside strings.
             _ => json.replace(r#","stop_reason""#, ",\n  \"stop_reason\"").replace(r#"{"type""#, "{ \"type\""),
         };
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
@@ -179,7 +180,7 @@ fn pieces(text: &str, random: &mut Rng) -> Vec<String> {
     pieces
 }
 
-/// Says what should become of an answer to a request that offers these tools.
+/// Returns the expected result of an answer to a request that offers these tools.
 pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     let is_twice = |members: &Members, looked_at: &[&str]| {
         let is_seen = |name: &String| is_stream || looked_at.contains(&name.as_str());
@@ -187,7 +188,7 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     };
     let is_twice =
         is_twice(&odd.members, &LOOKED_AT) || odd.sent_blocks().any(|block| is_twice(block, &LOOKED_AT_IN_BLOCKS));
-    // Numbers that no machine can hold are JSON, and no tree takes them.
+    // Numbers that are too large for the parsed tree are valid JSON all the same.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
         return Fate::Refused;
@@ -218,10 +219,10 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     }
 }
 
-/// What a plain answer must not name twice.
+/// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// What a value is replaced with.
+/// The values that replace others.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",
@@ -238,7 +239,7 @@ const STOP_REASONS: [&str; 10] = [
 const NAMES: [&str; 5] = ["get_weather", "now", "save", "Save", "send_mail"];
 const TYPES: [&str; 6] = ["text", "tool_use", "server_tool_use", "mcp_tool_use", "thinking", "novel"];
 
-/// Every answer with one thing odd, then random ones with several, `at_least` in all.
+/// Returns every answer with one odd thing, then random answers with several; at least `at_least` in all.
 pub fn answers(at_least: usize, random: &mut Rng) -> Vec<Odd> {
     let mut odd = vec![Odd::sound()];
     let sound = Odd::sound();

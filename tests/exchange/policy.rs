@@ -1,4 +1,4 @@
-//! The rows of the error policy: what came, what is made of it, what should be.
+//! The rows of the error policy: a response, its verdict, and the expected verdict.
 
 use claude_batch::classify;
 use claude_batch::domain::{HaltReason, LimitKind, Verdict};
@@ -7,7 +7,7 @@ use claude_batch::transport::{WireError, WireErrorKind};
 
 use crate::exchange::{self, Exchange};
 
-/// What came, what is made of it, and what should be.
+/// A response, its verdict, and the expected verdict.
 pub type Row = (&'static str, String, &'static str);
 
 /// All rows.
@@ -18,7 +18,7 @@ pub fn all() -> Vec<Row> {
         .collect()
 }
 
-/// Asserts that each row is as it should be.
+/// Asserts that each row has the expected verdict.
 pub fn hold(rows: &[Row]) {
     let wrong: Vec<_> = rows.iter().filter(|(_, is, should)| is != should).collect();
     assert!(wrong.is_empty(), "row, is, should be: {wrong:#?}");
@@ -327,7 +327,7 @@ fn in_stream(kind: &str) -> String {
     shown(&verdict(&Exchange::new(200, &[("content-type", "text/event-stream"), limits], body.as_bytes())))
 }
 
-/// What is made of a response.
+/// The verdict on a response.
 pub fn verdict(exchange: &Exchange) -> Verdict {
     let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
     let signals = exchange::provider().read_head(&exchange.head, &|| now).signals;

@@ -1,4 +1,4 @@
-//! Circles of imports: files that use each other, directly or through others.
+//! Import cycles: files that use each other, directly or through others.
 //!
 //! A path counts as a use of the file that defines the item: re-exports (`pub use`) are followed. A file that only
 //! re-exports an item does not use it.
@@ -9,7 +9,7 @@ use crate::paths::{Source, SourcePath};
 
 type Module = Vec<String>;
 
-/// Returns each group of files that use each other in a circle, by their paths from `src`.
+/// Returns each group of files that use each other in a cycle, as paths from `src`.
 pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     let files: BTreeMap<&[String], &Source> = sources.iter().map(|source| (&*source.module, source)).collect();
     let uses: BTreeMap<&[String], BTreeSet<&[String]>> =
@@ -26,7 +26,7 @@ pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// Returns the files that a file uses, itself left out.
+/// Returns the files that a file uses, without the file itself.
 fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>) -> BTreeSet<&'s [String]> {
     let is_needed = |path: &&SourcePath| {
         let is_same_name = |other: &&SourcePath| !other.is_export && other.first() == path.last();
@@ -67,7 +67,7 @@ fn reached<'s>(module: &'s [String], uses: &BTreeMap<&'s [String], BTreeSet<&'s 
     reached
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
 

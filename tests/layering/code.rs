@@ -1,4 +1,4 @@
-//! Source text without what does not count: comments, strings, character literals, items for tests.
+//! Source text with comments, strings, character literals and test items removed.
 
 use std::ops::Range;
 
@@ -50,7 +50,8 @@ fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
 
-/// Returns the first place from `from` on where `is_there` holds for the rest; the end when there is none.
+/// Returns the first position from `from` on for which `is_there` accepts the rest of the text; the end when there is
+/// none.
 pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
     (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
 }
@@ -101,16 +102,16 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
     (chars.into_iter().collect(), modules)
 }
 
-/// Returns how many lines a source has that are not those of an item under `#[cfg(test)]`.
+/// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // An item's last line break stands after it.
+    // The last line break of an item comes after it.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)
 }
 
-/// Returns where the items under `#[cfg(test)]` stand, with that attribute.
+/// Returns the positions of the items under `#[cfg(test)]`, including that attribute.
 fn test_items(chars: &[char]) -> Vec<Range<usize>> {
     let mut items = Vec::new();
     let mut at = 0;
@@ -146,7 +147,7 @@ fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
     Some(matching_end(chars, open))
 }
 
-/// Returns where the bracket at `open` is closed, one after it.
+/// Returns the position after the bracket that closes the one at `open`.
 fn matching_end(chars: &[char], open: usize) -> usize {
     let mut depth = 0;
     for (at, c) in chars.iter().enumerate().skip(open) {

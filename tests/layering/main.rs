@@ -1,10 +1,10 @@
-//! Holds the architecture: which module may use which, what the core may name, where each foreign crate lives, that files
-//! are short and use each other in no circle, and that each dependency is used.
+//! Checks the architecture: which module may use which, what the core may name, and where each foreign crate is used.
+//! Also checks that files are short, that there are no import cycles, and that each dependency is used.
 //!
-//! The rules are the tables in `tables.rs`. The sources are read as text: comments, strings and `#[cfg(test)]` items are
-//! blanked (`code.rs`), every path in what is left is found, `use` trees expanded, `self` and `super` resolved
-//! (`paths.rs`), and held against the tables (`rules.rs`). A scanner of a few hundred lines, and not a parser crate,
-//! because paths and macro calls are all that matters here.
+//! The rules are the tables in `tables.rs`. The sources are read as text: comments, strings and `#[cfg(test)]` items
+//! are blanked (`code.rs`), every remaining path is found, with `use` trees expanded and `self` and `super` resolved
+//! (`paths.rs`), and compared with the tables (`rules.rs`). This is a scanner of a few hundred lines and not a parser
+//! crate, because only paths and macro calls matter here.
 
 mod circles;
 mod code;
@@ -230,7 +230,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Drops the files that are declared by `#[cfg(test)] mod name;`.
+/// Removes the files that are declared by `#[cfg(test)] mod name;`.
 fn without_test_files(files: &[(String, String)]) -> Vec<Source> {
     let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(name, text)).collect();
     let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(Source::test_modules).collect();

@@ -1,10 +1,10 @@
-//! The tables of `src/lib.rs` that show where things are: what a row of them names must be there.
+//! The tables of `src/lib.rs` that show where things are: everything that a row names must exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Returns what the tables of a module doc name and is not there. `read` returns a file's text, or those of a folder's
-/// files; `None` when there is neither.
+/// Returns the names in the tables of a module doc that do not exist. `read` returns the text of a file, or of all
+/// files in a folder; `None` when there is neither.
 pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for row in doc.lines().filter(|line| line.starts_with("//! |")) {
@@ -20,7 +20,7 @@ pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Strin
     faults
 }
 
-/// Returns the parts of a line that stand between backticks.
+/// Returns the parts of a line between backticks.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
@@ -33,7 +33,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c != '_' && !c.is_alphanumeric())
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
 

@@ -122,21 +122,21 @@ fn public_functions(tokens: &[Token]) -> Vec<(String, usize)> {
     named.map(|name| (name.text.clone(), name.line)).collect()
 }
 
-/// Returns the words of a text, those of comments and strings left out.
+/// Returns the words of a text, without those in comments and strings.
 pub fn words(text: &str) -> impl Iterator<Item = String> {
     tokens(&without_comments_and_strings(text)).into_iter().filter(Token::is_word).map(|token| token.text)
 }
 
-/// A path in code, `use` trees expanded: `std::time::Instant`.
+/// A path in code, with `use` trees expanded: `std::time::Instant`.
 #[derive(Debug)]
 pub struct SourcePath {
     pub segments: Vec<String>,
     pub line: usize,
-    /// It began with `::`.
+    /// Whether it began with `::`.
     pub is_absolute: bool,
-    /// It is the name of a macro that is called.
+    /// Whether it is the name of a macro that is called.
     pub is_macro: bool,
-    /// It is re-exported: `pub use`.
+    /// Whether it is re-exported: `pub use`.
     pub is_export: bool,
 }
 
@@ -153,7 +153,7 @@ impl SourcePath {
         start.split("::").enumerate().all(|(at, part)| self.segments.get(at).is_some_and(|own| own == part))
     }
 
-    /// Says whether the path holds these segments in a row.
+    /// Returns whether the path contains these segments in a row.
     pub fn contains(&self, name: &str) -> bool {
         let parts: Vec<&str> = name.split("::").collect();
         self.segments.windows(parts.len()).any(|window| window == parts)

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::paths::Source;
 use crate::rules::Fault;
 
-/// Returns the public functions of a source whose names are not among `outside`, the words of the program, its tests and
-/// its benches.
+/// Returns the public functions of a source whose names are not among `outside`, the words of the program, its tests
+/// and its benches.
 pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
     let is_idle = |(name, _): &&(String, usize)| !outside.contains(name);
     let found = source.public_functions.iter().filter(is_idle);
@@ -19,7 +19,7 @@ pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
         .collect()
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
     use crate::paths::words;

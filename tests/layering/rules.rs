@@ -1,4 +1,4 @@
-//! The rules: what in a source breaks which, with file and line.
+//! The rules: finds each breach in a source, with file and line.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Fault {
     pub file: String,
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong and what holds.
+    /// What is wrong, and what the rule is.
     pub message: String,
 }
 
@@ -147,7 +147,7 @@ fn names_a_numbered_issue(line: &str) -> bool {
     })
 }
 
-// Each rule must be able to fail, and must not see what is not there.
+// Each rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Sizes of files, in lines that are neither tests nor part of a test file.
 
-/// No file is longer.
+/// The longest that a file may be.
 const MOST_LINES: usize = 500;
 /// Nine of ten files have at most this many lines.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
@@ -22,7 +22,7 @@ pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     faults
 }
 
-// The rule must be able to fail, and must not see what is not there.
+// The rule must be able to fail, and must not report a fault where there is none.
 mod tests {
     use super::*;
     use crate::code::lines_without_tests;

@@ -59,7 +59,7 @@ pub const MODULES: &[Module] = &[
     ),
 ];
 
-/// Uses within one layer, each by design: user, used.
+/// Uses within one layer, which are all intended: the using module, then the used one.
 pub const SAME_LAYER: &[(&str, &str)] = &[
     ("domain", "clock"),
     ("catalog", "domain"),
@@ -72,14 +72,14 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
 /// What the program's own file may use of the library.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
-/// The modules that are given everything: the time, the bytes, the chance.
+/// The modules that get everything from outside: time, bytes and random numbers.
 pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "answer", "classify", "catalog"];
 
-/// Paths that the core names nowhere, by their first segments.
+/// Paths that the core must not name, by their first segments.
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
-/// Names that the core uses nowhere, wherever they come from: each reads a clock.
+/// Names that the core must not use, no matter where they come from: each reads a clock.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
 /// Foreign crates with a home: a file, or a folder with its slash.
@@ -101,20 +101,20 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tower_service", &["transport/tunnel.rs"]),
 ];
 
-/// Macros that write to a person's terminal, and who may call them. They panic when the stream is full or gone.
+/// Macros that write to the terminal, and who may call them. They panic when the stream is full or closed.
 pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
 
 /// The streams behind those macros, and who may name them: the door through which everything for people goes, what asks
-/// whether they are terminals, what asks which files they are, and the journal, whose results go to standard output where
-/// it is given nothing else.
+/// whether they are terminals, what asks which files they are, and the journal, whose results go to standard output
+/// where it is given nothing else.
 pub const STREAMS: (&[&str], &[&str]) = (
     &["io::stdout", "io::stderr"],
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Types and codes of errors, and names of headers, of the Messages API, and who may name them: what a reply means is its
-/// provider's to say. Any case, also within longer words, comments and tests included.
+/// Types and codes of errors, and names of headers, of the Messages API, and who may name them: only the provider
+/// decides what a reply means. Upper and lower case are the same; longer words, comments and tests count too.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -135,7 +135,8 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &["provider/anthropic/", "catalog/", "sim/"],
 );
 
-/// What no text of the project holds: paths of some machine, vague names, notes to oneself. Any case, whole words.
+/// Words that no text of the project may contain: paths of some machine, vague names, notes to oneself. Only whole
+/// words count; upper and lower case are the same.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),

@@ -1,4 +1,4 @@
-//! Runs that the account, the endpoint or a rule of the user stops.
+//! Runs that are stopped by the account, the endpoint or a rule of the user.
 
 use std::time::Duration;
 

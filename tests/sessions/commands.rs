@@ -1,4 +1,4 @@
-//! The commands that the summary prints: each is taken out of it and run by a shell, as a person would paste it.
+//! The commands in the summary: each is taken from it and run by a shell, as if a user had pasted it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ const ROWS: usize = 6;
 /// A row fails once, and works when it is tried again.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 500, "contains": "number 0.", "times": 1}]}"#;
 
-/// What is typed, where the API is said to be, and where the results are.
+/// The typed command, the variables that name the API, and the place of the results.
 struct Case<'a> {
     args: &'a [&'a str],
     variables: &'a [(&'a str, &'a str)],
@@ -35,9 +35,9 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[key],
             results: "o ut.jsonl",
         },
-        // Another server in the environment than the one that was typed.
+        // The environment names another server than the typed command.
         Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
-        // Nothing but the environment.
+        // All settings are in the environment.
         Case {
             args: &["run", "p.jsonl"],
             variables: &[
@@ -61,7 +61,7 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[],
             results: "p.results.jsonl",
         },
-        // What the run folder does not record.
+        // Settings that the run folder does not record.
         Case {
             args: &[
                 "run",
@@ -100,9 +100,9 @@ fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
     folder.write("claude-batch.toml", "tier = \"4\"\n");
     folder.write("its conf.toml", &format!("[profile.\"at night\"]\nbase-url = \"{}\"\n", api.url));
     let filled = |text: &str| text.replace("URL", &api.url);
-    // A whole name of a variable holds it too.
+    // Only an argument that is exactly `URL` is replaced: names of variables contain this text too.
     let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
-    // One after the other, so that the row that fails has failed before the limit is reached.
+    // Rows are sent one after the other, so that the failing row has failed before the limit is reached.
     let window = if case.args.contains(&"-c2") { None } else { Some("-c1") };
     let more = ["--max-requests", "4", "--max-retries", "0"].into_iter().chain(window).map(str::to_owned);
     let args: Vec<_> = case.args.iter().map(|arg| value(arg)).chain(more).collect();

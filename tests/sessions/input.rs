@@ -1,4 +1,4 @@
-//! Inputs as people have them: rows of many shapes, broken ones among them, tables, parts, several files.
+//! Inputs as users have them: rows of many shapes, also broken ones, tables, parts, and several files.
 
 use crate::support::*;
 

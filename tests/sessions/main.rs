@@ -1,7 +1,7 @@
-//! Whole sessions of the program: what is typed, what is said, what lies on the disk, how it ends.
+//! Whole sessions of the program: the typed command, the output, the files, and how it ends.
 //!
-//! The program itself, against the simulated API on the loopback address. Nothing waits for time to pass: where a moment
-//! matters, the API's books say when it has come.
+//! The real program runs against the simulated API on the loopback address. No test waits for time to pass: if a moment
+//! matters, the API's books show when it has come.
 
 #![cfg(feature = "sim")]
 

@@ -1,4 +1,4 @@
-//! The uses that the README opens with.
+//! The uses at the start of the README.
 
 use crate::support::*;
 

@@ -1,4 +1,4 @@
-//! Outputs that end, fill up or are watched.
+//! Outputs that are closed, fill up or are watched.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! What the README promises of the program is what the program has.
+//! The program has everything that the README says it has.
 
 use clap::CommandFactory;
 use claude_batch::cli::args::Cli;

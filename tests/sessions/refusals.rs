@@ -1,14 +1,14 @@
-//! What is refused before anything is sent: one clear message, exit code 2, and nothing left behind.
+//! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
-//! Whatever a run refuses, a dry run refuses with the same words and the same code: each case here is tried both ways.
-//! What only sending needs is not asked for in a dry run, and is tried by [`refused_once`].
+//! Everything that a run refuses, a dry run refuses with the same message and the same exit code. Each case here is
+//! tried both ways. Things that only sending needs are not checked in a dry run; [`refused_once`] tests those.
 
 use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Runs the program, and once more as a dry run, and asserts that it says one thing, the same both times, sends nothing
-/// and leaves the folder as it was.
+/// Runs the program, and once more as a dry run. Asserts that it prints one message, the same both times, sends nothing
+/// and leaves the folder unchanged.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
     let said = refused_once(folder, args, parts);
@@ -152,7 +152,7 @@ fn an_output_that_can_not_be_written() {
     };
     set(&folder.path(""), 0o755);
     set(&locked, 0o555);
-    // Who may write everywhere lets another user try.
+    // A user who may write everywhere starts the program as another user.
     let is_root = std::fs::write(locked.join("probe"), "").is_ok();
     let run = |flags: &[&str]| {
         let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();

@@ -37,7 +37,7 @@ fn resume_keeps_in_the_log_what_still_fails_and_takes_the_classes_it_is_told() {
     let bad = Api::with_faults(
         r#"{"rules": [{"status": 400, "contains": "number 1."}, {"status": 413, "contains": "number 2."}]}"#,
     );
-    // The same server comes back in another mood.
+    // The same server starts again with other faults.
     folder.run_at(&bad, &["run", "prompts.jsonl"]).ends_with(3).tells(&["28 answered", "2 failed"]);
 
     let only = folder.run_at(&bad, &["resume", "prompts.errors.jsonl", "--only", "too_large"]);

@@ -1,4 +1,4 @@
-//! What a person sees on a terminal, as an emulator shows it, while the terminal changes its size.
+//! What a user sees on a terminal that changes its size, as an emulator shows it.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +17,7 @@ const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (
 /// After this many drawings, at least one was made at the latest size.
 const DRAWINGS: usize = 3;
 
-/// How a drawing of two lines ends: the cursor goes back to the first.
+/// The end of a drawing of two lines: the cursor goes back to the first.
 const DRAWN: &str = "\x1b[1A\r";
 
 #[test]
@@ -66,7 +66,7 @@ struct Window {
     ours: File,
     terminal: avt::Terminal,
     written: Receiver<String>,
-    /// What was written since the last change.
+    /// The output since the last change.
     latest: String,
 }
 
@@ -111,7 +111,8 @@ impl Window {
         }
     }
 
-    /// Returns what stands above the block once the first answer has told the limits: nothing more is printed after that.
+    /// Returns the text above the block after the first answer has shown the limits: nothing more is printed after
+    /// that.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {
@@ -129,7 +130,7 @@ impl Window {
         self.latest.push_str(&text);
     }
 
-    /// Returns what stands above the block, without blanks.
+    /// Returns the text above the block, without blanks.
     fn header(&self) -> String {
         let shown = self.shown();
         let above = shown.lines().take_while(|line| !is_first_of_block(line)).collect::<Vec<_>>();
@@ -168,7 +169,7 @@ impl Window {
     }
 }
 
-/// Returns whether a line begins with how far the run is: `12/5,000`.
+/// Returns whether a line begins with the progress of the run, like `12/5,000`.
 fn is_first_of_block(line: &str) -> bool {
     let Some((done, rest)) = line.split_once('/') else { return false };
     let is_count = !done.is_empty() && done.chars().all(|char| char.is_ascii_digit() || ",.kM".contains(char));

@@ -1,4 +1,4 @@
-//! The key turns up nowhere: not in what is said, not in what is written, not when a server sends it back.
+//! The key appears nowhere: not in the output, not in the files, not even when a server sends it back.
 
 use crate::support::*;
 

@@ -17,7 +17,7 @@ const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
-    // It may have ended by itself.
+    // The run may have ended by itself.
     let _ = kill_process(pid, signal);
 }
 
@@ -58,7 +58,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // Before it hears signals the system's own end is the answer.
+        // Before the program handles signals, the system ends it.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
@@ -146,7 +146,7 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
-        // Requests that were marked and never arrived are at most those of the window.
+        // Requests that were marked but never arrived are at most as many as the window allows.
         assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
         assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
     });
@@ -202,7 +202,7 @@ fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
 
     assert_eq!(said.code, Some(130));
     assert!(said.err.contains("8 answers possibly billed twice"), "{}", said.err);
-    // Another port is another origin, and results of two are never mixed.
+    // Another port is another origin, and results of two origins are never mixed.
     on.ends_with(2);
 }
 
@@ -270,7 +270,7 @@ fn usr1_prints_where_the_run_stands() {
     said.ends_with(0).tells(&["0 of 4 rows done", "4 of 8 in flight"]);
 }
 
-/// A folder whose input takes as long to be looked at as a test needs: each row goes many times through a loop.
+/// A folder whose input takes as long to read as a test needs: the template runs a long loop for each row.
 #[cfg(target_os = "linux")]
 fn slow_to_look_at(rows: usize) -> (Folder, [&'static str; 6]) {
     let folder = Folder::new();
@@ -373,7 +373,7 @@ fn settings_that_were_to_be_read_again_during_the_first_look_are_read_when_the_r
     assert!(api.books().requests <= 30);
 }
 
-/// Reads what a running program says up to a line that holds `part`.
+/// Reads the output of a running program up to a line that contains `part`.
 fn wait_until_said(child: &Child, part: &str) {
     let handle = child.stderr.as_ref().expect("a pipe").as_fd().try_clone_to_owned().expect("a second handle");
     let mut lines = BufReader::with_capacity(1, File::from(handle)).lines();

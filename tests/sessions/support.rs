@@ -17,10 +17,10 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::SharedModel;
 use tempfile::TempDir;
 
-/// The key that runs are given: it must turn up nowhere.
+/// The key that runs get. It must not appear anywhere.
 pub const CANARY: &str = "sk-ant-canary-7f3d9b1c5e";
 
-/// A folder of its own, in which the program is run.
+/// A separate folder in which the program is run.
 pub struct Folder {
     folder: TempDir,
 }
@@ -49,7 +49,7 @@ impl Folder {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Returns the names of what lies in it, sorted.
+    /// Returns the sorted names of everything in the folder.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).expect("the folder can be read");
         let mut names: Vec<_> =
@@ -128,7 +128,7 @@ pub fn finish(child: Child) -> Said {
     Said::of(child.wait_with_output().expect("the program ends"))
 }
 
-/// What a run of the program said, and how it ended.
+/// The output of a run of the program, and how it ended.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -148,7 +148,7 @@ impl Said {
         self
     }
 
-    /// Asserts that standard error holds each of these texts.
+    /// Asserts that standard error contains each of these texts.
     #[track_caller]
     pub fn tells(&self, parts: &[&str]) -> &Self {
         for part in parts {
@@ -182,12 +182,12 @@ impl Api {
         Self { url: server.url().to_owned(), model, _runtime: runtime }
     }
 
-    /// Returns an API that answers at once and has no limits to speak of.
+    /// Returns an API that answers at once and has limits so high that they do not matter.
     pub fn quick() -> Self {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take this long, give or take a half.
+    /// Returns an API whose answers take about this long, with variation up to a half.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }
@@ -197,7 +197,7 @@ impl Api {
         Self::new(quick().with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
     }
 
-    /// Returns what it has seen and charged.
+    /// Returns the requests that it has received and charged.
     pub fn books(&self) -> Books {
         self.model.lock().expect("the model is whole").books().clone()
     }

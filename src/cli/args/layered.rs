@@ -2,7 +2,7 @@
 
 /// Something that a higher layer sets over a lower one.
 pub(crate) trait Layered: Sized {
-    /// Returns this with what it leaves open taken from `lower`.
+    /// Returns these settings; those that are not set are taken from `lower`.
     fn over(self, lower: Self) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! Parsers of flags: what is said when a value is not what its flag takes.
+//! Parsers of flags, with the error message for each wrong value.
 //!
 //! A value that passes needs no second check.
 
@@ -125,7 +125,8 @@ pub(crate) fn token(text: &str) -> Result<String, String> {
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// The deepest nesting of a parameter: JSON parsers still accept it with the levels of a line around it.
+/// The deepest nesting of a parameter. A line of a results file adds a few levels around it, and JSON parsers must
+/// still accept the whole line.
 const DEEPEST_PARAM: u32 = 120;
 
 /// Parses a text, or `@` and the file that contains it; `@@` begins a text that itself begins with `@`.

@@ -1,6 +1,6 @@
 //! The flags of `simulate`: what can differ about the simulated API.
 //!
-//! Flags are parsed into the simulator's own values. What needs the catalog (a tier, a class) is added in
+//! Flags are parsed into the simulator's own values. Values that need the catalog (a tier, a class) are added in
 //! `cli/simulator`.
 
 mod parse;
@@ -20,7 +20,7 @@ use crate::sim::config::{Acceleration, Bursts, Endings, Keys, Latency, OutputLen
 
 pub(crate) use self::parse::{Change, ChangeTo, Other};
 
-/// Tiers with limits of their own, or none: all but `auto`.
+/// Tiers that the simulator can have: all but `auto`, which has no limits of its own.
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
 
 const RULES: [(&str, OutputRule); 2] =
@@ -80,8 +80,8 @@ pub struct SimLimitArgs {
     /// Token counts a minute [default: the tier's]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub count_tokens_rpm: Option<u32>,
-    /// How much of a limit can be used at once: minute, a time as 1s, a number; or for some, as requests=1s,output=minute
-    /// [default: minute]
+    /// How much of a limit can be used at once: minute, a time as 1s, a number; or for some, as
+    /// requests=1s,output=minute [default: minute]
     #[arg(long, value_name = "BURST", value_parser = bursts)]
     pub burst: Option<Bursts>,
     /// What counts as output: what is produced, or max_tokens at the start (the rule to 2026-02-18) [default: produced]
@@ -139,7 +139,7 @@ pub struct SimAnswerArgs {
 }
 
 impl SimLimitArgs {
-    /// Returns the limits of a class: those of the tier, with what was typed over them.
+    /// Returns the limits of a class: the tier's, except where a flag sets another.
     pub(crate) fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
         let own = self.class_limits.iter().rev().find(|(name, _)| name == class).map(|(_, limits)| *limits);
         let own = own.unwrap_or(RateLimits::NONE);

@@ -1,4 +1,4 @@
-//! Values of flags: what each may be, and the names of those that have names.
+//! The values that flags may have, and the names of those values that have names.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -134,7 +134,7 @@ pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-/// Returns the parser of a sync policy. `batch`, the older name of `group`, is taken and not listed.
+/// Returns the parser of a sync policy. `batch`, the older name of `group`, is accepted but not listed.
 pub(crate) fn fsync() -> impl TypedValueParser<Value = Fsync> {
     let named = |(name, fsync): &(&'static str, Fsync)| {
         PossibleValue::new(*name).aliases((*fsync == Fsync::Group).then_some("batch"))

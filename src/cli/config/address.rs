@@ -1,6 +1,6 @@
 //! The server's address and who may set it. The transport checks the address itself.
 //!
-//! Key and prompts are sent there, so only the user may set it. A password in an address is never shown.
+//! Key and prompts are sent to this address, so only the user may set it. A password in an address is never shown.
 
 use anyhow::{Context, Result};
 
@@ -43,7 +43,7 @@ impl BaseUrl {
     /// Returns the address, and a warning to print. A rehearsal has no address.
     ///
     /// # Errors
-    /// The address is malformed, has parts that can't be used, or is plain `http` to another machine.
+    /// The address is malformed, has parts that can't be used, or uses plain `http` to another machine.
     pub(super) fn find(
         named: &Settings,
         merged: &Settings,

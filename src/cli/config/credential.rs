@@ -1,9 +1,9 @@
 //! The key: where it comes from, and how it is kept secret.
 //!
-//! No message contains any part of it, not even if it is malformed. A command that prints it is split at blanks and run
-//! without a shell: a configuration value must not be a program.
+//! No message contains any part of the key, not even if the key is malformed. A command that prints the key is split at
+//! blanks and run without a shell: a configuration value must not be a shell script.
 //!
-//! Every buffer that it passes through here is zeroed. The system's copy of the environment can't be zeroed; on Linux only
+//! Every buffer here that held the key is zeroed. The system's copy of the environment can't be zeroed; on Linux only
 //! the administrator can read it (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
@@ -68,11 +68,11 @@ impl KeySource {
     }
 }
 
-/// Returns the key, and what should be said about it. A rehearsal needs none: do not call this for one.
+/// Returns the key, and a warning about it to print. A rehearsal needs no key and does not call this.
 ///
 /// # Errors
-/// When there is no key (the message names both ways to give one), when its file or command fails, or when it is not a
-/// key. Its text is never shown.
+/// When there is no key (the message names both ways to give one), when its file or command fails, or when the text
+/// found can't be a key. That text is never shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
@@ -112,7 +112,7 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
-/// Returns the content of a file. Nobody may ever write to a pipe, so a thread waits for it.
+/// Returns the content of a file. If it is a pipe that nobody writes to, reading never ends, so a thread reads it.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
     // The thread may still run after the error; the program ends then.
@@ -129,7 +129,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // The metadata of the opened file: the path may have led to another file before.
+    // This is the metadata of the opened file: the path may lead to another file by this time.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");

@@ -1,10 +1,11 @@
 //! What a `claude-batch.toml` in the working folder may set.
 //!
-//! It may have come with a clone of somebody's repository, or lie in a folder where others may write. So the list names
-//! what it may set, and everything else is refused by name. It shapes requests and may slow a run down or stop it
-//! early; it can't say where the key goes or comes from, start something, answer a question, or place a file.
+//! The file may have come with a clone of somebody's repository, or may be in a folder where others may write. So a
+//! list names what it may set, and every other setting is refused by name. The file may shape requests, slow a run down
+//! or stop it early. It can't say where the key comes from or is sent, start a program, answer a question, or choose
+//! where a file is written.
 //!
-//! A test checks that each flag is in one of the lists. A name in none of them is refused.
+//! A test checks that each flag is in one of the lists. A name that is in no list is refused.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
@@ -90,7 +91,7 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to those of the folder, and returns notes about those of the folder that have no effect.
+/// Lowers the user's caps to those of the folder. Returns a note for each cap of the folder that has no effect.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {
@@ -102,7 +103,7 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
-/// Lowers one cap; returns the user's own if that is the lower one.
+/// Lowers one cap; returns the user's cap if it is the lower one already.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;
     let lower = own.filter(|own| *own < folder);

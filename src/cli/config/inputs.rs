@@ -26,11 +26,11 @@ pub enum OutputArg {
 
 /// Returns the inputs: the named ones, or standard input if it is a pipe.
 ///
-/// A name with `*` or `?` that is not a file is expanded here, for shells that do not expand it, in the order of the
-/// names.
+/// A name with `*` or `?` that is not a file is expanded here, for shells that do not do this. The files are in the
+/// order of their names.
 ///
 /// # Errors
-/// Says what to type when there is no input, a pattern matches nothing, or `-` stands twice.
+/// There is no input, a pattern matches nothing, or `-` is given twice; the message says what to type.
 pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
     if given.is_empty() {
         if world.stdin_is_terminal {
@@ -52,7 +52,7 @@ pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
     Ok(inputs)
 }
 
-/// Returns where results go. The results of a pipe go to standard output unless a file is named.
+/// Returns where results go. If the input is a pipe, results go to standard output unless a file is named.
 pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
     match output {
         Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),

@@ -1,11 +1,12 @@
-//! The command that prints the key: run, and ended when it takes too long.
+//! Runs the command that prints the key, and ends it when it takes too long.
 //!
-//! It is the user's own program, but it may hang, print without end, or print a key where it does not belong. So its
-//! time and the length of its output are limited, and the variables that hold our key are not passed on to it. Its
-//! standard error is not shown. If it fails, only the last line of that is shown, without anything that could be a key.
+//! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
+//! time and the length of its output are limited, and the variables with our key are not passed on to it. Its standard
+//! error is not shown. If it fails, only the last line of its standard error is shown, without anything that could be a
+//! key.
 //!
-//! It stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. On systems with `/proc`,
-//! the processes that it started are found by their parent ids.
+//! The command stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. On systems with
+//! `/proc`, the processes that the command started are found by their parent ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -22,11 +23,11 @@ use super::world::{SECRET_VARIABLES, World};
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How much of standard error is kept, from its end.
 const KEPT_BYTES: usize = 4 * 1024;
-/// The longest line of it that is shown, in characters.
+/// The longest line of standard error that is shown, in characters.
 const LONGEST_LINE: usize = 200;
 /// A word with letters and digits that is at least this long may be a key, or part of one.
 const SHORTEST_KEY_WORD: usize = 12;
-/// How often to check whether it has ended.
+/// How often to check whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs a command without a shell and returns what it printed.
@@ -79,7 +80,8 @@ impl Running {
         Self { child, deadline, output, errors }
     }
 
-    /// Returns what it printed and how it ended; `None` when its time is over. It is ended when it prints too much.
+    /// Returns what the command printed and how it ended; `None` when it took too long. A command that prints too much
+    /// is ended.
     fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
         let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(output) => output.unwrap_or_default(),
@@ -106,7 +108,7 @@ impl Running {
         let _ = self.child.wait();
     }
 
-    /// Returns the last line of standard error, fit to be shown.
+    /// Returns the last line of standard error, in a form that is safe to show.
     fn last_line(&self) -> Option<String> {
         // A process that the command started may still have its standard error open, so the wait has a limit.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
@@ -143,7 +145,7 @@ fn last_bytes(mut source: impl Read) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(kept.into())
 }
 
-/// Returns the processes that a process started, those started by these, and so on.
+/// Returns all descendants of a process: those it started, those that these started, and so on.
 #[cfg(target_os = "linux")]
 fn descendants(parent: u32) -> Vec<u32> {
     let mut found = vec![parent];
@@ -167,7 +169,7 @@ fn end_all(processes: &[u32]) {
     use rustix::process::{Pid, Signal, kill_process};
     let ids = processes.iter().filter_map(|&id| Pid::from_raw(id.try_into().ok()?));
     for id in ids {
-        // One that is gone needs no signal.
+        // A process that has ended already needs no signal.
         let _ = kill_process(id, Signal::KILL);
     }
 }
@@ -181,7 +183,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Returns what comes of a script.
+    /// Runs a script as the key command and returns the result.
     fn of(script: &str, patience: Duration) -> Result<Zeroizing<Vec<u8>>, String> {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let world = World { working_folder: folder.path().to_owned(), ..World::default() };
@@ -232,7 +234,7 @@ mod tests {
         let id = std::fs::read_to_string(folder.path().join("id")).expect("it was written");
         let status = || std::fs::read_to_string(format!("/proc/{}/status", id.trim())).unwrap_or_default();
         let begun = Instant::now();
-        // A signal takes its time to arrive.
+        // A signal may take a moment to arrive.
         while cfg!(target_os = "linux") && !(status().is_empty() || status().contains("State:\tZ")) {
             assert!(begun.elapsed() < PATIENCE, "{}", status());
             std::thread::yield_now();

@@ -63,7 +63,8 @@ impl Layers {
     }
 }
 
-/// Removes the caps from what a file in the working folder sets. They are not a layer: the lowest cap counts.
+/// Removes the caps from what a file in the working folder sets. Caps don't override each other as layers do: the
+/// lowest cap counts.
 fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     let mut caps = MoneyArgs::default();
     for file in files.iter_mut().filter(|file| file.trust == Trust::Folder) {
@@ -74,7 +75,7 @@ fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     caps
 }
 
-/// Returns the files to read, the strongest first.
+/// Returns the files to read; each overrides those after it.
 fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     if let Some(path) = &named.place.config {
         return vec![(path.clone(), Trust::Named)];

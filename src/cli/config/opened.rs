@@ -1,13 +1,13 @@
 //! Files that are opened only after checks, since a stranger may have put them there or named them.
 //!
-//! A configuration file that nobody named is read only if it is an ordinary file of a sensible size: a FIFO would wait
-//! for ever, and opening a device can do things. A link is followed, since a project may share one file among its folders;
-//! the content is believed as much as the place where the link lies.
+//! A configuration file that nobody named is read only if it is an ordinary file of a sensible size: reading a FIFO
+//! could wait for ever, and opening a device can have side effects. A link is followed, since a project may share one
+//! file among its folders. The content is trusted as much as the folder that contains the link.
 //!
-//! A text that a file in the working folder names must lie in that folder. Each folder on the way is opened from the
-//! one before, none through a link, and what was opened is what is judged and read. (Without the Unix calls for that,
-//! each part of the path is looked at before the file is opened.) A file with a second name is refused: the other one
-//! may be outside.
+//! If a file in the working folder names a text file, that text file must be in the working folder. Each folder on the
+//! way is opened from the one before, never through a link. The checks and the reading then use the opened file, not
+//! its path. (Systems without these Unix calls check each part of the path before the file is opened.) A file with a
+//! second name (a hard link) is refused: the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -23,7 +23,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 pub(super) struct Opened {
     /// Its text.
     pub text: String,
-    /// Whether it was reached through a symbolic link: then it may be any file, and its values are not shown.
+    /// Whether it was reached through a symbolic link. If so, it may be any file, and its values are not shown.
     pub is_link: bool,
     /// Who else may have written it; `None` when nobody.
     pub writers: Option<String>,
@@ -39,7 +39,7 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // Asked before it is opened, since the opening of a device can do something.
+    // The kind of the file is checked before it is opened, since opening a device can have side effects.
     match fs::metadata(path) {
         Ok(metadata) => ordinary(&metadata)?,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -55,7 +55,8 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
 /// Returns the text of a file inside `folder`.
 ///
 /// # Errors
-/// The path leads out of the folder, is hidden or goes through a link, or is not an ordinary file of at most `most` bytes.
+/// The path leads out of the folder, is hidden or goes through a link, or is not an ordinary file of at most `most`
+/// bytes.
 pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let mut names = Vec::new();
     for part in path.components() {
@@ -135,7 +136,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // Looked at for the message; what holds, should it be changed in between, is how it is opened.
+        // This check only makes the message better. If the file is changed after the check, the flags of the opening
+        // still refuse it.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }
@@ -166,9 +168,10 @@ fn has_second_name(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns who may have written a file other than this user and the system's administrator, and what to do about it.
+/// Returns who else may have written a file, besides this user and the system's administrator, and what to do about it.
 ///
-/// Members of a group count as other users, unless it is this user's own group: many systems give each user one.
+/// Members of a group count as other users, unless it is this user's own group: many systems give each user a group of
+/// their own.
 #[cfg(unix)]
 fn writers(path: &Path, file: &Metadata) -> Option<String> {
     use rustix::process::{getegid, geteuid};

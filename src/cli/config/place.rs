@@ -9,7 +9,7 @@ use super::file_layer::Trust;
 use super::folder::{self, ABOUT_THE_KEY};
 use crate::cli::args::values::Text;
 
-/// Before the name of a setting's variable.
+/// The start of each setting's variable name.
 pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
 
 /// Keys whose values are paths, which are relative to the file that names them.
@@ -36,9 +36,9 @@ pub(super) struct Place<'a> {
     pub(super) text: &'a str,
     pub(super) folder: &'a Path,
     pub(super) trust: Trust,
-    /// Who else may have written it.
+    /// Who else may have written the file.
     pub(super) writers: Option<String>,
-    /// Whether messages must not show values: this is a link, so the file may be any file.
+    /// Whether messages must not show values. This is so for a link, since it may lead to any file.
     pub(super) hides_values: bool,
 }
 
@@ -48,7 +48,7 @@ impl Place<'_> {
         format!("{}:{}", self.shown, line_of(self.text, key.span().start))
     }
 
-    /// Refuses a setting that this file may not make.
+    /// Refuses a setting that this file may not set.
     pub(super) fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
         let name = &flag.name;
         if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {
@@ -70,7 +70,7 @@ impl Place<'_> {
         }
     }
 
-    /// Marks the file of a text: it must be inside the working folder.
+    /// Marks a text's file as one that must be inside the working folder.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });

@@ -22,7 +22,7 @@ use crate::report::text::escape;
 /// Parses single settings with the parsers of the flags.
 pub(super) struct Reader {
     command: Command,
-    /// Whose files are trusted like the user's own.
+    /// The users whose files are trusted like this user's own.
     pub(super) owners: Owners,
 }
 
@@ -204,7 +204,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns whether this user can't even find out if the file exists, since its folder may not be opened.
+/// Returns whether this user may not open the folder, and so can't find out if the file exists.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

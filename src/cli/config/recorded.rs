@@ -1,8 +1,9 @@
 //! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! One table serves both, so `resume` uses only what is recorded. It contains what shapes requests and how fast they are
-//! sent, and nothing that could redirect, authorize, execute or spend: the folder may come from somebody else. Any other
-//! setting in a manifest is refused by name and not ignored: somebody must have put it there.
+//! One table serves both, so `resume` uses only what is recorded. It contains settings that shape requests or decide
+//! how fast they are sent. It contains none that could redirect requests, authorize something, run a program or spend
+//! money: the folder may come from somebody else. Any other setting in a manifest is an error that names it; it is not
+//! ignored, because somebody must have put it there.
 
 use std::path::Path;
 
@@ -22,9 +23,9 @@ struct Recorded {
     name: &'static str,
     /// Returns its value in a run's settings; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
-    /// Returns the value as it would be typed; `None` when it is of another kind than is recorded.
+    /// Returns the value as it would be typed; `None` when it has a different kind than the recorded one.
     texts: fn(&Value) -> Option<Vec<String>>,
-    /// What is recorded, with its article.
+    /// The kind of value that is recorded, with its article ("a number").
     kind: &'static str,
 }
 
@@ -118,7 +119,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns what a value is, with its article. Long texts and lists are told apart: their kind alone would seem right.
+/// Returns the kind of a value, with its article. A text or list that is too long is called long: its plain kind would
+/// look correct.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,4 +1,4 @@
-//! Texts that settings give or name a file for.
+//! Texts that a setting contains, or that are in a file named by a setting.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::opened;
 use super::world::{MAX_FILE_BYTES, World};
 use crate::cli::args::values::Text;
 
-/// A file that a setting names, as it was read.
+/// A file that a setting names, with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFile {
     /// Its path, for messages.

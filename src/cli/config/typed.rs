@@ -1,4 +1,5 @@
-//! Values of a configuration file as they would be typed, and what the parser of a flag says about them.
+//! Turns values of a configuration file into the text that would be typed, and returns the flag parser's error about
+//! it.
 
 use clap::error::{ContextKind, ErrorKind};
 use toml::de::DeValue;

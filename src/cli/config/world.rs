@@ -10,15 +10,15 @@ use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The largest file that a setting may name. Templates and certificates are far smaller; `/dev/zero` is not.
+/// The largest file that a setting may name. Templates and certificates are far smaller; `/dev/zero` never ends.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Variables that hold a key, or headers that may hold one.
+/// Variables that contain a key, or headers that may contain one.
 pub(crate) const SECRET_VARIABLES: [&str; 8] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "CLAUDE_BATCH_HEADER",
-    // These have no effect, but somebody may set them.
+    // These have no effect, but a user may set them by mistake.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",
     "CLAUDE_BATCH_AUTH_TOKEN",
@@ -35,7 +35,7 @@ pub struct World {
     pub secrets: BTreeMap<&'static str, SecretString>,
     /// The folder that relative paths start from; empty for the process's own.
     pub working_folder: PathBuf,
-    /// Whether standard input is a terminal, so it is not a pipe.
+    /// Whether standard input is a terminal; a terminal is not read as input.
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
@@ -87,7 +87,8 @@ impl World {
         base.map(|base| base.join("claude-batch"))
     }
 
-    /// Returns whether colours may be used on standard error: on a terminal that knows them, unless `NO_COLOR` is set.
+    /// Returns whether colours may be used on standard error: if it is a terminal that supports them and `NO_COLOR` is
+    /// not set.
     pub fn is_colored(&self) -> bool {
         let is_dumb = self.variables.get(OsStr::new("TERM")).is_some_and(|term| term == "dumb");
         self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
@@ -112,7 +113,8 @@ impl World {
         Ok(bytes)
     }
 
-    /// Returns the files that a name means: itself, or what a pattern in its last part matches, sorted.
+    /// Returns the files that a name stands for: the file itself, or the sorted files that match the pattern in its
+    /// last part.
     ///
     /// # Errors
     /// The name is a pattern and nothing matches.
@@ -140,7 +142,8 @@ impl World {
     }
 }
 
-/// Removes the secret variables. One that is not UTF-8 is not a key; it stays, and causes an error later.
+/// Removes the secret variables. A value that is not UTF-8 is not a key: it stays among the variables and causes an
+/// error later.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;
@@ -158,7 +161,7 @@ fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static st
 /// Returns whether a name fits a pattern of `*` (any run) and `?` (any byte), in linear space and quadratic time.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
-    // Where to continue when the last `*` must match one more byte.
+    // Where in the pattern and the name to continue when the last `*` must match one more byte.
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {
         match (pattern.get(at), retry) {

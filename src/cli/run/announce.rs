@@ -1,4 +1,5 @@
-//! What is said before a run: where requests go, what they are and what they may cost; and the question whether to start.
+//! Announces a run: where its requests go, what they contain and what they may cost. Asks whether to start an expensive
+//! run.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -22,7 +23,7 @@ const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
-    /// Says where requests go, what they are and what they may cost.
+    /// Prints where requests go, what they contain and what they may cost.
     pub(super) fn announce(&self, survey: Option<&Survey>, catalog: &Catalog) {
         let origin = self.way.words(&self.origin);
         let Some(survey) = survey else {
@@ -78,7 +79,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the places to read from in turn, if that saves time under the limits at the start.
+    /// Returns the places in the input to read from in turn, if that saves time under the first limits of the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
         survey.layout.advise(&survey.repeats, &limits_of)
@@ -127,7 +128,7 @@ impl NewRun<'_> {
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let mut line = String::new();
             let read = std::io::stdin().read_line(&mut line).map(|_| line);
-            // Nobody may be waiting for it.
+            // This fails if nobody waits for the answer any more.
             let _ = give.send(read);
         })?;
         loop {
@@ -159,7 +160,7 @@ fn cost_words(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> Strin
     }
 }
 
-/// Returns both amounts in words, or one if they look the same.
+/// Returns the expected and the highest amount as text, or only one if both look the same.
 fn amounts(about: Money, most: Money) -> String {
     let (about, most) = (about.to_string(), most.rounded_up().to_string());
     if about == most { format!("at most {most}") } else { format!("about {about}, at most {most}") }

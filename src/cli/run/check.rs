@@ -1,4 +1,4 @@
-//! What is checked before the input is read: everything that can be wrong with the settings.
+//! The checks before the input is read: everything that can be wrong with the settings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::report::text::escape;
 use crate::transport::http::{Credential, check_authorities};
 
 impl NewRun<'_> {
-    /// Begins to watch the template, if there is one, for rows that take too long.
+    /// Starts the watchdog for the template, if there is one: it ends the program if a row takes too long.
     pub(super) fn watch_template(&self) -> Result<()> {
         match &self.plan.options.template {
             Some(template) => Ok(watchdog::watch(template.clone(), self.input_names())?),
@@ -21,7 +21,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Refuses what the parts of a run would refuse, before any of them is made. Returns the catalog.
+    /// Checks, before any part of the run is made, everything that these parts would refuse. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;

@@ -1,4 +1,4 @@
-//! Signals while a run is prepared: what they do, and what is said.
+//! What signals do while a run is prepared, and the messages about them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is said about the failed rows in the error log.
+//! Messages about the failed rows in the error log.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::report::{Stats, Verbosity, failures};
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
-    /// Returns the command that runs those failed rows again that may succeed unchanged; `None` when there are none.
+    /// Returns the command that runs failed rows again, limited to those that may succeed unchanged; `None` when there
+    /// are none.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<String> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
@@ -19,7 +20,7 @@ impl NewRun<'_> {
         (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
     }
 
-    /// Where quiet was asked for, says in one line that rows failed, since the exit code says so too.
+    /// With `--quiet`, says in one line that rows failed: the exit code alone would not explain itself.
     pub(super) fn say_failures_if_quiet(&self, log: &FailedInLog, stats: &Stats) {
         let errors = self.paths.errors.display().to_string();
         if let Some(said) =

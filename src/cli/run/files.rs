@@ -1,4 +1,4 @@
-//! The files of a run: opened, or for a dry run only read.
+//! Opens the files of a run. In a dry run they are only read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ pub(super) struct Files {
     pub(super) opened: Opened,
     /// What earlier runs left.
     pub(super) recovered: Recovered,
-    /// Receives which lines are on disk.
+    /// Receives a message for each line that is on disk.
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
-    /// The run's time, which begins here.
+    /// The run's clock, which starts here.
     pub(super) clock: RunClock,
 }
 
 /// The files of a run.
 pub(super) enum Opened {
-    /// Locked, to be written.
+    /// Locked and open for writing.
     Run(Box<Journal>),
     /// Only read.
     DryRun(Box<Inspected>),
 }
 
 impl NewRun<'_> {
-    /// Opens the files of a run, or reads them for a dry run, which is refused for the same reasons. The input of
-    /// `resume` is known from here on.
+    /// Opens the files of a run. A dry run only reads them, and is refused for the same reasons. After this step the
+    /// input of `resume` is known.
     pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
         let clock = RunClock::start();
         let (on_commit, commits) = commits();

@@ -19,7 +19,7 @@ use crate::report::{Stats, SummaryContext, summary};
 use crate::runner::{Finish, JournalLedger};
 
 impl NewRun<'_> {
-    /// Closes the files, says what came of the run, and returns the exit code.
+    /// Closes the files, prints the summary, and returns the exit code.
     pub(super) fn finish(&self, (mut finish, ledger, report): Ended, known: &Known) -> Result<Exit> {
         let stats = report.stats();
         let was_counted = known.2.is_some();
@@ -45,7 +45,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Takes it for a fault of the input when rows that were counted before the run did not come.
+    /// Reports an input error when the run got fewer rows than were counted before it.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
         let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending));
         if missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
@@ -57,8 +57,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Writes the rows that were kept, closes the files, and returns the rows in the error log. A failure to close
-    /// becomes the reason why the run stopped, unless there is one.
+    /// Writes the rows that were kept back, closes the files, and returns the rows in the error log. If closing fails,
+    /// that becomes the reason why the run stopped, unless there is another one.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;
@@ -80,7 +80,7 @@ impl NewRun<'_> {
         if let Some(reason) = &finish.halted {
             let place = self.place(resume_command);
             let explained = explain(reason, &place);
-            // A line break inside a command would change what is pasted.
+            // A line break inside a command would change the pasted command.
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
@@ -140,7 +140,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns how many rows of this run failed in each class. The `kept` rows were written as canceled.
+/// Returns how many rows of this run failed in each class. The `kept` rows count as canceled.
 fn failed_by_class(stats: &Stats, kept: u64) -> FailedInLog {
     let mut classes: FailedInLog = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
     *classes.entry(ErrorClass::Canceled).or_default() += kept;

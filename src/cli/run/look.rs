@@ -1,4 +1,4 @@
-//! The readings of the input before the run: counts, mistakes and costs of its rows.
+//! Reads the input before the run, to find the number, mistakes and costs of its rows.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl NewRun<'_> {
             return Ok(None);
         }
         if !is_seekable(&self.plan) {
-            // Files among the inputs must at least be there.
+            // Inputs that are files must at least exist.
             for input in &self.plan.inputs {
                 if let Input::File(path) = input {
                     source::identity(path)?;
@@ -31,8 +31,8 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Reads the input with knowledge of what earlier runs did. The first look is kept where they did nothing. Refuses
-    /// mistakes in its rows. Returns `None` for an input that can be read only once.
+    /// Reads the input again, and takes into account what earlier runs did. If they did nothing, the first reading is
+    /// used. Refuses mistakes in its rows. Returns `None` for an input that can be read only once.
     pub(super) fn second_look(
         &self,
         first: Option<Survey>,
@@ -49,7 +49,7 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Refuses rows that changed since they were answered, and says what the reading warned of.
+    /// Refuses rows that changed since they were answered, and prints the warnings of the reading.
     pub(super) fn accept_survey(&self, survey: Option<&Survey>, recovered: &Recovered) -> Result<()> {
         let Some(survey) = survey else { return Ok(()) };
         self.refuse_changed(survey, recovered)?;
@@ -57,7 +57,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Returns what earlier runs know of rows.
+    /// Returns what earlier runs recorded about rows.
     pub(super) fn earlier(&self, recovered: &Recovered) -> Earlier {
         let done = recovered.done.clone();
         Earlier {
@@ -71,7 +71,7 @@ impl NewRun<'_> {
     /// Reads the whole input once.
     fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
         let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 1, &self.progress)?;
-        // A reading that was interrupted is not whole.
+        // A reading that was interrupted is incomplete and can't be used.
         self.check_interrupted().map(|()| survey)
     }
 }

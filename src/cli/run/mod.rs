@@ -1,8 +1,8 @@
 //! `run` and `resume`: from settings to the exit code.
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom; each step is one function in a file of this folder. The
-//! order matters: first, everything that can be wrong with the command line is found. Then the input is read. Only
-//! then, files are created and the key is fetched. Only the loop sends requests ([`crate::runner`]).
+//! order matters. First, everything that can be wrong with the command line is checked. Then the input is read. Only
+//! after that are files created and the key fetched. Only the loop sends requests ([`crate::runner`]).
 
 mod announce;
 mod check;
@@ -93,7 +93,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
 }
 
 impl NewRun<'_> {
-    /// Carries the run out, from checked settings to the exit code.
+    /// Does the whole run, from checked settings to the exit code.
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
         self.say_settings();
@@ -131,7 +131,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the whole input was read and no row found.
+/// Returns whether the whole input was read and contains no row.
 fn has_no_rows(survey: Option<&Survey>) -> bool {
     survey.is_some_and(|survey| survey.rows == 0)
 }

@@ -20,14 +20,16 @@ use crate::runner::{EarlySignals, Progress};
 /// A run that is about to begin.
 pub(super) struct NewRun<'a> {
     pub(super) config: Config,
-    /// Reads the settings again: from what was typed, the environment of the start, and the files of now.
+    /// Reads the settings again: flags and environment as they were at the start, files as they are at the time of the
+    /// call.
     pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
     pub(super) world: &'a World,
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. Its input is read once, after its files, since over ten million rows
-    /// each reading takes a while. There may be nothing left to send, so the key is asked for after that.
+    /// Whether there is an earlier run to resume. If so, the input is read only once, after the run's files, since each
+    /// reading of ten million rows takes a while. The key is fetched after that, since there may be nothing left to
+    /// send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The failure classes that `resume` takes; empty for all.
@@ -42,9 +44,9 @@ pub(super) struct NewRun<'a> {
     pub(super) origin: String,
     /// How requests get to the server.
     pub(super) way: Way,
-    /// Hears signals until the run begins.
+    /// Handles signals until the run begins.
     pub(super) early: Option<EarlySignals>,
-    /// How far the reading of the input is, and whether a signal asked for the end.
+    /// How much of the input has been read, and whether a signal asked the program to end.
     pub(super) progress: Arc<Progress>,
 }
 
@@ -90,7 +92,7 @@ impl<'a> NewRun<'a> {
         self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns how much of its input a run has read; `is_whole` says whether it came to the end.
+    /// Returns how much of its input a run has read; `is_whole` says whether it was read to the end.
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }

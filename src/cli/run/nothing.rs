@@ -1,4 +1,4 @@
-//! Runs that end before anything is sent: what is said instead of a summary.
+//! Runs that end before anything is sent, and the messages that they print instead of a summary.
 
 use anyhow::Result;
 
@@ -68,7 +68,7 @@ impl NewRun<'_> {
         Ok(Exit::of_run(None, failed))
     }
 
-    /// Says what to do with the rows of an error log when none of them is run.
+    /// Says what to do with the rows of an error log when none of them is run again.
     fn say_what_to_do(&self, log: &FailedInLog, errors: &str) {
         let none = Stats::default();
         match self.resume_command(log, &none) {

@@ -1,4 +1,4 @@
-//! What is refused before a run because of its rows: mistakes that affect the whole run, and rows that have changed.
+//! Refuses a run because of its rows: for mistakes that affect the whole run, or rows that have changed.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl NewRun<'_> {
     }
 
     pub(super) fn price_guard(&self) -> Refusal {
-        // A seekable input is refused as a whole; on a pipe each row is checked.
+        // A seekable input is checked and refused as a whole; rows of a pipe are checked one by one during the run.
         if self.config.max_cost.is_none() || is_seekable(&self.plan) {
             return Box::new(|_| None);
         }

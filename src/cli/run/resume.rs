@@ -1,7 +1,7 @@
-//! What `resume` is told: error logs, and with `-o` the results they belong to.
+//! Reads the arguments of `resume`: error logs, and with `-o` the results that they belong to.
 //!
-//! The person decides where results go, or a log that names a file beside it. Nothing in a log or a run folder decides
-//! where requests go, which key is used or what is run.
+//! The user decides where results go; else the log does, which can only name a file in its own folder. Nothing in a log
+//! or a run folder decides where requests go, which key is used or which program is run.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,7 +13,8 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
-/// Reads every log before any is run, so that nothing is changed if one is refused. A single log is read when it is run.
+/// Reads every log before any is run, so that nothing is changed if one is refused. A single log is read when it is
+/// run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -29,7 +30,7 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the disk, which knows whose files `resume` may use.
+/// Returns the disk, which checks that `resume` uses only files of trusted users.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }

@@ -23,7 +23,7 @@ use crate::transport::{Transport, parse_base_url};
 /// The most rows between the reader and the loop.
 const FEED: usize = 256;
 
-/// What the loop needs and nothing after it.
+/// What only the loop needs; nothing after it does.
 pub(super) struct Ready {
     pub(super) key: Option<Credential>,
     pub(super) clock: RunClock,
@@ -32,10 +32,11 @@ pub(super) struct Ready {
     pub(super) earlier: Earlier,
 }
 
-/// What is known before the loop and needed after it: the catalog, what earlier runs left, and the input as it was read.
+/// What is known before the loop and is still needed after it: the catalog, what earlier runs left, and the input as it
+/// was read.
 pub(super) type Known = (Arc<Catalog>, Recovered, Option<Survey>);
 
-/// What the loop leaves: how it ended, the open files, and what was shown.
+/// What the loop returns: how it ended, the open files, and the report.
 pub(super) type Ended = (Finish, JournalLedger, Report);
 
 impl NewRun<'_> {
@@ -84,7 +85,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the server or the simulator. From here on a panic's message is shown without the secrets that are sent.
+    /// Connects to the server or the simulator. From here on a panic's message is shown without the secrets that are
+    /// sent.
     fn transport(
         &self,
         simulator: Option<&Simulator>,
@@ -95,7 +97,7 @@ impl NewRun<'_> {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(&self.config)?,
         };
-        // The simulator's key is too short to be hidden as a secret: what the simulator says may contain it.
+        // The simulator's key is too short to be hidden as a secret: messages of the simulator may contain it.
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: self.way.proxy.clone(),

@@ -1,7 +1,7 @@
 //! Settings that are read again during a run.
 //!
-//! Flags and environment stay those of the start; only the files can have changed. Only limits, concurrency and budget
-//! are changed; everything else was fixed when the run began.
+//! Flags and environment stay as they were at the start; only the files can have changed. Only limits, concurrency and
+//! budget take effect; all other settings stay as they were when the run began.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a run speaks to the person who started it.
+//! Prints messages of a run to the user.
 
 use super::super::say;
 use super::new_run::NewRun;
@@ -23,35 +23,35 @@ impl NewRun<'_> {
         texts.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
     }
 
-    /// Says something, unless quiet was asked for.
+    /// Prints a text, except with `--quiet`.
     pub(super) fn say(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell(text);
         }
     }
 
-    /// Says something that contains a command, unless quiet was asked for; see [`NewRun::tell_whole`].
+    /// Prints a text that contains a command, except with `--quiet`; see [`NewRun::tell_whole`].
     pub(super) fn say_whole(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell_whole(text);
         }
     }
 
-    /// Says something even if quiet was asked for.
+    /// Prints a text even with `--quiet`.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
-            // A summary is wrapped to the same width already.
+            // A text with line breaks is a summary, which is wrapped to the same width already.
             Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
             _ => self.tell_whole(text),
         }
     }
 
-    /// Says something without wrapping it: a line break inside a command would change what is pasted.
+    /// Prints a text without wrapping it: a line break inside a command would change what is pasted.
     pub(super) fn tell_whole(&self, text: &str) {
         self.voice()(text);
     }
 
-    /// Returns a function that says something from any thread: as JSON where that was asked for, else as text.
+    /// Returns a function that prints a message from any thread: as JSON if the user asked for it, else as text.
     pub(super) fn voice(&self) -> impl Fn(&str) + Send + 'static {
         let (kind, name) = (self.config.progress, self.name.clone());
         move |text| match kind {

@@ -1,10 +1,11 @@
-//! Ends the program when filling in a template does not end for a row.
+//! Ends the program when filling in the template for one row does not end.
 //!
 //! The fuel limit of the engine bounds the work of a template, with one exception: writing out or comparing a value
 //! that holds the same list many times is a single step. A thread can't be stopped from outside, so the program ends as
-//! if it was killed: all answers are on disk, and the same command resumes.
+//! if it was killed. This loses nothing: all answers are on disk, and the same command resumes the run.
 //!
-//! It counts checks, not time: while the program is suspended or the machine sleeps, no checks are made.
+//! The watchdog counts its checks and measures no time: while the program is suspended or the machine sleeps, no checks
+//! are made.
 
 use std::thread;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The most checks that one row may last: ten seconds, ten times as long as the fuel allows.
+/// The most checks that one row may last. Together they take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
-/// Memory that one row may add, in KiB: twice what the fuel can hold and the largest prompt with it.
+/// Memory that one row may add, in KiB: twice as much as the template can use within its fuel together with the largest
+/// prompt.
 const MOST_KIB: u64 = 512 << 10;
 
 /// Watches the rows that are filled into a template, until the program ends.

@@ -14,19 +14,19 @@ use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 /// How requests get to the server.
 #[derive(Debug, Default)]
 pub(super) struct Way {
-    /// The proxy they go through.
+    /// The proxy that requests go through.
     pub(super) proxy: Option<Proxy>,
-    /// The settings that are out of the ordinary, in words.
+    /// The unusual settings, in words.
     parts: Vec<String>,
-    /// What should be said before the run.
+    /// Warnings to print before the run.
     pub(super) warnings: Vec<String>,
 }
 
 impl Way {
-    /// Returns the way to the server. For a simulator in this process there is nothing to say about it.
+    /// Returns the way to the server. For a simulator in this process it is empty.
     ///
     /// # Errors
-    /// A variable that decides about it can't be read.
+    /// A variable about proxies or certificates can't be read.
     pub(super) fn find(config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());
@@ -66,13 +66,15 @@ impl Way {
     }
 }
 
-/// Whether the TLS library reads variables that name certificates; on other systems it asks the system.
+/// Whether the TLS library reads variables that name certificates. Where this is false, the library asks the system for
+/// its certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
 /// Returns the variables that name certificates to trust instead of the system's, with their values.
 ///
-/// The library ignores what it can't read, and then trusts nobody or only the certificates of the other variable. So both
-/// are checked here. One readable folder is enough: such lists name the places of different systems.
+/// The library ignores files that it can't read. It then trusts nobody, or only the certificates of the other variable.
+/// So both variables are checked here. One readable folder is enough: a list of folders often names the usual places of
+/// several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

@@ -1,4 +1,4 @@
-//! Which API is simulated: the one of a tier, for a rehearsal, and the one that the flags of `simulate` describe.
+//! Settings of the simulated API: for a rehearsal from a tier, for `simulate` from its flags.
 
 use anyhow::{Context, Result, bail};
 
@@ -14,7 +14,7 @@ use crate::sim::presets;
 /// Returns a simulated API that keeps the limits of a tier.
 ///
 /// # Errors
-/// What is wrong with the fault file, by line and field.
+/// The fault file can't be used; the message names the line and field.
 pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
     let mut config = SimConfig::new(models).with_seed(1);
@@ -26,7 +26,7 @@ pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -
 /// Returns the API that the flags of `simulate` describe.
 ///
 /// # Errors
-/// A fault file that can't be used, by line and field; a class that no model has.
+/// The fault file can't be used (the message names the line and field), or no model has the given class.
 pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
     let faults = args.answers.faults.as_deref().map(|path| {
         let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
@@ -84,7 +84,7 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the changes of one flag: a factor becomes numbers, class by class.
+/// Returns the limit changes that one flag asks for. A factor is converted to numbers for each class.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;

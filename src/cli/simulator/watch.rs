@@ -1,4 +1,4 @@
-//! A line for each request: for a person on standard error, for programs in a journal.
+//! Writes a line for each request: on standard error for people, in a journal for programs.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,10 +22,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal. It is appended to, and private since it shows requests. Returns `None` when nobody watches.
+    /// Opens the journal for appending. It is private, since it shows requests. Returns `None` when no lines were asked
+    /// for.
     ///
     /// # Errors
-    /// What the system says when the journal can't be opened, or why it may not be used.
+    /// The journal can't be opened (the system's error), or may not be used.
     pub(crate) fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
             let (file, notes) =
@@ -43,7 +44,8 @@ impl Watch {
         self.has_failed.clone()
     }
 
-    /// Takes a line. If the journal can't be written, that is said once, and no more is written.
+    /// Shows a line and writes it to the journal. If the journal can't be written, one message says so, and writing
+    /// stops.
     pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));
@@ -62,7 +64,7 @@ impl Watch {
     }
 }
 
-/// Returns a line as people read it.
+/// Returns a line in the form for people.
 fn shown(line: &Line) -> String {
     let status = line.status.map_or("---".to_owned(), |status| status.to_string());
     let mut text = format!("{:9.3}s {status} {} {}", line.at_s, escape(&line.method), escape(&line.path));
@@ -80,7 +82,7 @@ fn shown(line: &Line) -> String {
     text
 }
 
-/// Returns what a simulator has seen, in a line.
+/// Returns one line that sums up the requests that a simulator has received.
 pub(crate) fn summary(books: &Books) -> String {
     let listed = |all: Vec<String>| if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) };
     let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();

@@ -28,7 +28,7 @@ impl Block {
         Self { members, ..Self::default() }
     }
 
-    /// Takes a delta; returns how many bytes it adds.
+    /// Adds a delta; returns how many bytes it adds.
     pub(super) fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
         match delta.get("type") {
             Some(r#""input_json_delta""#) => {
@@ -63,7 +63,7 @@ impl Block {
         Ok(bytes)
     }
 
-    /// Returns the growing string of a member, which begins with what the block started with.
+    /// Returns the growing string of a member. It begins with the value at the start of the block.
     fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {
@@ -85,7 +85,7 @@ impl Block {
         self.members.get("type").and_then(inside_quotes).is_some_and(|kind| kinds::is_call(kind.as_bytes()))
     }
 
-    /// Returns about how long it is as JSON.
+    /// Returns the approximate length of the block as JSON.
     pub(super) fn bytes(&self) -> usize {
         let members = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8);
         let strings = self.strings.iter().map(|(name, text)| name.len() + text.len() + 8);
@@ -93,7 +93,7 @@ impl Block {
         self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
     }
 
-    /// Writes it as JSON. Its parts are not copied before: one of them may be most of the answer.
+    /// Writes the block as JSON. Its parts are not copied first: one of them may be most of the answer.
     pub(super) fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");
@@ -134,7 +134,7 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Returns which it is, by why the message ended.
+    /// Chooses by the reason why the message ended.
     pub(super) fn of(stop_reason: Option<&str>) -> Self {
         let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
         match kinds::quality(stop_reason.as_bytes()) {
@@ -145,8 +145,9 @@ impl Input {
 
     /// Returns a tool's input from its pieces.
     ///
-    /// An answer that ends at `max_tokens` may leave it unfinished. The text is then kept as `{"INVALID_JSON": "…"}`, the
-    /// form that the API documentation gives for handing such input back ("Fine-grained tool streaming", 2026-08-22).
+    /// An answer that ends at `max_tokens` may leave the input unfinished. The text is then kept as `{"INVALID_JSON":
+    /// "…"}`, the form that the API documentation gives for handing such input back ("Fine-grained tool streaming",
+    /// 2026-08-22).
     fn parse(self, mut escaped: Growing) -> Result<Box<RawValue>, String> {
         escaped.push(b"\"");
         let bytes = escaped.into_bytes();
@@ -169,7 +170,7 @@ fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
-/// Sets the members of `over`. A null never replaces a value: it means that nothing changed.
+/// Sets the members of `over` in `under`. A null never replaces a value: it means that nothing changed.
 pub(super) fn overlay(under: &mut Params, over: Params) -> Result<(), String> {
     for (name, value) in over.0 {
         if value.get() != "null" || under.get(&name).is_none() {

@@ -4,9 +4,9 @@
 //! the blocks, the end and the usage put in place. Strings are joined in their escaped form and never decoded. So the
 //! result has the server's own spelling, and a character whose escaped halves came in two deltas is whole again.
 //!
-//! One rule folds all deltas but two: strings are appended to the block's member of the same name, other values replace
-//! it. So deltas of unknown types are kept and not lost. The exceptions: `input_json_delta` brings JSON in pieces, and
-//! `citations_delta` brings one more item of a list. Events of unknown types are ignored, as the API asks.
+//! One rule folds all deltas but two: strings are appended to the block's member of the same name, and other values
+//! replace it. So deltas of unknown types are kept. There are two exceptions: `input_json_delta` carries pieces of
+//! JSON, and `citations_delta` carries one more item of a list. Events of unknown types are ignored, as the API asks.
 //! Source: API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ use super::block::{Block, Input, overlay, place, raw, string};
 use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
-/// The longest message that is folded: it is put together beside its parts, so it is in memory twice. The longest answers
-/// of any model are a tenth of it.
+/// The longest message that is folded. At the end both the parts and the whole message are in memory, so it takes its
+/// size twice. The longest answers of any model are a tenth as long.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// The most content blocks of a message: each takes more memory than the event that begins it. Answers have tens.
 const MOST_BLOCKS: usize = 10_000;
@@ -31,11 +31,11 @@ pub(super) enum End {
     Stop,
     /// With an `error` event, whose data this is.
     Error(Vec<u8>),
-    /// By being another kind of stream: with something that the API's streams do not have, or have elsewhere.
+    /// It is another kind of stream: it has something that the API's streams do not have, or not at this place.
     Broken(String),
 }
 
-/// The parts of an event that are looked at.
+/// The parts of an event that are read.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type")]
@@ -49,14 +49,14 @@ struct Event<'a> {
     delta: Option<&'a RawValue>,
 }
 
-/// What has come so far.
+/// What has been received so far.
 #[derive(Default)]
 pub(super) struct Fold {
     message: Option<Params>,
     usage: Params,
     blocks: BTreeMap<u64, Block>,
     has_message_delta: bool,
-    /// Bytes of what blocks and deltas brought.
+    /// Bytes of the blocks and deltas received.
     held_bytes: usize,
 }
 
@@ -67,7 +67,7 @@ const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", 
 const BLOCK_BYTES: usize = 256;
 
 impl Fold {
-    /// Takes an event's data; returns how the stream ends, when this ends it.
+    /// Takes an event's data. Returns how the stream ended, if this event ended it.
     pub(super) fn on_event(&mut self, data: &[u8]) -> Option<End> {
         self.apply(data).unwrap_or_else(|why| Some(End::Broken(why)))
     }
@@ -104,7 +104,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // A usage of another form stays as it is, as in a message outside of a stream, unless message_delta brings one.
+        // A usage that is not an object is kept unchanged, as in a message outside of a stream, unless message_delta
+        // has a usage.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
@@ -131,7 +132,8 @@ impl Fold {
         self.blocks.get_mut(&index).ok_or_else(|| format!("a delta for content block {index}, which has not started"))
     }
 
-    /// Takes the end of the message: `delta` and members beside it belong to the message, counts replace earlier ones.
+    /// Takes the end of the message: `delta` and the members beside it belong to the message, and counts replace
+    /// earlier counts.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;

@@ -1,12 +1,13 @@
 //! Memory of an answer while it arrives.
 //!
-//! A buffer that doubles takes up to twice the size of its content, and three times while it moves. It also leaves free
-//! pieces of every size, which allocators return late. So bytes are collected in pieces of one size, which the next
-//! answer uses again, and are put together at the end.
+//! A buffer that doubles takes up to twice the size of its content, and three times while its content is moved. It also
+//! leaves free memory in pieces of many sizes, which allocators return late. So bytes are collected in pieces of one
+//! size and joined at the end. The next answer uses the same pieces again.
 //!
-//! An answer that has become large reserves at once as much as a body may have: the system gives memory only for what
-//! is written. Only one answer of a run at a time becomes so large, and the next one uses the same memory ([`SPARE`]).
-//! Without that, the allocator would often take new memory before it returns the old.
+//! When an answer becomes large, memory for the largest allowed body is reserved at once. This is cheap: the system
+//! gives memory only for the bytes that are written. Only one answer of a run at a time becomes so large, and the next
+//! large one uses the same memory ([`SPARE`]). Otherwise the allocator would often take new memory before it returns
+//! the old.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,7 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// Length of every piece but the first, which grows to it.
+/// Length of every piece. Only the first piece starts smaller and grows to this length.
 const PIECE_BYTES: usize = 256 << 10;
 /// An answer of more bytes than this is large. The shared part of the memory for answers is as large, so only one
 /// answer at a time grows far above it.
@@ -26,9 +27,9 @@ const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 /// Memory that the large message of a stream reserves: the longest that is folded, and some room.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
-/// The memory of the last large answer that is gone.
+/// The memory of the last large answer that was dropped.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// That of the last large message of a stream, which is put together beside its parts.
+/// The same for the last large message of a stream, which is built while its parts are still in memory.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// Bytes that grow.
@@ -50,7 +51,7 @@ impl Growing {
         self.length == 0
     }
 
-    /// Appends.
+    /// Appends bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let before = self.length;
         self.length += bytes.len();
@@ -77,12 +78,12 @@ impl Growing {
         whole.into()
     }
 
-    /// Returns the bytes of a large one, which it holds in one piece, to be changed in place.
+    /// Returns the bytes of a large answer, to be changed in place; a large answer is in one piece.
     pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
         (self.length > LARGE_BYTES).then_some(&mut self.last)
     }
 
-    /// Moves it to the end of `out`, which needs room for it: each piece is free as soon as it is copied.
+    /// Moves all bytes to the end of `out`, which must have room for them. Each piece is freed as soon as it is copied.
     pub(super) fn move_into(&mut self, out: &mut Vec<u8>) {
         for piece in take(&mut self.full) {
             out.extend_from_slice(&piece);
@@ -110,7 +111,7 @@ impl Drop for Growing {
     }
 }
 
-/// The memory of a large answer that has been handed on.
+/// The memory of a large answer that was returned to the caller.
 struct Large(Vec<u8>);
 
 impl AsRef<[u8]> for Large {
@@ -137,8 +138,8 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
 }
 
-/// Returns the message that was put together in what [`message`] returned; a large one on one line, since it would be
-/// copied for that later on.
+/// Returns the message that was built in the memory from [`message`]. A large one is put on one line here, since doing
+/// that later would copy it.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);
@@ -146,7 +147,7 @@ pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     bytes_of(message)
 }
 
-/// Returns bytes without copying them. The memory of large ones is used again once they are gone.
+/// Returns bytes without copying them. The memory of large ones is used again after they are dropped.
 fn bytes_of(memory: Vec<u8>) -> Bytes {
     if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }

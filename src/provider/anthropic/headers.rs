@@ -1,6 +1,6 @@
-//! What a response head says: limits, waiting, the request's id.
+//! Reads a response head: limits, waiting times, the request's id.
 //!
-//! Everything in a head comes from the server or from something in between, so each value is read strictly and a value
+//! Everything in a head comes from the server or from something in between. So each value is read strictly, and a value
 //! that makes no sense counts as missing. Source: API documentation, "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::provider::HeadNews;
 /// within a month; more than a year is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
-/// Above this a value means "no limit": proxies send 2³² and 2⁶³ for it.
+/// A value above this means "no limit": proxies send 2³² and 2⁶³ for that.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// Returns what a head says about limits and waiting, and the id of the request.
+/// Returns the limits and waiting times in a head, and the id of the request.
 ///
-/// `now` tells wall-clock time, for a date in `retry-after` when the head has no `date` of its own. With one, the two are
-/// compared with each other, so that a server whose clock is off is still waited for exactly as long as it asks.
+/// A date in `retry-after` is compared with the head's `date`, so that the wait is right even if the server's clock is
+/// wrong. If the head has no `date`, it is compared with `now`, which returns wall-clock time.
 pub fn read(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
     let values = Values::of(headers);
     let signals = RateSignals {
@@ -35,7 +35,7 @@ pub fn read(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
     HeadNews { signals, request_id: values.request_id() }
 }
 
-/// Returns the id the API gave the request, at most 128 visible ASCII characters.
+/// Returns the id that the API gave the request: at most 128 visible ASCII characters.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
     Values::of(headers).request_id()
 }
@@ -47,7 +47,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that are looked at, found in one walk: a look-up for each would hash a long name for every response.
+/// The headers that are used. They are found in one walk over all headers, since a look-up for each would hash its long
+/// name for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,
@@ -61,20 +62,20 @@ struct Values<'a> {
     x_request_id: Single<'a>,
 }
 
-/// A limit and what is left of it.
+/// A limit and how much of it is left.
 #[derive(Default)]
 struct Limit<'a> {
     limit: Single<'a>,
     remaining: Single<'a>,
 }
 
-/// A header that should be there once.
+/// A header that should occur once.
 #[derive(Clone, Copy, Default)]
 enum Single<'a> {
     #[default]
     Missing,
     Once(&'a HeaderValue),
-    /// Several count as none, since it is not clear which one is right.
+    /// Several headers count as none, since it is not clear which one is right.
     Repeated,
 }
 
@@ -128,7 +129,7 @@ impl<'a> Values<'a> {
             Single::Missing | Single::Repeated => self.x_request_id,
         };
         let id = id.text()?;
-        // Without a way out of the middle the compiler takes many bytes at a time.
+        // The fold has no early exit, so that the compiler can check many bytes at once.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
@@ -142,7 +143,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The longer of the two forms: waiting less than one of them asks for would break a promise.
+    /// Returns the longer of the two forms, so that the wait is never shorter than one of them asks for.
     fn retry_after(&self, now: &dyn Fn() -> Timestamp) -> Option<Duration> {
         let in_millis = self.retry_after_ms.text().and_then(|text| positive(text, 1_000));
         let server_time = || self.date.text().and_then(date);
@@ -176,7 +177,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Reads a positive number in units of which a second has `per_second`.
+/// Reads a positive time in a unit; a second has `per_second` of these units.
 fn positive(text: &str, per_second: u32) -> Option<Duration> {
     let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
     let wait = match whole {

@@ -1,8 +1,8 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
 //! Pure and total: every reply has exactly one verdict, by status, `error.type` and `details.error_code`. Message text
-//! decides in one case only, the dated table [`ACCOUNT_MESSAGES`]. What follows from a verdict (how long to wait, when to
-//! give up, what a 403 before any success means) is decided in the scheduler, which knows the history.
+//! decides in one case only, the dated table [`ACCOUNT_MESSAGES`]. The scheduler, which knows the history, decides how
+//! to act on a verdict: how long to wait, when to give up, and what a 403 before any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table that
 //! `tests/policy.rs` spells out row by row.
@@ -14,9 +14,10 @@ use http::header::LOCATION;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// How messages begin with which the API, under status 400, says that money is the trouble; of 2026-08-22.
+/// The beginnings of messages with status 400 in which the API says that credit is missing (2026-08-22).
 ///
-/// The one place where text decides: these errors share status and type with ordinary bad requests.
+/// This is the only place where the text of a message matters: these errors have the same status and type as ordinary
+/// bad requests.
 const ACCOUNT_MESSAGES: [&str; 3] = [
     "Your credit balance is too low",
     "You have reached your specified API usage limits",
@@ -58,8 +59,8 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
 
 /// An error that came after a 200 head: its type shows the status it would have had.
 ///
-/// The answer had begun, so it may have been paid for. What the head says about retries was sent before the error was
-/// known.
+/// The answer had begun, so it may have been billed. The head's advice on retries is ignored, since it was sent before
+/// the error happened.
 fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
     let status = status_of(failure.kind.as_deref());
     match by_status(status, failure, waits, signals) {
@@ -73,7 +74,7 @@ fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignal
     }
 }
 
-/// Returns the status under which errors of a type come.
+/// Returns the status that belongs to an error type.
 fn status_of(kind: Option<&str>) -> u16 {
     match kind {
         Some("invalid_request_error") => 400,
@@ -99,7 +100,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers 407, and such a proxy lets no request through.
+        // Only a proxy answers 407, and this proxy lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -125,8 +126,8 @@ fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration
     is_other_spend_limit || says_so
 }
 
-/// Tells the kinds of 429 apart as far as one response can: the scheduler, which knows whether its own buckets had
-/// room, refines a `Concurrency`.
+/// Distinguishes the kinds of 429 as far as one response allows. The scheduler knows whether its own buckets had room,
+/// and corrects a `Concurrency` if needed.
 fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
     let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
         LimitKind::Acceleration
@@ -151,13 +152,14 @@ fn class_of_fault(status: u16) -> ErrorClass {
 
 /// Returns whether the request may still run after a gateway gave up on it.
 ///
-/// The API's own errors have a type, and failed requests are not billed. A gateway's page says nothing about what became
-/// of the request; 503, 521, 522 and 523 say that it was never passed on.
+/// The API's own errors have a type, and failed requests are not billed. A gateway's page does not say whether the
+/// request was processed; only 503, 521, 522 and 523 mean that it was never passed on.
 fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Obeys `x-should-retry` for failures of a single row. Stops of the run, limits and overload have rules of their own.
+/// Follows `x-should-retry` for failures of a single row. Failures that stop the run, limits and overload have their
+/// own rules.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
@@ -168,11 +170,11 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the stop of a run whose server says that the API is elsewhere: no row is the cause of that, and nothing is
-/// sent there, since the key would go along.
+/// Returns the reason to stop a run whose server says that the API is at another address. No row is the cause of this.
+/// Nothing is sent to that address, since the key would be sent too.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-    // The body repeats the address, with what is left out here.
+    // The body is not kept: it repeats the address, including the parts that are left out here.
     HaltReason::Redirect { to: location.and_then(place), failure: Failure { message: String::new(), ..failure } }
 }
 

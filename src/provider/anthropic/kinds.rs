@@ -1,10 +1,10 @@
-//! What the API calls things: why an answer ended, and which blocks call a tool.
+//! Names used by the API: reasons why an answer ended, and types of blocks that call a tool.
 //!
 //! Source: API documentation, "Handling stop reasons" (2026-08-22).
 
 use crate::domain::Quality;
 
-/// Returns how good an answer is that ended so; `None` for one that has only paused.
+/// Returns the quality of an answer with this stop reason; `None` if the answer has only paused.
 pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
     match stop_reason {
         b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),

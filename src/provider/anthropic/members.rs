@@ -1,4 +1,4 @@
-//! JSON objects as ordered members with raw values: the parts that a stream is folded from.
+//! JSON objects as ordered members with raw values. The folding of streams works with these.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The objects of a stream have tens of members; more are an attack on the linear look-ups.
+/// The objects of a stream have tens of members. Far more would be an attack that makes the linear look-ups slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without parsing its values.

@@ -27,7 +27,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
 use crate::domain::{PoolId, RateSignals, Request, Verdict};
 
-/// Room for the headers of a request, with those that the transport and its client add: a map that grows is copied.
+/// Room for the headers of a request, including those that the transport and its client add: a map that has to grow is
+/// copied.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.
@@ -53,7 +54,7 @@ impl Anthropic {
     /// An extra header replaces one of the same name.
     ///
     /// # Errors
-    /// [`DialectError`] when a value can't stand in a header.
+    /// [`DialectError`] when a value can't be sent in a header.
     pub fn new(api_version: &str, betas: &[String], extra: HeaderMap) -> Result<Self, DialectError> {
         let mut whole = HeaderMap::with_capacity(HEADERS);
         whole.insert("anthropic-version", header("anthropic-version", api_version)?);

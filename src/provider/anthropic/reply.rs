@@ -19,20 +19,21 @@ use crate::domain::json::{Traits, lone_surrogate, put_on_one_line};
 use crate::domain::{Failure, Message, Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// What is said of an answer that ended in `pause_turn`.
+/// The message about an answer that ended with `pause_turn`.
 const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason \"pause_turn\"), which it does after many \
                       calls of server tools; let the row use fewer of them (max_uses) or ask for less in one row, and run \
                       it again";
 
-/// Error bodies above this are not read as JSON: none is that long, and a tree of a large one costs memory.
+/// Longer error bodies are not parsed as JSON: real ones are never that long, and parsing a large one takes much
+/// memory.
 const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
 /// Decodes a response that is not a stream of events.
 #[derive(Default)]
 pub(super) struct WholeDecoder {
-    /// The one piece that most bodies come in.
+    /// The first piece of the body; most bodies have only one.
     first: Bytes,
-    /// All of them, when there are more.
+    /// All pieces, if there is more than one.
     body: Growing,
 }
 
@@ -57,7 +58,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large one is not copied for it later on.
+        // A large body is put on one line here, so that it need not be copied later.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
@@ -78,7 +79,7 @@ pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage
     }
 }
 
-/// Returns a failure with what the head alone says.
+/// Returns a failure with only the facts from the head.
 fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
@@ -126,7 +127,7 @@ fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     are_offered.then(|| Message { usage, quality, json: body.clone(), content })
 }
 
-/// Returns where `part`, a slice of `whole`, stands in it.
+/// Returns the position of `part` in `whole`; `part` must be a slice of `whole`.
 fn place(part: &str, whole: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()
@@ -175,8 +176,8 @@ pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     Reply::Error { failure: failure(&json, head, body), is_in_stream: false, retry_after: retry_after(&json) }
 }
 
-/// Reads an error object: `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}`, or what
-/// comes near it.
+/// Reads an error object: `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}`, or
+/// something similar.
 pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let message = ["/error/message", "/message", "/error", "/detail", "/title"].into_iter().find_map(string);
@@ -191,7 +192,7 @@ pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     }
 }
 
-/// Reads the seconds that Cloudflare's own errors carry in their body: at most a day is believed.
+/// Reads the seconds in the body of Cloudflare's own errors; values above a day are not used.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;
     (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))

@@ -1,6 +1,6 @@
 //! Request bodies.
 //!
-//! Invariant: what a row asks is sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
+//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
 //! `stream` is added, at the end.
 
 use bytes::Bytes;
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use crate::domain::Request;
 use crate::provider::{Body, Splice};
 
-/// What asks for a stream: behind other members, and as the only one.
+/// The text that asks for a stream after other members; a body without other members uses it without the comma.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
 
-/// Returns the body, which asks for a stream where one is wanted.
+/// Returns the body. It asks for a stream if `stream` is set.
 pub(super) fn body(request: &Request, stream: bool) -> Body {
     let json = request.json();
     let body = Body::plain(json.clone());

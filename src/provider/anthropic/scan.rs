@@ -1,9 +1,9 @@
 //! The fast way to read a whole message: one pass that checks that it is JSON and reads the members that matter.
 //!
-//! It reads the usual form of the API's answers and returns `None` for any other: escapes in names or in texts that
-//! matter, members named twice, deep nesting, whatever is not a message. Those are left to the parser
-//! ([`super::shape`]). Where both can read a message they agree; a test holds that. What is accepted becomes part of a
-//! line of results, so it is valid JSON. The caller checks whether its strings are UTF-8.
+//! It reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in texts
+//! that matter, members named twice, deep nesting, and anything that is not a message. The parser ([`super::shape`])
+//! reads those. If both can read a message, both give the same result; a test checks this. An accepted message becomes
+//! part of a line of results, so it must be valid JSON. The caller checks whether its strings are UTF-8.
 
 use std::ops::Range;
 
@@ -12,22 +12,22 @@ use super::usage::{self, Counts};
 use crate::domain::json::Cursor;
 use crate::domain::{Quality, Usage};
 
-/// Nesting that is followed in a value; deeper answers are parsed.
+/// The deepest nesting that is scanned; answers with deeper values are parsed.
 const DEEPEST: u32 = 64;
 
-/// Members of a request that bring tools which it does not name.
+/// Members of a request that add tools without naming them.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
-/// What was read of a message that is kept. Strings are without escapes.
+/// The facts read from a message that is kept. Its strings have no escapes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scanned<'a> {
     /// How good it is.
     pub(super) quality: Quality,
     /// What it used.
     pub(super) usage: Usage,
-    /// Where its content stands.
+    /// Where in the message its content is.
     pub(super) content: Range<usize>,
-    /// The tools that it calls, which the request has to offer.
+    /// The tools that it calls. The request must offer them.
     pub(super) calls: Vec<&'a [u8]>,
 }
 
@@ -48,9 +48,9 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
     (kind? == b"message").then_some(Scanned { quality, usage: usage?, content: content?, calls })
 }
 
-/// Looks for tools that are called among those that a request offers, and stops at the last one it finds.
+/// Looks for the called tools among those that a request offers, and stops when all are found.
 ///
-/// Returns the first of them that is not offered, if there is one; `None` for a request of another form.
+/// Returns the first called tool that is not offered, if there is one; `None` for a request of another form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
@@ -71,14 +71,14 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Opti
 
 /// A search for tools.
 struct Tools<'n> {
-    /// Those that were not found so far.
+    /// The called tools that were not found so far.
     missing: Vec<&'n [u8]>,
-    /// Whether there may be others than those that are named.
+    /// Whether the request may offer tools that it does not name.
     may_be_more: bool,
 }
 
 impl Tools<'_> {
-    /// Reads a tool of a request; `None` to stop, once all that are called are found.
+    /// Reads a tool of a request. Returns `None` to stop when all called tools are found.
     fn find_in(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         let mut is_named = None;
         cursor.plain_object(|cursor, member| match member {
@@ -99,7 +99,7 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-/// Reads a list of content blocks, each with all that its type must have, and returns where it stands.
+/// Reads a list of content blocks and checks that each has everything its type needs. Returns where the list is.
 fn read_blocks<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<Range<usize>> {
     cursor.peek()?;
     let start = cursor.position();
@@ -158,7 +158,7 @@ fn read_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// Reads an object of counts, and passes the name and the count of each member to `show`.
+/// Reads an object with counts, and passes each member's name and count to `show`.
 fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
     cursor.plain_object(|cursor, name| {
         show(name, read_count(cursor)?);

@@ -1,8 +1,8 @@
 //! What a whole answer must have.
 //!
-//! A 200 may contain anything: gateways translate, proxies cut, models call tools that were not offered. This table decides
-//! whether an answer is kept or refused, streamed or not. A refused answer would be of no use to a reader of the results.
-//! Members may come in any order.
+//! A 200 may contain anything: gateways translate, proxies cut, models call tools that were not offered. This table
+//! decides whether an answer is kept or refused. It holds for streamed answers and others. A refused answer would be of
+//! no use to a reader of the results. Members may come in any order.
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
@@ -30,9 +30,9 @@
 //! sent. If a request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`),
 //! any name is accepted.
 //!
-//! In a stream the input of a tool call comes as text. If that text is not JSON, it depends on how the answer ended. If
-//! the model ended on its own, the answer is refused. If the answer was cut off, the text is kept as [`super::block`]
-//! says.
+//! In a stream the input of a tool call comes as text. If that text is not JSON, the result depends on how the answer
+//! ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept as
+//! [`super::block`] says.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 
@@ -47,20 +47,20 @@ use super::{scan, usage};
 use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
-/// Deepest nesting of a message. A line of results stands two levels around it, and common parsers take no more than
-/// [`DEEPEST`] in all: what can't be read back is not an answer. The API's own answers have a tenth of it.
+/// Deepest nesting of a message. A line of results adds two levels around it, and common parsers accept at most
+/// [`DEEPEST`] in all. An answer that can't be read back is of no use. The API's own answers are a tenth as deep.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// Why an answer is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It lacks something, or something has another form.
+    /// Something is missing or has another form.
     Broken(Cow<'static, str>),
     /// It is not finished: the model has paused.
     Paused,
 }
 
-/// The members of a message that are looked at.
+/// The members of a message that are read.
 #[derive(Deserialize)]
 pub(super) struct Shape<'a> {
     #[serde(borrow, rename = "type")]
@@ -79,12 +79,12 @@ impl Shape<'_> {
         self.kind.and_then(string).as_deref() == Some("error")
     }
 
-    /// Returns what it used, as far as it says.
+    /// Returns its usage, if it has one.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage.and_then(|raw| usage::read(raw.get()))
     }
 
-    /// Judges the message by the table; `json` is all of it, and `asked` what it answers.
+    /// Judges the message by the table; `json` is the whole message, and `asked` is the request that it answers.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
         if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
             let why = format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes");
@@ -115,7 +115,7 @@ fn broken<T>(why: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
     Err(Refused::Broken(why.into()))
 }
 
-/// The members of a content block that are looked at.
+/// The members of a content block that are read.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(rename = "type")]
@@ -190,7 +190,7 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Opt
 
 /// The same for a request with escapes in names, or with deep nesting.
 fn first_not_offered_by_parser<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
-    // What a request offers that can't be read is unknown; the API accepted it.
+    // If a request can't be read here, its tools are unknown: the API accepted it, so any tool is allowed.
     let Asked { tools, mcp_servers, thread } = serde_json::from_slice(asked.json()).ok()?;
     let tools = tools.unwrap_or_default();
     if mcp_servers.is_some() || thread.is_some() || tools.iter().any(|tool| tool.name.is_none()) {

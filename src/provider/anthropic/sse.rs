@@ -1,4 +1,4 @@
-//! Streams: bytes become events, and at their end a reply.
+//! Streams: bytes become events, and all events become a reply.
 //!
 //! Owns how bytes are cut into events; [`Fold`] puts the events together.
 //!
@@ -12,8 +12,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event. It is in memory at the same time as the parts folded from it. The API's own events are about a
-/// thousand times shorter.
+/// The longest event that is read. It is in memory together with the parts folded from it. The API's own events are
+/// about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {
@@ -44,7 +44,7 @@ impl Decoder for SseDecoder {
     }
 
     fn held_bytes(&self) -> usize {
-        // The message is put together beside its parts.
+        // At the end both the parts and the whole message are in memory.
         self.lines.held() + 2 * self.fold.held_bytes()
     }
 
@@ -86,7 +86,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Takes bytes up to the end of the next line; returns how many, and an event's data when one is complete.
+    /// Takes bytes up to the end of the next line. Returns how many bytes it took, and an event's data when an event is
+    /// complete.
     fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);
@@ -104,7 +105,7 @@ impl Lines {
         (end + 1, self.on_line(&line.into_bytes()))
     }
 
-    /// Returns how many bytes are held of an event that is not whole yet.
+    /// Returns how many bytes of an unfinished event are in memory.
     fn held(&self) -> usize {
         self.line.len() + self.data.len()
     }

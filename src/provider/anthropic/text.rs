@@ -1,8 +1,8 @@
-//! Text from a server, made fit for messages to people: short, without control characters, tags and keys.
+//! Makes text from a server safe for messages to people: short, without control characters, tags and keys.
 
 /// The longest text that is kept of a failed response.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// How much of a body is looked at: an excerpt never needs more, whatever tags it strips.
+/// How much of a body is read: an excerpt never needs more, even if many tags are removed.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Returns the readable beginning of a body of an unknown form: a gateway's page or plain text.
@@ -14,10 +14,10 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 
 /// Returns `text` on one line, without control characters and what looks like a key, at most 4 KiB long.
 ///
-/// A server may echo what it was sent, so everything that begins like a key is cut from its messages: other people's
-/// too. The exact key that was sent is removed later, in every encoding and from every text
-/// ([`crate::domain::Secrets`]). If the key is cut off at the end here, that step still finds any twelve characters of
-/// it.
+/// A server may send back what it received, so everything that begins like a key is removed from its messages, even
+/// other people's keys. The exact key that was sent is removed later, in every encoding and from every text
+/// ([`crate::domain::Secrets`]). If the end of the text cuts the key off here, that later step still finds any twelve
+/// characters of it.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {
@@ -39,7 +39,7 @@ pub(super) fn name(text: &str) -> Option<String> {
     is_name.then(|| text.to_owned())
 }
 
-/// Control characters and those that turn the direction of text.
+/// Returns whether this is a control character, or one that changes the direction of text.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

@@ -10,8 +10,8 @@ use crate::domain::Usage;
 
 /// Reads `usage`; `None` when it is not an object.
 ///
-/// All members may be absent or null, and one of another form counts as zero: an answer is not given up for its
-/// bookkeeping. Counts are cut off at 2³²−1, so that sums of hostile ones can't overflow.
+/// All members may be absent or null. A member that is not a count counts as zero, since an answer is not discarded
+/// because of its usage. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {
@@ -22,7 +22,7 @@ pub(super) fn read(json: &str) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// The members as they are read. When a name comes again, its last value counts.
+/// The members as they are read. If a name occurs again, its last value counts.
 #[derive(Default)]
 pub(super) struct Counts {
     input: u64,
@@ -87,7 +87,7 @@ impl Counts {
 
     fn read_split(&mut self, json: &str) {
         self.begin_split();
-        // Anything but an object says nothing.
+        // A value that is not an object is ignored.
         let _ = visit(json, &mut |name, value| self.note_split(name.as_bytes(), count(value.as_bytes())));
     }
 
@@ -97,7 +97,7 @@ impl Counts {
     }
 }
 
-/// Returns what a value counts: nothing unless it is a whole number.
+/// Returns a value as a count; zero unless it is a whole number.
 pub(super) fn count(json: &[u8]) -> u64 {
     let number = str::from_utf8(json).ok().and_then(|text| text.parse::<u64>().ok());
     capped(number.unwrap_or(0))
@@ -108,7 +108,8 @@ pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }
 
-/// Shows each member of an object; `None` when the text is not an object. No tree is built, since every answer is read.
+/// Passes each member of an object to `each`; `None` when the text is not an object. No tree is built, to save time:
+/// this runs for every answer.
 fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(Members(each)).ok()?;

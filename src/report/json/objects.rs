@@ -160,7 +160,7 @@ impl Limits {
     }
 }
 
-/// Where a run stands, as a `progress` object has it.
+/// The state of a run, as a `progress` object has it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
     /// Rows in the input; null on a pipe.
@@ -195,7 +195,7 @@ pub(crate) struct Progress {
     cache_read_tokens: u64,
     /// Output tokens.
     output_tokens: u64,
-    /// Cost in dollars, as far as prices are known; null when something was used and no price is.
+    /// Cost in dollars, as far as prices are known; null when tokens were used and none of their prices is known.
     cost_usd: Option<f64>,
     /// Finished rows whose model has no price.
     unpriced: u64,
@@ -203,7 +203,7 @@ pub(crate) struct Progress {
     in_flight: Option<usize>,
     /// The concurrency window.
     window: Option<usize>,
-    /// Why no more is being sent.
+    /// Why no further request is sent at the moment.
     reason: Option<&'static str>,
     /// The outage; null while the endpoint works.
     outage: Option<OutageNow>,
@@ -213,13 +213,13 @@ pub(crate) struct Progress {
 
 #[derive(Debug, Serialize)]
 struct OutageNow {
-    /// Who does not answer.
+    /// The provider that does not work.
     provider: String,
     /// What is wrong, in a few words.
     fault: Cow<'static, str>,
-    /// The HTTP status that came last; null where none came.
+    /// The last HTTP status; null if there was none.
     status: Option<u16>,
-    /// What was said with it.
+    /// The message that came with it.
     message: String,
     /// For how long nothing has worked.
     lasted_s: f64,
@@ -246,7 +246,8 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// What can be taken from each bucket, as a share of its minute: requests, input, output; null without a limit.
+    /// How much each bucket has left, as a share of its limit per minute: requests, input, output; null without a
+    /// limit.
     level: [Option<f64>; 3],
     held_s: Option<f64>,
 }
@@ -298,7 +299,7 @@ impl Pool {
     }
 }
 
-/// Returns a number to three places: more are noise in a log.
+/// Returns a number rounded to three decimal places; more would be of no use in a log.
 fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

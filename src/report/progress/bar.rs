@@ -1,12 +1,12 @@
 //! The block of live lines as indicatif renders it: the only user of indicatif.
 //!
-//! indicatif's [`ProgressBar`] holds the length, the position and the text around the bar, and renders them in its
+//! indicatif's [`ProgressBar`] keeps the length, the position and the text around the bar, and renders them in its
 //! style. It draws on a [`Sheet`] as if that was a terminal. The sheet keeps the lines, and drops blanks and movements
 //! of the cursor. [`Progress`](super::Progress) takes the lines from there and draws them on the real terminal.
 //!
 //! indicatif's own repaint is not used. It leaves the cursor behind the last line, and goes up by the number of rows it
-//! counted at the last drawing. After a change of size that number is wrong, and the repaint erases what stands above.
-//! It also fills each line with blanks to the edge, so every line wraps when the terminal becomes narrower.
+//! counted at the last drawing. After a change of size that number is wrong, and the repaint erases other text above.
+//! It also fills each line with blanks up to the edge, so every line wraps when the terminal becomes narrower.
 //!
 //! [`Bar::draw`] is the only thing that draws: no thread ticks. The target does not limit how often it draws, so that
 //! no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides what fits,
@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use super::super::line::Block;
 use super::super::stats::Stats;
 
-/// indicatif's bar and what it draws on.
+/// indicatif's bar and the sheet that it draws on.
 pub(crate) struct Bar {
     bar: ProgressBar,
     sheet: Sheet,
@@ -38,7 +38,7 @@ impl Bar {
     /// Returns the lines of a block, its bar filled by the finished rows.
     pub(crate) fn draw(&self, block: Block, stats: &Stats) -> Vec<String> {
         self.bar.set_style(style(block.cells));
-        // The setters draw at once; these, which set the same bar's texts, do not.
+        // The usual setters draw at once; these two set the texts of the same bar without drawing.
         let _ = self.bar.clone().with_prefix(block.before).with_message(block.after);
         self.bar.update(|state| {
             if let Some(total) = stats.total {
@@ -67,13 +67,13 @@ impl Sheet {
 }
 
 impl TermLike for Sheet {
-    /// Wider than the lines get, and no more: indicatif fills each line with blanks up to here. A wider line is only
+    /// A little wider than any line: indicatif fills each line with blanks up to this width. A wider line would only be
     /// counted as several rows.
     fn width(&self) -> u16 {
         500
     }
 
-    /// Without end: indicatif leaves out the rows that do not fit.
+    /// The sheet is endlessly high, since indicatif leaves out the rows that do not fit.
     fn height(&self) -> u16 {
         u16::MAX
     }
@@ -98,7 +98,7 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Takes a line: indicatif writes each whole, and after it the blanks up to the edge.
+    /// Takes a line. indicatif writes each line in one call, and then the blanks up to the edge.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -90,7 +90,7 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
     }
 }
 
-/// What the terminal was 80 columns wide for is drawn at 40: both lines are broken in two, and back.
+/// The lines were made for 80 columns and the terminal then has 40: both lines are wrapped into two, and back again.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     let mut screen = Screen::new(80, 24, Breaks::Anew);
@@ -119,8 +119,8 @@ enum Happens {
         columns: usize,
         rows: usize,
     },
-    /// A key whose echo the terminal shows where its cursor is. Until the next drawing the cursor stands behind the echo: no
-    /// terminal here is so narrow that it would break what was typed.
+    /// A key that the terminal echoes at its cursor. Until the next drawing the cursor is after the echo. No terminal
+    /// in this test is so narrow that it would wrap the echo.
     Typed(&'static str),
 }
 
@@ -191,14 +191,14 @@ proptest! {
 enum Breaks {
     /// It breaks lines again.
     Anew,
-    /// It cuts them off, and shows no more of them when it grows.
+    /// It cuts them off, and does not show the rest again when it grows.
     Never,
 }
 
 /// A run on an emulated terminal.
 struct Screen {
     terminal: Arc<Mutex<Terminal>>,
-    /// As the program is told.
+    /// The size that the program is told.
     size: Arc<Mutex<Size>>,
     view: Progress,
     stats: Stats,
@@ -211,7 +211,7 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // On its second screen the emulator does not break lines again.
+            // On its alternate screen the emulator does not wrap lines again.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());
@@ -244,7 +244,8 @@ impl Screen {
         self.terminal().feed(keys);
     }
 
-    /// Asserts that the terminal shows the lines of the run as they are, once and last, and above them what was printed.
+    /// Asserts that the terminal shows the current lines of the run once and last, and above them everything that was
+    /// printed.
     #[track_caller]
     fn check(&self) {
         let Size { columns, rows } = *self.size.lock().expect("no test panicked with it");
@@ -253,7 +254,7 @@ impl Screen {
         self.check_above(&block);
     }
 
-    /// Asserts that the terminal shows what was printed and nothing else.
+    /// Asserts that the terminal shows the printed text and nothing else.
     #[track_caller]
     fn check_ended(&self) {
         self.check_above(&[]);
@@ -268,12 +269,12 @@ impl Screen {
         let above = above.join("\n");
         match self.breaks {
             Breaks::Anew => assert_eq!(stripped(&above), self.printed, "{:?}:\n{shown}", self.terminal().size()),
-            // What was cut off or scrolled away is gone; what is there was printed, in this order.
+            // Text that was cut off or scrolled away is gone. The text that is left was printed in this order.
             Breaks::Never => assert!(is_in_order(&above, &self.printed), "{:?}:\n{shown}", self.terminal().size()),
         }
     }
 
-    /// Returns what the terminal shows and has shown, without blanks at the ends of lines and without empty lines.
+    /// Returns the terminal's screen and scroll-back, without blanks at the ends of lines and without empty lines.
     fn shown(&self) -> String {
         let terminal = self.terminal();
         let lines = terminal.screen().all_lines().map(|line| line.text().trim_end().to_owned());
@@ -281,7 +282,7 @@ impl Screen {
     }
 }
 
-/// Returns whether each line of `text` stands in `printed`, in this order.
+/// Returns whether `printed` contains each line of `text`, in this order.
 fn is_in_order(text: &str, printed: &str) -> bool {
     let mut rest = printed;
     text.lines().map(stripped).all(|line| match rest.split_once(&line) {
@@ -308,7 +309,7 @@ fn ended() -> EventBody {
     EventBody::Ended { pending: 0, reason: None, reasons: Vec::new(), elapsed, max_in_flight: 1 }
 }
 
-/// Writes to the emulator what a program would to standard error.
+/// Writes to the emulator instead of standard error.
 struct Printer(Arc<Mutex<Terminal>>);
 
 impl Write for Printer {

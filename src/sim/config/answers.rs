@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Latency {
     /// Median time to the first token.
     pub first_token: Duration,
-    /// Spread of the time to the first token: 0.3 lets it vary by a factor of about 1.35 either way.
+    /// Spread of the time to the first token. With 0.3 it varies by a factor of about 1.35, up or down.
     pub jitter: f64,
     /// Output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,

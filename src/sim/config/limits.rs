@@ -10,9 +10,9 @@ use crate::domain::{ModelClass, RateLimits};
 pub enum Burst {
     /// A whole minute's worth.
     Minute,
-    /// What refills during this time, at least one.
+    /// The amount that refills during this time, at least one.
     Time(Duration),
-    /// This many, whatever the limit.
+    /// This many, no matter what the limit is.
     Amount(u32),
 }
 
@@ -98,6 +98,6 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// Evenly.
     Steady,
-    /// Its share of a minute's limit at once, at this interval; less when the bucket holds less.
+    /// Its share of a minute's limit at once, at this interval; less when the bucket contains less.
     Bursts(Duration),
 }

@@ -1,6 +1,6 @@
 //! What a simulated API is like: its models, limits, speed, answers and faults.
 //!
-//! Owns plain values only. Everything that can differ about the simulator is here, so tests, flags and presets only
+//! Owns plain values only. Everything that can be set about the simulator is here, so tests, flags and presets only
 //! change values.
 
 mod answers;
@@ -43,9 +43,10 @@ pub struct SimConfig {
     pub output_rule: OutputRule,
     /// Whether a request that is refused with 429 counts against the request limit. Unconfirmed for the API.
     pub refused_uses_request: bool,
-    /// Factor from the simulator's own token counter to usage: 1.3 makes usage 30 % higher than the text suggests.
+    /// Usage divided by the count of the simulator's own token counter: 1.3 makes usage 30 % higher than the text
+    /// suggests.
     pub token_skew: f64,
-    /// Factor from the real input to the estimate that counts at the start.
+    /// The estimate that counts at the start, divided by the real input.
     pub estimate_skew: f64,
     /// Limit on the increase of input tokens from minute to minute.
     pub acceleration: Option<Acceleration>,

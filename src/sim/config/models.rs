@@ -52,7 +52,7 @@ pub struct SimPrice {
     pub cache_read: Money,
 }
 
-/// What a model accepts where models differ. Source: API documentation, "Errors" and "Models" (2026-10).
+/// Features that some models accept and others refuse. Source: API documentation, "Errors" and "Models" (2026-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelTraits {
     /// The conversation may end with an assistant message.
@@ -84,9 +84,9 @@ impl ModelTraits {
 /// What happens to a model that is not in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// 404, as the API does.
+    /// The answer is a 404, as from the API.
     #[default]
     NotFound,
-    /// It is served like the first of the list, under its own name and in its own class.
+    /// It is served like the first model of the list, under its own name and in its own class.
     LikeTheFirst,
 }

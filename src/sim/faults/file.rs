@@ -1,4 +1,4 @@
-//! Reads a fault file. Every error names the line, and where there is one the field.
+//! Reads a fault file. Every error names the line, and the field if there is one.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct FaultFileError {
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
-    /// What is wrong, naming the field.
+    /// What is wrong; names the field.
     pub message: String,
 }
 
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for FaultRule {
 /// Declares the fields that a rule may have, each by its name in the file, its name here and its type.
 macro_rules! rule_fields {
     ($($name:literal $field:ident: $type:ty,)*) => {
-        /// The fields of a rule as they stand in the file.
+        /// The fields of a rule as they are in the file.
         #[derive(Default)]
         struct RuleFields {
             $($field: Option<$type>,)*
@@ -191,7 +191,7 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response; `usual` is its status where the rule names none.
+    /// Returns the error response; `usual` is its status if the rule names none.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

@@ -1,6 +1,7 @@
 //! Injected faults: what goes wrong, for whom and when.
 //!
-//! `rule` holds the rules, `file` reads them from a fault file, `values` the values in it. The model decides which rule applies to a request.
+//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in it. The model
+//! decides which rule applies to a request.
 //!
 //! A fault file is one JSON object:
 //!
@@ -34,13 +35,13 @@
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
 //! **For whom**: `share` (0 to 1, default 1) is the part of the requests that the rule applies to. With `"draw": "row"`
-//! (the default) the seed and the content of the request decide, so all attempts of a row have the same fate; with
-//! `"draw": "attempt"` each attempt is drawn again. `"first_attempts_only": true` spares every attempt after a row's first.
-//! The shares of several rules do not overlap while they add up to less than 1. `contains` (a text, or a list of them)
-//! selects requests whose body holds the text, `models` those for these models, `arrivals` those with these numbers, in
-//! order of arrival from 1. The first rule that matches wins.
+//! (the default) the seed and the content of the request decide, so all attempts of a row are treated the same way;
+//! with `"draw": "attempt"` each attempt is drawn again. `"first_attempts_only": true` limits the rule to the first
+//! attempt of each row. The shares of several rules do not overlap while they add up to less than 1. `contains` (a
+//! text, or a list of them) selects requests whose body contains the text. `models` selects requests for these models.
+//! `arrivals` selects requests by their numbers, in order of arrival from 1. The first rule that matches wins.
 //!
-//! **When**: `from` and `until` (time since the start, such as `"90s"`), `times` (at most this many times).
+//! **When**: `from` and `until` (time since the start, like `"90s"`), `times` (at most this many times).
 //!
 //! **How**, for `status`: `type`, `message`, `error_code` of the error; `"body": "json"`, `"html"` or `"empty"`;
 //! `retry_after`: a number or text that is sent unchanged, `{"date": "30s"}` for a date that far ahead, `null` for none

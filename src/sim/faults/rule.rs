@@ -22,7 +22,7 @@ pub struct FaultRule {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
-    /// Only requests whose body holds one of these; empty for all.
+    /// Only requests whose body contains one of these; empty for all.
     pub contains: Vec<String>,
     /// Only requests for these models; empty for all.
     pub models: Vec<String>,
@@ -57,10 +57,10 @@ impl FaultRule {
 /// What decides whether a request belongs to a share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// Its content: all its attempts have the same fate.
+    /// Its content: all attempts of a row are treated the same way.
     #[default]
     Row,
-    /// Chance: each attempt is drawn by itself.
+    /// Chance: each attempt is decided by itself.
     Attempt,
 }
 

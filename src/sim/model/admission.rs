@@ -54,7 +54,7 @@ impl Model {
         self.line.note(|line| line.fault = Some(rule));
     }
 
-    /// Admits a valid request and plans its answer, or says why not.
+    /// Admits a valid request and plans its answer, or returns the reason for refusing it.
     #[expect(clippy::too_many_arguments, reason = "what a call is made of, all of it different")]
     pub(super) fn admit(
         &mut self,
@@ -118,7 +118,7 @@ impl Model {
         split.uncached + split.write_5m + split.write_1h + read
     }
 
-    /// Admits a request, or says with which 429 it is refused.
+    /// Admits a request, or returns the 429 that refuses it.
     fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {

@@ -1,4 +1,5 @@
-//! What the model answers: decided by the seed and the content of the request, so a second attempt gets the same.
+//! Makes the model's answers. The seed and the content of the request decide about an answer, so a second attempt gets
+//! the same.
 //!
 //! Owns the length, the ending and the content of an answer, not its bytes.
 
@@ -41,7 +42,7 @@ pub(super) enum OutBlock {
     Thinking(Passage),
     /// Text.
     Text(Passage),
-    /// Text that is JSON, as it stands inside a JSON string, with its tokens.
+    /// Text that is JSON, escaped as inside a JSON string, and its tokens.
     Json(String, u64),
     /// A tool call: name, input as JSON, tokens.
     ToolUse(String, String, u64),
@@ -63,7 +64,7 @@ impl OutBlock {
     }
 }
 
-/// Returns the answer to a prompt; `hash` is that of its content under the seed.
+/// Returns the answer to a prompt; `hash` is the hash of its content and the seed.
 pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash: Hash) -> Answer {
     if prompt.max_tokens == 0 {
         return ended(Vec::new(), "max_tokens");
@@ -179,7 +180,7 @@ fn json_text(schema: &Value, room: Room, hash: Hash) -> Answer {
     ended(vec![OutBlock::Json(quoted[1..quoted.len() - 1].to_owned(), count)], stop_reason)
 }
 
-/// Returns about the first `kept` of `count` tokens of a text.
+/// Returns roughly the first `kept` of the `count` tokens of a text.
 fn cut(text: &str, kept: u64, count: u64) -> String {
     let wanted = (text.len() as u64 * kept / count.max(1)) as usize;
     let end = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);

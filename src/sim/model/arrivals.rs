@@ -55,7 +55,7 @@ impl Model {
         id("req_01", self.config.seed ^ 0x7265_715f, self.serial)
     }
 
-    /// Tells the watcher what will happen to a request.
+    /// Sends the watcher a line about what will happen to a request.
     fn tell(&mut self, arrival: Arrival, request_id: &str) -> Arrival {
         let now = self.now;
         self.line.note(|line| {
@@ -70,7 +70,7 @@ impl Model {
         arrival
     }
 
-    /// Returns the head of a call when it is sent, with the limits of that moment.
+    /// Returns the head of a call at the moment when it is sent, with the limits of that moment.
     pub fn head(&mut self, arrival: &mut Arrival, now: Instant) -> ReplyHead {
         if let Some(head) = arrival.head.take() {
             return head;

@@ -1,6 +1,6 @@
-//! What the simulator has seen and charged: the figures by which a run is judged.
+//! The requests that the simulator has received and charged. Tests judge a run by these figures.
 //!
-//! Bounded: what is kept for each body or id stops growing at a limit, and the books say so.
+//! Memory is bounded: records of single bodies and ids stop growing at a limit, and the books then say so.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -11,9 +11,9 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The most bodies and ids that are told apart.
+/// The most bodies and ids that are kept apart.
 const KEPT: usize = 1_000_000;
-/// The most bytes of all ids that are told apart.
+/// The most bytes of all ids that are kept apart.
 const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
@@ -44,9 +44,9 @@ pub struct Books {
     pub billed_again: u64,
     /// Complete answers to a body that had been answered completely before.
     pub answered_again: u64,
-    /// Requests that arrived although their class had been told to wait.
+    /// Requests that arrived although the clients of their class had been told to wait.
     pub too_early: u64,
-    /// The longest time by which one of them was too early, in milliseconds.
+    /// How much too early such a request came, at most, in milliseconds.
     pub too_early_ms: u64,
     /// When the first of them came, in seconds since the start.
     pub first_too_early_s: Option<f64>,
@@ -58,7 +58,7 @@ pub struct Books {
     pub highest_output_debt: u64,
     /// Calls, tokens and money by `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
-    /// Whether there were more bodies or ids than are told apart.
+    /// Whether there were more bodies or ids than are kept apart.
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
@@ -93,7 +93,7 @@ impl Books {
         })
     }
 
-    /// Returns the attempts so far of a body; `u32::MAX` when bodies are no longer told apart.
+    /// Returns the attempts so far of a body; `u32::MAX` when there are too many bodies to keep apart.
     pub(super) fn attempts(&self, body: u64) -> u32 {
         let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
         self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)
@@ -111,7 +111,7 @@ impl Books {
         self.highest_in_flight = self.highest_in_flight.max(self.in_flight);
     }
 
-    /// Counts what a call is charged.
+    /// Counts the charge of a call.
     pub(super) fn bill(&mut self, body: u64, id: Option<&str>, usage: Usage, money: Money) {
         self.billed_calls += 1;
         self.billed += usage;
@@ -138,7 +138,7 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that came although it should have waited.
+    /// Counts a request that arrived although it should have waited.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
@@ -153,7 +153,7 @@ impl Books {
         figures
     }
 
-    /// Returns 429s over all reasons.
+    /// Returns how many 429s there were, for all reasons together.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
     }

@@ -63,7 +63,7 @@ impl Bucket {
         u64::try_from((self.level.max(0) + 500 * TOKEN) / (1000 * TOKEN) * 1000).unwrap_or(u64::MAX)
     }
 
-    /// Returns what is missing, in units, before `cost` tokens can be taken: zero when they can.
+    /// Returns how many units are missing before `cost` tokens can be taken; zero when they can be taken.
     ///
     /// More than the capacity can be taken when the bucket is full.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
@@ -71,7 +71,7 @@ impl Bucket {
         (needed - self.level).max(0)
     }
 
-    /// Returns what is missing, in units, before the level is above zero.
+    /// Returns how many units are missing before the level is above zero.
     pub(super) fn shortfall_above_zero(&self) -> i128 {
         (1 - self.level).max(0)
     }
@@ -107,7 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until this and `other` together hold what both can hold.
+    /// Returns the time until the levels of this bucket and `other`, added up, reach both capacities added up.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
@@ -117,7 +117,7 @@ impl Bucket {
         self.capacity - self.level
     }
 
-    /// Sets another limit and capacity; debt stays, a level above the capacity is lost.
+    /// Sets another limit and capacity. Debt stays; the part of a level above the capacity is lost.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);
@@ -125,13 +125,13 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets how many thousandths of what comes in other clients take steadily.
+    /// Sets how many thousandths of the refill other clients take steadily.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` of a minute's limit at once, or what is left above zero. Returns the units taken.
+    /// Takes `permille` of a minute's limit at once, or the rest above zero if that is less. Returns the units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
         let taken = wanted.min(self.level).max(0);
@@ -140,7 +140,7 @@ impl Bucket {
     }
 }
 
-/// Returns the units a nanosecond that come in.
+/// Returns how many units the bucket gains in a nanosecond.
 fn refill(limit: u32, others_permille: u32) -> i128 {
     i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
 }

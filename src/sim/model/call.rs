@@ -8,14 +8,14 @@ use super::cache::{Split, Write};
 use super::limits::Account;
 use super::validate::Prompt;
 
-/// Where a call stands.
+/// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Before its first token.
     Waiting,
     /// Producing, at this many units a nanosecond.
     Producing(i128),
-    /// All output is out and charged.
+    /// All output is produced and charged.
     Over,
 }
 
@@ -45,8 +45,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call before its first token. `input` is how its prompt splits, the tokens that count and the estimate;
-    /// `times` are the begin and end of its output.
+    /// Returns a call before its first token. `input` is the split of its prompt, the tokens that count, and the
+    /// estimate. `times` are the beginning and the end of its output.
     pub(super) fn new(
         account: Account,
         model: usize,

@@ -7,7 +7,7 @@ use crate::sim::faults::{Draw, FaultPlan};
 
 use super::hash::Hash;
 
-/// What a rule is matched against.
+/// The facts about a request that rules are matched against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Struck<'a> {
     /// Hash of the content.
@@ -32,7 +32,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_
     let since = struck.now.since(Instant::ZERO);
     let mut from = 0.0;
     for (at, rule) in plan.rules.iter().enumerate() {
-        // Shares are laid side by side, so that two rules of a tenth each apply to a fifth together.
+        // Shares do not overlap, so that two rules of a tenth each apply to a fifth together.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
         let is_struck = is_drawn

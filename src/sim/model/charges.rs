@@ -1,4 +1,4 @@
-//! What a call is charged: its output while it is produced, and its price at the end.
+//! Charges calls: their output while it is produced, and their price at the end.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};
@@ -24,7 +24,7 @@ impl Model {
         self.account(account).begin_output(rate, at);
     }
 
-    /// Ends a call at its last token: charges what is left and corrects the estimates.
+    /// Ends a call at its last token: charges the rest and corrects the estimates.
     pub(super) fn end(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let Phase::Producing(rate) = call.phase else { return };
@@ -52,7 +52,7 @@ impl Model {
         };
         let span = call.end.since(call.begin).as_nanos().max(1);
         let gone = now.since(call.begin).as_nanos();
-        // The begun token is finished.
+        // The token that was begun is finished.
         let produced = (u128::from(call.output_tokens) * gone).div_ceil(span);
         call.phase = Phase::Over;
         call.output_tokens = u64::try_from(produced).unwrap_or(u64::MAX).min(call.output_tokens);
@@ -91,7 +91,7 @@ impl Model {
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }
 
-    /// Drops a call that nobody waits for and that is charged.
+    /// Drops a call that is charged and that nobody waits for.
     pub(super) fn forget_if_over(&mut self, ticket: u64) {
         if self.calls.get(&ticket).is_some_and(|call| !call.is_open && call.phase == Phase::Over) {
             self.calls.remove(&ticket);

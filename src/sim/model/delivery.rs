@@ -90,7 +90,7 @@ fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     missing_at
 }
 
-/// Keeps whole events of about a part of the bytes; no bytes at all for 0. Returns the moment of the first missing one.
+/// Keeps whole events with about a part of the bytes; none at all for 0. Returns the moment of the first missing event.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {

@@ -183,8 +183,7 @@ fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
     Ok(version)
 }
 
-/// Refuses betas that do not look like one, all in one message as the API does. The list of the known ones is not
-/// modelled.
+/// Refuses names that do not look like a beta, all in one message as the API does. Which betas exist is not modelled.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
     let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());

@@ -26,7 +26,7 @@ pub struct Request<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
 pub(crate) enum Unread {
-    /// It is longer than the API takes.
+    /// It is longer than the API accepts.
     TooLarge,
     /// It broke off, or its encoding can't be read.
     Broken,

@@ -1,4 +1,4 @@
-//! What the simulator reports about itself: its books and how much of each limit was used.
+//! The simulator's reports about itself: its books, and how much of each limit was used.
 
 use crate::clock::Instant;
 use crate::domain::Dimension;

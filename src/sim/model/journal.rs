@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What happens to one request, as far as that is decided when it arrives.
+/// What happens to one request, as far as this is known when it arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// When it arrived, in seconds since the start.
@@ -62,7 +62,7 @@ impl Draft {
         }
     }
 
-    /// Notes what is asked.
+    /// Notes the model and the hash of the request.
     pub(super) fn model(&mut self, name: &str, body: u64) {
         self.note(|line| {
             line.model = Some(name.to_owned());

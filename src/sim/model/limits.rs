@@ -144,7 +144,7 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes a request and its input, or says what is exhausted. Every bucket is up to `now`.
+    /// Takes a request and its input, or returns the limit that is exhausted. Every bucket must be up to date.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);
@@ -192,7 +192,7 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Refuses input that grows too fast in this minute, with the seconds to the next minute and the limit in force.
+    /// Refuses input that grows too fast in this minute. Returns the seconds to the next minute and the current limit.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {

@@ -50,7 +50,7 @@ impl Model {
         Ok(describe(&self.config.models[*at]))
     }
 
-    /// Returns the limits of an organization, all or those that hold for one model.
+    /// Returns the limits of an organization: all, or only those for one model.
     pub(super) fn list_limits(&self, query: Option<&str>, caller: Caller) -> Result<Value, ApiError> {
         if !caller.is_admin {
             return Err(ApiError::new(403, "This endpoint needs an Admin API key."));
@@ -127,7 +127,8 @@ fn describe(model: &SimModel) -> Value {
     })
 }
 
-/// Returns what a model can do. Thinking follows the model; that every model has the rest is unconfirmed.
+/// Returns the capabilities of a model. Thinking depends on the model. It is unconfirmed that every model has all the
+/// others.
 fn capabilities(traits: &ModelTraits) -> Value {
     let yes = json!({ "supported": true });
     let is = |supported: bool| json!({ "supported": supported });

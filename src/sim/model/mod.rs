@@ -2,7 +2,7 @@
 //!
 //! Owns everything the API decides: what it refuses, what it admits, what it answers, how long that takes and what it
 //! costs. It is given `now` and never reads a clock; it names no runtime and no HTTP server. A transport asks
-//! [`Model::arrive`] what will happen to a request, plays that, and tells [`Model::finish`] when it is over.
+//! [`Model::arrive`] what will happen to a request, does that, and calls [`Model::finish`] when it is over.
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`, `validate`).
 //! `admission` lets a message in or refuses it. `answer` and `reply` make the answer, `charges` bills it. `state` holds

@@ -1,4 +1,4 @@
-//! Bytes as they are put together, and ids as the API makes them.
+//! A buffer for writing bytes, and ids like those of the API.
 
 use super::hash::Hash;
 
@@ -16,7 +16,7 @@ pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
     text
 }
 
-/// Bytes that grow by text and numbers.
+/// A buffer to which text and numbers are appended.
 pub(super) struct Out(pub(super) Vec<u8>);
 
 impl Out {

@@ -8,7 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::limits::ClassLimits;
 
 impl ClassLimits {
-    /// Adds the rate headers. Every bucket is up to the moment whose wall time is `wall`.
+    /// Adds the rate headers. Every bucket must be up to date; `wall` is the wall time of that moment.
     pub(super) fn write_headers(&self, headers: &mut HeaderMap, wall: jiff::Timestamp) {
         let mut add = |names: &[HeaderName; 3], limit: u64, remaining: u64, full_in: Duration| {
             headers.insert(names[0].clone(), HeaderValue::from(limit));

@@ -153,7 +153,7 @@ impl Model {
         headers
     }
 
-    /// Adds the rate headers as the limits stand.
+    /// Adds the rate headers with the current limits.
     pub(super) fn write_rate_headers(&mut self, headers: &mut HeaderMap, account: Account) {
         let wall = self.wall(self.now);
         self.account(account).write_headers(headers, wall);

@@ -1,7 +1,7 @@
-//! The bytes of an answer: one JSON object, or the events of a stream with the part of the answer each belongs to.
+//! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with its part of the answer.
 //!
-//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation, "Messages"
-//! and "Streaming messages" (2026-08-22).
+//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation,
+//! "Messages" and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
@@ -18,12 +18,12 @@ const PIECES: u64 = 48;
 /// The fewest tokens of a piece.
 const PIECE: u64 = 4;
 
-/// What an answer contains apart from what the model says.
+/// The parts of an answer besides the model's output.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     /// `id`.
     pub id: &'a str,
-    /// `model`, as it stands inside a JSON string.
+    /// `model`, escaped as inside a JSON string.
     pub model: &'a str,
     /// How the prompt's tokens split.
     pub split: Split,
@@ -111,7 +111,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
         OutBlock::Text(_) | OutBlock::Json(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
         OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
-        // A result comes whole.
+        // A result is sent in one event.
         OutBlock::ServerToolResult(served) => server_tool_result(&mut out, served, serial),
     };
     out.add("}\n\n");
@@ -143,7 +143,7 @@ fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &
     }
 }
 
-/// Passes on the input of a tool, as JSON, in parts.
+/// Splits the JSON input of a tool into parts, and passes each to `each`.
 fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
     let quoted = serde_json::Value::from(input).to_string();
     let inner = &quoted[1..quoted.len() - 1];

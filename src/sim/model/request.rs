@@ -13,7 +13,7 @@ use super::errors::ApiError;
 use super::hash::Hash;
 use super::tokens;
 
-/// The top-level fields of a body. If a name stands twice, the last one counts.
+/// The top-level fields of a body. If a name occurs twice, the last one counts.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -119,7 +119,7 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Refuses unknown kinds and lifetimes; `name` says where it stands.
+    /// Refuses unknown kinds and lifetimes; `name` is the place of the breakpoint, for messages.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
             (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),

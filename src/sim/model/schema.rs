@@ -12,7 +12,7 @@ const DEEP: u32 = 6;
 
 /// The most values that are made; the rest is `null`, so that a schema can't ask for more than an answer holds.
 const MOST_VALUES: u32 = 20_000;
-/// The most items of a list and characters of a text, whatever the schema asks for.
+/// The most items of a list and characters of a text, even if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`, chosen by `seed`.
@@ -83,7 +83,7 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Objects are merged; of anything else the first alternative is used.
+    /// Schemas of objects are merged. Of any others only the first is used.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {
@@ -203,7 +203,7 @@ fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// Returns the type to make; of several, the first that is not `null`.
+/// Returns the type to make. If there are several, it is the first that is not `null`.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
@@ -216,7 +216,7 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the alternative that nests least: one without members, items or references, else the first.
+/// Returns the least nested alternative: one without members, items or references, else the first.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());

@@ -1,8 +1,8 @@
-//! Tools that the API runs itself, and how their types tell them from other tools.
+//! Tools that the API runs itself, and how they are recognized by their types.
 //!
-//! The answer holds the call, its result and text, and ends like an answer without tools: the client has nothing to run.
-//! Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). What other tools of the
-//! server return is not modelled: with them the model answers in text.
+//! The answer contains the call, its result and text, and ends like an answer without tools: the client has nothing to
+//! run. Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). Results of other
+//! server tools are not modelled: with these tools the model answers in text.
 
 use super::tokens;
 

@@ -52,7 +52,7 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// What each organization was charged; kept only if there is a spend cap.
+    /// The sum charged to each organization; kept only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) fired: Vec<u64>,
@@ -120,7 +120,8 @@ impl Model {
         self.line.watch(Box::new(sink));
     }
 
-    /// Starts over with full limits, empty caches and empty books; time keeps running, and calls in flight are forgotten.
+    /// Starts over with full limits, empty caches and empty books; time keeps running, and calls in flight are
+    /// forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
         self.books = Books::default();
@@ -134,7 +135,7 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Returns whether no call is running, not even one whose client has left: nothing more will be billed.
+    /// Returns whether no call is running, not even a call whose client has left. If so, nothing more will be billed.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }
@@ -201,7 +202,7 @@ impl Model {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }
 
-    /// Returns an account's limits, brought up to the present moment.
+    /// Returns an account's limits, updated to the current moment.
     pub(super) fn account(&mut self, account: Account) -> &mut ClassLimits {
         let (bursts, now) = (self.config.bursts, self.now);
         let class = &self.classes[account.1];

@@ -1,7 +1,7 @@
 //! Text for answers: cheap to make, easy to read, and with an exact number of tokens by the simulator's own counter.
 //!
-//! One fixed text of some thousand tokens is made once; an answer is a piece of it, repeated as often as needed. It is kept
-//! as it stands inside a JSON string, so that an answer is copied, not escaped.
+//! One fixed text of some thousand tokens is made once; an answer is a piece of it, repeated as often as needed. It is
+//! kept escaped as inside a JSON string, so that an answer only has to be copied.
 
 use std::sync::LazyLock;
 
@@ -60,7 +60,8 @@ impl Passage {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }
 
-    /// Returns the text in pieces of at most `size` tokens, each with its number, as it stands inside a JSON string.
+    /// Returns the text in pieces of at most `size` tokens, escaped as inside a JSON string. Each comes with its number
+    /// of tokens.
     pub(super) fn pieces(self, size: u64) -> impl Iterator<Item = (u64, &'static str)> {
         let pool = &*POOL;
         let mut at = self.start;

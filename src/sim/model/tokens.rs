@@ -1,7 +1,8 @@
 //! The simulator's own token counter.
 //!
-//! Deliberately not the estimate of `plan`: a planner that is judged must not agree with its judge by construction.
-//! Text is cut into runs of letters, digits, marks and blanks; a run of letters of up to six is one token.
+//! It does not use the estimate of `plan` on purpose: the simulator tests the planner, so the two must not agree only
+//! because they share code. Text is cut into runs of letters, digits, marks and blanks; a run of letters of up to six
+//! is one token.
 //!
 //! Source: own rule, near the ratios in "Token counting" (about 3.5 English characters a token).
 

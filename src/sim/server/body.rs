@@ -37,7 +37,7 @@ pub(super) struct Held {
 async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, budget: &Budget) -> Result<Held, Unread> {
     let mut kept = Kept::new(budget, body.size_hint().lower());
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        // Trailers say nothing about the body.
+        // Trailers are not part of the body.
         if let Ok(bytes) = frame.map_err(|_| Unread::Broken)?.into_data() {
             kept.add(bytes);
         }

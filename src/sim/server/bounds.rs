@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Limits on what the server uses.
+/// Limits on the resources that the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection may be open without a request on it: before its first one, between two, or while the head
-    /// of one arrives. Longer than clients keep unused connections, so that they close them first.
+    /// of one arrives. It is longer than clients keep unused connections, so that the clients close them first.
     pub quiet: Duration,
     /// How long a body may take to arrive.
     pub body: Duration,

@@ -2,11 +2,11 @@
 //!
 //! A web page can make a browser send requests to the loopback address in two ways. First, the page's own host name may
 //! resolve to that address (DNS rebinding), so that the browser takes the simulator for a part of the page's site. The
-//! `Host` header then holds that name, so only names and addresses that always mean this machine are answered. Second,
-//! the page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site: cross-site`.
-//! It is refused, and no answer has a header that lets another site read it. There is one more case: a form in an old
-//! browser that sends neither header. A form can't send a key, so the API refuses it for messages. A reset takes no
-//! key, so there the content types of forms are refused.
+//! `Host` header then contains that name, so only names and addresses that always mean this machine are answered.
+//! Second, the page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
+//! cross-site`. It is refused, and no answer has a header that lets another site read it. There is one more case: a
+//! form in an old browser that sends neither header. A form can't send a key, so the API refuses it for messages. A
+//! reset takes no key, so there the content types of forms are refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,7 +16,7 @@ use http::{StatusCode, Version};
 
 /// The path at which the simulator starts over.
 pub(super) const RESET: &str = "/__sim/reset";
-/// What a browser says of a request that a page of another site made.
+/// The header in which a browser says whether a page of another site made the request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that a form can have.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
@@ -32,7 +32,7 @@ pub(super) struct Refused {
     pub message: String,
 }
 
-/// Lets a request in, or says why not.
+/// Accepts a request, or returns why it is refused.
 pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     check_host(parts)?;
     check_origin(&parts.headers)?;
@@ -99,13 +99,13 @@ fn forbidden(message: String) -> Refused {
     Refused { status: StatusCode::FORBIDDEN, message }
 }
 
-/// Returns the beginning of what a client sent, quoted.
+/// Returns the beginning of a client's text, quoted.
 fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program of this machine. `null` is a page of any kind.
+/// Returns whether an origin is a page or program of this machine. `null` may be any page, so it is not.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;

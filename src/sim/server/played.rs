@@ -16,10 +16,10 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// Time that bytes before a reset have to leave this machine.
+/// How long a reset is delayed so that the bytes before it are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
-/// What a request occupies until it is answered.
+/// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
     /// The connection it came over, which it keeps open.
@@ -71,8 +71,8 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. }) => *at,
-            // The pause is counted from now, since a busy machine may be late. Without a pause before the reset, the
-            // bytes would never be sent.
+            // The pause is counted from this moment, since a busy machine may be late. Without a pause before the
+            // reset, the bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

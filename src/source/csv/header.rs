@@ -29,10 +29,10 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Finds the columns that mean something.
+    /// Finds the columns that have a meaning.
     ///
     /// # Errors
-    /// What is wrong with the header as a whole.
+    /// A [`SourceError`] about the header as a whole.
     pub(super) fn new(columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let name = || input.to_owned();
         let list = |wrong: &[&str]| found_list(columns.iter().map(|column| &**column), wrong);
@@ -88,7 +88,7 @@ impl Header {
         told
     }
 
-    /// Returns what a record says. Of a broken one the label is kept.
+    /// Returns the parts of a record. The fault of a broken record keeps its label.
     pub(super) fn parts(&self, record: &StringRecord, template: Option<&Template>) -> Result<Parts, Fault> {
         let (expected, found) = (self.columns.len(), record.len());
         if found != expected {
@@ -165,7 +165,7 @@ fn repeated(columns: &[Arc<str>]) -> Option<String> {
     (!repeated.is_empty()).then(|| name_list(repeated))
 }
 
-/// Returns the column that most likely holds the text, as a template names it.
+/// Returns the column that most likely contains the text, as it would be written in a template.
 fn example(columns: &[Arc<str>]) -> String {
     let named = |wanted: &str| columns.iter().find(|column| column.eq_ignore_ascii_case(wanted));
     let likely = ["prompt", "text", "question", "body", "content", "message", "input"].into_iter().find_map(named);

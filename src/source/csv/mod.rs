@@ -1,7 +1,7 @@
 //! CSV and TSV: a header, then one record a row. The only user of the csv crate.
 //!
-//! Owns what columns mean ([`header`]). Records are cut by [`Splitter`] and taken apart by the csv crate one at a time,
-//! see there for why.
+//! Owns the meaning of columns ([`header`]). [`Splitter`] cuts the input into records, and the csv crate parses one
+//! record at a time. The module of [`Splitter`] says why.
 
 mod header;
 mod parser;
@@ -29,7 +29,7 @@ impl Csv {
     /// Begins the input called `input` and reads its header.
     ///
     /// # Errors
-    /// Whatever is wrong with the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],
+    /// A fault of the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],
     /// [`SourceError::NoPromptColumn`], [`SourceError::NoIdColumn`], [`SourceError::TemplateColumn`]; and
     /// [`SourceError::Read`].
     pub(super) fn new(
@@ -65,7 +65,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
     }
 }
 
-/// Returns the separator a header uses: tab or `;` when it has those and no comma, outside quotes.
+/// Returns the separator that a header uses: a tab or `;` if the header has one outside quotes and no comma there; else
+/// a comma.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];

@@ -1,4 +1,4 @@
-//! One record at a time through the csv crate.
+//! Parses one record at a time with the csv crate.
 
 use std::io::{self, Read};
 
@@ -18,13 +18,14 @@ impl Parser {
         Self { delimiter, reader: reader(delimiter), record: csv::StringRecord::new() }
     }
 
-    /// Takes one record apart; `text` has no line end.
+    /// Parses one record; `text` has no line end.
     pub(super) fn parse(&mut self, text: &str) -> Result<&csv::StringRecord, Fault> {
         self.reader.get_mut().load(text);
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // The parser sees another end of the record than the splitter. Its rest must not get into the next record.
+            // The parser sees the end of the record at another place than the splitter. The rest must not get into the
+            // next record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }

@@ -1,5 +1,5 @@
-//! What is wrong with a line of JSON: what the parser refuses, in words that help, and what passes it and still can't be
-//! used.
+//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. Some JSON is valid for the
+//! parser and still can't be used; that is refused too.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The parser names the column before it.
+        // The parser names the column before the faulty character.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();
@@ -49,7 +49,7 @@ pub(super) fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault::at(column - 1, message)
 }
 
-/// Refuses parameters that would make a line of the error log too deep, in which they stand two levels down.
+/// Refuses parameters that are nested too deep for a line of the error log, where they are two levels deeper.
 pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     let is_deep = |value: &RawValue| !is_within_depth(value.get().as_bytes(), DEEPEST - 2);
     match params.0.iter().find(|(_, value)| is_deep(value)) {
@@ -58,11 +58,10 @@ pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     }
 }
 
-/// Finds what parsers or the API refuse although it is valid JSON. Returns the number of opening brackets, those in strings
-/// included.
+/// Finds valid JSON that parsers or the API refuse. Returns the number of opening brackets, including those in strings.
 ///
-/// Most rows have too few brackets to be deep at all, and many have no escapes: to count those is much faster than to
-/// follow strings.
+/// Most rows have too few brackets to be nested too deep, and many have no escapes. Counting both is much faster than
+/// tracking strings.
 pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     let (openings, escapes) = openings_and_escapes(text.as_bytes());
     if openings > MAX_DEPTH
@@ -81,7 +80,8 @@ pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
 
 /// Returns how many opening brackets and how many backslashes there are, in strings or out of them.
 fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
-    // Counted in bytes, which the compiler takes sixteen at a time; a chunk can't overflow one.
+    // The counters are single bytes, so that the compiler can handle sixteen at once. A chunk is too short to overflow
+    // a byte.
     let of_chunk = |chunk: &[u8]| {
         let openings = chunk.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
         let escapes = chunk.iter().map(|&byte| u8::from(byte == b'\\')).sum::<u8>();

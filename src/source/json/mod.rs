@@ -1,7 +1,7 @@
 //! JSON as rows need it: the members of one object as raw text, in order, checked once.
 //!
-//! Values are cut out but not interpreted: they are sent to the API byte for byte. This module also finds what is valid
-//! JSON but still can't be used: nesting too deep for parsers, escapes of half a character, and a name used twice.
+//! Values are cut out but not interpreted: they are sent to the API byte for byte. This module also finds valid JSON
+//! that still can't be used: nesting too deep for parsers, escapes of half a character, and a name used twice.
 //! `serde_json::Value` was not an option, since it loses order, spelling and repeated names.
 
 mod check;
@@ -45,12 +45,12 @@ pub(super) fn read_string(text: &str) -> Result<String, Fault> {
     Ok(string)
 }
 
-/// Returns a string value, unescaped; `None` when it is something else.
+/// Returns a string value, unescaped; `None` when the value is not a string.
 pub(super) fn as_string(value: &RawValue) -> Option<String> {
     value.get().starts_with('"').then(|| serde_json::from_str(value.get()).ok()).flatten()
 }
 
-/// Returns what a value is, with its article.
+/// Returns the kind of a value, with its article ("a number").
 pub(super) fn kind(json: &str) -> &'static str {
     match first_byte(json.as_bytes()) {
         Some(b'{') => "an object",
@@ -67,7 +67,7 @@ pub(super) fn owned(members: Vec<Member<'_>>) -> Params {
     Params(members.into_iter().map(|(name, value)| (name.into(), value.to_owned())).collect())
 }
 
-/// Returns where in `line` one of its own parts begins, in bytes from 0.
+/// Returns where `part` begins in `line`, in bytes from 0; `part` is a slice of `line`.
 pub(super) fn place_in(line: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize).min(line.len())
 }

@@ -10,13 +10,14 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// Levels of nesting that a row can gain: in the short shapes and in foreign ones, values are less deep than in `params`.
+/// Levels of nesting that a row can gain in the error log: in the short shapes and in other services' shapes, values
+/// are less deep than in `params`.
 const GAINED: usize = 4;
 
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// A line's object, one level deep; its `params` two levels, so that no byte is scanned twice.
+/// A line's object, parsed one level deep; its `params` two levels, so that no byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.
@@ -32,14 +33,14 @@ pub(in crate::source) struct Object<'a> {
 pub(in crate::source) enum Nested<'a> {
     /// It is one.
     Object(Vec<Member<'a>>),
-    /// It is something else: what, with its article.
+    /// It is something else. This is its kind, with its article.
     Other(&'static str),
 }
 
-/// Whether `params` is taken apart.
+/// Whether the members of `params` are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum ParamsMember {
-    /// Its members are wanted.
+    /// Its members are parsed.
     Open,
     /// It is a value like any other.
     Closed,
@@ -56,7 +57,7 @@ impl<'a> Object<'a> {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object and nothing after it. What was read before a fault stays in `self`, so that a broken row still
+    /// Reads one object and nothing after it. Members read before a fault stay in `self`, so that a broken row still
     /// has its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
@@ -133,7 +134,7 @@ fn push<'a, E: serde::de::Error>(members: &mut Vec<Member<'a>>, member: Member<'
     Ok(())
 }
 
-/// Reads an object's members; of anything else only its kind.
+/// Reads an object's members. For any other value it reads only its kind.
 struct NestedVisitor;
 
 impl<'a> DeserializeSeed<'a> for NestedVisitor {

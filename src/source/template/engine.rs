@@ -1,4 +1,4 @@
-//! The template engine as it is set up here: what it offers, and how it writes values.
+//! Sets up the template engine: which features it has, and how it writes values.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -41,7 +41,7 @@ fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// Writes a value into the prompt: null as nothing; true, false, lists and objects as JSON, as the row had them.
+/// Writes a value into the prompt. Null becomes nothing; true, false, lists and objects become JSON, as in the row.
 fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.kind() {
         ValueKind::None => Ok(()),
@@ -53,8 +53,8 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
     }
 }
 
-/// Returns a value as JSON, no longer than the fuel that is left pays for: a short list may hold the same long one many
-/// times over.
+/// Returns a value as JSON, if the fuel that is left pays for its length: a short list may contain the same long list
+/// many times.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));
@@ -67,7 +67,7 @@ fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Er
     }
 }
 
-/// Memory that takes at most `most` bytes.
+/// A buffer that accepts at most `most` bytes.
 pub(super) struct Bounded {
     pub bytes: Vec<u8>,
     most: usize,

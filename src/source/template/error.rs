@@ -1,14 +1,14 @@
-//! What can be wrong with a template, and the bounds that the messages name.
+//! Errors of a template, and the bounds that their messages name.
 
 use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt a template makes: more than the API takes, and a bound for loops that run away.
+/// The longest prompt that a template may make: more than the API accepts, and a bound for loops that do not end.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// Fuel for one row. A unit pays for one step, or for 64 bytes. All of it fills three prompts of the largest size, or goes
-/// about ten times through a list of ten thousand. At most 128 MB can be in memory at once.
+/// Fuel for one row. A unit pays for one step, or for 64 bytes. It is enough to fill three prompts of the largest size,
+/// or to loop about ten times over a list of ten thousand items. At most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// Bytes that one unit of fuel pays for.
@@ -17,7 +17,7 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// What is wrong with a template, or with filling it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It can't be understood.
+    /// It can't be parsed.
     #[error("the template is wrong on line {line}: {message}")]
     Syntax {
         /// Line in the template, from 1.
@@ -40,7 +40,7 @@ pub enum TemplateError {
         kind: &'static str,
         /// Its name.
         name: String,
-        /// What was probably meant, as the end of the sentence; empty where nothing is like it.
+        /// The name that was probably meant, as the end of the sentence; empty if no name is similar.
         nearest: String,
     },
     /// It names columns that a row does not have.
@@ -54,7 +54,7 @@ pub enum TemplateError {
     /// A prompt would be longer than any request may be.
     #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
     TooLong,
-    /// It takes more steps or memory than one prompt may.
+    /// It takes more steps or memory than one prompt may use.
     #[error(
         "takes more than {FUEL} steps, or {} MB of text, when filled into the template; make its loops shorter",
         (FUEL * BYTES_OF_FUEL) >> 20

@@ -4,8 +4,8 @@
 //! `elif` also adds a level to the syntax tree, and the parser walks that tree by recursion. So the tokens are counted
 //! before parsing, which needs no recursion. The limits are far above any template that people write.
 //!
-//! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: what is accepted here needs a fifth of
-//! that, also in a build without optimization.
+//! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: an accepted template needs a fifth of
+//! that, even in a build without optimization.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -14,12 +14,12 @@ use super::error::{TemplateError, syntax};
 
 /// The longest source.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// Signs and words in one tag that may each be a level of the parser's tree.
+/// The most signs and words in one tag that may each add a level to the parser's tree.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// Places that may put a value into a list or an object. Without loops that keep state, values nest no deeper than this,
-/// and what walks them when they are shown, compared or freed recurses, too.
+/// The most places that may put a value into a list or an object. Loops keep no state, so values are not nested deeper
+/// than this. The depth matters because showing, comparing and freeing a value use recursion too.
 const MAX_CONTAINERS: usize = 1_000;
-/// Filters and functions that put what they are given into a list or an object.
+/// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
 /// `elif` tags; each is nested in the one before.
 const MAX_ELIFS: usize = 500;
@@ -113,7 +113,7 @@ fn may_nest(token: &Token<'_>) -> bool {
 mod tests {
     use super::super::{Cell, Template};
 
-    /// Kinds of nesting: what comes before, what is repeated, what closes it, what comes after.
+    /// Kinds of nesting: the text before, the repeated text, the text that closes each level, and the text after.
     const NESTINGS: [(&str, &str, &str, &str); 24] = [
         ("{{ 1", "+x", "", " }}"),
         ("{{ 1", "~x", "", " }}"),
@@ -149,7 +149,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // Whether it can be filled does not matter, as long as something comes of it.
+                    // It may fail to be filled in, as long as it ends with a result or an error.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");
@@ -172,7 +172,7 @@ mod tests {
                     format!("{{% set a = {open} %}}").repeat(depth)
                 );
 
-                // In a thread with the stack of those that read rows.
+                // This runs in a thread with the same stack size as the threads that read rows.
                 let filled = std::thread::spawn(move || {
                     Template::parse(&text).and_then(|template| template.render(&[("x", Cell::Text("x"))]))
                 });

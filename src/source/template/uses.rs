@@ -1,5 +1,5 @@
-//! What a template uses, as its tokens show: filters, tests, columns named through `row`; and placeholders of other
-//! kinds in its plain text, which look as if they were filled in and are not.
+//! Finds in a template's tokens what it uses: filters, tests, and columns named through `row`. Also finds placeholders
+//! of other template languages in its plain text, which are not filled in.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use minijinja::syntax::SyntaxConfig;
 use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 
-/// By this name a template reaches columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
+/// With this name a template can use columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
-/// What a template uses besides the columns that it names by themselves.
+/// What a template uses besides the columns that it names directly.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// Names of filters, with their lines.
@@ -78,7 +78,7 @@ pub(super) fn of(text: &str, config: &SyntaxConfig) -> Result<Uses, TemplateErro
     Ok(uses)
 }
 
-/// How placeholders of other kinds begin and end, and whether blanks may stand within; longer ones first.
+/// How placeholders of other kinds begin and end, and whether they may contain blanks; longer ones first.
 const FORMS: [(&str, &str, bool); 12] = [
     ("<%=", "%>", true),
     ("${", "}", true),
@@ -102,7 +102,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
         at += step;
         let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
         match here {
-            // The brackets of a raw block are meant.
+            // In a raw block these brackets are wanted as text.
             Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
                 at += placeholder.written.len() + 1;
             }
@@ -145,11 +145,11 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
 }
 
-/// Bytes of a source that are looked at for what was meant.
+/// How many bytes of a source are searched for a misspelt placeholder.
 const LOOKED_AT: usize = 64 << 10;
 
-/// Returns the first placeholder that a template's own brackets were meant to make, in a source that can't be read:
-/// `{{body}`, `{{{body}}}`, `{% body %}`, `{{ first name }}`.
+/// Returns the first place in a source that can't be parsed where the author probably meant `{{body}}`: `{{body}`,
+/// `{{{body}}}`, `{% body %}`, `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
     // Longer sources are written by programs, and a hint does not help a program.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);

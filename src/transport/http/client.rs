@@ -15,12 +15,12 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Builds a client. Nothing is sent.
 pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
-    // Fails when a provider is installed already, by an earlier transport or by the program. Both are the right one.
+    // This fails when a provider is installed already, by an earlier transport or by the program. Both are fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Without the number the client keeps a copy of each request in case it is retried.
+        // Without this number the client would keep a copy of each request for a retry.
         .retry(reqwest::retry::never().max_retries_per_request(0))
         .gzip(true)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -42,7 +42,7 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
-        // Reading the system's certificates takes a while, and a machine may have none.
+        // The system's certificates are not read here: that takes a while, and a machine may have none.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

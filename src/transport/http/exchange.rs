@@ -41,7 +41,7 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // Usually it is there already; then no clock is read and no timer is set.
+        // Usually the chunk is there already; then no clock is read and no timer is set.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,
@@ -75,7 +75,7 @@ impl Exchange for HttpExchange {
     }
 }
 
-/// Returns the moment `duration` after `now`; a century after it for one that the clock can't hold.
+/// Returns the moment `duration` after `now`. If the clock can't represent it, returns a moment a century after `now`.
 pub(super) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }

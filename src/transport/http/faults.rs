@@ -1,4 +1,4 @@
-//! What can go wrong with a request, in words: what failed, where, and whether the server may have received it.
+//! Describes failures of a request: what failed, where, and whether the server may have received the request.
 
 use std::error::Error as StdError;
 use std::fmt;

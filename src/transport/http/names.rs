@@ -1,8 +1,8 @@
 //! The resolver of host names for connections.
 //!
 //! Names under `localhost` mean this machine without a lookup, since plain `http` is allowed to them. The addresses of
-//! all other names are checked, and exactly the checked addresses are connected to: the name is not resolved again.
-//! If one address is one where no API can be, the whole answer is refused and nothing is sent.
+//! all other names are checked, and exactly the checked addresses are connected to: the name is not resolved again. If
+//! no API can be at one of the addresses, all of them are refused and nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -37,7 +37,7 @@ impl Resolve for Names {
     }
 }
 
-/// The port is ignored: the URL's is used.
+/// The port is ignored: the port of the URL is used.
 fn this_machine() -> Vec<SocketAddr> {
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|address| SocketAddr::new(address, 0)).into()
 }

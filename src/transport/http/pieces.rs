@@ -1,8 +1,8 @@
 //! Bodies that are sent in pieces.
 //!
-//! A body is a row's request with additions. Joined together, a large body would be in memory twice while it is sent, so
-//! its pieces are sent one after the other. The length is known, so the request has a `content-length`. A small body is
-//! copied, which is faster than sending pieces.
+//! A body is a row's request with additions. Joined together, a large body would be in memory twice while it is sent,
+//! so its pieces are sent one after the other. The length is known, so the request has a `content-length`. A small body
+//! is copied, which is faster than sending pieces.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,3 +1,3 @@
-//! The type that addresses are parsed into: that of the HTTP client.
+//! The HTTP client's type for parsed addresses.
 
 pub(in crate::transport) use reqwest::Url;

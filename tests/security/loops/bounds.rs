@@ -1,5 +1,5 @@
-//! What is too much: inputs without end or without rows, templates that never end, names of megabytes, deep nesting.
-//! Nothing panics, hangs or eats the machine, and every line that is written can be read by common parsers.
+//! Too much of everything: inputs without end or without rows, templates that never end, names of megabytes, deep
+//! nesting. Nothing panics, hangs or uses up the machine, and common parsers can read every line that is written.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// Longer than any of these takes without optimization on a machine that has other things to do.
+/// Longer than any of these takes without optimization on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The lines of the page.
@@ -121,7 +121,7 @@ fn inputs(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Standard input without end: what is written into it until the program has had enough.
+/// Standard input without end: the bytes that are written to it until the program stops reading.
 fn streams(size: Size) -> Option<Seen> {
     if !Path::new("/proc/self/status").exists() {
         return None;
@@ -181,7 +181,7 @@ fn streams(size: Size) -> Option<Seen> {
 
 // Templates.
 
-/// Templates that would never end or never fit, through the program: each ends with words.
+/// Templates that would never end or never fit, run with the real program: each ends with a message.
 fn templates(size: Size) -> Seen {
     let doubled = |start: &str, step: &str, end: &str| format!("{start}{}{end}", step.repeat(60));
     let table: Vec<String> = [
@@ -309,7 +309,7 @@ fn nested(depth: usize, random: &mut fastrand::Rng) -> String {
     format!("{open}1{close}")
 }
 
-/// Rows that are nested in every place: what is written of them can be read, and run again.
+/// Rows that are nested in every place: the lines that are written for them can be read, and run again.
 fn nested_rows(size: Size) -> Seen {
     let seed = 19;
     let mut random = fastrand::Rng::with_seed(seed);

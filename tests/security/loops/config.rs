@@ -16,7 +16,7 @@ use super::super::hostile::{Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said};
 
-/// What lies outside the folder or is a secret, and must be neither sent nor shown.
+/// Text that is outside the folder or secret, and must be neither sent nor shown.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// What may be sent.
 const INSIDE: &str = "inside the folder";
@@ -141,7 +141,7 @@ fn keys(size: Size) -> String {
         let name = flag.get_long().expect("it has one");
         let mut has_effect = false;
         for key in flag.get_all_aliases().unwrap_or_default().into_iter().chain([name]) {
-            // What is refused is refused by its name: in the share a few values will do.
+            // Refusal depends only on the name, so the short version tries only a few values.
             let is_sampled = size == Size::Share && !folder::may_set(name);
             for value in VALUES.into_iter().filter(|_| !is_sampled || rng.u8(..8) == 0) {
                 for (file, args, line) in [
@@ -178,7 +178,7 @@ fn keys(size: Size) -> String {
     format!("{tried} files: {free} flags took effect, {refused} were refused each time")
 }
 
-/// Makes what a hostile folder may hold, and returns names to build paths of.
+/// Makes the files of a hostile folder, and returns names from which paths are built.
 fn furnish(place: &Place) -> Vec<String> {
     let (work, secret) = (&place.world.working_folder, place.root.path().join("secret.txt"));
     for folder in ["sub", "sub/deep", ".hidden", "ünï", "a b"] {
@@ -481,7 +481,7 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // Each as it is, then pieces of several, cut anywhere.
+        // Each file as it is, then pieces of several files, cut anywhere.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {
@@ -574,7 +574,7 @@ fn dotenv() -> String {
     "5 files with 6 variables: 0 read".to_owned()
 }
 
-/// What is about the key, and what is not, in a file that may be another's.
+/// Settings about the key, and others, in a file that may belong to another user.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [

@@ -1,5 +1,5 @@
-//! Files that others put in the way: each kind of thing, in each place, of each owner, in each kind of folder; and what
-//! is put there between a look and an opening.
+//! Files that others put in the way: each kind of thing, in each place, of each owner, in each kind of folder. Also
+//! things that are put there between a check and the opening of a file.
 //!
 //! The judge here shares nothing with the program: it knows who made what, and looks whether anything outside was
 //! changed, anything planted was used, and anything ours was left open to others.
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 
-/// Users that nobody is.
+/// User ids that belong to nobody.
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
@@ -96,7 +96,7 @@ struct Case {
 enum Expected {
     Used,
     Refused,
-    /// The system does not let the runner at it.
+    /// The system does not let the runner open it.
     Failed,
 }
 
@@ -130,7 +130,7 @@ impl Case {
     fn expected(&self) -> Expected {
         let is_open = self.folder_mode & 0o1002 == 0o002 && !self.trusts;
         if let Place::Inside(name) = self.place {
-            // The run folder is the runner's own, so what lies in the way of a temporary file can be removed.
+            // The run folder belongs to the runner, so anything in the place of a temporary file can be removed.
             return match self.kind {
                 _ if is_open => Expected::Refused,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,
@@ -196,7 +196,7 @@ fn table(size: Size) -> Seen {
 
 const NOT_ROOT: &str = "as a second user not run: needs root";
 
-/// Plants one thing, runs the program, and judges. Returns what came of it.
+/// Plants one thing, runs the program, and judges. Returns the result.
 fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -> Expected {
     let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
     let victim = outside.path().join("victim");
@@ -327,7 +327,7 @@ fn make(tool: &str, path: &Path, before: &[&str], after: &[&str]) {
     assert!(made.success(), "{tool} {}", path.display());
 }
 
-/// What tells one state of a thing from another.
+/// What is compared to see whether a thing has changed.
 fn state(path: &Path) -> Option<(u64, u32, u64, u32)> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let size = if metadata.is_dir() { 0 } else { metadata.len() };
@@ -475,7 +475,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mode = [OpenMode::Edit, OpenMode::CreateNew, OpenMode::Existing][number % 3];
             match disk.open(&path, mode) {
                 Ok(file) => {
-                    // What was opened takes a mark: it must be in no file of somebody else.
+                    // The test writes a mark to the opened file. The mark must be in no file of another user.
                     file.write_at(b"mark", 0).expect("it is a file of ours");
                     opened += 1;
                 }
@@ -587,7 +587,7 @@ fn link_in_place(trap: &Path, path: &Path) -> bool {
 
 // ---- single promises ------------------------------------------------------------------------------------------------
 
-/// What needs no generator.
+/// Tests that need no generator.
 fn single_promises() -> Vec<Seen> {
     let (folder, api) = (Folder::with_rows(3), Api::quick());
     let mut command = Command::new("sh");

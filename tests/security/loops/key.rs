@@ -1,5 +1,6 @@
-//! The key is in no sink: servers send it back in every place a response has, spelled in every way, in every mode; then
-//! everything that a run said and left is searched, by a finder that shares no code with what takes the key out.
+//! The key never appears in any output. Servers send it back in every place of a response, in every spelling and in
+//! every mode. Then everything that a run printed and wrote is searched. The search shares no code with the code that
+//! removes the key.
 
 #[path = "key/echo.rs"]
 mod echo;
@@ -45,12 +46,12 @@ const MODES: [&[&str]; 8] = [
 
 /// One try for each row, and no stop for many that fail.
 const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
-/// Of what the run waits for, nothing.
+/// Flags with which a run waits for nothing.
 const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
 
-/// A run over responses of a server, all of which end their row. Returns how many there were.
+/// Runs over responses of a server that all end their row. Returns how many responses there were.
 fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
-    // Between two faults stands an answer: many faults at once are an outage, and held back.
+    // Between two faults there is an answer: many faults in a row would be an outage, and rows would be held back.
     let count = responses.len();
     let responses = responses.into_iter().flat_map(|response| [echo::harmless(), response]).collect();
     let code = run_over(key, responses, mode, is_pipe, seed);
@@ -180,7 +181,7 @@ fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Every part of twelve characters, in the place that keeps the most of it.
+/// Every part of twelve characters, in the place where most of it is kept.
 fn pieces_of_it(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
@@ -281,7 +282,7 @@ fn from_commands_and_files(_keys: &[Key]) -> Seen {
     Seen::new("keys of commands and files", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// What is said at signals, while a request hangs; and what the system lets others see of the process.
+/// Messages at signals while a request hangs, and the parts of the process that the system lets others see.
 #[cfg(unix)]
 fn signals(keys: &[Key]) -> Seen {
     let mut sent = 0;
@@ -332,7 +333,7 @@ fn signals(_keys: &[Key]) -> Seen {
     Seen::new("signals", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// A process that dies leaves no core, and nobody but root reads its memory or variables.
+/// A process that dies leaves no core file, and only root can read its memory or variables.
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;
@@ -371,7 +372,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // The first of some is taken by the standard library, which looks for a full stack and lets the second through.
+        // Some signals need to be sent twice: the standard library handles the first (it checks for a full stack) and
+        // lets the second through.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("it is ours").is_some()

@@ -1,7 +1,7 @@
 //! Two runs on related outputs: nothing is lost, or the second is refused.
 //!
-//! The outputs are related in each way that names and files allow. Whatever the moments, each row of a run that was let
-//! in must stand in exactly one line of all files that are left.
+//! The outputs are related in each way that names and files allow. No matter when the runs begin, each row of a run
+//! that was not refused must be in exactly one line of all files that are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -70,7 +70,7 @@ const RELATIONS: [Relation; 15] = [
     Relation::FolderRemoved,
 ];
 
-/// Each row of the one run is `a…`, each of the other `b…`.
+/// The rows of one run are called `a…`, those of the other `b…`.
 const ROWS: usize = 12;
 
 /// Runs pairs at random moments, and returns the line.
@@ -115,7 +115,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // The moment is the thing tried, not a wait for something.
+        // This sleep is the moment that is tested; it does not wait for something.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -131,7 +131,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // Crossed outputs and runs that begin at one moment may refuse each other; else one is let in.
+    // If outputs are crossed or runs begin at the same moment, both may be refused; in all other cases one of them
+    // runs.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in let_in {
@@ -246,7 +247,7 @@ fn start((command, input): (Command, Option<String>)) -> std::thread::JoinHandle
     }
 }
 
-/// Returns in which files each row has a line, in all that lies in the folder and what came out of pipes.
+/// Returns for each row the files in which it has a line. Everything in the folder and the output of pipes is searched.
 fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
     let mut texts: BTreeMap<(u64, u64), (String, String)> = BTreeMap::new();
     for (path, bytes) in folder.contents() {
@@ -280,8 +281,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Lets threads open one log again and again, each time with entries that are compacted at the end, or, after a death, at
-/// the next start; returns the line.
+/// Lets threads open one log again and again. Each time it has entries that are compacted at the end; after a death,
+/// they are compacted at the next start. Returns the line.
 ///
 /// A thread that got in while the log was replaced would write to the file that goes away.
 fn replacements(size: Size) -> Seen {
@@ -335,8 +336,8 @@ fn replacements(size: Size) -> Seen {
     )
 }
 
-/// Opens once nobody holds the log. A program that a loop beside this one is just starting holds
-/// copies of every open file, and with them its locks, until it runs: that passes in milliseconds.
+/// Opens the log as soon as nobody has it locked. Another test may be starting a program at this moment. Until that
+/// program runs, it has copies of all open files and their locks; this takes only milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
@@ -377,7 +378,7 @@ fn broken(line: u64) -> BrokenRow {
 
 // ---- the table ------------------------------------------------------------------------------------------------------
 
-/// Relations whose answer does not depend on a moment; returns the line.
+/// Tests the relations whose result does not depend on timing; returns the line.
 fn table() -> Seen {
     let mut tried = 0;
     let mut refused = |said: &Said, parts: &[&str]| {
@@ -389,7 +390,7 @@ fn table() -> Seen {
     folder.write("a.jsonl", &rows('a'));
     folder.write("b.jsonl", &rows('b'));
 
-    // A log that a run holds and that is empty so far.
+    // An empty log that a run has locked.
     let mut held = folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("it starts");
     slow.wait_for_requests(1);
     let names = ["out.jsonl", "./out.jsonl", "out.results.jsonl", "x.jsonl"];
@@ -408,7 +409,7 @@ fn table() -> Seen {
     held.wait().expect("it ends");
     assert!(folder.names().iter().all(|name| !name.contains(".old-")), "nothing that was held was renamed");
 
-    // A log of other results, by each kind of entry.
+    // A log that belongs to other results, for each kind of entry.
     for (kind, input, faults) in [
         ("failed", rows('a'), r#"{"rules": [{"status": 400}]}"#),
         ("broken", format!("{{broken\n{}", rows('a')), "{}"),
@@ -441,7 +442,7 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // One file for two things, by other names and links.
+    // One file used for two things, through other names and links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {

@@ -1,7 +1,7 @@
-//! Servers that send too much: what a run holds in memory at most, by the system's own account of the real program.
+//! Servers that send too much: the most memory that the real program uses, as the system reports it.
 //!
-//! Each kind of server answers every request in its way. Endless bodies are cut off by the program, or end here behind a
-//! bound, so that nothing runs for ever when the program fails.
+//! Each kind of server answers every request in its own way. The program cuts off endless bodies. If it fails to, the
+//! bodies end at a limit here, so that nothing runs for ever.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +15,8 @@ use super::super::support::{CANARY, Folder, rows};
 
 /// Longer than the largest body that the program reads.
 const ENDLESS: usize = 40 << 20;
-/// As much as shows in a share whether answers are held side by side: sixteen of them are twice what is allowed.
+/// Large enough that the short version shows whether answers are in memory at the same time: sixteen of them take twice
+/// what is allowed.
 const SHORT: usize = 5 << 20;
 /// Over a plain run, with 16 requests in flight.
 const MOST_OVER_KIB: u64 = 64 << 10;
@@ -216,7 +217,7 @@ fn bomb(bytes: usize) -> Vec<u8> {
     out
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Ran {
     code: Option<i32>,
     peak_kib: u64,
@@ -274,7 +275,7 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
                 child.wait().expect("it ends");
                 return (None, peak);
             }
-            // A look every so often is what is measured with, not a wait for something.
+            // This sleep sets how often memory is measured; it does not wait for something.
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }
@@ -334,7 +335,8 @@ pub fn page(size: Size) -> Vec<Seen> {
             told,
         )];
     }
-    // A share tries each kind that differs in how it is held; all of them take minutes without optimization.
+    // The short version tries one of each kind that is kept in memory differently; all kinds take minutes without
+    // optimization.
     let shared = |name: &str| {
         ["text", "brackets", "headers", "inflates", "without end", "largest size", "many megabytes"]
             .iter()

@@ -1,4 +1,4 @@
-//! Plain `http`, and what a request passes on its way: addresses in odd spellings, names, proxies, certificates.
+//! Plain `http`, and everything on the way of a request: addresses in odd spellings, names, proxies, certificates.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,7 +31,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     ]
 }
 
-/// What an address is for the judge of this loop.
+/// How the judge of this loop classifies an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Refused,
@@ -205,7 +205,7 @@ fn local_names(count: usize) -> String {
     format!("{} names, each reached here, none through the proxy that was set", names.len())
 }
 
-/// Names of a made-up table of hosts, with what comes of them.
+/// Names of a made-up table of hosts, with the expected results.
 #[cfg(target_os = "linux")]
 const HOSTS: [(&str, &[&str], &str); 9] = [
     ("metadata.example.invalid", &["169.254.169.254"], "resolves to 169.254.169.254, a link-local address"),
@@ -280,7 +280,7 @@ fn resolved(_size: Size) -> String {
     "not run: needs Linux (its rules: table tests of the resolver)".to_owned()
 }
 
-/// What comes of variables.
+/// The expected result of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Proxy,

@@ -1,4 +1,4 @@
-//! What the program is made of: its crates, where they come from, which of them run while building, and its package.
+//! The parts of the program: its crates, where they come from, which of them run during the build, and its package.
 //!
 //! `.ci/supply` checks more, with tools of its own. This is what cargo alone can tell, without a network.
 
@@ -97,7 +97,7 @@ fn package() -> Seen {
     Seen::new(what, "src/, Cargo's own, licences, README, CHANGELOG, and no others", format!("{} files", files.len()))
 }
 
-/// Files that sources include, which must lie below `src/`.
+/// Files that sources include. They must be below `src/`.
 fn inclusions() -> Seen {
     let mut found = 0;
     for file in files_below(&Path::new(ROOT).join("src")).iter().filter(|file| file.extension() == Some("rs".as_ref()))

@@ -1,5 +1,5 @@
-//! What reaches a terminal or a shell: nothing steers the one, nothing but what was meant runs in the other, and no
-//! stream that is full or gone breaks a run.
+//! Text that reaches a terminal or a shell. No text controls the terminal, the shell runs only what was meant, and no
+//! stream that is full or closed breaks a run.
 
 use super::super::page::{Seen, Size};
 

@@ -1,8 +1,9 @@
-//! Run folders, error logs and results files of somebody else: nothing in them redirects, authorizes, executes or spends.
+//! Run folders, error logs and results files of somebody else: nothing in them redirects, authorizes, executes or
+//! spends.
 //!
 //! Each try has a folder of its own: a finished run with failures in `work`, a neighbour that must stay as it is, and a
-//! command that leaves a mark when it is run. Requests may reach the server that the person named; there is a second one,
-//! which every hostile value names.
+//! command that leaves a mark when it is run. Requests may reach the server that the person named; there is a second
+//! one, which every hostile value names.
 
 mod mutate;
 mod names;
@@ -25,7 +26,7 @@ use mutate::Mutator;
 
 /// Longest a run of the program may take before it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
-/// What a run records; every other flag is refused in a manifest.
+/// The flags that a run records; every other flag is refused in a manifest.
 const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
@@ -37,7 +38,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
 }
 
-/// A setting of each flag's name in the manifest.
+/// Tries a manifest with a setting for each flag.
 fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];
@@ -159,7 +160,7 @@ fn shown(name: &str) -> String {
     if is_plain { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// Returns values that would do harm were they obeyed.
+/// Returns values that would do harm if the program used them.
 fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     let root = place.root();
     let command = root.join("canary.sh").display().to_string();
@@ -173,7 +174,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     }
 }
 
-/// The files of a run, by their names from its folder.
+/// The files of a run, by their paths within its folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The server that runs are told to ask, and the one that they must not ask.
@@ -302,7 +303,7 @@ impl Place {
         self.folder.contents()
     }
 
-    /// Returns what lies outside the run's folder, and the files in it that do not belong to the run.
+    /// Returns everything outside the run's folder, and the files in it that do not belong to the run.
     fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let work = self.root().join("work");
         let own = ["notes.txt", "empty.txt", "prompts.jsonl"].map(|name| work.join(name));
@@ -317,7 +318,7 @@ impl Place {
         let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A log stands for the results whose default log it is.
+        // A log stands for the results file that has it as its default log.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }

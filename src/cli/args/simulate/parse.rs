@@ -37,7 +37,7 @@ pub struct Change {
 pub enum ChangeTo {
     /// This many times the limits at the start.
     Factor(f64),
-    /// These; a dimension without one keeps what it had.
+    /// These limits; a dimension that is not given keeps its limit.
     Limits(RateLimits),
 }
 

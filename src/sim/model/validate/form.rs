@@ -1,4 +1,4 @@
-//! What the model has to answer with: text, JSON or a tool call.
+//! The form in which the model has to answer: text, JSON or a tool call.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub(in crate::sim::model) enum Form {
     Tool(Option<String>),
 }
 
-/// Reads what a body asks the model to answer with.
+/// Reads the form of answer that a body asks for.
 pub(super) fn read(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     #[derive(Deserialize)]
     struct Choice<'a> {

@@ -1,4 +1,4 @@
-//! What the API refuses before it counts anything: the 400s and the 404 of a body.
+//! The checks that the API makes on a body before it counts anything: its 400s and its 404.
 //!
 //! Source: API reference, "Messages" (2026-10), and messages seen from the API; messages that were not seen
 //! have our own words.
@@ -97,7 +97,7 @@ fn short(text: &str, name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads a body for `model`, or says what the API refuses in it.
+/// Reads a body for `model`, or returns the error with which the API refuses it.
 pub(super) fn read<'a>(
     fields: Fields<'a>,
     model: &SimModel,
@@ -127,7 +127,7 @@ pub(super) fn read<'a>(
 
 fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {
     if endpoint == Endpoint::CountTokens {
-        // No answer is made, so no budget can be too large for it.
+        // No answer is made, so no thinking budget can be too large.
         return Ok(u64::MAX);
     }
     let asked: i64 = fields.required("max_tokens", "a valid integer")?;

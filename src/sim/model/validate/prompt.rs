@@ -1,4 +1,4 @@
-//! The tokens of a prompt, and its parts where it has a cache breakpoint.
+//! Counts the tokens of a prompt, and keeps its parts if it has a cache breakpoint.
 
 use serde_json::value::RawValue;
 

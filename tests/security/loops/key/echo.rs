@@ -7,13 +7,13 @@ use super::spelling::json;
 pub struct Response {
     pub what: String,
     pub bytes: Vec<u8>,
-    /// Whether the connection ends behind it.
+    /// Whether the connection ends after it.
     pub is_last: bool,
     /// Whether it sends back a text of the request.
     pub is_echo: bool,
 }
 
-/// A place: its name, and how a response is made that holds a text there.
+/// A place: its name, and a function that makes a response with a text at this place.
 pub struct Place {
     name: &'static str,
     make: fn(&Echo) -> Vec<u8>,
@@ -55,7 +55,7 @@ pub fn harmless() -> Response {
     Response { what: "an answer".to_owned(), bytes: answer("", ""), is_last: false, is_echo: false }
 }
 
-/// Whether the client can't tell where the body ends but by the end of the connection.
+/// Whether only the end of the connection shows the client where the body ends.
 fn is_last(bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(bytes);
     let head = head.split("\r\n\r\n").next().unwrap_or_default();
@@ -138,14 +138,14 @@ fn stream_with(put: &str, at: usize) -> Vec<u8> {
     stream(&events)
 }
 
-/// Statuses of errors that end their row and nothing else.
+/// Statuses of errors that end only their row.
 const ROW_ERRORS: [u16; 9] = [400, 405, 409, 413, 415, 422, 500, 502, 503];
 
 macro_rules! places {
     ($($name:literal: $make:expr,)*) => { &[$(Place { name: $name, make: $make }),*] };
 }
 
-/// Places in responses that end no more than their row.
+/// Places in responses that end only their row.
 pub const PLACES: &[Place] = places! {
     "request-id of an answer": |echo| with_header("request-id", &echo.text, 200),
     "x-request-id of an answer": |echo| {

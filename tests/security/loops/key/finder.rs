@@ -1,5 +1,5 @@
-//! Finds a key in what a program left: by decoding that, in every way it could have been spelled. It shares no code with
-//! what takes keys out, which works the other way round where it can.
+//! Finds a key in a program's output and files, by decoding them in every way in which the key could be spelled. It
+//! shares no code with the code that removes keys, which mostly works the other way round.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;
 
-/// What looks for one key.
+/// A finder for one key.
 pub struct Finder {
     parts: HashSet<Vec<u8>>,
     /// Pairs of characters that parts begin with.
@@ -89,7 +89,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
-/// Undoes what `decode` reads behind each `mark`: how many bytes it takes and what they stand for.
+/// Replaces each escape that begins with `mark`. `decode` returns how many bytes the escape has and what they stand
+/// for.
 fn undo(text: &[u8], mark: u8, decode: fn(&[u8]) -> Option<(usize, u32)>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Keys that must turn up nowhere, and the ways in which a server may spell one.
+//! Keys that must not appear anywhere, and the ways in which a server may spell a key.
 
 /// A key and where the program gets it from.
 pub struct Key {
@@ -6,7 +6,8 @@ pub struct Key {
     pub variable: &'static str,
 }
 
-/// Returns a key as the API has them, one with what base64 brings, and one with everything that is special somewhere.
+/// Returns three keys: one like those of the API, one with the special characters of base64, and one with every
+/// character that is special in some format.
 pub fn keys() -> Vec<Key> {
     let mut random = fastrand::Rng::with_seed(2026);
     let mut text = |start: &str, alphabet: &[u8], length: usize| -> String {
@@ -27,7 +28,7 @@ type Way = fn(&str, &mut fastrand::Rng) -> String;
 
 /// Ways that may be applied one after the other.
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
-/// Ways that a decoder must know of.
+/// Spellings that a decoder has to know.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
 /// The number of ways; combinations are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;
@@ -112,7 +113,7 @@ fn base64(text: &str, random: &mut fastrand::Rng) -> String {
     encoded(text.as_bytes(), random)
 }
 
-/// Behind other bytes, so that it is aligned otherwise, and before others.
+/// With other bytes before it, so that its alignment differs, and others after it.
 fn base64_within(text: &str, random: &mut fastrand::Rng) -> String {
     let before = ["x", "xy", "xyz", "Bearer ", "user:", "{\"key\":\""][random.usize(0..6)];
     let behind = ["", ":", "\"}", "@host"][random.usize(0..4)];

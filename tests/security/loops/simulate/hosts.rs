@@ -1,4 +1,5 @@
-//! Which names and pages the simulator answers: generated ones, by every way in which a request can name a host.
+//! Which host names and web pages the simulator answers. Names are generated and sent in every way in which a request
+//! can name a host.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -128,7 +129,8 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // Such a byte, unless it is the first or the last, makes it another name, but never a name of this machine.
+        // Such a byte makes it another name, unless it is the first or the last. It never makes it a name of this
+        // machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }
@@ -172,7 +174,7 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
     rest(&mut stream)
 }
 
-/// Asks with origins; returns how many local ones there were, and how many requests of others.
+/// Sends requests with an origin. Returns how many origins were local, and how many requests came from others.
 fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, u64) {
     let address = simulator.address;
     let reset =
@@ -192,7 +194,7 @@ fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, 
             }
         }
     }
-    // A reset would hide what the books hold, so it comes before what is counted.
+    // A reset would clear the books, so it is sent before the requests that are counted.
     let local = |rng: &mut fastrand::Rng| {
         let origin = String::from_utf8(local_origin(rng)).expect("it is ASCII");
         format!("host: localhost\r\nconnection: close\r\norigin: {origin}\r\nsec-fetch-site: same-site")
@@ -223,7 +225,7 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // A header line is text here, so bytes beyond ASCII are left to the hosts above.
+        // Header lines are text in this test; the hosts above try bytes beyond ASCII.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()
         }

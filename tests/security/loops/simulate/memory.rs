@@ -26,7 +26,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Asks with ever other keys, each an organization of its own with one request a minute.
+/// Sends requests with more and more keys. Each is an organization of its own with one request a minute.
 fn many_organizations() -> Seen {
     let config =
         SimConfig { organizations: Organizations::PerKey, ..quick() }.with_limits(RateLimits::new(1, 9_999, 9_999));
@@ -65,7 +65,7 @@ fn arrive(model: &mut Model, number: u64, key: &str) -> u16 {
     let (body, path) = (prompt(&number.to_string()), "/v1/messages");
     let request = Request { method: &Method::POST, path, query: None, headers: &headers, body: body.as_bytes() };
     let arrival = model.arrive(&request, Instant::ZERO);
-    // A call that was let in has no head yet: its status is 200.
+    // An admitted call has no head yet; its status will be 200.
     arrival.head.map_or(200, |head| head.status)
 }
 
@@ -86,7 +86,7 @@ fn many_names(size: Size) -> Seen {
     Seen::new(what, "peak memory grows by at most 192 MB", format!("{count} requests, {grown}"))
 }
 
-/// Returns what a peak grew by, which is bounded.
+/// Asserts that the growth of a peak is bounded, and returns it.
 fn grown(before: Option<u64>, after: Option<u64>, most_mb: u64) -> String {
     let Some((before, after)) = before.zip(after) else { return "not measured: the system does not tell".to_owned() };
     assert!(after - before <= most_mb, "from {before} to {after} MB, at most {most_mb} more are allowed");
@@ -108,7 +108,7 @@ fn ask_many(address: SocketAddr, own: u64, count: u64) {
 fn odd_request(own: u64, number: u64) -> Vec<u8> {
     let name = format!("{own}-{number}");
     let text = format!("{name} {}", "long ".repeat(if number % 20 == 1 { 5_000 } else { 10 }));
-    // Only so many unknown models are served; the others must not hide what follows.
+    // Only a limited number of unknown models are served; the others must not affect the later checks.
     let model = if number.is_multiple_of(4) {
         format!("model-{name}-{}", "m".repeat(200))
     } else {
@@ -124,7 +124,7 @@ fn odd_request(own: u64, number: u64) -> Vec<u8> {
     message_of(&format!("authorization: Bearer {name}"), "host: localhost", &body.to_string())
 }
 
-/// Reads `count` answers, whatever they say.
+/// Reads `count` answers of any kind.
 fn read_answers(stream: &mut TcpStream, count: u64) {
     let (mut text, mut some, mut found) = (Vec::new(), vec![0; 1 << 16], 0);
     while found < count {
@@ -181,7 +181,7 @@ fn many_heads(size: Size) -> Seen {
     let begin = |long: usize| {
         let mut stream = connect(simulator.address);
         let head = format!("GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(long));
-        // One that is too long is refused before it is whole.
+        // A body that is too long is refused before it is complete.
         let _ = stream.write_all(head.as_bytes());
         stream
     };

@@ -1,4 +1,4 @@
-//! What the simulator writes down: no key, no prompt.
+//! The simulator writes down no key and no prompt.
 
 use super::super::super::page::{Seen, Size};
 use super::wire::{Simulator, ask, message_of, prompt};

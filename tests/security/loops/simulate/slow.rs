@@ -1,4 +1,5 @@
-//! Clients that begin and never end: each is let go in bounded time, and the others are answered meanwhile.
+//! Clients that begin a request and never finish it: each is disconnected in bounded time, and others are answered
+//! meanwhile.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -45,7 +46,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// A beginning, and bytes that follow it drop by drop.
+/// The beginning of a request, and bytes that follow it one at a time.
 type Way = (Vec<u8>, &'static [u8]);
 
 fn ways() -> Vec<Way> {

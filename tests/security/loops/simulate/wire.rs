@@ -19,7 +19,7 @@ impl Simulator {
     pub fn start(args: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = folder.command(&["simulate", "--port", "0", "--latency", "0ms,1000000"]);
-        // What is said for people goes to a file: a pipe that nobody reads would fill up.
+        // Messages for people go to a file: a pipe that nobody reads would fill up.
         let errors = std::fs::File::create(folder.path("stderr")).expect("a file");
         let mut child = command.args(args).stderr(errors).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -51,7 +51,7 @@ impl Drop for Simulator {
     }
 }
 
-/// What came back: status, header lines in lower case, body as it came.
+/// A response: status, header lines in lower case, and the body unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,
@@ -79,7 +79,7 @@ pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a connection");
-    // A server that forgets a connection must fail the test, and not hang it.
+    // If the server forgets a connection, the test must fail and not hang.
     stream.set_read_timeout(Some(Duration::from_secs(150))).expect("a timeout can be set");
     stream
 }

@@ -11,8 +11,8 @@ pub const FORGED: &str = "FORGED";
 /// The program's own sequences, without the escape character.
 const OWN: &[&str] = &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
-/// Returns what a terminal would have obeyed that is not the program's own; `None` when there is nothing. What begins a
-/// line counts only where the program breaks none for want of columns.
+/// Returns the first sequence that a terminal would obey and that is not the program's own; `None` if there is none. A
+/// forged beginning of a line counts only if the program does not wrap lines.
 pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();
@@ -40,8 +40,8 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     None
 }
 
-/// Returns whether a terminal does something at a character but to show it: controls, and what turns the direction of
-/// text, hides in it, or breaks lines. By the tables of Unicode, not by the program's own list.
+/// Returns whether a terminal does more with a character than show it: control characters, and characters that change
+/// the direction of text, are invisible, or break lines. It uses the tables of Unicode, not the program's own list.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

@@ -1,4 +1,4 @@
-//! Commands that are printed, pasted into shells: they pass exactly the arguments that were meant, and run nothing else.
+//! Printed commands that are pasted into shells: they pass exactly the intended arguments, and run nothing else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +14,7 @@ use super::judge;
 use super::pty::{USUAL, shown};
 use super::side_by_side;
 
-/// What a name or an argument would make when a shell ran it.
+/// The file that a name or an argument would create if a shell ran it.
 const CANARY: &str = "PWN";
 /// The value of a header. No printed command may contain it.
 const SECRET: &str = "s3cret-of-a-header";
@@ -39,7 +39,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // Made before there are threads: a program that another thread's child still holds open can't be started.
+    // The programs are made before there are threads: a program that another thread's child still has open can't be
+    // started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -74,8 +75,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A command as it was printed, and the arguments it must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that are carried. Where the log can't name its results (their name
-/// holds what no log may name), the command does.
+/// Returns the arguments that resume a log, with the flags that are carried. Where the log can't name its results
+/// (their name holds what no log may name), the command does.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
@@ -89,7 +90,7 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
 /// Runs until a rule stops it, then to the end, then once more: each prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
-    // The row that fails comes first, so that it is in the log whenever the run stops.
+    // The row that fails comes first, so that it is in the log no matter when the run stops.
     let rows = "{\"prompt\":\"always fails\"}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
     fs::write(folder.path("").join(name), rows).expect("a file can be written");
     let kind = ["plain", "json", "none"][(turn % 3) as usize];
@@ -176,7 +177,7 @@ fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     text.lines().map(message).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the command that begins so, to the end of its line.
+/// Returns the command with this beginning, up to the end of its line.
 fn command_in(said: &str, begins: &str, at: &str) -> String {
     let line =
         said.lines().find(|line| line.contains(begins)).unwrap_or_else(|| panic!("{at}: no {begins:?} in\n{said}"));
@@ -256,7 +257,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
     Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())
 }
 
-/// Returns a name for a file; the first ones begin with each piece in its turn.
+/// Returns a name for a file. Each of the first names begins with another piece, so that all are used.
 fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
     let mut bytes = PIECES[number as usize % PIECES.len()].to_vec();
     for _ in 0..rng.usize(..6) {

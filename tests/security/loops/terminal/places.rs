@@ -1,4 +1,4 @@
-//! Every place from which text of others reaches a terminal, and how strings get there.
+//! Every place from which text from outside reaches a terminal, and how strings get there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -51,7 +51,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Whether the program breaks lines in this turn, for want of columns.
+/// Whether the program wraps lines in this turn, because there are few columns.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }
@@ -399,7 +399,8 @@ fn joined(strings: &[Nasty]) -> OsString {
     OsString::from_vec(strings.iter().map(|string| string.bytes.clone()).collect::<Vec<_>>().join(&b'_'))
 }
 
-/// Returns the strings as one argument; as text, except in every fifth turn, since bytes that are not text are not examined further.
+/// Returns the strings as one argument; as text, except in every fifth turn, since bytes that are not text are not
+/// examined further.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }

@@ -20,13 +20,13 @@ pub const USUAL: u16 = 80;
 /// So many columns that the program breaks no line: a line that begins there was made by a string.
 pub const WIDE: u16 = 60_000;
 
-/// Both ends of a pseudo-terminal.
+/// A pseudo-terminal with both its ends.
 pub struct Pty {
     pub ours: OwnedFd,
     pub theirs: File,
 }
 
-/// What a program wrote to its terminal, and how it ended.
+/// The bytes that a program wrote to its terminal, and how it ended.
 pub struct Shown {
     pub bytes: Vec<u8>,
     pub code: Option<i32>,

@@ -1,4 +1,5 @@
-//! Streams that are full, closed or gone, for each command: it ends with its documented code, and nothing is lost.
+//! Streams that are full, closed or without a reader, for each command: it ends with its documented code, and nothing
+//! is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,12 +15,12 @@ use super::super::super::support::{Api, Folder, assert_each_once, rows, whole_li
 use super::pty::{Pty, USUAL, ended};
 use super::side_by_side;
 
-/// What becomes of a stream.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     /// Somebody reads it.
     Kept,
-    /// It goes to a full disk.
+    /// It is written to a full disk.
     Full,
     /// It is closed, as by `>&-`.
     Closed,

@@ -1,4 +1,4 @@
-//! Strings that try to steer a terminal. Each begins with a mark of its own, by which it is found in what was shown.
+//! Strings that try to control a terminal. Each begins with its own mark, so that it can be found in the output.
 
 use super::judge::FORGED;
 
@@ -40,7 +40,7 @@ const NO_TEXT: &[&[u8]] = &[
     b"\xc2\x1b[2J",
 ];
 
-/// Characters that turn, hide or break text.
+/// Characters that change the direction of text, hide it or break lines.
 #[rustfmt::skip]
 const CHARACTERS: &[char] = &[
     '\u{ad}', '\u{61c}', '\u{180e}', '\u{200b}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}',
@@ -49,7 +49,7 @@ const CHARACTERS: &[char] = &[
     '\u{e0020}', '\u{e007f}',
 ];
 
-/// Harmless text that widths and breaks are computed of.
+/// Harmless text that matters for computing widths and line breaks.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
     "x", " ", "Grüße", "你好", "שלום", "👩\u{200d}👩\u{200d}👧", "e\u{301}\u{301}\u{301}\u{301}", "\u{300}", "❤\u{fe0f}",

@@ -10,7 +10,7 @@ use super::names::names;
 /// The files of a run that can be changed.
 const FILES: [&str; 4] = ["out.jsonl.run/manifest.json", "out.errors.jsonl", "out.jsonl", "out.jsonl.run/inflight"];
 
-/// Texts that are put into JSON as they are, whether they are valid there or not.
+/// Texts that are put into JSON unchanged, even if they are not valid there.
 const RAW: [&str; 12] = [
     "1e999",
     "-1",
@@ -31,7 +31,7 @@ pub struct Mutator {
     random: fastrand::Rng,
     evil: String,
     root: PathBuf,
-    /// What texts in the JSON are to be replaced by, in the order of their marks.
+    /// The texts that replace the marks in the JSON, in the order of the marks.
     raw: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Mutator {
     }
 
     fn change_one(&mut self, work: &Path) -> String {
-        // The manifest and the log are what a reader believes most.
+        // The manifest and the log are the files that a reader trusts most.
         let file = FILES[[0, 0, 0, 1, 1, 1, 2, 3][self.random.usize(0..8)]];
         let path = work.join(file);
         let old = fs::read(&path).unwrap_or_default();
@@ -218,7 +218,7 @@ impl Mutator {
         json!(format!("raw text {}", self.raw.len() - 1))
     }
 
-    /// Gives the first object a member that it has already.
+    /// Adds to the first object a second member with a name that it already has.
     fn with_duplicate(&mut self, text: &str) -> String {
         let members = [
             format!("\"settings\":{{\"base-url\":\"{}\"}}", self.evil),

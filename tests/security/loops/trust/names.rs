@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-/// Returns names of results that do not lead to a file beside their log. `root` holds a neighbour of the run's folder.
+/// Returns names of results that do not lead to a file beside their log. `root` also contains a neighbour of the run's
+/// folder.
 pub fn names(root: &Path) -> Vec<String> {
     let sibling = root.join("sibling");
     let mut names: Vec<String> = [
