@@ -27,7 +27,7 @@ use claude_batch::source::{self, Input, Item, Options};
 use measure::{Seen, in_child, median, watched};
 use server::Server;
 
-/// The program's, for the bare loop as well.
+/// The same allocator as the program has. The bare loop uses it as well.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

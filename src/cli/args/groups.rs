@@ -175,7 +175,7 @@ pub struct MoneyArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct PriceArgs {
-    /// Prices over the built-in ones
+    /// Prices that replace the built-in ones
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub prices: Option<PathBuf>,
 }
