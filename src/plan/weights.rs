@@ -4,8 +4,8 @@
 //! each further letter a little. Runs of blanks, digits and punctuation cost less after the first. Other scripts are
 //! weighed by the first byte of each character in UTF-8. For all this it is enough to look at pairs of bytes, with one
 //! fast look-up in a table for each byte. The figures are fitted to published ratios: for Latin prose, about 3.3
-//! characters a token on the old tokenizer and 2.6 on the new one; for code, about 2.8; for Chinese and Japanese, about
-//! 1. The estimates are more often too high than too low. A run corrects them within tens of answers by the usage that
+//! characters a token on the old tokenizer and 2.6 on the new one; for code, about 2.8; for Chinese and Japanese, about 1.0.
+//! The estimates are more often too high than too low. A run corrects them within tens of answers by the usage that
 //! the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
