@@ -85,7 +85,7 @@ fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
     model.finish(arrival.ticket, Ending::Played, now);
 }
 
-/// Returns answers a second of the server, and by which clock.
+/// Returns how many answers a second the server gives, and the name of the clock that measured it.
 fn server() -> (f64, &'static str) {
     let (url_in, url) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

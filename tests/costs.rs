@@ -86,7 +86,7 @@ fn send(api: &mut Model, body: &[u8], now: Instant) {
     headers.insert("x-api-key", HeaderValue::from_static("k"));
     headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     api.arrive(&Request { method: &Method::POST, path: "/v1/messages", query: None, headers: &headers, body }, now);
-    // What is due is done, and billed, when the API is looked at.
+    // Reading the statistics makes the API finish and bill the answers that are due.
     api.stats(now);
 }
 

@@ -25,7 +25,7 @@ pub struct HeadNews {
     pub request_id: Option<String>,
 }
 
-/// A whole response, read by its form.
+/// What a whole response turned out to be.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// A whole answer.

@@ -28,7 +28,7 @@ use super::step::Next;
 
 /// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// One in this many faults that may be hidden refusals counts for the row.
+/// Of the faults of a row that may be hidden refusals, one in this many counts for the row.
 const DISGUISED: u32 = 8;
 /// When all rows that are left have failed, the run waits for the endpoint for this long, or for this part of the run's
 /// time so far, whichever is longer.

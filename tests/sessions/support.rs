@@ -244,7 +244,7 @@ pub fn assert_each_once(results: &str, count: usize) {
     assert_eq!(found, expected);
 }
 
-/// Returns the whole lines of a file that may not be there.
+/// Returns how many whole lines a file has; 0 when there is no such file.
 pub fn whole_lines(path: &Path) -> u64 {
     let bytes = fs::read(path).unwrap_or_default();
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64

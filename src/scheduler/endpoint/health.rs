@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// After this many faults in a row, an endpoint is taken to fail. By default, a row may have at least as many faults.
-/// Otherwise the last row of a run could be taken for the cause of an outage.
+/// After this many faults without an answer between them, an endpoint is taken to fail. By default, a single row may
+/// have at least as many faults. Otherwise the last row of a run could be taken for the cause of an outage.
 const FAULTS: u32 = 8;
 /// The same within [`RELAPSE`] of the end of an outage.
 const FAULTS_OF_RELAPSE: u32 = 3;

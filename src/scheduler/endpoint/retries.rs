@@ -16,7 +16,7 @@ impl Default for RetryQuota {
 }
 
 impl RetryQuota {
-    /// Adds the retries of one success.
+    /// Adds the retries that one success is worth.
     pub(crate) fn on_success(&mut self) {
         self.0 = (self.0 + PER_SUCCESS).min(MOST);
     }

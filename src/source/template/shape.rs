@@ -16,8 +16,8 @@ use super::error::{TemplateError, syntax};
 const MAX_SOURCE_BYTES: usize = 1 << 20;
 /// The most signs and words in one tag that may each add a level to the parser's tree.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// The most places that may put a value into a list or an object. Loops keep no state, so values are not nested deeper
-/// than this. The depth matters because showing, comparing and freeing a value use recursion too.
+/// The most places in a template that may put a value into a list or an object. Loops keep no state, so values are not
+/// nested deeper than this number. The depth matters because showing, comparing and freeing a value use recursion too.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];

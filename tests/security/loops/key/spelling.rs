@@ -28,7 +28,7 @@ type Way = fn(&str, &mut fastrand::Rng) -> String;
 
 /// Ways that may be applied one after the other.
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
-/// Spellings that a decoder has to know.
+/// Ways to encode the whole text. One of them is applied, before the escapes.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
 /// The number of ways; combinations are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;
