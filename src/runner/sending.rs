@@ -36,7 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     Err(fault) => self.refuse(ticket, fault, now),
                 },
                 // A canary is no row, so it has no mark.
-                Step::Canary { ticket, ask } => self.attempts.start(ticket, &ask, false),
+                Step::Canary { ticket } => self.attempts.start(ticket, self.scheduler.ask(ticket), false),
                 Step::Wait { until, .. } => return Some(until),
                 Step::Drained => return None,
             }
@@ -60,7 +60,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
-        self.attempts.start(ticket, &self.scheduler.sent(ticket).ask, stream);
+        self.attempts.start(ticket, self.scheduler.ask(ticket), stream);
         self.events.show_at(EventBody::Sent, now);
     }
 

@@ -57,9 +57,9 @@ impl Scheduler {
             self.endpoints[at].canary.is_rows_turn = true;
             return None;
         }
-        let sent = Sent::Canary(Box::new(ask.clone()));
+        let sent = Sent::Canary(Box::new(ask));
         let flight = Flight { sent, pool, reservation, money, sent_at: now, stream: false, head: None };
-        Some(Step::Canary { ticket: self.board(flight), ask: Box::new(ask) })
+        Some(Step::Canary { ticket: self.board(flight) })
     }
 
     /// Returns when the next canary is due.
@@ -195,8 +195,8 @@ mod tests {
                         let number = scheduler.sent(ticket).job.custom_id.parse().expect("rows have numbers");
                         in_flight.push((ticket, Some(number)));
                     }
-                    Step::Canary { ticket, ask } => {
-                        assert_eq!(ask.max_tokens, 1);
+                    Step::Canary { ticket } => {
+                        assert_eq!(scheduler.ask(ticket).max_tokens, 1);
                         came.canaries += 1;
                         in_flight.push((ticket, None));
                     }

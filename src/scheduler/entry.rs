@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) tries: u32,
     pub(super) overloads: u32,
     /// Faults that may have been hidden refusals.
-    pub(super) disguised: u32,
+    pub(super) maybe_refused: u32,
     /// When the first try began after which the row had to wait, for any reason.
     pub(super) waiting_since: Option<Instant>,
     /// How often it was refused or met a fault. Rows with fewer turns are tried first.
@@ -41,7 +41,7 @@ impl Entry {
             attempts: Vec::new(),
             tries: 0,
             overloads: 0,
-            disguised: 0,
+            maybe_refused: 0,
             waiting_since: None,
             turns: 0,
             wants_stream: None,

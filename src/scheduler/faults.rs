@@ -29,7 +29,7 @@ use super::step::Next;
 /// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// Of the faults of a row that may be hidden refusals, one in this many counts for the row.
-const DISGUISED: u32 = 8;
+const MAYBE_REFUSED_A_TRY: u32 = 8;
 /// When all rows that are left have failed, the run waits for the endpoint for this long, or for this part of the run's
 /// time so far, whichever is longer.
 const END_PATIENCE: Duration = Duration::from_secs(90);
@@ -71,8 +71,8 @@ impl Scheduler {
         let counts = match blame {
             Blame::Unknown if was_failing => false,
             Blame::Row | Blame::Unknown if may_be_refused => {
-                entry.disguised += 1;
-                entry.disguised.is_multiple_of(DISGUISED)
+                entry.maybe_refused += 1;
+                entry.maybe_refused.is_multiple_of(MAYBE_REFUSED_A_TRY)
             }
             Blame::Row | Blame::Unknown => true,
             Blame::Endpoint => false,

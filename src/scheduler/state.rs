@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{EventBody, HaltReason, Money, Planned, PoolId, Reason};
+use crate::domain::{Ask, EventBody, HaltReason, Money, Planned, PoolId, Reason};
 
 use super::config::Config;
 use super::endpoint::{Endpoint, EndpointId};
@@ -87,6 +87,15 @@ impl Scheduler {
     /// Returns why the run stops, if it does.
     pub fn halted(&self) -> Option<&HaltReason> {
         self.halted.as_ref()
+    }
+
+    /// Returns what an attempt sends, for a row or as a canary.
+    ///
+    /// # Panics
+    /// When the ticket is not in flight.
+    pub(crate) fn ask(&self, ticket: Ticket) -> &Ask {
+        let flight = self.flights.get(ticket);
+        flight.expect("a ticket is asked for while its attempt is in flight").ask()
     }
 
     /// Returns an attempt's row, and what is sent for it.

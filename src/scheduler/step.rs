@@ -1,7 +1,7 @@
 //! The answers of the scheduler: what to do next, and what happened to a row.
 
 use crate::clock::Instant;
-use crate::domain::{Ask, ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
+use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
 
 /// A request in flight. The number is small and reused: it can index a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,8 +25,6 @@ pub enum Step {
     Canary {
         /// Names the attempt.
         ticket: Ticket,
-        /// What is asked.
-        ask: Box<Ask>,
     },
     /// Ask again at `until`, or after the next event.
     Wait {
