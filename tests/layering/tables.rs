@@ -44,6 +44,7 @@ pub const MODULES: &[Module] = &[
         "clock domain catalog source plan sink limiter provider \
          scheduler transport classify journal report answer",
     ),
+    module("export", 3, "clock domain catalog source plan sink journal"),
     module("sim", 3, "clock domain catalog provider transport"),
     module(
         "forecast",
@@ -55,7 +56,7 @@ pub const MODULES: &[Module] = &[
         "cli",
         5,
         "clock domain catalog source plan sink limiter provider \
-         scheduler transport classify journal report answer runner sim forecast",
+         scheduler transport classify journal report answer runner export sim forecast",
     ),
 ];
 
