@@ -82,8 +82,7 @@ pub mod classify;
 pub mod cli;
 pub mod clock;
 pub mod domain;
-#[expect(dead_code, reason = "the writers come with it")]
-mod export;
+pub mod export;
 pub mod journal;
 pub mod limiter;
 pub mod plan;

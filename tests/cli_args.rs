@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use claude_batch::cli::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
+use claude_batch::cli::args::values::{
+    Concurrency, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
+};
 use claude_batch::cli::args::{Cli, Command, Settings};
 use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
@@ -68,6 +70,8 @@ fn a_file_sets_everything_it_names() {
     assert_eq!(config.dialect.betas, ["a-2026-01-01", "b-2026-01-01"]);
     assert_eq!(config.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-team"]);
     assert_eq!(config.output, Some(OutputArg::Path("out.jsonl".into())));
+    assert_eq!((config.form.format, config.form.order), (Some(OutputFormat::Tsv), Some(Order::Done)));
+    assert!(config.form.fields.len() == 2 && config.form.raw_cells && config.form.null);
     assert_eq!((config.tier, config.limits), (Tier::Two, RateLimits::new(900, 400_000, 80_000)));
     assert_eq!(config.headroom, Headroom::Percent(5.0));
     assert_eq!((config.max_retries, config.retry_ambiguous, config.halt), (3, false, HaltRule::Share(0.05)));

@@ -2,7 +2,7 @@
 //!
 //! The journal stays the only place where answers are safe. A projection is made from it, in one piece, at the end of a
 //! run or by `results`, and can always be made again. So nothing here needs to survive a crash: the file gets its name
-//! only when it is whole.
+//! only when it is whole ([`output`]).
 //!
 //! ```text
 //! results, error log ─► index: label ─► place of the row's latest line
@@ -14,10 +14,37 @@
 //! ```
 //!
 //! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. When its
-//! columns are wanted in the order of completion, they wait in a sorted temporary file.
+//! columns are wanted in the order of completion, they wait in a sorted temporary file ([`sorter`]).
+
+mod csv;
+mod error;
+mod fields;
+mod form;
+mod index;
+mod input;
+mod json_lines;
+mod line;
+mod lines;
+mod output;
+mod project;
+mod sorter;
+#[cfg(test)]
+mod testing;
+mod text;
 
 use std::borrow::Cow;
 use std::io;
+
+pub(crate) use error::ExportError;
+pub use fields::Field;
+pub use form::OutputFormat;
+pub(crate) use form::{Compression, Form};
+pub(crate) use index::Include;
+pub use index::RowKind;
+pub(crate) use input::RunInput;
+pub(crate) use output::{packed, whole_file};
+pub use project::Order;
+pub(crate) use project::{Made, Request, Run, project};
 
 /// One cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

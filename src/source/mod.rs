@@ -35,6 +35,7 @@ mod shape;
 mod sniff;
 mod split_rows;
 mod splitter;
+mod spool;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -51,6 +52,7 @@ pub use self::columns::columns;
 pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
+pub(crate) use self::names::nearest;
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
 pub(crate) use self::template::{Placeholder, placeholders};
@@ -158,13 +160,23 @@ pub struct Options {
     pub max_line_bytes: usize,
     /// Whether rows hold what the input says about them ([`Row::input`]), for outputs with the input's columns.
     pub keeps_input: bool,
+    /// Where a pipe is copied to while it is read, so that it can be read again.
+    pub spool: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // Escapes make JSON longer than its text.
         let (format, max_line_bytes) = (InputFormat::Auto, 2 * MAX_BODY_BYTES);
-        Self { format, id_column: None, template: None, max_line_bytes, keeps_input: false }
+        Self { format, id_column: None, template: None, max_line_bytes, keeps_input: false, spool: None }
+    }
+}
+
+impl Options {
+    /// Returns options that read labels and columns and make no prompts. So no template is filled in, and no column
+    /// `prompt` is needed.
+    pub(crate) fn without_prompts(self) -> Self {
+        Self { template: Some(Template::plain()), ..self }
     }
 }
 
@@ -184,6 +196,13 @@ pub enum Input {
     File(PathBuf),
     /// Standard input.
     Stdin,
+    /// A pipe that was read before and copied to a file ([`Options::spool`]).
+    Spooled {
+        /// The name that the pipe had.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Input {
@@ -192,6 +211,7 @@ impl Input {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stdin => "stdin".to_owned(),
+            Self::Spooled { name, .. } => name.clone(),
         }
     }
 }

@@ -11,7 +11,9 @@ use super::sniff::{self, Peeked};
 use super::split_rows::SplitRows;
 use super::splitter::{Cut, Splitter};
 use super::text::OneText;
-use super::{Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines};
+use super::{
+    Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
+};
 
 /// Opens an input and reads as much as is needed to know its format. For CSV that includes the header.
 ///
@@ -22,7 +24,14 @@ use super::{Input, InputFormat, InputIdentity, Item, Options, Position, SourceEr
 pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
     match input {
         Input::File(path) => open_file(path, options),
-        Input::Stdin => Reader::new(&input.name(), Kind::Stream, options.format, Box::new(std::io::stdin()), options),
+        Input::Stdin => {
+            let stream = spool::copied(std::io::stdin(), options.spool.as_deref());
+            Reader::new(&input.name(), Kind::Stream, options.format, stream, options)
+        }
+        Input::Spooled { name, path } => {
+            let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
+            Reader::new(name, Kind::Stream, options.format, Box::new(file), options)
+        }
     }
 }
 
@@ -33,7 +42,8 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
     let kind = if metadata.is_file() { Kind::File(path) } else { Kind::Stream };
 
-    let mut reader = Reader::new(&path.display().to_string(), kind, options.format, Box::new(file), options)?;
+    let input = if metadata.is_file() { Box::new(file) } else { spool::copied(file, options.spool.as_deref()) };
+    let mut reader = Reader::new(&path.display().to_string(), kind, options.format, input, options)?;
     if metadata.is_file() {
         reader.watched = Some((path.to_owned(), identity::of(&metadata)));
     }

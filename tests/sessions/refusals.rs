@@ -127,7 +127,13 @@ fn an_output_that_can_not_be_one() {
     refused(&folder, &to("./prompts.jsonl"), &["prompts.jsonl is the input"]);
     refused(&folder, &to("folder"), &["folder is a folder"]);
     refused(&folder, &to("nowhere/out.jsonl"), &["the folder nowhere"]);
-    refused(&folder, &to("notes.txt"), &["notes.txt is not a file of claude-batch"]);
+    refused(&folder, &to("notes.txt"), &["notes.txt exists", "notes.txt.results.jsonl", "with -o"]);
+    refused(
+        &folder,
+        &["run", "prompts.jsonl", "--simulate", "-o", "a.csv", "--output-format", "tsv"],
+        &["a.csv", "tsv"],
+    );
+    refused(&folder, &["run", "prompts.jsonl", "--simulate", "-o", "a.csv", "--fields", "idd"], &["did you mean id?"]);
     refused(&folder, &to("other.jsonl"), &["other.jsonl is not a file of claude-batch"]);
     refused(
         &folder,
