@@ -19,7 +19,7 @@ const STRUCK_ROWS: usize = 60;
 /// When a loop over every N takes longer than this, only every fourth N is tried from there on. The page says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
-/// What came of making calls fail.
+/// The result of making calls fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Struck {
     /// Faults that happened.

@@ -74,14 +74,17 @@ impl Patient {
         let unwritten = self.api.billed() - self.place.whole_answers();
         let marked = self.place.marked();
         let more = unwritten - self.unwritten;
-        assert!(more <= IN_FLIGHT as u64, "{more} answers made and not written at a kill with {IN_FLIGHT} in flight");
+        assert!(
+            more <= IN_FLIGHT as u64,
+            "{more} answers produced and not written at a kill with {IN_FLIGHT} in flight"
+        );
         self.deaths.kills += 1;
         self.deaths.unwritten += more;
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // The next start reports every row that a death can cost.
-        assert!(more <= marked, "{more} answers made and not written, {marked} marked");
+        // The next start reports every row whose answer can be lost at a death.
+        assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 
     /// Lets the run finish without being killed, and checks all its results.

@@ -1,4 +1,4 @@
-//! Attempts that may have been paid without a kept answer are counted in the summary and in the files.
+//! Attempts that may have been billed although no answer was kept are counted in the summary and in the files.
 
 use std::fs;
 

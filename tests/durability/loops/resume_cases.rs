@@ -21,11 +21,11 @@ const INPUT: &str = "\
 pub struct Case {
     /// What changed since the first run.
     pub change: &'static str,
-    /// What is done about it.
+    /// What the second run does about it.
     pub answer: &'static str,
     meddle: fn(&Place),
     args: &'static [&'static str],
-    /// Exit code, requests sent, and a part of what is said.
+    /// Exit code, requests sent, and a part of the messages.
     expected: (i32, u64, &'static str),
 }
 

@@ -111,7 +111,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
     assert_eq!(run.seen.early, 0, "{what}");
-    // (5): the window holds; (6): attempts are bounded; (7): counts equal lines.
+    // (5): the window is never exceeded; (6): attempts are bounded; (7): counts equal lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
@@ -123,7 +123,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
     assert!(
         run.finish.maybe_paid >= charged_besides,
-        "{what}: {charged_besides} charged, {} said",
+        "{what}: {charged_besides} charged, {} reported",
         run.finish.maybe_paid
     );
     Soaked {
@@ -152,7 +152,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the CPU seconds of this process, where the system tells them in hundredths of a second.
+/// Returns the CPU time of this process in seconds; `None` where the system does not report it. The system reports it
+/// in hundredths of a second.
 fn cpu_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();

@@ -34,7 +34,7 @@ pub const ERRORS: &str = "d/out.errors.jsonl";
 /// Most requests in flight.
 pub const IN_FLIGHT: usize = 16;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Virtual {
     /// Why the journal could not be opened, if so.
