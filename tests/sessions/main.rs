@@ -1,4 +1,4 @@
-//! Whole sessions of the program: the typed command, the output, the files, and how it ends.
+//! Whole sessions of the program: the typed command, the output, the files, and the exit code.
 //!
 //! The real program runs against the simulated API on the loopback address. No test waits for time to pass: if a moment
 //! matters, the API's books show when it has come.

@@ -1,4 +1,4 @@
-//! A `claude-batch.toml` in the working folder, and the user's own, as somebody else would write them.
+//! A `claude-batch.toml` in the working folder, and the user's own one, written by somebody else.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ use super::super::support::{Api, CANARY, Folder, Said};
 
 /// Text that is outside the folder or secret, and must be neither sent nor shown.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
-/// What may be sent.
+/// Text that may be sent.
 const INSIDE: &str = "inside the folder";
 
 /// The lines of the page.
@@ -481,7 +481,7 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // Each file as it is, then pieces of several files, cut anywhere.
+        // First each file as it is, and then pieces of several files, cut anywhere.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {
@@ -574,7 +574,7 @@ fn dotenv() -> String {
     "5 files with 6 variables: 0 read".to_owned()
 }
 
-/// Settings about the key, and others, in a file that may belong to another user.
+/// Settings (about the key and about other things) in a file that may belong to another user.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [
@@ -588,7 +588,7 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
     ];
     assert_eq!(lines.map(|(key, _)| key).len(), folder::ABOUT_THE_KEY.len());
     for (key, value) in lines {
-        // Written into the file as it is: owner and mode stay.
+        // The existing file is overwritten, so its owner and mode stay.
         fs::write(place.own_file(), format!("{key} = {value}\n")).expect("it can be written");
         let found = place.config(&[]);
         let is_refused = found.as_ref().is_err_and(|message| {
@@ -644,7 +644,7 @@ fn of_another_user() -> String {
 
         judge(&place, true);
     }
-    // The program as that user, with the home of this one: closed to it.
+    // The program runs as the other user, with a home folder that only this user may open.
     let place = Place::new();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
     fs::write(place.own_file(), "tier = 2\n").expect("a file");

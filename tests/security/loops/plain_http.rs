@@ -1,4 +1,5 @@
-//! Plain `http`, and everything on the way of a request: addresses in odd spellings, names, proxies, certificates.
+//! Plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
+//! certificates.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -101,8 +102,8 @@ fn address(rng: &mut fastrand::Rng) -> Ipv4Addr {
     }
 }
 
-/// Returns an address in one of the spellings that a URL may have: one to four numbers, each decimal, octal or
-/// hexadecimal, in digits of any script, dots of any script, one dot more at the end.
+/// Returns an address in one of the spellings that a URL allows. It has one to four numbers, each decimal, octal or
+/// hexadecimal. The digits and dots can be fullwidth or percent-encoded, and a dot can follow at the end.
 fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     let octets = address.octets().map(u64::from);
     let parts = match rng.u8(..4) {
@@ -138,7 +139,7 @@ fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns an IPv6 address that carries an IPv4 one, or is one of its own kind.
+/// Returns an IPv6 address: one that contains an IPv4 address, or one of a special kind.
 fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     let bits = u128::from(address.to_bits());
     let random = u128::from(rng.u64(..));
@@ -167,7 +168,7 @@ fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     (format!("[{text}]"), kind)
 }
 
-/// Answers any request as an API that refuses the row. Such a refusal is never tried again.
+/// Answers any request like an API that refuses the row. The program does not retry such a refusal.
 fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Result<Then> {
     if asked.head.starts_with("CONNECT ") {
         return connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close);
@@ -205,7 +206,7 @@ fn local_names(count: usize) -> String {
     format!("{} names, each reached here, none through the proxy that was set", names.len())
 }
 
-/// Names of a made-up table of hosts, with the expected results.
+/// Names in a test's own hosts file, their addresses, and the expected message.
 #[cfg(target_os = "linux")]
 const HOSTS: [(&str, &[&str], &str); 9] = [
     ("metadata.example.invalid", &["169.254.169.254"], "resolves to 169.254.169.254, a link-local address"),
@@ -219,7 +220,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a table of hosts of its own, where the system lets a test do that.
+/// Runs the program with its own hosts file, if the system allows that.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);
@@ -280,17 +281,17 @@ fn resolved(_size: Size) -> String {
     "not run: needs Linux (its rules: table tests of the resolver)".to_owned()
 }
 
-/// The expected result of variables.
+/// The expected effect of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Proxy,
     Direct,
-    /// Exit 2, naming this variable.
+    /// Exit code 2, and a message that names this variable.
     Error(&'static str),
 }
 
-/// A server, environment variables (`P` is the proxy's address, `A` its authority), further arguments, and the expected
-/// way of the request.
+/// A case: a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the way
+/// that the request should take.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Way);
 
 const PLAIN: &str = "http://gateway.example.invalid";
@@ -427,7 +428,7 @@ fn certificates() -> String {
             Ok(shown) => said.ends_with(0).tells(&[shown]),
             Err(shown) => said.ends_with(2).tells(&[variables[0].0, shown]),
         };
-        // Where no TLS is used nobody asks for certificates.
+        // Without TLS, nobody needs certificates.
         run(&["run", "prompts.jsonl", "--fresh", "--base-url", &api.url]).ends_with(0);
     }
     format!("{} settings: {} told before anything is sent, and of no matter to plain `http`", cases.len(), 6)
