@@ -269,7 +269,7 @@ fn answers_to_other_requests_and_of_other_servers() {
 }
 
 #[test]
-fn parts_of_a_run_that_can_not_be_combined() {
+fn flags_and_files_that_can_not_be_used() {
     let folder = Folder::with_rows(2);
     folder.write("more.jsonl", &rows(1));
     folder.write("no.pem", "no certificate\n");
