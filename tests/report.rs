@@ -106,7 +106,7 @@ fn a_writer_that_fails_does_not_disturb_the_count() {
 
 proptest! {
     #[test]
-    fn no_text_from_outside_sends_control_characters_to_the_terminal(text in any::<String>(), class in any::<String>()) {
+    fn no_text_from_outside_controls_the_terminal(text in any::<String>(), class in any::<String>()) {
         let pool = pool(&class);
         let held = EventBody::Held { pool: pool.clone(), wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
         let changed = EventBody::LimitsChanged { pool, limits: RateLimits::NONE };

@@ -134,12 +134,12 @@ pub fn page(size: Size) -> Vec<Seen> {
             ),
         ),
         Seen::new(
-            "deaths in a row at recovery, compaction and work (disk in memory)",
+            "several deaths in a row, during recovery, compaction and normal work (disk in memory)",
             "none ends in a start that fails",
             format!("{sequences} sequences, {} deaths: every start works", rowed.points),
         ),
         Seen::new(
-            "I/O faults, every N until a run ends untouched (disk in memory)",
+            "I/O faults at the N-th change, for every N until a run ends without a fault (disk in memory)",
             "0 lost, always resumable",
             format!("{faulted} faults of 4 kinds at {rows} rows: 0 lost, all resumable"),
         ),

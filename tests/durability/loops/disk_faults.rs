@@ -205,7 +205,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     };
     vec![Seen::new(
         "I/O faults of the real program",
-        "every N until a run ends untouched: 0 lost, always resumable",
+        "the N-th call fails, for every N until a run ends without a fault: 0 lost, always resumable",
         format!("{struck}, {full}, ulimit -f, closed and slow pipe: 0 lost, all resumable"),
     )]
 }

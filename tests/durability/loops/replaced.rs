@@ -128,8 +128,8 @@ pub fn page(size: Size) -> Vec<Seen> {
         false => "none by strace: NOT INSTALLED".to_owned(),
     };
     vec![Seen::new(
-        "kills while answers of changed rows take the place of earlier ones (real program)",
-        "lost 0; one line a row in the end; no money forgotten",
-        format!("{random} random moments, {traced}: 0 lost, one line a row, no money forgotten"),
+        "kills while answers of changed rows replace earlier ones (real program)",
+        "lost 0; one line per row at the end; no cost forgotten",
+        format!("{random} random moments, {traced}: 0 lost, one line per row, no cost forgotten"),
     )]
 }

@@ -115,8 +115,8 @@ fn inputs(size: Size) -> Vec<Seen> {
     }
     let mut seen = vec![Seen::new(
         "inputs that are not files of rows: devices, folders, random bytes, holes, rows that are all broken",
-        "each is refused with words, at the latest after a gigabyte of it",
-        format!("{} tried, all so; the longest took {longest:.1?}", cases.len()),
+        "each is refused with a message, after at most a gigabyte",
+        format!("{} tried, all as expected; the longest took {longest:.1?}", cases.len()),
     )];
     seen.extend(streams(size));
     seen
@@ -174,9 +174,9 @@ fn streams(size: Size) -> Option<Seen> {
         assert!(lines_of(what, &folder.path("out.simulated.errors.jsonl")).len() <= 1_001, "{what}");
     }
     Some(Seen::new(
-        "standard input without end that has no rows",
-        "the run ends with words and a bounded log",
-        format!("{count} kinds, all so"),
+        "standard input that never ends and has no rows",
+        "the run ends with a message and a bounded log",
+        format!("{count} kinds, all as expected"),
     ))
 }
 
@@ -231,7 +231,9 @@ fn templates(size: Size) -> Seen {
     Seen::new(
         "templates that multiply, nest or call themselves (real program)",
         "an error entry or a refusal, no crash, no hang",
-        format!("{tried} tried, all so; 168 kinds and depths of nesting and 5,000 random templates beside the code"),
+        format!(
+            "{tried} tried, all as expected; 168 kinds and depths of nesting and 5,000 random templates in unit tests"
+        ),
     )
 }
 
@@ -291,8 +293,8 @@ fn names(size: Size) -> Seen {
     }
     Seen::new(
         "ids and names of up to 10 MB in every place of a row (real program)",
-        "what is said and each entry's message stay short; ids of 10 kB work, those above 64 KiB are refused",
-        format!("{tried} runs, all so"),
+        "all messages stay short; ids of 10 kB work, ids above 64 KiB are refused",
+        format!("{tried} runs, all as expected"),
     )
 }
 
@@ -357,8 +359,8 @@ fn nested_rows(size: Size) -> Seen {
     assert!(deep.code == Some(2) && deep.err.contains("nested more than"), "{deep:?}");
     Seen::new(
         "rows nested up to 100,000 deep in every place (real program)",
-        "an entry that common parsers read, also after it is run again; no overflow",
-        format!("{rows} rows, all so"),
+        "an error entry that common parsers can read, also after the row is run again; no overflow",
+        format!("{rows} rows, all as expected"),
     )
 }
 
@@ -400,8 +402,8 @@ fn nested_answers(size: Size) -> Seen {
     let (tried, kept) = tried.join().expect("it neither panics nor overflows");
     Seen::new(
         "answers nested up to a million deep in every place, whole and streamed",
-        "each is a line that common parsers read, or an error entry",
-        format!("{tried} answers, {kept} kept, all so"),
+        "each gives a line that common parsers can read, or an error entry",
+        format!("{tried} answers, {kept} kept, all as expected"),
     )
 }
 

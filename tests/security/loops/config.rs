@@ -25,24 +25,24 @@ const INSIDE: &str = "inside the folder";
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
-            "each flag as a key of a folder's file, by generated values",
+            "each flag as a key of a file in the working folder, with generated values",
             "takes effect as allowed, or is refused by name with file and line",
             keys(size),
         ),
         Seen::new(
-            "paths that a folder's file names",
-            "a file inside is used; else refused; nothing from outside sent or shown",
+            "paths in a file of the working folder",
+            "a file inside the folder is used, others are refused; nothing from outside is sent or shown",
             [paths(size.pick(1_000, 20_000)), sent(size)].join("; "),
         ),
-        Seen::new("caps of the user and of the folder", "the lower one counts, always", caps()),
+        Seen::new("caps of the user and of the folder", "the lower one always counts", caps()),
         Seen::new(
             "the file itself: a link to secrets in many syntaxes, a pipe, a device, a folder, too large",
-            "no hang, nothing of it shown",
+            "no hang, nothing from it shown",
             [links(size.pick(500, 10_000)), odd_files()].join("; "),
         ),
-        Seen::new("a `.env` beside it", "not read", dotenv()),
+        Seen::new("a `.env` file beside it", "not read", dotenv()),
         Seen::new(
-            "the user's own file that others may have written",
+            "the user's own file, when others can write to it",
             "nothing about the key is taken from it",
             [open_files(), of_another_user()].join("; "),
         ),
@@ -665,7 +665,9 @@ fn of_another_user() -> String {
     place.folder_file("tier = 2\n");
     set(&place.work("claude-batch.toml"), 0o600);
     run().expect("it starts").ends_with(2).tells(&["can't read claude-batch.toml", "Permission denied"]);
-    "another owner of file or folder; as another user: a closed home is told, a closed file is refused".to_owned()
+    "another owner of file or folder; as another user: a home that can't be opened gives a warning, a file that \
+     can't be read is refused"
+        .to_owned()
 }
 
 #[cfg(not(unix))]

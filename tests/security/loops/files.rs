@@ -185,11 +185,13 @@ fn table(size: Size) -> Seen {
     }
     let second = if us() == ROOT { format!("{by_second} as a second user") } else { NOT_ROOT.to_owned() };
     Seen::new(
-        "things in the way of a run (files, links, FIFOs, sockets, devices, folders; 10 places, 3 owners, 9 modes, 8 folders)",
-        "0 used that are not ours alone, 0 changed elsewhere, 0 hangs; what is ours ends private",
+        "things at the paths of a run's outputs (files, links, FIFOs, sockets, devices, folders; 10 places, 3 \
+         owners, 9 modes, 8 folders)",
+        "0 used that belong to others or have another name, 0 changed elsewhere, 0 hangs; used files are private \
+         in the end",
         format!(
-            "{cases} by chance, {second}: {refused} refused with a remedy, {used} used and made private, {failed} that the \
-             system forbids; 0 changed elsewhere, 0 hangs"
+            "{cases} random cases, {second}: {refused} refused with a remedy, {used} used and made private, {failed} that \
+             the system forbids; 0 changed elsewhere, 0 hangs"
         ),
     )
 }
@@ -490,9 +492,10 @@ fn race_of_openings(size: Size) -> Seen {
     assert!(us() != ROOT || fs::metadata(&theirs).expect("it is there").len() == 0, "a file of another user was used");
     assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused: nothing raced");
     Seen::new(
-        "links, FIFOs and files of another user put under a name while it is opened (one thread plants, one opens)",
+        "links, FIFOs and files of another user put at a path while it is opened (one thread puts them there, \
+         another one opens the path)",
         "0 of them used",
-        format!("{tries} openings against a planting thread: {opened} files of our own, {refused} refused, 0 used"),
+        format!("{tries} openings while the other thread plants: {opened} files of our own, {refused} refused, 0 used"),
     )
 }
 
@@ -575,7 +578,7 @@ fn race_of_runs(size: Size) -> Seen {
         if us() == ROOT { "a second user's run, a third user plants" } else { "one user: second not run, needs root" };
     Seen::new(
         "things planted in a sticky folder between check and opening, with the real program",
-        "0 used, each told with exit 2",
+        "0 used, each refused with exit 2",
         format!("{tries} tries ({who}): {in_time} planted, {refused} of them in time and refused, 0 used"),
     )
 }
@@ -611,7 +614,8 @@ fn single_promises() -> Vec<Seen> {
     let recorded = folder.contents().into_iter().find(|(_, bytes)| has(bytes, b"trust-owner"));
     assert!(recorded.is_none(), "{recorded:?}");
     vec![Seen::new(
-        "rights of what a run makes under umask 000; `--trust-owner` from the working folder or kept",
+        "permissions of the files of a run under umask 000; `--trust-owner` in a file of the working folder, and \
+         whether a run records it",
         "files 0600, folder 0700; refused; recorded nowhere",
         format!("{} files 0600, the folder 0700; refused by file and line; recorded nowhere", made.len()),
     )]

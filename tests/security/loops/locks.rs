@@ -93,7 +93,7 @@ fn interleavings(size: Size) -> Seen {
          --fresh, pipes, linked folders, run folder removed)",
         "nothing lost, or the second is refused (exit 2)",
         format!(
-            "{pairs} pairs of {} relations: {both} with both let in, {refused} with one refused, 0 rows lost",
+            "{pairs} pairs of {} relations: {both} where both ran, {refused} where one was refused, 0 rows lost",
             relations.len()
         ),
     )
@@ -333,7 +333,7 @@ fn replacements(size: Size) -> Seen {
     Seen::new(
         "one log opened by three threads at once, replaced at the end or, after a death, at the next start",
         "0 entries lost",
-        format!("{let_in} openings let in, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
+        format!("{let_in} openings allowed, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
     )
 }
 
@@ -462,7 +462,8 @@ fn table() -> Seen {
     }
     tried += standard_output(&folder, &api);
     Seen::new(
-        "outputs that are held, of other results, of two names, or one file for two things; standard output sent to one",
+        "outputs that are locked, belong to other results or have two names; one file used for two things; \
+         standard output sent to such a file",
         "each refused (exit 2) with a remedy, nothing changed",
         format!("{tried} tried: all refused, nothing changed"),
     )

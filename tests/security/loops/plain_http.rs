@@ -18,13 +18,18 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "addresses in odd spellings",
-            "link-local, metadata, unspecified, group addresses refused; this machine known; plain `http` elsewhere refused",
+            "link-local, metadata, unspecified and multicast addresses are refused; addresses of this machine are \
+             recognized; plain `http` to other machines is refused",
             spellings(size.pick(4_000, 200_000)),
         ),
-        Seen::new("names under `localhost`", "this machine, whatever a resolver says", local_names(size.pick(6, 40))),
-        Seen::new("what a name stands for", "looked at, and nothing sent to such addresses", resolved(size)),
         Seen::new(
-            "proxy variables, with a proxy that counts",
+            "names under `localhost`",
+            "this machine, no matter what a resolver says",
+            local_names(size.pick(6, 40)),
+        ),
+        Seen::new("addresses that a name resolves to", "checked; nothing is sent to forbidden ones", resolved(size)),
+        Seen::new(
+            "proxy variables, with a proxy that counts requests",
             "used, not used, or exit 2; no password shown",
             proxies(size),
         ),
@@ -203,7 +208,7 @@ fn local_names(count: usize) -> String {
         said.ends_with(3);
         assert_eq!(server.requests(), before + 1, "seed {seed}, {name}: {}", said.err);
     }
-    format!("{} names, each reached here, none through the proxy that was set", names.len())
+    format!("{} names, each reached this machine, none through the proxy that was set", names.len())
 }
 
 /// Names in a test's own hosts file, their addresses, and the expected message.
@@ -272,7 +277,8 @@ fn resolved(size: Size) -> String {
     }
     assert_eq!(server.requests(), 2);
     format!(
-        "{refused} runs with a table of hosts: exit 6, 0 requests; a plain name and a poisoned `localhost` reached here"
+        "{refused} runs with a hosts file: exit 6, 0 requests; a plain name and a poisoned `localhost` reached \
+         this machine"
     )
 }
 
@@ -388,7 +394,8 @@ fn proxies(size: Size) -> String {
     assert!(!left, "a file holds the proxy's password");
     let [used, direct, refused] = seen;
     format!(
-        "{tried} runs: {used} through it and said so, {direct} directly, {refused} exit 2; the password in 0 outputs and files"
+        "{tried} runs: {used} through it, as the run said, {direct} directly, {refused} exit 2; the password in 0 \
+         outputs and files"
     )
 }
 
@@ -431,7 +438,7 @@ fn certificates() -> String {
         // Without TLS, nobody needs certificates.
         run(&["run", "prompts.jsonl", "--fresh", "--base-url", &api.url]).ends_with(0);
     }
-    format!("{} settings: {} told before anything is sent, and of no matter to plain `http`", cases.len(), 6)
+    format!("{} settings: {} gave an error before anything was sent; plain `http` does not need them", cases.len(), 6)
 }
 
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]

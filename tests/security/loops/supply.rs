@@ -113,7 +113,7 @@ fn inclusions() -> Seen {
             found += 1;
         }
     }
-    Seen::new("files that sources include", "all lie in src/", format!("{found} files"))
+    Seen::new("files that sources include", "all are in src/", format!("{found} files"))
 }
 
 /// Returns the names in `include…!("…")` and `#[path = "…"]`.

@@ -62,7 +62,7 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} settings of {} names: each refused by manifest and name, nothing sent", names.len());
-    Seen::new("a setting in a manifest that no run records", "refused by name, 0 requests, 0 programs run", seen)
+    Seen::new("a manifest with a setting that no run records", "refused by name, 0 requests, 0 programs run", seen)
 }
 
 /// Tries names of results in an error log.
@@ -94,7 +94,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("results named by an error log that are not a file beside it", "refused by line, 0 files made", seen)
+    Seen::new("an error log that names results which are not a file beside it", "refused by line, 0 files made", seen)
 }
 
 /// Tries manifests, logs, results and slots that were changed at random.
@@ -132,7 +132,11 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
         of("refused"),
         of("resumed")
     );
-    Seen::new("mutated manifests, error logs, results and slots, by the real program", "0 of each", seen)
+    Seen::new(
+        "mutated manifests, error logs, results and slots, by the real program",
+        "no request to another address, no program run, no file changed outside, no crash",
+        seen,
+    )
 }
 
 /// Returns whether a refusal names a file of the run, and the place of the mistake in it.

@@ -41,7 +41,7 @@ pub fn page(size: Size) -> Vec<Seen> {
             format!("{} requests of local origins answered, {} of others refused", 3 * by_origin.0, by_origin.1),
         ),
         Seen::new(
-            "missing, repeated and contradicting hosts; forms that reset",
+            "missing, repeated and contradictory hosts; web forms that send a reset",
             "all refused",
             format!("{odd} refused"),
         ),

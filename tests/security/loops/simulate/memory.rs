@@ -38,7 +38,7 @@ fn many_organizations() -> Seen {
     assert_eq!(late.iter().filter(|status| **status == 200).count(), 1, "those that come later share theirs");
     Seen::new(
         "organizations",
-        "20,000 have limits of their own, the later ones share theirs",
+        "20,000 have limits of their own; all later ones share one set of limits",
         format!("{} keys", statuses.len()),
     )
 }
@@ -53,7 +53,7 @@ fn many_running() -> Seen {
     model.reset(Instant::ZERO);
     assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset removes them");
     Seen::new(
-        "calls that run at once",
+        "calls that run at the same time",
         "at most 100,000, then 529",
         format!("{} asked, {refused} refused", statuses.len()),
     )
@@ -159,7 +159,7 @@ fn many_bodies(size: Size) -> Seen {
     }
     Seen::new(
         "bodies of 32 MB, 30 MB of each sent and the rest held back",
-        "peak memory grows by at most 256 MB and a quarter; once they are gone, others are answered",
+        "peak memory grows by at most 256 MB and a quarter; after these clients are gone, others are answered",
         format!("{count} bodies, {grown}"),
     )
 }

@@ -24,14 +24,14 @@ pub fn page(size: Size) -> Vec<Seen> {
     let longest = let_go(serve(bounds), 2 * QUIET);
     let mut seen = vec![Seen::new(
         "heads and bodies that never end, whole or drop by drop, HTTP/1.1 and HTTP/2; bounds of 0.3 s",
-        "each is let go; others are answered meanwhile",
+        "each is disconnected; other clients are answered meanwhile",
         format!("{} ways, the longest took {:.1} s", ways().len(), longest.as_secs_f64()),
     )];
     let few = Bounds { connections: 16, ..bounds };
     let (opened, took) = crowd(serve(few), 48);
     seen.push(Seen::new(
-        "more silent connections than the server takes, 16 of them at once",
-        "one that asks is answered",
+        "more silent connections than the 16 that the server takes at the same time",
+        "a client that sends a request is answered",
         format!("{opened} connections, answered after {:.1} s", took.as_secs_f64()),
     ));
     if size == Size::Full {
@@ -39,7 +39,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         let longest = let_go(simulator.address, 2 * Bounds::default().quiet);
         seen.push(Seen::new(
             "the same against the program, with its own bounds of 60 s",
-            "each is let go; others are answered meanwhile",
+            "each is disconnected; other clients are answered meanwhile",
             format!("{} ways, the longest took {:.0} s", ways().len(), longest.as_secs_f64()),
         ));
     }
