@@ -5,7 +5,7 @@
 #![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]
-#[allow(dead_code, reason = "these tests use their part")]
+#[allow(dead_code, reason = "these tests use only some of these items")]
 mod program;
 
 use std::fs;

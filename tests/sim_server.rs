@@ -226,7 +226,7 @@ fn prompt(text: &str, is_stream: bool) -> String {
     json!({"model": "claude-haiku-4-5", "max_tokens": 256, "messages": messages, "stream": is_stream}).to_string()
 }
 
-/// An answer as it came.
+/// A complete answer, as it was received.
 #[derive(Debug)]
 struct Answer {
     status: u16,

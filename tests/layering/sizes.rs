@@ -1,4 +1,4 @@
-//! Sizes of files, in lines that are neither tests nor part of a test file.
+//! Checks the sizes of files. Lines of tests do not count.
 
 /// The most lines that a file may have.
 const MOST_LINES: usize = 500;

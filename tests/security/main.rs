@@ -10,7 +10,7 @@ mod loops;
 #[path = "../support/page.rs"]
 mod page;
 #[path = "../sessions/support.rs"]
-#[allow(dead_code, reason = "shared with tests that use all of it")]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use page::Size;

@@ -15,7 +15,7 @@ mod main_uses;
 mod output;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
-#[expect(dead_code, reason = "shared with tests that use all of it")]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod pty;
 mod readme;
 mod refusals;

@@ -98,7 +98,7 @@ impl Folder {
         Said::of(self.command(args).output().expect("the program starts"))
     }
 
-    /// Runs the program against `api`. The canary is its key.
+    /// Runs the program against `api`. The key is [`CANARY`].
     pub fn run_at(&self, api: &Api, args: &[&str]) -> Said {
         Said::of(self.command_at(api, args).output().expect("the program starts"))
     }

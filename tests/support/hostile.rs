@@ -1,6 +1,6 @@
 //! A server on the loopback address. It answers each request with any bytes that a test wants.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -126,7 +126,7 @@ fn kinds(scenario: &Scenario, rows: usize, seed: u64) -> Vec<usize> {
                 None => true,
             })
         })
-        .map(|kind| kind.expect("a place lies within the weights"))
+        .map(|kind| kind.expect("the place is within the weights"))
         .collect();
     match scenario.load.order {
         Order::Mixed => fastrand::Rng::with_seed(seed).shuffle(&mut order),

@@ -1,6 +1,6 @@
 //! Parts that the whole-run tests and the model tests share.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{

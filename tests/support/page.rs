@@ -3,7 +3,7 @@
 //! A loop asserts what must hold and returns what it saw. A test runs a part of each loop. A bench runs all loops in
 //! full and writes their lines to a page in `benches/`.
 
-#![allow(dead_code, reason = "tests and benches each use their part")]
+#![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 
 use std::fs;
 use std::panic::catch_unwind;

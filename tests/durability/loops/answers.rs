@@ -203,7 +203,7 @@ fn serve_large(requests: usize) -> String {
     url
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let cases = size.pick(5_000, 100_000);
     every_line(cases, 4);

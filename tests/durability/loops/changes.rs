@@ -59,7 +59,7 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
         all.twice += twice;
         all.unwritten += charged.saturating_sub(written);
         all.reported += next.dead_in_flight;
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
     }
     all
 }
@@ -84,7 +84,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
             assert_kept(&disk, &reported, &what);
             all.points += 1;
         }
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
     }
     all
 }
@@ -104,12 +104,12 @@ pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
         assert_kept(&disk, &failed.reported, &what);
         all.points += 1;
         let disk = disk.after_death();
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
     }
     all
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(40, 200);
     let mut points = 0;

@@ -94,7 +94,7 @@ impl Patient {
         let answers = self.place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
         let lost: Vec<_> = expected.keys().filter(|label| !answers.contains_key(*label)).collect();
         assert!(lost.is_empty(), "{what}: {lost:?} are lost");
-        assert!(answers == *expected, "{what}: other labels or messages than an undisturbed run's");
+        assert!(answers == *expected, "{what}: labels or messages differ from an undisturbed run's");
         self.deaths.reported = self.place.reported() - self.reported;
         self.deaths.twice = self.api.answered_again();
         let Deaths { kills, twice, unwritten, reported, marked, .. } = self.deaths;
@@ -246,7 +246,7 @@ pub fn at_every_change(every: u64) -> Deaths {
     all
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 ///
 /// A row's slot is filled before the row is sent and freed after its line is synced. The line is handed to the system
 /// before another row is sent in its place. So two things hold at each kill, and both are asserted. Answers that were

@@ -64,7 +64,7 @@ fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, w
     assert_eq!(ended.code, Some(0), "{what}: {ended:?}");
     let answers = place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(answers.len(), ROWS, "{what}: rows are lost");
-    assert!(expected.is_none_or(|expected| *expected == answers), "{what}: other answers than an undisturbed run's");
+    assert!(expected.is_none_or(|expected| *expected == answers), "{what}: answers differ from an undisturbed run's");
     let counted = tokens(place);
     assert!(counted >= TOKENS * (ROWS + ROWS / 2) as u64, "{what}: {counted} output tokens are counted");
     assert!(!place.path("out.jsonl.claude-batch.tmp").exists(), "{what}: a temporary file is left");
@@ -119,7 +119,7 @@ fn at_every_step() -> u64 {
     all
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let random = size.pick(5, 200);
     kills(random, 3);

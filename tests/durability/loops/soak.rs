@@ -96,7 +96,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one place, once.
+    // (1), (2): each row is in exactly one list, and there only once.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -166,7 +166,7 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// The lines of the page. Every seed is tried, also after one that breaks an invariant.
+/// Returns the lines of this loop for the page. Every seed is tried, also after one that breaks an invariant.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

@@ -19,7 +19,7 @@ use super::super::support::{Api, Folder, Said, finish};
 /// A case that takes longer than this hangs. Every case takes less, also without optimization on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut seen = inputs(size);
     seen.extend([templates(size), names(size), nested_rows(size), nested_answers(size)]);
@@ -257,7 +257,7 @@ fn names(size: Size) -> Seen {
             ("an id twice", format!("{{\"id\":\"{long}\",\"prompt\":\"x\"}}\n").repeat(2), "in.jsonl"),
             ("an id in a column", format!("id,prompt\n{long},x\n"), "in.csv"),
             ("the name of a model", format!("{{\"prompt\":\"x\",\"model\":\"{long}\"}}\n"), "in.jsonl"),
-            ("a model that is no string", format!("{{\"prompt\":\"x\",\"model\":[\"{long}\"]}}\n"), "in.jsonl"),
+            ("a model that is not a string", format!("{{\"prompt\":\"x\",\"model\":[\"{long}\"]}}\n"), "in.jsonl"),
             ("a member", format!("{{\"prompt\":\"x\",\"{long}\":1}}\n"), "in.jsonl"),
             ("a member and no prompt", format!("{{\"{long}\":\"y\"}}\n"), "in.jsonl"),
             ("a member twice", format!("{{\"prompt\":\"x\",\"{long}\":1,\"{long}\":2}}\n"), "in.jsonl"),
@@ -407,7 +407,7 @@ fn nested_answers(size: Size) -> Seen {
     )
 }
 
-/// Answers with something deep in them: the content type, and the body.
+/// Returns answers that contain `deep`, each as its content type and its body.
 fn bodies(deep: &str) -> Vec<(&'static str, String)> {
     let whole = |before: &str, block: &str, usage: &str, behind: &str| {
         let body = format!(

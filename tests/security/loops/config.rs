@@ -21,7 +21,7 @@ const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// Text that may be sent.
 const INSIDE: &str = "inside the folder";
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
@@ -659,7 +659,8 @@ fn of_another_user() -> String {
         command.uid(ANOTHER).output().map(Said::of)
     };
     let Ok(closed) = run() else {
-        return "another owner of file or folder; as another user: not run: the program is out of its reach".to_owned();
+        return "another owner of file or folder; as another user: not run: that user can't reach the program"
+            .to_owned();
     };
     closed.ends_with(0).tells(&["is not read: this user may not open its folder"]);
     place.folder_file("tier = 2\n");

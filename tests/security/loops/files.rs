@@ -29,7 +29,7 @@ const ROOT: u32 = 0;
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut lines = vec![table(size), race_of_openings(size), race_of_runs(size)];
     lines.extend(single_promises());
@@ -243,11 +243,11 @@ fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -
             let remedies = ["remove it", "name a file", "name another", "--trust-owner"];
             assert!(said.err.contains("out") || said.err.contains("journal"), "{what}: names nothing: {}", said.err);
             assert!(remedies.iter().any(|remedy| said.err.contains(remedy)), "{what}: no remedy in {}", said.err);
-            assert_eq!(state(&path), before, "{what}: what was refused is as it was");
+            assert_eq!(state(&path), before, "{what}: a refused file was changed");
         }
         Expected::Failed => {
             assert!(matches!(said.code, Some(2 | 7)), "{what}: {:?} {}", said.code, said.err);
-            assert_eq!(state(&path), before, "{what}: what was refused is as it was");
+            assert_eq!(state(&path), before, "{what}: a refused file was changed");
         }
         Expected::Used => assert_used(case, &folder, &path, &said, what),
     }
@@ -286,7 +286,7 @@ fn args_of(case: &Case, args: &[&'static str]) -> Vec<&'static str> {
 
 fn plant(case: &Case, path: &Path, victim: &Path) {
     if let Place::Inside(_) = case.place {
-        let run = path.parent().expect("it lies in the run folder");
+        let run = path.parent().expect("it is in the run folder");
         fs::create_dir(run).expect("it can be made");
         fs::set_permissions(run, Permissions::from_mode(0o700)).expect("it is ours");
         give(run, case.runner);
@@ -312,7 +312,7 @@ fn plant(case: &Case, path: &Path, victim: &Path) {
         }
         // A folder can't have a second name.
         Kind::Linked if wants_folder => symlink(victim.parent().expect("a folder"), path).expect("it can be linked"),
-        Kind::Linked => fs::hard_link(victim, path).expect("both lie in one file system"),
+        Kind::Linked => fs::hard_link(victim, path).expect("both are in one file system"),
         Kind::Symlink if wants_folder => symlink(victim.parent().expect("a folder"), path).expect("it can be linked"),
         Kind::Symlink => symlink(victim, path).expect("it can be linked"),
         Kind::Dangling => symlink(victim.with_file_name("nothing"), path).expect("it can be linked"),
@@ -563,7 +563,7 @@ fn race_of_runs(size: Size) -> Seen {
                 2 => metadata.file_type().is_fifo(),
                 _ => metadata.is_symlink(),
             };
-            assert!(is_trap, "{what}: what was planted was used: {}", said.err);
+            assert!(is_trap, "{what}: the planted file was used: {}", said.err);
             // A trap that was planted after the end of the run does no harm.
             refused += u32::from(said.code == Some(2));
         } else {

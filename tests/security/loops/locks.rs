@@ -25,7 +25,7 @@ use claude_batch::source::BrokenRow;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, feed, finish, ids, quick};
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![interleavings(size), replacements(size), table()]
 }
@@ -139,7 +139,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         for number in 0..ROWS {
             let id = format!("{letter}{number}");
             let lines = found.get(&id).map_or(&[][..], Vec::as_slice);
-            assert_eq!(lines.len(), 1, "{what}\nrow {id} stands in {lines:?}");
+            assert_eq!(lines.len(), 1, "{what}\nrow {id} is in {lines:?}");
         }
     }
     count

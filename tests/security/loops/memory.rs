@@ -324,7 +324,7 @@ fn plain_kib(at_once: usize) -> u64 {
     ran.peak_kib
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let bytes = size.pick(SHORT, ENDLESS);
     let plain = plain_kib(16);

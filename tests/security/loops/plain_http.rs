@@ -13,7 +13,7 @@ use super::super::support::{CANARY, Folder, Said};
 /// A proxy's password.
 const PASSWORD: &str = "hunter2-8d1c";
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
@@ -257,7 +257,7 @@ fn resolved(size: Size) -> String {
         .current_dir(folder.path(""))
         .output();
     if !can_mount.is_ok_and(|output| output.status.success()) {
-        return "not run: needs root and mounts of its own (its rules: table tests of the resolver)".to_owned();
+        return "not run: needs root and mounts of its own (unit tests of the resolver check the rules)".to_owned();
     }
     let schemes: &[&str] = size.pick(&["http"], &["http", "https"]);
     let (mut refused, mut number) = (0, 0);
@@ -284,7 +284,7 @@ fn resolved(size: Size) -> String {
 
 #[cfg(not(target_os = "linux"))]
 fn resolved(_size: Size) -> String {
-    "not run: needs Linux (its rules: table tests of the resolver)".to_owned()
+    "not run: needs Linux (unit tests of the resolver check the rules)".to_owned()
 }
 
 /// The expected effect of variables.

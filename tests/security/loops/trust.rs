@@ -31,7 +31,7 @@ const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
 
-/// Returns the lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let servers = Servers::new();
     let base = servers.base();

@@ -207,7 +207,7 @@ fn the_simulator_serves(out: Stream, err: Stream) {
     assert_eq!(ended(&mut child), Some(0), "{out:?}, {err:?}");
 }
 
-/// Lets the terminal of a run hang up in the middle of the run. If the run also gets the signal, it finishes the
+/// Lets the terminal of a run hang up in the middle of the run. If the run also gets the hang-up signal, it finishes the
 /// requests in flight and stops, as after every signal.
 #[track_caller]
 fn a_terminal_hangs_up(is_told: bool) {

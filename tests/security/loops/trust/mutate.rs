@@ -271,7 +271,7 @@ fn put(value: &mut Value, name: &str, with: Value) {
     }
 }
 
-/// Sets a member of a member.
+/// Sets a member of an object that is itself a member.
 fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     if let Some(member) = value.get_mut(member) {
         put(member, name, with);
