@@ -352,7 +352,7 @@ fn give(path: &Path, user: u32) {
     }
 }
 
-/// Lets a user work in a folder.
+/// Gives a user access to a folder.
 fn open_to(folder: &Folder, user: u32) {
     fs::set_permissions(folder.path(""), Permissions::from_mode(0o755)).expect("it is ours");
     fs::set_permissions(folder.path("prompts.jsonl"), Permissions::from_mode(0o644)).expect("it is ours");

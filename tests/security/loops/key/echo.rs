@@ -23,7 +23,7 @@ pub struct Place {
 pub struct Echo {
     /// The text unchanged.
     text: String,
-    /// The text as it stands between JSON quotes.
+    /// The text, escaped for JSON.
     json: String,
     /// A random number.
     any: usize,
