@@ -123,7 +123,7 @@ fn public_functions(tokens: &[Token]) -> Vec<(String, usize)> {
     named.map(|name| (name.text.clone(), name.line)).collect()
 }
 
-/// Returns the words of a text, without those in comments and strings.
+/// Returns the words of a text. Comments and strings are left out.
 pub fn words(text: &str) -> impl Iterator<Item = String> {
     tokens(&without_comments_and_strings(text)).into_iter().filter(Token::is_word).map(|token| token.text)
 }

@@ -401,7 +401,7 @@ impl Judge<'_> {
         &answers[first..last.max(first)]
     }
 
-    /// Returns the time from which on 19 of 20 statuses show the right reason.
+    /// Returns the time after which 19 of 20 statuses show the right reason.
     fn reason_right_after(&self, binding: Option<Dimension>) -> f64 {
         let right = binding.map_or(Reason::Window, Reason::Limit);
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);

@@ -168,7 +168,7 @@ pub fn has_strace() -> bool {
 /// System calls on one file. strace makes one of them fail or kills the process there.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The calls, as strace names them.
+    /// The names of the calls in strace.
     pub calls: &'static str,
     /// The file, relative to the folder of the place.
     pub file: &'static str,

@@ -1,5 +1,5 @@
-//! Waits that servers ask for, and whether a run keeps them: `retry-after` in every valid form and with nonsense
-//! values, and outages.
+//! Checks that a run waits as long as servers ask. `retry-after` comes in every valid form and with nonsense values, and
+//! there are outages.
 
 use std::time::Duration;
 

@@ -322,7 +322,7 @@ impl Place {
         let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A log tells the name of the results file, because the log has its default name.
+        // A command may create a results file for which the log is the default log, for example `out`.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }
