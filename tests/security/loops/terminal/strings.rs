@@ -57,8 +57,8 @@ const HARMLESS: &[&str] = &[
     "\u{10ffff}", "\u{e000}",
 ];
 
-/// Returns `count` strings, each of which is a mark and at most `longest` bytes. The first pieces of the strings are
-/// used in rotation.
+/// Returns `count` strings of at most `longest` bytes. Each begins with its mark. After that, the first pieces are used
+/// in rotation.
 pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty> {
     (0..count).map(|number| one(rng, number, longest)).collect()
 }
