@@ -1,12 +1,12 @@
 //! The rules of the architecture, as tables.
 //!
-//! Changing one is changing the architecture: say why in the module's own documentation.
+//! A change to a table is a change to the architecture. Explain it in the documentation of the module.
 
 /// A top-level module.
 pub struct Module {
     /// Its name.
     pub name: &'static str,
-    /// Its layer, from below.
+    /// Its layer, counted from the bottom.
     pub layer: u8,
     may_use: &'static str,
 }
@@ -22,7 +22,8 @@ const fn module(name: &'static str, layer: u8, may_use: &'static str) -> Module 
     Module { name, layer, may_use }
 }
 
-/// Every module of the library. `sim` uses neither `limiter` nor `scheduler` nor `classify`: it is their judge.
+/// Every module of the library. `sim` uses neither `limiter` nor `scheduler` nor `classify`, because the tests check
+/// these modules with it.
 pub const MODULES: &[Module] = &[
     module("clock", 0, ""),
     module("domain", 0, "clock"),
@@ -102,20 +103,23 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tower_service", &["transport/tunnel.rs"]),
 ];
 
-/// Macros that write to the terminal, and who may call them. They panic when the stream is full or closed.
+/// Macros that write to the terminal, and the files that may call them. They panic when the stream is full or closed.
 pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
 
-/// The streams behind those macros, and who may name them: the door through which everything for people goes, what asks
-/// whether they are terminals, what asks which files they are, and the journal, whose results go to standard output
-/// where it is given nothing else.
+/// The streams that those macros write to, and the files that may name them:
+///
+/// - `say.rs` prints everything meant for people.
+/// - `world.rs` checks whether the streams are terminals.
+/// - `system.rs` checks which files the streams are.
+/// - `open.rs` writes results to standard output when no file is given.
 pub const STREAMS: (&[&str], &[&str]) = (
     &["io::stdout", "io::stderr"],
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Types and codes of errors, and names of headers, of the Messages API, and who may name them: only the provider
-/// decides what a reply means. Upper and lower case are the same; longer words, comments and tests count too.
+/// Words of the Messages API (types and codes of errors, names of headers), and the folders that may contain them. Only
+/// the provider decides what a reply means. Case does not matter; longer words, comments and tests count too.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -136,8 +140,8 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &["provider/anthropic/", "catalog/", "sim/"],
 );
 
-/// Words that no text of the project may contain: paths of some machine, vague names, notes to oneself. Only whole
-/// words count; upper and lower case are the same.
+/// Words that no text of the project may contain: paths of a machine, vague names, notes to oneself. Only whole words
+/// count. Case does not matter.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),
