@@ -145,7 +145,7 @@ impl Scheduler {
     }
 
     /// Returns when a row is tried again: after `delay`, but not later than the end of its allowed wait. Returns `None`
-    /// when that time is over, or when the server asks for a longer wait. While the endpoint fails, no row is given up.
+    /// when that time is over, or when the server asks for a longer wait. While the endpoint fails, or was never reached, no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -155,7 +155,8 @@ impl Scheduler {
     ) -> Option<Instant> {
         let at = end.now + delay;
         let bound = self.bound(entry, end);
-        if self.endpoints[end.endpoint].health.is_failing() {
+        let health = &self.endpoints[end.endpoint].health;
+        if health.is_failing() || !health.was_reached() {
             return Some(at);
         }
         let is_over = end.now >= bound || asked.is_some_and(|wait| end.now + wait > bound);

@@ -268,6 +268,31 @@ fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_ro
 }
 
 #[test]
+fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there() {
+    let refused = || Verdict::Transient {
+        class: ErrorClass::Network,
+        retry_after: None,
+        maybe_paid: false,
+        failure: Failure::default(),
+    };
+    let config = Config { retry_for: Duration::from_secs(1), ..config(RateLimits::NONE, 20) };
+    let mut scheduler = scheduler_with(3, config);
+    let (mut now, mut pending) = (Instant::ZERO, 0);
+    while scheduler.halted().is_none() {
+        let tickets = dispatched(&mut scheduler, now);
+        // Resolving a name can take as long as this.
+        now = now + Duration::from_millis(1_500);
+        for ticket in tickets {
+            let next = scheduler.on_end(ticket, refused(), now);
+            assert!(!matches!(next, Next::Finished(_)), "{next:?}");
+            pending += usize::from(matches!(next, Next::Pending(_)));
+        }
+        assert!(now < Instant::from_secs(30), "it must stop");
+    }
+    assert_eq!(pending + scheduler.take_set_aside().len(), 3);
+}
+
+#[test]
 fn an_endpoint_that_answers_with_faults_from_the_start_is_waited_for() {
     let status = |status| Failure { status: Some(status), ..Failure::default() };
     let overloaded = || Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: status(529) };

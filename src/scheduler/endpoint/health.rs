@@ -65,6 +65,11 @@ impl Health {
         self.has_worked
     }
 
+    /// Returns whether anything ever came back from it, even an error.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.was_reached
+    }
+
     /// Returns the moment since which all faults may have been caused by the rows.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
