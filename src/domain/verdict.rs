@@ -9,9 +9,9 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 pub enum Verdict {
     /// An answer.
     Answered(Message),
-    /// A limit. It does not use up a try.
+    /// The request met a limit. It does not use up a try.
     Limited {
-        /// Which kind.
+        /// The kind of limit.
         kind: LimitKind,
         /// How long to hold; `None` when the server does not say.
         retry_after: Option<Duration>,
@@ -27,9 +27,9 @@ pub enum Verdict {
         /// What came.
         failure: Failure,
     },
-    /// Worth another try. It uses up a try.
+    /// Another try may succeed. This attempt uses up a try.
     Transient {
-        /// Class of the row if no try is left.
+        /// The class with which the row fails if no try is left.
         class: ErrorClass,
         /// How long to wait; `None` when the server does not say.
         retry_after: Option<Duration>,
@@ -45,11 +45,11 @@ pub enum Verdict {
         /// What came.
         failure: Failure,
     },
-    /// Not allowed (403). After a success the row is the cause; before any success the key is.
+    /// The request is forbidden (403). Before any success, the key is the cause. After a success, the row is.
     Forbidden(Failure),
     /// The model is unknown or retired (404). Its rows are set aside.
     NoModel(Failure),
-    /// Nothing can work any more.
+    /// No request can succeed any more.
     Halt(HaltReason),
     /// This program aborted the attempt, after a second interrupt or the end of the grace period. Its row stays
     /// pending.
@@ -57,7 +57,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns whether the attempt may have been billed without an answer that is kept.
+    /// Returns whether the attempt may have been billed although no answer is kept.
     ///
     /// A rejected request may have been billed if it came after a 200 head, or if the answer was too large to keep.
     pub fn is_maybe_paid(&self) -> bool {

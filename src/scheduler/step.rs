@@ -3,11 +3,11 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
 
-/// A request in flight. The number is small and reused: it can index a table.
+/// Identifies a request in flight. The numbers are small and reused, so a ticket can be an index into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
-/// A gate: rows wait behind it for another row, their leader.
+/// Identifies a gate. Rows wait behind it for another row, their leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GateId(pub(super) u32);
 
@@ -28,7 +28,7 @@ pub enum Step {
     },
     /// Ask again at `until`, or after the next event.
     Wait {
-        /// When.
+        /// When to ask again.
         until: Instant,
         /// Why nothing more is being sent.
         reason: Reason,
@@ -56,8 +56,8 @@ pub enum Next {
         /// The row.
         job: JobId,
     },
-    /// This run will not answer it; a later one can.
+    /// This run will not answer the row. A later run can.
     Pending(Box<Planned>),
-    /// The attempt was a canary's.
+    /// The attempt was a canary, so there is no row.
     NoRow,
 }
