@@ -1,6 +1,7 @@
 //! Finds rows that surely can't work, before anything is sent.
 //!
-//! Only certain failures are rejected. A row that may work is sent: the API knows best, and it accepts more over time.
+//! Only rows that are certain to fail are rejected. A row that may work is sent, because the API knows best, and it
+//! accepts more over time.
 
 use std::fmt::Write;
 
@@ -13,7 +14,7 @@ use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, too_large_words};
 /// (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
-/// The longest name of a model: several times as long as any there is.
+/// The longest name of a model that is accepted. It is several times as long as any existing name.
 const MAX_MODEL_BYTES: usize = 256;
 
 /// What is wrong with a row.
@@ -39,7 +40,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row that names a new model when the run has as many models as it may have.
+/// Returns the fault of a row that names one model more than a run may have.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, one more than the {most} different models of a run", excerpt(Some(name))))
 }
@@ -64,7 +65,7 @@ pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: 
     }
 }
 
-/// Checks that there are messages, and not too many.
+/// Checks that there is at least one message, and that there are not too many.
 pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fault> {
     let Some(value) = params.get("messages") else {
         return Err(invalid("the row has no messages; give it a prompt or messages".to_owned()));
@@ -89,7 +90,8 @@ pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     Err(too_large(format!("the request is {size}; split the row, or refer to files by URL or file id")))
 }
 
-/// Checks that the input fits the model's window even by the lowest estimate.
+/// Checks that the input fits the model's context window. A row is rejected only if even the lowest estimate does not
+/// fit.
 pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
     let Some(model) = model.filter(|model| estimate.tokens > model.context_tokens) else {
         return Ok(());
@@ -203,7 +205,7 @@ mod tests {
             let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
             window(Merged::from(&params), &estimate, catalog.model(name)).map_err(|fault| fault.message)
         };
-        // About 290,000 tokens by the estimate, 167,000 at the very least.
+        // By the estimate, these are about 290,000 tokens. They are at least 167,000.
         let doubtful = "some words of a prompt ".repeat(43_500);
         let hopeless = "some words of a prompt ".repeat(60_000);
 

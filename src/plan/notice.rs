@@ -1,4 +1,4 @@
-//! Notices: problems that a request will probably have, but that are not certain enough to reject it.
+//! Notices: problems that a request will probably have. They are not certain enough to reject the request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) enum Notice {
         /// Since when, if known.
         since: Option<Date>,
     },
-    /// The model will not be served much longer.
+    /// The date on which the model will retire is known.
     Retiring {
         /// Its name.
         model: Arc<str>,
