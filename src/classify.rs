@@ -13,7 +13,7 @@ use crate::transport::{WireError, WireErrorKind};
 /// The status with which a proxy asks for a user name and a password.
 const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 
-/// Returns the verdict on an attempt that failed on the wire, so that no whole reply came.
+/// Returns the verdict on an attempt that failed on the wire: no whole reply came.
 pub fn on_wire(error: WireError) -> Verdict {
     let failure = Failure { wire: Some(error.kind), message: error.message, ..Failure::default() };
     match error.kind {

@@ -61,7 +61,8 @@ impl std::ops::Add<Duration> for Instant {
 /// The clock of one run. It combines tokio's time with the wall-clock time at which the run started.
 ///
 /// Waiting never uses the wall clock. The wall time of an instant is computed: it is the wall time at the start plus
-/// the time that has passed on the steady clock. So a jump of the machine's clock neither stops a run nor speeds it up.
+/// the time that has passed on the monotonic clock. So a jump of the machine's clock neither stops a run nor speeds it
+/// up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,

@@ -74,7 +74,8 @@
 //!
 //! Every change of what a user sees also has a line in README.md or CHANGELOG.md.
 
-// What is visible outside is used outside. Tests and benches are programs, where `pub` can't reach further.
+// Every `pub` item must be visible outside of the crate. This lint is set here and not for all targets, because nothing
+// in a test or a bench is visible outside.
 #![warn(unreachable_pub)]
 
 pub mod answer;

@@ -61,7 +61,9 @@ pub fn lines(scenario: &Scenario, seeds: &[Measures], is_all: bool) -> String {
 pub fn page(all: &[(Scenario, usize, Vec<Measures>)], admitted: f64, ended: f64) -> String {
     let mut text = String::from(HEAD);
     let (admitted, ended) = (admitted / 1e6, ended / 1e6);
-    text += &format!("One core admits {admitted:.1} million rows per second, or handles {ended:.1} million ends per second.\n\n");
+    text += &format!(
+        "One core admits {admitted:.1} million rows per second, or handles {ended:.1} million ends per second.\n\n"
+    );
     text += "| scenario | condition | rows | seeds | measure | target | median | worst | |\n|---|---|---:|---:|---|---|---:|---:|---|\n";
     for (scenario, rows, seeds) in all {
         for (number, line) in of(scenario, seeds).iter().enumerate() {

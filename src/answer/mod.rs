@@ -17,7 +17,7 @@ pub enum Came<'a> {
     Answer(&'a Message),
     /// A failure that another try of the same request can't repair.
     Failure {
-        /// Its class.
+        /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: &'a Failure,
@@ -33,9 +33,9 @@ pub enum Then {
     Keep,
     /// The row fails with this class and failure.
     Fail {
-        /// Its class.
+        /// The class of the failure.
         class: ErrorClass,
-        /// Why.
+        /// The failure that the row gets.
         failure: Failure,
     },
     /// Send this request next for the row, over the route that the request names.

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_those_published() {
+    fn prices_are_as_published() {
         let catalog = Catalog::builtin();
 
         // Each line has a model, then its prices for input, output and cache reads in dollars per million tokens.

@@ -15,7 +15,7 @@ pub struct PriceStep {
     pub above_prompt_tokens: u64,
     /// Input that is neither written to nor read from a cache.
     pub input: Money,
-    /// Output.
+    /// Output tokens.
     pub output: Money,
     /// Input written to the cache for five minutes.
     pub cache_write_5m: Money,
@@ -103,9 +103,9 @@ pub(crate) enum CatalogError {
     /// The file is not TOML, or a member has a wrong name or type.
     #[error("line {line} of the price file: {message}")]
     Syntax {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
     /// A price is negative, or so large that it is surely a mistake.
@@ -113,11 +113,11 @@ pub(crate) enum CatalogError {
         "line {line} of the price file: {member} of {model} is {found}, but prices are dollars per million tokens, from 0 to 1000000"
     )]
     Price {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The model.
         model: String,
-        /// Which price.
+        /// The name of the price.
         member: &'static str,
         /// The price as it is written.
         found: f64,
@@ -125,7 +125,7 @@ pub(crate) enum CatalogError {
     /// A model has two prices for one prompt length.
     #[error("line {line} of the price file: {model} has a second price above {above} tokens; keep one of them")]
     Repeated {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The model.
         model: String,
@@ -135,7 +135,7 @@ pub(crate) enum CatalogError {
     /// A model has prices for long prompts only.
     #[error("line {line} of the price file: {model} has no price for short prompts; add one without `above`")]
     NoBase {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The model.
         model: String,

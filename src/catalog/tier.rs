@@ -7,7 +7,7 @@ use crate::domain::{ModelClass, RateLimits, Tier};
 /// Source: API documentation, "Rate limits"; each table carries its own date and source.
 #[derive(Clone, Debug)]
 pub struct TierTable {
-    /// Which tier.
+    /// The tier.
     pub tier: Tier,
     /// Date of the copy from which the numbers were taken, for example `2026-10-08`.
     pub date: String,

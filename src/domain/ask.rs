@@ -21,7 +21,8 @@ pub struct Ask {
     /// The route. Its provider and account name the endpoint; the whole id names the pool of limits there that the
     /// request counts against.
     pub pool: Arc<PoolId>,
-    /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
+    /// The estimated cost: one request, the input that the statistics of its text predict, and `max_tokens` as output.
+    /// It assumes that no input is cached, and does not use what the run has learned.
     pub cost: Cost,
     /// The cost of one answer to this request; `None` when its model has no price. It is computed from the request, so
     /// a policy that changes the request must compute it anew.
@@ -55,7 +56,7 @@ pub enum Purpose {
     Canary,
 }
 
-/// How a request travels.
+/// Whether a request is sent alone or in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// One request, one answer.

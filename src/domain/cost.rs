@@ -117,9 +117,9 @@ pub enum Caching {
     /// The request does not ask to cache anything.
     #[default]
     None,
-    /// For five minutes.
+    /// The request asks to cache for five minutes.
     FiveMinutes,
-    /// For an hour.
+    /// The request asks to cache for an hour.
     Hour,
 }
 
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_shown_in_dollars_and_a_little_is_not_nothing() {
+    fn money_is_shown_in_dollars_and_a_tiny_amount_not_as_zero() {
         let shown = |dollars| Money::from_dollars(dollars).to_string();
 
         assert_eq!([0.0, 0.000_01, 0.000_1].map(shown), ["$0.00", "<$0.0001", "$0.0001"]);

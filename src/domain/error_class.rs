@@ -38,7 +38,7 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// Every class.
+    /// All classes.
     pub const ALL: [Self; 15] = [
         Self::InvalidInput,
         Self::RateLimit,

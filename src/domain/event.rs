@@ -98,7 +98,7 @@ pub enum EventBody {
     Sent,
     /// An attempt ended without an answer and will be tried again.
     Retried {
-        /// Why.
+        /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
@@ -111,21 +111,21 @@ pub enum EventBody {
         quality: Quality,
         /// What all its attempts used.
         usage: Usage,
-        /// What that cost; `None` when the model has no price.
+        /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
         /// The time from the first send to the answer.
         latency: Duration,
     },
     /// A row failed for good, and its line is on disk.
     Failed {
-        /// Why.
+        /// The class of the failure.
         class: ErrorClass,
         /// The row, and the last message about it. It is in a box for the same reason as the reason in
         /// [`EventBody::Ended`].
         row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
-        /// What that cost; `None` when the model has no price.
+        /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
     },
     /// The state of the scheduler. It is sent a few times per second.
@@ -134,7 +134,7 @@ pub enum EventBody {
         in_flight: usize,
         /// The concurrency window.
         window: usize,
-        /// Why no more is being sent.
+        /// Why nothing more is sent at this moment.
         reason: Reason,
         /// Rows that wait for their next try.
         backoffs: Backoffs,
@@ -146,9 +146,9 @@ pub enum EventBody {
     Outage(Option<Box<Outage>>),
     /// A pool was held.
     Held {
-        /// Which.
+        /// The pool.
         pool: PoolId,
-        /// For how long.
+        /// How long it is held.
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,
@@ -157,16 +157,16 @@ pub enum EventBody {
     },
     /// A response reported another limit than the one in force, and the limit was changed.
     LimitsChanged {
-        /// Which pool.
+        /// The pool.
         pool: PoolId,
         /// The limits that apply from this event on.
         limits: RateLimits,
     },
     /// A model was not found: its rows wait for a later run.
     Parked {
-        /// Which.
+        /// The name of the model.
         model: String,
-        /// What the API said.
+        /// The message of the API.
         message: String,
     },
     /// A message that a person should see once.
@@ -175,9 +175,9 @@ pub enum EventBody {
     Noted(String),
     /// No more requests are sent. Requests in flight are finished.
     Draining {
-        /// How many are in flight.
+        /// How many requests are in flight.
         in_flight: usize,
-        /// Why; `None` when the input has ended normally.
+        /// Why the run drains; `None` when the input has ended normally.
         reason: Option<Box<HaltReason>>,
     },
     /// The run is over.

@@ -41,6 +41,6 @@ pub enum LimitKind {
     Rate,
     /// The rate rose too fast. The pool is held. After that, its rate rises slowly.
     Acceleration,
-    /// Too many requests at once. The window shrinks.
+    /// Too many requests were open at the same time. The window shrinks.
     Concurrency,
 }

@@ -30,7 +30,7 @@ pub enum HaltReason {
     Redirect {
         /// That address, without user name, password, query and fragment; `None` when the server names no address.
         to: Option<String>,
-        /// The response.
+        /// The failure that the response shows.
         failure: Failure,
     },
     /// The endpoint can't be reached or answers nothing but faults.

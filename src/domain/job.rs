@@ -26,7 +26,7 @@ pub struct Job {
     pub id: JobId,
     /// Its label: the one that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// What it asks.
+    /// The key, computed from the request.
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,

@@ -39,9 +39,9 @@ impl Quality {
 pub struct Message {
     /// One JSON object on one line: the API's own bytes, or the message put together from its stream.
     pub json: Bytes,
-    /// What it used.
+    /// The usage of the answer.
     pub usage: Usage,
-    /// How good it is.
+    /// The quality of the answer.
     pub quality: Quality,
     /// The range of the content in [`Message::json`]. The content is what the model said, and every byte of it is kept.
     pub content: Range<usize>,

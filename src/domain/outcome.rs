@@ -16,9 +16,9 @@ pub struct AttemptRecord {
     pub failed: Option<ErrorClass>,
     /// Whether it may have been billed although its answer is not kept.
     pub maybe_paid: bool,
-    /// What it used, as far as known.
+    /// The usage of the attempt, as far as known.
     pub usage: Usage,
-    /// What that cost; `None` for a model without a price.
+    /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
@@ -39,7 +39,7 @@ pub enum Ended {
     Succeeded(Message),
     /// The job has no answer.
     Failed {
-        /// The class.
+        /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: Failure,
@@ -55,7 +55,7 @@ pub struct Outcome {
     pub job: Box<Job>,
     /// Its attempts, oldest first. Empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
-    /// How it ended.
+    /// How the job ended.
     pub ended: Ended,
 }
 

@@ -1,4 +1,4 @@
-//! Parameters of a request: those of a row, or those of a row merged with those of the flags. Merging copies no
+//! Parameters of a request: a row's own parameters, alone or merged with the parameters from flags. Merging copies no
 //! parameter.
 
 use serde_json::value::RawValue;
@@ -58,7 +58,7 @@ pub struct Merged<'p> {
 }
 
 impl<'p> Merged<'p> {
-    /// Puts a row's `own` parameters over `defaults`.
+    /// Merges a row's `own` parameters with `defaults`. The row's own parameters override the defaults.
     pub fn new(defaults: &'p Params, own: &'p Params) -> Self {
         Self { defaults: &defaults.0, own: &own.0 }
     }

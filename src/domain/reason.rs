@@ -5,7 +5,7 @@ use super::Dimension;
 /// The reason why nothing more is being sent at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// A limit of the pool.
+    /// A limit of the pool is used up.
     Limit(Dimension),
     /// The concurrency window is full.
     Window,

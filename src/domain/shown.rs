@@ -14,7 +14,7 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text for a message, in quotes and with escapes. It is shortened in the same way as by `shortened`.
+/// Returns a text for a message, in quotes and with escapes. Like `shortened`, it keeps the first 200 characters.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }

@@ -7,15 +7,15 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 /// What one attempt meant.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// An answer.
+    /// The request was answered.
     Answered(Message),
     /// The request met a limit. It does not use up a try.
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// How long to hold; `None` when the server does not say.
+        /// How long to hold the pool; `None` when the server does not say.
         retry_after: Option<Duration>,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
     /// A 529, or the same error inside a stream. It does not use up a try.
@@ -24,7 +24,7 @@ pub enum Verdict {
         retry_after: Option<Duration>,
         /// Whether it may have been billed (it came after a 200 head).
         maybe_paid: bool,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
     /// Another try may succeed. This attempt uses up a try.
@@ -35,14 +35,14 @@ pub enum Verdict {
         retry_after: Option<Duration>,
         /// Whether the request may have run and been billed.
         maybe_paid: bool,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
     /// This row can never work as it is.
     Rejected {
-        /// Its class.
+        /// The class with which the row fails.
         class: ErrorClass,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
     /// The request is forbidden (403). Before any success, the key is the cause. After a success, the row is.

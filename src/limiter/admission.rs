@@ -8,7 +8,7 @@ use crate::domain::{Cost, Dimension};
 pub enum Admission {
     /// Yes. The reservation must be settled.
     Granted(Reservation),
-    /// Not before `until`.
+    /// No: the request must wait.
     Wait {
         /// When to ask again.
         until: Instant,

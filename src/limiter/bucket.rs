@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_burst_runs_on_debt_from_a_full_bucket() {
+    fn a_cost_above_the_burst_is_taken_from_a_full_bucket_and_leaves_debt() {
         let mut bucket = Bucket::new(60, 5);
 
         assert_eq!(bucket.take(1, at(0)), Ok(()));

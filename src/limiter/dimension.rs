@@ -3,7 +3,7 @@
 //! The preset limit applies until a response head reports another limit. Heads can lower a limit that was given by
 //! hand, but never raise it. A rate that was learned from refusals replaces these limits while it is lower.
 //!
-//! The file `levels` changes the level and the burst after what the server reports.
+//! The file `levels` sets the level and the burst according to what the server reports.
 
 mod levels;
 

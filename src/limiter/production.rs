@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-/// After every such number of answers, the weight of all earlier answers is halved.
+/// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 200;
 
 /// The mean time from a request to the end of its answer. Each answer counts in proportion to its tokens.

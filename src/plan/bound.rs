@@ -26,7 +26,7 @@ const MOST_TURNS: u64 = 11;
 const LEAST_CALL_TOKENS: u64 = 16;
 /// The largest context window of any model. It is used for a model that is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
-/// How the types of tools begin that the API defines but the client runs.
+/// Beginnings of tool types. Tools of these types are defined by the API but run by the client.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
 /// Members that let the API take several turns for one request.
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];

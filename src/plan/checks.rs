@@ -42,7 +42,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
 
 /// Returns the fault of a row that names one model more than a run may have.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
-    invalid(format!("model is {}, one more than the {most} different models of a run", excerpt(Some(name))))
+    invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }
 
 /// Reads `max_tokens`. Zero is allowed: such a request fills a prompt cache.
@@ -51,7 +51,7 @@ pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
 pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
     let given = params.get_u64("max_tokens").ok_or_else(|| {
         let found = excerpt(params.get("max_tokens"));
-        invalid(format!("max_tokens is {found}, not a whole number; write one from 1 up"))
+        invalid(format!("max_tokens is {found}, not a whole number; write a whole number from 1 up"))
     })?;
     let cap = model.filter(|_| !may_exceed).map_or(u32::MAX, |model| model.max_output_tokens);
     match u32::try_from(given) {
@@ -59,7 +59,7 @@ pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: 
         Ok(_) | Err(_) => {
             let name = model.map_or("any model", |model| &model.id);
             Err(invalid(format!(
-                "max_tokens is {given}, above the {cap} that {name} takes; lower it in the row or by --max-tokens"
+                "max_tokens is {given}, above the {cap} that {name} accepts; lower it in the row or with --max-tokens"
             )))
         }
     }
@@ -101,8 +101,8 @@ pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Mod
         return Ok(());
     }
     Err(too_large(format!(
-        "the prompt is about {} tokens and surely more than {least}, above the {} that {} takes; shorten it or choose a \
-         model with a larger window",
+        "the prompt is about {} tokens and certainly more than {least}, above the {} that {} accepts; shorten it or \
+         choose a model with a larger window",
         estimate.tokens, model.context_tokens, model.id
     )))
 }
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(max_tokens_of(r#"{"max_tokens":300000}"#, true), Ok(300_000));
         assert_eq!(
             max_tokens_of(r#"{"max_tokens":128000}"#, false),
-            Err("max_tokens is 128000, above the 64000 that claude-haiku-4-5-20251001 takes; lower it in the row or by \
+            Err("max_tokens is 128000, above the 64000 that claude-haiku-4-5-20251001 accepts; lower it in the row or with \
                  --max-tokens"
                 .to_owned())
         );
@@ -152,7 +152,7 @@ mod tests {
             let outcome = max_tokens_of(&format!(r#"{{"max_tokens":{value}}}"#), false);
             assert_eq!(
                 outcome,
-                Err(format!("max_tokens is {value}, not a whole number; write one from 1 up")),
+                Err(format!("max_tokens is {value}, not a whole number; write a whole number from 1 up")),
                 "{value}"
             );
         }
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(outcome("my-proxy-model", &hopeless), Ok(()));
         assert_eq!(outcome(HAIKU, &" ".repeat(20_000_000)), Ok(()), "blanks may be cut into long tokens");
         let message = outcome(HAIKU, &hopeless).expect_err("it is too long");
-        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 takes"), "{message}");
+        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 accepts"), "{message}");
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub(super) mod tests {
         hex.len() != 32 || !hex.is_ascii() {\n        return None;\n    }\n    Some(Self(bytes))\n}\n";
 
     #[test]
-    fn characters_per_token_are_sane_for_each_script() {
+    fn characters_per_token_are_plausible_for_each_script() {
         for (name, text, old, new) in [
             ("English", ENGLISH, 3.0..4.2, 2.3..3.3),
             ("German", GERMAN, 2.8..4.2, 2.1..3.3),

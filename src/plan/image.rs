@@ -12,9 +12,9 @@ pub(super) struct Vision {
 }
 
 impl Vision {
-    /// For models before Opus 4.7.
+    /// The values for models before Opus 4.7.
     pub(super) const OLD: Self = Self { longest_edge_px: 1568, max_tokens: 1568 };
-    /// For Opus 4.7 and later models.
+    /// The values for Opus 4.7 and later models.
     pub(super) const NEW: Self = Self { longest_edge_px: 2576, max_tokens: 4784 };
 
     /// Returns the tokens of a picture given as base64 text. If its size can't be read, it counts as the largest

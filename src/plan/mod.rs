@@ -65,7 +65,7 @@ pub struct Rejected {
     pub origin: Origin,
     /// Its position in the input that it came from, counted from 0.
     pub index: u64,
-    /// What it asks.
+    /// The key, computed from the request.
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,

@@ -62,7 +62,7 @@ pub struct Identified {
     pub id: JobId,
     /// Its label: the one that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// What it asks.
+    /// The key, computed from the request.
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,
@@ -127,7 +127,7 @@ impl Planner {
         self
     }
 
-    /// Sets today's date, so that models are recognized that have retired since the catalog was made.
+    /// Sets today's date, so that the planner recognizes models that have retired since the catalog was made.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_row_is_that_of_its_merged_parameters() {
+    fn the_key_of_a_row_comes_from_its_merged_parameters() {
         let mut planner = planner();
 
         let planned = plan(&mut planner, row(HI));
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_an_error_log_is_the_row_it_was() {
+    fn an_entry_of_an_error_log_is_treated_as_its_original_row() {
         let mut planner = planner();
         let entry = |error: &str| Row {
             error: Some(RawValue::from_string(error.to_owned()).expect("the test writes valid JSON")),

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_new_once() {
+    fn a_hash_is_new_only_once() {
         let mut seen = Seen::default();
         let hashes: Vec<u64> = (0..10_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
 

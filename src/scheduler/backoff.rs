@@ -19,7 +19,7 @@ impl Backoff {
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
     /// For overload of an endpoint that works, that is, one that answers other requests at the same time.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
-    /// For overload.
+    /// For all other overload, and for refusals for too many requests at the same time.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
     /// Returns the delay before the next try, when `tries` tries have failed. It is never shorter than the wait that

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_time_end_a_run() {
+    fn the_limits_on_requests_and_time_end_a_run() {
         let mut budget = Budget { max_requests: Some(1), max_time: Some(Duration::from_secs(5)), ..Budget::default() };
 
         assert_eq!(budget.reserve(Money::ZERO), Room::Yes);

@@ -7,7 +7,7 @@ use crate::limiter::Reservation;
 use super::entry::Entry;
 use super::step::Ticket;
 
-/// What was sent.
+/// The request of an attempt: a row's or a canary's.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
 pub(super) enum Sent {

@@ -32,7 +32,7 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    /// Returns a count for `rule`, without any row.
+    /// Returns a count for `rule` that has counted no row yet.
     pub(super) fn new(rule: HaltRule) -> Self {
         Self { rule, ..Self::default() }
     }

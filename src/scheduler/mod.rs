@@ -36,9 +36,12 @@
 //!   `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
 //! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
-//! - what the scheduler does: `queue` and `ahead` (rows come in), `poll`, `passing` and `canary` (requests are sent),
-//!   `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts` (attempts end), `steer` (settings change), `watch`
-//!   (reporters ask for the state of the run).
+//! - what the scheduler does:
+//!   - rows come in: `queue` and `ahead`;
+//!   - requests are sent: `poll`, `passing` and `canary`;
+//!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
+//!   - settings change: `steer`;
+//!   - reporters ask for the state of the run: `watch`.
 
 mod ahead;
 mod answers;

@@ -149,7 +149,7 @@ pub enum ReadingOrder {
     AsWritten,
     /// From several places in turn. The places are evenly spaced over the rows.
     Interleaved {
-        /// How many places.
+        /// The number of places.
         places: usize,
     },
 }

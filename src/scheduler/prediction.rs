@@ -26,7 +26,7 @@ const QUANTILE: f64 = 0.6;
 const FIRST_OUTPUT: u32 = 256;
 /// The lengths of a template are used once it has this many answers.
 const ENOUGH: u32 = 10;
-/// After every such number of answers, the weight of all earlier answers is halved.
+/// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
 /// The weight of the initial ratio: it counts as much as answers with this many tokens of input.
 const PRIOR_TOKENS: f64 = 500.0;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_learned_apart() {
+    fn templates_are_learned_separately() {
         let mut prediction = Prediction::default();
         let plain = ask(1000, 4096);
         let cached = Ask { template: 1, ..ask(1000, 4096) };

@@ -81,7 +81,7 @@ impl Scheduler {
         }
     }
 
-    /// Moves rows whose next try is due back to their queues.
+    /// Moves rows back to their queues when their next try is due.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(entry) = self.later.pop_due(now) {
             self.queue_first(entry, now);

@@ -16,21 +16,21 @@ pub struct GateId(pub(super) u32);
 pub enum Step {
     /// Send this row; report its head and its end.
     Dispatch {
-        /// Names the attempt.
+        /// The ticket of the attempt.
         ticket: Ticket,
         /// Whether to ask for a stream.
         stream: bool,
     },
     /// Send this request, which belongs to no row; report its head and its end.
     Canary {
-        /// Names the attempt.
+        /// The ticket of the attempt.
         ticket: Ticket,
     },
     /// Ask again at `until`, or after the next event.
     Wait {
         /// When to ask again.
         until: Instant,
-        /// Why nothing more is being sent.
+        /// Why nothing more is sent at this moment.
         reason: Reason,
     },
     /// All offered rows have ended, and no more will come.
@@ -40,11 +40,11 @@ pub enum Step {
 /// What happened to a row when its attempt ended.
 #[derive(Debug)]
 pub enum Next {
-    /// It is finished.
+    /// The row is finished.
     Finished(Box<Outcome>),
-    /// It will be tried again.
+    /// The row will be tried again.
     Again {
-        /// Why.
+        /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, when that was the reason.
         limit: Option<LimitKind>,

@@ -539,7 +539,7 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
 }
 
 #[test]
-fn a_follow_up_reserves_its_own_greatest_cost() {
+fn a_follow_up_reserves_its_own_highest_cost() {
     let dear = Expense { about: Money(10), most: Money(2000) };
     let policy: Policy = Box::new(move |_, ask, _, attempts| match attempts {
         [_] => Then::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),

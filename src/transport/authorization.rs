@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_request_asks_and_all_that_was_sent_is_secret() {
+    async fn each_request_asks_for_a_token_and_every_token_sent_is_secret() {
         let source = Tokens::new(&["token-number-one", "token-number-two"]);
         let authorizer = Authorizer::new(Authorization::Asked(source), vec!["a-password".into()]).expect("nothing yet");
         assert_eq!(cleaned(&authorizer, "a-password token-number-one"), "[key] token-number-one");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_few_tokens_are_known_and_no_more_is_held() {
+    async fn only_the_last_few_tokens_are_kept() {
         let tokens: Vec<_> = (0..100).map(|number| format!("{number:03}-of-many-tokens")).collect();
         let source = Tokens::new(&tokens.iter().map(String::as_str).collect::<Vec<_>>());
         let authorizer = Authorizer::new(Authorization::Asked(source), Vec::new()).expect("nothing yet");

@@ -52,7 +52,7 @@ pub enum BaseUrlError {
     /// It can't be parsed as a URL.
     #[error("the base URL is not a URL ({reason}): give one like https://api.anthropic.com")]
     NotAUrl {
-        /// What the parser says.
+        /// The message of the parser.
         reason: String,
     },
     /// The scheme is neither http nor https.
@@ -79,14 +79,14 @@ pub enum BaseUrlError {
     /// The host is a link-local address.
     #[error("the base URL points at {host}, a link-local address, where no API can be: check it")]
     LinkLocal {
-        /// Which.
+        /// The host.
         host: String,
     },
     /// The host is another address at which no API can be: it does not belong to a single machine, or a cloud uses it
     /// for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
-        /// Which.
+        /// The host.
         host: String,
         /// The kind of address.
         why: Unfit,

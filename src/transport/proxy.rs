@@ -170,7 +170,7 @@ impl fmt::Display for PassedOver {
         match why {
             PassedOverWhy::Cgi => write!(f, "{variable} is not used, since {CGI} is set, as it is for CGI programs")?,
             PassedOverWhy::Loopback => write!(f, "{variable} is not used for this machine")?,
-            PassedOverWhy::Exempt => write!(f, "{variable} is not used, by NO_PROXY")?,
+            PassedOverWhy::Exempt => write!(f, "{variable} is not used, because of NO_PROXY")?,
             PassedOverWhy::OtherScheme => {
                 let (scheme, own) = if HTTP.contains(variable) { ("http", HTTPS[0]) } else { ("https", HTTP[0]) };
                 write!(
@@ -464,7 +464,7 @@ mod tests {
                 "HTTPS_PROXY is not used, since REQUEST_METHOD is set",
             ),
             (API, &[("REQUEST_METHOD", "GET")], ""),
-            (API, &[("HTTPS_PROXY", P), ("NO_PROXY", "anthropic.com")], "HTTPS_PROXY is not used, by NO_PROXY"),
+            (API, &[("HTTPS_PROXY", P), ("NO_PROXY", "anthropic.com")], "HTTPS_PROXY is not used, because of NO_PROXY"),
             (
                 API,
                 &[("HTTP_PROXY", P)],
@@ -483,7 +483,7 @@ mod tests {
             (
                 API,
                 &[("all_proxy", "socks5://hunter2"), ("NO_PROXY", "*")],
-                "all_proxy is not used, by NO_PROXY; its value could not",
+                "all_proxy is not used, because of NO_PROXY; its value could not",
             ),
         ] {
             let url = parse_base_url(server, true).expect(server);

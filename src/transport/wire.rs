@@ -12,7 +12,7 @@ use crate::provider::{ReplyHead, WireRequest};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct WireError {
-    /// What went wrong.
+    /// The kind of the failure.
     pub kind: WireErrorKind,
     /// Whether the request may have reached the server (and been billed). It is `false` only when the request certainly
     /// has not.

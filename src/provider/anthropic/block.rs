@@ -93,7 +93,7 @@ impl Block {
         self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
     }
 
-    /// Writes the block as JSON. Its parts are not copied before, because one part may be most of the answer.
+    /// Writes the block as JSON. Its parts are not copied first, because one part may be most of the answer.
     pub(super) fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");

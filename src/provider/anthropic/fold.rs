@@ -29,7 +29,7 @@ const MOST_BLOCKS: usize = 10_000;
 
 /// How a stream ended.
 pub(super) enum End {
-    /// With `message_stop`.
+    /// The stream ended with `message_stop`.
     Stop,
     /// With an `error` event. This is its data.
     Error(Vec<u8>),
@@ -77,7 +77,7 @@ impl Fold {
 
     fn apply(&mut self, data: &[u8]) -> Result<Option<End>, String> {
         if data == b"[DONE]" {
-            return Err("it ends in [DONE], as streams of other APIs do, and not in message_stop".to_owned());
+            return Err("it ends in [DONE], as streams of other APIs do, instead of message_stop".to_owned());
         }
         let json = str::from_utf8(data).map_err(|_| "an event is not UTF-8")?;
         let event: Event<'_> =
@@ -135,8 +135,8 @@ impl Fold {
         self.blocks.get_mut(&index).ok_or_else(|| format!("a delta for content block {index}, which has not started"))
     }
 
-    /// Handles `message_delta`. The members of `delta` and those beside it become members of the message. New counts of
-    /// usage replace earlier ones.
+    /// Handles `message_delta`. The members of `delta`, and the other members of the event, become members of the
+    /// message. New counts of usage replace earlier ones.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;
@@ -169,7 +169,7 @@ impl Fold {
         let input = Input::of(message.get("stop_reason"));
         let bytes = blocks.values().map(|block| block.bytes() + 8).sum::<usize>();
         if bytes > LONGEST_MESSAGE_BYTES {
-            return Err(format!("what the stream brings is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
+            return Err(format!("the message of the stream is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
         }
         if !blocks.is_empty() {
             message.set("content", place()?);

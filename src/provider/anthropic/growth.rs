@@ -4,7 +4,7 @@
 //! moved. It also leaves free memory in pieces of many sizes, which allocators return to the system late. So bytes are
 //! collected in pieces of one size and joined at the end. The next answer uses the same pieces again.
 //!
-//! When an answer becomes large, memory for the largest allowed body is reserved at once. This is cheap: the system
+//! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
 //! gives memory only for the bytes that are written. Only one answer of a run at a time becomes so large, and the next
 //! large answer uses the same memory ([`SPARE`]). Otherwise the allocator would often take new memory before it returns
 //! the old memory.

@@ -15,7 +15,7 @@ use http::header::LOCATION;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// How messages begin in which the API says that credit is missing. Their status is 400 (2026-08-22).
+/// Beginnings of messages. With these messages and the status 400, the API says that credit is missing (2026-08-22).
 ///
 /// This is the only place where the text of a message matters: these errors have the same status and type as ordinary
 /// bad requests.

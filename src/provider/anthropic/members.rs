@@ -49,7 +49,7 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
     out.push(b'}');
 }
 
-/// Returns the text between the quotes of a JSON string, still escaped; `None` for any other value.
+/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
 ///
 /// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. It also restores a
 /// character whose two escaped halves came in different pieces.

@@ -35,9 +35,9 @@ const HEADERS: usize = 12;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{header} can't be sent: {value:?} holds characters that a header may not have")]
 pub struct DialectError {
-    /// Which header.
+    /// The header.
     pub header: &'static str,
-    /// What was given.
+    /// The value that was given.
     pub value: String,
 }
 

@@ -192,8 +192,8 @@ pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     }
 }
 
-/// Returns the wait that the body of one of Cloudflare's own errors asks for, which is in seconds. Values above a day
-/// are ignored.
+/// Returns the waiting time in the body of one of Cloudflare's own errors. The body gives it in seconds. Values above a
+/// day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;
     (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))

@@ -89,7 +89,8 @@ impl Shape<'_> {
     /// Judges the message by the table. `json` is the whole message, and `asked` is the request that it answers.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
         if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
-            let why = format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes");
+            let why =
+                format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which readers of results do not accept");
             return Err(Refused::Broken(why.into()));
         }
         if self.kind.and_then(string).as_deref() != Some("message") {
@@ -107,7 +108,7 @@ impl Shape<'_> {
             return broken("it has no usage");
         }
         if lone_surrogate(json).is_some() {
-            return broken("it holds half a character (a lone surrogate), which no reader takes");
+            return broken("it contains half a character (a lone surrogate), which readers of results do not accept");
         }
         quality.map_or_else(|| broken("it has no stop_reason, so nobody knows whether it ended"), Ok)
     }
@@ -138,7 +139,7 @@ fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
     for (at, block) in blocks.iter().enumerate() {
         let kind = block.kind.as_str();
         if kind == "text" && !block.text.is_some_and(|text| text.get().starts_with('"')) {
-            return broken(format!("content block {at} is text without text"));
+            return broken(format!("content block {at} has the type text but no text"));
         }
         if !is_call(kind.as_bytes()) {
             continue;

@@ -44,7 +44,7 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns whether the endpoint is known to fail, not only its rows.
+    /// Returns whether it is known that the endpoint itself fails, and not only some rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }

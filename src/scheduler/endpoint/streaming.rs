@@ -5,7 +5,7 @@
 //! such streams, requests to the endpoint do not ask for a stream in this run.
 //!
 //! A stream in the form of another API always counts: a server that sends one will send more. A stream that ends early
-//! counts only as long as no complete stream has arrived. After that, it is treated as a usual fault.
+//! counts only as long as no complete stream has arrived. After that, it is treated like any other fault.
 
 use crate::domain::{StreamFault, Verdict};
 
@@ -52,7 +52,7 @@ impl Streaming {
         self.unreadable += 1;
         self.is_given_up().then(|| {
             format!(
-                "{MOST_UNREADABLE} streamed answers could not be read ({}): from here on requests ask for no stream",
+                "{MOST_UNREADABLE} streamed answers could not be read ({}): from here on, requests do not ask for a stream",
                 failure.message
             )
         })
@@ -115,7 +115,7 @@ mod tests {
         let told = streaming.on_end(&fault(Some(StreamFault::Foreign)));
 
         let expected =
-            "2 streamed answers could not be read (it ends in [DONE]): from here on requests ask for no stream";
+            "2 streamed answers could not be read (it ends in [DONE]): from here on, requests do not ask for a stream";
         assert_eq!(told.as_deref(), Some(expected));
     }
 

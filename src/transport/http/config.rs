@@ -65,13 +65,13 @@ pub enum TransportError {
     /// The file of certificates is unusable.
     #[error("the file of --ca-file holds no usable PEM certificate: {reason}")]
     CaFile {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The client can't be built.
     #[error("the HTTP client can't be set up: {reason}")]
     Client {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

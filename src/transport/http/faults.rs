@@ -128,8 +128,8 @@ fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }
 
-/// Returns whether a cause is a TLS error. An I/O error is opened, because the error that it wraps is not among its
-/// sources.
+/// Returns whether a cause is a TLS error. For an I/O error, the error that it wraps is checked as well, because it is
+/// not among the sources.
 fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))

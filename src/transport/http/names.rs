@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_under_localhost_are_this_machine_without_a_question() {
+    async fn names_under_localhost_are_this_machine_without_a_lookup() {
         for name in ["localhost", "api.localhost", "no-such-name.example.localhost", "localhost."] {
             let found: Vec<_> = Names.resolve(name.parse().expect("a name")).await.expect("an answer").collect();
 
