@@ -65,8 +65,11 @@ fn model(count: u64) -> (f64, &'static str) {
 
 /// Returns a rate and the name of the clock that measured it. Processor time is used where it is known.
 fn rate(count: u64, spent: Option<Duration>, wall: Duration) -> (f64, &'static str) {
-    let by =
-        if spent.is_some() { "the processor time of its thread" } else { "wall time, which other programs may have lengthened" };
+    let by = if spent.is_some() {
+        "the processor time of its thread"
+    } else {
+        "wall time, which other programs may have lengthened"
+    };
     (count as f64 / spent.unwrap_or(wall).as_secs_f64(), by)
 }
 

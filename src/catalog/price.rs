@@ -108,7 +108,7 @@ pub(crate) enum CatalogError {
         /// The message of the parser.
         message: String,
     },
-    /// A price is negative, or so large that it is surely a mistake.
+    /// A price is negative, or so large that it is certainly a mistake.
     #[error(
         "line {line} of the price file: {member} of {model} is {found}, but prices are dollars per million tokens, from 0 to 1000000"
     )]

@@ -187,8 +187,8 @@ impl Hidden {
         }
     }
 
-    /// Returns whether faults may be hidden refusals. They may be if they are known to be refusals, if a trial is
-    /// running, or if there are many faults.
+    /// Returns whether faults may be hidden refusals. This is the case if faults are known to be refusals, if a trial
+    /// is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;

@@ -1,4 +1,4 @@
-//! Finds rows that surely can't work, before anything is sent.
+//! Finds rows that certainly can't work, before anything is sent.
 //!
 //! Only rows that are certain to fail are rejected. A row that may work is sent, because the API knows best, and it
 //! accepts more over time.
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_prompt_that_surely_exceeds_the_window_is_rejected() {
+    fn only_a_prompt_that_certainly_exceeds_the_window_is_rejected() {
         let catalog = Catalog::builtin();
         let outcome = |name: &str, text: &str| {
             let params = params(&format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_do_not_make_a_prompt_surely_too_long() {
+    fn pictures_do_not_make_a_prompt_certainly_too_long() {
         let catalog = Catalog::builtin();
         let block = r#"{"type":"image","source":{"type":"url","url":"u"}},"#.repeat(600);
         let params = params(&format!(r#"{{"messages":[{{"content":[{block}0]}}]}}"#));

@@ -122,8 +122,8 @@ impl Scheduler {
     }
 }
 
-/// Returns how much an attempt took from the limits. If it was refused, that is only one request. If it may have been
-/// processed, it is also the input and a part of the output.
+/// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
+/// request. If the request may have been processed without an answer, it is also the input and a part of the output.
 ///
 /// An answer that broke off does not say how much output it used, and it may have broken off anywhere. So half of the
 /// predicted output counts as used. Otherwise the rows of such answers are sent again too early, and are refused for

@@ -2,8 +2,8 @@
 //! request.
 //!
 //! Once a credential has been sent, it is a secret. The transport notes each credential here before it sends it, so a
-//! source of tokens can't forget to do so. Only the last few tokens are kept. This is enough, because an answer can
-//! contain only tokens that were sent before the answer ended.
+//! source of tokens can't forget to do so. Only the last few tokens are kept, because we assume that a server sends
+//! back only tokens that it received while one of its answers was open.
 
 use std::collections::VecDeque;
 use std::fmt;

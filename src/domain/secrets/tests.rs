@@ -85,7 +85,7 @@ fn escaped_forms_are_found_several_deep_and_mixed() {
 }
 
 #[test]
-fn rusts_own_way_to_show_a_text_hides_nothing() {
+fn a_key_in_the_debug_form_of_a_text_is_removed() {
     let shown = format!("{:?}", format!("{KEY} and {}", escaped(KEY, &mut fastrand::Rng::with_seed(1))));
 
     assert_eq!(cleaned(KEY, &shown), "\"[key] and [key]\"");

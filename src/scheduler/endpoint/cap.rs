@@ -21,13 +21,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 /// What is known of the server's cap.
 #[derive(Debug, Default)]
 pub(crate) struct Cap {
-    /// How many open requests the server allows; `None` as long as no refusal has shown a cap.
+    /// How many open requests the server allows; `None` while no cap is known.
     known: Option<usize>,
     /// When the last group of refusals began. A refusal belongs to this group if its request was sent before that
     /// moment.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// How many of the next refusals are to be ignored, because the last try caused them as well.
+    /// How many of the next refusals do not lower the known cap, because the last try caused them as well.
     excused: usize,
     wait: Duration,
     next_probe: Instant,

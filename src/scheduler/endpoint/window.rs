@@ -18,8 +18,8 @@
 //! Rejected:
 //! - A window computed as measured rate times measured latency. It follows both too late, and shrinks just when there
 //!   is a burst to use.
-//! - The share of overloads in the last 20 answers. When 10 % of the answers are overloaded at random, every 25th of
-//!   such samples has more than a fifth of overloads. So runs with harmless overload mostly had a cut window, and took
+//! - The share of overloads in the last 20 answers. When 10 % of the answers are overloaded at random, more than a
+//!   fifth are overloaded in one of 25 such samples. So runs with harmless overload mostly had a cut window, and took
 //!   1.19 to 1.44 times the lower bound.
 
 use std::time::Duration;
