@@ -50,7 +50,7 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns how many answers a second the model alone gives, and the name of the clock that measured it.
+/// Returns how many answers per second the model alone gives, and the name of the clock that measured it.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();
@@ -91,7 +91,7 @@ fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
     model.finish(arrival.ticket, Ending::Played, now);
 }
 
-/// Returns how many answers a second the server gives, and the name of the clock that measured it.
+/// Returns how many answers per second the server gives, and the name of the clock that measured it.
 fn server() -> (f64, &'static str) {
     let (url_in, url) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -97,8 +97,8 @@ impl Usage {
 }
 
 impl AddAssign for Usage {
-    /// Adds each member to the same member of `other`. Numbers that are read from files can have any size, so each sum
-    /// saturates.
+    /// Adds each member of `other` to the same member of this usage. Numbers that are read from files can have any
+    /// size, so each sum saturates.
     fn add_assign(&mut self, other: Self) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.input_tokens, other.input_tokens);

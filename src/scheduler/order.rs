@@ -14,7 +14,9 @@
 //! prompt prefix are often neighbours and profit from the cache, and people like to see their file answered from the
 //! top.
 //!
-//! Rejected: a random order, which needs a seek for each row. Sorting by size, which makes phases.
+//! Rejected:
+//! - A random order. It needs a seek for each row.
+//! - Sorting by size. It makes phases.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 

@@ -1,4 +1,4 @@
-//! The answers of the scheduler: what to do next, and what happened to a row.
+//! The types that the scheduler returns: what to do next, and what happened to a row.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};

@@ -648,8 +648,8 @@ fn after_a_halt_nothing_starts() {
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
 
-/// A pool with 60,000 input tokens a minute. One row needs 50,000 of them. Smaller rows come before and after it, and a
-/// bigger row comes last.
+/// A pool with 60,000 input tokens per minute. One row needs 50,000 of them. Smaller rows come before and after it, and
+/// a bigger row comes last.
 fn behind_a_big_row(small: usize) -> Scheduler {
     let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
     scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);

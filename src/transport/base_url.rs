@@ -61,7 +61,7 @@ pub enum BaseUrlError {
         /// The scheme.
         scheme: String,
     },
-    /// Plain text over a network.
+    /// The URL would send plain text over a network.
     #[error(
         "the base URL {origin} would send the key and the prompts unencrypted to another machine: use https, or pass \
          --allow-http if the way there is safe"
@@ -70,10 +70,10 @@ pub enum BaseUrlError {
         /// The scheme, host and port of the URL.
         origin: String,
     },
-    /// A user name or password.
+    /// The URL has a user name or password.
     #[error("the base URL holds a user name or password: take it out, and give the key by ANTHROPIC_API_KEY")]
     UserInfo,
-    /// A query or fragment.
+    /// The URL has a query or fragment.
     #[error("the base URL has a query or fragment (from ? or #): take it out")]
     QueryOrFragment,
     /// The host is a link-local address.

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 /// How requests are authorized. Its `Debug` form does not show the key.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// `x-api-key`.
+    /// A key that is sent in the header `x-api-key`.
     ApiKey(SecretString),
-    /// `authorization: Bearer`.
+    /// A token that is sent as `authorization: Bearer`.
     Bearer(SecretString),
     /// No credential is sent. This is for a simulator, or for a proxy that adds its own key.
     None,

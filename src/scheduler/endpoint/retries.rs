@@ -1,4 +1,4 @@
-//! Limits the retries at an endpoint: there may only be a certain number more of them than successes.
+//! Limits the retries at an endpoint: it may have at most a fixed number more retries than successes.
 
 /// How many more retries than successes each endpoint may have.
 const MOST: f64 = 100.0;

@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn growth_that_brings_no_throughput_is_taken_back() {
         let mut window = Window::auto(1000);
-        // A server that answers a thousand a second, whatever the window.
+        // The server answers a thousand requests per second, whatever the window is.
         let mut now = 0;
         for _ in 0..3_000 {
             now += 1;

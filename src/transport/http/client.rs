@@ -42,7 +42,8 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
-        // The system's certificates are not read: reading them takes a while, and a machine may have none.
+        // Nothing is reached over TLS. So the system's certificates are not read: this takes a while, and a machine may
+        // have none.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

@@ -11,7 +11,7 @@ use crate::transport::proxy::Proxy;
 use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use crate::transport::wire::WireError;
 
-/// The way of requests, for messages: the server, and the proxy if there is one.
+/// Where requests go, for messages: the server, and the proxy if there is one.
 pub(super) struct Way {
     /// The origin of the server.
     server: String,
