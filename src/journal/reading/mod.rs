@@ -4,7 +4,7 @@
 //! into a record. If the line has exactly the writer's form, `fast_path.rs` does so without a JSON parser. `scan.rs`
 //! tells records from damaged and foreign lines. `contents.rs` collects the records of both files into the set of done
 //! rows (`done.rs`), the failures that still count (`unresolved.rs`) and the sums (`totals.rs`). `error_log.rs` reads
-//! an error log for `resume`.
+//! an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
 //! Changes nothing: damage is repaired in [`super::rewriting`].
 
@@ -15,6 +15,7 @@ mod error_log;
 mod fast_path;
 mod lines;
 mod parse;
+mod places;
 mod record;
 mod scan;
 mod totals;
@@ -27,6 +28,7 @@ pub use error_log::{ErrorLog, read_error_log};
 pub(crate) use lines::Line;
 pub(crate) use lines::Lines;
 pub(crate) use parse::{parse_error, parse_result};
+pub(crate) use places::{LineKind, Read, line_kind, read_lines};
 pub(crate) use record::{Parsed, ResultRecord};
 #[cfg(test)]
 pub(crate) use scan::scan;
