@@ -16,7 +16,8 @@ const LOOKED_AT: usize = 100;
 /// # Errors
 /// Any [`SourceError`].
 pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    if !super::is_seekable(input) || options.template.as_ref().is_some_and(|template| template.is_of_whole_row()) {
+    let is_of_whole_row = templates(options).any(Template::is_of_whole_row);
+    if !super::is_seekable(input) || is_of_whole_row {
         return Ok(None);
     }
     let reader = open(input, options)?;
@@ -28,13 +29,14 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
     };
     let mut columns = Columns::default();
     // The template need not be filled in to see which columns a row has.
-    let options = Options { template: Some(Template::plain()), ..options.clone() };
-    for item in open(input, &options)?.take(LOOKED_AT) {
+    let plain = Options { template: Some(Template::plain()), system: None, ..options.clone() };
+    for item in open(input, &plain)?.take(LOOKED_AT) {
         let Item::Row(row) = item? else { continue };
         let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
         // The reader adds `messages` from the template, so it is not a column of the row unless the template names it.
         for name in of_row.filter(|name| *name != "messages" || template.columns().any(|own| own == *name)) {
-            let is_sent = template.columns().any(|own| own == name) || row.params.get(name).is_some();
+            let is_named = templates(options).any(|template| template.columns().any(|own| own == name));
+            let is_sent = is_named || row.params.get(name).is_some();
             let into = if is_sent { &mut columns.sent } else { &mut columns.unsent };
             if !into.iter().any(|own| own == name) {
                 into.push(name.to_owned());
@@ -42,6 +44,10 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
         }
     }
     Ok(Some(columns))
+}
+
+fn templates(options: &Options) -> impl Iterator<Item = &Template> {
+    options.template.iter().chain(&options.system)
 }
 
 #[cfg(test)]

@@ -144,6 +144,19 @@ pub enum SourceError {
         /// The columns there are, with commas between them.
         columns: String,
     },
+    /// `--system` is a template and names a column that is not there.
+    #[error(
+        "{name}: --system names {missing}, which is not there (columns: {columns}); put {{% raw %}} and {{% endraw %}} \
+         around braces that are to be sent as they are"
+    )]
+    SystemColumn {
+        /// The input as given.
+        name: String,
+        /// The names asked for, quoted, with commas between them.
+        missing: String,
+        /// The columns there are, with commas between them.
+        columns: String,
+    },
     /// The template names a column that is not there.
     #[error("{name}: the template names {missing}, which is not there (columns: {columns})")]
     TemplateColumn {

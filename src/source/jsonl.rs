@@ -18,6 +18,8 @@ use crate::domain::Params;
 pub(super) struct Jsonl {
     label: Label,
     template: Option<Template>,
+    /// `--system`, if it is filled in.
+    system: Option<Template>,
 }
 
 impl Format for Jsonl {
@@ -31,7 +33,8 @@ impl Format for Jsonl {
 impl Jsonl {
     /// Begins an input.
     pub(super) fn new(options: &Options) -> Self {
-        Self { label: Label { asked: options.id_column.clone() }, template: options.template.clone() }
+        let system = options.system.clone().filter(|_| options.template.is_some());
+        Self { label: Label { asked: options.id_column.clone() }, template: options.template.clone(), system }
     }
 
     fn parts<'a>(
@@ -55,7 +58,7 @@ impl Jsonl {
         }
         let mut line = Line { text, object, label: &self.label, warnings, line };
         let parts = match &self.template {
-            Some(template) => line.templated(template),
+            Some(template) => line.templated(template, self.system.as_ref()),
             None => line.shaped(),
         }?;
         prompt::check_size(&parts.params)?;
@@ -70,15 +73,14 @@ impl Jsonl {
         if let Some(name) = &self.label.asked {
             return Err(Fault::new(format!("is a string and so has no member {}, which --id names", short(name))));
         }
+        let columns = ["line", "prompt"].map(|name| (name, Cell::Text(&prompt)));
         let messages = match &self.template {
-            Some(template) => {
-                let cell = Cell::Text(&prompt);
-                prompt::templated_message(template, &[("line", cell), ("prompt", cell)])?
-            }
+            Some(template) => prompt::templated_message(template, &columns)?,
             None if prompt.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
             None => prompt::user_message(json::read_value(text)?),
         };
-        let params = Params(vec![("messages".into(), messages)]);
+        let mut params = Params(vec![("messages".into(), messages)]);
+        prompt::set_templated_system(&mut params, self.system.as_ref(), &columns)?;
         prompt::check_size(&params)?;
         Ok(Parts { params, ..Parts::default() })
     }

@@ -132,8 +132,11 @@ pub struct Options {
     pub format: InputFormat,
     /// `--id`: the column or member that is the label, instead of `custom_id` or `id`.
     pub id_column: Option<String>,
-    /// `-t`: makes the prompt from columns or members.
+    /// `-t`: makes the messages from columns or members.
     pub template: Option<Template>,
+    /// `--system`, when it is a template ([`Template::of_system`]). It is filled in for rows that have columns: those
+    /// of a format with a header, and all rows when there is a `template`.
+    pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
 }
@@ -141,7 +144,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         // Escapes make JSON longer than its text.
-        Self { format: InputFormat::Auto, id_column: None, template: None, max_line_bytes: 2 * MAX_BODY_BYTES }
+        Self {
+            format: InputFormat::Auto,
+            id_column: None,
+            template: None,
+            system: None,
+            max_line_bytes: 2 * MAX_BODY_BYTES,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::json::{self, kind, place_in};
 use super::raw::Fault;
-use super::template::{Cell, Template};
+use super::template::{Cell, Filled, Template};
 use crate::domain::json::is_filled_array;
 use crate::domain::{MAX_BODY_BYTES, Params, too_large_words};
 
@@ -35,11 +35,22 @@ pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
 
 /// Returns the messages for a template filled with a row.
 pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, Fault> {
-    let prompt = template.render(columns).map_err(|error| Fault::new(error.to_string()))?;
-    if prompt.trim().is_empty() {
-        return Err(Fault::new("gives an empty prompt when filled into the template"));
+    match template.fill(columns).map_err(|error| Fault::new(error.to_string()))? {
+        Filled::Prompt(prompt) => Ok(user_message(&json::string_value(&prompt))),
+        Filled::Messages(messages) => Ok(messages),
     }
-    Ok(user_message(&json::string_value(&prompt)))
+}
+
+/// Sets `system` from a template filled with a row, unless the row has its own.
+pub(super) fn set_templated_system(
+    params: &mut Params,
+    system: Option<&Template>,
+    columns: &[(&str, Cell<'_>)],
+) -> Result<(), Fault> {
+    let Some(system) = system.filter(|_| params.get("system").is_none()) else { return Ok(()) };
+    let value = system.system(columns).map_err(|error| Fault::new(error.to_string()))?;
+    params.0.insert(0, ("system".into(), value));
+    Ok(())
 }
 
 /// Returns the messages for a `prompt` member of the line `text`: a string, or a list of content blocks.

@@ -15,6 +15,8 @@ const COLUMNS: [&str; 2] = ["line", "prompt"];
 /// An input of plain lines.
 pub(super) struct Text {
     template: Option<Template>,
+    /// `--system`, if it is filled in.
+    system: Option<Template>,
 }
 
 impl Text {
@@ -33,18 +35,25 @@ impl Text {
             let (columns, missing) = (columns(&missing), name_list(missing));
             return Err(SourceError::TemplateColumn { name, missing, columns });
         }
-        Ok(Self { template: options.template.clone() })
+        let system = options.system.clone().filter(|_| options.template.is_some());
+        if let Some(missing) = system.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name))) {
+            let (columns, missing) = (columns(&missing), name_list(missing));
+            return Err(SourceError::SystemColumn { name, missing, columns });
+        }
+        Ok(Self { template: options.template.clone(), system })
     }
 }
 
 impl Format for Text {
     fn read(&mut self, raw: &RawRow<'_>, _: &mut Warnings) -> Result<Option<Parts>, Fault> {
         let line = raw.plain_text()?;
+        let columns = COLUMNS.map(|name| (name, Cell::Text(line)));
         let messages = match &self.template {
-            Some(template) => prompt::templated_message(template, &COLUMNS.map(|name| (name, Cell::Text(line))))?,
+            Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(line)?,
         };
-        let params = Params(vec![("messages".into(), messages)]);
+        let mut params = Params(vec![("messages".into(), messages)]);
+        prompt::set_templated_system(&mut params, self.system.as_ref(), &columns)?;
         prompt::check_size(&params)?;
         Ok(Some(Parts { params, ..Parts::default() }))
     }

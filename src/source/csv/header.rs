@@ -51,6 +51,12 @@ impl Header {
             },
             None => find("custom_id").or_else(|| find("id")),
         };
+        if let Some(missing) =
+            options.system.as_ref().and_then(|own| missing_columns(own, |wanted| find(wanted).is_some()))
+        {
+            let (columns, missing) = (list(&missing), name_list(missing));
+            return Err(SourceError::SystemColumn { name: name(), missing, columns });
+        }
         match &options.template {
             Some(template) => {
                 if let Some(missing) = missing_columns(template, |wanted| find(wanted).is_some()) {
@@ -72,10 +78,11 @@ impl Header {
     }
 
     /// Returns the columns, grouped by what happens to them.
-    pub(super) fn told(&self, template: Option<&Template>) -> Columns {
+    pub(super) fn told(&self, template: Option<&Template>, system: Option<&Template>) -> Columns {
         let by_name = [self.prompt, self.system, self.model, self.max_tokens];
         let is_sent = |at: usize, name: &str| {
-            by_name.contains(&Some(at)) || template.is_some_and(|own| own.columns().any(|column| column == name))
+            let mut templates = template.into_iter().chain(system);
+            by_name.contains(&Some(at)) || templates.any(|own| own.columns().any(|column| column == name))
         };
         let mut told = Columns::default();
         for (at, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
@@ -89,7 +96,12 @@ impl Header {
     }
 
     /// Returns the parts of a record. The fault of a broken record keeps its label.
-    pub(super) fn parts(&self, record: &StringRecord, template: Option<&Template>) -> Result<Parts, Fault> {
+    pub(super) fn parts(
+        &self,
+        record: &StringRecord,
+        template: Option<&Template>,
+        system: Option<&Template>,
+    ) -> Result<Parts, Fault> {
         let (expected, found) = (self.columns.len(), record.len());
         if found != expected {
             let hint = if found > expected { "; quote cells that hold the separator" } else { "" };
@@ -100,7 +112,12 @@ impl Header {
             Some(template) => self.templated(record, template),
             None => self.named(record),
         };
-        let checked = parts.and_then(|parts| prompt::check_size(&parts.params).map(|()| parts));
+        let checked = parts.and_then(|mut parts| {
+            if system.is_some() {
+                prompt::set_templated_system(&mut parts.params, system, &self.cells(record))?;
+            }
+            prompt::check_size(&parts.params).map(|()| parts)
+        });
         match checked {
             Ok(parts) => Ok(Parts { custom_id: label, ..parts }),
             Err(fault) => Err(fault.of(label)),
@@ -140,10 +157,13 @@ impl Header {
 
     /// Fills a template with the record.
     fn templated(&self, record: &StringRecord, template: &Template) -> Result<Parts, Fault> {
-        let columns: Vec<(&str, Cell<'_>)> =
-            self.columns.iter().zip(record).map(|(name, text)| (&**name, Cell::Text(text))).collect();
-        let params = Params(vec![("messages".into(), prompt::templated_message(template, &columns)?)]);
+        let messages = prompt::templated_message(template, &self.cells(record))?;
+        let params = Params(vec![("messages".into(), messages)]);
         Ok(Parts { params, extra: self.extra(record, &[self.label]), ..Parts::default() })
+    }
+
+    fn cells<'r>(&'r self, record: &'r StringRecord) -> Vec<(&'r str, Cell<'r>)> {
+        self.columns.iter().zip(record).map(|(name, text)| (&**name, Cell::Text(text))).collect()
     }
 
     fn cell<'r>(&self, record: &'r StringRecord, column: Option<usize>) -> Option<&'r str> {

@@ -23,6 +23,8 @@ pub(super) struct Csv {
     /// `None` when the input is empty.
     header: Option<Header>,
     template: Option<Template>,
+    /// `--system`, if it is filled in.
+    system: Option<Template>,
 }
 
 impl Csv {
@@ -41,19 +43,19 @@ impl Csv {
         let mut parser = Parser::new(delimiter);
         let columns = read_header(records, &mut parser, input)?;
         let header = columns.map(|columns| Header::new(columns, input, options)).transpose()?;
-        Ok(Self { parser, header, template: options.template.clone() })
+        Ok(Self { parser, header, template: options.template.clone(), system: options.system.clone() })
     }
 }
 
 impl Format for Csv {
     fn columns(&self) -> Option<Columns> {
-        self.header.as_ref().map(|header| header.told(self.template.as_ref()))
+        self.header.as_ref().map(|header| header.told(self.template.as_ref(), self.system.as_ref()))
     }
 
     fn read(&mut self, raw: &RawRow<'_>, _: &mut Warnings) -> Result<Option<Parts>, Fault> {
         let Some(header) = &self.header else { return Ok(None) };
         let record = self.parser.parse(raw.plain_text()?)?;
-        header.parts(record, self.template.as_ref()).map(Some)
+        header.parts(record, self.template.as_ref(), self.system.as_ref()).map(Some)
     }
 }
 
