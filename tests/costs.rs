@@ -100,7 +100,7 @@ fn planned(body: &Value, planner: &mut Planner) -> Planned {
         serde_json::from_str(&body.to_string()).expect("a request is an object");
     let params = Params(members.into_iter().collect());
     let origin = Origin { source: "test".into(), line: 1 };
-    let row = Row { origin, custom_id: None, params, extra: Params::default(), error: None };
+    let row = Row { origin, custom_id: None, params, extra: Params::default(), error: None, input: None };
     planner.plan(row, JobId(0)).unwrap_or_else(|rejected| panic!("{}: {body}", rejected.message))
 }
 

@@ -1140,5 +1140,6 @@ fn broken(line: u64) -> BrokenRow {
         byte_offset: line * 10,
         raw: b"{broken".to_vec(),
         message: "no JSON".to_owned(),
+        input: None,
     }
 }

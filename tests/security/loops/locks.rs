@@ -373,6 +373,7 @@ fn broken(line: u64) -> BrokenRow {
         byte_offset: 0,
         raw: format!("{{broken {line}").into_bytes(),
         message: "no JSON".to_owned(),
+        input: None,
     }
 }
 
