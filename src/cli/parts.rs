@@ -49,6 +49,10 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
     };
+    let system = match &config.request.system {
+        Some(text) => Template::of_system(text).context("--system")?,
+        None => None,
+    };
     let input = |given: &InputArg| match given {
         InputArg::Path(path) => Input::File(path.clone()),
         InputArg::Stdin => Input::Stdin,
@@ -56,7 +60,13 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let id_column = config.source.id_column.clone();
     Ok(InputPlan {
         inputs: config.inputs.iter().map(input).collect(),
-        options: source::Options { format: config.source.format, id_column, template, ..source::Options::default() },
+        options: source::Options {
+            format: config.source.format,
+            id_column,
+            template,
+            system,
+            ..source::Options::default()
+        },
         skip: config.source.skip,
         limit: config.source.limit,
     })

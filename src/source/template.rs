@@ -24,29 +24,28 @@
 mod columns_as_json;
 mod engine;
 mod error;
+mod filling;
 mod filters;
 mod messages;
 mod shape;
 mod uses;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, Value};
 use serde_json::value::RawValue;
 
-use self::engine::{Bounded, Source};
-use self::error::{FUEL, MAX_PROMPT_BYTES, fill, syntax};
+use self::engine::Source;
+use self::error::syntax;
 use self::filters::check_names;
 use self::messages::Messages;
 use self::uses::ROW;
-use super::json;
-use super::names::{found_list, name_list};
+use crate::domain::json::string_value;
 use crate::domain::shortened;
 
 pub use self::error::TemplateError;
@@ -135,7 +134,7 @@ impl Template {
     ///
     /// # Errors
     /// [`TemplateError::NoSuch`]: it names a column and an unknown filter or test.
-    pub fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
+    pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);
         }
@@ -211,6 +210,14 @@ impl Template {
         self.inner.is_whole_row
     }
 
+    /// Returns how many messages it has; `None` when it is one text.
+    pub(crate) fn messages(&self) -> Option<usize> {
+        match &self.inner.form {
+            Form::Messages(messages) => Some(messages.count()),
+            Form::Prompt | Form::System => None,
+        }
+    }
+
     fn uses_columns(&self) -> bool {
         self.columns().next().is_some() || self.is_of_whole_row()
     }
@@ -241,9 +248,9 @@ impl Template {
     /// # Errors
     /// Any [`TemplateError`] but those of a template as a whole.
     pub(super) fn fill(&self, columns: &[(&str, Cell<'_>)]) -> Result<Filled, TemplateError> {
-        let texts = self.filled(columns)?;
+        let mut texts = self.filled(columns)?;
         let Form::Messages(messages) = &self.inner.form else {
-            let prompt = texts.concat();
+            let prompt = texts.pop().unwrap_or_default();
             self.refuse_empty(&prompt, || "prompt".to_owned())?;
             return Ok(Filled::Prompt(prompt));
         };
@@ -258,9 +265,9 @@ impl Template {
     /// # Errors
     /// As [`Template::fill`].
     pub(super) fn system(&self, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, TemplateError> {
-        let system = self.filled(columns)?.concat();
+        let system = self.filled(columns)?.pop().unwrap_or_default();
         self.refuse_empty(&system, || "system prompt".to_owned())?;
-        Ok(json::string_value(&system))
+        Ok(string_value(&system))
     }
 
     fn refuse_empty(&self, text: &str, what: impl Fn() -> String) -> Result<(), TemplateError> {
@@ -272,71 +279,6 @@ impl Template {
     #[cfg(test)]
     pub(super) fn render(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
         self.filled(columns).map(|texts| texts.concat())
-    }
-
-    /// Fills each text of the template with a row.
-    fn filled(&self, columns: &[(&str, Cell<'_>)]) -> Result<Vec<String>, TemplateError> {
-        self.inner.begun.fetch_add(1, Ordering::AcqRel);
-        let filled = self.texts(columns);
-        self.inner.ended.fetch_add(1, Ordering::AcqRel);
-        filled
-    }
-
-    fn texts(&self, columns: &[(&str, Cell<'_>)]) -> Result<Vec<String>, TemplateError> {
-        let messages: Vec<Option<usize>> = match &self.inner.form {
-            Form::Prompt | Form::System => vec![None],
-            Form::Messages(messages) => messages.texts.iter().map(|text| Some(text.message)).collect(),
-        };
-        let context = self.context(columns);
-        let (mut room, mut burnt, mut texts) = (MAX_PROMPT_BYTES, 0, Vec::new());
-        for (at, message) in messages.into_iter().enumerate() {
-            let in_message = |error: TemplateError| error.of_message(message);
-            let template = self.inner.environment.get_template(&engine::name(at)).map_err(|error| fill(&error))?;
-            let mut text = Bounded::new(room);
-            match template.render_captured_to(context.clone(), &mut text) {
-                Ok(captured) => burnt += captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
-                Err(_) if text.is_over => return Err(TemplateError::TooLong),
-                Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
-                Err(error) => return Err(in_message(self.explain(&error, columns))),
-            }
-            // Each text begins with all of the fuel, so a row may burn twice the fuel at most.
-            if burnt > FUEL {
-                return Err(TemplateError::TooMuch);
-            }
-            room -= text.bytes.len();
-            texts.push(String::from_utf8(text.bytes).expect("a template writes text"));
-        }
-        Ok(texts)
-    }
-
-    fn context(&self, columns: &[(&str, Cell<'_>)]) -> Value {
-        let names = &self.inner.names;
-        let named = columns.iter().filter(|(name, _)| names.contains(*name));
-        let mut context: BTreeMap<String, Value> =
-            named.map(|(name, cell)| ((*name).to_owned(), cell.value())).collect();
-        if names.contains(ROW) {
-            let row: BTreeMap<String, Value> =
-                columns.iter().map(|(name, cell)| ((*name).to_owned(), cell.value())).collect();
-            context.insert(ROW.to_owned(), Value::from_object(row));
-        }
-        Value::from_object(context)
-    }
-
-    fn explain(&self, error: &minijinja::Error, columns: &[(&str, Cell<'_>)]) -> TemplateError {
-        if let Some(not_json) = columns_as_json::not_json(error)
-            && let Some((column, _)) = columns
-                .iter()
-                .find(|(name, cell)| self.columns().any(|own| own == *name) && cell.is_text(&not_json.text))
-        {
-            return not_json.of_column(&Self::expression(column));
-        }
-        let there = || columns.iter().map(|(name, _)| *name);
-        let missing: Vec<&str> = self.columns().filter(|name| !there().any(|own| own == *name)).collect();
-        if error.kind() == ErrorKind::UndefinedError && !missing.is_empty() {
-            let (columns, missing) = (found_list(there(), &missing), name_list(missing));
-            return TemplateError::MissingColumn { by: self.inner.form.shown(), missing, columns };
-        }
-        fill(error)
     }
 }
 
@@ -357,23 +299,6 @@ fn on_a_deep_stack<T: Send>(parse: impl FnOnce() -> Result<T, TemplateError> + S
 /// Returns whether a valid template has a block whose content is plain text.
 fn has_raw_block(text: &str) -> bool {
     text.match_indices("{%").any(|(at, _)| text[at + 2..].trim_start_matches(['-', '+', ' ']).starts_with("raw"))
-}
-
-impl Cell<'_> {
-    fn is_text(&self, text: &str) -> bool {
-        match self {
-            Self::Text(own) => *own == text,
-            Self::Json(json) => serde_json::from_str::<Cow<'_, str>>(json).is_ok_and(|own| own == text),
-        }
-    }
-
-    fn value(&self) -> Value {
-        match self {
-            Self::Text(text) => Value::from(*text),
-            // A number that is too large for a floating-point number stays as it was written.
-            Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
-        }
-    }
 }
 
 /// Returns advice on what to write in a template that names no column.
@@ -404,6 +329,8 @@ pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -
 
 #[cfg(test)]
 mod tests {
+    use minijinja::ErrorKind;
+
     use super::error::Line;
     use super::*;
 

@@ -86,8 +86,7 @@ impl Text {
 
     fn parts(&self, raw: &RawRow<'_>, path: &str) -> Result<Parts, Fault> {
         let text = raw.plain_text()?;
-        let columns: Vec<_> =
-            COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
+        let columns: Vec<_> = COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
         let messages = match &self.template {
             // A template would add its own words to nothing, and that would be paid for.
             Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),

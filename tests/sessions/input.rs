@@ -106,7 +106,7 @@ fn columns_that_are_not_sent_are_named_once() {
     let folder = Folder::new();
     folder.write("tickets.csv", "id,subject,body,date\n1,a,b,c\n2,d,e,f\n");
     folder.write("rows.jsonl", "{\"id\":1,\"body\":\"a\",\"note\":1}\n{\"id\":2,\"body\":\"b\"}\n");
-    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {{ date }}."];
+    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {date}."];
     let run = |input| folder.run(&[&["run", input, "--simulate", "--dry-run"], &template[..]].concat());
 
     let (csv, json) = (run("tickets.csv"), run("rows.jsonl"));

@@ -97,7 +97,7 @@ impl NewRun<'_> {
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
         self.say_settings();
-        self.watch_template()?;
+        self.watch_templates()?;
         let catalog = self.check_settings()?;
 
         let first = self.first_look(&catalog)?;

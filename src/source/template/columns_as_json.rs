@@ -16,8 +16,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, State, Value};
 
-use super::engine::JSON_BYTES_OF_FUEL;
-use super::error::TemplateError;
+use super::error::{JSON_BYTES_OF_FUEL, TemplateError};
 use super::uses::ROW;
 use crate::domain::shortened;
 

@@ -8,10 +8,7 @@ use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::columns_as_json;
-use super::error::{FUEL, TemplateError, syntax};
-
-/// Bytes of JSON that one unit of fuel pays for: they take longer to read and write than to copy.
-pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
+use super::error::{FUEL, JSON_BYTES_OF_FUEL, TemplateError, syntax};
 
 /// Returns an environment without templates.
 pub(super) fn environment(config: &SyntaxConfig) -> Environment<'static> {

@@ -16,6 +16,9 @@ pub(super) const FUEL: u64 = 2_000_000;
 /// Bytes that one unit of fuel pays for.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
+/// Bytes of JSON that one unit of fuel pays for: they take longer to read and write than to copy.
+pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
+
 /// A line of a template. In a list of messages, each text has lines of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {

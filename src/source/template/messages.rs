@@ -7,10 +7,10 @@
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
-use super::super::json::{self, kind};
 use super::super::names::short;
 use super::error::TemplateError;
 use super::uses::{Placeholder, placeholders};
+use crate::domain::json::{Cursor, DEEPEST, is_within_depth, kind, lone_surrogate, raw_value};
 
 /// The most texts of a list that are filled in.
 const MAX_TEXTS: usize = 1_000;
@@ -61,7 +61,7 @@ impl Messages {
             return None;
         }
         let list = match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(list) => list,
+            Ok(list) => list.into_iter().map(RawValue::get).collect::<Vec<_>>(),
             Err(_) if !text.trim_end().ends_with(']') || !text.contains("\"role\"") => return None,
             Err(error) => {
                 return Some(Err(wrong(format!(
@@ -69,15 +69,13 @@ impl Messages {
                 ))));
             }
         };
-        let has_role = |message: &&RawValue| member(message, "role").is_some();
-        if !list.iter().any(has_role) {
+        if !list.iter().any(|message| members(message).is_some_and(|own| find(&own, "role").is_some())) {
             return None;
         }
-        let checked = json::read_value(text.trim()).map_err(|fault| wrong(fault.message));
-        Some(checked.and_then(|_| Self::of(&list)))
+        Some(check_text(text).and_then(|()| Self::of(&list)))
     }
 
-    fn of(list: &[&RawValue]) -> Result<Self, TemplateError> {
+    fn of(list: &[&str]) -> Result<Self, TemplateError> {
         let mut messages = Self { root: Node::List(Vec::new()), texts: Vec::new(), placeholders: Vec::new() };
         let mut nodes = Vec::new();
         for (at, raw) in list.iter().enumerate() {
@@ -91,19 +89,21 @@ impl Messages {
         Ok(messages)
     }
 
-    fn message(&mut self, raw: &RawValue, place: Place) -> Result<Node, TemplateError> {
+    fn message(&mut self, raw: &str, place: Place) -> Result<Node, TemplateError> {
         let number = place.message;
-        let Some(members) = json::members(raw) else {
-            return Err(wrong(format!("message {number} is {}; a message is an object", kind(raw.get()))));
+        let Some(members) = members(raw) else {
+            return Err(wrong(format!("message {number} is {}; a message is an object", kind(raw))));
         };
-        json::refuse_repeats(members.iter().map(|(name, _)| &**name), "")
-            .map_err(|fault| wrong(format!("message {number} {}", fault.message)))?;
-        let find = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
-        let role = find("role").and_then(json::as_string);
+        let repeated = members.iter().enumerate().find(|(at, (name, _))| find(&members[..*at], name).is_some());
+        if let Some((_, (name, _))) = repeated {
+            return Err(wrong(format!("message {number} has the name {} twice", short(name))));
+        }
+        let find = |wanted: &str| find(&members, wanted);
+        let role = find("role").and_then(string);
         let Some(role) = role.filter(|role| ROLES.contains(&role.as_str())) else {
             let found = match find("role") {
                 Some(role) => {
-                    format!("the role {}", json::as_string(role).map_or(kind(role.get()).to_owned(), |own| short(&own)))
+                    format!("the role {}", string(role).map_or(kind(role).to_owned(), |own| short(&own)))
                 }
                 None => "no role".to_owned(),
             };
@@ -116,17 +116,17 @@ impl Messages {
         let may_be_empty = place.is_last && role == "assistant";
         let content = |node: &mut Self, value| node.content(value, number, may_be_empty);
         let members = members.into_iter().map(|(name, value)| {
-            let node = if name == "content" { content(self, value)? } else { Node::Fixed(value.to_owned()) };
-            Ok((name.into(), node))
+            let node = if name == "content" { content(self, value)? } else { fixed(value) };
+            Ok((name.into_boxed_str(), node))
         });
         Ok(Node::Object(members.collect::<Result<_, TemplateError>>()?))
     }
 
-    fn content(&mut self, value: &RawValue, number: usize, may_be_empty: bool) -> Result<Node, TemplateError> {
-        match kind(value.get()) {
+    fn content(&mut self, value: &str, number: usize, may_be_empty: bool) -> Result<Node, TemplateError> {
+        match kind(value) {
             "a string" => self.needed_text(value, number, !may_be_empty),
             "an array" => {
-                let blocks: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+                let blocks = elements(value);
                 if blocks.is_empty() && !may_be_empty {
                     return Err(empty(number));
                 }
@@ -139,64 +139,69 @@ impl Messages {
         }
     }
 
-    fn block(&mut self, raw: &RawValue, number: usize) -> Result<Node, TemplateError> {
-        let Some(members) = json::members(raw) else {
-            let kind = kind(raw.get());
+    fn block(&mut self, raw: &str, number: usize) -> Result<Node, TemplateError> {
+        let Some(members) = members(raw) else {
+            let kind = kind(raw);
             return Err(wrong(format!("message {number} has {kind} in `content`; a list there holds content blocks")));
         };
-        let find = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
-        let Some(is_text) = find("type").and_then(json::as_string).map(|kind| kind == "text") else {
+        let find = |wanted: &str| find(&members, wanted);
+        let Some(is_text) = find("type").and_then(string).map(|kind| kind == "text") else {
             return Err(wrong(format!("message {number} has a block without a `type`")));
         };
-        if is_text && find("text").is_none_or(|text| kind(text.get()) != "a string") {
+        if is_text && find("text").is_none_or(|text| kind(text) != "a string") {
             return Err(wrong(format!("message {number} has a text block without a text")));
         }
         let members = members.into_iter().map(|(name, value)| {
             let node = match &*name {
-                "type" => Node::Fixed(value.to_owned()),
+                "type" => fixed(value),
                 "text" if is_text => self.needed_text(value, number, true)?,
                 _ => self.part(value, number)?,
             };
-            Ok((name.into(), node))
+            Ok((name.into_boxed_str(), node))
         });
         Ok(Node::Object(members.collect::<Result<_, TemplateError>>()?))
     }
 
     /// Reads a text that must not be empty when it `is_needed`.
-    fn needed_text(&mut self, value: &RawValue, number: usize, is_needed: bool) -> Result<Node, TemplateError> {
-        match json::as_string(value) {
+    fn needed_text(&mut self, value: &str, number: usize, is_needed: bool) -> Result<Node, TemplateError> {
+        match string(value) {
             Some(text) if is_needed && text.trim().is_empty() => Err(empty(number)),
             Some(text) => Ok(self.text(value, text, number, is_needed)),
-            None => Ok(Node::Fixed(value.to_owned())),
+            None => Ok(fixed(value)),
         }
     }
 
-    fn text(&mut self, value: &RawValue, text: String, message: usize, is_needed: bool) -> Node {
+    fn text(&mut self, value: &str, text: String, message: usize, is_needed: bool) -> Node {
         if !["{{", "{%", "{#"].iter().any(|sign| text.contains(sign)) {
             self.placeholders.extend(placeholders(&text));
-            return Node::Fixed(value.to_owned());
+            return fixed(value);
         }
         self.texts.push(Text { text, message, is_needed });
         Node::Filled(self.texts.len() - 1)
     }
 
     /// Reads any other part of a block. Texts within it are filled in too.
-    fn part(&mut self, value: &RawValue, number: usize) -> Result<Node, TemplateError> {
-        Ok(match kind(value.get()) {
+    fn part(&mut self, value: &str, number: usize) -> Result<Node, TemplateError> {
+        Ok(match kind(value) {
             "a string" => self.needed_text(value, number, false)?,
             "an array" => {
-                let parts: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+                let parts = elements(value);
                 Node::List(parts.into_iter().map(|part| self.part(part, number)).collect::<Result<_, _>>()?)
             }
             "an object" => {
-                let members = json::members(value).unwrap_or_default().into_iter().map(|(name, part)| {
-                    let node = if name == "type" { Node::Fixed(part.to_owned()) } else { self.part(part, number)? };
-                    Ok((name.into(), node))
+                let members = members(value).unwrap_or_default().into_iter().map(|(name, part)| {
+                    let node = if name == "type" { fixed(part) } else { self.part(part, number)? };
+                    Ok((name.into_boxed_str(), node))
                 });
                 Node::Object(members.collect::<Result<_, TemplateError>>()?)
             }
-            _ => Node::Fixed(value.to_owned()),
+            _ => fixed(value),
         })
+    }
+
+    /// Returns how many messages there are.
+    pub(super) fn count(&self) -> usize {
+        if let Node::List(messages) = &self.root { messages.len() } else { 0 }
     }
 
     /// Returns the list with its texts filled in.
@@ -214,8 +219,48 @@ struct Place {
     is_last: bool,
 }
 
-fn member<'a>(object: &'a RawValue, wanted: &str) -> Option<&'a RawValue> {
-    json::members(object)?.into_iter().find(|(name, _)| name == wanted).map(|(_, value)| value)
+/// Returns the members of an object; `None` for another value.
+fn members(json: &str) -> Option<Vec<(String, &str)>> {
+    let mut members = Vec::new();
+    let mut cursor = Cursor::new(json.as_bytes());
+    cursor.object(|cursor, name| {
+        let name = serde_json::from_slice(&[b"\"", name, b"\""].concat()).ok()?;
+        let value = std::str::from_utf8(cursor.value(DEEPEST)?).ok()?;
+        members.push((name, value));
+        Some(())
+    })?;
+    Some(members)
+}
+
+fn find<'a>(members: &[(String, &'a str)], wanted: &str) -> Option<&'a str> {
+    members.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
+}
+
+fn elements(json: &str) -> Vec<&str> {
+    let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+    elements.into_iter().map(RawValue::get).collect()
+}
+
+fn string(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+fn fixed(json: &str) -> Node {
+    Node::Fixed(raw_value(json.to_owned()))
+}
+
+/// Refuses valid JSON that the API or the parsers of others refuse.
+fn check_text(text: &str) -> Result<(), TemplateError> {
+    if !is_within_depth(text.as_bytes(), DEEPEST - 2) {
+        return Err(wrong(format!("it is nested more than {} levels deep", DEEPEST - 2)));
+    }
+    match lone_surrogate(text) {
+        Some(at) => {
+            let escape = text.get(at..at + 6).unwrap_or_default();
+            Err(wrong(format!("it holds {escape}, half of a character, which the API refuses")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn wrong(message: String) -> TemplateError {
@@ -344,6 +389,49 @@ mod tests {
             let error = Template::parse(text).expect_err(text).to_string();
 
             assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn random_lists_never_panic_and_are_filled_in_to_valid_json() {
+        const PIECES: [&str; 24] = [
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "\"role\"",
+            "\"content\"",
+            "\"user\"",
+            "\"type\"",
+            "\"text\"",
+            "\"{{ a }}\"",
+            "\"{% if a %}\"",
+            "\"é\\n\"",
+            "1e9",
+            "null",
+            " ",
+            "\"",
+            "\\",
+            "{\"role\":\"user\",\"content\":\"{{ a }}\"}",
+            "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"{{ a }}\",\"x\":",
+            "}]}",
+            "[{\"role\":",
+            "\"assistant\"",
+        ];
+        let mut random = fastrand::Rng::with_seed(31);
+        for case in 0..5_000 {
+            let inner: String = (0..random.usize(1..12)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect();
+            let text = format!("[{}{inner}]", if case % 2 == 0 { PIECES[19].to_owned() + "," } else { String::new() });
+
+            if let Ok(filled) = filled(&text, &[("a", "\"\\")]) {
+                assert!(
+                    serde_json::from_str::<Vec<serde_json::Value>>(&filled).is_ok(),
+                    "case {case}: {text}: {filled}"
+                );
+            }
+            let _ = Template::of_system(&text);
         }
     }
 
