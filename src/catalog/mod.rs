@@ -1,7 +1,7 @@
 //! The catalog: models, prices and tiers, as dated data.
 //!
-//! Owns the facts of the API's documentation that this program needs. They are in `models.toml`, `tiers.toml` and
-//! `fields.rs`, each with its date and source. Knows no file, clock or request: a price file is passed in as text,
+//! Owns the facts of the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
+//! `fields.rs` and `vendors.rs`, each with its date and source. Knows no file, clock or request: a price file is passed in as text,
 //! and callers ask whether a model has retired since the data were checked (`Model::is_retired_on`).
 //!
 //! Invariants: every model's class, ids and prices come from the files; names are unique; price steps rise from 0; an
@@ -14,6 +14,7 @@ mod fields;
 mod model;
 mod price;
 mod tier;
+mod vendors;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use price::CatalogError;
 pub use price::{PriceStep, Prices};
 pub use tier::TierLimits;
 pub use tier::TierTable;
+pub(crate) use vendors::vendor_of;
 
 use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 

@@ -39,7 +39,7 @@ use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, S
 use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
 use crate::journal::Owners;
-use crate::plan::{Dialect, RequestDefaults};
+use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
 pub use self::inputs::{InputArg, OutputArg, inputs};
@@ -308,7 +308,13 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
         params.set(&param.name, param.value);
     }
     let system = text_of("system", request.system, world)?;
-    Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params })
+    let pairs = &request.map_model;
+    let repeated = pairs.iter().enumerate().find(|(at, (from, _))| pairs[..*at].iter().any(|(own, _)| own == from));
+    if let Some((_, (from, _))) = repeated {
+        bail!("--map-model names {from:?} twice; keep one");
+    }
+    let model_map = ModelMap(request.map_model);
+    Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params, model_map })
 }
 
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {

@@ -113,6 +113,12 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     }
 }
 
+/// Returns whether requests go to the Claude API itself, or to the simulator, which stands for it. Gateways have models
+/// of their own.
+pub(crate) fn is_api(config: &Config) -> bool {
+    config.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
+}
+
 /// Returns the key and the warnings about it.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
     let (credential, mut warnings) = credential::credential(&config.key, world)?;
@@ -265,6 +271,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     };
     RequestShape {
         model: request.model.clone(),
+        map_model: request.model_map.0.iter().cloned().collect(),
         max_tokens: request.max_tokens,
         system_sha256: request.system.as_ref().map(digest),
         params: request.params.0.iter().map(|(name, raw)| (name.to_string(), value(raw.get()))).collect(),

@@ -3,6 +3,7 @@
 //! Plain data and the rules that hold for it. Knows no file, socket, clock or foreign protocol; every other module may
 //! use it and it uses none of them (beside [`crate::clock::Instant`]).
 
+mod alike;
 mod ask;
 mod cost;
 mod error_class;
@@ -24,6 +25,7 @@ pub(crate) mod secrets;
 mod shown;
 mod verdict;
 
+pub use alike::{Alike, Group};
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
 pub use error_class::ErrorClass;

@@ -31,10 +31,12 @@ pub const FREE: [&str; 13] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// What it may not set.
-pub const REFUSED: [&str; 38] = [
+pub const REFUSED: [&str; 39] = [
     "limit",
     "skip",
     "strict",
+    // It changes models that rows name, and so what they cost.
+    "map-model",
     "param",
     "stream",
     "api-version",

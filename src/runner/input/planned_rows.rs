@@ -15,6 +15,8 @@ pub(super) struct Step {
     pub(super) warnings: Vec<String>,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowFate>,
+    /// The pair of `--map-model` that replaced its model.
+    pub(super) mapped: Option<usize>,
 }
 
 /// What is to be done with a row that was read.
@@ -45,16 +47,16 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
     /// Plans the next row; returns `None` at the end.
     pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
         while let Some(Read { mut warnings, row }) = self.reading.next().transpose()? {
-            let Some((place, item)) = row else { return Ok(Some(Step { warnings, row: None })) };
-            let row = match item {
+            let Some((place, item)) = row else { return Ok(Some(Step { warnings, row: None, mapped: None })) };
+            let (row, mapped) = match item {
                 // A row that is left out is planned too, since it is counted among rows with the same request.
-                Item::Row(row) => planned(planner, *row, place, earlier),
-                Item::Broken(broken) => RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })),
+                Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
+                Item::Broken(broken) => (RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
             };
             let notices = planner.take_notices();
             if place.index >= self.skip {
                 warnings.extend(notices.iter().map(ToString::to_string));
-                return Ok(Some(Step { warnings, row: Some(row) }));
+                return Ok(Some(Step { warnings, row: Some(row), mapped }));
             }
         }
         Ok(None)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Expense, Identity, JobKey, Origin, Planned, quoted};
+use crate::domain::{Alike, Expense, Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{BrokenRow, SourceError};
@@ -24,8 +24,12 @@ pub struct Survey {
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
     pub(crate) unusable: u64,
-    /// The first of these: where each one is and what is wrong with it.
+    /// What is wrong with these, counted; each fault with the first row that has it: where it is, and its message.
+    pub(crate) faults: Alike<String>,
+    /// The first of these rows: where each one is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
+    /// How many rows each pair of `--map-model` was used for.
+    pub(crate) mapped: BTreeMap<usize, u64>,
     /// Rows without a name of their own.
     pub(crate) unnamed: u64,
     /// Rows with an answer.
@@ -65,7 +69,7 @@ pub(crate) struct ModelSum {
     pub(crate) unpriced: u64,
 }
 
-/// Reads everything once. Keeps counts, and what is wrong with the first `shown` rows that can't be used.
+/// Reads everything once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
 ///
 /// It ends early, with incomplete counts, when `progress` asks it to.
 ///
@@ -99,7 +103,10 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    while let Some(Step { warnings, row }) = rows.next(planner, earlier)? {
+    while let Some(Step { warnings, row, mapped }) = rows.next(planner, earlier)? {
+        if let Some(pair) = mapped {
+            *survey.mapped.entry(pair).or_default() += 1;
+        }
         warnings.into_iter().for_each(|text| survey.warn(text));
         match row {
             None => {}
@@ -112,7 +119,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
-                    Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
+                    Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
                     None => survey.add(place, &planned, state, earlier),
                 }
             }
@@ -121,9 +128,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
-                survey.add_unusable(shown, || at(origin, message));
+                survey.add_unusable(shown, message, || at(origin, message));
             }
-            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
+            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
@@ -150,7 +157,7 @@ fn find_duplicate(
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
     let mut rows = PlannedRows::new(reading, plan.skip);
-    while let Some(Step { row, warnings: _ }) = rows.next(planner, &Earlier::none())? {
+    while let Some(Step { row, .. }) = rows.next(planner, &Earlier::none())? {
         let (identity, label, origin) = match row {
             Some(RowFate::Done(named)) => (named.identity, named.custom_id, named.origin),
             Some(RowFate::Planned(_, planned, _)) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
@@ -212,9 +219,10 @@ impl Survey {
         }
     }
 
-    fn add_unusable(&mut self, shown: usize, describe: impl FnOnce() -> String) {
+    fn add_unusable(&mut self, shown: usize, message: &str, describe: impl Fn() -> String) {
         self.rows += 1;
         self.unusable += 1;
+        self.faults.add(message, &describe);
         if self.unusable_shown.len() < shown {
             self.unusable_shown.push(describe());
         }
