@@ -60,8 +60,10 @@
 //! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `provider`, `PROVIDER` and `API` in `cli/parts.rs` (there is only one provider so far); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: next row. Rows stay in the form of the Messages API, so `encode` translates |
 //! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
 //! | a model, a price | a table in `catalog/models.toml` | |
+//! | a vendor whose models are refused | `catalog/vendors.rs` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
-//! | a check before a row is sent | `plan/checks.rs` | |
+//! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
+//! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |

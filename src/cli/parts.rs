@@ -50,31 +50,47 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
     };
-    let input = |given: &InputArg| match given {
-        InputArg::Path(path) => Input::File(path.clone()),
-        InputArg::Stdin => Input::Stdin,
+    let system = match &config.request.system {
+        Some(text) => Template::of_system(text).context("--system")?,
+        None => None,
     };
     let id_column = config.source.id_column.clone();
     Ok(InputPlan {
-        inputs: config.inputs.iter().map(input).collect(),
-        options: source::Options { format: config.source.format, id_column, template, ..source::Options::default() },
+        inputs: config.inputs.iter().map(input_of).collect(),
+        options: source::Options {
+            format: config.source.format,
+            id_column,
+            template,
+            system,
+            ..source::Options::default()
+        },
         skip: config.source.skip,
         limit: config.source.limit,
     })
+}
+
+/// Returns the input that was named.
+pub(crate) fn input_of(given: &InputArg) -> Input {
+    match given {
+        InputArg::Path(path) => Input::File(path.clone()),
+        InputArg::Texts(texts) => Input::Texts(texts.clone()),
+        InputArg::Stdin => Input::Stdin,
+    }
 }
 
 /// Returns the path of an input that has one.
 pub(crate) fn path_of(input: &Input) -> Option<&Path> {
     match input {
         Input::File(path) | Input::Spooled { path, .. } => Some(path),
-        Input::Stdin => None,
+        Input::Texts(_) | Input::Stdin => None,
     }
 }
 
-/// Returns the inputs that are files.
+/// Returns the inputs that are files, and the folders of text files.
 pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     let file = |input: &InputArg| match input {
         InputArg::Path(path) => Some(path.clone()),
+        InputArg::Texts(texts) => Some(texts.root().to_owned()),
         InputArg::Stdin => None,
     };
     config.inputs.iter().filter_map(file).collect()
@@ -96,14 +112,32 @@ pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str)
         (None, Some(OutputArg::Stdout)) => Some(PathBuf::from("-")),
         (None, None) => None,
     };
-    Ok(RunPaths::resolve(&PathRequest {
+    let paths = RunPaths::resolve(&PathRequest {
         inputs: &inputs,
         has_stdin: config.inputs.contains(&InputArg::Stdin),
         output: output.as_deref(),
         errors: config.errors.as_deref(),
         is_simulated: config.simulate,
         run,
-    })?)
+    })?;
+    paths.results.iter().chain([&paths.errors]).try_for_each(|path| check_not_input(config, path))?;
+    Ok(paths)
+}
+
+/// Refuses a file to be written that the next run would read as an input.
+pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
+    for input in &config.inputs {
+        if let InputArg::Texts(texts) = input
+            && texts.would_take(path)
+        {
+            bail!(
+                "{} would be a row of the input {} when the same command runs again; name a file elsewhere",
+                path.display(),
+                texts.name()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Returns the results file of a run whose output is not named; `None` for standard output, and for a run that must name
@@ -119,6 +153,12 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),
     }
+}
+
+/// Returns whether requests go to the Claude API itself, or to the simulator, which stands for it. Gateways have models
+/// of their own.
+pub(crate) fn is_api(config: &Config) -> bool {
+    config.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
 
 /// Returns the key and the warnings about it.
@@ -253,8 +293,12 @@ pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projec
 }
 
 fn input_identity(input: &InputArg) -> InputIdentity {
-    let InputArg::Path(path) = input else {
-        return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None };
+    let path = match input {
+        InputArg::Path(path) => path,
+        InputArg::Texts(texts) => {
+            return InputIdentity { path: texts.name().to_owned(), bytes: None, modified: None };
+        }
+        InputArg::Stdin => return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None },
     };
     let known = source::identity(path).ok();
     InputIdentity {
@@ -275,6 +319,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     };
     RequestShape {
         model: request.model.clone(),
+        map_model: request.model_map.0.iter().cloned().collect(),
         max_tokens: request.max_tokens,
         system_sha256: request.system.as_ref().map(digest),
         params: request.params.0.iter().map(|(name, raw)| (name.to_string(), value(raw.get()))).collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::stats::Stats;
 use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
-use crate::domain::{ErrorClass, FailedRow, HaltReason};
+use crate::domain::{ErrorClass, FailedRow, Group, HaltReason};
 
 /// How many classes are shown with an example.
 const SHOWN: usize = 5;
@@ -17,21 +17,38 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     classes
 }
 
+/// How many faults of a class are shown.
+const FAULTS: usize = 3;
+
 /// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500,
-/// "Internal server error"`. After five classes the rest are only counted. The failure that stopped the run is left
-/// out, since it is explained elsewhere.
+/// "Internal server error"`. If rows of a class failed for several reasons, each has an example and a count. After five
+/// classes the rest are only counted. The failure that stopped the run is left out, since it is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
-    let mut reasons: Vec<_> = shown
-        .iter()
-        .filter_map(|(class, failed)| Some(format!("{class}: {}", words(failed.example.as_ref()?))))
-        .collect();
+    let mut reasons: Vec<_> = shown.iter().flat_map(|(class, failed)| of_class(*class, failed)).collect();
     if !rest.is_empty() {
         let rows = rest.iter().map(|(_, failed)| failed.rows).sum();
         let classes = plural(rest.len() as u64, "other class", "other classes");
         reasons.push(format!("{} of {classes}", plural(rows, "row", "rows")));
     }
+    reasons
+}
+
+/// Returns the reasons why rows of one class failed, the commonest first.
+fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
+    let groups = failed.faults.by_size();
+    if let [only] = &groups[..] {
+        return vec![format!("{class}: {}", words(&only.first))];
+    }
+    let example = |group: &&Group<FailedRow>| match group.rows {
+        1 => format!("{class}: {}", words(&group.first)),
+        // The count comes first: the end of a long line is cut.
+        rows => format!("{class}: {} rows like {}", count(rows), words(&group.first)),
+    };
+    let mut reasons: Vec<_> = groups.iter().take(FAULTS).map(example).collect();
+    let rest = groups.iter().skip(FAULTS).map(|group| group.rows).sum::<u64>() + failed.faults.others();
+    reasons.extend((rest > 0).then(|| format!("{class}: {} with other messages", plural(rest, "row", "rows"))));
     reasons
 }
 
@@ -99,7 +116,7 @@ pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors
     let all: u64 = failed().map(|(_, rows)| rows).sum();
     let share = if *most == all { String::new() } else { format!(", {} of them", count(*most)) };
     let own = stats.failed.get(class).filter(|_| !stopped_the_run(*class, stats));
-    let example = own.and_then(|failed| failed.example.as_ref());
+    let example = own.and_then(FailedRows::example);
     let example = example.map(|row| format!(" ({})", words(row))).unwrap_or_default();
     let rows = plural(all, "row", "rows");
     Some(format!("{rows} failed{share} with {class}{example}; the error log is {}", escape(errors)))
@@ -124,6 +141,29 @@ mod tests {
         assert_eq!(reasons.len(), 6);
         assert_eq!(reasons[0], "invalid_input: row r0, 500, \"it failed\"");
         assert_eq!(reasons[5], "3 rows of 2 other classes");
+    }
+
+    #[test]
+    fn the_same_message_of_many_rows_is_said_once_with_a_count() {
+        let class = ErrorClass::InvalidInput;
+        let messages = |row: u32| match row {
+            0 => "has no text".to_owned(),
+            1..=400 => format!("max_tokens is {row}, above 64000"),
+            _ => format!("is odd in its own way {}", "x".repeat(row as usize - 400)),
+        };
+        let all: Vec<_> = (0..406).map(messages).collect();
+        let stats = stats(all.iter().map(|message| (class, message.as_str(), false)));
+
+        let reasons = reasons(&stats);
+
+        assert_eq!(
+            reasons[..2],
+            [
+                "invalid_input: 400 rows like row r0, 500, \"max_tokens is 1, above 64000\"",
+                "invalid_input: row r0, 500, \"has no text\""
+            ]
+        );
+        assert_eq!((reasons.len(), reasons[3].as_str()), (4, "invalid_input: 4 rows with other messages"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tallies: attempts that were tried again, and rows that failed.
 
-use crate::domain::{ErrorClass, FailedRow, LimitKind};
+use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind};
 
 /// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,8 +43,8 @@ pub struct FailedRows {
     pub rows: u64,
     /// How many of them may succeed in another run unchanged.
     pub retryable: u64,
-    /// The first of them.
-    pub example: Option<FailedRow>,
+    /// What went wrong, counted; each fault with the first row that failed so.
+    pub faults: Alike<FailedRow>,
 }
 
 impl FailedRows {
@@ -52,6 +52,11 @@ impl FailedRows {
     pub(crate) fn add(&mut self, row: &FailedRow) {
         self.rows += 1;
         self.retryable += u64::from(row.is_retryable);
-        self.example.get_or_insert_with(|| row.clone());
+        self.faults.add(&row.message, || row.clone());
+    }
+
+    /// Returns the first of them.
+    pub(crate) fn example(&self) -> Option<&FailedRow> {
+        self.faults.first()
     }
 }

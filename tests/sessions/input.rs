@@ -106,18 +106,19 @@ fn columns_that_are_not_sent_are_named_once() {
     let folder = Folder::new();
     folder.write("tickets.csv", "id,subject,body,date\n1,a,b,c\n2,d,e,f\n");
     folder.write("rows.jsonl", "{\"id\":1,\"body\":\"a\",\"note\":1}\n{\"id\":2,\"body\":\"b\"}\n");
-    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {{ date }}."];
+    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {date}."];
     let run = |input| folder.run(&[&["run", input, "--simulate", "--dry-run"], &template[..]].concat());
 
     let (csv, json) = (run("tickets.csv"), run("rows.jsonl"));
 
     csv.ends_with(0).tells(&[
-        "note: tickets.csv: columns sent: body; id is the label; not sent: subject, date",
+        "tickets.csv: CSV, ",
+        "; columns sent: body; id is the label; not sent: subject, date",
         "warning: {subject} in the template is sent unchanged; write {{ subject }} to send the column",
         "warning: --system is sent unchanged: the column date in it is not filled in",
     ]);
     assert_eq!(csv.err.matches("not sent:").count(), 1, "{}", csv.err);
-    json.ends_with(0).tells(&["note: rows.jsonl: columns sent: body; not sent: note"]);
+    json.ends_with(0).tells(&["rows.jsonl: JSON lines, ", "; columns sent: body; not sent: note"]);
     assert!(!json.err.contains("warning"), "{}", json.err);
 }
 

@@ -12,6 +12,7 @@ mod commands;
 mod hostile;
 mod input;
 mod main_uses;
+mod models;
 mod output;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
@@ -27,3 +28,4 @@ mod secrets;
 mod signals;
 mod support;
 mod tables;
+mod templates;

@@ -27,7 +27,7 @@ pub struct SourceArgs {
     /// Column with each row's id
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
-    /// Prompt with {{column}} in it, or @FILE
+    /// Prompt with {{column}} in it, or a JSON list of messages with such texts, or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
     /// Only the first N rows (after --skip)
@@ -61,7 +61,10 @@ pub struct RequestArgs {
     /// Model [default: claude-haiku-4-5]
     #[arg(short, long)]
     pub model: Option<String>,
-    /// System prompt, or @FILE
+    /// Send rows that name the model FROM with the model TO; repeatable
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = parsers::model_pair)]
+    pub map_model: Vec<(String, String)>,
+    /// System prompt, which may contain {{column}}, or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
     /// Longest answer, in tokens [default: 1024]
@@ -325,7 +328,7 @@ pub struct KeyArgs {
 
 layered! {
     SourceArgs { format, id, template, limit, skip, strict }
-    RequestArgs { model, system, max_tokens, param }
+    RequestArgs { model, map_model, system, max_tokens, param }
     WireArgs { stream, api_version, beta, header }
     OutputArgs { output, errors }
     FormArgs { output_format, fields, order, raw_cells, null }

@@ -164,6 +164,17 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
     Ok(Param { name: name.to_owned(), value })
 }
 
+/// Parses `FROM=TO`, two names of models.
+pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
+    let example = "give FROM=TO, as gpt-4o-mini=claude-haiku-4-5";
+    let (from, to) = text.split_once('=').ok_or(example)?;
+    match (from.trim(), to.trim()) {
+        ("", _) | (_, "") => Err(example.to_owned()),
+        (from, to) if from == to => Err(format!("{} is mapped to itself", quoted(from))),
+        (from, to) => Ok((from.to_owned(), to.to_owned())),
+    }
+}
+
 /// Refuses `--tpm`: the API has no such limit.
 pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
     Err("input and output have limits of their own; use --itpm and --otpm".to_owned())
@@ -298,6 +309,14 @@ mod tests {
         assert!(message.contains("'stop_sequences=\"text\"'"), "{message}");
         assert!(param("model=\"x\"").expect_err("it has a flag").contains("--model"));
         assert!(param("temperature").is_err() && param("=1").is_err());
+    }
+
+    #[test]
+    fn a_pair_of_models_has_two_names() {
+        assert_eq!(model_pair("gpt-4o = claude-haiku-4-5"), Ok(("gpt-4o".to_owned(), "claude-haiku-4-5".to_owned())));
+        for wrong in ["gpt-4o", "=a", "a=", "a = ", "", "a=a"] {
+            assert!(model_pair(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -35,10 +35,12 @@ pub const FREE: [&str; 17] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// What it may not set.
-pub const REFUSED: [&str; 39] = [
+pub const REFUSED: [&str; 40] = [
     "limit",
     "skip",
     "strict",
+    // It changes models that rows name, and so what they cost.
+    "map-model",
     "param",
     "stream",
     "api-version",

@@ -63,7 +63,7 @@ const MOST_TEXTS: usize = 100;
 
 /// The settings that say how rows are read and what is asked for each. With them, `results` recognizes rows without a
 /// label.
-const ROWS: [Recorded; 9] = [
+const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
         name: "id",
@@ -88,6 +88,16 @@ const ROWS: [Recorded; 9] = [
         of: |config| config.request.system.clone().map(Value::from),
         texts: literal,
         kind: TEXT,
+    },
+    Recorded {
+        name: "map-model",
+        of: |config| {
+            let pairs = config.request.model_map.0.iter();
+            let texts: Vec<Value> = pairs.map(|(from, to)| format!("{from}={to}").into()).collect();
+            Some(texts).filter(|texts| !texts.is_empty()).map(Value::from)
+        },
+        texts: long_list,
+        kind: "a list of texts",
     },
     Recorded {
         name: "max-tokens",

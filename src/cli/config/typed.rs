@@ -13,13 +13,17 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
         (_, DeValue::Integer(number)) => Ok(vec![number.to_string()]),
         (_, DeValue::Float(number)) => Ok(vec![number.to_string()]),
         (_, DeValue::Boolean(value)) => Ok(vec![value.to_string()]),
-        ("param" | "header" | "beta" | "fields", DeValue::Array(values)) => {
+        ("param" | "header" | "beta" | "fields" | "map-model", DeValue::Array(values)) => {
             let texts = values.iter().map(|value| texts("", value.get_ref()));
             Ok(texts.collect::<Result<Vec<_>, _>>()?.concat())
         }
         ("param", DeValue::Table(table)) => {
             table.iter().map(|(key, value)| Ok(format!("{}={}", key.get_ref(), json(value.get_ref())?))).collect()
         }
+        ("map-model", DeValue::Table(table)) => table
+            .iter()
+            .map(|(key, value)| Ok(format!("{}={}", key.get_ref(), texts("", value.get_ref())?.concat())))
+            .collect(),
         ("header", DeValue::Table(table)) => table
             .iter()
             .map(|(key, value)| Ok(format!("{}: {}", key.get_ref(), texts("", value.get_ref())?.concat())))

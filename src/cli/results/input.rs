@@ -10,9 +10,9 @@ use anyhow::Result;
 use super::find::Files;
 use crate::catalog::Catalog;
 use crate::cli::args::ResultsArgs;
-use crate::cli::config::Config;
 use crate::cli::config::recorded::rows_taken_back;
 use crate::cli::config::world::World;
+use crate::cli::config::{Config, inputs};
 use crate::cli::parts;
 use crate::export::{Run, RunInput};
 use crate::journal::{Disk, Manifest, RunPaths, folder_of, manifest_path, read_manifest, with_suffix};
@@ -32,10 +32,18 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     };
     let mut notes = Vec::new();
     let shown = |results: &Option<PathBuf>| results.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let path = folder.as_deref().map(|folder| manifest_path(folder).display().to_string()).unwrap_or_default();
+    let rows = manifest.as_ref().map(|manifest| rows_taken_back(&manifest.rows, &path)).transpose()?;
+    let has_settings = manifest.as_ref().is_some_and(|manifest| !manifest.rows.is_empty());
+    let config = Config::of_results(args, rows.unwrap_or_default(), world)?;
+    let read = |paths: &[PathBuf]| -> Result<Vec<Input>> {
+        Ok(inputs(paths, config.source.format, world)?.iter().map(parts::input_of).collect())
+    };
     let inputs = match (&manifest, args.input.as_slice()) {
-        (_, given @ [_, ..]) => given.iter().cloned().map(Input::File).collect(),
+        (_, given @ [_, ..]) => read(given)?,
         (Some(manifest), []) => match recorded_inputs(manifest, results.as_deref(), world) {
-            Some(inputs) => inputs,
+            Some(Recorded::Paths(paths)) => read(&paths)?,
+            Some(Recorded::Spool(input)) => vec![input],
             None => {
                 notes.push(format!(
                     "the input of {} is not here, so its columns and its order are not known; name it with --input",
@@ -44,12 +52,11 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
                 Vec::new()
             }
         },
-        (None, []) => named.filter(|named| world.resolve(named).exists()).map(Input::File).into_iter().collect(),
+        (None, []) => match named.filter(|named| world.resolve(named).exists()) {
+            Some(named) => read(&[named])?,
+            None => Vec::new(),
+        },
     };
-    let path = folder.as_deref().map(|folder| manifest_path(folder).display().to_string()).unwrap_or_default();
-    let rows = manifest.as_ref().map(|manifest| rows_taken_back(&manifest.rows, &path)).transpose()?;
-    let has_settings = manifest.as_ref().is_some_and(|manifest| !manifest.rows.is_empty());
-    let config = Config::of_results(args, rows.unwrap_or_default(), world)?;
     let input = match inputs.as_slice() {
         [] => None,
         inputs => Some(run_input(inputs, &config, has_settings)?),
@@ -69,30 +76,41 @@ fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<Ru
     Ok(RunInput { inputs: inputs.to_vec(), options: plan.options, planner })
 }
 
+/// The input that a run folder names.
+enum Recorded {
+    /// Files and folders.
+    Paths(Vec<PathBuf>),
+    /// The copy of a pipe.
+    Spool(Input),
+}
+
 /// Returns the inputs that a run folder names, if all of them are there and may be read.
-fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -> Option<Vec<Input>> {
+fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -> Option<Recorded> {
     let beside = results.map(folder_of).unwrap_or(Path::new(""));
     let roots: Vec<PathBuf> =
         [Path::new("."), beside].iter().filter_map(|root| world.resolve(root).canonicalize().ok()).collect();
     let find = |recorded: &str| {
         let candidates = [PathBuf::from(recorded), beside.join(recorded)];
         candidates.into_iter().find(|path| {
-            let whole = world.resolve(path).canonicalize();
-            whole.is_ok_and(|whole| roots.iter().any(|root| whole.starts_with(root)))
+            // Of a pattern, the folders before it count.
+            let mut existing = world.resolve(path);
+            while existing.to_string_lossy().contains(['*', '?', '[']) && !existing.exists() && existing.pop() {}
+            let whole = existing.canonicalize();
+            !is_pipe(&existing) && whole.is_ok_and(|whole| roots.iter().any(|root| whole.starts_with(root)))
         })
     };
+    let paths: Option<Vec<PathBuf>> = manifest.inputs.iter().map(|own| find(&own.path)).collect();
+    if let Some(paths) = paths.filter(|paths| !paths.is_empty()) {
+        return Some(Recorded::Paths(paths));
+    }
     let spool = results.and_then(|results| RunPaths::given(Some(results.to_owned()), PathBuf::new()).spool());
-    let spool = spool.filter(|spool| spool.is_file());
-    let input = |recorded: &str| match (find(recorded).filter(|path| !is_pipe(path)), &spool) {
-        (Some(path), _) => Some(Input::File(path)),
-        (None, Some(path)) => Some(Input::Spooled { name: recorded.to_owned(), path: path.clone() }),
-        (None, None) => None,
-    };
-    let found: Vec<Input> = manifest.inputs.iter().map(|own| input(&own.path)).collect::<Option<_>>()?;
-    (!found.is_empty()).then_some(found)
+    match (manifest.inputs.as_slice(), spool.filter(|spool| spool.is_file())) {
+        ([own], Some(path)) => Some(Recorded::Spool(Input::Spooled { name: own.path.clone(), path })),
+        _ => None,
+    }
 }
 
-/// Returns whether a name can't be read twice. A folder of text files can.
+/// Returns whether a name is there and can't be read twice. A folder of text files can.
 fn is_pipe(path: &Path) -> bool {
-    !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
+    path.exists() && !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
 }

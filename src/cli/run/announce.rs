@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::super::{columns, say};
+use super::super::{columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Expense, Money, PoolId, RateLimits};
+use crate::journal::Start;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{ModelSum, Places, Survey};
 
@@ -29,6 +30,8 @@ impl NewRun<'_> {
         let Some(survey) = survey else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
             self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
+            models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
+            columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
                     "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
@@ -50,9 +53,7 @@ impl NewRun<'_> {
             cost_words(&survey.models, catalog)
         ));
         if survey.unusable > 0 {
-            let first = survey.unusable_shown.first().map(|text| escape(text)).unwrap_or_default();
-            let rows = plural(survey.unusable, "row", "rows");
-            self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
+            faults::before_a_run(survey).iter().for_each(|line| self.say(line));
         }
         if let Some(damage) = &survey.damage {
             self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
@@ -60,8 +61,10 @@ impl NewRun<'_> {
         if survey.to_send > 1 && survey.same == survey.to_send {
             self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
-        let system = self.config.request.system.as_deref();
-        columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
+        if self.start != Start::Resume {
+            let system = self.config.request.system.as_deref();
+            columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
+        }
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \

@@ -10,15 +10,15 @@ use super::watchdog;
 use super::way::Way;
 use crate::catalog::Catalog;
 use crate::report::text::escape;
+use crate::source;
 use crate::transport::http::{Credential, check_authorities};
 
 impl NewRun<'_> {
-    /// Starts the watchdog for the template, if there is one: it ends the program if a row takes too long.
-    pub(super) fn watch_template(&self) -> Result<()> {
-        match &self.plan.options.template {
-            Some(template) => Ok(watchdog::watch(template.clone(), self.input_names())?),
-            None => Ok(()),
-        }
+    /// Starts a watchdog for each template: it ends the program if a row takes too long.
+    pub(super) fn watch_templates(&self) -> Result<()> {
+        let source::Options { template, system, .. } = &self.plan.options;
+        let mut templates = template.iter().chain(system);
+        Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
     /// Checks, before any part of the run is made, everything that these parts would refuse. Returns the catalog.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::super::models;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::journal::{Recovered, Start};
@@ -50,10 +51,17 @@ impl NewRun<'_> {
     }
 
     /// Refuses rows that changed since they were answered, and prints the warnings of the reading.
-    pub(super) fn accept_survey(&self, survey: Option<&Survey>, recovered: &Recovered) -> Result<()> {
+    pub(super) fn accept_survey(
+        &self,
+        survey: Option<&Survey>,
+        catalog: &Arc<Catalog>,
+        recovered: &Recovered,
+    ) -> Result<()> {
         let Some(survey) = survey else { return Ok(()) };
         self.refuse_changed(survey, recovered)?;
         self.warn(&survey.warnings);
+        let catalog = catalog.as_ref();
+        models::notes(&self.config, catalog, survey).iter().for_each(|text| self.say(text));
         Ok(())
     }
 
@@ -70,7 +78,7 @@ impl NewRun<'_> {
 
     /// Reads the whole input once.
     fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
-        let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 1, &self.progress)?;
+        let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 0, &self.progress)?;
         // A reading that was interrupted is incomplete and can't be used.
         self.check_interrupted().map(|()| survey)
     }

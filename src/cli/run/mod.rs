@@ -103,7 +103,7 @@ impl NewRun<'_> {
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
         self.say_settings();
-        self.watch_template()?;
+        self.watch_templates()?;
         let catalog = self.check_settings()?;
         self.check_output()?;
         self.keep_pipe()?;
@@ -121,7 +121,7 @@ impl NewRun<'_> {
         if has_no_rows(survey.as_ref()) && self.start != Start::Resume {
             return self.end_without_rows();
         }
-        self.accept_survey(survey.as_ref(), &recovered)?;
+        self.accept_survey(survey.as_ref(), &catalog, &recovered)?;
         if let Some(survey) = survey.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }

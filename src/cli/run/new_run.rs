@@ -104,7 +104,9 @@ impl<'a> NewRun<'a> {
 
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
-        parts::planner(&self.config.request, &self.config.dialect, catalog)
+        let planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
+        // The survey counts the rows of each model.
+        if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
 
     /// Returns how many open files a request in flight needs. A simulator in this process holds the other end of each

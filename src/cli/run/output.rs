@@ -24,6 +24,9 @@ impl NewRun<'_> {
     pub(super) fn check_output(&self) -> Result<()> {
         let Some(projection) = &self.projection else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
+        if let Target::File(path) = &projection.target {
+            parts::check_not_input(&self.config, path)?;
+        }
         projection.check(&self.paths, &parts::input_files(&self.config), &disk)
     }
 

@@ -7,6 +7,7 @@
 //! without overflow, its origin is only compared, and `resume` takes only the settings in the table of
 //! `cli/config/recorded.rs`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,9 @@ pub struct RequestShape {
     /// `--model`, or the default.
     #[serde(default)]
     pub model: Option<String>,
+    /// `--map-model`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub map_model: BTreeMap<String, String>,
     /// `--max-tokens`.
     #[serde(default)]
     pub max_tokens: Option<u32>,

@@ -137,7 +137,7 @@ struct Example<'a> {
 
 impl<'a> Failures<'a> {
     fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
-        let example = failed.example.as_ref();
+        let example = failed.example();
         Self {
             class: class.name(),
             rows: failed.rows,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Expense, Identity, JobKey, Origin, Planned, quoted};
+use crate::domain::{Alike, Expense, Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{self, BrokenRow, Input, SourceError};
@@ -20,12 +20,18 @@ use crate::runner::Progress;
 pub struct Survey {
     /// Rows, of any kind.
     pub rows: u64,
+    /// Rows of each input, in order; inputs at the end may be missing.
+    pub(crate) rows_of_inputs: Vec<u64>,
     /// Rows to be sent.
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
     pub(crate) unusable: u64,
-    /// The first of these: where each one is and what is wrong with it.
+    /// What is wrong with these, counted; each fault with the first row that has it: where it is, and its message.
+    pub(crate) faults: Alike<String>,
+    /// The first of these rows: where each one is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
+    /// How many rows each pair of `--map-model` was used for.
+    pub(crate) mapped: BTreeMap<usize, u64>,
     /// Rows without a name of their own.
     pub(crate) unnamed: u64,
     /// Rows with an answer.
@@ -67,7 +73,7 @@ pub(crate) struct ModelSum {
     pub(crate) unpriced: u64,
 }
 
-/// Reads everything once. Keeps counts, and what is wrong with the first `shown` rows that can't be used.
+/// Reads everything once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
 ///
 /// It ends early, with incomplete counts, when `progress` asks it to.
 ///
@@ -105,7 +111,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
-        let Step { warnings, row } = match rows.next(planner, earlier) {
+        let Step { warnings, input, row, mapped, .. } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
@@ -115,6 +121,13 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             Err(error) => return Err(error),
         };
         warnings.into_iter().for_each(|text| survey.warn(text));
+        if let Some(pair) = mapped {
+            *survey.mapped.entry(pair).or_default() += 1;
+        }
+        if row.is_some() {
+            survey.rows_of_inputs.resize(survey.rows_of_inputs.len().max(input + 1), 0);
+            survey.rows_of_inputs[input] += 1;
+        }
         match row {
             None => {}
             Some(RowFate::Done(named)) => {
@@ -126,7 +139,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
-                    Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
+                    Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
                     None => survey.add(place, &planned, state, earlier),
                 }
             }
@@ -135,9 +148,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
-                survey.add_unusable(shown, || at(origin, message));
+                survey.add_unusable(shown, message, || at(origin, message));
             }
-            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
+            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
@@ -171,7 +184,7 @@ fn find_duplicate(
     let mut rows = PlannedRows::new(reading, plan.skip);
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
-            Ok(Some(Step { row, warnings: _ })) => row,
+            Ok(Some(Step { row, .. })) => row,
             // What comes before the damage was surveyed.
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
@@ -237,9 +250,10 @@ impl Survey {
         }
     }
 
-    fn add_unusable(&mut self, shown: usize, describe: impl FnOnce() -> String) {
+    fn add_unusable(&mut self, shown: usize, message: &str, describe: impl Fn() -> String) {
         self.rows += 1;
         self.unusable += 1;
+        self.faults.add(message, &describe);
         if self.unusable_shown.len() < shown {
             self.unusable_shown.push(describe());
         }
