@@ -1,4 +1,4 @@
-//! From a request's arrival to its end.
+//! A request from its arrival to its end.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -70,7 +70,7 @@ impl Model {
         arrival
     }
 
-    /// Returns the head of a call at the moment when it is sent, with the limits of that moment.
+    /// Returns the head of a call at the moment when it is sent. It contains the limits of that moment.
     pub fn head(&mut self, arrival: &mut Arrival, now: Instant) -> ReplyHead {
         if let Some(head) = arrival.head.take() {
             return head;
