@@ -188,7 +188,7 @@ impl Config {
     /// flags and environment override them, and they override files.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
             bail!("an error log must be a file, since what still fails is written back to it; found -");
@@ -202,7 +202,7 @@ impl Config {
     /// Returns the settings of `check`.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
@@ -210,7 +210,7 @@ impl Config {
     /// Returns whose files may be used. This must be known before a run folder is read.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub(crate) fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
         Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }

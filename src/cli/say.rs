@@ -55,7 +55,7 @@ pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
 /// Turns the result of a write to standard output into the result of [`out`].
 ///
 /// # Errors
-/// As [`out`].
+/// The errors of [`out`].
 pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
