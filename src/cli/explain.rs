@@ -284,11 +284,11 @@ pub(super) mod tests {
           The first 10 rows all failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         rows: some: too many rows failed
           25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
-        disk: stdout, reader gone: standard output takes no more
+        disk: stdout, reader gone: standard output can't be written
           The program that read standard output has ended (can't write x\n). To resume, run the same command.
-        disk: stdout, full: standard output takes no more
+        disk: stdout, full: standard output can't be written
           Standard output could not be written (can't write x\n). To resume, run the same command.
-        disk: stdout, other: standard output takes no more
+        disk: stdout, other: standard output can't be written
           Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: file, full: results can't be written
           A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be lost although they were billed.

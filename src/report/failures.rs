@@ -1,4 +1,4 @@
-//! Failed rows: why they failed, which may succeed unchanged, and what to change in the others.
+//! Failed rows: why they failed, which of them may succeed unchanged, and what to change in the others.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     classes
 }
 
-/// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500,
-/// "Internal server error"`. After five classes the rest are only counted. The failure that stopped the run is left
-/// out, since it is explained elsewhere.
+/// Returns an example of each class in which rows of this run failed, the largest class first: `server: row r7, 500,
+/// "Internal server error"`. After five classes, the other rows are only counted. The failure that stopped the run is
+/// left out, because it is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
@@ -47,8 +47,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each
-/// class. For rows of earlier runs only the class is known.
+/// Returns the classes of an error log that contain rows that may succeed unchanged. `log` has the number of rows of
+/// each class. For rows of earlier runs, only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -58,8 +58,8 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed unchanged: a line for each class, the largest
-/// first.
+/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each class,
+/// the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
@@ -90,8 +90,8 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the line about failed rows that is printed even with `--quiet`: how many, the most common class with an
-/// example, and where the log is. `None` when none failed.
+/// Returns the line about failed rows that is printed even with `--quiet`: the number of rows, the most common class
+/// with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
     // Canceled rows did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_the_run_is_not_said_twice() {
+    fn the_failure_that_stopped_the_run_is_not_shown_twice() {
         let class = ErrorClass::InvalidRequest;
         let mut stats = stats([(class, "wrong", false), (ErrorClass::Server, "broken", true)]);
         let reason = HaltReason::AllFail { rows: 10, finished: 10, class, failure: Failure::default() };
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_earlier_runs_goes_by_its_name_and_one_of_this_run_by_its_rows() {
+    fn a_class_of_earlier_runs_is_judged_by_its_name_and_one_of_this_run_by_its_rows() {
         let stats = stats([(ErrorClass::InvalidOutput, "not whole", false), (ErrorClass::Server, "broken", true)]);
         let log = |rows: u64| BTreeMap::from([(ErrorClass::InvalidOutput, rows), (ErrorClass::TooLarge, 4)]);
 
@@ -181,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_class_of_a_log_is_either_tried_again_or_told_what_to_change(
+        fn every_class_of_a_log_is_either_retried_or_has_a_change_to_make(
             rows in proptest::collection::vec((0..ErrorClass::ALL.len(), any::<bool>()), 0..30),
             earlier in proptest::collection::btree_map(0..ErrorClass::ALL.len(), 0_u64..3, 0..8),
         ) {
@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_a_row_or_server_says_steers_the_terminal(label in any::<String>(), message in any::<String>()) {
+        fn no_text_of_a_row_or_server_controls_the_terminal(label in any::<String>(), message in any::<String>()) {
             let row = Box::new(FailedRow::new(&label, None, &message, true));
             let class = ErrorClass::Network;
             let mut stats = Stats::default();
