@@ -1,4 +1,5 @@
-//! The loop: turn by turn, until every row has ended or the run is halted, and every line is on disk.
+//! The loop. It takes one turn after another until every row has ended or the run is halted, and every line is on
+//! disk.
 
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        // A failure is reported as a failed commit. From here on nothing is sent that would need a mark.
+        // A failure is reported as a failed commit. From here on, nothing is sent that needs a mark.
         let _ = self.ledger.flush();
         self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {

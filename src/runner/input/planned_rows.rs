@@ -11,26 +11,26 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// Warnings about what comes before the row.
+    /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowFate>,
 }
 
-/// What is to be done with a row that was read.
+/// What happens to a row that was read.
 #[derive(Debug)]
 pub(super) enum RowFate {
-    /// Nothing: an earlier run has finished it. It was not measured.
+    /// Nothing: an earlier run has finished it. The row was not measured.
     Done(Box<Identified>),
-    /// It can be sent. The state is what earlier runs know of it.
+    /// It can be sent. The state says what earlier runs know about it.
     Planned(RowPlace, Planned, RowState),
-    /// It is not sent, since it can't succeed.
+    /// It is not sent, because it can't succeed.
     Rejected(Box<Rejected>),
     /// It can't be read.
     Broken(Box<BrokenRow>),
 }
 
-/// The rows of a reading, planned.
+/// The rows of a reading, after planning.
 pub(super) struct PlannedRows<R> {
     reading: R,
     /// Rows left out at the start.
@@ -47,7 +47,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
         while let Some(Read { mut warnings, row }) = self.reading.next().transpose()? {
             let Some((place, item)) = row else { return Ok(Some(Step { warnings, row: None })) };
             let row = match item {
-                // A row that is left out is planned too, since it is counted among rows with the same request.
+                // A row that is left out is planned too, because it counts among the rows with the same request.
                 Item::Row(row) => planned(planner, *row, place, earlier),
                 Item::Broken(broken) => RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })),
             };

@@ -1,4 +1,4 @@
-//! The survey: reads the whole input once before the run.
+//! The survey: reads the whole input once before the run begins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
 use crate::runner::Progress;
 
-/// What the survey found.
+/// The result of the survey.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Rows, of any kind.
+    /// The number of rows of any kind.
     pub rows: u64,
     /// Rows to be sent.
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
     pub(crate) unusable: u64,
-    /// The first of these: where each one is and what is wrong with it.
+    /// The first of these rows. Each text says where the row is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
     /// Rows without a name of their own.
     pub(crate) unnamed: u64,
@@ -34,40 +34,40 @@ pub struct Survey {
     pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
     pub(crate) changed: u64,
-    /// The first of these.
+    /// The first of these rows.
     pub(crate) first_changed: Option<String>,
     /// Rows to be sent that have the same request as the first row to be sent.
     pub(crate) same: u64,
-    /// The key of the first row to be sent.
+    /// The key of the first row to be sent. It is compared with the keys of the others.
     first_key: Option<JobKey>,
-    /// Per model: rows to be sent and their sums.
+    /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
-    /// Keys that occur more than once, for the second reading.
+    /// Keys that occur more than once. The second reading needs them.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
-    /// Warnings, each once.
+    /// Warnings, without repetitions.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Rows of one model, summed.
+/// Sums over the rows of one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
-    /// Rows.
+    /// The number of rows.
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// What their answers cost, without the rows that have no price.
+    /// The cost of their answers, without the rows that have no price.
     pub(crate) expense: Expense,
     /// Rows without a price.
     pub(crate) unpriced: u64,
 }
 
-/// Reads everything once. Keeps counts, and what is wrong with the first `shown` rows that can't be used.
+/// Reads the whole input once. Keeps counts, and the mistakes in the first `shown` rows that can't be used.
 ///
-/// It ends early, with incomplete counts, when `progress` asks it to.
+/// If `progress` asks it to end, it ends early, with incomplete counts.
 ///
 /// # Errors
 /// The first [`SourceError`].
@@ -89,7 +89,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey, which does not name duplicate labels yet, and the hashes of labels that two rows may share.
+/// Returns the survey and the hashes of labels that two rows may share. The survey does not contain the duplicate
+/// label yet.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
