@@ -6,10 +6,11 @@ use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::source::{self, Columns, Placeholder, Template};
 
-/// Returns notes about columns that are not sent, and warnings about placeholders that are not filled in. Each appears
-/// once.
+/// Returns notes about columns that are not sent, and warnings about placeholders that are not filled in. No text
+/// appears twice.
 ///
-/// The inputs have been read before. If one can't be read now, the run will say so when it reads it.
+/// The inputs have been read before. If one of them can't be read now, the run will report this when it reads the
+/// input.
 pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> {
     let mut notes = BTreeSet::new();
     for input in &plan.inputs {
@@ -24,8 +25,8 @@ pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> 
     notes
 }
 
-/// Returns warnings about placeholders written in the syntax of other template languages. A column that the template
-/// also uses in its own syntax causes no warning.
+/// Returns warnings about placeholders in the syntax of other template languages. There is no warning about a column
+/// that the template also uses in the correct syntax.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);
@@ -39,7 +40,7 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
 /// Returns warnings about column names in brackets in a system text, which is not a template.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
-    // Angle brackets are left out: prompts contain tags.
+    // Angle brackets cause no warning, because prompts contain tags.
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);

@@ -1,11 +1,12 @@
-//! The settings of a run: flag over environment over profile over file over default.
+//! The settings of a run. In order of priority: flag, environment, profile, file, default.
 //!
-//! [`Config::of_run`] checks every value and reads every file that a setting names. All errors here end with exit code
-//! 2: nothing was sent.
+//! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. All errors of this module
+//! end with exit code 2, before anything is sent.
 //!
-//! How far a setting is trusted depends on its source. Flags, the environment, the user's own file and a file given by
-//! `--config` come from the user. A `claude-batch.toml` in the working folder may come from somebody else's repository:
-//! it may set only what is on a list (`folder.rs`), and a note before the run says what it sets.
+//! How far a setting is trusted depends on where it comes from. Flags, the environment, the user's own file and a file
+//! given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
+//! person's repository. It can only contain the settings on a list (`folder.rs`), and before the run a note says which
+//! settings it contains.
 
 pub mod address;
 pub mod credential;
@@ -52,7 +53,7 @@ pub struct SourceConfig {
     pub format: InputFormat,
     /// The column with each row's id.
     pub id_column: Option<String>,
-    /// The template's text, read from its file where one was named.
+    /// The text of the template. It may have been read from a file.
     pub template_text: Option<String>,
     /// The most rows to read, not counting those that `skip` leaves out.
     pub limit: Option<u64>,
@@ -77,21 +78,21 @@ pub struct Config {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
-    /// Where results go; `None` for a file beside the input.
+    /// Where results go; `None` for a file next to the input.
     pub output: Option<OutputArg>,
-    /// Where failures go; `None` for a file beside the results.
+    /// Where failures go; `None` for a file next to the results.
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
     /// Limits set by hand; they replace those of the tier.
     pub limits: RateLimits,
-    /// The share of the limits left unused.
+    /// The share of the limits that is left unused.
     pub headroom: Headroom,
     /// The most requests in flight.
     pub concurrency: Concurrency,
     /// Whether HTTP/2 is used.
     pub http2: bool,
-    /// Tries after the first.
+    /// The most retries of a request.
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
     pub retry_for: Duration,
@@ -103,21 +104,21 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// When failures stop the run.
     pub halt: HaltRule,
-    /// The longest drain after a signal; `None` for each signal's own default.
+    /// The longest time for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
     /// The most money for these results, over all runs.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`; if not, a file in the working folder may have set it.
+    /// Whether the user set `max_cost`. If not, a file in the working folder may have set it.
     pub has_own_max_cost: bool,
-    /// The most requests.
+    /// The most requests that the run sends.
     pub max_requests: Option<u64>,
-    /// The longest run.
+    /// The longest time for the run.
     pub max_time: Option<Duration>,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
-    /// Whether nothing is sent.
+    /// Whether the run is a dry run, which sends nothing.
     pub dry_run: bool,
-    /// Whether an expensive run starts without a question.
+    /// Whether an expensive run starts without asking.
     pub yes: bool,
     /// Whether earlier results are set aside.
     pub fresh: bool,
@@ -125,15 +126,15 @@ pub struct Config {
     pub retry_failed: bool,
     /// Whether changed rows are run again.
     pub rerun_changed: bool,
-    /// Whether the run is a rehearsal.
+    /// Whether the run uses the simulator.
     pub simulate: bool,
-    /// The faults of the rehearsal's server.
+    /// The faults of the simulator.
     pub simulate_faults: Option<TextFile>,
     /// The server; `None` for the API.
     pub base_url: Option<BaseUrl>,
-    /// Whether `http://` may go to other machines.
+    /// Whether `http://` to other machines is allowed.
     pub allow_http: bool,
-    /// Whether proxies are left out.
+    /// Whether proxies are ignored.
     pub no_proxy: bool,
     /// The file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
@@ -143,39 +144,39 @@ pub struct Config {
     pub key: KeySource,
     /// How progress is shown.
     pub progress: ProgressKind,
-    /// How much is said.
+    /// How many messages are printed.
     pub verbosity: Verbosity,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
-    /// Whether colours may be used on standard error.
+    /// Whether colours are allowed on standard error.
     pub is_colored: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
-    /// Whose files are used.
+    /// Which owners' files are used.
     pub owners: Owners,
-    /// Warnings to print before the run, once each.
+    /// Warnings to print before the run. Each is printed once.
     pub warnings: Vec<String>,
     /// Notes about what a file in the working folder sets, to be printed before the run.
     pub notes: Vec<String>,
 }
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 less than
-/// one.
+/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 retries
+/// would lose less than one.
 const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`: the same as in the API's own clients.
 const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`: the API sends a ping within streams far more often.
+/// `--idle-timeout`. The API sends a ping within streams far more often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// `--api-version`: the one that all models and parameters accept.
+/// `--api-version`. All models and parameters accept this version.
 const API_VERSION: &str = "2023-06-01";
 
 impl Config {
     /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// Names the flag, variable, or file and line that is wrong, what was found, and what to do.
+    /// The message names the flag, the variable, or the file and line; what was found; and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
         if config.inputs.len() > 1 && config.output.is_none() {
@@ -184,8 +185,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` holds settings of the run to resume:
-    /// flags and environment override them, and they override files.
+    /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that
+    /// is resumed: they override files, and are overridden by flags and environment.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -195,7 +196,7 @@ impl Config {
         }
         let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
         let config = Self::of(args.settings(), recorded, inputs, world)?;
-        // The rows of a log are complete requests: settings for new rows must not change them.
+        // The rows of a log are complete requests. Settings for new rows must not change them.
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
@@ -207,7 +208,7 @@ impl Config {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
-    /// Returns whose files may be used. This must be known before a run folder is read.
+    /// Returns which owners' files are used. This must be known before a run folder is read.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].

@@ -15,7 +15,7 @@ use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
 
-/// The most broken rows that `check` shows; the rest are counted.
+/// The most broken rows that `check` shows. The others are only counted.
 const SHOWN: usize = 20;
 
 /// Reads and checks everything.
@@ -75,7 +75,7 @@ fn limits_row(class: &ModelClass, limits: RateLimits) -> String {
     let [rpm, itpm, otpm] =
         [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
     format!(
-        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute",
+        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens per minute",
         class = class.to_string()
     )
 }

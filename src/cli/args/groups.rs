@@ -1,6 +1,7 @@
-//! The flags, in the groups that subcommands are made of.
+//! The flags, in groups. Each subcommand consists of some of these groups.
 //!
-//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower one turned on.
+//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower layer turned
+//! on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub struct SourceArgs {
     pub strict: Option<bool>,
 }
 
-/// Parameters of every request; a row's own win.
+/// Parameters of every request. Parameters of a row override them.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
 pub struct RequestArgs {
@@ -59,7 +60,7 @@ pub struct RequestArgs {
     pub param: Vec<Param>,
 }
 
-/// How requests are put.
+/// How requests are sent.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
 pub struct WireArgs {
@@ -89,20 +90,20 @@ pub struct OutputArgs {
     pub errors: Option<PathBuf>,
 }
 
-/// How fast.
+/// How fast requests are sent.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Speed")]
 pub struct SpeedArgs {
     /// Tier of your organization [default: auto, from what responses say]
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
-    /// Requests a minute, instead of the tier's
+    /// Requests per minute, instead of the tier's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub rpm: Option<u32>,
-    /// Input tokens a minute, instead of the tier's
+    /// Input tokens per minute, instead of the tier's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub itpm: Option<u32>,
-    /// Output tokens a minute, instead of the tier's
+    /// Output tokens per minute, instead of the tier's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub otpm: Option<u32>,
     /// Share of the limits left unused: auto or a percentage [default: auto]
@@ -143,7 +144,7 @@ pub struct FaultArgs {
     /// When failures stop the run: first-ten, never, fail=N or fail=PCT% [default: first-ten]
     #[arg(long, value_name = "RULE", value_parser = parsers::halt)]
     pub halt: Option<HaltRule>,
-    /// Longest wait for what is in flight after a signal [default: none for INT, 30s for TERM and HUP]
+    /// Longest wait for requests in flight after a signal [default: none for INT, 30s for TERM and HUP]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub grace: Option<Duration>,
 }
@@ -180,7 +181,7 @@ pub struct PriceArgs {
     pub prices: Option<PathBuf>,
 }
 
-/// Which rows run again.
+/// Which rows are run again.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct RowsArgs {
@@ -198,7 +199,7 @@ pub struct RowsArgs {
     pub rerun_changed: Option<bool>,
 }
 
-/// Rehearsals.
+/// Runs against the simulator.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct SimulationArgs {
@@ -211,7 +212,7 @@ pub struct SimulationArgs {
     pub simulate_faults: Option<PathBuf>,
 }
 
-/// Which server.
+/// The server.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct ConnectionArgs {
@@ -260,7 +261,7 @@ pub struct StorageArgs {
     pub trust_owner: Option<bool>,
 }
 
-/// Where further settings are.
+/// Where other settings are.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct PlaceArgs {
@@ -305,22 +306,22 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// The file and the command both say where the key is. So either of them in a higher layer replaces both of a lower
-    /// layer.
+    /// The file and the command are two ways to give the key. So if a higher layer has one of them, it replaces both
+    /// of a lower layer.
     fn over(self, lower: Self) -> Self {
         if self.is_set() { self } else { lower }
     }
 }
 
 impl KeyArgs {
-    /// Returns whether these flags say where the key is.
+    /// Returns whether these flags give the key.
     pub(crate) fn is_set(&self) -> bool {
         self.api_key_file.is_some() || self.api_key_cmd.is_some()
     }
 }
 
 impl StorageArgs {
-    /// Returns whose files may be used.
+    /// Returns which owners' files are used.
     pub(crate) fn owners(&self) -> Owners {
         match self.trust_owner {
             Some(true) => Owners::Any,

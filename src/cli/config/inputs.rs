@@ -15,7 +15,7 @@ pub enum InputArg {
     Stdin,
 }
 
-/// Where results go, if that was given.
+/// Where results go, if the user set this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
     /// To a file.
@@ -24,13 +24,13 @@ pub enum OutputArg {
     Stdout,
 }
 
-/// Returns the inputs: the named ones, or standard input if it is a pipe.
+/// Returns the inputs: those that were named, or standard input if it is a pipe.
 ///
-/// A name with `*` or `?` that is not a file is expanded here, for shells that do not do this. The files are in the
-/// order of their names.
+/// A name with `*` or `?` that is not the name of a file is expanded here, because some shells do not do this. The
+/// files are sorted by name.
 ///
 /// # Errors
-/// There is no input, a pattern matches nothing, or `-` is given twice; the message says what to type.
+/// There is no input, a pattern matches nothing, or `-` is given twice. The message says what to type.
 pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
     if given.is_empty() {
         if world.stdin_is_terminal {

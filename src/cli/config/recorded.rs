@@ -1,8 +1,9 @@
 //! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! One table serves both, so `resume` uses only what is recorded. It contains settings that shape requests or decide
-//! how fast they are sent. It contains none that could redirect requests, authorize something, run a program or spend
-//! money: the folder may come from somebody else. Any other setting in a manifest is an error that names it; it is not
+//! The same table is used for both, so `resume` uses only settings that were recorded. The table contains settings
+//! that shape requests or decide how fast they are sent. It contains no setting that could redirect requests,
+//! authorize something, run a program or spend money, because the folder may come from another person. For any other
+//! setting in a manifest, there is an error with its name. It is not ignored, because somebody must have put it there.
 //! ignored, because somebody must have put it there.
 
 use std::path::Path;
@@ -21,11 +22,11 @@ use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 struct Recorded {
     /// The name of its flag.
     name: &'static str,
-    /// Returns its value in a run's settings; `None` if it was not set.
+    /// Returns the setting's value in the settings of a run; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
-    /// Returns the value as it would be typed; `None` when it has a different kind than the recorded one.
+    /// Returns a recorded value in the form in which it is typed; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,
-    /// The kind of value that is recorded, with its article ("a number").
+    /// The kind of its recorded value, with its article ("a number").
     kind: &'static str,
 }
 
@@ -57,26 +58,27 @@ const TABLE: [Recorded; 7] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// The longest text and list that `resume` accepts; header values of the API are far shorter.
+/// The most bytes of a text, and the most texts in a list, that `resume` accepts. Header values of the API are far
+/// shorter.
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
-/// Returns the settings that a run's folder keeps.
+/// Returns the settings that are stored in the folder of a run.
 pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
     TABLE.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }
 
-/// Returns the settings that a run recorded in its folder, as a layer. A folder without a manifest gives none.
+/// Returns the settings that a run recorded in its folder, as a layer. It is empty if the folder has no manifest.
 ///
 /// # Errors
-/// The manifest can't be read, or holds a setting that no run records, or a value that its flag does not take; names
-/// the manifest and the setting.
+/// The manifest can't be read, contains a setting that no run records, or contains a value that the flag of the
+/// setting does not accept. The message names the manifest and the setting.
 pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
     let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns the settings in a manifest; messages call it `path`.
+/// Returns the settings in a manifest. In messages, `path` is its name.
 fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     let mut reader = Reader::new();
     let mut taken = Settings::default();
@@ -91,7 +93,7 @@ fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     Ok(taken)
 }
 
-/// Returns why a setting is refused. Its value is not shown: it may be a secret in the wrong file.
+/// Returns why a setting is refused. The value is not shown, because it may be a secret in the wrong file.
 fn refusal(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);
@@ -119,8 +121,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with its article. A text or list that is too long is called long: its plain kind would
-/// look correct.
+/// Returns the kind of a value, with its article. If a text or list is too long, the kind says so; otherwise it would
+/// look like an accepted kind.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_setting_is_said_to_be_a_flag_where_resume_has_it() {
+    fn the_refusal_of_a_setting_names_the_flag_if_resume_has_it() {
         let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
 
         assert!(message("base-url").ends_with("remove it; if you want it, give --base-url"));
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_is_taken_back() {
+    fn recorded_settings_are_read_back() {
         let settings = json!({"tier": "2", "api-version": "2023-06-01", "beta": ["a", "b"], "simulate": true, "rpm": 5,
             "itpm": 4_294_967_295_u64, "otpm": 7});
         let Value::Object(settings) = settings else { panic!("it is an object") };
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_kinds_and_values_that_no_flag_takes_are_refused_by_name() {
+    fn values_of_a_wrong_kind_or_out_of_range_are_refused_by_name() {
         let long = "a".repeat(257);
         let cases = [
             (
