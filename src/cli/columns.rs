@@ -44,7 +44,7 @@ fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);
-        format!("--system is sent unchanged: the column {column} in it is not filled in, as it would be in --template")
+        format!("--system is sent unchanged: the column {column} is not filled in; only --template fills in columns")
     };
     found.iter().filter(is_meant).map(words).collect()
 }

@@ -84,7 +84,7 @@ pub struct Config {
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
-    /// Limits set by hand; they replace those of the tier.
+    /// Limits that the user set; they replace the limits of the tier.
     pub limits: RateLimits,
     /// The share of the limits that is left unused.
     pub headroom: Headroom,
@@ -156,7 +156,7 @@ pub struct Config {
     pub owners: Owners,
     /// Warnings to print before the run. Each is printed once.
     pub warnings: Vec<String>,
-    /// Notes about what a file in the working folder sets, to be printed before the run.
+    /// Notes to print before the run, about the settings of a file in the working folder.
     pub notes: Vec<String>,
 }
 
@@ -192,7 +192,7 @@ impl Config {
     /// The errors of [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
-            bail!("an error log must be a file, since what still fails is written back to it; found -");
+            bail!("an error log must be a file, because rows that fail again are written to it; found -");
         }
         let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
         let config = Self::of(args.settings(), recorded, inputs, world)?;

@@ -67,7 +67,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the simulator has been printed already.
+            // If the simulator panicked, this has already been printed.
             let _ = thread.join();
         }
     }

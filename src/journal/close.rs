@@ -37,7 +37,7 @@ impl Journal {
     /// been billed, and the next run then counts them.
     ///
     /// # Errors
-    /// [`JournalError::Disk`]. Lines that were reported as durable are durable. The slots are kept, so that the next
+    /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
     /// run counts what was in flight.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self {

@@ -70,7 +70,7 @@ mod tests {
     const ANSWER: &str = r#"{"custom_id":"a","result":{"type":"succeeded","message":{"content":[]}},"meta":{"v":1,"key":"k1:00000000000000000000000000000000"}}"#;
 
     #[test]
-    fn an_inspection_is_refused_as_the_run_is_and_changes_nothing() {
+    fn an_inspection_is_refused_like_the_run_and_changes_nothing() {
         type Prepare = fn(&MemDisk);
         let cases: [(&str, Prepare, Start, bool); 9] = [
             ("nothing is there", |_| (), Start::Continue, true),

@@ -151,7 +151,7 @@ pub enum JournalError {
     },
     /// A manifest can't be read.
     #[error(
-        "{} can't be read ({fault}): correct it, or remove it to continue without its settings and its sums of money",
+        "{} can't be read ({fault}): correct it, or remove it to continue without its settings and cost totals",
         path.display()
     )]
     Manifest {
@@ -250,7 +250,7 @@ mod tests {
         the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)
         line 3 of o.jsonl belongs to other results ("p.jsonl"): name another error log with --errors
         line 3 of o.jsonl names the results file "/p" (error.results), which is a path: only a results file in the folder of the log is used; name the file with -o RESULTS
-        o.jsonl can't be read (it is not JSON): correct it, or remove it to continue without its settings and its sums of money
+        o.jsonl can't be read (it is not JSON): correct it, or remove it to continue without its settings and cost totals
         another run (process 7) is using o.jsonl: wait for it, or name another output with -o
         another run is using the error log o.jsonl: wait for it, or name another with --errors
         a run that writes to standard output can't be resumed: name a results file with -o
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_fault_says_what_was_written_to_and_what_is_wrong() {
+    fn a_write_fault_names_the_target_and_the_cause() {
         let fault = |failure: DiskFailure| {
             let WriteFault { target, cause, message } = WriteFault::from(&JournalError::Disk(failure));
             (target, cause, message)

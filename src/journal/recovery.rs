@@ -163,7 +163,7 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Reads and repairs both files. Returns the failures that still count and the rows with several answers.
+    /// Reads and repairs both files. Returns the failures that still count, and the rows that have several answers.
     pub(crate) fn recover(
         &mut self,
         existing: &mut Existing,

@@ -75,7 +75,9 @@ fn change(class: ErrorClass) -> &'static str {
             "the API will refuse these rows again; correct them in the input, then run it again"
         }
         ErrorClass::TooLarge => "shorten these rows in the input, then run it again",
-        ErrorClass::Auth => "allow the key what these rows ask for, then run the input again with --retry-failed",
+        ErrorClass::Auth => {
+            "give the key the permissions that these rows need, then run the input again with --retry-failed"
+        }
         ErrorClass::Refused => "change the prompt or the model of these rows in the input, then run it again",
         ErrorClass::Truncated => "raise max_tokens of these rows in the input, then run it again",
         ErrorClass::InvalidOutput => "ask for less in these rows of the input, then run it again",
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_has_the_number_the_commonest_class_an_example_and_the_log() {
+    fn the_line_in_quiet_mode_has_count_class_example_and_log() {
         let stats = stats([
             (ErrorClass::Server, "broken", true),
             (ErrorClass::InvalidRequest, "max_tokens: is wrong", false),

@@ -97,13 +97,14 @@ impl Stats {
     }
 
     /// Returns how many seconds the remaining rows will take at the recent rate. The result is zero or less if the run
-    /// should already be over. It has two lower bounds:
+    /// should already be over, but it is never less than:
     /// - the time that the limits allow for average rows; otherwise a burst at the start would promise an end within
     ///   seconds
     /// - the time for which held rows have to wait
     ///
-    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. The first answers take a whole
-    /// latency although few requests are in flight. So an estimate from them would be several times too long.
+    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. At the start, few requests are
+    /// in flight, and the first answers take a whole latency. So an estimate from them would be several times too
+    /// long.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining()?;
@@ -237,7 +238,7 @@ mod tests {
             stats.eta().expect("rows finish").as_secs()
         };
 
-        // 500 rows are left at ten a second.
+        // 500 rows are left, and ten finish per second.
         assert_eq!(left(Reason::Window, 0, 0), 50);
         assert_eq!(left(Reason::Hold, 42, 0), 92);
         assert_eq!(left(Reason::Window, 70, 0), 70, "one pool of several is held");
@@ -260,7 +261,7 @@ mod tests {
         let between_two = stats.outlook();
         stats.fold(&at(140, status(Reason::Window, Vec::new())));
 
-        // 850 rows are left at 50 in 30 s, of which 25 s are over.
+        // 850 rows are left. 50 rows take 30 s, and 25 s have passed since the last ones.
         assert_eq!(between_two, Outlook::Left(Duration::from_secs(510 - 25)));
         assert!(matches!(stats.outlook(), Outlook::Waiting { .. }), "{:?}", stats.outlook());
     }

@@ -38,7 +38,7 @@ pub(crate) struct SummaryContext {
     pub maybe_paid_before: u64,
     /// The same number for the runs before that one, as far as it is known from their lines and counts.
     pub maybe_paid_earlier: u64,
-    /// How many of the rows finished by earlier runs failed.
+    /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
     /// The most requests at the same time, if the user set a number.
     pub concurrency: Option<usize>,

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn above_the_limit_one_answer_is_read_on() {
+    fn above_the_limit_only_one_answer_is_read() {
         let memory = Arc::new(AnswerMemory::default());
         let [mut one, mut two, mut three] = [(); 3].map(|()| AnswerShare::new(Arc::clone(&memory)));
 

@@ -44,7 +44,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message)) => {
                 // The reason is shown once, at the end. Users who see no warnings see it there too.
-                let text = "the input broke off: the rows read before that are finished first".to_owned();
+                let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                 self.events.show(EventBody::Warned(text));
                 self.finish.input_error = Some(message);
                 self.end_input();

@@ -20,9 +20,9 @@ use crate::domain::EventBody;
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// How often the reporter is told the state of the run.
+/// How often the reporter receives the state of the run.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// The most reports of attempts that are handled before the scheduler is asked again.
+/// The most reports of attempts that are handled before the scheduler is polled again.
 const REPORTS: usize = 256;
 
 /// The channels on which the loop receives messages.

@@ -1,4 +1,4 @@
-//! The simulated API: one model, which runs in process on virtual time, or over HTTP on loopback.
+//! The simulated API: one model, which runs in process in virtual time, or over HTTP on loopback.
 //!
 //! It tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts of `plan`.
 //! [`model`] is a plain state machine that is given `now`. [`transport`] runs it in process on the run's clock, and
@@ -14,7 +14,7 @@
 //!
 //! | rule | source |
 //! |---|---|
-//! | one bucket each for requests, uncached input and output, per organization and model class, refilled continuously | Docs, Rate limits, 2026-08-22 |
+//! | each organization has three buckets per model class (requests, uncached input, output), which refill continuously | Docs, Rate limits, 2026-08-22 |
 //! | input is estimated at the start and corrected at the end; cache reads do not count, except with the oldest models | Docs, Rate limits, 2026-08-22 |
 //! | output counts while it is produced; `max_tokens` has no effect on the limits | Docs, Rate limits, from 2026-02-19 |
 //! | under the older rule, `max_tokens` counts at the start and is corrected at the end ([`config::OutputRule::MaxTokensUpFront`]) | Docs, Rate limits, to 2026-02-18 |
@@ -30,7 +30,7 @@
 //! | `/api/hello` is a 200 that needs no key; clients use it to check whether the API can be reached | issues of clients, 2025-05 and 2026-09 |
 //! | a beta is a name and a date (`name-2026-01-31`, `claude-code-20250219`); if any value does not look like this, the answer is a 400 that names all such values | Docs, Beta headers, 2026-10; issues of clients, 2025-11 to 2026-06 |
 //! | web searches and fetches are run by the API: the answer has the call, its result and text, and ends with `end_turn`; a search costs one cent | Docs, Server tools and Web search tool, 2026-10; Pricing, 2026-10 |
-//! | both ways to send a key; version required; the versions 2023-06-01 and 2026-10-21, the latter without sampling parameters | Docs, Versions, 2026-10 |
+//! | a key can be sent in either header; a version is required; the versions are 2023-06-01 and 2026-10-21, which refuses sampling parameters | Docs, Versions, 2026-10 |
 //! | 400 for unknown fields, prompts larger than the context window, `max_tokens` above the model's maximum, tools without name or schema, empty texts and stop sequences, cache lifetimes in the wrong order, and for prefill, sampling, thinking and forced tools if the model does not accept them; 404 for unknown and retired models; 413 over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
 //! | stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
 //! | a refusal before any output costs nothing and counts against limits | Docs, Refusals and fallback, 2026-08 |
@@ -49,7 +49,7 @@
 //! | `remaining` with a smaller burst | the level of the bucket; `reset` is the time at which the bucket is full |
 //! | does a refused request count against the request limit | no; [`config::SimConfig::refused_uses_request`] |
 //! | a prompt larger than the burst | is admitted when the bucket is full, and leaves it below zero |
-//! | `retry-after` when output is exhausted | time until the level is above zero if nothing more were produced |
+//! | `retry-after` when output is exhausted | the time after which the level would be above zero if no more output were produced |
 //! | several limits exhausted | the one that takes longest is named |
 //! | growth limit | a minute may use as much as the minute before it, and one step more; [`config::Acceleration`] |
 //! | the client of a plain call leaves | the call runs to its end and is charged |

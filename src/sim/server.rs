@@ -131,7 +131,7 @@ impl SimServer {
     /// There are none: a server ends only when it is told to.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // A panic of the server has been printed already.
+        // If the server panicked, this has already been printed.
         let _ = self.task.await;
         Ok(())
     }

@@ -177,7 +177,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_result_line_holds_nasty_text_and_reads_back() {
+    fn a_result_line_with_difficult_text_can_be_read_back() {
         for text in NASTY {
             let body = serde_json::json!({"content": [{"type": "text", "text": text}]});
             let message = format!("{{\n \"m\": {body}\r\n}}");

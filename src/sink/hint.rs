@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_says_resume_where_the_row_may_succeed_and_a_change_where_it_can_not() {
+    fn a_hint_says_resume_if_the_row_may_succeed_and_otherwise_what_to_change() {
         const CHANGES: [&str; 5] = ["correct ", "shorten ", "change ", "raise ", "check "];
         for (class, status, is_retryable) in all() {
             let hint = hint(class, &Failure { status, ..Failure::default() }, is_retryable);

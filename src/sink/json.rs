@@ -6,7 +6,7 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// A member's name in the form in which it is written: with a comma before it, in quotes, with a colon after it. The
-/// compiler builds it. So each of the twenty-five names of a line is written by one copy of constant length.
+/// compiler builds it, so writing each of the twenty-five names of a line is one copy of constant length.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -59,7 +59,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes a string that needs no escape: letters, digits and signs.
+    /// Writes a string that needs no escape: letters, digits and punctuation.
     #[inline]
     pub(super) fn plain(&mut self, name: Name, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_times_are_written_like_by_the_standard_formatters() {
+    fn numbers_and_times_match_the_standard_formatters() {
         let numbers = [0, 7, 10, 1_234_567_890, u64::MAX];
         let times = [
             "1970-01-01T00:00:00Z",

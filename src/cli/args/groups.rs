@@ -94,7 +94,7 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Speed")]
 pub struct SpeedArgs {
-    /// Tier of your organization [default: auto, from what responses say]
+    /// Tier of your organization [default: auto, from the responses]
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
     /// Requests per minute, instead of the tier's
@@ -137,7 +137,7 @@ pub struct FaultArgs {
     /// Longest silence within a streamed answer [default: 60s]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub idle_timeout: Option<Duration>,
-    /// Fail rows whose attempt may have been billed, instead of trying again
+    /// Fail rows whose attempt may have been billed, instead of retrying them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_retry_ambiguous: Option<bool>,
@@ -193,7 +193,7 @@ pub struct RowsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub retry_failed: Option<bool>,
-    /// Run rows again that changed since they were answered
+    /// Run rows again if they changed after they were answered
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub rerun_changed: Option<bool>,
@@ -223,7 +223,7 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub allow_http: Option<bool>,
-    /// Connect directly, whatever proxy the environment or the system names
+    /// Connect directly, even if the environment or the system sets a proxy
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_proxy: Option<bool>,

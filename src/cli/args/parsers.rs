@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_was_hidden_in_print_is_refused() {
+    fn a_hidden_header_value_is_refused() {
         let message = header("X-Team: [hidden]").expect_err("it is not the real value");
 
         assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");

@@ -35,7 +35,7 @@ impl NewRun<'_> {
         let context = self.summary_context(&finish, log, stats, known);
         self.say(summary(stats, &context, terminal_width().unwrap_or(80)).trim_end());
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
-            self.say("the rows came from standard input: the command that resumes needs the same ones there");
+            self.say("the rows came from standard input: pipe the same rows into the command that resumes the run");
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
         self.explain_stop(&finish, context.resume_command);

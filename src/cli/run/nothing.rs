@@ -1,4 +1,4 @@
-//! Runs that end before anything is sent, and the messages that they print instead of a summary.
+//! Ends runs before anything is sent, and prints messages instead of a summary.
 
 use anyhow::Result;
 

@@ -3,11 +3,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `mod.rs` | the traits [`Disk`] and [`DiskFile`] |
-//! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and what differs between operating systems |
+//! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and the differences between operating systems |
 //! | `memory/` | a disk in memory that can fail, die and lose power |
-//! | `trust.rs` | which files may be used: owners, links, modes |
+//! | `trust.rs` | the rules for which files are used: owners, links, modes |
 //! | `failure.rs` | what failed, on which path |
-//! | `names.rs`, `reader.rs`, `replace.rs` | names made from a path, reading a file, replacing a file as a whole |
+//! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
 //! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and
 //! refuse writes. This part knows nothing about lines or runs.

@@ -330,7 +330,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_took_the_name_between_the_check_and_the_opening_is_refused() {
+    fn a_file_that_takes_the_name_between_check_and_opening_is_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("victim"), "kept").expect("it can be written");

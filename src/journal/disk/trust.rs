@@ -1,4 +1,4 @@
-//! Which files may be used. A file is judged by what it is, not by its name.
+//! Which files may be used. The opened file itself is checked, not its name.
 //!
 //! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to
 //! use. This can happen even after the name was checked and before the file is opened. So the check before opening
@@ -48,7 +48,7 @@ pub enum Refusal {
     },
     /// It is a file with several names.
     #[error(
-        "has {names} names (hard links), and each would show what is written: copy it and name the copy, or name another file"
+        "has {names} names (hard links), so the output would appear under each of them: copy it and name the copy, or name another file"
     )]
     Linked {
         /// The number of names.

@@ -2,7 +2,7 @@
 
 /// Names of devices on some systems. With any extension, they still mean the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// Names of devices on some systems if a digit follows them.
+/// Beginnings of device names: on some systems, each of them followed by a digit is a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// Length of the longest file name.
 const NAME_BYTES: usize = 255;

@@ -30,7 +30,7 @@ pub(crate) struct PathRequest<'a> {
     pub output: Option<&'a Path>,
     /// `--errors`.
     pub errors: Option<&'a Path>,
-    /// Whether the run asks the simulator (`--simulate`).
+    /// Whether the run uses the simulator (`--simulate`).
     pub is_simulated: bool,
     /// Id of the run.
     pub run: &'a str,

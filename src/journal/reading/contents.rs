@@ -34,7 +34,7 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Reads the error log. It must be read before the results, because answers remove failures.
+    /// Reads the error log. Call this before reading the results, because answers in the results remove failures.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
@@ -49,7 +49,7 @@ impl Contents {
             for (offset, record) in entries {
                 self.totals.add(record.charges);
                 self.unresolved.read(&record, offset);
-                // An entry of an earlier run says nothing about the request that was in flight.
+                // An entry of an earlier run does not belong to the request that was in flight.
                 if slots::shortened(&record.run) == unclosed_run {
                     self.in_flight.remove(&record.row);
                 }

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_takes_about_16_bytes_a_row() {
+    fn a_set_takes_about_16_bytes_per_row() {
         let rows = 1_000_000;
         let mut answered = AnsweredRows::default();
         answered.expect(rows);

@@ -134,7 +134,7 @@ impl Unresolved {
         counts
     }
 
-    /// Returns key and class of each entry by label, for [`super::DoneSet`].
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`].
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, entry.class))).collect()
     }

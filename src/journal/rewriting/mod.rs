@@ -2,7 +2,7 @@
 //!
 //! | file | what it does | when |
 //! |---|---|---|
-//! | `repair.rs` | removes what a death or a loss of power damaged | at the start |
+//! | `repair.rs` | removes lines that a death or a loss of power damaged | at the start |
 //! | `compact.rs` | removes entries of the error log that no longer count | at the end, and at the start of `resume` |
 //! | `superseded.rs` | removes answers that were replaced by later ones | at the end |
 //! | `copy.rs` | copies lines and parts of files, for the other modules and for the input of `resume` | |

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_survives_a_loss_of_power() {
+    fn committed_lines_survive_a_loss_of_power() {
         let disk = MemDisk::new();
         let (mut writer, commits) = started(&disk, Fsync::Group, Threading::Inline);
         disk.sync_folder(Path::new(".")).expect("the disk works");

@@ -36,7 +36,7 @@ pub struct Survey {
     pub(crate) changed: u64,
     /// The first of these rows.
     pub(crate) first_changed: Option<String>,
-    /// Rows to be sent that have the same request as the first row to be sent.
+    /// How many of the rows to be sent have the same request as the first of them.
     pub(crate) same: u64,
     /// The key of the first row to be sent. It is compared with the keys of the others.
     first_key: Option<JobKey>,

@@ -63,7 +63,7 @@ pub enum OutputRule {
 pub struct Acceleration {
     /// Input tokens that every minute may use.
     pub floor: u64,
-    /// Input tokens that a minute may use in addition to those of the minute before.
+    /// How many more input tokens a minute may use than the minute before.
     pub step: u64,
 }
 

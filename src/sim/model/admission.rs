@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Takes one request from a limit on requests only.
+    /// Takes one request from an account that limits only requests.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };

@@ -1,7 +1,7 @@
 //! What the simulator has received and charged. Tests judge a run by these figures.
 //!
-//! Memory is bounded: the number of bodies and ids with records of their own is limited. At that limit, the books say
-//! that they are incomplete.
+//! Memory is bounded: the number of bodies and ids with records of their own is limited. Beyond that limit,
+//! `is_truncated` is set.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -57,7 +57,7 @@ pub struct Books {
     pub highest_in_flight: u64,
     /// Highest debt of an output bucket, in tokens.
     pub highest_output_debt: u64,
-    /// Calls, tokens and money by `metadata.user_id`.
+    /// The charges by `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
     /// Whether the records of some bodies or ids are missing because there were too many.
     pub is_truncated: bool,

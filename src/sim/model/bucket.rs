@@ -63,7 +63,7 @@ impl Bucket {
         u64::try_from((self.level.max(0) + 500 * TOKEN) / (1000 * TOKEN) * 1000).unwrap_or(u64::MAX)
     }
 
-    /// Returns how many units are missing before `cost` tokens can be taken; zero when they can be taken.
+    /// Returns how many units are missing before `cost` tokens can be taken; zero if there are enough.
     ///
     /// When the bucket is full, even a cost above the capacity can be taken.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
@@ -125,7 +125,7 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets how many thousandths of the refill other clients take steadily.
+    /// Sets how many thousandths of the refill other clients take, evenly over time.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);
@@ -141,7 +141,7 @@ impl Bucket {
     }
 }
 
-/// Returns how many units the bucket gains in a nanosecond.
+/// Returns how many units the bucket gains per nanosecond.
 fn refill(limit: u32, others_permille: u32) -> i128 {
     i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
 }

@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::request::Part;
 
-/// How many blocks before a breakpoint are searched for an entry.
+/// How many blocks before a breakpoint are checked for a cache entry.
 const LOOK_BACK: usize = 20;
 /// The most entries that are kept; expired ones are removed first.
 const ENTRIES: usize = 200_000;

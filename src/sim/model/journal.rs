@@ -1,4 +1,4 @@
-//! A line for each request, for a watcher of the simulator or its journal.
+//! A line for each request, for people who watch the simulator and for its journal.
 
 use serde::Serialize;
 

@@ -144,7 +144,7 @@ fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &
     }
 }
 
-/// Splits the JSON input of a tool into parts, and passes each to `each`.
+/// Splits the JSON input of a tool into parts, and calls `each` with every part.
 fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
     let quoted = serde_json::Value::from(input).to_string();
     let inner = &quoted[1..quoted.len() - 1];

@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_of_delivery_does_not_change_the_content() {
+    fn streaming_does_not_change_the_content_hash() {
         let plain = hash(r#"{"model":"m","max_tokens":5}"#);
 
         assert_eq!(plain, hash(r#"{"model":"m","max_tokens":5,"stream":true}"#));

@@ -216,7 +216,8 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the first alternative without members, items, references or further alternatives; otherwise the first.
+/// Returns the first alternative without members, items, references or further alternatives. If there is none, returns
+/// the first alternative.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());

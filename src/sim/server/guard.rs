@@ -73,13 +73,13 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Refused> {
     let is_own = |origin: &&HeaderValue| origin.to_str().is_ok_and(is_local_origin);
     if let Some(other) = headers.get_all(ORIGIN).iter().find(|origin| !is_own(origin)) {
         return Err(forbidden(format!(
-            "the simulator takes no requests of web pages from elsewhere: the Origin is {}",
+            "the simulator accepts no requests from web pages of other sites: the Origin is {}",
             shown(other.as_bytes())
         )));
     }
     let is_cross = |site: &HeaderValue| site.as_bytes().trim_ascii().eq_ignore_ascii_case(b"cross-site");
     if headers.get_all(SEC_FETCH_SITE).iter().any(is_cross) {
-        let message = "the simulator takes no requests of web pages from elsewhere: Sec-Fetch-Site is cross-site";
+        let message = "the simulator accepts no requests from web pages of other sites: Sec-Fetch-Site is cross-site";
         return Err(forbidden(message.to_owned()));
     }
     Ok(())

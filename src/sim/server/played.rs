@@ -71,7 +71,7 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. }) => *at,
-            // The pause is counted from this moment, since a busy machine may be late. Without a pause before the
+            // The pause begins now, not at the planned time: a busy machine may be late. Without a pause before the
             // reset, the bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,

@@ -240,7 +240,7 @@ mod tests {
     use crate::cli::args::SimLimitArgs;
 
     #[test]
-    fn only_addresses_of_this_machine_are_listened_on() {
+    fn only_addresses_of_this_machine_are_accepted() {
         assert!(["127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9"].iter().all(|good| loopback(good).is_ok()));
         for wrong in ["0.0.0.0", "192.168.1.5", "::", "example.invalid", ""] {
             assert!(loopback(wrong).is_err_and(|message| message.contains("only on this machine")), "{wrong}");

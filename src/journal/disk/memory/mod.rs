@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_synced_survives_every_loss_of_power() {
+    fn synced_bytes_survive_every_loss_of_power() {
         let disk = MemDisk::new();
         let file = disk.open(Path::new("f"), OpenMode::Edit).expect("it can be made");
         file.write_at(b"synced", 0).expect("it can be written");
