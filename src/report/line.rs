@@ -331,7 +331,8 @@ pub(super) mod tests {
         assert!(!lines(&stats, 120, false).concat().chars().any(char::is_control));
     }
 
-    /// Returns the lines that show the state of a run, with a bar made by this function. Tests compare them with drawn lines.
+    /// Returns the lines that show the state of a run, with a bar made by this function. Tests compare them with the
+    /// drawn lines.
     pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);
