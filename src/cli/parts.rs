@@ -114,7 +114,7 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<Str
     let is_short = credential.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
     let short = is_short.then(|| {
         format!(
-            "the key is shorter than {} characters: if a server sends it back, it is not taken out",
+            "the key is shorter than {} characters: if a server sends it back, it is not removed from messages",
             secrets::SHORTEST
         )
     });

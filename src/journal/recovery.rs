@@ -46,7 +46,7 @@ pub(crate) struct Recovery<'a> {
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether a run of this program used this folder before: its manifest exists.
+    /// Whether a run of this program used this folder before. If so, its manifest exists.
     is_known: bool,
     /// The lock of the run folder, unless this is a dry run or results go to standard output.
     pub(crate) lock: Option<Lock>,

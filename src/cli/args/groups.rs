@@ -216,7 +216,7 @@ pub struct SimulationArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct ConnectionArgs {
-    /// Another server than the API, without /v1
+    /// Server to use instead of the API, without /v1
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
     /// Allow http:// to other machines

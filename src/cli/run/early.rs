@@ -19,7 +19,7 @@ impl NewRun<'_> {
                 "the run has not begun: nothing was sent, {} of the input read so far",
                 plural(seen.rows(), "row", "rows")
             )),
-            Heard::Steer => say("the settings are read again when the run begins"),
+            Heard::Steer => say("the settings will be read again when the run begins"),
             // The current step may take long. The program ends as if it had been killed, which loses nothing.
             Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };

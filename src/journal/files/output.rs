@@ -252,7 +252,7 @@ fn locked(path: &Path, log: Log) -> JournalError {
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
-#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the simulator opens its journal so"))]
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the simulator opens its journal in this way"))]
 pub(crate) fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
     let disk = RealDisk::new(owners);
     let folder = folder_of(path);

@@ -27,8 +27,8 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order. Some are in it more than once. A label takes eight bytes,
-    /// because ten million rows may have changed.
+    /// Labels of rows with several lines, in any order. Some labels are in it more than once. A label takes only eight
+    /// bytes, which matters because ten million rows may have changed.
     labels: Vec<u64>,
 }
 
