@@ -1,10 +1,11 @@
-//! Bad inputs through the program: each costs a clear message, never a request for another row, never a hang.
+//! Runs the program with bad inputs. Each must give a clear message, must not hang, and must not cost another row its
+//! request.
 //!
-//! What each broken row's message says, and CSV's corners, are tried closer to the code, in `tests/inputs.rs`.
+//! `tests/inputs.rs` tests the message for each broken row, and the corner cases of CSV, closer to the code.
 #![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]
-#[allow(dead_code, reason = "these tests use their part")]
+#[allow(dead_code, reason = "these tests use only some of these items")]
 mod program;
 
 use std::fs;
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
 
-/// An input, and what comes of it: exit code, requests sent, and a part of what is said.
+/// An input, and the expected result: exit code, number of requests, and a part of the messages.
 struct Case(&'static str, Vec<u8>, i32, u64, &'static str);
 
 fn text(text: &str) -> Vec<u8> {
@@ -78,7 +79,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn each_bad_input_is_answered_as_the_table_says() {
+fn each_bad_input_gives_the_result_in_the_table() {
     let mut wrong = Vec::new();
     for Case(name, content, code, sent, says) in cases() {
         let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(0));
@@ -93,14 +94,14 @@ fn each_bad_input_is_answered_as_the_table_says() {
             wrong.push(format!("{name}: {} sent, {run:?}, {} entries", api.requests(), entries.lines().count()));
         }
         let names = fs::read_dir(place.path("")).expect("it is there").count();
-        assert!(names <= 4, "{name}: ids name no files");
+        assert!(names <= 4, "{name}: an id was used as a file name");
     }
 
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn other_things_than_files_are_refused_or_read() {
+fn inputs_and_outputs_that_are_not_files_are_refused_and_an_empty_pipe_is_read() {
     let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(3));
     fs::create_dir(place.path("folder")).expect("it can be made");
     let cases: [(&[&str], i32, &str); 6] = [

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use claude_batch::cli::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
+use claude_batch::cli::args::values::{
+    Concurrency, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
+};
 use claude_batch::cli::args::{Cli, Command, Settings};
 use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
@@ -37,7 +39,7 @@ fn without_flags_the_defaults_hold() {
 }
 
 #[test]
-fn every_key_of_the_file_is_a_flag_and_every_flag_a_key() {
+fn every_key_of_the_file_is_a_flag_and_every_flag_is_a_key() {
     let text = fixture("every-key.toml");
     let keys = text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key).collect::<Vec<_>>();
     let command = Cli::command();
@@ -68,6 +70,8 @@ fn a_file_sets_everything_it_names() {
     assert_eq!(config.dialect.betas, ["a-2026-01-01", "b-2026-01-01"]);
     assert_eq!(config.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-team"]);
     assert_eq!(config.output, Some(OutputArg::Path("out.jsonl".into())));
+    assert_eq!((config.form.format, config.form.order), (Some(OutputFormat::Tsv), Some(Order::Done)));
+    assert!(config.form.fields.len() == 2 && config.form.raw_cells && config.form.null);
     assert_eq!((config.tier, config.limits), (Tier::Two, RateLimits::new(900, 400_000, 80_000)));
     assert_eq!(config.headroom, Headroom::Percent(5.0));
     assert_eq!((config.max_retries, config.retry_ambiguous, config.halt), (3, false, HaltRule::Share(0.05)));
@@ -174,7 +178,7 @@ fn a_file_in_the_working_folder_can_not_say_where_the_key_goes_or_comes_from() {
 }
 
 #[test]
-fn a_file_in_the_working_folder_can_not_reach_out_of_it() {
+fn a_file_in_the_working_folder_can_not_name_files_outside_it() {
     for line in ["system = '@/etc/hostname'", "template = '@../secret'"] {
         let place = Place::new();
         place.folder_file(line);
@@ -184,7 +188,7 @@ fn a_file_in_the_working_folder_can_not_reach_out_of_it() {
 }
 
 #[test]
-fn every_flag_is_decided_for_a_file_in_the_working_folder() {
+fn every_flag_is_either_allowed_or_refused_in_a_file_in_the_working_folder() {
     let command = Cli::command();
     let run = command.find_subcommand("run").expect("there is run");
     let flags = run.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
@@ -197,7 +201,7 @@ fn every_flag_is_decided_for_a_file_in_the_working_folder() {
         assert_eq!(found, 1, "{flag}: put it in one of the lists of src/cli/config/folder.rs");
     }
     let unknown: Vec<_> = lists.concat().into_iter().filter(|name| !flags.contains(name)).collect();
-    assert!(unknown.is_empty(), "{unknown:?} are no flags");
+    assert!(unknown.is_empty(), "{unknown:?} are not flags");
 }
 
 #[test]
@@ -233,7 +237,7 @@ fn a_cap_of_the_working_folder_does_not_count_as_the_users() {
 }
 
 #[test]
-fn a_given_file_replaces_both_and_must_be_there() {
+fn a_file_given_by_flag_replaces_both_files_and_must_exist() {
     let place = Place::new();
     place.folder_file("tier = 2\n");
     fs::write(place.path("other.toml"), "rpm = 7\n").expect("the folder is there");
@@ -245,7 +249,7 @@ fn a_given_file_replaces_both_and_must_be_there() {
 }
 
 #[test]
-fn an_unknown_profile_names_those_there_are() {
+fn the_error_for_an_unknown_profile_lists_the_known_ones() {
     let place = Place::new();
     place.user_file("[profile.night]\ntier = 4\n");
 
@@ -261,11 +265,11 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
-fn a_variable_that_sets_nothing_is_told() {
+fn a_variable_that_sets_nothing_gives_a_warning() {
     let mut place = Place::new();
     place.set("CLAUDE_BATCH_TEIR", "2");
 
-    let config = place.run(&["a.jsonl"]).expect("it is only told");
+    let config = place.run(&["a.jsonl"]).expect("it is only a warning");
 
     assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR has no effect"]);
 }
@@ -319,7 +323,7 @@ fn a_key_in_a_file_or_variable_of_ours_is_refused_and_never_echoed() {
 }
 
 #[test]
-fn typing_mistakes_say_what_to_type() {
+fn messages_about_typing_mistakes_say_what_to_type() {
     for (args, expected) in [
         (vec!["run", "--tier", "5"], "[possible values: auto, none, 1, 2, 3, 4, start, build, scale]"),
         (vec!["run", "--tpm", "5"], "use --itpm and --otpm"),
@@ -355,7 +359,7 @@ fn short_flags_and_aliases_mean_the_long_ones() {
 }
 
 #[test]
-fn resume_takes_classes_and_no_pipe() {
+fn resume_takes_classes_but_no_pipe() {
     let place = Place::new();
     let args = parse(&["resume", "e.errors.jsonl", "--only", "timeout,network", "--tier", "3"]);
     let Command::Resume(resume) = &args else { panic!("it is resume") };
@@ -374,7 +378,7 @@ fn resume_takes_classes_and_no_pipe() {
 }
 
 #[test]
-fn what_files_set_for_new_rows_does_not_change_those_that_are_resumed() {
+fn settings_files_do_not_change_rows_that_are_resumed() {
     let place = Place::new();
     place.user_file(
         "template = \"{{ custom_id }}\"\nsystem = \"Be brief.\"\nmodel = \"m\"\nlimit = 1\nparam = [\"a=1\"]\n",
@@ -415,7 +419,7 @@ fn patterns_that_the_shell_left_are_expanded_in_order() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_whose_name_looks_like_a_pattern_is_itself() {
+fn a_file_whose_name_looks_like_a_pattern_is_used_as_that_file() {
     let place = Place::new();
     ["a*.jsonl", "ab.jsonl"].iter().for_each(|name| fs::write(place.path(name), "").expect("the folder is there"));
 
@@ -438,7 +442,7 @@ fn a_text_may_come_from_a_file() {
 }
 
 #[test]
-fn a_rehearsal_has_no_address_and_faults_need_one() {
+fn a_rehearsal_has_no_address_and_faults_need_a_rehearsal() {
     let mut place = Place::new();
     place.set("ANTHROPIC_BASE_URL", "https://gateway.example");
 
@@ -452,7 +456,7 @@ fn a_rehearsal_has_no_address_and_faults_need_one() {
 }
 
 #[test]
-fn the_address_says_who_set_it() {
+fn the_address_records_where_it_was_set() {
     let mut place = Place::new();
     place.user_file("base-url = 'https://file.example'\n");
     let found = |place: &Place, args: &[&str]| {
@@ -469,7 +473,7 @@ fn the_address_says_who_set_it() {
 }
 
 #[test]
-fn the_key_comes_from_where_this_call_says_then_the_environment_then_the_file() {
+fn the_key_comes_from_the_command_line_then_the_environment_then_the_file() {
     let mut place = Place::new();
     place.user_file("api-key-cmd = 'print-key'\n");
     let source = |place: &Place, args: &[&str]| place.run(args).expect("it is good").key;
@@ -483,7 +487,7 @@ fn the_key_comes_from_where_this_call_says_then_the_environment_then_the_file() 
 }
 
 #[test]
-fn both_variables_are_told_and_the_key_wins() {
+fn if_both_variables_are_set_the_key_wins_and_a_warning_is_given() {
     let mut place = Place::new();
     place.set("ANTHROPIC_API_KEY", "sk-1\n");
     place.set("ANTHROPIC_AUTH_TOKEN", "tok");
@@ -497,7 +501,7 @@ fn both_variables_are_told_and_the_key_wins() {
 }
 
 #[test]
-fn without_a_key_both_ways_out_are_named() {
+fn without_a_key_the_message_names_both_remedies() {
     let message = credential(&KeySource::Missing, &World::default()).expect_err("there is none").to_string();
 
     assert!(message.contains("ANTHROPIC_API_KEY") && message.contains("--simulate"), "{message}");
@@ -505,7 +509,7 @@ fn without_a_key_both_ways_out_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_key_file_that_others_can_read_is_told() {
+fn a_key_file_that_others_can_read_gives_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     fs::write(place.path("key"), "sk-1\n").expect("the folder is there");
@@ -533,7 +537,7 @@ fn a_command_prints_the_key_without_a_shell() {
 }
 
 #[test]
-fn colours_are_for_terminals_without_no_color() {
+fn colours_are_used_on_terminals_unless_no_color_is_set() {
     let mut place = Place::new();
     place.world.stderr_is_terminal = true;
 

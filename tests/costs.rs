@@ -1,8 +1,9 @@
-//! What is called a bound is one: no answer that the simulated API bills, and no usage that a request can come to, costs more
-//! than what was stated before it was sent.
+//! Checks the stated cost bounds. No answer that the simulated API bills may cost more than the bound that was stated
+//! before the request was sent, and no usage that a request can have may cost more.
 //!
-//! The judges are the simulator, which counts tokens and money by itself, and the dearest usage there can be: a token for
-//! each byte of text, written to the cache for as long as any mark asks.
+//! There are two judges. One is the simulator, which counts tokens and money with its own code. The other is the most
+//! expensive usage that is possible: one token for each byte of text, written to the cache with the longest lifetime
+//! that a cache mark asks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ fn no_answer_of_the_simulated_api_is_billed_above_the_bound() {
         let config = SimConfig { lengths, endings, ..api() };
         let mut api = Model::new(config);
 
-        // The first writes to the cache, the second may read from it.
+        // The first request writes to the cache. The second can read from it.
         for second in 0..2 {
             let before = api.books().billed_money;
             send(&mut api, planned.ask.request.json(), Instant::from_secs(second * 30));
@@ -100,7 +101,7 @@ fn planned(body: &Value, planner: &mut Planner) -> Planned {
         serde_json::from_str(&body.to_string()).expect("a request is an object");
     let params = Params(members.into_iter().collect());
     let origin = Origin { source: "test".into(), line: 1 };
-    let row = Row { origin, custom_id: None, params, extra: Params::default(), error: None };
+    let row = Row { origin, custom_id: None, params, extra: Params::default(), error: None, input: None };
     planner.plan(row, JobId(0)).unwrap_or_else(|rejected| panic!("{}: {body}", rejected.message))
 }
 
@@ -110,7 +111,8 @@ fn expense(planned: &Planned) -> Expense {
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
-/// Any request: texts of any script and length, pictures, documents, tools, forms, cache marks, terms.
+/// Returns a random request: texts of any script and length, pictures, documents, tools, an output schema, cache marks,
+/// and options that change the price.
 fn request(random: &mut fastrand::Rng) -> Value {
     let model = MODELS[random.usize(0..MODELS.len())];
     let mut body = json!({ "model": model, "max_tokens": random.u32(1..3_000), "messages": messages(random) });
@@ -187,7 +189,8 @@ fn mark(random: &mut fastrand::Rng) -> Value {
     }
 }
 
-/// Text of some script: words, signs that are a token each, other alphabets, escapes.
+/// Returns text of one kind: words, punctuation (one token for each character), digits, another script, or characters
+/// that are escaped.
 fn text(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 8] = ["word ", "{}[];:,.!?", "1234567890", "日本語", "слово ", "\"\\\n\t", "😀", "a b c d "];
     let piece = PIECES[random.usize(0..PIECES.len())];
@@ -201,7 +204,7 @@ fn text(random: &mut fastrand::Rng) -> String {
 
 // ---- the dearest usage ----------------------------------------------------------------------------------------------
 
-/// What a request can come to: a token for each byte of text at most, in the cache as its marks allow.
+/// The most that a prompt can use: one token for each byte of text. As many tokens are in the cache as its marks allow.
 struct Prompt {
     most_tokens: u64,
     is_marked: bool,
@@ -242,7 +245,8 @@ impl Prompt {
     }
 }
 
-/// Bytes of all texts in a value, names of members too; a picture counts as it may, a document as a window.
+/// Returns the number of bytes in all texts of a value, including the names of members. A picture counts as `picture`,
+/// and a document counts as more than a whole window.
 fn bytes(value: &Value, picture: u64) -> u64 {
     match value {
         Value::Object(block) if block.get("type") == Some(&json!("image")) => picture,

@@ -69,7 +69,7 @@ async fn without_a_credential_none_is_sent() {
     assert!(!request.contains("x-api-key") && !request.contains("authorization"), "{request}");
 }
 
-/// Gives a new token each time; none after the second.
+/// Gives a new token at each request, and fails after the second token.
 #[derive(Debug, Default)]
 struct ShortLived(AtomicUsize);
 
@@ -107,7 +107,7 @@ async fn a_credential_that_expires_is_asked_for_at_each_request() {
 }
 
 #[tokio::test]
-async fn a_request_may_be_a_get_of_another_path() {
+async fn a_request_can_be_a_get_of_another_path() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let listing = || WireRequest {
         method: Method::GET,
@@ -131,7 +131,7 @@ async fn a_request_may_be_a_get_of_another_path() {
 }
 
 #[tokio::test]
-async fn what_is_put_into_a_body_goes_out_with_its_length() {
+async fn text_inserted_into_a_body_counts_in_the_content_length() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut sent = request();
     sent.body = sent.body.with(Splice { at: 12, text: Bytes::from_static(b",\"stream\":true") });
@@ -144,7 +144,7 @@ async fn what_is_put_into_a_body_goes_out_with_its_length() {
 }
 
 #[tokio::test]
-async fn a_large_body_with_something_put_in_goes_out_whole_and_with_its_length_on_each_try() {
+async fn a_large_body_with_inserted_text_is_sent_complete_on_each_try() {
     let server = Server::start(|stream, _| whole(stream, "529 Overloaded", "", b"{}"));
     let bytes = Bytes::from(format!("{{\"model\":\"{}\"}}", "m".repeat(40_000)));
     let body = Body::plain(bytes.clone());
@@ -164,7 +164,7 @@ async fn a_large_body_with_something_put_in_goes_out_whole_and_with_its_length_o
 }
 
 #[tokio::test]
-async fn a_proxys_path_stays_before_the_apis() {
+async fn the_path_of_the_base_url_comes_before_the_path_of_the_api() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();
     config.base_url = parse_base_url(&format!("{}/claude/v1/", server.url()), false).expect("a loopback URL");
@@ -239,7 +239,7 @@ async fn a_stream_in_many_chunks_is_one_message() {
 
     let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
 
-    // The recorded head has an id that this head lacks; the id is not part of a message.
+    // The recorded head has an id, and this head has none. The id is not part of a message.
     assert_eq!(format!("{reply:?}"), expected);
 }
 
@@ -265,7 +265,7 @@ async fn a_connection_is_used_again_after_a_stream() {
 }
 
 #[tokio::test]
-async fn early_hints_before_the_head_do_not_matter() {
+async fn early_hints_before_the_head_are_ignored() {
     let server = Server::start(|stream, _| {
         stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")?;
         whole(stream, "200 OK", "", b"{}")
@@ -314,7 +314,7 @@ async fn an_endless_body_is_cut_off() {
 }
 
 #[tokio::test]
-async fn an_endless_error_body_is_an_error_all_the_same() {
+async fn an_endless_error_body_is_cut_off_and_gives_the_error() {
     let server = Server::start(|stream, _| {
         stream.write_all(b"HTTP/1.1 500 Oh\r\n\r\nit broke ")?;
         loop {
@@ -332,7 +332,7 @@ async fn an_endless_error_body_is_an_error_all_the_same() {
 // Failures.
 
 #[tokio::test]
-async fn nobody_listening_is_surely_not_sent() {
+async fn a_request_to_a_closed_port_is_reported_as_not_sent() {
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
 
     let error = failure(&transport(config(&format!("http://{address}")))).await;
@@ -396,7 +396,7 @@ async fn a_server_behind_a_working_proxy_is_not_the_proxys_fault() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_surely_not_sent() {
+async fn a_request_to_an_unknown_name_is_reported_as_not_sent() {
     let error = failure(&transport(config("https://example.invalid"))).await;
 
     assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Connect, false), "{error}");
@@ -451,7 +451,7 @@ async fn a_body_cut_short_is_broken() {
 }
 
 #[tokio::test]
-async fn an_error_body_cut_short_is_given_with_its_failure() {
+async fn an_error_body_cut_short_gives_its_bytes_and_then_the_failure() {
     let server = Server::start(|stream, _| {
         stream.write_all(b"HTTP/1.1 529 Overloaded\r\ncontent-length: 100\r\n\r\nhalf")?;
         hang_up()
@@ -526,7 +526,7 @@ async fn silence_before_the_head_is_not_a_stall() {
 // TLS.
 
 #[tokio::test]
-async fn plain_text_where_tls_is_due_halts() {
+async fn plain_text_instead_of_tls_halts() {
     let server = Server::start(|stream, _| whole(stream, "400 Bad Request", "", b"speak plainly"));
     let url = server.url().replace("http:", "https:");
     server.speak_first(b"HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -537,7 +537,7 @@ async fn plain_text_where_tls_is_due_halts() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused() {
+async fn a_certificate_of_an_unknown_authority_is_refused() {
     let url = tls_server();
 
     let error = failure(&transport(config(&url))).await;
@@ -546,10 +546,10 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     assert!(error.message.contains("certificate"), "{error}");
 }
 
-/// Only on this system: the verifiers of other systems refuse a simple test certificate.
+/// Runs only on Linux: the certificate verifiers of other systems refuse a simple test certificate.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_certificate_given_by_hand_is_trusted() {
+async fn a_certificate_that_the_user_gives_is_trusted() {
     let mut config = config(&tls_server());
     config.ca_pem = Some(std::fs::read(exchange::folder().join("tls/localhost.pem")).expect("the certificate"));
 
@@ -608,7 +608,8 @@ async fn no_failure_names_the_key_or_the_path() {
 
 type Script = dyn Fn(&mut TcpStream, &str) -> std::io::Result<()> + Send + Sync;
 
-/// A server on a thread: answers each request by its script; hangs up when the script fails.
+/// A server on its own thread. It answers each request with its script, and closes the connection when the script
+/// fails.
 struct Server {
     address: SocketAddr,
     log: Arc<Mutex<Log>>,
@@ -685,7 +686,7 @@ fn connection(mut stream: TcpStream, script: &Script, log: &Mutex<Log>) {
     }
 }
 
-/// Reads a head, and a body of the length that the head gives; `None` when the client hangs up.
+/// Reads a head, and then a body of the length that the head gives. Returns `None` when the client hangs up.
 fn read_request(stream: &mut impl Read) -> Option<String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
@@ -723,7 +724,7 @@ fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts a server with a certificate of its own making; returns its URL.
+/// Starts a server that made its own certificate. Returns its URL.
 fn tls_server() -> String {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -751,7 +752,7 @@ fn tls_server() -> String {
     format!("https://{address}")
 }
 
-/// Returns a config with limits that no test reaches unless it sets its own.
+/// Returns a config whose time limits no test reaches, unless the test sets its own.
 fn config(url: &str) -> HttpConfig {
     let base_url = parse_base_url(url, false).expect("a URL that is allowed");
     let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));
@@ -760,7 +761,7 @@ fn config(url: &str) -> HttpConfig {
     config
 }
 
-/// Limits as those of [`config`], and a proxy on the way.
+/// Returns a config with the time limits of [`config`] and with this proxy.
 fn through(server: &str, proxy: &str) -> HttpConfig {
     let base_url = parse_base_url(server, true).expect("a URL that is allowed");
     let asked = if base_url.is_https() { "HTTPS_PROXY" } else { "HTTP_PROXY" };

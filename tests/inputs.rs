@@ -1,4 +1,4 @@
-//! Bad and odd inputs: a mistake in an input gives a clear message, and never costs another row.
+//! Bad and odd inputs. A mistake in an input gives a clear message and does not affect other rows.
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ fn empty_inputs_have_no_rows_and_no_fault() {
 }
 
 #[test]
-fn byte_order_marks_line_ends_and_a_missing_last_one_are_accepted_with_right_line_numbers() {
+fn byte_order_marks_line_ends_and_a_missing_last_line_end_keep_line_numbers_right() {
     let labels: Vec<(u64, String)> = items("line-ends.jsonl").into_iter().map(label_of_row).collect();
 
     let expected = [(1, "bom"), (3, "cr"), (4, "u2028"), (5, "last")];
@@ -59,7 +59,7 @@ fn an_endless_line_is_one_broken_row_in_bounded_memory() {
 }
 
 #[test]
-fn each_broken_row_costs_only_itself_and_names_its_place() {
+fn a_broken_row_affects_no_other_row_and_its_message_names_the_place() {
     let text = std::fs::read(fixture("broken-rows.jsonl")).expect("the fixture is there");
     let expected: [(u64, Option<u64>, &str); 16] = [
         (2, Some(27), "is not UTF-8: byte 0xe9; if the file is Latin-1"),
@@ -134,7 +134,7 @@ fn deep_nesting_does_not_overflow_the_stack() {
 }
 
 #[test]
-fn labels_that_differ_at_all_are_different() {
+fn labels_that_differ_in_any_way_are_different() {
     let labels: Vec<String> = items("ids.jsonl").into_iter().map(|item| label_of_row(item).1).collect();
 
     let long = "x".repeat(10_000);
@@ -154,7 +154,7 @@ fn csv_follows_rfc_4180_where_possible() {
 }
 
 #[test]
-fn csv_records_that_do_not_fit_cost_only_themselves() {
+fn broken_csv_records_affect_no_other_record() {
     let (ragged, latin1, open_quote) = (items("ragged.csv"), items("latin1.csv"), items("open-quote.csv"));
 
     let faults: Vec<&BrokenRow> = ragged.iter().filter_map(broken_of).collect();
@@ -169,7 +169,7 @@ fn csv_records_that_do_not_fit_cost_only_themselves() {
 }
 
 #[test]
-fn csv_headers_that_do_not_work_are_refused_with_the_columns_found() {
+fn unusable_csv_headers_are_refused_and_the_message_lists_the_columns() {
     let no_header = refusal("no-header.csv");
     let repeated = refusal("repeated-columns.csv");
 
@@ -178,7 +178,7 @@ fn csv_headers_that_do_not_work_are_refused_with_the_columns_found() {
 }
 
 #[test]
-fn from_the_position_of_any_row_the_rest_is_read_as_if_from_the_start() {
+fn reading_from_the_position_of_a_row_gives_the_same_rows_as_from_the_start() {
     for name in ["line-ends.jsonl", "broken-rows.jsonl", "ids.jsonl", "quotes.csv", "semicolons.csv", "open-quote.csv"]
     {
         let mut reader = open_fixture(name).unwrap_or_else(|error| panic!("{error}"));
@@ -194,7 +194,7 @@ fn from_the_position_of_any_row_the_rest_is_read_as_if_from_the_start() {
 }
 
 #[test]
-fn a_position_at_which_no_line_begins_any_more_is_refused() {
+fn a_position_is_refused_if_no_line_begins_there_any_more() {
     let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile().expect("there is room");
     file.write_all(b"\"one\"\n\"two\"\n").expect("it can be written");
     let mut reader = open(&Input::File(file.path().to_owned()), &Options::default()).expect("it can be opened");
@@ -209,7 +209,7 @@ fn a_position_at_which_no_line_begins_any_more_is_refused() {
 }
 
 #[test]
-fn an_error_in_mid_read_ends_the_input_and_names_the_line() {
+fn a_read_error_ends_the_input_and_names_the_line() {
     let input = Cursor::new(b"\"a\"\n\"b\"\n\"c".to_vec()).chain(Failing);
     let reader = Reader::from_read("p.jsonl", InputFormat::Auto, Box::new(input), &Options::default()).expect("sound");
 
@@ -219,7 +219,7 @@ fn an_error_in_mid_read_ends_the_input_and_names_the_line() {
     assert!(matches!(error, SourceError::Read { line: 3, .. }), "{error}");
 }
 
-/// A line as it is written, and what must come of it.
+/// A line of the input, and its expected outcome.
 #[derive(Clone, Debug)]
 struct Written {
     bytes: Vec<u8>,
@@ -233,14 +233,14 @@ enum Outcome {
     Nothing,
 }
 
-/// Longest line in the property, small so that lines over it are cheap.
+/// The longest line that the property test allows. It is small, so that lines that are too long are cheap to make.
 const CAP: usize = 4200;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn nothing_is_lost_and_everything_keeps_its_place(
+    fn no_line_is_lost_and_each_keeps_its_place(
         lines in prop::collection::vec((written(), prop::sample::select(vec!["\n", "\r\n"])), 0..30),
         has_bom in any::<bool>(),
         has_last_line_end in any::<bool>(),
@@ -326,7 +326,7 @@ fn written() -> impl Strategy<Value = Written> {
     ]
 }
 
-/// Gives its text in small pieces, as a pipe may.
+/// Returns its text in small pieces, as a pipe can do.
 struct Trickle {
     text: Vec<u8>,
     given: usize,
@@ -343,7 +343,7 @@ impl Read for Trickle {
     }
 }
 
-/// A disk that is pulled out.
+/// A reader whose disk fails.
 struct Failing;
 
 impl Read for Failing {

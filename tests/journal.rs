@@ -29,8 +29,7 @@ const RESULTS: &str = "d/out.jsonl";
 const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 
-// ---- every failed write, every death
-// -------------------------------------------------------------------------------------
+// ---- every failed write, every death -------------------------------------------------------------------------------
 
 #[test]
 fn a_failed_write_at_any_point_loses_no_reported_row_and_the_next_run_ends() {
@@ -122,7 +121,7 @@ fn a_loss_of_power_during_compaction_loses_no_entry() {
 }
 
 #[test]
-fn rows_that_a_start_finds_done_are_durable_from_then_on() {
+fn rows_found_done_at_a_start_are_durable_from_then_on() {
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
     for id in 0..ROWS {
@@ -140,7 +139,7 @@ fn rows_that_a_start_finds_done_are_durable_from_then_on() {
 }
 
 #[test]
-fn the_next_run_ends_whatever_a_loss_of_power_left_of_unsynced_lines() {
+fn the_next_run_ends_no_matter_which_unsynced_lines_a_loss_of_power_left() {
     for seed in 0..300 {
         let disk = MemDisk::new();
         let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
@@ -234,7 +233,7 @@ fn a_long_results_file_is_recovered_like_a_short_one() {
 }
 
 #[test]
-fn failed_rows_that_are_answered_later_leave_an_empty_log_and_their_cost_still_counts() {
+fn when_failed_rows_are_answered_later_the_log_is_empty_and_their_cost_still_counts() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     let before = open(&disk, "r2", Start::Continue).expect("the disk works").1.totals;
@@ -459,7 +458,7 @@ fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_eac
     }
 }
 
-/// Rows whose request changes. They are named.
+/// Named rows whose request changes.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
 /// Returns a disk after a complete run, which has answered every row.
@@ -521,7 +520,7 @@ fn keys_after(of: &[u64]) -> BTreeSet<(String, String)> {
     (0..ROWS).map(|id| (label(id), key_of(id).to_string())).collect()
 }
 
-/// Returns labels and keys of the results. Asserts that each label is there once.
+/// Returns labels and keys of the results. Asserts that each label occurs once.
 fn keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     assert_eq!(ids(disk, RESULTS).len(), lines(&disk.content(RESULTS).unwrap_or_default()).len());
     all_keys(disk)
@@ -534,8 +533,7 @@ fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     whole.map(|line| (label_of(&line), line["meta"]["key"].as_str().unwrap_or_default().to_owned())).collect()
 }
 
-// ---- what may have been paid for
-// --------------------------------------------------------------------------------------
+// ---- what may have been paid for -----------------------------------------------------------------------------------
 
 #[test]
 fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
@@ -550,7 +548,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     }
     journal.flush().expect("the disk works");
 
-    // Rows 2, 3 and 4 were in flight. Each start but the last one dies at another point of its recovery.
+    // Rows 2, 3 and 4 were in flight. Each start except the last dies at a different point of its recovery.
     let mut disk = disk.after_death();
     let mut counts = Vec::new();
     for again in 0..20 {
@@ -675,7 +673,7 @@ fn a_later_format_version_is_refused() {
 }
 
 #[test]
-fn a_lost_or_damaged_run_folder_loses_only_convenience() {
+fn a_damaged_run_folder_loses_no_row() {
     for damage in [b"".as_slice(), b"\0\0\0\0", b"{\"format\":1,"] {
         let disk = MemDisk::new();
         run(&disk, "r1", FAILS);
@@ -834,8 +832,7 @@ fn clock() -> RunClock {
     RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
 }
 
-// ---- the set of done rows against a simple map
-// -----------------------------------------------------------------------------
+// ---- the set of done rows against a simple map ---------------------------------------------------------------------
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -1024,7 +1021,7 @@ fn options(disk: &MemDisk, run: &str) -> JournalOptions {
     }
 }
 
-/// Returns the labels of all lines of a file. Asserts that each line is JSON and each label is there once.
+/// Returns the labels of all lines of a file. Asserts that each line is JSON and that each label occurs once.
 fn ids(disk: &MemDisk, path: impl AsRef<Path>) -> BTreeSet<String> {
     let lines = lines(&disk.content(path).unwrap_or_default());
     let ids: BTreeSet<String> = lines.iter().map(label_of).collect();
@@ -1140,5 +1137,6 @@ fn broken(line: u64) -> BrokenRow {
         byte_offset: line * 10,
         raw: b"{broken".to_vec(),
         message: "no JSON".to_owned(),
+        input: None,
     }
 }

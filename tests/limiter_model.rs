@@ -1,4 +1,4 @@
-//! Random histories of a bucket and a pool against plain arithmetic.
+//! Compares random histories of a bucket and a pool with plain arithmetic.
 
 mod support;
 
@@ -8,7 +8,7 @@ use claude_batch::limiter::Headroom;
 use claude_batch::limiter::{Admission, Bucket, Pool};
 use proptest::prelude::*;
 
-/// A bucket as a schoolbook has it: a level that rises with time.
+/// A bucket as a textbook describes it: its level rises with time.
 struct Model {
     level: f64,
     burst: f64,
@@ -118,7 +118,7 @@ proptest! {
             }
             prop_assert!(bucket.level(now) <= i64::from(bucket.burst()));
             prop_assert!((bucket.level(now) as f64 - model.level).abs() <= 1.6, "{} and {}", bucket.level(now), model.level);
-            // Fractions are not what is compared: without this they would add up over a long history.
+            // Only whole tokens are compared. Without this line, the fractions would add up over a long history.
             model.level = model.level.clamp(bucket.level(now) as f64, bucket.level(now) as f64 + 1.0).min(model.burst);
         }
     }
@@ -188,7 +188,7 @@ proptest! {
         }
 
         let much_later = Instant::from_millis(millis + 3_600_000);
-        // Whatever was open has been forgotten: a head that reports a full server raises every level to all of it.
+        // No reservation is open any more. So a head that reports full limits raises every level to its limit.
         let full = |limit: u32| LimitSignal { limit: Some(limit), remaining: Some(limit) };
         let signals = RateSignals {
             requests: full(600), input_tokens: full(100_000), output_tokens: full(20_000), ..RateSignals::default()

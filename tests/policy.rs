@@ -1,7 +1,7 @@
-//! The error policy, row by row: what each kind of response, and each failure on the wire, means.
+//! The error policy, row by row: what each kind of response means, and what each failure on the wire means.
 //!
-//! Each row goes the whole way from bytes to verdict. How long is waited, how often is tried and when a run gives up is
-//! the scheduler's.
+//! Each row is tested all the way from bytes to verdict. The scheduler decides how long a run waits, how often it tries
+//! again, and when it gives up.
 
 mod exchange;
 #[path = "exchange/policy.rs"]
@@ -12,7 +12,7 @@ use exchange::Exchange;
 use policy::{hold, verdict};
 
 #[test]
-fn the_policy_has_its_rows() {
+fn the_policy_has_at_least_40_rows() {
     assert!(policy::all().len() >= 40);
 }
 
@@ -22,7 +22,7 @@ fn recorded_replies_have_their_verdicts() {
 }
 
 #[test]
-fn statuses_without_a_word_have_their_verdicts() {
+fn statuses_without_a_body_have_their_verdicts() {
     hold(&policy::statuses());
 }
 
@@ -42,12 +42,12 @@ fn x_should_retry_is_obeyed_for_failures_of_a_row() {
 }
 
 #[test]
-fn overload_is_known_by_status_or_type() {
+fn overload_is_recognized_by_status_or_type() {
     hold(&policy::overloads());
 }
 
 #[test]
-fn errors_in_a_stream_go_by_their_type() {
+fn errors_in_a_stream_are_judged_by_their_type() {
     hold(&policy::streams());
 }
 
@@ -57,7 +57,7 @@ fn failures_on_the_wire_have_their_verdicts() {
 }
 
 #[test]
-fn a_redirect_says_where_to_without_its_query() {
+fn a_redirect_names_its_target_without_the_query() {
     let verdict = verdict(&Exchange::load("302_redirect"));
 
     let Verdict::Halt(HaltReason::Redirect { to, failure }) = &verdict else { panic!("{verdict:?}") };
@@ -66,7 +66,7 @@ fn a_redirect_says_where_to_without_its_query() {
 }
 
 #[test]
-fn failures_carry_what_support_asks_for() {
+fn failures_carry_the_details_that_support_asks_for() {
     let Verdict::Halt(HaltReason::Account(failure)) = verdict(&Exchange::load("429_spend_cap")) else { panic!("halt") };
 
     assert_eq!(failure.status, Some(429));
@@ -77,7 +77,7 @@ fn failures_carry_what_support_asks_for() {
 }
 
 #[test]
-fn what_a_broken_stream_used_is_kept() {
+fn the_usage_of_a_broken_stream_is_kept() {
     let Verdict::Overloaded { failure, .. } = verdict(&Exchange::load("stream_error_after_text")) else {
         panic!("overload")
     };

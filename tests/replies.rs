@@ -29,7 +29,7 @@ fn cut(exchange: &Exchange, length: usize) -> Exchange {
     Exchange { head: exchange.head.clone(), body: exchange.body[..length].to_vec() }
 }
 
-/// What a recorded reply is, in words.
+/// Describes a recorded reply in words.
 fn shown(reply: &Reply) -> String {
     match reply {
         Reply::Message(message) => {
@@ -43,15 +43,15 @@ fn shown(reply: &Reply) -> String {
     }
 }
 
-/// The part of the body without which the reply is not whole: all but line breaks after it, of which a stream needs
-/// the one that makes the last line blank.
+/// Returns how many bytes of the body make the reply complete. Line breaks after them are not needed, except that a
+/// stream needs the first one.
 fn needed(name: &str, exchange: &Exchange) -> usize {
     let text = exchange.body.trim_ascii_end().len();
     if name.starts_with("stream") && text < exchange.body.len() { text + 1 } else { text }
 }
 
 #[test]
-fn a_reply_is_the_same_in_whatever_pieces_it_comes() {
+fn a_reply_is_the_same_no_matter_how_it_is_cut_into_pieces() {
     for (name, exchange) in all() {
         let whole = shown(&exchange.decode());
 
@@ -123,7 +123,7 @@ fn usage_is_read_from_whole_answers() {
     assert_eq!(message.usage, expected);
 }
 
-/// Each stream, and the content, end and usage of the message it stands for.
+/// The table gives, for each stream, the content, the end and the usage of its message.
 #[test]
 fn streams_fold_into_the_whole_message() {
     let head = |id: &str, content: &str, rest: &str| {
@@ -210,17 +210,17 @@ fn streams_fold_into_the_whole_message() {
     for (name, expected) in rows {
         let (reply, is_complete) = Exchange::load(name).decode_in(&[usize::MAX]);
 
-        let Reply::Message(message) = reply else { panic!("{name} is no message: {reply:?}") };
+        let Reply::Message(message) = reply else { panic!("{name} is not a message: {reply:?}") };
         assert_eq!(String::from_utf8_lossy(&message.json), expected, "{name}");
         assert!(is_complete, "{name}");
     }
 }
 
 #[test]
-fn streams_tell_quality_and_usage() {
+fn streams_give_quality_and_usage() {
     let of = |name: &str| match Exchange::load(name).decode() {
         Reply::Message(message) => (message.quality, message.usage),
-        other => panic!("{name} is no message: {other:?}"),
+        other => panic!("{name} is not a message: {other:?}"),
     };
 
     assert_eq!(of("stream_refusal").0, Quality::Refused);
@@ -286,7 +286,7 @@ fn a_stream_that_pauses_is_not_finished() {
 }
 
 #[test]
-fn tool_input_that_is_not_json_is_kept_only_where_the_model_was_cut_off() {
+fn tool_input_that_is_not_json_is_kept_only_if_the_model_did_not_end_by_itself() {
     let exchange = Exchange::load("stream_tool_input_not_json");
     let body = String::from_utf8(exchange.body.clone()).expect("text");
     let of = |stop_reason: &str, kind: &str| {
@@ -314,7 +314,7 @@ fn tool_input_that_is_not_json_is_kept_only_where_the_model_was_cut_off() {
 const OFFERED: [&str; 3] = ["get_weather", "now", "save"];
 
 #[test]
-fn odd_answers_are_kept_or_refused_as_the_table_says_plain_and_streamed() {
+fn odd_answers_are_kept_or_refused_as_the_table_says_both_plain_and_streamed() {
     let seed = 15;
     let mut random = fastrand::Rng::with_seed(seed);
     let mut seen: BTreeMap<Fate, usize> = BTreeMap::new();
@@ -365,7 +365,7 @@ fn is_same(left: &str, right: &str) -> bool {
 }
 
 #[test]
-fn hostile_streams_are_broken_and_nothing_worse() {
+fn hostile_streams_give_a_broken_reply_and_never_panic() {
     let start = r#"data: {"type":"message_start","message":{"id":"m","type":"message","content":[],"usage":{"output_tokens":1}}}"#;
     let end = "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\ndata: {\"type\":\"message_stop\"}";
     let block = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
@@ -396,7 +396,7 @@ fn hostile_streams_are_broken_and_nothing_worse() {
     assert!(matches!(not_text.decode(), Reply::Broken { .. }));
 }
 
-/// A stream of random text in random deltas, and the text.
+/// Returns a stream that sends these texts as deltas.
 fn stream_of(pieces: &[String]) -> Exchange {
     let mut body = String::from(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"type\":\"message\",\"content\":[],\

@@ -1,4 +1,4 @@
-//! What each view writes over one scripted run, through the public factory.
+//! What each view writes for the same scripted run. The views are opened through the public factory.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions}
 use proptest::prelude::*;
 
 #[test]
-fn plain_lines_come_after_a_second_then_every_ten_and_notes_at_once() {
+fn plain_lines_come_after_one_second_and_then_every_ten_and_notes_come_immediately() {
     let shown = played(ProgressKind::Plain, Verbosity::Normal, script());
 
     insta::assert_snapshot!(shown, @"
@@ -41,7 +41,7 @@ fn json_lines_have_one_shape() {
 }
 
 #[test]
-fn scripts_are_told_what_a_run_waits_for_in_place_of_the_time_left() {
+fn json_shows_what_a_run_waits_for_instead_of_the_time_left() {
     let mut events: Vec<_> = script().into_iter().filter(|event| event.at.as_second() < 24).collect();
     let (reason, pools) = (Reason::Draining, Vec::new());
     events.push(at(25, EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }));
@@ -56,7 +56,7 @@ fn scripts_are_told_what_a_run_waits_for_in_place_of_the_time_left() {
 }
 
 #[test]
-fn a_plain_line_says_once_that_the_last_answers_are_waited_for() {
+fn a_plain_line_says_once_that_the_run_waits_for_the_last_answers() {
     let mut events: Vec<_> = script().into_iter().filter(|event| event.at.as_second() < 24).collect();
     let (reason, pools) = (Reason::Draining, Vec::new());
     events.push(at(35, EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }));
@@ -80,7 +80,7 @@ fn quiet_writes_nothing() {
 }
 
 #[test]
-fn live_lines_are_plain_ones_where_nothing_can_be_redrawn() {
+fn live_lines_become_plain_lines_where_nothing_can_be_redrawn() {
     let plain = played(ProgressKind::Plain, Verbosity::Normal, script());
 
     assert_eq!(played(ProgressKind::Auto, Verbosity::Normal, script()), plain);
@@ -88,7 +88,7 @@ fn live_lines_are_plain_ones_where_nothing_can_be_redrawn() {
 }
 
 #[test]
-fn verbose_tells_each_retry_and_failure() {
+fn verbose_output_shows_each_retry_and_failure() {
     let shown = played(ProgressKind::Plain, Verbosity::Verbose, script());
 
     assert!(shown.contains("retry: overloaded\n") && shown.contains("row failed: server\n"), "{shown}");
@@ -106,7 +106,7 @@ fn a_writer_that_fails_does_not_disturb_the_count() {
 
 proptest! {
     #[test]
-    fn no_text_from_outside_steers_the_terminal(text in any::<String>(), class in any::<String>()) {
+    fn no_text_from_outside_controls_the_terminal(text in any::<String>(), class in any::<String>()) {
         let pool = pool(&class);
         let held = EventBody::Held { pool: pool.clone(), wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
         let changed = EventBody::LimitsChanged { pool, limits: RateLimits::NONE };
@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-/// A run of 25 seconds, a row a second, with a hold, a warning, a failure and an interrupt.
+/// A run of 25 seconds with one row per second, a hold, a warning, a failure and an interrupt.
 fn script() -> Vec<RunEvent> {
     let mut events = vec![at(0, EventBody::Started { total: Some(40), already_done: 0 })];
     let usage = Usage { input_tokens: 100, cache_read_tokens: 50, output_tokens: 20, ..Usage::default() };

@@ -40,7 +40,8 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // What a start costs is spread over a whole run; a short one has it to itself.
+                // The start takes the same time in a short run as in a whole run, where it hardly counts. So a short
+                // run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {
                     missed.push(format!("{} with seed {seed}: {elapsed} s for a bound of {bound} s", scenario.name));
@@ -59,7 +60,7 @@ fn every_scenario_stays_within_its_ranges() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// Measures of a share of the whole run, or of a span that a short run does not have.
+/// Measures that a short run can't give. They are shares of the whole run, or need more time than a short run takes.
 const NOT_IN_SHORT_RUNS: [&str; 8] = [
     "attempts_per_row_later",
     "of_bound",
@@ -83,10 +84,11 @@ fn random_faults_lose_no_row() {
 }
 
 #[test]
-fn where_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
+fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
     for kind in ["no_message_start", "no_message_stop"] {
         let is_plain_sound = kind == "no_message_start";
-        // What lacks its end is spoiled both ways, so that rule ends with the first requests.
+        // An answer without its end is also broken when it is not a stream. So that fault lasts only for the first
+        // requests.
         let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
         let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
         let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");
@@ -96,24 +98,24 @@ fn where_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_s
         assert_eq!((whole.ledger.answered.len(), whole.ledger.failed.len()), (200, 0), "{kind}: {:?}", whole.finish);
         assert!((2..=20).contains(&whole.finish.maybe_paid), "{kind}: {} may have been paid", whole.finish.maybe_paid);
         assert_eq!(whole.sent, 200 + whole.finish.maybe_paid, "{kind}");
-        let [warning] = &whole.warnings[..] else { panic!("{kind}: it is said once: {:?}", whole.warnings) };
+        let [warning] = &whole.warnings[..] else { panic!("{kind}: there must be one warning: {:?}", whole.warnings) };
         assert!(warning.contains("requests ask for no stream"), "{warning}");
         assert!(whole.elapsed < Duration::from_secs(60), "{kind}: {:?}", whole.elapsed);
     }
 }
 
 #[test]
-fn an_outage_is_told_while_it_lasts_with_its_status_and_the_next_try() {
+fn an_outage_is_reported_while_it_lasts_with_its_status_and_the_next_try() {
     let faults = r#"{"rules":[{"status":529,"from":"5s","until":"40s"}]}"#;
     let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
 
     let whole = run_at_tier_2(sim(Burst::Minute, 20).with_faults(faults), rows(1_500, &[20]));
 
     assert_eq!(whole.ledger.answered.len(), 1_500);
-    let (over, told) = whole.outages.split_last().expect("an outage was told");
+    let (over, told) = whole.outages.split_last().expect("an outage was reported");
     assert_eq!(*over, None, "and its end");
     let told: Vec<_> = told.iter().flatten().collect();
-    assert!(told.len() > 100, "told {} times in half a minute", told.len());
+    assert!(told.len() > 100, "reported {} times in half a minute", told.len());
     assert!(told.iter().all(|outage| outage.fault.status == Some(529) && outage.fault.wire.is_none()), "{told:?}");
     let longest = told.iter().map(|outage| outage.lasted).max().expect("it lasted");
     assert!((20..=60).contains(&longest.as_secs()), "{longest:?}");
@@ -134,7 +136,7 @@ fn a_wrong_key_stops_the_run_with_every_row_pending_and_none_written() {
 }
 
 #[test]
-fn an_interrupt_lets_what_is_in_flight_finish_and_starts_nothing_more() {
+fn an_interrupt_lets_requests_in_flight_finish_and_sends_no_more() {
     let whole = whole_run(
         sim(Burst::Minute, 200),
         || support::config(TIER_2, Window::auto(1000), 1),
@@ -155,7 +157,7 @@ fn an_interrupt_lets_what_is_in_flight_finish_and_starts_nothing_more() {
 }
 
 #[test]
-fn a_second_interrupt_cuts_off_what_is_in_flight_and_counts_it() {
+fn a_second_interrupt_cuts_off_requests_in_flight_and_counts_them() {
     let whole = whole_run(
         sim(Burst::Minute, 1_000),
         || support::config(TIER_2, Window::auto(1000), 1),

@@ -1,8 +1,8 @@
-//! Runs in which rows may go to several endpoints, may send a second request, or wait for another row.
+//! Runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Each feature is first tested alone: an account that fails beside one that works, a policy that asks for a repair, a
-//! row that others wait for. Then random runs combine all of them. After every event, the invariants of the scheduler's
-//! module doc are checked.
+//! Each feature is first tested alone: a failing account beside a working one, a policy that asks for a repair, and a
+//! row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the
+//! scheduler's module doc are checked.
 
 mod support;
 
@@ -23,7 +23,7 @@ use support::player::{Player, World, answer, fault, for_each_seed};
 const POOL: &str = "haiku-4.5";
 
 #[test]
-fn one_endpoint_halts_and_the_other_goes_on() {
+fn one_endpoint_halts_and_the_other_goes_on_working() {
     let mut scheduler = Scheduler::new(config(2, None));
     offer(&mut scheduler, (0..6).map(|row| routed(row, ["first", "second"][row as usize % 2])));
     let sent = dispatched(&mut scheduler, Instant::ZERO);
@@ -37,11 +37,14 @@ fn one_endpoint_halts_and_the_other_goes_on() {
     assert!(rest.iter().all(|account| account == "second"), "{rest:?}");
     let set_aside = scheduler.take_set_aside();
     assert!(set_aside.iter().all(|planned| &*planned.ask.pool.account == "first") && !set_aside.is_empty());
-    assert!(matches!(scheduler.halted(), Some(HaltReason::Key(_))), "it ends by what left rows");
+    assert!(
+        matches!(scheduler.halted(), Some(HaltReason::Key(_))),
+        "the run ends with the reason that left rows pending"
+    );
 }
 
 #[test]
-fn a_failing_endpoint_is_probed_while_the_other_works_at_full_width() {
+fn a_failing_endpoint_is_probed_while_the_other_fills_the_window() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..600).map(|row| routed(row, ["first", "second"][row as usize % 2])));
     let mut now = Instant::ZERO;
@@ -83,7 +86,7 @@ fn a_row_of_a_halted_endpoint_goes_where_the_policy_sends_it() {
 }
 
 #[test]
-fn an_ask_that_follows_an_answer_is_paid_with_it_and_ends_in_one_outcome() {
+fn an_answer_and_its_follow_up_request_give_one_outcome_with_both_costs() {
     let policy: Policy = Box::new(|job, _, came, attempts| match (came, attempts) {
         (Came::Answer(_), [_]) => Then::Ask(Box::new(repair(job.id.0))),
         _ => Then::Keep,
@@ -109,7 +112,7 @@ fn an_ask_that_follows_an_answer_is_paid_with_it_and_ends_in_one_outcome() {
 }
 
 #[test]
-fn a_follow_up_that_a_halt_cuts_off_is_counted_as_paid_and_not_kept() {
+fn an_answer_whose_follow_up_is_cut_off_by_a_halt_is_counted_as_paid_but_not_kept() {
     let policy: Policy = Box::new(|job, _, _, _| Then::Ask(Box::new(repair(job.id.0))));
     let mut scheduler = Scheduler::new(config(1, Some(policy)));
     offer(&mut scheduler, [routed(0, "first")]);
@@ -141,7 +144,7 @@ fn rows_behind_a_gate_are_sent_when_the_head_of_their_leader_comes() {
 }
 
 #[test]
-fn a_gate_opens_when_its_leader_ends_without_an_answer_and_not_while_it_is_tried_again() {
+fn a_gate_stays_closed_while_its_leader_is_retried_and_opens_when_the_leader_fails() {
     let mut scheduler = Scheduler::new(config(8, None));
     let gate = scheduler.offer_leader(routed(0, "first"), Instant::ZERO);
     scheduler.offer_behind(routed(1, "first"), gate, Instant::ZERO);

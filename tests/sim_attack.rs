@@ -1,4 +1,4 @@
-//! The simulated API under requests that nobody should send: every answer is one that the API could give.
+//! Sends the simulated API requests that nobody should send. Every answer must be one that the API could give.
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -71,7 +71,7 @@ proptest! {
 }
 
 #[test]
-fn each_way_to_ask_wrongly_has_its_status_and_words() {
+fn each_wrong_request_has_its_status_and_message() {
     let message = good_body().to_string();
     let count = json!({"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]});
     let with = |mut body: Value, name: &str, value: Value| {
@@ -185,7 +185,7 @@ fn both_ways_to_send_a_key_are_good_and_thinking_can_be_counted() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_a_request_break_nothing() {
+async fn bytes_that_are_not_a_request_do_no_harm() {
     let (server, model) = start(Latency::ZERO).await;
     let key = "x-api-key: k\r\nanthropic-version: 2023-06-01\r\n";
     let huge = "x".repeat(600_000);
@@ -221,7 +221,7 @@ async fn bytes_that_are_not_a_request_break_nothing() {
 }
 
 #[tokio::test]
-async fn streams_that_many_clients_leave_are_over_and_cost_what_was_produced() {
+async fn streams_that_clients_leave_end_and_cost_what_was_produced() {
     let (server, model) =
         start(Latency { first_token: Duration::ZERO, tokens_per_second: 50.0, ..Latency::ZERO }).await;
     let mut body = good_body();
@@ -324,7 +324,7 @@ struct Answer {
     body: Value,
 }
 
-/// Asks a fresh model without sockets.
+/// Sends a request to a new model, without sockets.
 fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static str, &str)], body: &[u8]) -> Answer {
     let pairs = headers
         .iter()
@@ -345,7 +345,8 @@ fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static st
     Answer { status: head.status, request_id, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
-/// A good answer is JSON; a bad one has the shape of the API's errors, with the id of the head in its body.
+/// Checks an answer. A good answer is JSON. A bad one has the shape of the API's errors, and its body has the request
+/// id of the head.
 fn is_of_the_api(answer: &Answer) -> Result<(), TestCaseError> {
     prop_assert!(answer.body.is_object(), "{:?}", answer);
     prop_assert!(answer.request_id.starts_with("req_"), "{:?}", answer);

@@ -1,4 +1,4 @@
-//! `claude-batch simulate` as users start it: its output, its address, its end, and a whole run against it.
+//! `claude-batch simulate` as users start it: its output, its address, how it ends, and a whole run against it.
 #![cfg(all(feature = "sim", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use serde_json::Value;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-batch");
 
 #[test]
-fn it_says_where_it_is_and_how_to_get_there_and_ends_well_on_a_signal() {
+fn it_prints_its_address_and_how_to_use_it_and_ends_well_on_a_signal() {
     for signal in ["INT", "TERM"] {
         let simulator = Simulator::start(&["--tier", "2"]);
 
@@ -33,7 +33,7 @@ fn it_says_where_it_is_and_how_to_get_there_and_ends_well_on_a_signal() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said_with_exit_2() {
+fn mistakes_in_its_arguments_give_a_message_and_exit_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let folder = tempfile::tempdir().expect("a folder");
@@ -133,7 +133,7 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-/// A simulator in a process of its own, on a free port.
+/// A simulator in its own process, on a free port.
 struct Simulator {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -173,7 +173,7 @@ impl Simulator {
         (status, serde_json::from_str(body).expect("JSON"))
     }
 
-    /// Ends it with a signal; returns what it said on standard output, and its end.
+    /// Ends it with a signal. Returns what it printed on standard output, and how it ended.
     fn stop(mut self, signal: &str) -> (Vec<String>, End) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill is there");
@@ -188,7 +188,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // After a failed test the simulator still runs; if the test stopped it, there is nothing to end.
+        // If a test fails, the simulator still runs and is ended here. If the test stopped it, there is nothing to end.
         let _ = self.child.kill();
     }
 }

@@ -1,4 +1,4 @@
-//! The simulated API against plain arithmetic, on virtual time.
+//! Compares the simulated API with plain arithmetic, on virtual time.
 //!
 //! The checks use a bucket of a few lines that shares no code with the simulator's bucket.
 
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn output_lets_in_only_above_zero_and_its_debt_is_at_most_what_is_in_flight(
+    fn output_admits_only_above_zero_and_its_debt_is_at_most_what_is_in_flight(
         steps in prop::collection::vec((0_u64..3_000, 1_u32..400), 1..200),
         otpm in 60_u32..20_000,
         tokens_per_second in 5_u32..200,
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_that_its_client_leaves_is_charged_up_to_the_token_it_was_at(
+    fn a_stream_that_its_client_leaves_is_charged_up_to_the_current_token(
         steps in prop::collection::vec((0_u64..3_000, 10_u32..400, 1_u64..1_000), 1..100),
         otpm in 60_u32..20_000,
         tokens_per_second in 5_u32..200,
@@ -129,7 +129,7 @@ proptest! {
             let gone = Duration::from_millis(gone_ms);
             let (begin, left) = (now, now + gone);
             api.finish(arrival.ticket, Ending::Left, left);
-            // The token that was begun is finished at once, so the slope ends where the client left.
+            // The token that had begun is finished immediately, so the slope ends when the client left.
             let even = (gone.as_secs_f64() * f64::from(tokens_per_second)).min(f64::from(tokens));
             let end = begin + Duration::from_secs_f64(even / f64::from(tokens_per_second));
             let produced = (api.books().billed.output_tokens - charged) as f64;
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn waiting_exactly_as_long_as_told_is_enough_and_a_second_less_is_not(
+    fn waiting_for_the_whole_retry_after_is_enough_and_a_second_less_is_not(
         words in 1_usize..3_000,
         first in 1_usize..3_000,
         itpm in 600_u32..100_000,
@@ -318,7 +318,7 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 }
 
 #[test]
-fn a_share_of_faults_hits_that_part_of_the_rows_and_first_attempts_only_once() {
+fn faults_hit_their_share_of_the_rows_and_with_first_attempts_only_once_each() {
     let rule =
         FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };
@@ -361,7 +361,7 @@ fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
 }
 
 #[test]
-fn rows_fail_for_good_unless_drawn_again() {
+fn rows_fail_on_each_attempt_unless_attempts_are_drawn_again() {
     let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
     let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
     let two_rounds = |rule: &FaultRule| {
@@ -466,7 +466,7 @@ fn versions_keys_and_paths_are_checked() {
 }
 
 #[test]
-fn betas_that_look_like_none_are_named_in_one_message() {
+fn unknown_betas_are_named_in_one_message() {
     let headers = header_map(&[
         ("x-api-key", "k"),
         ("anthropic-version", "2023-06-01"),
@@ -484,7 +484,7 @@ fn betas_that_look_like_none_are_named_in_one_message() {
 }
 
 #[test]
-fn a_client_that_asks_whether_the_api_is_there_needs_no_key_and_gets_no_body_for_head() {
+fn a_client_can_ask_without_a_key_whether_the_api_is_there_and_head_gets_no_body() {
     for (method, path, expected, has_body) in [
         (Method::HEAD, "/", 404, false),
         (Method::GET, "/", 404, true),
@@ -504,7 +504,7 @@ fn a_client_that_asks_whether_the_api_is_there_needs_no_key_and_gets_no_body_for
 }
 
 #[test]
-fn a_tool_of_the_server_is_run_by_the_server_and_one_of_the_client_by_the_client() {
+fn the_server_runs_server_tools_and_leaves_client_tools_to_the_client() {
     let search = json!({"type": "web_search_20250305", "name": "web_search"});
     let fetch = json!({"type": "web_fetch_20250910", "name": "web_fetch"});
     let code = json!({"type": "code_execution_20250825", "name": "code_execution"});
@@ -552,7 +552,7 @@ fn a_tool_of_the_server_is_run_by_the_server_and_one_of_the_client_by_the_client
 }
 
 #[test]
-fn a_bad_key_a_spend_cap_and_a_concurrency_cap_each_have_their_own_answer() {
+fn a_bad_key_a_spend_cap_and_a_concurrency_cap_give_different_answers() {
     let base = instant_answers(RateLimits::new(100, 100_000, 100_000));
     let second = |config: SimConfig| {
         let mut api = Model::new(config);
@@ -703,7 +703,7 @@ fn the_books_add_up() {
 }
 
 #[test]
-fn who_watches_gets_a_line_for_each_request() {
+fn an_observer_gets_a_line_for_each_request() {
     let mut api = Model::new(instant_answers(RateLimits::new(1, 100_000, 100_000)));
     let (lines, seen) = std::sync::mpsc::channel();
     api.watch(move |line| lines.send(serde_json::to_value(line).expect("JSON")).expect("somebody reads"));
@@ -719,7 +719,7 @@ fn who_watches_gets_a_line_for_each_request() {
 }
 
 #[test]
-fn a_reset_begins_again_with_full_limits() {
+fn after_a_reset_all_limits_are_full() {
     let mut api = Model::new(instant_answers(RateLimits::new(1, 100_000, 100_000)));
     arrive(&mut api, &numbered(1), Instant::ZERO);
     let refused = status(&arrive(&mut api, &numbered(1), Instant::from_secs(1)));
@@ -759,7 +759,8 @@ impl PlainBucket {
     }
 }
 
-/// No window of time uses more than the burst and the refill, except for single rows larger than the burst.
+/// Asserts that no window of time uses more than the burst and the refill. A single row larger than the burst is an
+/// exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,
@@ -779,7 +780,8 @@ fn within_every_window(
     Ok(())
 }
 
-/// Output of one call: evenly spread from beginning to end, or all at once if both are the same moment.
+/// The output of one call. It is spread evenly from `begin` to `end`; if both are the same moment, it comes all at
+/// once.
 #[derive(Clone, Copy)]
 struct Production {
     begin: Instant,
@@ -788,14 +790,15 @@ struct Production {
 }
 
 impl Production {
-    /// Tokens produced up to a moment.
+    /// Returns the tokens produced until a moment.
     fn by(&self, now: Instant) -> f64 {
         let span = self.end.since(self.begin).as_secs_f64();
         if now >= self.end { self.tokens } else { self.tokens * now.since(self.begin).as_secs_f64() / span }
     }
 }
 
-/// The level of an output bucket with a whole minute's burst, computed from one change of slope to the next.
+/// Returns the level of an output bucket whose burst is a whole minute. Between two changes, the level changes at a
+/// constant rate.
 fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let ends = calls.iter().flat_map(|call| [call.begin, call.end]);
     let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();
@@ -850,7 +853,7 @@ fn arrive(api: &mut Model, body: &str, now: Instant) -> Arrival {
     api.arrive(&Request { method, path, query: None, headers: &headers, body: body.as_bytes() }, now)
 }
 
-/// The token count that the API itself gives for a prompt.
+/// Sends a request with this key at this second. Returns the status and the ticket.
 fn arrive_with(api: &mut Model, key: &'static str, body: &str, at_secs: u64) -> (u16, Ticket) {
     let headers = header_map(&[("x-api-key", key), ("anthropic-version", "2023-06-01")]);
     let request =
@@ -897,7 +900,7 @@ fn whole_answer(config: &SimConfig, body: &Value) -> Value {
     serde_json::from_slice(&whole_body(config, body)).expect("JSON")
 }
 
-/// Folds events as the documentation says: deltas are joined, the last usage counts.
+/// Puts the events of a stream together as the documentation says: deltas are joined, and the last usage counts.
 fn fold(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).expect("UTF-8");
     let mut message = Value::Null;

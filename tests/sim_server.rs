@@ -41,7 +41,7 @@ async fn a_stream_comes_in_chunks_and_ends_with_its_last_event() {
 }
 
 #[tokio::test]
-async fn errors_on_order_come_as_ordered() {
+async fn requested_errors_come_as_requested() {
     let plan = r#"{"rules":[
         {"status":529,"contains":"overloaded"},
         {"kind":"html","contains":"page"},
@@ -81,7 +81,7 @@ async fn a_reset_breaks_the_connection_before_the_head_or_inside_the_body() {
 }
 
 #[tokio::test]
-async fn truncated_and_unfinished_bodies_end_properly_and_early() {
+async fn truncated_and_unfinished_bodies_end_early_with_a_clean_close() {
     let plan = r#"{"rules":[
         {"kind":"truncated_json","contains":"cut"},
         {"kind":"no_message_stop","contains":"endless"},
@@ -159,7 +159,7 @@ async fn models_token_counts_and_limits_are_served() {
 }
 
 #[tokio::test]
-async fn the_books_can_be_read_and_begun_again() {
+async fn the_books_can_be_read_and_reset() {
     let (server, _) = start(config()).await;
     post(&server, "/v1/messages", &prompt("Hi", false)).await.expect("an answer");
 
@@ -226,7 +226,7 @@ fn prompt(text: &str, is_stream: bool) -> String {
     json!({"model": "claude-haiku-4-5", "max_tokens": 256, "messages": messages, "stream": is_stream}).to_string()
 }
 
-/// An answer as it came.
+/// A complete answer, as it was received.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -248,7 +248,7 @@ impl Answer {
     }
 }
 
-/// A connection that ended before the answer was complete, and the bytes received until then.
+/// A connection that ended before the answer was complete. It has the bytes that had arrived by then.
 #[derive(Debug)]
 struct Broken {
     received: Vec<u8>,
@@ -275,7 +275,7 @@ async fn call(server: &SimServer, method: &str, path: &str, body: &str) -> Resul
     let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
     stream.write_all(&request(method, path, body)).await.expect("sent");
     let mut received = Vec::new();
-    // A reset after the whole answer is recognized by the bytes that were received.
+    // If the connection is reset after the whole answer, the received bytes show that the answer is complete.
     let _ = stream.read_to_end(&mut received).await;
     parse(&received).ok_or(Broken { received })
 }

@@ -21,14 +21,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use self::groups::{
-    ConnectionArgs, DisplayArgs, FaultArgs, KeyArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs, RequestArgs,
-    RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs, ReadArgs,
+    RequestArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 use self::layered::{Layered, layered};
 #[cfg(feature = "sim")]
 pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
 use super::exit::TABLE;
 use crate::domain::{ErrorClass, Tier};
+use crate::export::RowKind;
 
 /// Runs files of prompts through the Claude Messages API, at the limit your tier allows.
 #[derive(Clone, Debug, Parser)]
@@ -48,6 +49,9 @@ pub enum Command {
     /// Run failed rows again, from the error log of a run
     #[command(after_help = RESUME_HELP)]
     Resume(Box<ResumeArgs>),
+    /// Write the answers of runs as a table, as texts, or as JSON lines
+    #[command(after_help = RESULTS_HELP)]
+    Results(Box<ResultsArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
     /// Show the limits of each tier, with their dates
@@ -83,6 +87,21 @@ Examples:
 A log names its results file, which must lie beside it. For a log that lies
 elsewhere, such as one made with --errors, name the results with -o. Nothing in a
 log or run folder can choose another server, key, command or file.";
+
+const RESULTS_HELP: &str = "\
+Examples:
+  claude-batch results tickets.csv -o answers.csv
+  claude-batch results tickets.csv --fields id,text,usage.output_tokens > answers.jsonl
+  claude-batch results prompts.jsonl --output-format text --include ok
+  claude-batch results prompts.jsonl --include failed -o failed.csv
+
+RUN is a results file, an error log, a run folder, an output, or an input whose
+results are beside it. It works at any time: while the run goes on, and after it
+was killed. Nothing of the run is changed.
+
+Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
+quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
+error.class, message.PATH, and others (see README).";
 
 #[cfg(feature = "sim")]
 const SIMULATE_HELP: &str = "\
@@ -167,6 +186,40 @@ impl ResumeArgs {
     }
 }
 
+/// Arguments of `results`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ResultsArgs {
+    /// Results file, error log, run folder, output, or input
+    #[arg(required = true, value_name = "RUN", value_hint = ValueHint::FilePath)]
+    pub runs: Vec<PathBuf>,
+    /// Output: its name says its format (.jsonl, .csv, .tsv, .txt, .parquet; also .gz, .zst) [default: standard output]
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    form: FormArgs,
+    /// Only these rows: ok, truncated, refused, failed [default: all; for whole lines all but failed]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::KINDS))]
+    pub include: Vec<RowKind>,
+    /// Input of the run, where it is not found by itself; repeatable
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub input: Vec<PathBuf>,
+    #[command(flatten)]
+    source: ReadArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl ResultsArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { form, source, storage, place, .. } = self.clone();
+        let source = SourceArgs { format: source.format, id: source.id, ..SourceArgs::default() };
+        Settings { form, source, storage, place, ..Settings::default() }
+    }
+}
+
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CheckArgs {
@@ -215,6 +268,9 @@ pub struct Settings {
     /// Where results go.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// What an output looks like.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// How fast requests are sent.
     #[command(flatten)]
     pub speed: SpeedArgs,
@@ -252,7 +308,7 @@ pub struct Settings {
 
 layered! {
     Settings {
-        source, request, wire, output, speed, faults, money, prices, rows, simulation, connection, display, storage,
+        source, request, wire, output, form, speed, faults, money, prices, rows, simulation, connection, display, storage,
         place, key,
     }
 }

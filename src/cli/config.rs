@@ -35,9 +35,12 @@ use self::inputs::output_of;
 use self::layers::Layers;
 use self::texts::{about, named_file, text_of};
 use self::world::World;
-use super::args::groups::{ConnectionArgs, RequestArgs, SimulationArgs};
-use super::args::values::{Concurrency, Fsync, HaltRule, Headroom, InputFormat, StreamMode};
-use super::args::{CheckArgs, ResumeArgs, RunArgs, Settings};
+use super::args::groups::{ConnectionArgs, FormArgs, RequestArgs, SimulationArgs, SourceArgs, WireArgs};
+use super::args::layered::Layered;
+use super::args::values::{
+    Concurrency, Field, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
+};
+use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, RequestDefaults};
@@ -63,6 +66,21 @@ pub struct SourceConfig {
     pub strict: bool,
 }
 
+/// What an output looks like, as far as it was said.
+#[derive(Clone, Debug, Default)]
+pub struct FormConfig {
+    /// Its format; `None` for that of its name.
+    pub format: Option<OutputFormat>,
+    /// Its fields; none for the default ones.
+    pub fields: Vec<Field>,
+    /// The order of its rows.
+    pub order: Option<Order>,
+    /// Whether cells that look like formulas are kept.
+    pub raw_cells: bool,
+    /// Whether texts end with NUL.
+    pub null: bool,
+}
+
 /// All settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -80,6 +98,8 @@ pub struct Config {
     pub stream: StreamMode,
     /// Where results go; `None` for a file next to the input.
     pub output: Option<OutputArg>,
+    /// What the output looks like.
+    pub form: FormConfig,
     /// Where failures go; `None` for a file next to the results.
     pub errors: Option<PathBuf>,
     /// The tier.
@@ -208,6 +228,34 @@ impl Config {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
+    /// Returns the settings of `results`. `recorded` are the settings that say how the run read its rows and what it asked
+    /// for each; only typed flags override them.
+    ///
+    /// # Errors
+    /// As [`Config::of_run`].
+    pub(crate) fn of_results(args: &ResultsArgs, recorded: Settings, world: &World) -> Result<Self> {
+        let typed = args.settings();
+        let config = Self::of(typed.clone(), Settings::default(), Vec::new(), world)?;
+        let Settings { source, request, wire, .. } = typed.over(recorded);
+        Ok(Self {
+            source: source_config(source, world)?,
+            request: request_defaults(request, world)?,
+            dialect: dialect(&wire),
+            ..config
+        })
+    }
+
+    /// Returns what settings say about an output.
+    pub(crate) fn form_of(form: FormArgs) -> FormConfig {
+        FormConfig {
+            format: form.output_format,
+            fields: form.fields,
+            order: form.order,
+            raw_cells: form.raw_cells.unwrap_or(false),
+            null: form.null.unwrap_or(false),
+        }
+    }
+
     /// Returns which owners' files are used. This must be known before a run folder is read.
     ///
     /// # Errors
@@ -222,27 +270,19 @@ impl Config {
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
         warnings.extend(warning);
-        let Settings { source, request, wire, output, speed, faults, money, prices, rows, simulation, .. } = merged;
+        let Settings { source, request, wire, output, form, speed, faults, money, prices, rows, simulation, .. } =
+            merged;
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
         Ok(Self {
-            source: SourceConfig {
-                format: source.format.unwrap_or_default(),
-                id_column: source.id,
-                template_text: text_of("template", source.template, world)?,
-                limit: source.limit,
-                skip: source.skip.unwrap_or(0),
-                strict: source.strict.unwrap_or(false),
-            },
+            source: source_config(source, world)?,
             request: request_defaults(request, world)?,
-            dialect: Dialect {
-                api_version: wire.api_version.unwrap_or_else(|| API_VERSION.to_owned()),
-                betas: sorted(wire.beta),
-            },
+            dialect: dialect(&wire),
             headers: wire.header.into_iter().map(|header| (header.name, header.value)).collect(),
             stream: wire.stream.unwrap_or_default(),
             output: output_of(output.output, &inputs),
+            form: Self::form_of(form),
             errors: output.errors,
             tier: speed.tier.unwrap_or(Tier::Auto),
             limits: RateLimits { rpm: speed.rpm, itpm: speed.itpm, otpm: speed.otpm },
@@ -298,6 +338,22 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
 
 fn faults_file(simulation: SimulationArgs, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file("--simulate-faults", simulation.simulate_faults.filter(|_| simulate), world)
+}
+
+fn source_config(source: SourceArgs, world: &World) -> Result<SourceConfig> {
+    Ok(SourceConfig {
+        format: source.format.unwrap_or_default(),
+        id_column: source.id,
+        template_text: text_of("template", source.template, world)?,
+        limit: source.limit,
+        skip: source.skip.unwrap_or(0),
+        strict: source.strict.unwrap_or(false),
+    })
+}
+
+fn dialect(wire: &WireArgs) -> Dialect {
+    let api_version = wire.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned());
+    Dialect { api_version, betas: sorted(wire.beta.clone()) }
 }
 
 fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaults> {

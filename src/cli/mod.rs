@@ -10,6 +10,8 @@ pub mod exit;
 pub(crate) mod explain;
 mod lockdown;
 mod parts;
+mod projection;
+mod results;
 mod run;
 mod say;
 mod shell;
@@ -50,6 +52,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
     match &cli.command {
         Command::Run(args) => run::run(args, &world),
         Command::Resume(args) => run::resume(args, &world),
+        Command::Results(args) => results::results(args, &world),
         Command::Check(args) => tables::check(args, &world),
         Command::Limits(args) => tables::limits(args),
         #[cfg(feature = "sim")]

@@ -1,15 +1,16 @@
 //! Makes the parts of a run from its settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use http::HeaderMap;
 
 use super::args::values;
-use super::config::recorded::recorded;
+use super::config::recorded::{recorded, recorded_rows};
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
+use super::projection::Projection;
 use crate::catalog::Catalog;
 use crate::domain::secrets;
 use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestShape, RunPaths};
@@ -63,6 +64,14 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     })
 }
 
+/// Returns the path of an input that has one.
+pub(crate) fn path_of(input: &Input) -> Option<&Path> {
+    match input {
+        Input::File(path) | Input::Spooled { path, .. } => Some(path),
+        Input::Stdin => None,
+    }
+}
+
 /// Returns the inputs that are files.
 pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     let file = |input: &InputArg| match input {
@@ -78,13 +87,15 @@ pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Ar
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
-/// Returns the paths of the run's files.
-pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
+/// Returns the paths of the run's files. With a projection, the results file stands beside it.
+pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
-    let output = match &config.output {
-        Some(OutputArg::Path(path)) => Some(path.clone()),
-        Some(OutputArg::Stdout) => Some(PathBuf::from("-")),
-        None => None,
+    let beside = projection.and_then(|projection| projection.results(config, run));
+    let output = match (beside, &config.output) {
+        (Some(results), _) => Some(results),
+        (None, Some(OutputArg::Path(path))) => Some(path.clone()),
+        (None, Some(OutputArg::Stdout)) => Some(PathBuf::from("-")),
+        (None, None) => None,
     };
     Ok(RunPaths::resolve(&PathRequest {
         inputs: &inputs,
@@ -94,6 +105,13 @@ pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
         is_simulated: config.simulate,
         run,
     })?)
+}
+
+/// Returns the results file of a run whose output is not named; `None` for standard output, and for a run that must name
+/// its output.
+pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
+    let is_single = config.inputs.len() == 1 && !config.inputs.contains(&InputArg::Stdin);
+    RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results
 }
 
 /// Returns the checked base URL.
@@ -223,12 +241,14 @@ pub(crate) fn scheduler(
 }
 
 /// Returns the manifest of the run.
-pub(crate) fn manifest(config: &Config, origin: &str) -> Manifest {
+pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projection>) -> Manifest {
     Manifest {
         origin: origin.to_owned(),
         inputs: config.inputs.iter().map(input_identity).collect(),
         shape: shape(&config.request, &config.dialect),
         settings: recorded(config),
+        rows: recorded_rows(config),
+        output: projection.and_then(Projection::recorded),
         ..Manifest::default()
     }
 }

@@ -74,15 +74,17 @@ use std::sync::Arc;
 pub use close::{Closed, InputRead};
 pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, OpenMode, Owners, RealDisk, Refusal};
 
+pub(crate) use disk::{folder_of, sync_name, with_suffix};
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;
 #[cfg(feature = "sim")]
 pub(crate) use files::open_to_append;
-pub use files::{Carried, InputIdentity, Manifest, RequestShape, RunPaths, Slot, read_manifest};
-pub(crate) use files::{PathRequest, manifest_path};
+pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, RunPaths, Slot, read_manifest};
+pub(crate) use files::{PathRequest, fault_of_name, manifest_path};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
+pub(crate) use reading::{LineKind, Read, line_kind, read_lines};
 pub use recovery::Recovered;
 pub use start::Start;
 pub use writing::{Commit, Fsync, OnCommit, Threading};

@@ -99,9 +99,12 @@ impl Journal {
 
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &UnclosedRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
-    // The rows of an error log contain their own parameters. So with `resume`, the manifest keeps the shape of the run
-    // that began the results.
-    let kept = before.filter(|_| start == Start::Resume).map(|before| before.shape.clone());
+    // The rows of an error log contain their own parameters. So with `resume`, the manifest keeps what it says about the
+    // input and the output of the run that began the results.
+    let given = match before.filter(|_| start == Start::Resume).cloned() {
+        None => given,
+        Some(Manifest { inputs, shape, rows, output, .. }) => Manifest { inputs, shape, rows, output, ..given },
+    };
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
     carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);
     let last = before.map_or(0, |before| before.opening).max(unclosed.opening);
@@ -112,7 +115,6 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &U
         carried,
         opening: last.saturating_add(1),
         counted_opening: last,
-        shape: kept.unwrap_or(given.shape),
         ..given
     }
 }

@@ -154,7 +154,7 @@ impl Planner {
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
         let identity = self.identity_of(&row, &mark, key);
         let index = mark.index().unwrap_or(id.0);
-        let Row { origin, custom_id, params, extra, error: _ } = row;
+        let Row { origin, custom_id, params, extra, error: _, input: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
         let row = RowId::of(&custom_id, key, &identity);
         Identified { id, custom_id, key, identity, row, params, extra, origin, index }
@@ -294,6 +294,7 @@ mod tests {
             params: params(json),
             extra: params(r#"{"note":"kept"}"#),
             error: None,
+            input: None,
         }
     }
 

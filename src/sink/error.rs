@@ -331,6 +331,7 @@ mod tests {
             byte_offset: 90,
             raw: raw.to_vec(),
             message: "no JSON".to_owned(),
+            input: None,
         }
     }
 

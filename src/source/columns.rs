@@ -4,7 +4,7 @@
 //! rows.
 
 use super::format::Columns;
-use super::{Input, InputFormat, Item, Options, SourceError, Template, open};
+use super::{Input, InputFormat, Item, Options, SourceError, open};
 
 /// How many JSON rows are read to find their columns.
 const LOOKED_AT: usize = 100;
@@ -28,7 +28,7 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
     };
     let mut columns = Columns::default();
     // The template need not be filled in to see which columns a row has.
-    let options = Options { template: Some(Template::plain()), ..options.clone() };
+    let options = options.clone().without_prompts();
     for item in open(input, &options)?.take(LOOKED_AT) {
         let Item::Row(row) = item? else { continue };
         let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
@@ -47,6 +47,8 @@ pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, Sour
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use super::super::Template;
 
     use super::*;
 

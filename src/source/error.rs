@@ -43,6 +43,27 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
+    /// It is damaged from here on. The rows before the damage were read well.
+    #[error("{name}: is damaged {place}: {message}")]
+    Damaged {
+        /// The input as given.
+        name: String,
+        /// Where, for example "after line 812".
+        place: String,
+        /// What is damaged.
+        message: String,
+    },
+    /// This build has no reader for the format.
+    #[error(
+        "{name}: this build does not read {what}; take a release build, or install one that does with: \
+         cargo install claude-batch --features tables"
+    )]
+    NoReader {
+        /// The input as given.
+        name: String,
+        /// What would have to be read, in the plural.
+        what: &'static str,
+    },
     /// It changed while it was read: a row no longer begins where it did.
     #[error("{name}: changed while it was read: no row begins at line {line} any more")]
     Moved {

@@ -1,20 +1,70 @@
-//! The trait of an input format, and the columns of an input.
+//! The traits of an input format, and the columns of an input.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::cells::InputRow;
 use super::fields::Warnings;
 use super::names::name_list;
 use super::raw::{Fault, Parts, RawRow};
+use super::{InputFormat, Item, Position, SourceError};
 
-/// Parses the rows of one format.
+/// The rows of one opened input, in order, whatever its format.
+pub(super) trait Rows: Send {
+    /// Returns the format, which is never [`InputFormat::Auto`].
+    fn format(&self) -> InputFormat;
+
+    /// Returns the columns that a header names, grouped by what happens to them; `None` for a format without a header.
+    fn columns(&self) -> Option<Columns> {
+        None
+    }
+
+    /// Returns the names of all columns in the order of the input, empty names included; `None` for a format without a
+    /// header.
+    fn header(&self) -> Option<&[Arc<str>]> {
+        None
+    }
+
+    /// Returns where the next row begins, or the blank lines before it; `None` after the last.
+    fn position(&mut self) -> Option<Position>;
+
+    /// Returns the next row; `None` after the last. The input is called `name`. Doubtful names are added to `warnings`.
+    fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
+
+    /// Continues at a position of an earlier reading. Rows before it were not read yet.
+    ///
+    /// # Errors
+    /// [`SourceError::Moved`] when no row begins there any more.
+    fn seek(&mut self, position: Position, name: &Arc<str>) -> Result<(), SourceError> {
+        loop {
+            match self.position() {
+                Some(at) if at == position => return Ok(()),
+                Some(at) if at.byte_offset < position.byte_offset => {
+                    self.next(name, &mut Warnings::default())?;
+                }
+                _ => return Err(SourceError::Moved { name: name.to_string(), line: position.line }),
+            }
+        }
+    }
+}
+
+/// Parses the rows of a format whose rows are lines or CSV records.
 pub(super) trait Format: Send {
     /// Returns the columns that a header names.
     fn columns(&self) -> Option<Columns> {
         None
     }
 
+    /// Returns the names of all columns that a header names.
+    fn header(&self) -> Option<&[Arc<str>]> {
+        None
+    }
+
     /// Reads a row that is not blank; `None` for an entry that is not a row. Doubtful names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
+
+    /// Returns what the input says about the row that was read last, `raw`, as far as it could be read.
+    fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 
 /// The columns of an input, grouped by what happens to them.

@@ -47,6 +47,7 @@ fn is_device(_: &fs::Metadata) -> bool {
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+        Input::Spooled { path, .. } => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
         Input::Stdin => false,
     }
 }

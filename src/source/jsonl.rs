@@ -4,6 +4,7 @@
 //! is not a row. A broken line keeps its label, as far as it could be read.
 
 use super::Options;
+use super::cells::InputRow;
 use super::fields::Warnings;
 use super::format::Format;
 use super::json::{self, Object, ParamsMember};
@@ -18,20 +19,30 @@ use crate::domain::Params;
 pub(super) struct Jsonl {
     label: Label,
     template: Option<Template>,
+    /// Whether the last line is surely JSON.
+    is_json: bool,
 }
 
 impl Format for Jsonl {
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault> {
         let mut object = Object::default();
         let parts = raw.text().and_then(|text| self.parts(text, &mut object, raw.line, warnings));
+        self.is_json = parts.is_ok();
         parts.map_err(|fault| fault.of(self.label.of(&object).ok().flatten()))
+    }
+
+    fn input(&self, raw: &RawRow<'_>) -> Option<InputRow> {
+        let text = raw.text().ok()?;
+        let is_json = self.is_json || json::read_value(text).is_ok();
+        is_json.then(|| InputRow::Json(text.trim_ascii().into()))
     }
 }
 
 impl Jsonl {
     /// Begins an input.
     pub(super) fn new(options: &Options) -> Self {
-        Self { label: Label { asked: options.id_column.clone() }, template: options.template.clone() }
+        let (label, template) = (Label { asked: options.id_column.clone() }, options.template.clone());
+        Self { label, template, is_json: false }
     }
 
     fn parts<'a>(

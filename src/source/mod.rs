@@ -1,7 +1,8 @@
 //! Inputs: files and pipes become rows.
 //!
-//! The way of a row: `splitter` cuts it out of the input, the input's `format::Format` (`jsonl`, `csv` or `text`)
-//! parses it, and the [`Reader`] returns it. To add a format, add a file and an arm in the reader.
+//! A [`Reader`] holds the `format::Rows` of its input. For formats whose rows are lines or CSV records these are
+//! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
+//! `lines`) parses it. To add a format, add a file and an arm in the reader.
 //!
 //! A row contains only what the input says; defaults, keys and costs are added in [`crate::plan`]. One row is in memory
 //! at a time, and at most [`Options::max_line_bytes`] of it.
@@ -14,14 +15,17 @@
 //! offsets count every byte, including a byte order mark. Columns count bytes from 1 within the row's first line. A
 //! row's `index` is its position among the rows, from 0, without blank lines.
 
+mod cells;
 mod columns;
 mod csv;
 mod error;
 mod fields;
 mod format;
+mod header;
 mod identity;
 mod json;
 mod jsonl;
+mod lines;
 mod names;
 mod openai;
 mod prompt;
@@ -29,7 +33,9 @@ mod raw;
 mod reader;
 mod shape;
 mod sniff;
+mod split_rows;
 mod splitter;
+mod spool;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -41,10 +47,12 @@ use serde_json::value::RawValue;
 
 use crate::domain::{MAX_BODY_BYTES, Origin, Params};
 
+pub use self::cells::{InputCell, InputRow};
 pub use self::columns::columns;
 pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
+pub(crate) use self::names::nearest;
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
 pub(crate) use self::template::{Placeholder, placeholders};
@@ -63,6 +71,8 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
+    /// What the input says about it; only with [`Options::keeps_input`].
+    pub input: Option<InputRow>,
 }
 
 /// A row that can't be used.
@@ -82,6 +92,8 @@ pub struct BrokenRow {
     pub raw: Vec<u8>,
     /// What is wrong and what to do; lower case, no full stop. Fits after "line 7".
     pub message: String,
+    /// What the input says about it, as far as it could be read; only with [`Options::keeps_input`].
+    pub input: Option<InputRow>,
 }
 
 /// What a reader returns next.
@@ -107,11 +119,18 @@ pub enum InputFormat {
     Tsv,
     /// One prompt a line.
     Lines,
+    /// The whole file is one prompt.
+    Text,
+    /// A Parquet file.
+    Parquet,
+    /// A sheet of an Excel file.
+    Excel,
 }
 
 impl InputFormat {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines];
+    pub const ALL: [Self; 8] =
+        [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines, Self::Text, Self::Parquet, Self::Excel];
 
     /// Returns the name as it is typed on the command line.
     pub const fn name(self) -> &'static str {
@@ -121,6 +140,9 @@ impl InputFormat {
             Self::Csv => "csv",
             Self::Tsv => "tsv",
             Self::Lines => "lines",
+            Self::Text => "text",
+            Self::Parquet => "parquet",
+            Self::Excel => "xlsx",
         }
     }
 }
@@ -136,12 +158,25 @@ pub struct Options {
     pub template: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
+    /// Whether rows hold what the input says about them ([`Row::input`]), for outputs with the input's columns.
+    pub keeps_input: bool,
+    /// Where a pipe is copied to while it is read, so that it can be read again.
+    pub spool: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // Escapes make JSON longer than its text.
-        Self { format: InputFormat::Auto, id_column: None, template: None, max_line_bytes: 2 * MAX_BODY_BYTES }
+        let (format, max_line_bytes) = (InputFormat::Auto, 2 * MAX_BODY_BYTES);
+        Self { format, id_column: None, template: None, max_line_bytes, keeps_input: false, spool: None }
+    }
+}
+
+impl Options {
+    /// Returns options that read labels and columns and make no prompts. So no template is filled in, and no column
+    /// `prompt` is needed.
+    pub(crate) fn without_prompts(self) -> Self {
+        Self { template: Some(Template::plain()), ..self }
     }
 }
 
@@ -161,6 +196,13 @@ pub enum Input {
     File(PathBuf),
     /// Standard input.
     Stdin,
+    /// A pipe that was read before and copied to a file ([`Options::spool`]).
+    Spooled {
+        /// The name that the pipe had.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Input {
@@ -169,6 +211,7 @@ impl Input {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stdin => "stdin".to_owned(),
+            Self::Spooled { name, .. } => name.clone(),
         }
     }
 }

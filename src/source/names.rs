@@ -46,7 +46,7 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
 const MAX_COMPARED: usize = 200;
 
 /// Returns the name that was probably meant by a wrong one.
-pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted = plain(name);
     let names =
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);

@@ -78,9 +78,15 @@ impl<'a> RawRow<'a> {
             custom_id: fault.custom_id,
             column: fault.column,
             byte_offset: self.byte_offset,
-            raw: self.bytes[..self.bytes.len().min(KEPT_BYTES)].to_vec(),
+            raw: self.kept().to_vec(),
             message: fault.message,
+            input: None,
         }
+    }
+
+    /// Returns as much of the row as an error entry keeps.
+    pub(super) fn kept(&self) -> &'a [u8] {
+        &self.bytes[..self.bytes.len().min(KEPT_BYTES)]
     }
 
     /// Returns the place of the row in the input called `input`.

@@ -1,16 +1,19 @@
 //! Opens an input of any format and reads its rows.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fields::Warnings;
-use super::format::{Columns, Format};
-use super::raw::Parts;
+use super::format::{Columns, Rows};
 use super::sniff::{self, Peeked};
+use super::split_rows::SplitRows;
 use super::splitter::{Cut, Splitter};
-use super::{Input, InputFormat, InputIdentity, Item, Options, Position, Row, SourceError, csv, identity, jsonl, text};
+use super::text::OneText;
+use super::{
+    Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
+};
 
 /// Opens an input and reads as much as is needed to know its format. For CSV that includes the header.
 ///
@@ -21,7 +24,14 @@ use super::{Input, InputFormat, InputIdentity, Item, Options, Position, Row, Sou
 pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
     match input {
         Input::File(path) => open_file(path, options),
-        Input::Stdin => Reader::new(&input.name(), Kind::Stream, options.format, Box::new(std::io::stdin()), options),
+        Input::Stdin => {
+            let stream = spool::copied(std::io::stdin(), options.spool.as_deref());
+            Reader::new(&input.name(), Kind::Stream, options.format, stream, options)
+        }
+        Input::Spooled { name, path } => {
+            let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
+            Reader::new(name, Kind::Stream, options.format, Box::new(file), options)
+        }
     }
 }
 
@@ -30,10 +40,11 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
-    let kind = if metadata.is_file() { Kind::File } else { Kind::Stream };
+    let kind = if metadata.is_file() { Kind::File(path) } else { Kind::Stream };
 
-    let mut reader = Reader::new(&path.display().to_string(), kind, options.format, Box::new(file), options)?;
-    if kind == Kind::File {
+    let input = if metadata.is_file() { Box::new(file) } else { spool::copied(file, options.spool.as_deref()) };
+    let mut reader = Reader::new(&path.display().to_string(), kind, options.format, input, options)?;
+    if metadata.is_file() {
         reader.watched = Some((path.to_owned(), identity::of(&metadata)));
     }
     Ok(reader)
@@ -42,44 +53,27 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
 /// Opens a file as [`open`] does, and continues at a [`Reader::position`] from an earlier reading of it.
 ///
 /// # Errors
-/// Any [`SourceError`]; [`SourceError::Moved`] when no line begins at `position` any more.
+/// Any [`SourceError`]; [`SourceError::Moved`] when no row begins at `position` any more.
 pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Reader, SourceError> {
     let mut reader = open_file(path, options)?;
-    if reader.position() == Some(position) {
-        return Ok(reader);
-    }
-    let name = reader.name.clone();
-    let read_error = |source| SourceError::Read { name: name.to_string(), line: position.line, source };
-    let mut file = File::open(path).map_err(|source| identity::open_error(path, source))?;
-    let mut before = [0];
-    let is_there = position.byte_offset > 0 && {
-        file.seek(SeekFrom::Start(position.byte_offset - 1)).map_err(read_error)?;
-        file.read(&mut before).map_err(read_error)? == 1
-    };
-    if !is_there || before != *b"\n" {
-        return Err(SourceError::Moved { name: name.to_string(), line: position.line });
-    }
-    if let Some(splitter) = &mut reader.splitter {
-        splitter.continue_at(position, Box::new(file));
-    }
+    reader.rows.seek(position, &reader.name)?;
     Ok(reader)
 }
 
-/// Whether lines without any sign of a format are prompts.
+/// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// No: for a file of unknown kind the user must name the format.
-    File,
-    /// Yes: they were piped here on purpose.
+enum Kind<'a> {
+    /// A regular file, which can be read again. If its kind is unknown the user must name the format.
+    File(&'a Path),
+    /// A pipe. Lines without any sign of a format are prompts: they were piped here on purpose.
     Stream,
 }
 
 /// The rows of one input, in order.
 pub struct Reader {
-    /// `None` after the last row, and after an error.
-    pub(super) splitter: Option<Splitter>,
-    rows: Box<dyn Format>,
-    format: InputFormat,
+    rows: Box<dyn Rows>,
+    /// Whether the last row was returned, or an error.
+    is_over: bool,
     name: Arc<str>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
@@ -92,7 +86,7 @@ const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("name", &self.name).field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Reader").field("name", &self.name).field("format", &self.format()).finish_non_exhaustive()
     }
 }
 
@@ -113,36 +107,17 @@ impl Reader {
 
     fn new(
         name: &str,
-        kind: Kind,
+        kind: Kind<'_>,
         format: InputFormat,
         input: Box<dyn Read + Send>,
         options: &Options,
     ) -> Result<Self, SourceError> {
         let peeked = Peeked::new(name, input)?;
         let format = sniff::choose(format, name, kind == Kind::Stream, &peeked)?;
-        let delimiter = if format == InputFormat::Tsv { b'\t' } else { csv::sniff_delimiter(peeked.first_line()) };
-        let skipped = peeked.skipped;
-
-        let cut = match format {
-            InputFormat::Csv | InputFormat::Tsv => Cut::Records(delimiter),
-            InputFormat::Jsonl | InputFormat::Lines | InputFormat::Auto => Cut::Lines,
-        };
         let name: Arc<str> = name.into();
-        let mut splitter = Splitter::new(name.clone(), peeked.into_read(), cut, options.max_line_bytes, skipped);
-        let rows: Box<dyn Format> = match format {
-            InputFormat::Jsonl => Box::new(jsonl::Jsonl::new(options)),
-            InputFormat::Csv | InputFormat::Tsv => Box::new(csv::Csv::new(&mut splitter, &name, delimiter, options)?),
-            InputFormat::Lines | InputFormat::Auto => Box::new(text::Text::new(&name, options)?),
-        };
-        Ok(Self {
-            splitter: Some(splitter),
-            rows,
-            format,
-            name,
-            warnings: Warnings::default(),
-            watched: None,
-            unusable: Some((0, None)),
-        })
+        let rows = rows(&name, kind, format, peeked, options)?;
+        let (warnings, unusable) = (Warnings::default(), Some((0, None)));
+        Ok(Self { rows, is_over: false, name, warnings, watched: None, unusable })
     }
 
     /// Returns the name shown in messages.
@@ -152,7 +127,7 @@ impl Reader {
 
     /// Returns the format of the input, which is never [`InputFormat::Auto`].
     pub fn format(&self) -> InputFormat {
-        self.format
+        self.rows.format()
     }
 
     /// Returns the columns that its header names; `None` for a format without one.
@@ -160,14 +135,20 @@ impl Reader {
         self.rows.columns()
     }
 
+    /// Returns the names of all columns in the order of the input, empty names included; `None` for a format without a
+    /// header.
+    pub fn header(&self) -> Option<&[Arc<str>]> {
+        self.rows.header()
+    }
+
     /// Returns where the next row begins, or the blank lines before it; `None` after the last.
     pub fn position(&mut self) -> Option<Position> {
-        self.splitter.as_ref().map(Splitter::position)
+        if self.is_over { None } else { self.rows.position() }
     }
 
     /// Stops reading before the end of the input. Findings that are made only at the end are added to the warnings.
     pub fn end(&mut self) {
-        self.splitter = None;
+        self.is_over = true;
         self.check_unchanged();
     }
 
@@ -187,9 +168,7 @@ impl Reader {
                 let (line, message) = first.get_or_insert_with(|| (row.origin.line, row.message.clone()));
                 if *count > MAX_UNUSABLE {
                     let (name, message) = (self.name.to_string(), std::mem::take(message));
-                    let error = SourceError::NoRows { name, rows: MAX_UNUSABLE, line: *line, message };
-                    self.splitter = None;
-                    return Err(error);
+                    return Err(SourceError::NoRows { name, rows: MAX_UNUSABLE, line: *line, message });
                 }
             }
         }
@@ -213,21 +192,16 @@ impl Reader {
 
 impl Reader {
     fn read(&mut self) -> Result<Option<Item>, SourceError> {
-        let Some(splitter) = &mut self.splitter else { return Ok(None) };
-        while let Some(raw) = splitter.next_row()? {
-            let item = match self.rows.read(&raw, &mut self.warnings) {
-                Ok(None) => continue,
-                Ok(Some(Parts { custom_id, params, extra, error })) => {
-                    let origin = raw.origin(&self.name);
-                    Item::Row(Box::new(Row { origin, custom_id, params, extra, error }))
-                }
-                Err(fault) => Item::Broken(Box::new(raw.broken(&self.name, fault))),
-            };
-            splitter.free_row();
-            return self.judged(item).map(Some);
+        if self.is_over {
+            return Ok(None);
         }
-        self.end();
-        Ok(None)
+        match self.rows.next(&self.name, &mut self.warnings)? {
+            Some(item) => self.judged(item).map(Some),
+            None => {
+                self.end();
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -237,9 +211,50 @@ impl Iterator for Reader {
     /// Returns the next row. After an error or the end there is nothing more.
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.read();
-        if item.is_err() {
-            self.splitter = None;
-        }
+        self.is_over |= item.is_err();
         item.transpose()
     }
+}
+
+/// Begins to read rows of a format.
+fn rows(
+    name: &Arc<str>,
+    kind: Kind<'_>,
+    format: InputFormat,
+    peeked: Peeked,
+    options: &Options,
+) -> Result<Box<dyn Rows>, SourceError> {
+    let file = match kind {
+        Kind::File(path) => Some(path.to_owned()),
+        Kind::Stream => None,
+    };
+    let keeps_input = options.keeps_input;
+    let delimiter = if format == InputFormat::Tsv { b'\t' } else { csv::sniff_delimiter(peeked.first_line()) };
+    let split = |peeked: Peeked, cut| {
+        let skipped = peeked.skipped;
+        Splitter::new(name.clone(), peeked.into_read(), cut, options.max_line_bytes, skipped)
+    };
+    Ok(match format {
+        InputFormat::Jsonl => {
+            let splitter = split(peeked, Cut::Lines);
+            Box::new(SplitRows::new(splitter, jsonl::Jsonl::new(options), format, keeps_input, file))
+        }
+        InputFormat::Csv | InputFormat::Tsv => {
+            let mut splitter = split(peeked, Cut::Records(delimiter));
+            let records = csv::Csv::new(&mut splitter, name, delimiter, options)?;
+            Box::new(SplitRows::new(splitter, records, format, keeps_input, file))
+        }
+        InputFormat::Lines | InputFormat::Auto => {
+            let splitter = split(peeked, Cut::Lines);
+            let lines = lines::Lines::new(name, options)?;
+            Box::new(SplitRows::new(splitter, lines, InputFormat::Lines, keeps_input, file))
+        }
+        InputFormat::Text => Box::new(OneText::new(peeked.into_read(), name, file.is_some(), options)?),
+        InputFormat::Parquet => return Err(no_reader(name, "Parquet files")),
+        InputFormat::Excel => return Err(no_reader(name, "Excel files")),
+    })
+}
+
+fn no_reader(name: &str, what: &'static str) -> SourceError {
+    SourceError::NoReader { name: name.to_owned(), what }
 }

@@ -260,6 +260,11 @@ impl Quoting {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::Warnings;
+    use super::super::format::Rows as _;
+    use super::super::jsonl::Jsonl;
+    use super::super::split_rows::SplitRows;
+    use super::super::{InputFormat, Item, Options};
     use super::*;
 
     #[test]
@@ -283,21 +288,21 @@ mod tests {
 
     #[test]
     fn the_text_of_a_large_row_is_not_kept_until_the_next_is_read() {
-        let json = format!("{{\"prompt\":\"{}\"}}\n", "x".repeat(2 * KEPT_ROOM)).repeat(3);
-        let csv = format!("prompt\n{}", format!("{}\n", "x".repeat(2 * KEPT_ROOM)).repeat(3));
-        for (name, text) in [("rows.jsonl", json), ("rows.csv", csv)] {
-            let mut reader = super::super::testing::reader(name, text, &Default::default()).expect("it is sound");
+        let text = format!("{{\"prompt\":\"{}\"}}\n", "x".repeat(2 * KEPT_ROOM)).repeat(3);
+        let input = Box::new(io::Cursor::new(text.into_bytes()));
+        let splitter = Splitter::new("test".into(), input, Cut::Lines, 8 * KEPT_ROOM, 0);
+        let (format, kind) = (Jsonl::new(&Options::default()), InputFormat::Jsonl);
+        let mut read = SplitRows::new(splitter, format, kind, false, None);
 
-            let mut rows = 0;
-            while let Some(item) = reader.next() {
-                assert!(matches!(item, Ok(super::super::Item::Row(_))), "{item:?}");
-                let room = reader.splitter.as_ref().map(|splitter| splitter.buffer.capacity());
-                assert!(room.is_none_or(|room| room <= KEPT_ROOM), "{name}: {room:?} bytes are kept");
-                rows += 1;
-            }
-
-            assert_eq!(rows, 3, "{name}");
+        let mut rows = 0;
+        while let Some(item) = read.next(&"test".into(), &mut Warnings::default()).expect("memory can be read") {
+            assert!(matches!(item, Item::Row(_)), "{item:?}");
+            let room = read.splitter.buffer.capacity();
+            assert!(room <= KEPT_ROOM, "{room} bytes are kept");
+            rows += 1;
         }
+
+        assert_eq!(rows, 3);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::io::Cursor;
 
-use super::{BrokenRow, InputFormat, Item, Options, Reader, Row, SourceError, Template};
+use super::{BrokenRow, Item, Options, Reader, Row, SourceError, Template};
 use crate::domain::Params;
 
 /// Begins to read `text` as if it were in a file or pipe called `name`.
 pub(super) fn reader(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Result<Reader, SourceError> {
-    Reader::from_read(name, InputFormat::Auto, Box::new(Cursor::new(text.as_ref().to_vec())), options)
+    Reader::from_read(name, options.format, Box::new(Cursor::new(text.as_ref().to_vec())), options)
 }
 
 /// Reads all of `text`.

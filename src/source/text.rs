@@ -1,27 +1,35 @@
-//! Plain text: each line that is not blank is a prompt.
+//! A text that is one prompt as a whole.
 
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::cells::InputRow;
 use super::fields::Warnings;
-use super::format::Format;
+use super::format::Rows;
+use super::json::string_value;
 use super::names::{found_list, name_list};
 use super::prompt;
-use super::raw::{Fault, Parts, RawRow};
+use super::raw::{End, Fault, Parts, RawRow};
 use super::template::{Cell, Template, missing_columns};
-use super::{Options, SourceError};
+use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
 use crate::domain::Params;
 
-/// The columns that a template can use in a line; the value of both is the whole line.
-const COLUMNS: [&str; 2] = ["line", "prompt"];
+/// The columns that a template can use: the text by two names, the path, and the name of the file.
+const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 
-/// An input of plain lines.
+/// How a text becomes a row.
 pub(super) struct Text {
     template: Option<Template>,
+    most_bytes: usize,
+    keeps_input: bool,
 }
 
 impl Text {
     /// Begins the input called `input`.
     ///
     /// # Errors
-    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: the only column of a line is the line itself.
+    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: a text has only the columns that are listed here.
     pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
         let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
         if let Some(column) = options.id_column.clone() {
@@ -33,59 +41,157 @@ impl Text {
             let (columns, missing) = (columns(&missing), name_list(missing));
             return Err(SourceError::TemplateColumn { name, missing, columns });
         }
-        Ok(Self { template: options.template.clone() })
+        let (template, most_bytes) = (options.template.clone(), options.max_line_bytes);
+        Ok(Self { template, most_bytes, keeps_input: options.keeps_input })
     }
-}
 
-impl Format for Text {
-    fn read(&mut self, raw: &RawRow<'_>, _: &mut Warnings) -> Result<Option<Parts>, Fault> {
-        let line = raw.plain_text()?;
+    /// Reads a whole text, which is at `path`. `label` is the row's label.
+    ///
+    /// # Errors
+    /// [`SourceError::Read`].
+    pub(super) fn read(
+        &self,
+        mut bytes: impl Read,
+        path: &str,
+        label: Option<&str>,
+        name: &Arc<str>,
+    ) -> Result<Item, SourceError> {
+        let (mut text, most) = (Vec::new(), self.most_bytes as u64);
+        let read = bytes.by_ref().take(most + 1).read_to_end(&mut text);
+        read.map_err(|source| SourceError::Read { name: name.to_string(), line: 1, source })?;
+        let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
+        let bytes = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+        let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes, end };
+        Ok(match self.parts(&raw, path) {
+            Ok(Parts { params, .. }) => {
+                let (origin, custom_id) = (raw.origin(name), label.map(str::to_owned));
+                let input = raw.text().ok().filter(|_| self.keeps_input).map(|text| input(text, path));
+                Item::Row(Box::new(Row { origin, custom_id, params, extra: Params::default(), error: None, input }))
+            }
+            Err(fault) => {
+                let fault = fault.of(label.map(str::to_owned));
+                let input = self.keeps_input.then(|| input(&String::from_utf8_lossy(raw.kept()), path));
+                Item::Broken(Box::new(BrokenRow { input, ..raw.broken(name, fault) }))
+            }
+        })
+    }
+
+    fn parts(&self, raw: &RawRow<'_>, path: &str) -> Result<Parts, Fault> {
+        let text = raw.plain_text()?;
         let messages = match &self.template {
-            Some(template) => prompt::templated_message(template, &COLUMNS.map(|name| (name, Cell::Text(line))))?,
-            None => prompt::text_message(line)?,
+            // A template would add its own words to nothing, and that would be paid for.
+            Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
+            Some(template) => {
+                let values = [text, text, path, file_name(path)];
+                let columns: Vec<_> = COLUMNS.into_iter().zip(values.map(Cell::Text)).collect();
+                prompt::templated_message(template, &columns)?
+            }
+            None => prompt::text_message(text)?,
         };
         let params = Params(vec![("messages".into(), messages)]);
         prompt::check_size(&params)?;
-        Ok(Some(Parts { params, ..Parts::default() }))
+        Ok(Parts { params, ..Parts::default() })
+    }
+}
+
+/// Returns what the input says about a row.
+fn input(text: &str, path: &str) -> InputRow {
+    let (name, path, text) = (string_value(file_name(path)), string_value(path), string_value(text));
+    InputRow::Json(format!("{{\"path\":{path},\"name\":{name},\"text\":{text}}}").into())
+}
+
+fn file_name(path: &str) -> &str {
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
+}
+
+/// One text, which is one row.
+pub(super) struct OneText {
+    text: Text,
+    input: Option<Box<dyn Read + Send>>,
+    is_named: bool,
+}
+
+impl OneText {
+    /// Begins the input called `name`. Its name is the row's label if `is_named`.
+    ///
+    /// # Errors
+    /// As of [`Text::new`].
+    pub(super) fn new(
+        input: Box<dyn Read + Send>,
+        name: &str,
+        is_named: bool,
+        options: &Options,
+    ) -> Result<Self, SourceError> {
+        Ok(Self { text: Text::new(name, options)?, input: Some(input), is_named })
+    }
+}
+
+impl Rows for OneText {
+    fn format(&self) -> InputFormat {
+        InputFormat::Text
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        self.input.is_some().then_some(Position { line: 1, byte_offset: 0 })
+    }
+
+    fn next(&mut self, name: &Arc<str>, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
+        let Some(input) = self.input.take() else { return Ok(None) };
+        self.text.read(input, name, self.is_named.then_some(name), name).map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Item;
-    use super::super::testing::{items, reader, row, shown, with_template};
+    use super::super::testing::{broken, row, shown, with_template};
+    use super::super::{Reader, SourceError};
     use super::*;
 
-    #[test]
-    fn each_line_is_a_prompt() {
-        let found = items("stdin", "Say \"hi\"\r\n \n\tindented\n", &Options::default());
-
-        let [Item::Row(first), Item::Row(second)] = &found[..] else { panic!("{found:?}") };
-        assert_eq!(shown(&first.params), r#"{"messages":[{"role":"user","content":"Say \"hi\""}]}"#);
-        assert_eq!(shown(&second.params), r#"{"messages":[{"role":"user","content":"\tindented"}]}"#);
-        assert_eq!((first.origin.line, second.origin.line), (1, 3));
+    fn options() -> Options {
+        Options { format: InputFormat::Text, ..Options::default() }
     }
 
     #[test]
-    fn a_template_knows_the_line_by_two_names() {
-        let row = row("w.txt", "cat", &with_template("{{line}}, {{prompt}}!"));
+    fn a_text_is_one_prompt() {
+        let row = row("notes/a.txt", "one\n\ntwo\r\n", &options());
 
-        assert_eq!(row.params.get("messages"), Some(r#"[{"role":"user","content":"cat, cat!"}]"#));
+        assert_eq!(shown(&row.params), r#"{"messages":[{"role":"user","content":"one\n\ntwo\r\n"}]}"#);
+        assert_eq!((row.origin.line, row.custom_id), (1, None));
     }
 
     #[test]
-    fn unknown_columns_of_plain_lines_stop_the_input() {
-        let id = Options { id_column: Some("nr".to_owned()), ..Options::default() };
+    fn a_template_knows_the_text_the_path_and_the_name() {
+        let options =
+            Options { format: InputFormat::Text, ..with_template("{{name}} of {{path}}: {{text}}{{prompt}}") };
 
-        assert!(matches!(reader("w.txt", "x", &id), Err(SourceError::NoIdColumn { .. })));
-        assert!(matches!(reader("w.txt", "x", &with_template("{{word}}")), Err(SourceError::TemplateColumn { .. })));
+        let row = row("notes/a.txt", "cat", &options);
+
+        assert_eq!(shown(&row.params), r#"{"messages":[{"role":"user","content":"a.txt of notes/a.txt: catcat"}]}"#);
     }
 
     #[test]
-    fn a_nul_byte_breaks_its_line_only() {
-        let found = items("w.txt", "a\nb\0c\nd\n", &Options::default());
+    fn texts_that_can_not_be_used_are_broken_rows() {
+        let small = Options { max_line_bytes: 8, ..options() };
+        for (text, options, message) in [
+            (&b" \n"[..], options(), "has an empty prompt"),
+            (b"caf\xe9", options(), "is not UTF-8: byte 0xe9"),
+            (b"a\0b", options(), "holds a NUL byte"),
+            (b"123456789", small, "is longer than"),
+            (b"", Options { format: InputFormat::Text, ..with_template("Say {{text}}") }, "has an empty prompt"),
+        ] {
+            let row = broken("a.txt", text, &options);
 
-        let [Item::Row(_), Item::Broken(row), Item::Row(_)] = &found[..] else { panic!("{found:?}") };
-        assert_eq!((row.origin.line, row.column, row.byte_offset), (2, Some(2), 2));
+            assert!(row.message.contains(message), "{}", row.message);
+        }
+    }
+
+    #[test]
+    fn columns_that_a_text_does_not_have_stop_the_input() {
+        let id = Options { id_column: Some("nr".to_owned()), ..options() };
+        let template = Options { format: InputFormat::Text, ..with_template("{{body}}") };
+        let open = |options: &Options| Reader::from_read("a.txt", InputFormat::Text, Box::new(&b"x"[..]), options);
+
+        assert!(matches!(open(&id), Err(SourceError::NoIdColumn { .. })));
+        assert!(matches!(open(&template), Err(SourceError::TemplateColumn { .. })));
     }
 }

@@ -35,7 +35,7 @@ fn mutate(data: &mut Vec<u8>, others: &[Vec<u8>], random: &mut fastrand::Rng) {
 }
 
 /// The names of all targets.
-#[allow(dead_code, reason = "only the page tells them")]
+#[allow(dead_code, reason = "only the bench uses it")]
 pub fn names() -> impl Iterator<Item = &'static str> {
     targets::TARGETS.into_iter().map(|(name, _)| name)
 }

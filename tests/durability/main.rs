@@ -23,7 +23,7 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn kills_while_it_recovers_end_in_a_start_that_works() {
+fn kills_during_recovery_end_in_a_start_that_works() {
     let deaths = kills::again_and_again(8, 12);
 
     assert!(deaths.kills >= 8, "{deaths:?}");
@@ -55,12 +55,12 @@ fn a_disk_that_fails_at_any_change_loses_nothing() {
 }
 
 #[test]
-fn a_loss_of_power_takes_nothing_that_was_reported() {
+fn a_loss_of_power_loses_no_row_that_was_reported() {
     assert!(power::losses(400, 10, 31) >= 400);
 }
 
 #[test]
-fn a_slow_reader_gets_every_line_and_one_that_leaves_stops_the_run() {
+fn a_slow_reader_gets_every_line_and_a_closed_pipe_stops_the_run() {
     disk_faults::slow_pipe();
     disk_faults::closed_pipe();
 }
@@ -105,7 +105,7 @@ fn an_hour_of_mixed_faults_breaks_no_invariant() {
 }
 
 #[test]
-fn fuzz_targets_hold_over_their_corpus_and_what_is_near_it() {
+fn fuzz_targets_hold_for_their_corpus_and_for_mutations_of_it() {
     assert!(corpora::run_all(400, 17) > 2_400);
 }
 
@@ -117,7 +117,7 @@ fn each_bad_line_of_a_long_input_is_one_entry() {
 }
 
 #[test]
-fn what_may_have_been_paid_is_counted_whether_it_is_tried_again_or_not() {
+fn attempts_that_may_have_been_billed_are_counted_with_and_without_retries() {
     money::retried_attempts_are_counted();
     money::attempts_that_are_not_retried_are_counted();
     money::a_kill_is_counted_with_or_without_the_flag();

@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 /// The result that an answer should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// It is kept, in this quality.
+    /// It is kept, with this quality.
     Kept(&'static str),
     /// It is refused, and may be tried again.
     Refused,
@@ -25,7 +25,7 @@ pub enum Fate {
 /// Names and JSON texts, in order. A name may come twice.
 type Members = Vec<(String, String)>;
 
-/// An answer as it is to be sent.
+/// An answer before it is sent.
 #[derive(Clone, Debug)]
 pub struct Odd {
     members: Members,
@@ -68,7 +68,7 @@ impl Odd {
         Self { members, blocks: Some(blocks) }
     }
 
-    /// Returns its blocks; none where they are not sent.
+    /// Returns the blocks that are sent.
     fn sent_blocks(&self) -> impl Iterator<Item = &Members> {
         let is_sent = self.members.iter().any(|(name, _)| name == "content");
         self.blocks.iter().flatten().filter(move |_| is_sent)
@@ -79,7 +79,7 @@ impl Odd {
         format!("[{}]", blocks.collect::<Vec<_>>().join(","))
     }
 
-    /// Returns its members, `content` with its value.
+    /// Returns the members, including `content` with its value.
     fn with_content(&self) -> Members {
         let mut members = self.members.clone();
         for (name, value) in &mut members {
@@ -95,19 +95,19 @@ impl Odd {
         object(&self.with_content())
     }
 
-    /// Returns a plain response with it.
+    /// Returns a plain response that contains the answer.
     pub fn plain(&self, random: &mut Rng) -> Exchange {
         let json = self.json();
         let body = match random.u8(0..3) {
             0 => json,
             1 => format!("\n {json}\r\n"),
-            // Line breaks are added only between tokens, after commas that are surely outside strings.
+            // Line breaks are added only between tokens, after commas that can't be inside strings.
             _ => json.replace(r#","stop_reason""#, ",\n  \"stop_reason\"").replace(r#"{"type""#, "{ \"type\""),
         };
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    /// Returns a streamed response whose events fold to this message.
+    /// Returns a streamed response. Its events, put together, give this answer.
     pub fn streamed(&self, random: &mut Rng) -> Exchange {
         let mut start = Vec::new();
         let (mut delta, mut usage) = (Vec::new(), None);
@@ -140,7 +140,7 @@ impl Odd {
     }
 }
 
-/// Returns the events that bring a block: its strings and its input in pieces, or at once.
+/// Returns the events that send a block. Strings and inputs are sent in several pieces or in one.
 fn block_events(at: usize, block: &Members, random: &mut Rng) -> Vec<String> {
     let is_twice = has_twice(block);
     let mut start = block.clone();
@@ -222,7 +222,7 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
 /// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// The values that replace others.
+/// Wrong values, which replace correct ones.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",
@@ -239,7 +239,8 @@ const STOP_REASONS: [&str; 10] = [
 const NAMES: [&str; 5] = ["get_weather", "now", "save", "Save", "send_mail"];
 const TYPES: [&str; 6] = ["text", "tool_use", "server_tool_use", "mcp_tool_use", "thinking", "novel"];
 
-/// Returns every answer with one odd thing, then random answers with several; at least `at_least` in all.
+/// Returns each answer that has exactly one odd thing, and then random answers that have several. Returns at least
+/// `at_least` answers.
 pub fn answers(at_least: usize, random: &mut Rng) -> Vec<Odd> {
     let mut odd = vec![Odd::sound()];
     let sound = Odd::sound();

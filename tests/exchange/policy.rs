@@ -7,7 +7,7 @@ use claude_batch::transport::{WireError, WireErrorKind};
 
 use crate::exchange::{self, Exchange};
 
-/// A response, its verdict, and the expected verdict.
+/// A row: the name of a response, its verdict, and the expected verdict.
 pub type Row = (&'static str, String, &'static str);
 
 /// All rows.
@@ -24,7 +24,7 @@ pub fn hold(rows: &[Row]) {
     assert!(wrong.is_empty(), "row, is, should be: {wrong:#?}");
 }
 
-/// Replies as they were recorded.
+/// Recorded replies.
 pub fn replies() -> Vec<Row> {
     vec![
         ("a whole answer", recorded("ok"), "answered ok"),
@@ -92,7 +92,7 @@ pub fn replies() -> Vec<Row> {
     ]
 }
 
-/// Statuses with nothing else.
+/// Responses that have only a status.
 pub fn statuses() -> Vec<Row> {
     vec![
         ("301", bare(301), "halt: redirect"),
@@ -224,7 +224,7 @@ pub fn should_retry() -> Vec<Row> {
     ]
 }
 
-/// Overload.
+/// Responses that mean overload.
 pub fn overloads() -> Vec<Row> {
     let overloaded = body("overloaded_error", "Overloaded", "");
     vec![
@@ -263,7 +263,7 @@ pub fn wire() -> Vec<Row> {
         ("refused, unreachable, no such name", on_wire(WireErrorKind::Connect, false), "transient network"),
         ("a proxy that can't be reached", on_wire(WireErrorKind::Proxy, false), "transient network"),
         ("a proxy that wants a password", on_wire(WireErrorKind::ProxyAuth, false), "halt: proxy"),
-        ("a certificate that does not hold", on_wire(WireErrorKind::Tls, false), "halt: tls"),
+        ("a certificate that is not valid", on_wire(WireErrorKind::Tls, false), "halt: tls"),
         ("no answer in time", on_wire(WireErrorKind::Timeout, true), "transient timeout maybe paid"),
         ("silence in the middle", on_wire(WireErrorKind::Idle, true), "transient timeout maybe paid"),
         ("a reset before it was written", on_wire(WireErrorKind::Broken, false), "transient network"),
@@ -276,7 +276,7 @@ const RETRY: (&str, &str) = ("retry-after", "7");
 const SHOULD: (&str, &str) = ("x-should-retry", "true");
 const SHOULD_NOT: (&str, &str) = ("x-should-retry", "false");
 
-/// A verdict in a few words.
+/// Describes a verdict in a few words.
 fn shown(verdict: &Verdict) -> String {
     let after = |wait: Option<std::time::Duration>| wait.map_or(String::new(), |wait| format!(" after {wait:?}"));
     let paid = if verdict.is_maybe_paid() { " maybe paid" } else { "" };
@@ -327,7 +327,7 @@ fn in_stream(kind: &str) -> String {
     shown(&verdict(&Exchange::new(200, &[("content-type", "text/event-stream"), limits], body.as_bytes())))
 }
 
-/// The verdict on a response.
+/// Returns the verdict on a response.
 pub fn verdict(exchange: &Exchange) -> Verdict {
     let now = "2026-11-20T09:14:02Z".parse().expect("a fixed instant");
     let signals = exchange::provider().read_head(&exchange.head, &|| now).signals;

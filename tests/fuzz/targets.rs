@@ -21,15 +21,15 @@ use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sink::{RecordContext, broken_line};
 use claude_batch::source::{InputFormat, Item, Options, Reader};
 
-/// A target.
+/// A target: its name and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them, by name.
+/// All targets.
 pub const TARGETS: [Target; 6] =
     [("jsonl", jsonl), ("csv", csv), ("recovery", recovery), ("headers", headers), ("sse", sse), ("config", config)];
 
-/// JSONL rows: every line that is not blank is a row or a broken row, in order, and a broken row's entry is one line of
-/// JSON.
+/// JSONL rows. Every line that is not blank gives a row or a broken row, in order. The entry of a broken row is one
+/// line of JSON.
 pub fn jsonl(data: &[u8]) {
     let items = read(InputFormat::Jsonl, data, Options::default());
     let is_plain = !data.contains(&b'\r') && !data.starts_with(b"\xef\xbb\xbf") && !data.contains(&0);
@@ -42,16 +42,16 @@ pub fn jsonl(data: &[u8]) {
     }
 }
 
-/// CSV and TSV rows, with columns by name and with a template.
+/// CSV and TSV rows, with named columns and with a template.
 pub fn csv(data: &[u8]) {
     read(InputFormat::Csv, data, Options::default());
     read(InputFormat::Tsv, data, Options::default());
 }
 
-/// The catalog is read once: it takes longer than an input.
+/// The catalog is read once, because reading it takes longer than running one input.
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
 
-/// Reads and plans all rows; returns how many there were, or `None` when the input was refused as a whole.
+/// Reads and plans all rows. Returns how many there were; `None` when the whole input was refused.
 fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
     let reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
@@ -63,7 +63,7 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();
-                // Rejected or not: it must not panic, and its parameters stay one line.
+                // Even if the row is rejected, planning must not panic, and the parameters must stay on one line.
                 if let Ok(planned) = planner.plan(*row, JobId(items as u64)) {
                     assert!(!planned.job.request.json().contains(&b'\n'));
                 }
@@ -89,13 +89,13 @@ fn context() -> RecordContext {
     RecordContext { run: "r".into(), clock: clock(), price_date: None, results: Some("out.jsonl".into()) }
 }
 
-/// A clock outside of any runtime.
+/// A clock that needs no async runtime.
 fn clock() -> RunClock {
     RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
 }
 
-/// Results and error log with anything in them: what is refused is untouched; what is recovered is whole lines, and
-/// recovers to the same again.
+/// A results file or an error log that contains any bytes. If the journal refuses the file, the file is unchanged. If
+/// it recovers the file, every line is complete, and a second recovery finds the same rows and changes nothing.
 pub fn recovery(data: &[u8]) {
     let (is_known, data) = match data.split_first() {
         Some((first, rest)) => (first % 2 == 0, rest),
@@ -138,7 +138,7 @@ fn options(disk: &MemDisk) -> JournalOptions {
     }
 }
 
-/// Response heads: `name: value` lines. No wait is longer than the longest that is believed.
+/// Response heads, as `name: value` lines. No wait is longer than the longest wait that the program accepts.
 pub fn headers(data: &[u8]) {
     let mut headers = http::HeaderMap::new();
     for line in data.split(|&byte| byte == b'\n') {
@@ -156,7 +156,7 @@ pub fn headers(data: &[u8]) {
     drop(provider.decoder(&head).finish(&head, &Request::default()));
 }
 
-/// Bodies, streamed and plain: what comes of one does not depend on how it is cut.
+/// Response bodies, streamed and plain. The reply does not depend on how the body is cut into pieces.
 pub fn sse(data: &[u8]) {
     for (status, kind) in [(200, "text/event-stream"), (200, "application/json"), (529, "application/json")] {
         let mut headers = http::HeaderMap::new();
@@ -178,7 +178,8 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
     }
     let reply = decoder.finish(head, &asked());
     if let Reply::Message(message) = &reply {
-        // By its grammar: a number that no machine can hold is JSON too, and passed on as it came.
+        // This checks only the grammar. A number that is too large for any number type is valid JSON too, and is passed
+        // on unchanged.
         serde_json::from_slice::<&serde_json::value::RawValue>(&message.json).expect("a message is JSON");
     }
     format!("{reply:?}")
@@ -204,7 +205,7 @@ pub fn config(data: &[u8]) {
     if let Err(error) = Config::of_run(&args, &world) {
         assert!(!error.to_string().is_empty());
     }
-    // It may be gone already when targets run beside each other.
+    // When targets run in parallel, another one may have removed the file already.
     let _ = std::fs::remove_file(path);
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = FaultPlan::parse(text, "faults.json");

@@ -36,7 +36,8 @@ fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>
     used.filter(|module| *module != source.module).collect()
 }
 
-/// Returns the file that defines what a whole path leads to; `None` when that is not a file of ours.
+/// Returns the file that defines the item at the end of a path; `None` if no file of this project defines it. The path
+/// begins at the crate root.
 fn defining_file<'s>(mut path: Module, files: &BTreeMap<&'s [String], &'s Source>) -> Option<&'s [String]> {
     // Each step follows one re-export. More steps than there are files would mean that a re-export leads to itself.
     for _ in 0..files.len() {
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_uses_what_uses_the_parent_is_a_circle() {
+    fn a_parent_and_a_child_that_use_each_other_are_a_circle() {
         let uses = "mod one;\npub use one::One;\npub struct Parent(One);";
         let re_exports = "mod one;\npub use one::One;\npub struct Parent;";
 

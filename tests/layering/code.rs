@@ -12,7 +12,7 @@ pub fn is_word_part(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// Blanks comments, strings and character literals; line breaks stay, so that lines keep their numbers.
+/// Blanks comments, strings and character literals. Line breaks stay, so that every line keeps its number.
 pub fn without_comments_and_strings(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -30,7 +30,7 @@ pub fn without_comments_and_strings(text: &str) -> String {
     code
 }
 
-/// Returns where the comment or literal that starts at `at` ends; `at` itself when none starts there.
+/// Returns the end of the comment or literal that starts at `at`; `at` itself if none starts there.
 fn blank_end(chars: &[char], at: usize) -> usize {
     let next = chars.get(at + 1).copied().unwrap_or('\0');
     match chars[at] {
@@ -45,13 +45,13 @@ fn blank_end(chars: &[char], at: usize) -> usize {
     .min(chars.len())
 }
 
-/// Says whether the `r` at `at` is that of `br"` or `cr"`.
+/// Says whether the `r` at `at` belongs to a prefix `br"` or `cr"`.
 fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
 
-/// Returns the first position from `from` on for which `is_there` accepts the rest of the text; the end when there is
-/// none.
+/// Returns the first position, from `from` on, where `is_there` accepts the rest of the text; the end of the text if
+/// there is none.
 pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
     (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
 }
@@ -91,7 +91,8 @@ fn raw_string_end(chars: &[char], at: usize) -> usize {
     find(chars, open + 1, is_close) + 1 + hashes
 }
 
-/// Blanks the items under `#[cfg(test)]`; returns the code, and the modules declared so that have files of their own.
+/// Blanks the items under `#[cfg(test)]`. Returns the code, and the names of those modules declared there that have
+/// their own file.
 pub fn without_test_items(code: String) -> (String, Vec<String>) {
     let mut chars: Vec<char> = code.chars().collect();
     let mut modules = Vec::new();
@@ -105,7 +106,7 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The last line break of an item comes after it.
+    // The range of an item ends before its last line break, so the item has one line more than line breaks.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)
@@ -137,7 +138,7 @@ fn is_for_tests(attribute: &str) -> bool {
     is_cfg && !attribute.contains("not(test)") && attribute.split(|c| !is_word_part(c)).any(|word| word == "test")
 }
 
-/// Returns the end of the attribute that starts at `at`; `None` when none does.
+/// Returns the end of the attribute that starts at `at`; `None` if no attribute starts there.
 fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
     let open = match chars[at..] {
         ['#', '[', ..] => at + 1,
@@ -147,7 +148,7 @@ fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
     Some(matching_end(chars, open))
 }
 
-/// Returns the position after the bracket that closes the one at `open`.
+/// Returns the position after the bracket that closes the bracket at `open`.
 fn matching_end(chars: &[char], open: usize) -> usize {
     let mut depth = 0;
     for (at, c) in chars.iter().enumerate().skip(open) {
@@ -163,7 +164,8 @@ fn matching_end(chars: &[char], open: usize) -> usize {
     chars.len()
 }
 
-/// Returns the end of the item that follows, further attributes included: its `;`, or its braces.
+/// Returns the end of the item that follows `from`: the position after its `;` or its closing brace. More attributes
+/// may come before the item.
 fn item_end(chars: &[char], from: usize) -> usize {
     let mut at = from;
     while at < chars.len() {

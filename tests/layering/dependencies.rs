@@ -1,4 +1,4 @@
-//! Dependencies of `Cargo.toml` that no source names.
+//! Finds dependencies in `Cargo.toml` that no source uses.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub enum Kind {
     Tests,
 }
 
-/// Returns the dependencies of a kind that a manifest lists, as sources name them.
+/// Returns the dependencies of one kind from a manifest, spelled as in Rust source.
 pub fn listed(manifest: &str, kind: Kind) -> BTreeSet<String> {
     let table = match kind {
         Kind::Program => "dependencies",

@@ -1,10 +1,13 @@
-//! Checks the architecture: which module may use which, what the core may name, and where each foreign crate is used.
-//! Also checks that files are short, that there are no import cycles, and that each dependency is used.
+//! Checks the architecture: which module may use which other module, what the core may name, and where each foreign
+//! crate is used. Also checks that files are short, that there are no import cycles, and that each dependency is used.
 //!
-//! The rules are the tables in `tables.rs`. The sources are read as text: comments, strings and `#[cfg(test)]` items
-//! are blanked (`code.rs`), every remaining path is found, with `use` trees expanded and `self` and `super` resolved
-//! (`paths.rs`), and compared with the tables (`rules.rs`). This is a scanner of a few hundred lines and not a parser
-//! crate, because only paths and macro calls matter here.
+//! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:
+//!
+//! 1. `code.rs` blanks comments, strings and `#[cfg(test)]` items.
+//! 2. `paths.rs` finds every remaining path, expands `use` trees, and resolves `self` and `super`.
+//! 3. `rules.rs` compares the paths with the tables.
+//!
+//! This is a scanner of a few hundred lines instead of a parser crate, because only paths and macro calls matter here.
 
 mod circles;
 mod code;
@@ -48,7 +51,7 @@ fn every_module_has_a_row() {
 }
 
 #[test]
-fn rows_point_to_lower_layers_but_for_the_listed_uses() {
+fn modules_use_only_lower_layers_except_for_the_listed_uses() {
     for user in MODULES {
         for used in user.may_use() {
             let target = row(used).unwrap_or_else(|| panic!("{} may use {used}, which has no row", user.name));
@@ -87,7 +90,7 @@ fn the_core_names_no_clock_file_socket_or_thread() {
 }
 
 #[test]
-fn every_foreign_crate_stays_at_home() {
+fn every_foreign_crate_is_used_only_in_its_home() {
     hold(project().iter().flat_map(home_faults).collect());
 }
 
@@ -118,7 +121,7 @@ fn every_dependency_is_used() {
 }
 
 #[test]
-fn what_the_map_names_is_there() {
+fn everything_that_the_map_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read_below = |path: &Path| match path.is_dir() {
         true => Some(files_below(path).into_iter().map(|(_, text)| text).collect()),
@@ -132,7 +135,7 @@ fn what_the_map_names_is_there() {
 }
 
 #[test]
-fn what_is_public_is_used_outside() {
+fn every_public_function_is_used_outside_the_library() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let outside = ["tests", "benches"].into_iter().flat_map(|folder| files_below(&root.join(folder)));
     let outside = outside.map(|(_, text)| text).chain([read(&root.join("src/main.rs"))]);
@@ -153,24 +156,24 @@ fn files_are_short() {
 
     let faults = size_faults(&sizes);
 
-    assert!(faults.is_empty(), "{}; split what does two things", faults.join("\n"));
+    assert!(faults.is_empty(), "{}; split files that do two things", faults.join("\n"));
 }
 
 #[test]
-fn only_the_door_and_the_reports_print() {
+fn only_the_listed_files_write_to_the_terminal() {
     hold(project().iter().flat_map(printing_faults).collect());
     hold(project().iter().flat_map(stream_faults).collect());
 }
 
 #[test]
-fn tables_of_a_provider_stay_with_it() {
+fn words_of_a_provider_appear_only_in_its_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
 
     hold(files_below(&root).iter().flat_map(|(name, text)| provider_faults(name, text)).collect());
 }
 
 #[test]
-fn texts_hold_no_machine_paths_and_no_notes_to_oneself() {
+fn texts_contain_no_machine_paths_and_no_notes_to_oneself() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let texts = TEXTS.iter().map(|name| (name.to_string(), read(&root.join(name))));
     let sources = files_below(&root.join("src")).into_iter().map(|(name, text)| (format!("src/{name}"), text));
@@ -195,7 +198,7 @@ fn a_test_module_in_a_file_of_its_own_does_not_count() {
     );
 }
 
-/// Every source file of the project that is not wholly a test.
+/// Every source file of the project, without the files that contain only tests.
 fn project() -> &'static [Source] {
     static PROJECT: LazyLock<Vec<Source>> = LazyLock::new(|| {
         let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
@@ -205,7 +208,8 @@ fn project() -> &'static [Source] {
     &PROJECT
 }
 
-/// Reads all Rust files below a folder, by their path from it with `/`, sorted.
+/// Reads all Rust files below a folder. Returns the path of each from that folder, with `/`, and its text, sorted by
+/// path.
 fn files_below(folder: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,10 +1,10 @@
-//! The tables of `src/lib.rs` that show where things are: everything that a row names must exist.
+//! Checks the tables of `src/lib.rs` that show where things are: everything that a row names must exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Returns the names in the tables of a module doc that do not exist. `read` returns the text of a file, or of all
-/// files in a folder; `None` when there is neither.
+/// files in a folder; `None` if the path is neither.
 pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for row in doc.lines().filter(|line| line.starts_with("//! |")) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_map_names_must_be_there() {
+    fn every_name_in_the_map_must_exist() {
         let read = |path: &str| (path == "a/one.rs").then(|| "impl One { fn first() {} }".to_owned());
         let good = "//! `nothing` here counts\n//! | a row | `a/one.rs`: `One::first` |";
         let moved = "//! | a row | `a/two.rs` |";

@@ -1,4 +1,4 @@
-//! The paths in a source: `use` trees expanded, relative ones resolved.
+//! Finds the paths in a source, expands `use` trees, and resolves relative paths.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,8 @@ pub struct Source {
     pub module: Vec<String>,
     /// Every path in its code.
     pub paths: Vec<SourcePath>,
-    /// Names that mean a module of ours here: declared, or imported from `crate`, `self` or `super`.
+    /// Names that mean a module of this project in this file. The module is declared here, or imported from `crate`,
+    /// `self` or `super`.
     pub local_names: BTreeSet<String>,
     /// Names of the modules declared here.
     pub children: BTreeSet<String>,
@@ -122,7 +123,7 @@ fn public_functions(tokens: &[Token]) -> Vec<(String, usize)> {
     named.map(|name| (name.text.clone(), name.line)).collect()
 }
 
-/// Returns the words of a text, without those in comments and strings.
+/// Returns the words of a text. Comments and strings are left out.
 pub fn words(text: &str) -> impl Iterator<Item = String> {
     tokens(&without_comments_and_strings(text)).into_iter().filter(Token::is_word).map(|token| token.text)
 }
@@ -198,7 +199,7 @@ fn tokens(code: &str) -> Vec<Token> {
     tokens
 }
 
-/// Keywords that a `::` may follow without being part of its path.
+/// Keywords after which a `::` begins a new path.
 const BEFORE_PATHS: &[&str] = &[
     "as", "break", "const", "dyn", "else", "for", "if", "impl", "in", "match", "move", "mut", "pub", "return", "use",
     "where", "while", "yield",
@@ -214,7 +215,7 @@ fn paths(tokens: &[Token]) -> Vec<SourcePath> {
             let first = paths.len();
             at = read_path(tokens, at, Vec::new(), words[0] == "::", &mut paths);
             match words {
-                // The name of a module, and who may see an item.
+                // Not uses: the name of a declared module, and the visibility of an item.
                 ["mod", ..] | ["(", "pub", ..] | ["in", "(", "pub", ..] => paths.truncate(first),
                 ["use", "pub", ..] | ["use", ")", _, "(", "pub"] => {
                     paths[first..].iter_mut().for_each(|path| path.is_export = true);
@@ -228,7 +229,7 @@ fn paths(tokens: &[Token]) -> Vec<SourcePath> {
     paths
 }
 
-/// Reads the path, or the tree of paths, that starts at `at`; returns where it ends.
+/// Reads the path, or the tree of paths, that starts at `at`. Returns where it ends.
 fn read_path(
     tokens: &[Token],
     mut at: usize,
@@ -255,7 +256,7 @@ fn read_path(
     at
 }
 
-/// Reads the members of a `use` tree up to its closing brace; returns where the tree ends.
+/// Reads the members of a `use` tree up to its closing brace. Returns where the tree ends.
 fn read_group(
     tokens: &[Token],
     mut at: usize,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::paths::Source;
 use crate::rules::Fault;
 
-/// Returns the public functions of a source whose names are not among `outside`, the words of the program, its tests
-/// and its benches.
+/// Returns a source's public functions whose names do not appear in `outside` (the words used in the program, its tests
+/// and its benches).
 pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
     let is_idle = |(name, _): &&(String, usize)| !outside.contains(name);
     let found = source.public_functions.iter().filter(is_idle);
@@ -14,7 +14,7 @@ pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
         .map(|(name, line)| Fault {
             file: format!("src/{}", source.file),
             line: *line,
-            message: format!("{name} is public, and used inside the library only; make it pub(crate)"),
+            message: format!("{name} is public, but is used only inside the library; make it pub(crate)"),
         })
         .collect()
 }

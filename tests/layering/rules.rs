@@ -69,7 +69,12 @@ pub fn core_faults(source: &Source) -> Vec<Fault> {
     };
     let found = source.paths.iter().filter(is_outside);
     found
-        .map(|path| source.fault(path, format!("the core names {path}; it is given the time, and acts nowhere")))
+        .map(|path| {
+            source.fault(
+                path,
+                format!("the core names {path}; it is given the time, and reads and writes nothing itself"),
+            )
+        })
         .collect()
 }
 
@@ -77,8 +82,9 @@ pub fn home_faults(source: &Source) -> Vec<Fault> {
     let found = source.paths.iter().filter_map(|path| {
         let (krate, homes) = HOMES.iter().find(|(krate, _)| path.first() == *krate)?;
         let is_local = !path.is_absolute && source.local_names.contains(*krate);
-        (!is_local && !is_at(&source.file, homes))
-            .then(|| source.fault(path, format!("{path} is away from home; {krate} lives in {}", homes.join(", "))))
+        (!is_local && !is_at(&source.file, homes)).then(|| {
+            source.fault(path, format!("{path} is used outside its home; {krate} belongs in {}", homes.join(", ")))
+        })
     });
     found.collect()
 }
@@ -102,7 +108,7 @@ pub fn provider_faults(file: &str, text: &str) -> Vec<Fault> {
     for (at, line) in text.lines().enumerate() {
         let line = line.to_lowercase();
         for name in names.iter().filter(|name| line.contains(**name)) {
-            let message = format!("{name:?} is a provider's own; it is named in {} only", homes.join(", "));
+            let message = format!("{name:?} belongs to a provider; only {} may name it", homes.join(", "));
             faults.push(Fault { file: format!("src/{file}"), line: at + 1, message });
         }
     }
@@ -125,7 +131,7 @@ pub fn text_faults(name: &str, text: &str) -> Vec<Fault> {
         let words = NOT_IN_TEXT.iter().filter(|word| has_word(&lower, word)).map(ToString::to_string);
         let numbered = names_a_numbered_issue(&lower).then(|| "a numbered issue".to_owned());
         for found in words.chain(numbered) {
-            let message = format!("the text holds {found:?}; a reader elsewhere can't know what that is");
+            let message = format!("the text contains {found:?}, which readers can't understand");
             faults.push(Fault { file: name.to_owned(), line: at + 1, message });
         }
     }
@@ -204,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn code_after_what_does_not_count_does() {
+    fn code_after_tests_comments_and_strings_counts() {
         for text in [
             "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::cli;",
             "#[cfg(not(test))]\nuse crate::cli;",
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_away_from_home_is_found() {
+    fn a_crate_used_outside_its_home_is_found() {
         for (krate, homes) in HOMES {
             let text = format!("use {krate}::Thing;");
 
@@ -291,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_away_from_the_door_is_found() {
+    fn a_stream_named_outside_the_listed_files_is_found() {
         for text in ["fn f() { std::io::stderr(); }", "use std::io::{self, stdout};", "fn f() { io::stdout().lock(); }"]
         {
             assert_eq!(stream_faults(&Source::new("cli/tables.rs", text)).len(), 1, "{text}");

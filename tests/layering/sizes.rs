@@ -1,11 +1,11 @@
-//! Sizes of files, in lines that are neither tests nor part of a test file.
+//! Checks the sizes of files. Lines of tests do not count.
 
-/// The longest that a file may be.
+/// The most lines that a file may have.
 const MOST_LINES: usize = 500;
 /// Nine of ten files have at most this many lines.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
 
-/// Returns what is wrong with the sizes of files; `sizes` are their names and lines.
+/// Returns what is wrong with the sizes of files. `sizes` contains the name of each file and its number of lines.
 pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     let longer_than = |most: usize| sizes.iter().filter(move |(_, lines)| *lines > most);
     let shown = |(name, lines): &(String, usize)| format!("{name} has {lines} lines without its tests");

@@ -1,7 +1,7 @@
-//! The promises about security: a bounded share of each loop, mostly with the real program.
+//! The promises about security: a small part of each loop, mostly with the real program.
 //!
-//! `cargo bench --bench security -- full` runs the loops in full and writes the page `benches/SECURITY.md`. Each class
-//! of attack is a file of `loops/`: its tables, its generators, and its lines of the page.
+//! `cargo bench --bench security -- full` runs the full loops and writes the page `benches/SECURITY.md`. `loops/` has
+//! one file for each class of attack, with its tables, its generators and its lines of the page.
 #![cfg(feature = "sim")]
 
 #[path = "../support/hostile.rs"]
@@ -10,12 +10,12 @@ mod loops;
 #[path = "../support/page.rs"]
 mod page;
 #[path = "../sessions/support.rs"]
-#[allow(dead_code, reason = "shared with tests that use all of it")]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use page::Size;
 
-/// Runs the share of a loop.
+/// Runs the small part of a loop.
 #[track_caller]
 fn holds(name: &str) {
     let found = loops::LOOPS.iter().find(|(own, _)| *own == name);
@@ -23,7 +23,7 @@ fn holds(name: &str) {
     assert!(!page(Size::Share).is_empty(), "{name} tried nothing");
 }
 
-/// Makes a test of each loop, so that they run side by side and each has its name.
+/// Makes a test of each loop, so that the loops run in parallel and each has its own name.
 macro_rules! tests {
     ($($test:ident: $name:literal,)*) => {
         $(

@@ -29,7 +29,7 @@ fn a_wrong_key_stops_the_run_and_blames_no_row() {
 }
 
 #[test]
-fn a_key_that_is_put_right_lets_the_same_command_go_on() {
+fn after_the_key_is_corrected_the_same_command_continues() {
     let folder = Folder::with_rows(10);
     let mut config = quick();
     config.keys = Keys::Only(vec![CANARY.to_owned()]);
@@ -81,7 +81,7 @@ fn an_unknown_model_stops_the_run() {
 }
 
 #[test]
-fn an_unreachable_host_ends_the_run_with_what_to_check() {
+fn an_unreachable_host_ends_the_run_with_advice() {
     let folder = Folder::with_rows(3);
 
     let said = Said::of(
@@ -97,7 +97,7 @@ fn an_unreachable_host_ends_the_run_with_what_to_check() {
 }
 
 #[test]
-fn a_redirect_stops_the_run_once_blames_no_row_and_says_what_to_set() {
+fn a_redirect_stops_the_run_at_once_blames_no_row_and_says_what_to_set() {
     let folder = Folder::with_rows(20);
     let api = Api::quick();
     let moved =
@@ -151,7 +151,7 @@ fn a_proxy_that_wants_a_password_stops_the_run_at_once_and_blames_no_row() {
 }
 
 #[test]
-fn a_dead_proxy_is_named_as_what_failed_and_blames_no_row() {
+fn a_dead_proxy_is_named_as_the_cause_and_no_row_is_blamed() {
     let folder = Folder::with_rows(3);
     let mut command =
         folder.command(&["run", "prompts.jsonl", "--base-url", "https://api.example.invalid", "--retry-for", "1s"]);
@@ -189,7 +189,7 @@ fn a_proxy_variable_that_is_not_used_is_named() {
 }
 
 #[test]
-fn an_endpoint_that_answers_with_faults_is_not_said_to_be_silent() {
+fn an_endpoint_that_answers_with_faults_is_not_called_silent() {
     for status in [500, 529] {
         let folder = Folder::with_rows(20);
         let api = Api::with_faults(&format!(r#"{{"rules": [{{"status": {status}}}]}}"#));
@@ -227,7 +227,7 @@ fn a_long_retry_after_stops_the_run_instead_of_sleeping() {
 }
 
 #[test]
-fn what_is_said_to_be_the_most_is_not_exceeded_by_signs_long_answers_and_cache_marks() {
+fn the_stated_maximum_cost_holds_for_punctuation_long_answers_and_cache_marks() {
     let folder = Folder::new();
     let api = Api::new(quick().with_lengths(OutputLengths::fixed(40)));
     let signs = "{}[];:,.".repeat(1_000);

@@ -1,4 +1,4 @@
-//! The commands in the summary: each is taken from it and run by a shell, as if a user had pasted it.
+//! The commands in the summary. A shell runs each of them, as if a user had pasted it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use crate::support::*;
 
 const ROWS: usize = 6;
-/// A row fails once, and works when it is tried again.
+/// One row fails once, and works when it is tried again.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 500, "contains": "number 0.", "times": 1}]}"#;
 
-/// The typed command, the variables that name the API, and the place of the results.
+/// The command that the user typed, the variables that name the API, and the path of the results.
 struct Case<'a> {
     args: &'a [&'a str],
     variables: &'a [(&'a str, &'a str)],
@@ -17,7 +17,7 @@ struct Case<'a> {
 }
 
 #[test]
-fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
+fn printed_commands_finish_the_run_with_any_names_and_settings() {
     let api = || Api::with_faults(ONE_FAILS);
     let key = ("ANTHROPIC_API_KEY", CANARY);
     let quoted = r#"my "best" $(prompts) it's.jsonl"#;
@@ -35,7 +35,7 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[key],
             results: "o ut.jsonl",
         },
-        // The environment names another server than the typed command.
+        // The environment names a different server from the typed command.
         Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
         // All settings are in the environment.
         Case {
@@ -49,13 +49,13 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             results: "p.results.jsonl",
         },
         Case { args: &["run", "p.jsonl"], variables: &[key, ("ANTHROPIC_BASE_URL", url)], results: "p.results.jsonl" },
-        // A file of settings and a profile in it.
+        // A settings file with a profile.
         Case {
             args: &["run", "p.jsonl", "--config", "its conf.toml", "--profile", "at night"],
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // A key that is in a file alone.
+        // The key is only in a file.
         Case {
             args: &["run", "p.jsonl", "--base-url", url, "--api-key-file", "key file"],
             variables: &[],
@@ -78,7 +78,7 @@ fn printed_commands_finish_the_run_whatever_names_and_settings_it_was_given() {
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // Earlier results are renamed once, and never when a run is resumed.
+        // `--fresh` renames earlier results once. Resuming the run does not rename them again.
         Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
         Case {
             args: &["run", "p.jsonl", "--base-url", url],
@@ -165,7 +165,7 @@ fn a_run_over_a_pipe_into_a_file_is_resumed_with_the_same_rows_on_standard_input
 }
 
 #[test]
-fn the_command_in_the_explanation_of_a_stopped_pipe_is_the_one_that_works() {
+fn the_command_in_the_explanation_of_a_stopped_pipe_works() {
     let folder = Folder::new();
     let api = Api::quick();
     let mut command = folder.command(&["run", "--base-url", &api.url, "--max-requests", "4"]);
@@ -193,7 +193,7 @@ fn printed(said: &Said, label: &str) -> Option<String> {
     Some(command.to_owned())
 }
 
-/// Runs a printed command by a shell, in the folder and the environment of the run that printed it.
+/// Runs a printed command in a shell, with the folder and the environment of the run that printed it.
 fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let program = Path::new(like.get_program());
     let mut path: Vec<PathBuf> = vec![program.parent().expect("its folder").to_owned()];
@@ -201,12 +201,12 @@ fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let mut shell = Command::new("sh");
     shell.args(["-c", text]).env("PATH", std::env::join_paths(path).expect("a path"));
     as_there(&mut shell, like);
-    // A command that lacks its server must not find another one.
+    // If a command has lost its server, it must not reach another one.
     shell.env("HTTPS_PROXY", "http://127.0.0.1:9");
     feed(shell, input.unwrap_or_default())
 }
 
-/// Returns a command as it was made, to be run once more.
+/// Returns the same command again, so that it can be run once more.
 fn again_as(like: &Command) -> Command {
     let mut command = Command::new(like.get_program());
     command.args(like.get_args());

@@ -1,9 +1,9 @@
-//! Inputs as users have them: rows of many shapes, also broken ones, tables, parts, and several files.
+//! Inputs as users have them: rows of many shapes (some of them broken), tables, parts of inputs, and several files.
 
 use crate::support::*;
 
 #[test]
-fn broken_rows_cost_only_themselves() {
+fn broken_rows_affect_no_other_row() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write(
@@ -20,7 +20,7 @@ fn broken_rows_cost_only_themselves() {
     resumed.ends_with(3).tells(&["nothing to do", "3 rows", "correct the input"]);
     assert_eq!(api.books().requests, 3);
     let errors = folder.read("prompts.errors.jsonl");
-    assert_eq!(errors.lines().count(), 3, "a broken row is in the log once, however often it is met");
+    assert_eq!(errors.lines().count(), 3, "a broken row is in the log once, no matter how often it is read");
     let first: serde_json::Value = serde_json::from_str(errors.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["error"]["line"], 2);
     assert_eq!(first["error"]["class"], "invalid_input");
@@ -60,7 +60,7 @@ fn a_corrected_row_is_answered_by_the_same_command() {
 }
 
 #[test]
-fn a_table_is_asked_with_a_template() {
+fn the_rows_of_a_table_are_sent_with_a_template() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("tickets.csv", "id,subject,body\n7,Lost,\"My parcel, again\"\n8,Late,\"Two\nlines\"\n");
@@ -74,7 +74,7 @@ fn a_table_is_asked_with_a_template() {
 }
 
 #[test]
-fn parts_of_an_input_are_rows_of_the_whole() {
+fn rows_of_a_part_keep_their_identity_in_the_whole_input() {
     let folder = Folder::with_rows(10);
     let api = Api::quick();
 
@@ -122,7 +122,7 @@ fn columns_that_are_not_sent_are_named_once() {
 }
 
 #[test]
-fn rows_that_all_ask_the_same_are_told_before_they_are_sent() {
+fn if_all_rows_have_the_same_request_a_warning_comes_before_they_are_sent() {
     let folder = Folder::new();
     folder.write("same.csv", "id,body\n1,a\n2,b\n3,c\n");
     folder.write("other.csv", "id,body\n1,a\n2,b\n");
@@ -190,7 +190,7 @@ fn an_input_without_rows_is_nothing_to_do() {
 }
 
 #[test]
-fn a_repeated_id_on_a_pipe_costs_only_the_later_row() {
+fn a_repeated_id_on_a_pipe_fails_only_the_later_row() {
     let folder = Folder::new();
     let api = Api::quick();
 
@@ -204,10 +204,10 @@ fn a_repeated_id_on_a_pipe_costs_only_the_later_row() {
 }
 
 #[test]
-fn an_input_that_is_cut_short_while_it_is_read_is_told_and_nothing_is_lost() {
+fn if_an_input_is_cut_short_while_it_is_read_the_run_says_so_and_loses_nothing() {
     let rows_of_it = 1_200;
     let folder = Folder::new();
-    // Larger than what is read ahead.
+    // The file is larger than the part that is read ahead.
     let whole =
         rows(rows_of_it).replace("{\"custom_id\"", &format!("{{\"note\":\"{}\",\"custom_id\"", "x".repeat(3_000)));
     folder.write("prompts.jsonl", &whole);
@@ -231,7 +231,7 @@ fn an_input_that_is_cut_short_while_it_is_read_is_told_and_nothing_is_lost() {
     assert_each_once(&folder.read("prompts.results.jsonl"), rows_of_it);
 }
 
-/// A pipe's end in the middle of a character, and a last line without its end.
+/// A pipe that ends in the middle of a character, and a last line without a line break.
 #[test]
 fn an_input_that_ends_in_the_middle_of_a_line_loses_only_that_line() {
     let folder = Folder::new();

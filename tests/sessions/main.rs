@@ -1,4 +1,4 @@
-//! Whole sessions of the program: the typed command, the output, the files, and how it ends.
+//! Whole sessions of the program: the typed command, the output, the files, and the exit code.
 //!
 //! The real program runs against the simulated API on the loopback address. No test waits for time to pass: if a moment
 //! matters, the API's books show when it has come.
@@ -15,7 +15,7 @@ mod main_uses;
 mod output;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
-#[expect(dead_code, reason = "shared with tests that use all of it")]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod pty;
 mod readme;
 mod refusals;

@@ -63,7 +63,7 @@ fn a_pipe_gets_data_on_standard_output_and_nothing_else() {
 }
 
 #[test]
-fn a_pipe_may_also_have_its_results_in_a_file() {
+fn the_results_of_a_pipe_can_also_go_to_a_file() {
     let folder = Folder::new();
     let api = Api::quick();
 
@@ -117,7 +117,7 @@ fn the_simulator_by_itself_serves_runs() {
 }
 
 #[test]
-fn commands_that_only_look_tell_what_they_see() {
+fn check_and_limits_print_what_they_find() {
     let folder = Folder::with_rows(3);
     folder.write("broken.jsonl", "{\"prompt\":\"a\"}\n{\"prompt\":\n[1]\n");
 

@@ -1,4 +1,4 @@
-//! Outputs that are closed, fill up or are watched.
+//! Outputs that are closed, that fill up, or that somebody watches.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::support::*;
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_run_and_its_rows_are_kept() {
+fn a_reader_that_closes_the_pipe_ends_the_run_and_the_rows_are_kept() {
     let folder = Folder::new();
     let api = Api::slow(std::time::Duration::from_millis(5));
     folder.write("prompts.jsonl", &rows(300));
@@ -34,7 +34,7 @@ fn a_reader_that_has_seen_enough_ends_the_run_and_its_rows_are_kept() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_standard_output_is_told_and_the_rows_are_kept() {
+fn a_full_standard_output_gives_an_error_and_the_rows_are_kept() {
     let folder = Folder::new();
     let api = Api::quick();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has one");
@@ -50,7 +50,7 @@ fn a_full_standard_output_is_told_and_the_rows_are_kept() {
     assert_eq!(kept, ["r0", "r1", "r2", "r3", "r4"]);
 }
 
-/// A results file that may not grow.
+/// The results file may not grow.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
@@ -67,7 +67,7 @@ fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 80);
 }
 
-/// Standard output is read to its end here; it is the error log that may not grow.
+/// Here, standard output is read to its end, and the error log may not grow.
 #[cfg(unix)]
 #[test]
 fn an_error_log_that_can_not_be_written_is_not_called_standard_output() {
@@ -86,7 +86,7 @@ fn an_error_log_that_can_not_be_written_is_not_called_standard_output() {
 
 #[cfg(unix)]
 #[test]
-fn what_the_system_says_is_said_once() {
+fn the_error_of_the_system_is_printed_once() {
     let folder = Folder::with_rows(3);
     let long = "x".repeat(300);
 
@@ -96,7 +96,7 @@ fn what_the_system_says_is_said_once() {
     assert_eq!(said.err.matches("name too long").count(), 1, "{}", said.err);
 }
 
-/// Returns a command under which files may not grow beyond 8 or 16 KiB: `ulimit -f` counts blocks of 512 or 1024 bytes.
+/// Returns a command whose files may not grow beyond 8 or 16 KiB: `ulimit -f` counts blocks of 512 or 1024 bytes.
 #[cfg(unix)]
 fn with_small_files(whole: &std::process::Command) -> std::process::Command {
     let mut limited = std::process::Command::new("sh");
@@ -130,7 +130,7 @@ fn progress_as_json_is_a_line_of_json_for_each_event() {
 }
 
 #[test]
-fn quiet_says_nothing_of_a_run_that_goes_well() {
+fn quiet_prints_nothing_if_a_run_goes_well() {
     let folder = Folder::with_rows(3);
     let api = Api::quick();
 
@@ -141,7 +141,7 @@ fn quiet_says_nothing_of_a_run_that_goes_well() {
     assert_eq!(again.ends_with(0).err, "");
 }
 
-/// For each way to end with `--quiet`: what standard error says, and in how many lines.
+/// The table gives, for each way to end with `--quiet`, what standard error contains, and on how many lines.
 #[test]
 fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
     let faults = r#"{"rules": [
@@ -189,7 +189,7 @@ fn no_progress_still_has_a_summary() {
 }
 
 #[test]
-fn without_a_terminal_nothing_steers_one() {
+fn without_a_terminal_no_control_sequences_are_written() {
     let folder = Folder::with_rows(30);
     let api = Api::quick();
 

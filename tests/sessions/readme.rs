@@ -1,4 +1,4 @@
-//! The program has everything that the README says it has.
+//! The program has everything that the README describes.
 
 use clap::CommandFactory;
 use claude_batch::cli::args::Cli;
@@ -7,7 +7,7 @@ use claude_batch::cli::exit::TABLE;
 const README: &str = include_str!("../../README.md");
 
 #[test]
-fn the_table_of_exit_codes_is_that_of_the_program() {
+fn the_table_of_exit_codes_equals_the_table_of_the_program() {
     let section = README.split("## Exit codes").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
     let rows = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code "));
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
@@ -36,7 +36,7 @@ fn every_subcommand_is_in_the_readme() {
 }
 
 #[test]
-fn every_flag_of_the_readme_is_one() {
+fn every_flag_in_the_readme_exists() {
     let command = Cli::command();
     let flags: Vec<_> = command
         .get_subcommands()

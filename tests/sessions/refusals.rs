@@ -1,14 +1,14 @@
 //! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
-//! Everything that a run refuses, a dry run refuses with the same message and the same exit code. Each case here is
-//! tried both ways. Things that only sending needs are not checked in a dry run; [`refused_once`] tests those.
+//! A dry run refuses everything that a run refuses, with the same message and the same exit code. Each case here is
+//! tried both ways. A dry run does not check things that only sending needs; [`refused_once`] tests those.
 
 use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Runs the program, and once more as a dry run. Asserts that it prints one message, the same both times, sends nothing
-/// and leaves the folder unchanged.
+/// Runs the program twice, the second time as a dry run. Asserts that both print the same message, send nothing and
+/// leave the folder unchanged.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
     let said = refused_once(folder, args, parts);
@@ -18,10 +18,14 @@ fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
 
     let dry = refused_once(folder, &[args, &["--dry-run"]].concat(), parts);
 
-    assert_eq!(said.err.lines().next(), dry.err.lines().next(), "a dry run says what the run would say");
+    assert_eq!(
+        said.err.lines().next(),
+        dry.err.lines().next(),
+        "a dry run prints the message that the run would print"
+    );
 }
 
-/// Runs the program, and asserts that it says one thing, sends nothing and leaves the folder as it was.
+/// Runs the program. Asserts that it prints one message, sends nothing and leaves the folder unchanged.
 #[track_caller]
 fn refused_once(folder: &Folder, args: &[&str], parts: &[&str]) -> Said {
     let before = folder.contents();
@@ -85,7 +89,7 @@ fn a_fault_file_with_a_mistake() {
 }
 
 #[test]
-fn a_template_that_names_what_is_not_there() {
+fn a_template_that_names_a_missing_column() {
     let folder = Folder::new();
     folder.write("tickets.csv", "subject,body\na,b\n");
 
@@ -116,7 +120,7 @@ fn a_template_without_a_column() {
 }
 
 #[test]
-fn an_output_that_can_not_be_one() {
+fn an_output_that_can_not_be_a_results_file() {
     let folder = Folder::with_rows(2);
     folder.write("notes.txt", "my own notes\n");
     folder.write("other.jsonl", "{\"a\":1}\n");
@@ -127,7 +131,13 @@ fn an_output_that_can_not_be_one() {
     refused(&folder, &to("./prompts.jsonl"), &["prompts.jsonl is the input"]);
     refused(&folder, &to("folder"), &["folder is a folder"]);
     refused(&folder, &to("nowhere/out.jsonl"), &["the folder nowhere"]);
-    refused(&folder, &to("notes.txt"), &["notes.txt is not a file of claude-batch"]);
+    refused(&folder, &to("notes.txt"), &["notes.txt exists", "notes.txt.results.jsonl", "with -o"]);
+    refused(
+        &folder,
+        &["run", "prompts.jsonl", "--simulate", "-o", "a.csv", "--output-format", "tsv"],
+        &["a.csv", "tsv"],
+    );
+    refused(&folder, &["run", "prompts.jsonl", "--simulate", "-o", "a.csv", "--fields", "idd"], &["did you mean id?"]);
     refused(&folder, &to("other.jsonl"), &["other.jsonl is not a file of claude-batch"]);
     refused(
         &folder,
@@ -152,7 +162,7 @@ fn an_output_that_can_not_be_written() {
     };
     set(&folder.path(""), 0o755);
     set(&locked, 0o555);
-    // A user who may write everywhere starts the program as another user.
+    // If this user may write everywhere, the program is started as another user.
     let is_root = std::fs::write(locked.join("probe"), "").is_ok();
     let run = |flags: &[&str]| {
         let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();
@@ -162,7 +172,7 @@ fn an_output_that_can_not_be_written() {
     };
 
     let Ok(said) = run(&[]) else {
-        eprintln!("SKIPPED: this user may write everywhere, and the program is out of the reach of another");
+        eprintln!("SKIPPED: this user may write everywhere, and another user can't reach the program");
         return;
     };
     let dry = run(&["--dry-run"]).expect("the program starts");
@@ -173,7 +183,7 @@ fn an_output_that_can_not_be_written() {
 }
 
 #[test]
-fn a_run_without_a_key_names_both_ways_out() {
+fn a_run_without_a_key_names_both_remedies() {
     let folder = Folder::with_rows(2);
 
     refused_once(&folder, &["run", "prompts.jsonl"], &["ANTHROPIC_API_KEY", "--api-key-file", "--simulate"]);
@@ -265,7 +275,7 @@ fn answers_to_other_requests_and_of_other_servers() {
 }
 
 #[test]
-fn what_the_parts_of_a_run_can_not_do() {
+fn flags_and_files_that_can_not_be_used() {
     let folder = Folder::with_rows(2);
     folder.write("more.jsonl", &rows(1));
     folder.write("no.pem", "no certificate\n");
@@ -278,7 +288,7 @@ fn what_the_parts_of_a_run_can_not_do() {
 }
 
 #[test]
-fn a_price_that_is_not_known_under_a_budget() {
+fn an_unknown_price_with_a_budget() {
     let folder = Folder::with_rows(2);
 
     refused(

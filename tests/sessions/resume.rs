@@ -4,17 +4,17 @@ use std::path::Path;
 
 use crate::support::*;
 
-/// A tenth of the rows are refused each time.
+/// A tenth of the rows are refused, each time they are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The row number 1 is refused once.
+/// The row with number 1 is refused once.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
-/// The server fails once, at the row number 1.
+/// The server fails once, for the row with number 1.
 const ONE_FAULT: &str = r#"{"rules": [{"status": 500, "contains": "number 1.", "times": 1}]}"#;
 
 #[test]
-fn what_failed_for_good_is_answered_by_resume_once_the_fault_is_gone() {
+fn rows_that_failed_are_answered_by_resume_after_the_fault_is_gone() {
     let folder = Folder::with_rows(120);
     folder.write("faults.json", TENTH);
     let run =
@@ -32,7 +32,7 @@ fn what_failed_for_good_is_answered_by_resume_once_the_fault_is_gone() {
 }
 
 #[test]
-fn resume_keeps_in_the_log_what_still_fails_and_takes_the_classes_it_is_told() {
+fn resume_runs_only_the_given_classes_and_keeps_rows_that_still_fail_in_the_log() {
     let folder = Folder::with_rows(30);
     let bad = Api::with_faults(
         r#"{"rules": [{"status": 400, "contains": "number 1."}, {"status": 413, "contains": "number 2."}]}"#,
@@ -53,7 +53,7 @@ fn resume_keeps_in_the_log_what_still_fails_and_takes_the_classes_it_is_told() {
 }
 
 #[test]
-fn every_line_tells_where_its_row_stands_in_the_input_resumed_ones_too() {
+fn every_line_has_the_position_of_its_row_in_the_input_also_after_resume() {
     let folder = Folder::new();
     let row = |id: usize| format!("{{\"id\":\"r{id}\",\"prompt\":\"This is number {id}.\",\"max_tokens\":40}}\n");
     let rejected = "{\"id\":\"r3\",\"prompt\":\"Hi\",\"max_tokens\":\"x\"}\n";
@@ -81,7 +81,7 @@ fn every_line_tells_where_its_row_stands_in_the_input_resumed_ones_too() {
 }
 
 #[test]
-fn only_what_may_succeed_as_it_is_is_proposed_to_be_resumed_and_the_rest_is_told_what_to_change() {
+fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
     let folder = Folder::with_rows(30);
     let faults = r#"{"rules": [
         {"status": 400, "contains": "number 1.", "message": "max_tokens: is\u001b[2J wrong"},
@@ -112,7 +112,7 @@ fn only_what_may_succeed_as_it_is_is_proposed_to_be_resumed_and_the_rest_is_told
 }
 
 #[test]
-fn a_log_without_failures_is_nothing_to_do_and_stays() {
+fn with_a_log_without_failures_there_is_nothing_to_do_and_the_log_stays() {
     let folder = Folder::with_rows(2);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
@@ -174,7 +174,7 @@ fn a_line_inserted_above_rows_without_ids_leaves_them_done() {
     let folder = Folder::new();
     let api = Api::quick();
     let unnamed = |from: usize| (from..10).map(|at| format!("{{\"prompt\":\"Row {at}\"}}\n")).collect::<String>();
-    // Two rows are equal: each is a row of its own.
+    // Two rows have the same content, but each is a row of its own.
     folder.write("prompts.jsonl", &format!("{}{}", unnamed(1), "{\"prompt\":\"Row 3\"}\n"));
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["10 answered"]);
 
@@ -187,7 +187,7 @@ fn a_line_inserted_above_rows_without_ids_leaves_them_done() {
 }
 
 #[test]
-fn a_changed_row_is_refused_until_somebody_says_what_to_do() {
+fn a_changed_row_is_refused_until_a_flag_says_what_to_do() {
     let folder = Folder::with_rows(3);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
@@ -323,7 +323,7 @@ fn a_log_that_lies_elsewhere_is_resumed_by_the_command_that_names_its_results() 
 }
 
 #[test]
-fn logs_that_are_not_all_of_the_results_named_are_refused_before_any_is_run() {
+fn if_one_log_belongs_to_other_results_all_are_refused_before_any_row_is_sent() {
     let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
     let other = Api::with_faults(ONE_FAILS);
     folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl"]).ends_with(3);

@@ -1,4 +1,4 @@
-//! What a user sees on a terminal that changes its size, as an emulator shows it.
+//! What a user sees on a terminal that changes its size. A terminal emulator shows it.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,16 +12,16 @@ use crate::pty::{Pty, ended, shown};
 use crate::support::*;
 
 const ROWS: u16 = 24;
-/// The sizes that a terminal takes on in turn, in columns and rows.
+/// The sizes that the terminal takes one after the other, in columns and rows.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// After this many drawings, at least one was made at the latest size.
+/// After this many redraws, at least one was made at the latest size.
 const DRAWINGS: usize = 3;
 
-/// The end of a drawing of two lines: the cursor goes back to the first.
+/// The end of a redraw of two lines: the cursor goes back to the first line.
 const DRAWN: &str = "\x1b[1A\r";
 
 #[test]
-fn a_terminal_that_changes_its_size_keeps_what_stands_above_and_shows_one_block() {
+fn a_terminal_that_changes_its_size_keeps_the_lines_above_and_shows_one_block() {
     std::thread::scope(|scope| {
         for first in [40, 80, 250] {
             scope.spawn(move || changes_its_size(first));
@@ -40,7 +40,7 @@ fn a_terminal_that_can_not_redraw_is_sent_plain_lines() {
     assert!(!shown.contains('\x1b') && shown.contains("20 answered"), "{shown}");
 }
 
-/// Runs the program on a terminal that is so wide at first.
+/// Runs the program on a terminal that has `first` columns at first, and then changes its size.
 fn changes_its_size(first: u16) {
     let (folder, api) = (Folder::with_rows(5_000), Api::slow(std::time::Duration::from_millis(20)));
     let mut window = Window::open(&folder, &api, first);
@@ -66,7 +66,7 @@ struct Window {
     ours: File,
     terminal: avt::Terminal,
     written: Receiver<String>,
-    /// The output since the last change.
+    /// The output since the last change of size.
     latest: String,
 }
 
@@ -83,7 +83,7 @@ impl Window {
             let (mut bytes, mut rest) = (vec![0; 4096], Vec::new());
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 rest.extend_from_slice(&bytes[..count]);
-                // A character may be split between two reads.
+                // A character can be split between two reads.
                 let whole = rest.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
                 let text = String::from_utf8(rest.drain(..whole).collect()).expect("it was found valid");
                 if sender.send(text).is_err() {
@@ -102,7 +102,8 @@ impl Window {
         self.latest.clear();
     }
 
-    /// Reads this many drawings of the progress, each of which has the number of rows, and the whole of the last one.
+    /// Reads until the progress was drawn this many times, and until the last redraw is complete. Each redraw shows the
+    /// number of rows.
     #[track_caller]
     fn wait_for(&mut self, drawings: usize) {
         let count = |text: &str| text.matches("/5,000").count() + text.matches("/5.0k").count();
@@ -111,8 +112,8 @@ impl Window {
         }
     }
 
-    /// Returns the text above the block after the first answer has shown the limits: nothing more is printed after
-    /// that.
+    /// Returns the text above the block. Waits for the first answer, which shows the limits: nothing more is printed
+    /// above the block after that.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {
@@ -130,14 +131,14 @@ impl Window {
         self.latest.push_str(&text);
     }
 
-    /// Returns the text above the block, without blanks.
+    /// Returns the text above the block, without spaces and line breaks.
     fn header(&self) -> String {
         let shown = self.shown();
         let above = shown.lines().take_while(|line| !is_first_of_block(line)).collect::<Vec<_>>();
         stripped(&above.join("\n"))
     }
 
-    /// Asserts that what the terminal shows and has shown is the header and one block.
+    /// Asserts that the terminal shows the header and one block, and nothing else.
     #[track_caller]
     fn check(&self, header: &str) {
         let shown = self.shown();
@@ -151,7 +152,7 @@ impl Window {
         assert_eq!(lines, 2, "at {size:?}:\n{shown}");
     }
 
-    /// Returns everything that the terminal has shown and not taken back.
+    /// Returns everything that is on the terminal or has scrolled off it.
     fn shown(&self) -> String {
         let lines = self.terminal.screen().all_lines().map(avt::Line::text);
         lines.map(|line| line.trim_end().to_owned() + "\n").collect()

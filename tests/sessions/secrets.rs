@@ -13,7 +13,7 @@ fn assert_no_canary(folder: &Folder, said: &Said) {
 }
 
 #[test]
-fn the_key_is_shown_in_no_mode() {
+fn no_output_mode_shows_the_key() {
     let api = Api::with_faults(
         r#"{"rules": [{"status": 400, "share": 0.3}, {"status": 500, "share": 0.2, "first_attempts_only": true}]}"#,
     );
@@ -28,7 +28,7 @@ fn the_key_is_shown_in_no_mode() {
 }
 
 #[test]
-fn a_server_that_sends_the_key_back_can_not_make_it_shown() {
+fn a_key_that_the_server_sends_back_is_not_shown() {
     let echo = format!("invalid x-api-key: {CANARY} is not known");
     for status in [401, 400, 500] {
         let folder = Folder::with_rows(12);

@@ -10,18 +10,18 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::*;
 
-/// Moments that each kind of end is tried at.
+/// How many moments are tried for each kind of end.
 const MOMENTS: u64 = 20;
 const ROWS: usize = 60;
 const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
-    // The run may have ended by itself.
+    // The run may already have ended by itself.
     let _ = kill_process(pid, signal);
 }
 
-/// Tries moments of all kinds, each with an API and a folder of its own, two at a time.
+/// Tries random moments, two at a time. Each has its own API and folder.
 fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     eprintln!("{name}: SEED={seed}");
@@ -37,10 +37,10 @@ fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
     });
 }
 
-/// Starts a run and waits for a moment of it: somewhere from its start to its end.
+/// Starts a run and waits for a random moment between its start and its end.
 fn started_until_a_moment(folder: &Folder, api: &Api, rng: &mut fastrand::Rng) -> Child {
     let child = folder.command_at(api, &RUN).spawn().expect("it starts");
-    // A tenth of the moments lie before the first request.
+    // A tenth of the moments are before the first request.
     if rng.u8(..10) > 0 {
         api.wait_for_requests(rng.u64(1..=ROWS as u64));
     }
@@ -58,7 +58,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // Before the program handles signals, the system ends it.
+        // If the program does not handle signals yet, the system ends it.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
@@ -68,7 +68,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
 }
 
 #[test]
-fn usr2_takes_over_limits_and_budget_from_the_files_as_they_are_now_and_loses_no_row() {
+fn usr2_reads_limits_and_budget_from_the_files_again_and_loses_no_row() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
     folder.write("claude-batch.toml", "max-requests = 1000\n");
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
@@ -86,14 +86,14 @@ fn usr2_takes_over_limits_and_budget_from_the_files_as_they_are_now_and_loses_no
         "max-requests is 30 (was 1,000)",
         "--max-requests 30 is used up",
     ]);
-    assert!(!stopped.err.contains("concurrency is"), "what was typed stays: {}", stopped.err);
+    assert!(!stopped.err.contains("concurrency is"), "the value on the command line stays: {}", stopped.err);
     on.ends_with(0);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
     assert_eq!(api.books().requests, ROWS as u64, "no row was sent twice");
 }
 
 #[test]
-fn settings_that_are_wrong_when_they_are_read_again_leave_the_run_as_it_was() {
+fn if_the_settings_read_again_are_wrong_the_run_keeps_the_old_ones() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(5);
@@ -107,7 +107,7 @@ fn settings_that_are_wrong_when_they_are_read_again_leave_the_run_as_it_was() {
 }
 
 #[test]
-fn what_a_file_in_the_working_folder_may_not_set_is_refused_when_it_is_read_again_too() {
+fn a_file_in_the_working_folder_is_checked_again_when_it_is_read_again() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(5);
@@ -124,7 +124,7 @@ fn what_a_file_in_the_working_folder_may_not_set_is_refused_when_it_is_read_agai
 }
 
 #[test]
-fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts_what_is_unsure() {
+fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts_possible_double_billing() {
     at_random_moments("kill -9", |rng| {
         let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
         let mut child = started_until_a_moment(&folder, &api, rng);
@@ -146,7 +146,7 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
-        // Requests that were marked but never arrived are at most as many as the window allows.
+        // At most as many requests as the window allows were marked but never arrived.
         assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
         assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
     });
@@ -173,7 +173,7 @@ fn killed_again_and_again_a_run_still_ends_with_each_row_once() {
 }
 
 #[test]
-fn the_first_ctrl_c_says_what_it_waits_for_and_what_comes_next() {
+fn the_first_ctrl_c_says_what_the_run_waits_for_and_how_to_resume() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(150)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(9);
@@ -183,12 +183,12 @@ fn the_first_ctrl_c_says_what_it_waits_for_and_what_comes_next() {
 
     said.ends_with(130).tells(&["in flight and will be waited for", "pending", "claude-batch run prompts.jsonl"]);
     let answered = ids(&folder.read("prompts.results.jsonl")).len() as u64;
-    assert_eq!(answered, api.books().billed_calls, "whatever was in flight was waited for and written");
+    assert_eq!(answered, api.books().billed_calls, "all answers in flight were waited for and written");
 }
 
 #[test]
-fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
-    // Nothing comes back within the test: only a cut-off run ends.
+fn the_second_ctrl_c_cuts_off_requests_in_flight_and_counts_them() {
+    // No answer comes within the test, so the run ends only if it is cut off.
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_secs(3_600)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(8);
@@ -202,12 +202,12 @@ fn the_second_ctrl_c_cuts_off_what_is_in_flight_and_counts_it() {
 
     assert_eq!(said.code, Some(130));
     assert!(said.err.contains("8 answers possibly billed twice"), "{}", said.err);
-    // Another port is another origin, and results of two origins are never mixed.
+    // A different port is a different origin, and results of two origins are never mixed.
     on.ends_with(2);
 }
 
 #[test]
-fn what_a_cut_off_run_may_have_paid_is_reported_by_the_next() {
+fn the_next_run_reports_what_a_cut_off_run_may_have_paid() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(400)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(8);
@@ -240,7 +240,7 @@ fn term_and_hup_end_with_their_own_codes() {
 }
 
 #[test]
-fn a_pipe_that_is_interrupted_keeps_what_it_read() {
+fn an_interrupted_pipe_keeps_the_rows_that_were_read() {
     let (folder, api) = (Folder::new(), Api::slow(Duration::from_millis(30)));
     let mut child = folder.command_at(&api, &["run", "-c2"]).stdin(Stdio::piped()).spawn().expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
@@ -259,7 +259,7 @@ fn a_pipe_that_is_interrupted_keeps_what_it_read() {
 }
 
 #[test]
-fn usr1_prints_where_the_run_stands() {
+fn usr1_prints_the_state_of_the_run() {
     let (folder, api) = (Folder::with_rows(4), Api::slow(Duration::from_millis(700)));
     let child = folder.command_at(&api, &[&RUN[..], &["--progress", "none"]].concat()).spawn().expect("it starts");
     api.wait_for_requests(4);
@@ -270,9 +270,10 @@ fn usr1_prints_where_the_run_stands() {
     said.ends_with(0).tells(&["0 of 4 rows done", "4 of 8 in flight"]);
 }
 
-/// A folder whose input takes as long to read as a test needs: the template runs a long loop for each row.
+/// Returns a folder whose input takes long to read, because the template runs a long loop for each row. `rows` sets how
+/// long.
 #[cfg(target_os = "linux")]
-fn slow_to_look_at(rows: usize) -> (Folder, [&'static str; 6]) {
+fn slow_first_pass(rows: usize) -> (Folder, [&'static str; 6]) {
     let folder = Folder::new();
     folder
         .write("slow.csv", &format!("id,body\n{}", (0..rows).map(|row| format!("r{row},text\n")).collect::<String>()));
@@ -296,9 +297,9 @@ fn with_hang_ups_ignored(command: &Command) -> Command {
     shell
 }
 
-/// Waits until the program reads its input for the first time.
+/// Waits until the first pass over the input has begun.
 #[cfg(target_os = "linux")]
-fn wait_until_looking(child: &Child) {
+fn wait_until_first_pass(child: &Child) {
     let is_look = |task: std::fs::DirEntry| {
         std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == "look")
     };
@@ -310,12 +311,12 @@ fn wait_until_looking(child: &Child) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_interrupt_while_the_input_is_looked_at_ends_with_its_code_and_leaves_nothing() {
+fn an_interrupt_during_the_first_pass_ends_with_its_code_and_leaves_no_files() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let ((folder, run), api) = (slow_to_look_at(100_000), Api::quick());
+        let ((folder, run), api) = (slow_first_pass(100_000), Api::quick());
         let before = folder.contents();
         let child = folder.command_at(&api, &run).spawn().expect("it starts");
-        wait_until_looking(&child);
+        wait_until_first_pass(&child);
 
         send(&child, signal);
         let said = finish(child);
@@ -328,11 +329,11 @@ fn an_interrupt_while_the_input_is_looked_at_ends_with_its_code_and_leaves_nothi
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hang_up_that_nohup_wanted_ignored_stays_ignored_in_the_first_look_and_in_the_run() {
-    let ((folder, run), api) = (slow_to_look_at(20), Api::slow(Duration::from_millis(30)));
+fn under_nohup_hang_ups_stay_ignored_in_the_first_pass_and_in_the_run() {
+    let ((folder, run), api) = (slow_first_pass(20), Api::slow(Duration::from_millis(30)));
     let mut command = with_hang_ups_ignored(&folder.command_at(&api, &run));
     let child = command.spawn().expect("it starts");
-    wait_until_looking(&child);
+    wait_until_first_pass(&child);
 
     send(&child, Signal::HUP);
     api.wait_for_requests(3);
@@ -343,10 +344,10 @@ fn a_hang_up_that_nohup_wanted_ignored_stays_ignored_in_the_first_look_and_in_th
 
 #[cfg(target_os = "linux")]
 #[test]
-fn usr1_and_usr2_while_the_input_is_looked_at_are_answered_and_end_nothing() {
-    let ((folder, run), api) = (slow_to_look_at(100_000), Api::quick());
+fn usr1_and_usr2_during_the_first_pass_are_answered_and_do_not_end_the_program() {
+    let ((folder, run), api) = (slow_first_pass(100_000), Api::quick());
     let child = folder.command_at(&api, &run).spawn().expect("it starts");
-    wait_until_looking(&child);
+    wait_until_first_pass(&child);
 
     send(&child, Signal::USR1);
     wait_until_said(&child, "the run has not begun: nothing was sent");
@@ -359,11 +360,11 @@ fn usr1_and_usr2_while_the_input_is_looked_at_are_answered_and_end_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn settings_that_were_to_be_read_again_during_the_first_look_are_read_when_the_run_begins() {
-    let ((folder, run), api) = (slow_to_look_at(30), Api::slow(Duration::from_millis(30)));
+fn after_usr2_during_the_first_pass_the_settings_are_read_again_when_the_run_begins() {
+    let ((folder, run), api) = (slow_first_pass(30), Api::slow(Duration::from_millis(30)));
     folder.write("claude-batch.toml", "max-requests = 1000\n");
     let child = folder.command_at(&api, &run).spawn().expect("it starts");
-    wait_until_looking(&child);
+    wait_until_first_pass(&child);
 
     folder.write("claude-batch.toml", "max-requests = 5\n");
     send(&child, Signal::USR2);

@@ -1,4 +1,4 @@
-//! A folder to run the program in, an API to run it against, and what is read from both.
+//! A folder in which the program runs, an API for it, and functions that read from both.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +58,7 @@ impl Folder {
         names
     }
 
-    /// Returns the content of every file in it and below.
+    /// Returns the content of every file in the folder and in the folders below it.
     pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.folder.path().to_owned()];
@@ -75,7 +75,8 @@ impl Folder {
         found
     }
 
-    /// Returns the program, to be run here, with nothing of this process's settings and nothing on standard input.
+    /// Returns the program with these arguments. It runs in this folder, without the settings of this process, and with
+    /// an empty standard input.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-batch"));
         let ours = |name: &str| {
@@ -97,7 +98,7 @@ impl Folder {
         Said::of(self.command(args).output().expect("the program starts"))
     }
 
-    /// Runs the program against `api`, with the canary as key.
+    /// Runs the program against `api`. The key is [`CANARY`].
     pub fn run_at(&self, api: &Api, args: &[&str]) -> Said {
         Said::of(self.command_at(api, args).output().expect("the program starts"))
     }
@@ -115,7 +116,7 @@ pub fn feed(mut command: Command, input: &str) -> Said {
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_owned();
     let feeding = std::thread::spawn(move || {
-        // A program that stops early does not read the rest.
+        // A program that stops early does not read the rest of its input.
         let _ = stdin.write_all(input.as_bytes());
     });
     let said = finish(child);
@@ -157,7 +158,7 @@ impl Said {
         self
     }
 
-    /// Returns the number before a text on standard error: 3 for `3 pending`; 0 when the text is not there.
+    /// Returns the number before a text on standard error, for example 3 for `3 pending`; 0 if the text is not there.
     pub fn number_before(&self, text: &str) -> u64 {
         let Some(at) = self.err.find(text) else { return 0 };
         let before = self.err[..at].trim_end();
@@ -166,7 +167,7 @@ impl Said {
     }
 }
 
-/// The simulated API on a loopback port, its books open.
+/// The simulated API on a loopback port. Tests can read its books.
 pub struct Api {
     pub url: String,
     model: SharedModel,
@@ -182,12 +183,12 @@ impl Api {
         Self { url: server.url().to_owned(), model, _runtime: runtime }
     }
 
-    /// Returns an API that answers at once and has limits so high that they do not matter.
+    /// Returns an API that answers immediately. Its limits are so high that they do not matter.
     pub fn quick() -> Self {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take about this long, with variation up to a half.
+    /// Returns an API whose answers take about this long, up to a half more or less.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }
@@ -210,7 +211,7 @@ impl Api {
     }
 }
 
-/// Returns an API that answers at once, briefly, and has no limits to speak of.
+/// Returns the settings of an API that gives short answers immediately, with limits so high that they do not matter.
 pub fn quick() -> SimConfig {
     SimConfig::new(presets::models())
         .with_limits(RateLimits::new(1_000_000, 1_000_000_000, 1_000_000_000))
@@ -224,7 +225,7 @@ pub fn rows(count: usize) -> String {
     (0..count).map(row).collect()
 }
 
-/// Returns the ids of the lines of a results file or error log, in their order.
+/// Returns the ids of the lines of a results file or error log, in the order of the lines.
 pub fn ids(text: &str) -> Vec<String> {
     let id = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -233,10 +234,10 @@ pub fn ids(text: &str) -> Vec<String> {
     text.lines().map(id).collect()
 }
 
-/// Asserts that a results file has each of `r0` … once and nothing else.
+/// Asserts that a results file has each of `r0`, `r1`, … once and nothing else.
 #[track_caller]
 pub fn assert_each_once(results: &str, count: usize) {
-    assert!(results.is_empty() || results.ends_with('\n'), "the last line is whole");
+    assert!(results.is_empty() || results.ends_with('\n'), "the last line is complete");
     let mut found = ids(results);
     found.sort();
     let mut expected: Vec<_> = (0..count).map(|at| format!("r{at}")).collect();
@@ -244,7 +245,7 @@ pub fn assert_each_once(results: &str, count: usize) {
     assert_eq!(found, expected);
 }
 
-/// Returns how many whole lines a file has; 0 when there is no such file.
+/// Returns how many complete lines a file has; 0 if there is no such file.
 pub fn whole_lines(path: &Path) -> u64 {
     let bytes = fs::read(path).unwrap_or_default();
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64

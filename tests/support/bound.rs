@@ -1,6 +1,6 @@
-//! The least time that a server allows for what a run used.
+//! The least time in which the server's limits allow what a run used.
 //!
-//! Shares no code with limiter and scheduler.
+//! This file shares no code with limiter and scheduler.
 
 use claude_batch::domain::{Dimension, Usage};
 
@@ -17,7 +17,7 @@ pub struct Account<'a> {
     pub in_order: Vec<&'a Answer>,
     /// The sum of what was used.
     pub used: [f64; 3],
-    /// What other clients took in bursts up to the last row.
+    /// What other clients took in bursts until the last row.
     pub others: [f64; 3],
     /// The server's levels at the end.
     pub levels: [f64; 3],
@@ -57,7 +57,7 @@ impl Account<'_> {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));
         let capacity = (f64::from(self.limits[at]) * self.server.burst_s[at] / 60.0).max(1.0);
-        // Only the total of what others took in bursts is known.
+        // Of what other clients took in bursts, only the total is known. So each row counts a proportional part.
         let others = self.others[at] * used / self.used[at].max(1.0);
         let mut left = used + others - capacity;
         let (mut from, mut limits) = (0.0, self.limits);
@@ -73,10 +73,10 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for this much input under the acceleration limit. Under that limit, a minute may use `floor`
-/// tokens, or `step` more than the minute before.
+/// Returns the least time for this much input under the acceleration limit. Under that limit, one minute can use
+/// `floor` tokens, or `step` tokens more than the minute before.
 ///
-/// Each minute uses as much as the limit and the bucket allow. The last minute takes the rest as soon as the bucket
+/// Each minute uses as much as the limit and the bucket allow. The last minute uses the rest as soon as the bucket
 /// holds it.
 pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
@@ -93,7 +93,7 @@ pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     }
 }
 
-/// Returns the share of the limits that other clients take steadily.
+/// Returns the share of the limits that other clients use at a constant rate.
 fn steady_share(server: &Server) -> f64 {
     let steady = server.others.iter().filter(|other| other.every_s.is_none());
     f64::from(steady.map(|other| other.permille).sum::<u32>()) / 1000.0

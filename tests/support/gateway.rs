@@ -1,4 +1,4 @@
-//! A gateway between the runner and the simulated API, which hides what the API says about its limits.
+//! A gateway between the runner and the simulated API. It hides what the API says about its limits.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ pub enum Hides {
     /// There is no gateway.
     #[default]
     Nothing,
-    /// It hides every header about limits: a refusal is a 429 without them.
+    /// It hides every header about limits. A refusal is a 429 without such headers.
     Headers,
-    /// It also hides refusals: they become 500.
+    /// It also hides refusals: it sends 500 instead.
     Refusals,
 }
 
@@ -35,7 +35,7 @@ pub struct Gateway {
 pub struct HandedOn<E> {
     inner: E,
     head: ReplyHead,
-    /// The text that replaces the body. It is taken out when it is read.
+    /// The text that replaces the body. `None` inside it means that the text was already read.
     body: Option<Option<Bytes>>,
 }
 

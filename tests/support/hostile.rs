@@ -1,6 +1,6 @@
-//! A server on the loopback address that answers each request with whatever bytes a test wants.
+//! A server on the loopback address. It answers each request with any bytes that a test wants.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct Asked {
     /// Its number, from 0.
     pub number: u64,
-    /// Request line and headers, lines ended by CR LF.
+    /// Request line and headers; each line ends with CR LF.
     pub head: String,
     /// Its body.
     pub body: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct Asked {
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next request may come over it.
+    /// The next request can use it.
     Keep,
     /// It is closed.
     Close,
@@ -37,8 +37,8 @@ pub struct Hostile {
 }
 
 impl Hostile {
-    /// Starts a server. `answer` writes the whole response, head and body, to the connection; it is called from a
-    /// thread for each connection.
+    /// Starts a server. `answer` writes the whole response, head and body, to the connection. It is called on the
+    /// thread of the connection.
     pub fn new(answer: impl Fn(&Asked, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -62,7 +62,7 @@ impl Hostile {
         Self::new(move |_, connection| connection.write_all(&response).map(|()| Then::Keep))
     }
 
-    /// Returns how many requests have come.
+    /// Returns how many requests have arrived.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Acquire)
     }
@@ -76,7 +76,7 @@ impl Drop for Hostile {
     }
 }
 
-/// Returns a response with a length: status line, headers as `name: value` lines, body.
+/// Returns a response with a `content-length`. `headers` are names and values.
 pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut all = format!("HTTP/1.1 {status} Made\r\ncontent-length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| all.push_str(&format!("{name}: {value}\r\n")));
@@ -85,13 +85,13 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 fn serve(mut connection: TcpStream, answer: &dyn Fn(&Asked, &mut TcpStream) -> io::Result<Then>, numbers: &AtomicU64) {
-    // If a test does not close a connection, the thread must still end.
+    // If a test does not close a connection, the thread ends after this time.
     let _ = connection.set_read_timeout(Some(Duration::from_secs(120)));
     let Ok(reading) = connection.try_clone() else { return };
     let mut reading = BufReader::new(reading);
     while let Ok(Some((head, body))) = read_request(&mut reading) {
         let asked = Asked { number: numbers.fetch_add(1, Ordering::AcqRel), head, body };
-        // The program may close the connection at any moment, which is no error.
+        // The program may close the connection at any moment. That is not an error.
         match answer(&asked, &mut connection) {
             Ok(Then::Keep) => {}
             Ok(Then::Close) | Err(_) => return,

@@ -74,7 +74,7 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         |name: &str| Dimension::ALL.map(|dimension| model.level(name, dimension, clock.now()).unwrap_or(0.0));
     let levels = scenario.models().into_iter().map(|name| (name, levels(name))).collect();
     let seen = log.lock();
-    assert_eq!(seen.most_unwritten, 0, "what has come is written before anything else is sent");
+    assert_eq!(seen.most_unwritten, 0, "every answer is written before anything else is sent");
     Judge { scenario, seen: &seen, books: model.books(), levels, rows, kinds: &kinds, finish: &finish }.measure()
 }
 
@@ -115,7 +115,7 @@ fn kinds(scenario: &Scenario, rows: usize, seed: u64) -> Vec<usize> {
     let weight: usize = kinds.iter().map(|kind| kind.weight as usize).sum();
     let mut order: Vec<usize> = (0..rows)
         .map(|row| {
-            // Each kind has exactly its share of the rows, with every seed.
+            // Every seed gives each kind exactly its share of the rows.
             let mut place = row * weight / rows * rows.div_ceil(weight).min(1) + (row % weight);
             place %= weight;
             kinds.iter().position(|kind| match place.checked_sub(kind.weight as usize) {
@@ -126,7 +126,7 @@ fn kinds(scenario: &Scenario, rows: usize, seed: u64) -> Vec<usize> {
                 None => true,
             })
         })
-        .map(|kind| kind.expect("a place lies within the weights"))
+        .map(|kind| kind.expect("the place is within the weights"))
         .collect();
     match scenario.load.order {
         Order::Mixed => fastrand::Rng::with_seed(seed).shuffle(&mut order),
@@ -241,8 +241,8 @@ impl Judge<'_> {
         measures
     }
 
-    /// Returns the number of lost rows: they were not answered, and a run that was stopped did not keep them for the
-    /// next run.
+    /// Returns the number of lost rows. A row is lost if it was not answered, and if a stopped run did not keep it for
+    /// the next run.
     fn lost_rows(&self) -> f64 {
         let kept = match self.finish.halted {
             Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),
@@ -251,7 +251,7 @@ impl Judge<'_> {
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns the attempts for each row that was answered after this many seconds.
+    /// Returns the number of requests per answered row, after this many seconds.
     fn attempts_per_row_after(&self, seconds: f64) -> f64 {
         let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
         let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();
@@ -270,7 +270,7 @@ impl Judge<'_> {
         self.scenario.model_of(&self.scenario.load.kinds[self.kinds[row as usize]])
     }
 
-    /// Returns what the rows of one model used. With a single model, this is all that the server counted.
+    /// Returns what the rows of one model used. If there is only one model, this is everything that the server counted.
     fn account(&self, model: &str) -> Account<'_> {
         let mut in_order: Vec<_> =
             self.seen.answers.iter().filter(|answer| self.model_of_row(answer.row) == model).collect();
@@ -299,7 +299,7 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // The rows that are left when the cap is lifted are bounded by the limits.
+            // Until the cap is lifted, it decides the time. After that, the limits decide it.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
@@ -321,7 +321,7 @@ impl Judge<'_> {
         measures.extend(all.into_iter().filter_map(|(name, shown)| Some((name, error(shown?)))));
     }
 
-    /// Measures when, after the cap was lifted, the rate reaches the limits again.
+    /// Measures how long it takes, after the cap was lifted, until the rate reaches the limits again.
     fn lifted(&self, measures: &mut Measures) {
         let Some(lifted) = self.scenario.server.cap_lifted_at_s else { return };
         let (_, binding) = self.bound();
@@ -349,7 +349,7 @@ impl Judge<'_> {
         measures.insert("slowest_pool", self.levels.keys().map(of_bound).fold(0.0, f64::max));
     }
 
-    /// Measures how a run ended that was stopped early.
+    /// Measures how a run that was stopped early ended.
     fn end(&self, measures: &mut Measures) {
         let halted = self.finish.halted.as_ref();
         let first_429 =
@@ -385,7 +385,7 @@ impl Judge<'_> {
             let inside = self.between(from, to);
             inside.iter().map(|answer| amount(answer.usage, dimension)).sum()
         };
-        // An answer comes a round trip after the server took its tokens.
+        // An answer arrives one round trip after the server took its tokens.
         let (mut from, mut least) = (self.round_trip(), f64::INFINITY);
         while from + span <= end {
             least = least.min(used(from, from + span) / (rate * span));
@@ -416,15 +416,15 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row, from when they were read. From each wait, the time
-    /// that the small rows ahead take at the limit is subtracted. The rest is divided by the number of big rows ahead
-    /// plus one.
+    /// Measures the longest wait of a small row and of a big row, from when they were read. From each wait, it
+    /// subtracts the time that the small rows ahead need at the limit. It divides the rest by the number of big rows
+    /// ahead plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);
         let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        // Rows that had been read and not yet sent: when each was sent later, and what it needs.
+        // Rows that were read and not yet sent: when each will be sent, and its kind.
         let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {
             let Some(&sent) = self.seen.sent.get(&row) else { continue };

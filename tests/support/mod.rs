@@ -1,6 +1,6 @@
 //! Parts that the whole-run tests and the model tests share.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
@@ -19,7 +19,7 @@ pub mod scenario;
 pub mod seen;
 pub mod whole;
 
-/// A row of `class` that says it needs `input_tokens` and may answer with `max_tokens`.
+/// Returns a row of `class`. Its estimate is `input_tokens`, and its answer can have up to `max_tokens`.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
     let mut params = Params::default();
     let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
@@ -70,7 +70,7 @@ pub fn pool_id(class: &str) -> PoolId {
     PoolId { provider: "anthropic".into(), account: "".into(), class: ModelClass(class.into()), speed: Speed::Standard }
 }
 
-/// The settings of a scheduler: the given ones, and the defaults of the command line for the others.
+/// Returns the settings of a scheduler: the given ones, and otherwise the defaults of the command line.
 pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
@@ -96,7 +96,7 @@ pub fn at(seconds: f64) -> Instant {
     Instant::from_nanos((seconds * 1e9) as u64)
 }
 
-/// A ledger in memory: every line is on disk at once.
+/// A ledger in memory. Every line is durable immediately.
 pub struct MemLedger {
     commits: tokio::sync::mpsc::UnboundedSender<claude_batch::runner::Commit>,
     /// Labels of answered rows, in the order written.
@@ -138,7 +138,7 @@ impl claude_batch::runner::Ledger for MemLedger {
     }
 
     fn clear(&mut self, ticket: claude_batch::scheduler::Ticket) {
-        assert!(self.marks.remove(&ticket).is_some(), "a mark is cleared once, while it stands");
+        assert!(self.marks.remove(&ticket).is_some(), "a mark is cleared once");
     }
 
     fn keep(&mut self, ticket: claude_batch::scheduler::Ticket, _job: JobId) {
@@ -184,7 +184,7 @@ impl claude_batch::runner::Ledger for MemLedger {
     }
 }
 
-/// A reporter that counts what it is told.
+/// A reporter that counts the events that it gets.
 #[derive(Clone, Default)]
 pub struct Counts(pub std::sync::Arc<std::sync::Mutex<CountsInside>>);
 
@@ -195,9 +195,9 @@ pub struct CountsInside {
     pub sent: u64,
     /// Attempts that failed and will be tried again.
     pub retried: u64,
-    /// Those of them that ended in a 429.
+    /// How many of those ended in a 429.
     pub limited: u64,
-    /// What was reported at the end.
+    /// What was reported at the end of the run.
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,

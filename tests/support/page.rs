@@ -1,9 +1,9 @@
-//! Loops that test a promise, each in a small and a full size, and the page that shows their results.
+//! Loops that test a promise, and the page that shows their results. Each loop has a small and a full size.
 //!
 //! A loop asserts what must hold and returns what it saw. A test runs a part of each loop. A bench runs all loops in
 //! full and writes their lines to a page in `benches/`.
 
-#![allow(dead_code, reason = "tests and benches each use their part")]
+#![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -33,11 +33,11 @@ impl Size {
 /// A line of the page: what was tried, the goal, and what was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What.
+    /// What was tried.
     pub what: &'static str,
-    /// To reach.
+    /// The goal.
     pub goal: &'static str,
-    /// Seen.
+    /// What was seen.
     pub seen: String,
 }
 
@@ -48,7 +48,7 @@ impl Seen {
     }
 }
 
-/// A loop: its name, and what makes its lines of the page.
+/// A loop: its name, and the function that makes its lines of the page.
 pub type Loop = (&'static str, fn(Size) -> Vec<Seen>);
 
 /// A page of `benches/` and the loops that make it.

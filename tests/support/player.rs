@@ -1,6 +1,7 @@
-//! Plays random runs of the scheduler alone, on virtual time. After each event, it checks what must hold in every run.
+//! Plays random runs of the scheduler alone, on virtual time. After each event, it checks what must be true in every
+//! run.
 //!
-//! A test says how attempts end and what else must hold ([`World`]). Each run is made from one seed.
+//! A test says how attempts end, and what else must be true ([`World`]). Each run is made from one seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -13,15 +14,15 @@ use claude_batch::domain::{
 };
 use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 
-/// A run with more events than this is taken for one that never ends.
+/// A run with more events than this counts as one that never ends.
 const MOST_EVENTS: u64 = 100_000;
 
-/// How attempts end in a run, and what else must hold.
+/// How attempts end in a run, and what else must be true.
 pub trait World {
     /// Checks that a row may be sent.
     fn on_sent(&mut self, planned: &Planned, now: Instant);
 
-    /// Returns how an attempt for this row ends; a `row` of `None` stands for a canary.
+    /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary.
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
     /// Notes that an answer to a row has begun, or that the row has ended.
@@ -47,7 +48,7 @@ pub struct Player<W> {
 }
 
 impl<W: World> Player<W> {
-    /// Returns a run without rows, whose attempts take `longest` at most.
+    /// Returns a run without rows. Each of its attempts takes at most `longest`.
     pub fn new(config: Config, world: W, longest: Duration, rng: fastrand::Rng) -> Self {
         Self {
             scheduler: Scheduler::new(config),
@@ -81,7 +82,7 @@ impl<W: World> Player<W> {
         assert_eq!(money, Money::ZERO, "reserved money leaks");
     }
 
-    /// Does one thing; returns whether the run goes on.
+    /// Does one thing. Returns whether the run continues.
     fn step(&mut self) -> bool {
         match self.scheduler.poll(self.now) {
             Step::Dispatch { ticket, .. } => self.send(ticket),
@@ -174,7 +175,7 @@ impl<W: World> Player<W> {
     }
 }
 
-/// Plays a run for each seed from 0. When a run fails, prints its seed.
+/// Plays a run for each seed, starting at 0. If a run fails, prints its seed.
 pub fn for_each_seed(seeds: u64, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in 0..seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
@@ -190,7 +191,7 @@ pub fn answer(input_tokens: u64, output_tokens: u64) -> Verdict {
     Verdict::Answered(Message { json: Bytes::from_static(b"{}"), content: 0..0, usage, quality: Quality::Ok })
 }
 
-/// A fault of the server.
+/// Returns a fault of the server.
 pub fn fault(maybe_paid: bool) -> Verdict {
     let failure = Failure { status: Some(500), ..Failure::default() };
     Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid, failure }

@@ -1,8 +1,8 @@
-//! The form of a scenario file: a server, a load, the scheduler's options, and the ranges that the measures of its run
-//! must stay in.
+//! The form of a scenario file. It describes a server, a load, the scheduler's options, and the ranges in which the
+//! measures of the run must stay.
 //!
-//! Times are in seconds. Members that are left out have defaults: an API with the limits of tier 2, a burst of a whole
-//! minute and no faults, and a scheduler with the defaults of the command line.
+//! Times are in seconds. Members that are left out have defaults. By default, the API has the limits of tier 2, a burst
+//! of a whole minute and no faults, and the scheduler has the defaults of the command line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,20 +27,20 @@ pub struct Scenario {
     pub name: String,
     /// The condition, in words.
     pub condition: String,
-    /// What the API is like.
+    /// The settings of the API.
     #[serde(default)]
     pub server: Server,
-    /// What is to be answered.
+    /// The rows.
     pub load: Load,
     /// The scheduler's options.
     #[serde(default)]
     pub options: Options,
-    /// Seeds of the whole table.
+    /// How many seeds the whole table uses.
     #[serde(default = "twenty")]
     pub seeds: u64,
     /// Rows of the short run that every test run makes.
     pub short_rows: Option<usize>,
-    /// For each measure, by name, the least and the most that are allowed.
+    /// For each measure, by name: the least and the greatest value that are allowed.
     pub expect: BTreeMap<String, [f64; 2]>,
 }
 
@@ -48,13 +48,13 @@ fn twenty() -> u64 {
     20
 }
 
-/// What the API is like.
+/// The settings of the API.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Requests, input and output tokens a minute.
     pub limits: [u32; 3],
-    /// The burst of each limit, as the number of seconds in which the limit gives that much.
+    /// The burst of each limit, in seconds: how long the limit takes to refill it.
     pub burst_s: [f64; 3],
     /// Time to the first token.
     pub first_token_s: f64,
@@ -86,7 +86,7 @@ pub struct Server {
     pub max_concurrent: Option<u32>,
     /// When that cap is lifted.
     pub cap_lifted_at_s: Option<f64>,
-    /// Limits of models whose limits differ.
+    /// The limits of models that have other limits.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
@@ -138,24 +138,24 @@ pub struct Other {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When.
+    /// When they change.
     pub at_s: f64,
-    /// What they become.
+    /// The limits after the change.
     pub limits: [u32; 3],
 }
 
-/// What is to be answered.
+/// The rows.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
-    /// How many rows.
+    /// How many rows there are.
     pub rows: usize,
-    /// The kinds they are of.
+    /// Their kinds.
     pub kinds: Vec<Kind>,
-    /// In which order kinds come.
+    /// The order in which the kinds come.
     #[serde(default)]
     pub order: Order,
-    /// The estimate of each row is its real input times a random factor from this range.
+    /// The estimate of each row is its real input multiplied by a random factor from this range.
     #[serde(default = "exact_estimate")]
     pub estimate: [f64; 2],
     /// The model of all rows.
@@ -178,7 +178,7 @@ pub struct Kind {
     /// The weight of this kind among all kinds.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Words of the prompt, a token each.
+    /// Words of the prompt. Each word is a token.
     pub words: usize,
     /// Words of a system prompt that can be cached.
     #[serde(default)]
@@ -198,7 +198,7 @@ fn thousand() -> u32 {
     1_024
 }
 
-/// In which order kinds come.
+/// The order in which the kinds come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -215,7 +215,7 @@ pub enum Order {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// The limits that the scheduler knows at the start. Without them, it knows those of the server.
+    /// The limits that the scheduler knows at the start. Without them, it knows the server's limits.
     pub preset: Option<[u32; 3]>,
     /// `--tier none`.
     pub no_preset: bool,

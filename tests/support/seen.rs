@@ -43,12 +43,12 @@ pub struct Answer {
     pub usage: Usage,
 }
 
-/// Everything.
+/// Everything that was logged.
 #[derive(Default)]
 pub struct Seen {
-    /// Requests by their heads.
+    /// Requests, in the order of their heads.
     pub requests: Vec<Request>,
-    /// Answers in order.
+    /// Answers, in the order in which they were written.
     pub answers: Vec<Answer>,
     /// When each row was taken from the input.
     pub offered: BTreeMap<u64, f64>,
@@ -56,23 +56,23 @@ pub struct Seen {
     pub sent: BTreeMap<u64, f64>,
     /// The reason that each status showed.
     pub reasons: Vec<(f64, Reason)>,
-    /// The counters, as a report has them.
+    /// The counters, as a report counts them.
     pub stats: Stats,
-    /// The time at which a twentieth of the rows was done, and the remaining time shown then.
+    /// When a twentieth of the rows was done, and the remaining time that was shown then.
     pub eta: Option<(f64, f64)>,
-    /// The time and the remaining time shown, at each second.
+    /// For each second: the time, and the remaining time that was shown.
     pub etas: Vec<(f64, f64)>,
-    /// When the last accepted request was sent, and what others had taken in bursts by then.
+    /// When the last accepted request was sent, and what others had taken in bursts until then.
     pub last_let_in: (f64, [f64; 3]),
     /// Why the run stopped before its end.
     pub halted: Option<HaltReason>,
-    /// The scheduler's own levels at the last status, in tokens, and when that was.
+    /// When the last status came, and the scheduler's own levels at that time, in tokens.
     pub levels: Option<(f64, [f64; 3])>,
     /// How long it took.
     pub elapsed: f64,
     /// Attempts of all finished rows.
     pub attempts: usize,
-    /// Lines that were not yet handed to the system.
+    /// Lines that were not yet written to the operating system.
     pub unwritten: usize,
     /// The largest number of such lines when a request was sent.
     pub most_unwritten: usize,
@@ -125,7 +125,8 @@ impl Transport for Watched {
             seen.most_unwritten = seen.most_unwritten.max(seen.unwritten);
         }
         if self.repeats {
-            // The proxy sends the request again, as after a fault. Nobody reads the earlier answers, but they are paid.
+            // The proxy sends the request again, as it would after a fault. Nobody reads the earlier answers, but they
+            // are billed.
             let further = 1 + self.log.lock().requests.len() % 2;
             for _ in 0..further {
                 drop(self.inner.send(request.clone()).await);
@@ -143,7 +144,7 @@ impl Transport for Watched {
     }
 }
 
-/// The provider behind a proxy that hides what heads say about limits, but not `retry-after`.
+/// The provider behind a proxy. The proxy hides what heads say about limits, but not `retry-after`.
 pub struct Hidden(pub Anthropic);
 
 impl Provider for Hidden {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::gateway::{Gateway, Hides};
 use super::{Counts, MemLedger};
 
-/// What came of a whole run.
+/// The result of a whole run.
 pub struct Whole {
     /// How the run's loop says that it ended.
     pub finish: Finish,
@@ -28,7 +28,7 @@ pub struct Whole {
     pub sent: u64,
     /// Attempts that ended in a 429.
     pub limited: u64,
-    /// The reasons why it was not faster, each with its share of the time.
+    /// What held the run back, each reason with its share of the time.
     pub reasons: Vec<(Reason, f64)>,
     /// Warnings.
     pub warnings: Vec<String>,
@@ -64,7 +64,7 @@ impl WholeRow {
     }
 }
 
-/// Runs rows to their end. Meanwhile `meddle` may send interrupts.
+/// Runs rows until all have ended. Meanwhile `meddle` can send interrupts.
 pub fn whole_run(
     sim: SimConfig,
     config: impl FnOnce() -> Config,
@@ -75,7 +75,7 @@ pub fn whole_run(
     whole_run_behind(Hides::Nothing, sim, config, planned, meddle)
 }
 
-/// Runs rows to their end through a gateway.
+/// Runs rows until all have ended, through a gateway.
 pub fn whole_run_behind(
     hides: Hides,
     sim: SimConfig,

@@ -11,7 +11,8 @@ use clap::{ArgAction, Args, ValueHint};
 use super::layered::{Layered, layered};
 use super::parsers::{self, RefusedKey};
 use super::values::{
-    self, Concurrency, Fsync, HaltRule, Header, Headroom, InputFormat, Param, Refused, StreamMode, Text,
+    self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Order, OutputFormat, Param, Refused,
+    StreamMode, Text,
 };
 use crate::domain::{Money, Tier};
 use crate::journal::Owners;
@@ -42,7 +43,19 @@ pub struct SourceArgs {
     pub strict: Option<bool>,
 }
 
-/// Parameters of every request. Parameters of a row override them.
+/// How the input of a run is read again.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Input")]
+pub(crate) struct ReadArgs {
+    /// Format of the input [default: as the run read it]
+    #[arg(long, value_parser = values::one_of(&values::FORMATS))]
+    pub format: Option<InputFormat>,
+    /// Column with each row's id [default: as the run read it]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+}
+
+/// Parameters of every request; a row's own parameters override them.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
 pub struct RequestArgs {
@@ -82,12 +95,35 @@ pub struct WireArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Results file, or - [default: beside the input]
+    /// Output, or -: its name says its format (.jsonl, .csv, .tsv, .txt, .parquet; also .gz, .zst) [default: beside the input]
     #[arg(short, long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Error log [default: beside the results]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub errors: Option<PathBuf>,
+}
+
+/// What an output looks like.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct FormArgs {
+    /// Format of the output [default: by its name]
+    #[arg(long, value_parser = values::one_of(&values::OUTPUT_FORMATS))]
+    pub output_format: Option<OutputFormat>,
+    /// Fields of the output, as id,text,usage.output_tokens [default: the input's columns, text, error]
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', value_parser = parsers::field)]
+    pub fields: Vec<Field>,
+    /// Order of rows in the output: as they were done, or as in the input
+    #[arg(long, value_parser = values::one_of(&values::ORDERS))]
+    pub order: Option<Order>,
+    /// Keep cells that a spreadsheet would take for formulas
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub raw_cells: Option<bool>,
+    /// End texts with NUL instead of a line break
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub null: Option<bool>,
 }
 
 /// How fast requests are sent.
@@ -293,6 +329,7 @@ layered! {
     RequestArgs { model, system, max_tokens, param }
     WireArgs { stream, api_version, beta, header }
     OutputArgs { output, errors }
+    FormArgs { output_format, fields, order, raw_cells, null }
     SpeedArgs { tier, rpm, itpm, otpm, headroom, concurrency, http2, tpm }
     FaultArgs { max_retries, retry_for, timeout, idle_timeout, no_retry_ambiguous, halt, grace }
     MoneyArgs { max_cost, max_requests, max_time, dry_run, yes }

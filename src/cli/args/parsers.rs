@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use super::values::{Concurrency, HaltRule, Header, Headroom, Param, Refused, Text};
+use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refused, Text};
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
 
@@ -140,6 +140,11 @@ pub(crate) fn text(text: &str) -> Result<Text, String> {
         Some(path) => Text::File(path.into()),
         None => Text::Given(text.to_owned()),
     })
+}
+
+/// Parses a field of an output.
+pub(crate) fn field(text: &str) -> Result<Field, String> {
+    Field::parse(text.trim()).map_err(|error| error.to_string())
 }
 
 /// Parses `KEY=JSON`.

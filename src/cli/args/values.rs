@@ -8,8 +8,10 @@ use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
 use crate::domain::{ErrorClass, Tier};
+use crate::export::RowKind;
 use crate::report::ProgressKind;
 
+pub use crate::export::{Field, Order, OutputFormat};
 pub use crate::journal::Fsync;
 pub use crate::scheduler::StreamMode;
 pub use crate::source::InputFormat;
@@ -101,6 +103,15 @@ macro_rules! named {
 
 /// Names of formats.
 pub(crate) const FORMATS: [(&str, InputFormat); InputFormat::ALL.len()] = named!(InputFormat);
+
+/// Names of output formats.
+pub(crate) const OUTPUT_FORMATS: [(&str, OutputFormat); OutputFormat::ALL.len()] = named!(OutputFormat);
+
+/// Names of kinds of rows.
+pub(crate) const KINDS: [(&str, RowKind); RowKind::ALL.len()] = named!(RowKind);
+
+/// Names of orders.
+pub(crate) const ORDERS: [(&str, Order); Order::ALL.len()] = named!(Order);
 
 /// Names of tiers.
 pub(crate) const TIERS: [(&str, Tier); Tier::ALL.len()] = named!(Tier);

@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 13] = [
+pub const FREE: [&str; 17] = [
     "format",
     "id",
     "template",
@@ -25,13 +25,17 @@ pub const FREE: [&str; 13] = [
     "headroom",
     "concurrency",
     "progress",
+    "output-format",
+    "fields",
+    "order",
+    "null",
 ];
 
 /// Settings that the file can lower. If the user did not set them, the file can set them.
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 38] = [
+pub const REFUSED: [&str; 39] = [
     "limit",
     "skip",
     "strict",
@@ -42,6 +46,7 @@ pub const REFUSED: [&str; 38] = [
     "header",
     "output",
     "errors",
+    "raw-cells",
     "http2",
     "max-retries",
     "retry-for",

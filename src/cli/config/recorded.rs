@@ -47,7 +47,7 @@ const TABLE: [Recorded; 7] = [
     Recorded {
         name: "simulate",
         of: |config| config.simulate.then(|| true.into()),
-        texts: |value| value.as_bool().map(|is_on| vec![is_on.to_string()]),
+        texts: truth,
         kind: "true or false",
     },
     Recorded { name: "rpm", of: |config| config.limits.rpm.map(Value::from), texts: number, kind: NUMBER },
@@ -62,6 +62,100 @@ const NUMBER: &str = "a whole number";
 /// shorter.
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
+
+/// The settings that say how rows are read and what is asked for each. With them, `results` recognizes rows without a
+/// label.
+const ROWS: [Recorded; 9] = [
+    Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
+    Recorded {
+        name: "id",
+        of: |config| config.source.id_column.clone().map(Value::from),
+        texts: long_text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "template",
+        of: |config| config.source.template_text.clone().map(Value::from),
+        texts: literal,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "model",
+        of: |config| config.request.model.clone().map(Value::from),
+        texts: long_text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "system",
+        of: |config| config.request.system.clone().map(Value::from),
+        texts: literal,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "max-tokens",
+        of: |config| config.request.max_tokens.map(Value::from),
+        texts: number,
+        kind: NUMBER,
+    },
+    Recorded {
+        name: "param",
+        of: |config| {
+            let params = config.request.params.0.iter();
+            let texts: Vec<Value> = params.map(|(name, value)| format!("{name}={}", value.get()).into()).collect();
+            Some(texts).filter(|texts| !texts.is_empty()).map(Value::from)
+        },
+        texts: long_list,
+        kind: "a list of texts",
+    },
+    Recorded {
+        name: "api-version",
+        of: |config| Some(config.dialect.api_version.clone().into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "beta",
+        of: |config| Some(config.dialect.betas.clone()).filter(|betas| !betas.is_empty()).map(Value::from),
+        texts: list,
+        kind: "a list of texts",
+    },
+];
+
+/// The settings of an output that is made from the results.
+const OUTPUT: [Recorded; 5] = [
+    Recorded { name: "output-format", of: |_| None, texts: text, kind: TEXT },
+    Recorded { name: "fields", of: |_| None, texts: long_list, kind: "a list of texts" },
+    Recorded { name: "order", of: |_| None, texts: text, kind: TEXT },
+    Recorded { name: "raw-cells", of: |_| None, texts: truth, kind: "true or false" },
+    Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
+];
+
+/// Most bytes of the texts in [`ROWS`]. A run with longer ones records none of them.
+const MOST_ROWS_BYTES: usize = 1 << 20;
+
+/// Returns the settings that say how rows were read, for a run's folder.
+pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
+    let rows: Map<String, Value> =
+        ROWS.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect();
+    let bytes: usize = rows.values().map(|value| value.to_string().len()).sum();
+    if bytes > MOST_ROWS_BYTES { Map::new() } else { rows }
+}
+
+/// Returns the recorded settings about rows, as a layer; messages call the manifest `path`.
+///
+/// # Errors
+/// As [`recorded_settings`].
+pub(crate) fn rows_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
+    taken_back_of(&ROWS, settings, path)
+}
+
+/// Returns the recorded settings of an output, as a layer; messages call the manifest `path`.
+///
+/// # Errors
+/// As [`recorded_settings`].
+pub(crate) fn output_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
+    taken_back_of(&OUTPUT, settings, path)
+}
 
 /// Returns the settings that are stored in the folder of a run.
 pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
@@ -80,10 +174,14 @@ pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settin
 
 /// Returns the settings in a manifest. In messages, `path` is its name.
 fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
+    taken_back_of(&TABLE, settings, path)
+}
+
+fn taken_back_of(table: &[Recorded], settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     let mut reader = Reader::new();
     let mut taken = Settings::default();
     for (name, value) in settings {
-        let Some(row) = TABLE.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
+        let Some(row) = table.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
         let Some(texts) = (row.texts)(value) else {
             bail!("{path}: settings.{name} is {} where {} should be: remove or correct it", kind(value), row.kind);
         };
@@ -110,6 +208,26 @@ fn refusal(name: &str) -> String {
 fn text(value: &Value) -> Option<Vec<String>> {
     let text = value.as_str().filter(|text| text.len() <= MOST_BYTES)?;
     Some(vec![text.to_owned()])
+}
+
+fn truth(value: &Value) -> Option<Vec<String>> {
+    value.as_bool().map(|is_on| vec![is_on.to_string()])
+}
+
+fn long_text(value: &Value) -> Option<Vec<String>> {
+    let text = value.as_str().filter(|text| text.len() <= MOST_ROWS_BYTES)?;
+    Some(vec![text.to_owned()])
+}
+
+/// Returns a text so that it is not taken for the name of a file.
+fn literal(value: &Value) -> Option<Vec<String>> {
+    let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
+    Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])
+}
+
+fn long_list(value: &Value) -> Option<Vec<String>> {
+    let values = value.as_array().filter(|values| values.len() <= MOST_TEXTS)?;
+    values.iter().map(|value| long_text(value)?.pop()).collect()
 }
 
 fn list(value: &Value) -> Option<Vec<String>> {

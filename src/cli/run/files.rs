@@ -51,7 +51,7 @@ impl NewRun<'_> {
                 run: self.name.as_str().into(),
                 clock,
                 price_date: Some(catalog.price_date().into()),
-                manifest: parts::manifest(&self.config, &self.origin),
+                manifest: parts::manifest(&self.config, &self.origin, self.projection.as_ref()),
                 start: self.start,
                 fsync: self.config.fsync,
                 threading: Threading::Thread,

@@ -39,6 +39,10 @@ impl NewRun<'_> {
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
         self.explain_stop(&finish, context.resume_command);
+        let (catalog, _, survey) = known;
+        if !matches!(finish.halted, Some(HaltReason::Disk(_))) {
+            self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
+        }
         Ok(match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,
             (halted, _) => Exit::of_run(halted.as_ref(), failed),

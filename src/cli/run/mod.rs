@@ -13,6 +13,7 @@ mod finish;
 mod look;
 mod new_run;
 mod nothing;
+mod output;
 mod refuse;
 mod resume;
 mod send;
@@ -31,13 +32,15 @@ use super::config::recorded::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
+use super::projection::Projection;
 use super::say;
 use crate::journal::{RunPaths, Start};
 use crate::report::text::escape;
-use crate::runner::input::{InputPlan, Survey};
+use crate::runner::input::{InputPlan, Survey, is_seekable};
 
 use files::{Files, Opened};
 use new_run::NewRun;
+use output::recorded_output;
 use resume::{check_logs, disk, read_log};
 use send::Ready;
 
@@ -45,12 +48,14 @@ use send::Ready;
 pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let config = Config::of_run(args, world)?;
     let name = parts::run_id();
-    let paths = parts::paths(&config, &name)?;
-    let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let plan = parts::input_plan(&config)?;
+    let projection = Projection::of_run(&config, parts::default_results(&config), is_seekable(&plan))?;
+    let paths = parts::paths(&config, projection.as_ref(), &name)?;
+    let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
-    NewRun::new(config, reread, world, name, paths, plan, start).go()
+    let new = NewRun::new(config, reread, world, name, paths, plan, start);
+    NewRun { projection, ..new }.go()
 }
 
 /// Runs the failed rows of each error log again, one log after the other.
@@ -88,8 +93,9 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
+    let projection = recorded_output(paths.results.as_deref(), &disk)?;
     let new = NewRun::new(config, reread, world, name, paths, plan, Start::Resume);
-    NewRun { only: args.only.clone(), unreadable: known.broken, ..new }.go()
+    NewRun { projection, only: args.only.clone(), unreadable: known.broken, ..new }.go()
 }
 
 impl NewRun<'_> {
@@ -99,6 +105,8 @@ impl NewRun<'_> {
         self.say_settings();
         self.watch_template()?;
         let catalog = self.check_settings()?;
+        self.check_output()?;
+        self.keep_pipe()?;
 
         let first = self.first_look(&catalog)?;
         if has_no_rows(first.as_ref()) {
@@ -115,7 +123,7 @@ impl NewRun<'_> {
         }
         self.accept_survey(survey.as_ref(), &recovered)?;
         if let Some(survey) = survey.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
-            return self.end_with_nothing_to_send(survey, opened, &recovered);
+            return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }
         let Opened::Run(journal) = opened else { return self.end_dry_run(survey.as_ref(), &catalog) };
 

@@ -8,6 +8,7 @@ use super::super::commands::Commands;
 use super::super::config::Config;
 use super::super::config::world::World;
 use super::super::parts;
+use super::super::projection::Projection;
 use super::way::Way;
 use crate::catalog::Catalog;
 use crate::domain::ErrorClass;
@@ -32,6 +33,8 @@ pub(super) struct NewRun<'a> {
     /// be nothing left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
+    /// What is made from the results at the end; `None` when the results file is the output.
+    pub(super) projection: Option<Projection>,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
     /// The number of entries in the resumed log that can't be read as rows.
@@ -77,6 +80,7 @@ impl<'a> NewRun<'a> {
             start,
             is_resuming,
             plan,
+            projection: None,
             only: Vec::new(),
             unreadable: 0,
             copy: None,

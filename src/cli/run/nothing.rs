@@ -1,5 +1,7 @@
 //! Ends runs before anything is sent, and prints messages instead of a summary.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::super::exit::Exit;
@@ -32,6 +34,7 @@ impl NewRun<'_> {
         survey: &Survey,
         opened: Opened,
         recovered: &Recovered,
+        catalog: &Arc<Catalog>,
     ) -> Result<Exit> {
         let log = match opened {
             Opened::Run(journal) => journal.close(self.input_read(true), false)?.failed,
@@ -65,6 +68,7 @@ impl NewRun<'_> {
             _ => {}
         }
         self.say_failures_if_quiet(&log, &Stats::default());
+        self.make_output(catalog, Some(&survey.repeats))?;
         Ok(Exit::of_run(None, failed))
     }
 

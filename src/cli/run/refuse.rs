@@ -60,7 +60,7 @@ impl NewRun<'_> {
             );
         }
         let Some(Manifest { shape, .. }) = &recovered.manifest else { return Ok(()) };
-        let ours = parts::manifest(&self.config, "").shape;
+        let ours = parts::manifest(&self.config, "", None).shape;
         let would_pay_again = survey.unnamed > 0 && survey.to_send > 0 && !recovered.done.is_empty();
         if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
             bail!(

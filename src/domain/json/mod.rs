@@ -12,11 +12,13 @@
 mod cursor;
 mod scan;
 mod surrogate;
+mod unescape;
 mod write;
 
 pub(crate) use self::cursor::{Cursor, DEEPEST};
 pub(crate) use self::scan::{Traits, has_any, special, string_end};
 pub(crate) use self::surrogate::lone_surrogate;
+pub(crate) use self::unescape::unescaped;
 pub(crate) use self::write::{put_on_one_line, raw_value, string_value, write_json_str, write_on_one_line};
 
 /// Returns whether a text begins with a JSON value that is nested at most `deepest` levels. `deepest` is at most

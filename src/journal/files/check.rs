@@ -50,6 +50,24 @@ impl RunPaths {
         Ok(())
     }
 
+    /// Checks that the file at [`RunPaths::results`], which this program makes as a whole, can be made: that it is none of
+    /// `inputs`, nor the error log.
+    ///
+    /// # Errors
+    /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
+    /// [`JournalError::MissingFolder`], [`JournalError::Disk`].
+    pub(crate) fn check_output(&self, inputs: &[PathBuf], disk: &dyn Disk) -> Result<(), JournalError> {
+        let Some(output) = &self.results else { return Ok(()) };
+        if let Some(input) = inputs.iter().find(|input| *input == output || disk.is_same_file(input, output)) {
+            return Err(JournalError::OutputIsInput { output: output.clone(), input: input.clone() });
+        }
+        check_place(output, disk)?;
+        match is_one_file(output, &self.errors, disk) {
+            true => Err(JournalError::SameFile { path: output.clone() }),
+            false => Ok(()),
+        }
+    }
+
     /// Checks the file that a shell redirected standard output to. This is needed because `>` and `>>` check nothing.
     fn check_standard_output(&self, inputs: &[PathBuf], disk: &dyn Disk) -> Result<(), JournalError> {
         let what = if disk.is_standard_output(Some(&self.errors)) {

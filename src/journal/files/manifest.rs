@@ -56,6 +56,13 @@ pub struct Manifest {
     /// base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
+    /// The settings that say how rows were read and what was asked for each, by the names of their flags. They are not
+    /// checked here.
+    #[serde(default)]
+    pub rows: Map<String, Value>,
+    /// The output that is made from the results; `None` when the results file is the output.
+    #[serde(default)]
+    pub output: Option<RecordedOutput>,
     /// Sums that include removed lines.
     #[serde(default)]
     pub carried: Carried,
@@ -66,6 +73,16 @@ pub struct Manifest {
     /// dies.
     #[serde(default)]
     pub counted_opening: u64,
+}
+
+/// An output that is made from the results, in the folder of the results file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedOutput {
+    /// The name of the file.
+    pub name: String,
+    /// Its settings, by the names of their flags. They are not checked here.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
 }
 
 /// Identifies one input.

@@ -24,7 +24,7 @@ pub(crate) use lock::{Lock, check_free, lock};
 pub(crate) use log_names::fault_of_name;
 pub(crate) use manifest::FORMAT_VERSION;
 pub(crate) use manifest::manifest_path;
-pub use manifest::{Carried, InputIdentity, Manifest, RequestShape, read_manifest};
+pub use manifest::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, read_manifest};
 #[cfg(feature = "sim")]
 pub(crate) use output::open_to_append;
 pub(crate) use output::{Access, ExistingOutputs, Output, Outputs};

@@ -68,6 +68,17 @@ impl RunPaths {
         Ok(Self { results, errors })
     }
 
+    /// Returns the paths that a run uses for these inputs when no output is named; `None` for several inputs.
+    pub(crate) fn of_input(inputs: &[PathBuf], is_simulated: bool) -> Option<Self> {
+        let request = PathRequest { inputs, has_stdin: false, output: None, errors: None, is_simulated, run: "" };
+        Self::resolve(&request).ok()
+    }
+
+    /// Returns the error log that a results file has by default.
+    pub(crate) fn errors_beside(results: &Path) -> PathBuf {
+        errors_beside(results)
+    }
+
     /// Returns the paths for a known results file and a known error log.
     pub fn given(results: Option<PathBuf>, errors: PathBuf) -> Self {
         Self { results, errors }
@@ -76,6 +87,11 @@ impl RunPaths {
     /// Returns the run folder; `None` if results go to standard output, because such a run can't be resumed.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
+    }
+
+    /// Returns where the copy of a piped input is, for an output that needs the input again; `None` without a run folder.
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        self.folder().map(|folder| folder.join("input.spool"))
     }
 
     /// Returns the name by which entries of the error log refer to the results file. It is only the file name if both

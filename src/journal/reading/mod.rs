@@ -8,7 +8,7 @@
 //! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
-//! `error_log.rs` reads an error log for `resume`.
+//! `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
 //! This part changes no file. Damage is repaired in [`super::rewriting`].
 
@@ -19,6 +19,7 @@ mod error_log;
 mod fast_path;
 mod lines;
 mod parse;
+mod places;
 mod record;
 mod scan;
 mod totals;
@@ -31,6 +32,7 @@ pub use error_log::{ErrorLog, read_error_log};
 pub(crate) use lines::Line;
 pub(crate) use lines::Lines;
 pub(crate) use parse::{parse_error, parse_result};
+pub(crate) use places::{LineKind, Read, line_kind, read_lines};
 pub(crate) use record::{Parsed, ResultRecord};
 #[cfg(test)]
 pub(crate) use scan::scan;

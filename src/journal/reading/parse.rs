@@ -123,9 +123,11 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
         (None, Some(raw)) => RowId::broken(error.source.as_deref().unwrap_or(""), error.line.unwrap_or(0), &raw),
         (None, None) => return Parsed::NotOurs,
     };
+    let broken_at = || format!("{}:{}", error.source.as_deref().unwrap_or_default(), error.line.unwrap_or_default());
     Parsed::Record(ErrorRecord {
         row,
         class,
+        broken_at: custom_id.is_none().then(broken_at),
         is_unsent: key.is_none(),
         is_row: custom_id.is_some() && params.is_some(),
         run: error.run.unwrap_or_default().into_owned(),

@@ -1,17 +1,17 @@
 //! CSV and TSV: a header, then one record a row. The only user of the csv crate.
 //!
-//! Owns the meaning of columns ([`header`]). [`Splitter`] cuts the input into records, and the csv crate parses one
-//! record at a time. The module of [`Splitter`] says why.
+//! The meaning of columns is in [`super::header`]. [`Splitter`] cuts the input into records, and the csv crate parses
+//! one record at a time. The module of [`Splitter`] says why.
 
-mod header;
 mod parser;
 
 use std::sync::Arc;
 
-use self::header::Header;
 use self::parser::Parser;
+use super::cells::{CellRef, InputRow, Record};
 use super::fields::Warnings;
 use super::format::{Columns, Format};
+use super::header::Header;
 use super::raw::{Fault, Parts, RawRow};
 use super::splitter::Splitter;
 use super::template::Template;
@@ -50,10 +50,29 @@ impl Format for Csv {
         self.header.as_ref().map(|header| header.told(self.template.as_ref()))
     }
 
+    fn header(&self) -> Option<&[Arc<str>]> {
+        self.header.as_ref().map(Header::columns)
+    }
+
     fn read(&mut self, raw: &RawRow<'_>, _: &mut Warnings) -> Result<Option<Parts>, Fault> {
         let Some(header) = &self.header else { return Ok(None) };
+        self.parser.forget();
         let record = self.parser.parse(raw.plain_text()?)?;
         header.parts(record, self.template.as_ref()).map(Some)
+    }
+
+    fn input(&self, _: &RawRow<'_>) -> Option<InputRow> {
+        Some(InputRow::Cells(self.parser.last()?.cells().map(CellRef::owned).collect()))
+    }
+}
+
+impl Record for ::csv::StringRecord {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn cell(&self, at: usize) -> CellRef<'_> {
+        CellRef::Text(&self[at])
     }
 }
 

@@ -11,15 +11,28 @@ pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,
     record: csv::StringRecord,
+    /// Whether `record` holds a record.
+    is_parsed: bool,
 }
 
 impl Parser {
     pub(super) fn new(delimiter: u8) -> Self {
-        Self { delimiter, reader: reader(delimiter), record: csv::StringRecord::new() }
+        Self { delimiter, reader: reader(delimiter), record: csv::StringRecord::new(), is_parsed: false }
+    }
+
+    /// Returns the record that was parsed last; `None` when the last could not be parsed, or was forgotten.
+    pub(super) fn last(&self) -> Option<&csv::StringRecord> {
+        self.is_parsed.then_some(&self.record)
+    }
+
+    /// Forgets the last record.
+    pub(super) fn forget(&mut self) {
+        self.is_parsed = false;
     }
 
     /// Parses one record; `text` has no line end.
     pub(super) fn parse(&mut self, text: &str) -> Result<&csv::StringRecord, Fault> {
+        self.is_parsed = false;
         self.reader.get_mut().load(text);
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
@@ -30,7 +43,10 @@ impl Parser {
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }
         match is_read {
-            Ok(true) => Ok(&self.record),
+            Ok(true) => {
+                self.is_parsed = true;
+                Ok(&self.record)
+            }
             Ok(false) => Err(Fault::new("is an empty record")),
             Err(error) => Err(Fault::new(format!("can't be read as a record: {error}"))),
         }

@@ -203,7 +203,7 @@ fn serve_large(requests: usize) -> String {
     url
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let cases = size.pick(5_000, 100_000);
     every_line(cases, 4);
@@ -212,18 +212,18 @@ pub fn page(size: Size) -> Vec<Seen> {
     assert!(peak <= 1 << 20, "{peak} KiB for {at_once} answers of 10 MB at once");
     let memory = match peak {
         0 => "NOT MEASURED here (it is read from /proc)".to_owned(),
-        peak => format!("{:.0} MB at the most", peak as f64 / 1024.0),
+        peak => format!("{:.0} MB at most", peak as f64 / 1024.0),
     };
     vec![
         Seen::new(
             "hostile texts in answers (U+2028, NUL, half surrogates, 32 MB, …)",
             "100,000 answers: each one line of JSON, with the bytes that were sent",
-            format!("{cases} answers, all so"),
+            format!("{cases} answers, all as expected"),
         ),
         Seen::new(
             "answers of 10 MB at once (real program)",
             "64 in at most 1 GB",
-            format!("{at_once} at once, all written whole: {memory}"),
+            format!("{at_once} at once, all written completely: {memory}"),
         ),
     ]
 }

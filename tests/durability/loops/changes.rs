@@ -59,7 +59,7 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
         all.twice += twice;
         all.unwritten += charged.saturating_sub(written);
         all.reported += next.dead_in_flight;
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
     }
     all
 }
@@ -84,7 +84,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
             assert_kept(&disk, &reported, &what);
             all.points += 1;
         }
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
     }
     all
 }
@@ -104,12 +104,12 @@ pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
         assert_kept(&disk, &failed.reported, &what);
         all.points += 1;
         let disk = disk.after_death();
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: other labels or messages");
+        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
     }
     all
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(40, 200);
     let mut points = 0;
@@ -134,12 +134,12 @@ pub fn page(size: Size) -> Vec<Seen> {
             ),
         ),
         Seen::new(
-            "deaths in a row at recovery, compaction and work (disk in memory)",
+            "several deaths in a row, during recovery, compaction and normal work (disk in memory)",
             "none ends in a start that fails",
             format!("{sequences} sequences, {} deaths: every start works", rowed.points),
         ),
         Seen::new(
-            "I/O faults, every N until a run ends untouched (disk in memory)",
+            "I/O faults at the N-th change, for every N until a run ends without a fault (disk in memory)",
             "0 lost, always resumable",
             format!("{faulted} faults of 4 kinds at {rows} rows: 0 lost, all resumable"),
         ),

@@ -19,7 +19,7 @@ const STRUCK_ROWS: usize = 60;
 /// When a loop over every N takes longer than this, only every fourth N is tried from there on. The page says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
-/// What came of making calls fail.
+/// The result of making calls fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Struck {
     /// Faults that happened.
@@ -180,7 +180,7 @@ pub fn slow_pipe() {
     assert_eq!((status.code(), labels.len(), text.lines().count()), (Some(0), ROWS, ROWS));
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     slow_pipe();
     closed_pipe();
@@ -205,7 +205,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     };
     vec![Seen::new(
         "I/O faults of the real program",
-        "every N until a run ends untouched: 0 lost, always resumable",
+        "the N-th call fails, for every N until a run ends without a fault: 0 lost, always resumable",
         format!("{struck}, {full}, ulimit -f, closed and slow pipe: 0 lost, all resumable"),
     )]
 }

@@ -95,7 +95,7 @@ impl Judge {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct Judgement {
     /// How the run's loop says that it ended.
     pub finish: Finish,

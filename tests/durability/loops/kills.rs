@@ -74,14 +74,17 @@ impl Patient {
         let unwritten = self.api.billed() - self.place.whole_answers();
         let marked = self.place.marked();
         let more = unwritten - self.unwritten;
-        assert!(more <= IN_FLIGHT as u64, "{more} answers made and not written at a kill with {IN_FLIGHT} in flight");
+        assert!(
+            more <= IN_FLIGHT as u64,
+            "{more} answers produced and not written at a kill with {IN_FLIGHT} in flight"
+        );
         self.deaths.kills += 1;
         self.deaths.unwritten += more;
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // The next start reports every row that a death can cost.
-        assert!(more <= marked, "{more} answers made and not written, {marked} marked");
+        // The next start reports every row whose answer can be lost at a death.
+        assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 
     /// Lets the run finish without being killed, and checks all its results.
@@ -91,7 +94,7 @@ impl Patient {
         let answers = self.place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
         let lost: Vec<_> = expected.keys().filter(|label| !answers.contains_key(*label)).collect();
         assert!(lost.is_empty(), "{what}: {lost:?} are lost");
-        assert!(answers == *expected, "{what}: other labels or messages than an undisturbed run's");
+        assert!(answers == *expected, "{what}: labels or messages differ from an undisturbed run's");
         self.deaths.reported = self.place.reported() - self.reported;
         self.deaths.twice = self.api.answered_again();
         let Deaths { kills, twice, unwritten, reported, marked, .. } = self.deaths;
@@ -165,7 +168,7 @@ pub fn has_strace() -> bool {
 /// System calls on one file. strace makes one of them fail or kills the process there.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The calls, as strace names them.
+    /// The names of the calls in strace.
     pub calls: &'static str,
     /// The file, relative to the folder of the place.
     pub file: &'static str,
@@ -243,7 +246,7 @@ pub fn at_every_change(every: u64) -> Deaths {
     all
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 ///
 /// A row's slot is filled before the row is sent and freed after its line is synced. The line is handed to the system
 /// before another row is sent in its place. So two things hold at each kill, and both are asserted. Answers that were

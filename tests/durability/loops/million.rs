@@ -45,7 +45,7 @@ const BAD: [&[u8]; 12] = [
     b"not json at all",
 ];
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Long {
     /// Bad lines written.
@@ -88,7 +88,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// Runs `rows` lines, one in a thousand of which is bad.
+/// Runs an input of `rows` lines. One line in a thousand is bad.
 pub fn long(rows: u64) -> Long {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let input = folder.path().join("in.jsonl");
@@ -194,7 +194,7 @@ fn check_entries(log: &Path, input: &Path) -> u64 {
         let entry: Value = serde_json::from_str(entry).expect("each entry is JSON");
         let error = &entry["error"];
         let line = error["line"].as_u64().expect("each entry names its line");
-        let begin = begins.remove(&line).unwrap_or_else(|| panic!("line {line} is not bad, or was told twice"));
+        let begin = begins.remove(&line).unwrap_or_else(|| panic!("line {line} is not bad, or has two entries"));
         if let Some(offset) = error["byte_offset"].as_u64() {
             assert_eq!(offset, begin, "line {line}");
         }
@@ -227,7 +227,7 @@ fn in_a_child(rows: u64) -> Long {
     Long { bad: whole(0), entries: whole(1), answered: whole(2), most_kib: whole(3), seconds: words[4] }
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(100_000, 1_000_000);
     let (short, long) = (in_a_child(10_000), in_a_child(rows));

@@ -1,4 +1,4 @@
-//! Attempts that may have been paid without a kept answer are counted in the summary and in the files.
+//! Attempts that may have been billed although no answer was kept are counted in the summary and in the files.
 
 use std::fs;
 
@@ -73,7 +73,7 @@ pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
     assert_eq!((api.requests(), length("out.jsonl"), length("out.errors.jsonl"), place.reported()), (0, 0, 0, 0));
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(_size: Size) -> Vec<Seen> {
     retried_attempts_are_counted();
     attempts_that_are_not_retried_are_counted();

@@ -123,7 +123,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
     Outcome { job: Box::new(job), attempts: vec![attempt], ended }
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let states = losses(size.pick(1_000, 10_000), 10, 21);
     vec![Seen::new(

@@ -48,7 +48,7 @@ impl Api {
         Self::serve(config)
     }
 
-    /// Starts one with these settings.
+    /// Starts an API with these settings.
     pub fn serve(config: SimConfig) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -66,7 +66,7 @@ impl Api {
         Self { url, model, _stop: stop }
     }
 
-    /// Returns its base URL.
+    /// Returns the base URL of the API.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -121,7 +121,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes one with `rows` rows. Every second row is unnamed. Every tenth row contains the word "tenth", so that
+    /// Makes a place with `rows` rows. Every second row is unnamed. Every tenth row contains the word "tenth", so that
     /// faults can select it.
     pub fn with_rows(rows: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -137,7 +137,7 @@ impl Place {
         Self { folder }
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -238,7 +238,7 @@ pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
         let mut message = line["result"]["message"].take();
         message.as_object_mut().ok_or("a line without a message")?.remove("id");
         if answers.insert(label.clone(), message).is_some() {
-            return Err(format!("{label} stands there twice"));
+            return Err(format!("{label} is there twice"));
         }
     }
     Ok(answers)

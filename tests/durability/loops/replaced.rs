@@ -64,7 +64,7 @@ fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, w
     assert_eq!(ended.code, Some(0), "{what}: {ended:?}");
     let answers = place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(answers.len(), ROWS, "{what}: rows are lost");
-    assert!(expected.is_none_or(|expected| *expected == answers), "{what}: other answers than an undisturbed run's");
+    assert!(expected.is_none_or(|expected| *expected == answers), "{what}: answers differ from an undisturbed run's");
     let counted = tokens(place);
     assert!(counted >= TOKENS * (ROWS + ROWS / 2) as u64, "{what}: {counted} output tokens are counted");
     assert!(!place.path("out.jsonl.claude-batch.tmp").exists(), "{what}: a temporary file is left");
@@ -119,7 +119,7 @@ fn at_every_step() -> u64 {
     all
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let random = size.pick(5, 200);
     kills(random, 3);
@@ -128,8 +128,8 @@ pub fn page(size: Size) -> Vec<Seen> {
         false => "none by strace: NOT INSTALLED".to_owned(),
     };
     vec![Seen::new(
-        "kills while answers of changed rows take the place of earlier ones (real program)",
-        "lost 0; one line a row in the end; no money forgotten",
-        format!("{random} random moments, {traced}: 0 lost, one line a row, no money forgotten"),
+        "kills while answers of changed rows replace earlier ones (real program)",
+        "lost 0; one line per row at the end; no cost forgotten",
+        format!("{random} random moments, {traced}: 0 lost, one line per row, no cost forgotten"),
     )]
 }

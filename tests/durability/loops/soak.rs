@@ -96,7 +96,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one place, once.
+    // (1), (2): each row is in exactly one list, and there only once.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -111,7 +111,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
     assert_eq!(run.seen.early, 0, "{what}");
-    // (5): the window holds; (6): attempts are bounded; (7): counts equal lines.
+    // (5): the window is never exceeded; (6): attempts are bounded; (7): counts equal lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
@@ -123,7 +123,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
     assert!(
         run.finish.maybe_paid >= charged_besides,
-        "{what}: {charged_besides} charged, {} said",
+        "{what}: {charged_besides} charged, {} reported",
         run.finish.maybe_paid
     );
     Soaked {
@@ -152,7 +152,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the CPU seconds of this process, where the system tells them in hundredths of a second.
+/// Returns the CPU time of this process in seconds; `None` where the system does not report it. The system reports it
+/// in hundredths of a second.
 fn cpu_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -165,7 +166,7 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// The lines of the page. Every seed is tried, also after one that breaks an invariant.
+/// Returns the lines of this loop for the page. Every seed is tried, also after one that breaks an invariant.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

@@ -34,7 +34,7 @@ pub const ERRORS: &str = "d/out.errors.jsonl";
 /// Most requests in flight.
 pub const IN_FLIGHT: usize = 16;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Virtual {
     /// Why the journal could not be opened, if so.
@@ -247,7 +247,7 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
     assert!(run.closed.is_some(), "{what}: the next run fails: {run:?}");
     let failed: BTreeSet<String> = whole_labels(disk, ERRORS).into_iter().collect();
     let answered: BTreeSet<String> = whole_labels(disk, RESULTS).into_iter().collect();
-    assert!(failed.is_disjoint(&answered), "{what}: rows stand in both files");
+    assert!(failed.is_disjoint(&answered), "{what}: rows are in both files");
     if !failed.is_empty() {
         let resumed = self::run(disk, "resumed", Start::Resume, Load { faults: NO_FAULTS, ..load });
         assert!(resumed.closed.is_some(), "{what}: resume fails: {resumed:?}");
@@ -260,7 +260,7 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
         let label = line["custom_id"].as_str().expect("each row has a label").to_owned();
         let mut message = line["result"]["message"].take();
         message.as_object_mut().expect("a message is an object").remove("id");
-        assert!(answers.insert(label, message).is_none(), "{what}: a row stands there twice");
+        assert!(answers.insert(label, message).is_none(), "{what}: a row is there twice");
     }
     assert_eq!(answers.len() as u64, load.rows, "{what}: rows are lost");
     let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));

@@ -1,5 +1,5 @@
-//! Waits that servers ask for, and whether a run keeps them: `retry-after` in every valid form and with nonsense
-//! values, and outages.
+//! Checks that a run waits as long as servers ask. `retry-after` comes in every valid form and with nonsense values, and
+//! there are outages.
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ pub fn outage(status: u16) -> Outage {
     }
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let told = told(size.pick(2_000, 20_000));
     assert_eq!((told.seen.early, told.stats.failed_total(), told.finish.pending), (0, 0, 0));

@@ -1,5 +1,5 @@
-//! Too much of everything: inputs without end or without rows, templates that never end, names of megabytes, deep
-//! nesting. Nothing panics, hangs or uses up the machine, and common parsers can read every line that is written.
+//! Inputs without end or without rows, templates that never end, names of megabytes, and deep nesting. Nothing panics,
+//! hangs or uses up the machine, and common parsers can read every line that is written.
 
 use std::fs;
 use std::io::Write;
@@ -16,10 +16,10 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// Longer than any of these takes without optimization on a busy machine.
+/// A case that takes longer than this hangs. Every case takes less, also without optimization on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut seen = inputs(size);
     seen.extend([templates(size), names(size), nested_rows(size), nested_answers(size)]);
@@ -33,11 +33,12 @@ fn assert_tame(what: &str, said: &Said, begun: Instant) {
     let start: String = err.chars().take(2_000).collect();
     assert!(code.is_some_and(|code| code != 1 && code != 101), "{what}: {code:?} {start}");
     assert!(!err.contains("panicked") && !err.contains("overflow"), "{what}: {start}");
-    assert!(err.len() < 6_000, "{what}: {} bytes are said: {start}", err.len());
+    assert!(err.len() < 6_000, "{what}: {} bytes of messages: {start}", err.len());
     assert!(begun.elapsed() < LONGEST, "{what}: {:.1?}", begun.elapsed());
 }
 
-/// Reads every line of a file as a common parser does; returns them. Messages in them are short.
+/// Reads every line of a file as a common parser does, and checks that the messages in them are short. Returns the
+/// lines.
 #[track_caller]
 fn lines_of(what: &str, path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -53,7 +54,7 @@ fn lines_of(what: &str, path: &Path) -> Vec<Value> {
 
 // Inputs.
 
-/// Inputs that are not files of rows: the arguments, the standard input, and a part of the message.
+/// Inputs that are not files of rows. Each case has arguments, a standard input, and a part of the expected message.
 fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);
@@ -99,7 +100,7 @@ fn inputs(size: Size) -> Vec<Seen> {
         cases.extend([("/proc/self/mem", 2, "/proc/self/mem"), ("/proc/self/environ", 2, "/proc/self/environ")]);
     }
     if size == Size::Full {
-        // Each reads a gigabyte of the hole before it gives up.
+        // The program reads a gigabyte of the hole in each of these files before it gives up.
         cases.extend([("hole-in-row-2.jsonl", 2, "longer than 1 GiB"), ("hole-in-quotes.csv", 2, "longer than 1 GiB")]);
     }
     let mut longest = Duration::ZERO;
@@ -114,14 +115,14 @@ fn inputs(size: Size) -> Vec<Seen> {
     }
     let mut seen = vec![Seen::new(
         "inputs that are not files of rows: devices, folders, random bytes, holes, rows that are all broken",
-        "each is refused with words, at the latest after a gigabyte of it",
-        format!("{} tried, all so; the longest took {longest:.1?}", cases.len()),
+        "each is refused with a message, after at most a gigabyte",
+        format!("{} tried, all as expected; the longest took {longest:.1?}", cases.len()),
     )];
     seen.extend(streams(size));
     seen
 }
 
-/// Standard input without end: the bytes that are written to it until the program stops reading.
+/// Standard input that never ends. The same bytes are written to it until the program stops reading.
 fn streams(size: Size) -> Option<Seen> {
     if !Path::new("/proc/self/status").exists() {
         return None;
@@ -158,7 +159,7 @@ fn streams(size: Size) -> Option<Seen> {
         let writing = std::thread::spawn(move || {
             let start = if says.is_empty() { &b"prompt\n\""[..] } else { b"" };
             let mut is_open = stdin.write_all(start).is_ok();
-            // Bounded, should the program read for ever.
+            // The loop is bounded, in case the program never stops reading.
             for _ in 0..4_000 {
                 is_open = is_open && stdin.write_all(&piece).is_ok();
             }
@@ -173,15 +174,16 @@ fn streams(size: Size) -> Option<Seen> {
         assert!(lines_of(what, &folder.path("out.simulated.errors.jsonl")).len() <= 1_001, "{what}");
     }
     Some(Seen::new(
-        "standard input without end that has no rows",
-        "the run ends with words and a bounded log",
-        format!("{count} kinds, all so"),
+        "standard input that never ends and has no rows",
+        "the run ends with a message and a bounded log",
+        format!("{count} kinds, all as expected"),
     ))
 }
 
 // Templates.
 
-/// Templates that would never end or never fit, run with the real program: each ends with a message.
+/// Templates that would never end or whose text would not fit into memory. The real program ends each of them with a
+/// message.
 fn templates(size: Size) -> Seen {
     let doubled = |start: &str, step: &str, end: &str| format!("{start}{}{end}", step.repeat(60));
     let table: Vec<String> = [
@@ -218,7 +220,7 @@ fn templates(size: Size) -> Seen {
         let (begun, out) = (Instant::now(), format!("out{at}.jsonl"));
         let shown: String = template.chars().take(80).collect();
 
-        // A long one comes from a file: a command line has its own limit.
+        // A long template comes from a file, because the length of a command line is limited.
         folder.write("template.txt", template);
         let said = folder.run(&["run", "in.jsonl", "-t", "@template.txt", "--simulate", "-o", &out]);
 
@@ -229,13 +231,15 @@ fn templates(size: Size) -> Seen {
     Seen::new(
         "templates that multiply, nest or call themselves (real program)",
         "an error entry or a refusal, no crash, no hang",
-        format!("{tried} tried, all so; 168 kinds and depths of nesting and 5,000 random templates beside the code"),
+        format!(
+            "{tried} tried, all as expected; 168 kinds and depths of nesting and 5,000 random templates in unit tests"
+        ),
     )
 }
 
 // Names.
 
-/// Ids, names of models, columns and members of any length, in every shape of a row.
+/// Ids, and names of models, columns and members, of any length and in every shape of a row.
 fn names(size: Size) -> Seen {
     let lengths = size.pick(vec![200, 10_000, 1 << 20], vec![199, 200, 201, 10_000, 65_000, 65_600, 1 << 20, 10 << 20]);
     let mut tried = 0;
@@ -253,7 +257,7 @@ fn names(size: Size) -> Seen {
             ("an id twice", format!("{{\"id\":\"{long}\",\"prompt\":\"x\"}}\n").repeat(2), "in.jsonl"),
             ("an id in a column", format!("id,prompt\n{long},x\n"), "in.csv"),
             ("the name of a model", format!("{{\"prompt\":\"x\",\"model\":\"{long}\"}}\n"), "in.jsonl"),
-            ("a model that is no string", format!("{{\"prompt\":\"x\",\"model\":[\"{long}\"]}}\n"), "in.jsonl"),
+            ("a model that is not a string", format!("{{\"prompt\":\"x\",\"model\":[\"{long}\"]}}\n"), "in.jsonl"),
             ("a member", format!("{{\"prompt\":\"x\",\"{long}\":1}}\n"), "in.jsonl"),
             ("a member and no prompt", format!("{{\"{long}\":\"y\"}}\n"), "in.jsonl"),
             ("a member twice", format!("{{\"prompt\":\"x\",\"{long}\":1,\"{long}\":2}}\n"), "in.jsonl"),
@@ -289,8 +293,8 @@ fn names(size: Size) -> Seen {
     }
     Seen::new(
         "ids and names of up to 10 MB in every place of a row (real program)",
-        "what is said and each entry's message stay short; ids of 10 kB work, those above 64 KiB are refused",
-        format!("{tried} runs, all so"),
+        "all messages stay short; ids of 10 kB work, ids above 64 KiB are refused",
+        format!("{tried} runs, all as expected"),
     )
 }
 
@@ -309,7 +313,7 @@ fn nested(depth: usize, random: &mut fastrand::Rng) -> String {
     format!("{open}1{close}")
 }
 
-/// Rows that are nested in every place: the lines that are written for them can be read, and run again.
+/// Rows that are nested in every place. The lines written for them can be read, and the program can run them again.
 fn nested_rows(size: Size) -> Seen {
     let seed = 19;
     let mut random = fastrand::Rng::with_seed(seed);
@@ -355,8 +359,8 @@ fn nested_rows(size: Size) -> Seen {
     assert!(deep.code == Some(2) && deep.err.contains("nested more than"), "{deep:?}");
     Seen::new(
         "rows nested up to 100,000 deep in every place (real program)",
-        "an entry that common parsers read, also after it is run again; no overflow",
-        format!("{rows} rows, all so"),
+        "an error entry that common parsers can read, also after the row is run again; no overflow",
+        format!("{rows} rows, all as expected"),
     )
 }
 
@@ -366,7 +370,7 @@ fn nested_answers(size: Size) -> Seen {
     let depths =
         size.pick(vec![1, 100, 120, 125, 130, 100_000], (1..=140).chain([1_000, 100_000, 1_000_000]).collect());
     let seed = 29;
-    // The stack of a thread of its own is a quarter of the first one's.
+    // The stack of this thread is a quarter as large as the stack of the main thread.
     let tried = std::thread::spawn(move || {
         let mut random = fastrand::Rng::with_seed(seed);
         let provider: Arc<dyn Provider> =
@@ -398,12 +402,12 @@ fn nested_answers(size: Size) -> Seen {
     let (tried, kept) = tried.join().expect("it neither panics nor overflows");
     Seen::new(
         "answers nested up to a million deep in every place, whole and streamed",
-        "each is a line that common parsers read, or an error entry",
-        format!("{tried} answers, {kept} kept, all so"),
+        "each gives a line that common parsers can read, or an error entry",
+        format!("{tried} answers, {kept} kept, all as expected"),
     )
 }
 
-/// Answers with something deep in them: the content type, and the body.
+/// Returns answers that contain `deep`, each as its content type and its body.
 fn bodies(deep: &str) -> Vec<(&'static str, String)> {
     let whole = |before: &str, block: &str, usage: &str, behind: &str| {
         let body = format!(
@@ -443,7 +447,7 @@ fn bodies(deep: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Decodes a body that comes in two pieces.
+/// Decodes a body that arrives in two pieces.
 fn decoded(provider: &dyn Provider, kind: &'static str, body: &str, cut: usize) -> Reply {
     let kind = http::HeaderValue::from_static(kind);
     let headers = http::HeaderMap::from_iter([(http::header::CONTENT_TYPE, kind)]);

@@ -1,4 +1,4 @@
-//! A `claude-batch.toml` in the working folder, and the user's own, as somebody else would write them.
+//! A `claude-batch.toml` in the working folder, and the user's own one, written by somebody else.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,31 +18,31 @@ use super::super::support::{Api, CANARY, Folder, Said};
 
 /// Text that is outside the folder or secret, and must be neither sent nor shown.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
-/// What may be sent.
+/// Text that may be sent.
 const INSIDE: &str = "inside the folder";
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
-            "each flag as a key of a folder's file, by generated values",
+            "each flag as a key of a file in the working folder, with generated values",
             "takes effect as allowed, or is refused by name with file and line",
             keys(size),
         ),
         Seen::new(
-            "paths that a folder's file names",
-            "a file inside is used; else refused; nothing from outside sent or shown",
+            "paths in a file of the working folder",
+            "a file inside the folder is used, others are refused; nothing from outside is sent or shown",
             [paths(size.pick(1_000, 20_000)), sent(size)].join("; "),
         ),
-        Seen::new("caps of the user and of the folder", "the lower one counts, always", caps()),
+        Seen::new("caps of the user and of the folder", "the lower one always counts", caps()),
         Seen::new(
             "the file itself: a link to secrets in many syntaxes, a pipe, a device, a folder, too large",
-            "no hang, nothing of it shown",
+            "no hang, nothing from it shown",
             [links(size.pick(500, 10_000)), odd_files()].join("; "),
         ),
-        Seen::new("a `.env` beside it", "not read", dotenv()),
+        Seen::new("a `.env` file beside it", "not read", dotenv()),
         Seen::new(
-            "the user's own file that others may have written",
+            "the user's own file, when others can write to it",
             "nothing about the key is taken from it",
             [open_files(), of_another_user()].join("; "),
         ),
@@ -481,7 +481,7 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // Each file as it is, then pieces of several files, cut anywhere.
+        // First each file as it is, and then pieces of several files, cut anywhere.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {
@@ -574,7 +574,7 @@ fn dotenv() -> String {
     "5 files with 6 variables: 0 read".to_owned()
 }
 
-/// Settings about the key, and others, in a file that may belong to another user.
+/// Settings (about the key and about other things) in a file that may belong to another user.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [
@@ -588,7 +588,7 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
     ];
     assert_eq!(lines.map(|(key, _)| key).len(), folder::ABOUT_THE_KEY.len());
     for (key, value) in lines {
-        // Written into the file as it is: owner and mode stay.
+        // The existing file is overwritten, so its owner and mode stay.
         fs::write(place.own_file(), format!("{key} = {value}\n")).expect("it can be written");
         let found = place.config(&[]);
         let is_refused = found.as_ref().is_err_and(|message| {
@@ -644,7 +644,7 @@ fn of_another_user() -> String {
 
         judge(&place, true);
     }
-    // The program as that user, with the home of this one: closed to it.
+    // The program runs as the other user, with a home folder that only this user may open.
     let place = Place::new();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
     fs::write(place.own_file(), "tier = 2\n").expect("a file");
@@ -659,13 +659,16 @@ fn of_another_user() -> String {
         command.uid(ANOTHER).output().map(Said::of)
     };
     let Ok(closed) = run() else {
-        return "another owner of file or folder; as another user: not run: the program is out of its reach".to_owned();
+        return "another owner of file or folder; as another user: not run: that user can't reach the program"
+            .to_owned();
     };
     closed.ends_with(0).tells(&["is not read: this user may not open its folder"]);
     place.folder_file("tier = 2\n");
     set(&place.work("claude-batch.toml"), 0o600);
     run().expect("it starts").ends_with(2).tells(&["can't read claude-batch.toml", "Permission denied"]);
-    "another owner of file or folder; as another user: a closed home is told, a closed file is refused".to_owned()
+    "another owner of file or folder; as another user: a home that can't be opened gives a warning, a file that \
+     can't be read is refused"
+        .to_owned()
 }
 
 #[cfg(not(unix))]

@@ -1,8 +1,8 @@
-//! Files that others put in the way: each kind of thing, in each place, of each owner, in each kind of folder. Also
-//! things that are put there between a check and the opening of a file.
+//! Things that other users put at the paths of outputs: each kind of thing, at each path, of each owner, in each kind
+//! of folder. Also things that are put there after the program checked a path and before it opens the file.
 //!
-//! The judge here shares nothing with the program: it knows who made what, and looks whether anything outside was
-//! changed, anything planted was used, and anything ours was left open to others.
+//! The judge shares no code with the program. It knows who made what. It checks that nothing outside was changed, that
+//! nothing planted was used, and that no file of ours was left open to others.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -21,15 +21,15 @@ use tempfile::TempDir;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 
-/// User ids that belong to nobody.
+/// User ids that no user has.
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
-/// No run here takes a second; a machine that is busy may need many.
+/// A run that takes longer than this hangs. No run here takes a second, but a busy machine is slower.
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut lines = vec![table(size), race_of_openings(size), race_of_runs(size)];
     lines.extend(single_promises());
@@ -40,20 +40,20 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A regular file (or a folder where a folder belongs) of this user and mode.
+    /// A regular file (or a folder where a folder is expected) of this user and mode.
     Plain {
         owner: u32,
         mode: u32,
     },
-    /// A second name of a file of the runner's elsewhere.
+    /// A hard link to a file that the runner has elsewhere.
     Linked,
     Symlink,
-    /// A link to a file that does not exist: following it creates a file elsewhere.
+    /// A link to a file that does not exist. A program that follows it creates a file elsewhere.
     Dangling,
     Fifo,
     Socket,
     Device,
-    /// A folder where a file belongs, or a file where a folder belongs.
+    /// A folder where a file is expected, or a file where a folder is expected.
     Other,
 }
 
@@ -62,7 +62,7 @@ enum Place {
     Results,
     Errors,
     RunFolder,
-    /// A name in the run folder.
+    /// A file in the run folder, by name.
     Inside(&'static str),
     /// The log that `resume` is given.
     Resumed,
@@ -96,7 +96,7 @@ struct Case {
 enum Expected {
     Used,
     Refused,
-    /// The system does not let the runner open it.
+    /// The system does not let the runner open the file.
     Failed,
 }
 
@@ -130,12 +130,12 @@ impl Case {
     fn expected(&self) -> Expected {
         let is_open = self.folder_mode & 0o1002 == 0o002 && !self.trusts;
         if let Place::Inside(name) = self.place {
-            // The run folder belongs to the runner, so anything in the place of a temporary file can be removed.
+            // The run folder belongs to the runner, who can remove anything that has the name of a temporary file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,
                 _ if name.ends_with(".tmp") => Expected::Used,
-                // A manifest is read, and then replaced.
+                // The program reads a manifest and later replaces it.
                 kind => self.expected_of(kind, if name == "manifest.json" { 0o400 } else { 0o600 }),
             };
         }
@@ -166,7 +166,7 @@ impl Case {
     }
 }
 
-/// Puts random files in the places of the outputs, and returns the line of the results.
+/// Puts random things at the paths of the outputs. Returns the line of the results.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -185,11 +185,13 @@ fn table(size: Size) -> Seen {
     }
     let second = if us() == ROOT { format!("{by_second} as a second user") } else { NOT_ROOT.to_owned() };
     Seen::new(
-        "things in the way of a run (files, links, FIFOs, sockets, devices, folders; 10 places, 3 owners, 9 modes, 8 folders)",
-        "0 used that are not ours alone, 0 changed elsewhere, 0 hangs; what is ours ends private",
+        "things at the paths of a run's outputs (files, links, FIFOs, sockets, devices, folders; 10 places, 3 \
+         owners, 9 modes, 8 folders)",
+        "0 used that belong to others or have another name, 0 changed elsewhere, 0 hangs; used files are private \
+         in the end",
         format!(
-            "{cases} by chance, {second}: {refused} refused with a remedy, {used} used and made private, {failed} that the \
-             system forbids; 0 changed elsewhere, 0 hangs"
+            "{cases} random cases, {second}: {refused} refused with a remedy, {used} used and made private, {failed} that \
+             the system forbids; 0 changed elsewhere, 0 hangs"
         ),
     )
 }
@@ -241,11 +243,11 @@ fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -
             let remedies = ["remove it", "name a file", "name another", "--trust-owner"];
             assert!(said.err.contains("out") || said.err.contains("journal"), "{what}: names nothing: {}", said.err);
             assert!(remedies.iter().any(|remedy| said.err.contains(remedy)), "{what}: no remedy in {}", said.err);
-            assert_eq!(state(&path), before, "{what}: what was refused is as it was");
+            assert_eq!(state(&path), before, "{what}: a refused file was changed");
         }
         Expected::Failed => {
             assert!(matches!(said.code, Some(2 | 7)), "{what}: {:?} {}", said.code, said.err);
-            assert_eq!(state(&path), before, "{what}: what was refused is as it was");
+            assert_eq!(state(&path), before, "{what}: a refused file was changed");
         }
         Expected::Used => assert_used(case, &folder, &path, &said, what),
     }
@@ -253,7 +255,7 @@ fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -
 }
 
 fn assert_used(case: &Case, folder: &Folder, path: &Path, said: &Said, what: &str) {
-    // The rows of the log fail again.
+    // The rows of the log fail once more.
     assert_eq!(said.code, Some(if case.place == Place::Resumed { 3 } else { 0 }), "{what}: {}", said.err);
     match case.place {
         Place::SimJournal => {}
@@ -284,7 +286,7 @@ fn args_of(case: &Case, args: &[&'static str]) -> Vec<&'static str> {
 
 fn plant(case: &Case, path: &Path, victim: &Path) {
     if let Place::Inside(_) = case.place {
-        let run = path.parent().expect("it lies in the run folder");
+        let run = path.parent().expect("it is in the run folder");
         fs::create_dir(run).expect("it can be made");
         fs::set_permissions(run, Permissions::from_mode(0o700)).expect("it is ours");
         give(run, case.runner);
@@ -308,9 +310,9 @@ fn plant(case: &Case, path: &Path, victim: &Path) {
             fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
             give(path, owner);
         }
-        // Folders have no second names.
+        // A folder can't have a second name.
         Kind::Linked if wants_folder => symlink(victim.parent().expect("a folder"), path).expect("it can be linked"),
-        Kind::Linked => fs::hard_link(victim, path).expect("both lie in one file system"),
+        Kind::Linked => fs::hard_link(victim, path).expect("both are in one file system"),
         Kind::Symlink if wants_folder => symlink(victim.parent().expect("a folder"), path).expect("it can be linked"),
         Kind::Symlink => symlink(victim, path).expect("it can be linked"),
         Kind::Dangling => symlink(victim.with_file_name("nothing"), path).expect("it can be linked"),
@@ -327,7 +329,7 @@ fn make(tool: &str, path: &Path, before: &[&str], after: &[&str]) {
     assert!(made.success(), "{tool} {}", path.display());
 }
 
-/// What is compared to see whether a thing has changed.
+/// Returns the values that show whether a file or folder has changed.
 fn state(path: &Path) -> Option<(u64, u32, u64, u32)> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let size = if metadata.is_dir() { 0 } else { metadata.len() };
@@ -343,21 +345,21 @@ fn us() -> u32 {
     fs::metadata(folder.path()).expect("it is there").uid()
 }
 
-/// Gives a path to a user, where we may.
+/// Gives a file or folder to a user, if this user may do that.
 fn give(path: &Path, user: u32) {
     if us() == ROOT {
         chown(path, Some(user), None).expect("root can give things away");
     }
 }
 
-/// Lets a user work in a folder.
+/// Gives a user access to a folder.
 fn open_to(folder: &Folder, user: u32) {
     fs::set_permissions(folder.path(""), Permissions::from_mode(0o755)).expect("it is ours");
     fs::set_permissions(folder.path("prompts.jsonl"), Permissions::from_mode(0o644)).expect("it is ours");
     give(&folder.path(""), user);
 }
 
-/// The program where every user can start it.
+/// The program in a place where every user can start it.
 struct Program {
     path: PathBuf,
     _folder: Option<TempDir>,
@@ -407,7 +409,7 @@ impl Program {
         ended(self.at(user, folder, api, args))
     }
 
-    /// Starts a simulator and ends it once it serves.
+    /// Starts a simulator and ends it as soon as it serves.
     fn simulate_as(&self, user: u32, folder: &Folder, args: &[&str]) -> Said {
         let mut child = self.command_as(user, folder, args).spawn().expect("it starts");
         let mut first = String::new();
@@ -422,7 +424,7 @@ impl Program {
     }
 }
 
-/// Runs a command; one that hangs is ended, and the test with it.
+/// Runs a command. If it hangs, ends it and fails the test.
 fn ended(mut command: Command) -> Said {
     let child = command.spawn().expect("the program starts");
     let id = child.id();
@@ -437,9 +439,10 @@ fn ended(mut command: Command) -> Said {
     }
 }
 
-// ---- what comes between a look and an opening -----------------------------------------------------------------------
+// ---- between the check and the opening ------------------------------------------------------------------------------
 
-/// Opens a name while a thread puts one thing after another there, and returns the line.
+/// Opens a path again and again, while a thread keeps replacing the file there by a link, a FIFO or another user's
+/// file. Returns the line of the report.
 fn race_of_openings(size: Size) -> Seen {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("it is ours");
@@ -460,7 +463,8 @@ fn race_of_openings(size: Size) -> Seen {
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
             while !is_over.load(Ordering::Relaxed) {
-                // Renaming puts a thing there in one step, over a file of ours, which the look before saw.
+                // Renaming replaces the file in one step. It replaces a file of ours, which the check before the
+                // opening saw.
                 fs::write(&next, "").expect("it can be written");
                 fs::rename(&next, &path).expect("it is ours");
                 fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next).expect("it can be linked");
@@ -488,13 +492,14 @@ fn race_of_openings(size: Size) -> Seen {
     assert!(us() != ROOT || fs::metadata(&theirs).expect("it is there").len() == 0, "a file of another user was used");
     assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused: nothing raced");
     Seen::new(
-        "links, FIFOs and files of another user put under a name while it is opened (one thread plants, one opens)",
+        "links, FIFOs and files of another user put at a path while it is opened (one thread puts them there, \
+         another one opens the path)",
         "0 of them used",
-        format!("{tries} openings against a planting thread: {opened} files of our own, {refused} refused, 0 used"),
+        format!("{tries} openings while the other thread plants: {opened} files of our own, {refused} refused, 0 used"),
     )
 }
 
-/// Lets runs start in a sticky folder in which another user plants, and returns the line.
+/// Starts runs in a sticky folder, in which another user plants things. Returns the line of the report.
 fn race_of_runs(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -513,8 +518,8 @@ fn race_of_runs(size: Size) -> Seen {
         let place =
             ["out.jsonl", "out.errors.jsonl", "out.jsonl", "out.errors.jsonl", "out.jsonl.run"][random.usize(..5)];
         let kind = random.usize(if us() == ROOT { 0..4 } else { 1..4 });
-        // The trap is planted at a random moment, or when the run folder appears: then the program has checked the
-        // names.
+        // The trap is planted at a random moment, or as soon as the run folder appears. At that time, the program has
+        // already checked the names.
         let waits_for_folder = place != "out.jsonl.run" && random.u8(..4) > 0;
         let spins = random.u32(0..2_000_000);
         let what = format!("seed {seed}, try {number}: kind {kind} at {place}");
@@ -538,7 +543,7 @@ fn race_of_runs(size: Size) -> Seen {
                     true => while !run.exists() && !is_over.load(Ordering::Relaxed) {},
                     false => (0..spins).for_each(|_| std::hint::spin_loop()),
                 }
-                // Not over what is there: a user can't do that in a sticky folder.
+                // Nothing that exists is replaced, because a user can't do that in a sticky folder.
                 !path.exists() && link_in_place(&trap, &path)
             });
             command.stdin(Stdio::null());
@@ -558,8 +563,8 @@ fn race_of_runs(size: Size) -> Seen {
                 2 => metadata.file_type().is_fifo(),
                 _ => metadata.is_symlink(),
             };
-            assert!(is_trap, "{what}: what was planted was used: {}", said.err);
-            // Planted after the end of the run it harms nobody.
+            assert!(is_trap, "{what}: the planted file was used: {}", said.err);
+            // A trap that was planted after the end of the run does no harm.
             refused += u32::from(said.code == Some(2));
         } else {
             assert_eq!(said.code, Some(0), "{what}: {}", said.err);
@@ -568,19 +573,19 @@ fn race_of_runs(size: Size) -> Seen {
             assert_eq!(ids(&folder.read("out.jsonl")).len(), 2, "{what}");
         }
     }
-    assert!(refused > 0, "seed {seed}: nothing was planted in time");
+    assert!(refused > 0, "seed {seed}: no trap was planted in time");
     let who =
         if us() == ROOT { "a second user's run, a third user plants" } else { "one user: second not run, needs root" };
     Seen::new(
         "things planted in a sticky folder between check and opening, with the real program",
-        "0 used, each told with exit 2",
+        "0 used, each refused with exit 2",
         format!("{tries} tries ({who}): {in_time} planted, {refused} of them in time and refused, 0 used"),
     )
 }
 
-/// Puts a thing under a name that is free, in one step.
+/// Puts a thing at a path where nothing is, in one step.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
-    // A link to a symbolic link is that link under another name.
+    // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();
     is_linked && fs::remove_file(trap).is_ok()
 }
@@ -609,7 +614,8 @@ fn single_promises() -> Vec<Seen> {
     let recorded = folder.contents().into_iter().find(|(_, bytes)| has(bytes, b"trust-owner"));
     assert!(recorded.is_none(), "{recorded:?}");
     vec![Seen::new(
-        "rights of what a run makes under umask 000; `--trust-owner` from the working folder or kept",
+        "permissions of the files of a run under umask 000; `--trust-owner` in a file of the working folder, and \
+         whether a run records it",
         "files 0600, folder 0700; refused; recorded nowhere",
         format!("{} files 0600, the folder 0700; refused by file and line; recorded nowhere", made.len()),
     )]

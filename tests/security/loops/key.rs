@@ -1,6 +1,6 @@
 //! The key never appears in any output. Servers send it back in every place of a response, in every spelling and in
-//! every mode. Then everything that a run printed and wrote is searched. The search shares no code with the code that
-//! removes the key.
+//! every output mode. After each run, everything that the run printed and wrote is searched. The search shares no code
+//! with the code that removes the key.
 
 #[path = "key/echo.rs"]
 mod echo;
@@ -32,7 +32,7 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 const GOAL: &str = "0 hits";
 
-/// The ways in which `run` shows what it does.
+/// Flags that choose what `run` shows.
 const MODES: [&[&str]; 8] = [
     &["--progress", "plain"],
     &["--progress", "json"],
@@ -44,14 +44,16 @@ const MODES: [&[&str]; 8] = [
     &["-q"],
 ];
 
-/// One try for each row, and no stop for many that fail.
+/// One attempt for each row, and no stop when many rows fail.
 const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
-/// Flags with which a run waits for nothing.
+/// A run with these flags waits for nothing.
 const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
 
-/// Runs over responses of a server that all end their row. Returns how many responses there were.
+/// Runs the program against a server whose every response finishes its row: no row is retried. Returns how many
+/// responses there were.
 fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
-    // Between two faults there is an answer: many faults in a row would be an outage, and rows would be held back.
+    // Each fault is followed by an answer. Many faults in a row would be an outage, and the program would stop sending
+    // rows.
     let count = responses.len();
     let responses = responses.into_iter().flat_map(|response| [echo::harmless(), response]).collect();
     let code = run_over(key, responses, mode, is_pipe, seed);
@@ -59,7 +61,7 @@ fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe
     count
 }
 
-/// A run over responses of a server; each request gets the next of them. Returns its exit code.
+/// Runs the program against a server that gives each request the next of these responses. Returns the exit code.
 fn run_over(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> Option<i32> {
     let folder = Folder::new();
     let count = responses.len();
@@ -119,7 +121,7 @@ fn command(folder: &Folder, server: &Hostile, key: &Key, args: &[&str]) -> Comma
     command
 }
 
-/// Asserts that a key is nowhere in what a run said and left.
+/// Asserts that a key is nowhere in what a run printed and left.
 #[track_caller]
 fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
     for (place, text) in [("standard output", &said.out), ("standard error", &said.err)] {
@@ -136,7 +138,7 @@ fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
 
 fn sent_back(keys: &[Key], size: Size) -> Seen {
     let round = |round: usize| {
-        // Most of a run is waiting.
+        // A run mostly waits.
         let of_mode = |at: usize, mode: &[&str]| {
             let key = &keys[(at + round) % keys.len()];
             let seed = (1000 * round + at) as u64;
@@ -181,7 +183,7 @@ fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Every part of twelve characters, in the place where most of it is kept.
+/// Each part of the key that has twelve characters, in the fields whose text the program mostly keeps.
 fn pieces_of_it(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
@@ -253,7 +255,7 @@ fn from_commands_and_files(keys: &[Key]) -> Seen {
         ];
         for script in scripts {
             let folder = Folder::with_rows(2);
-            // Outside of what is searched: the script holds the key.
+            // This folder is not searched, because the script contains the key.
             let elsewhere = Folder::new();
             elsewhere.write("key.sh", &script);
             elsewhere.write("key", &format!("{}\n", key.text));
@@ -282,7 +284,7 @@ fn from_commands_and_files(_keys: &[Key]) -> Seen {
     Seen::new("keys of commands and files", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// Messages at signals while a request hangs, and the parts of the process that the system lets others see.
+/// The messages that signals cause while a request hangs.
 #[cfg(unix)]
 fn signals(keys: &[Key]) -> Seen {
     let mut sent = 0;
@@ -399,7 +401,7 @@ fn memory() -> Seen {
     Seen::new("core files and memory", "none; refused", "not run: needs Linux".to_owned())
 }
 
-/// Does all of this at once; returns what each came to.
+/// Runs all the functions in parallel and returns their results.
 fn side_by_side<T: Send>(work: impl Iterator<Item = impl FnOnce() -> T + Send>) -> Vec<T> {
     std::thread::scope(|scope| {
         let running: Vec<_> = work.map(|work| scope.spawn(work)).collect();

@@ -1,7 +1,7 @@
 //! Two runs on related outputs: nothing is lost, or the second is refused.
 //!
-//! The outputs are related in each way that names and files allow. No matter when the runs begin, each row of a run
-//! that was not refused must be in exactly one line of all files that are left.
+//! The outputs are related in every way that names and files allow. No matter when the runs begin, each row of a run
+//! that was not refused must be in exactly one line of all files that are left at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +25,7 @@ use claude_batch::source::BrokenRow;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, feed, finish, ids, quick};
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![interleavings(size), replacements(size), table()]
 }
@@ -73,7 +73,7 @@ const RELATIONS: [Relation; 15] = [
 /// The rows of one run are called `a…`, those of the other `b…`.
 const ROWS: usize = 12;
 
-/// Runs pairs at random moments, and returns the line.
+/// Runs pairs that begin at random moments. Returns the line of the report.
 fn interleavings(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -93,13 +93,13 @@ fn interleavings(size: Size) -> Seen {
          --fresh, pipes, linked folders, run folder removed)",
         "nothing lost, or the second is refused (exit 2)",
         format!(
-            "{pairs} pairs of {} relations: {both} with both let in, {refused} with one refused, 0 rows lost",
+            "{pairs} pairs of {} relations: {both} where both ran, {refused} where one was refused, 0 rows lost",
             relations.len()
         ),
     )
 }
 
-/// Runs one pair; returns how many were refused.
+/// Runs one pair. Returns how many of the two were refused.
 fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     let folder = Folder::new();
     let api = api(random);
@@ -107,7 +107,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     folder.write("b.jsonl", &rows('b'));
     let begun_before = prepare(relation, &folder, &api, what);
     let [first, second] = commands(relation, &folder, &api);
-    // From before the first has its lock to behind its end.
+    // A random moment. It can be before the first run has its lock, or after the first run has ended.
     let moment = Duration::from_micros(random.u64(0..260_000));
 
     let one = start(first);
@@ -115,7 +115,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // This sleep is the moment that is tested; it does not wait for something.
+        // This sleep makes the moment that is tested. It does not wait for anything.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -139,13 +139,13 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         for number in 0..ROWS {
             let id = format!("{letter}{number}");
             let lines = found.get(&id).map_or(&[][..], Vec::as_slice);
-            assert_eq!(lines.len(), 1, "{what}\nrow {id} stands in {lines:?}");
+            assert_eq!(lines.len(), 1, "{what}\nrow {id} is in {lines:?}");
         }
     }
     count
 }
 
-/// Makes what was there before the pair; returns the letters of rows that must be left.
+/// Makes the files that exist before the pair runs. Returns the letters of the rows that must be left at the end.
 fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeSet<char> {
     let begin = |args: &[&str]| {
         let said = folder.run_at(api, &with_common(args));
@@ -170,7 +170,7 @@ fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeS
     }
 }
 
-/// Returns whose rows each of the two runs answers.
+/// Returns which rows each of the two runs answers.
 fn rows_of(relation: Relation) -> [Vec<char>; 2] {
     match relation {
         Relation::SameRows | Relation::TwoResumes => [vec!['a'], vec!['a']],
@@ -223,7 +223,8 @@ fn with_common<'a>(args: &[&'a str]) -> Vec<&'a str> {
     args.iter().chain(halts_never).chain(&["-c", "4"]).copied().collect()
 }
 
-/// An API that takes some milliseconds and refuses a part of the rows, so that both files fill.
+/// Returns an API that needs some milliseconds for an answer and refuses some of the rows, so that both files get
+/// lines.
 fn api(random: &mut fastrand::Rng) -> Api {
     let faults = format!(r#"{{"seed": {}, "rules": [{{"status": 400, "share": 0.3}}]}}"#, random.u32(..));
     let latency = Latency { first_token: Duration::from_millis(random.u64(1..25)), jitter: 0.4, ..Latency::ZERO };
@@ -281,10 +282,10 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Lets threads open one log again and again. Each time it has entries that are compacted at the end; after a death,
-/// they are compacted at the next start. Returns the line.
+/// Lets threads open one log again and again. Each time, the log gets entries. They are compacted at the end, or at the
+/// next start if the run dies. Returns the line of the report.
 ///
-/// A thread that got in while the log was replaced would write to the file that goes away.
+/// If a thread could open the log while it is being replaced, it would write to the old file, and lose its entry.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -332,12 +333,12 @@ fn replacements(size: Size) -> Seen {
     Seen::new(
         "one log opened by three threads at once, replaced at the end or, after a death, at the next start",
         "0 entries lost",
-        format!("{let_in} openings let in, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
+        format!("{let_in} openings allowed, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
     )
 }
 
-/// Opens the log as soon as nobody has it locked. Another test may be starting a program at this moment. Until that
-/// program runs, it has copies of all open files and their locks; this takes only milliseconds.
+/// Opens the log as soon as nobody has locked it. Another test can be starting a program at this moment. Until that
+/// program runs, it holds copies of all open files and their locks. This takes only milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
@@ -373,12 +374,13 @@ fn broken(line: u64) -> BrokenRow {
         byte_offset: 0,
         raw: format!("{{broken {line}").into_bytes(),
         message: "no JSON".to_owned(),
+        input: None,
     }
 }
 
 // ---- the table ------------------------------------------------------------------------------------------------------
 
-/// Tests the relations whose result does not depend on timing; returns the line.
+/// Tests the relations whose result does not depend on timing. Returns the line of the report.
 fn table() -> Seen {
     let mut tried = 0;
     let mut refused = |said: &Said, parts: &[&str]| {
@@ -390,7 +392,7 @@ fn table() -> Seen {
     folder.write("a.jsonl", &rows('a'));
     folder.write("b.jsonl", &rows('b'));
 
-    // An empty log that a run has locked.
+    // An empty log, locked by a run.
     let mut held = folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("it starts");
     slow.wait_for_requests(1);
     let names = ["out.jsonl", "./out.jsonl", "out.results.jsonl", "x.jsonl"];
@@ -409,7 +411,7 @@ fn table() -> Seen {
     held.wait().expect("it ends");
     assert!(folder.names().iter().all(|name| !name.contains(".old-")), "nothing that was held was renamed");
 
-    // A log that belongs to other results, for each kind of entry.
+    // A log that belongs to other results, with each kind of entry.
     for (kind, input, faults) in [
         ("failed", rows('a'), r#"{"rules": [{"status": 400}]}"#),
         ("broken", format!("{{broken\n{}", rows('a')), "{}"),
@@ -432,7 +434,7 @@ fn table() -> Seen {
         folder.run_at(&api, &["run", "b.jsonl", "-o", "out.results.jsonl", "--errors", "own.jsonl"]).ends_with(0);
     }
 
-    // An error log of a run that wrote its results to a pipe belongs to no results file.
+    // If a run wrote its results to a pipe, its error log belongs to no results file.
     let folder = Folder::new();
     folder.write("b.jsonl", &rows('b'));
     let failing = Api::with_faults(r#"{"rules": [{"status": 400}]}"#);
@@ -442,13 +444,13 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // One file used for two things, through other names and links.
+    // One file for two purposes, through other names and links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {
         refused(&folder.run_at(&api, &["run", "b.jsonl", "-o", "out2.jsonl", "--errors", errors]), &["both"]);
     }
-    assert!(!folder.path("out2.jsonl").exists(), "it was seen before anything was made");
+    assert!(!folder.path("out2.jsonl").exists(), "the program must notice it before it makes a file");
     for names in [["one.jsonl", "two.jsonl"], ["one.errors.jsonl", "three.jsonl"]] {
         folder.write(names[0], "");
         fs::hard_link(folder.path(names[0]), folder.path(names[1])).expect("it can be linked");
@@ -461,13 +463,14 @@ fn table() -> Seen {
     }
     tried += standard_output(&folder, &api);
     Seen::new(
-        "outputs that are held, of other results, of two names, or one file for two things; standard output sent to one",
+        "outputs that are locked, belong to other results or have two names; one file used for two things; \
+         standard output sent to such a file",
         "each refused (exit 2) with a remedy, nothing changed",
         format!("{tried} tried: all refused, nothing changed"),
     )
 }
 
-/// Sends standard output to files that are read or written otherwise; returns how many were tried.
+/// Sends standard output to files that the run also uses in another way. Returns how many cases were tried.
 fn standard_output(folder: &Folder, api: &Api) -> u64 {
     let mut tried = 0;
     for (args, to, stdin) in [

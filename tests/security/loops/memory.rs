@@ -1,7 +1,7 @@
-//! Servers that send too much: the most memory that the real program uses, as the system reports it.
+//! Servers that send too much. The tests measure the peak memory of the real program, as the system reports it.
 //!
-//! Each kind of server answers every request in its own way. The program cuts off endless bodies. If it fails to, the
-//! bodies end at a limit here, so that nothing runs for ever.
+//! Each kind of server answers every request in its own way. The program cuts off endless bodies. If it does not, the
+//! server here ends them at a limit, so that nothing runs for ever.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,12 +15,12 @@ use super::super::support::{CANARY, Folder, rows};
 
 /// Longer than the largest body that the program reads.
 const ENDLESS: usize = 40 << 20;
-/// Large enough that the short version shows whether answers are in memory at the same time: sixteen of them take twice
-/// what is allowed.
+/// The size of an answer in the short version. It is large enough to show whether many answers are in memory at the
+/// same time: sixteen of them take twice the allowed memory.
 const SHORT: usize = 5 << 20;
-/// Over a plain run, with 16 requests in flight.
+/// The most memory above that of a plain run, with 16 requests in flight.
 const MOST_OVER_KIB: u64 = 64 << 10;
-/// In all, with 64.
+/// The most memory in all, with 64 requests in flight.
 const MOST_KIB: u64 = 300 << 10;
 /// A run that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(180);
@@ -123,7 +123,7 @@ const KINDS: &[Kind] = &[
     Kind("an answer that stops in the middle and stays silent", Answers::Bad, |to, most| {
         to.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"x\":\"")?;
         repeat(to, b"x", most.min(30 << 20))?;
-        // Until the program has had enough of it.
+        // Reads until the program closes the connection.
         io::copy(&mut to.try_clone()?, &mut io::sink()).map(drop)
     }),
     Kind("good answers of the largest size", Answers::Good, |to, most| {
@@ -170,13 +170,14 @@ fn message(member: &str) -> String {
     )
 }
 
-/// A good message of about this many bytes. About half are tabs between its tokens, the other half is a text.
+/// Returns a good message of about this many bytes. About half of its bytes are tabs between the JSON tokens; the other
+/// half is one long string.
 fn long_message(bytes: usize) -> Vec<u8> {
     let half = bytes / 2;
     message(&format!("{}\"x\":\"{}\",", "\t".repeat(half - 300), "z".repeat(half))).into_bytes()
 }
 
-/// Writes a piece again and again, up to this many bytes in all.
+/// Writes a piece again and again, up to this many bytes in total.
 fn repeat(to: &mut TcpStream, piece: &[u8], bytes: usize) -> io::Result<()> {
     let many = piece.repeat((64 << 10) / piece.len() + 1);
     (0..bytes.div_ceil(many.len())).try_for_each(|_| to.write_all(&many))
@@ -192,8 +193,8 @@ fn numbered(to: &mut TcpStream, bytes: usize, piece: impl Fn(usize) -> String) -
     Ok(())
 }
 
-/// Returns a gzip file that inflates to `bytes` bytes, all of one letter. It is one block of Huffman codes, in which 13
-/// bits stand for 258 letters.
+/// Returns a gzip file that decompresses to `bytes` bytes, all of one letter. It is one block of Huffman codes, where
+/// 13 bits encode 258 letters.
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let (mut bits, mut count) = (0_u64, 0);
@@ -206,11 +207,11 @@ fn bomb(bytes: usize) -> Vec<u8> {
             count -= 8;
         }
     };
-    // A block that is not the last, with the fixed codes; then the letter x.
+    // The header of a block with fixed codes that is not the last block, and then the letter x.
     put(0b010, 3, &mut out);
     put(u64::from((b'x' + 0x30).reverse_bits()), 8, &mut out);
     for _ in 0..bytes / 258 {
-        // A match of 258 at distance 1.
+        // A match of length 258 at distance 1.
         put(u64::from(0b1100_0101_u8.reverse_bits()), 8, &mut out);
         put(0, 5, &mut out);
     }
@@ -254,7 +255,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
         "2s",
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
-    // A file, not a pipe: a pipe would have to be read while the program runs.
+    // The log is a file and not a pipe, because a pipe would have to be read while the program runs.
     let log = fs::File::create(folder.path("err.txt")).expect("it can be made");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
@@ -263,7 +264,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     Ran { code, peak_kib, took: begun.elapsed(), err, folder }
 }
 
-/// Waits for the end; returns the exit code and the most memory that was in use. What hangs is killed, without a code.
+/// Waits for the end. Returns the exit code and the peak memory. A program that hangs is killed, and has no exit code.
 fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
     let mut peak = 0;
     loop {
@@ -275,7 +276,7 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
                 child.wait().expect("it ends");
                 return (None, peak);
             }
-            // This sleep sets how often memory is measured; it does not wait for something.
+            // This sleep sets how often memory is measured. It does not wait for anything.
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }
@@ -287,7 +288,7 @@ fn high_water_kib(child: &Child) -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// Runs against one kind of server and asserts that every row has its line, which common parsers read.
+/// Runs the program against one kind of server, and asserts that every row has a line that common parsers can read.
 fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let Kind(name, answers, write) = kind;
     let write = *write;
@@ -299,7 +300,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let ran = run(&server.url, at_once, name.contains("stream"));
 
     let is_good = *answers == Answers::Good;
-    // Rows that would be tried again are left for the next run, since the test allows one request for each row.
+    // A row that would be retried stays for the next run, since the test allows one request for each row.
     let codes: &[i32] = if is_good { &[0] } else { &[3, 4, 6] };
     let is_ended = ran.code.is_some_and(|code| codes.contains(&code));
     assert!(is_ended, "{name}, {at_once} at once, {:?} after {:.1?}: {}", ran.code, ran.took, ran.err);
@@ -315,7 +316,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     ran
 }
 
-/// Runs against servers that answer briefly; returns the most memory.
+/// Runs the program against servers that answer briefly. Returns the peak memory.
 fn plain_kib(at_once: usize) -> u64 {
     let server = Hostile::always(response(200, &[], message("").as_bytes()));
     let ran = run(&server.url, at_once, false);
@@ -323,7 +324,7 @@ fn plain_kib(at_once: usize) -> u64 {
     ran.peak_kib
 }
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let bytes = size.pick(SHORT, ENDLESS);
     let plain = plain_kib(16);
@@ -335,8 +336,8 @@ pub fn page(size: Size) -> Vec<Seen> {
             told,
         )];
     }
-    // The short version tries one of each kind that is kept in memory differently; all kinds take minutes without
-    // optimization.
+    // The short version tries one server for each way of keeping data in memory. Without optimization, all kinds
+    // together would take minutes.
     let shared = |name: &str| {
         ["text", "brackets", "headers", "inflates", "without end", "largest size", "many megabytes"]
             .iter()
@@ -367,7 +368,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Tries all kinds; returns the most memory of any, and its name.
+/// Tries all kinds. Returns the highest peak memory, and the name of its kind.
 fn worst_of(kinds: &[&Kind], at_once: usize, bytes: usize, most_kib: u64) -> (u64, &'static str) {
     let all = kinds.iter().map(|kind| {
         let ran = against(kind, at_once, bytes);

@@ -1,4 +1,4 @@
-//! A file for each class of attack. A loop asserts what must hold and returns what it saw.
+//! One file for each class of attack. A loop asserts what must hold and returns what it saw.
 
 mod bounds;
 mod config;

@@ -1,4 +1,5 @@
-//! Plain `http`, and everything on the way of a request: addresses in odd spellings, names, proxies, certificates.
+//! Plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
+//! certificates.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,18 +13,23 @@ use super::super::support::{CANARY, Folder, Said};
 /// A proxy's password.
 const PASSWORD: &str = "hunter2-8d1c";
 
-/// The lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "addresses in odd spellings",
-            "link-local, metadata, unspecified, group addresses refused; this machine known; plain `http` elsewhere refused",
+            "link-local, metadata, unspecified and multicast addresses are refused; addresses of this machine are \
+             recognized; plain `http` to other machines is refused",
             spellings(size.pick(4_000, 200_000)),
         ),
-        Seen::new("names under `localhost`", "this machine, whatever a resolver says", local_names(size.pick(6, 40))),
-        Seen::new("what a name stands for", "looked at, and nothing sent to such addresses", resolved(size)),
         Seen::new(
-            "proxy variables, with a proxy that counts",
+            "names under `localhost`",
+            "this machine, no matter what a resolver says",
+            local_names(size.pick(6, 40)),
+        ),
+        Seen::new("addresses that a name resolves to", "checked; nothing is sent to forbidden ones", resolved(size)),
+        Seen::new(
+            "proxy variables, with a proxy that counts requests",
             "used, not used, or exit 2; no password shown",
             proxies(size),
         ),
@@ -101,8 +107,8 @@ fn address(rng: &mut fastrand::Rng) -> Ipv4Addr {
     }
 }
 
-/// Returns an address in one of the spellings that a URL may have: one to four numbers, each decimal, octal or
-/// hexadecimal, in digits of any script, dots of any script, one dot more at the end.
+/// Returns an address in one of the spellings that a URL allows. It has one to four numbers, each decimal, octal or
+/// hexadecimal. The digits and dots can be fullwidth or percent-encoded, and a dot can follow at the end.
 fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     let octets = address.octets().map(u64::from);
     let parts = match rng.u8(..4) {
@@ -138,7 +144,7 @@ fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns an IPv6 address that carries an IPv4 one, or is one of its own kind.
+/// Returns an IPv6 address: one that contains an IPv4 address, or one of a special kind.
 fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     let bits = u128::from(address.to_bits());
     let random = u128::from(rng.u64(..));
@@ -167,7 +173,7 @@ fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     (format!("[{text}]"), kind)
 }
 
-/// Answers any request as an API that refuses the row. Such a refusal is never tried again.
+/// Answers any request like an API that refuses the row. The program does not retry such a refusal.
 fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Result<Then> {
     if asked.head.starts_with("CONNECT ") {
         return connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close);
@@ -202,10 +208,10 @@ fn local_names(count: usize) -> String {
         said.ends_with(3);
         assert_eq!(server.requests(), before + 1, "seed {seed}, {name}: {}", said.err);
     }
-    format!("{} names, each reached here, none through the proxy that was set", names.len())
+    format!("{} names, each reached this machine, none through the proxy that was set", names.len())
 }
 
-/// Names of a made-up table of hosts, with the expected results.
+/// Names in a test's own hosts file, their addresses, and the expected message.
 #[cfg(target_os = "linux")]
 const HOSTS: [(&str, &[&str], &str); 9] = [
     ("metadata.example.invalid", &["169.254.169.254"], "resolves to 169.254.169.254, a link-local address"),
@@ -219,7 +225,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a table of hosts of its own, where the system lets a test do that.
+/// Runs the program with its own hosts file, if the system allows that.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);
@@ -251,7 +257,7 @@ fn resolved(size: Size) -> String {
         .current_dir(folder.path(""))
         .output();
     if !can_mount.is_ok_and(|output| output.status.success()) {
-        return "not run: needs root and mounts of its own (its rules: table tests of the resolver)".to_owned();
+        return "not run: needs root and mounts of its own (unit tests of the resolver check the rules)".to_owned();
     }
     let schemes: &[&str] = size.pick(&["http"], &["http", "https"]);
     let (mut refused, mut number) = (0, 0);
@@ -271,26 +277,27 @@ fn resolved(size: Size) -> String {
     }
     assert_eq!(server.requests(), 2);
     format!(
-        "{refused} runs with a table of hosts: exit 6, 0 requests; a plain name and a poisoned `localhost` reached here"
+        "{refused} runs with a hosts file: exit 6, 0 requests; a plain name and a poisoned `localhost` reached \
+         this machine"
     )
 }
 
 #[cfg(not(target_os = "linux"))]
 fn resolved(_size: Size) -> String {
-    "not run: needs Linux (its rules: table tests of the resolver)".to_owned()
+    "not run: needs Linux (unit tests of the resolver check the rules)".to_owned()
 }
 
-/// The expected result of variables.
+/// The expected effect of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Proxy,
     Direct,
-    /// Exit 2, naming this variable.
+    /// Exit code 2, and a message that names this variable.
     Error(&'static str),
 }
 
-/// A server, environment variables (`P` is the proxy's address, `A` its authority), further arguments, and the expected
-/// way of the request.
+/// A case: a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the way
+/// that the request should take.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Way);
 
 const PLAIN: &str = "http://gateway.example.invalid";
@@ -387,7 +394,8 @@ fn proxies(size: Size) -> String {
     assert!(!left, "a file holds the proxy's password");
     let [used, direct, refused] = seen;
     format!(
-        "{tried} runs: {used} through it and said so, {direct} directly, {refused} exit 2; the password in 0 outputs and files"
+        "{tried} runs: {used} through it, as the run said, {direct} directly, {refused} exit 2; the password in 0 \
+         outputs and files"
     )
 }
 
@@ -427,10 +435,10 @@ fn certificates() -> String {
             Ok(shown) => said.ends_with(0).tells(&[shown]),
             Err(shown) => said.ends_with(2).tells(&[variables[0].0, shown]),
         };
-        // Where no TLS is used nobody asks for certificates.
+        // Without TLS, nobody needs certificates.
         run(&["run", "prompts.jsonl", "--fresh", "--base-url", &api.url]).ends_with(0);
     }
-    format!("{} settings: {} told before anything is sent, and of no matter to plain `http`", cases.len(), 6)
+    format!("{} settings: {} gave an error before anything was sent; plain `http` does not need them", cases.len(), 6)
 }
 
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]

@@ -1,4 +1,4 @@
-//! `simulate` against web pages that reach for it, slow clients, and clients that want its memory.
+//! Attacks on `simulate`: web pages that send requests to it, slow clients, and clients that try to use up its memory.
 
 mod hosts;
 mod memory;

@@ -1,6 +1,7 @@
-//! The parts of the program: its crates, where they come from, which of them run during the build, and its package.
+//! The parts of the program: its crates, where they come from, which of them run code during the build, and the
+//! contents of the package.
 //!
-//! `.ci/supply` checks more, with tools of its own. This is what cargo alone can tell, without a network.
+//! `.ci/supply` checks more, with additional tools. The checks here need only cargo and no network.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,12 +13,12 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Lines of `cargo tree` at most, the program itself included.
+/// The most lines that `cargo tree` may print, the program itself included.
 const MOST_CRATES: usize = 225;
 
 pub fn page(_: Size) -> Vec<Seen> {
     let mut seen = vec![inclusions()];
-    // Tests may be run where they were not built.
+    // Tests can run on a machine on which they were not built.
     if !matches!(cargo(&["--version"]), Ok(output) if output.status.success()) {
         seen.push(Seen::new("crates and package", "as listed", "not run: there is no cargo".to_owned()));
         return seen;
@@ -46,7 +47,8 @@ fn crates() -> Seen {
     Seen::new("lines of crates by default", "at most 225; unsafe code is forbidden", format!("{} lines", lines.len()))
 }
 
-/// Where crates come from, and which have a build script. `.deny.toml` lists the latter.
+/// Checks where crates come from, and which of them have a build script. `.deny.toml` lists the crates that may have
+/// one.
 fn sources() -> Seen {
     let host = told(&["-vV"]);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo tells its host");
@@ -104,14 +106,14 @@ fn inclusions() -> Seen {
     {
         let text = fs::read_to_string(file).expect("a source can be read");
         for name in included(&text) {
-            let target = file.parent().expect("it lies in a folder").join(name);
+            let target = file.parent().expect("it is in a folder").join(name);
             let target = target.canonicalize().unwrap_or_else(|error| panic!("{}: {name}: {error}", file.display()));
             let src = Path::new(ROOT).join("src").canonicalize().expect("the sources are there");
             assert!(target.starts_with(src), "{} includes {name}, which the package lacks", file.display());
             found += 1;
         }
     }
-    Seen::new("files that sources include", "all lie in src/", format!("{found} files"))
+    Seen::new("files that sources include", "all are in src/", format!("{found} files"))
 }
 
 /// Returns the names in `include…!("…")` and `#[path = "…"]`.

@@ -1,9 +1,9 @@
-//! Run folders, error logs and results files of somebody else: nothing in them redirects, authorizes, executes or
-//! spends.
+//! Run folders, error logs and results files that somebody else made. Nothing in them may redirect a request, allow
+//! something, start a program or spend money.
 //!
-//! Each try has a folder of its own: a finished run with failures in `work`, a neighbour that must stay as it is, and a
-//! command that leaves a mark when it is run. Requests may reach the server that the person named; there is a second
-//! one, which every hostile value names.
+//! Each try has a folder of its own. The folder contains a finished run with failures in `work`, a neighbouring folder
+//! that must not change, and a command that leaves a mark when it is run. There are two servers: requests may reach the
+//! one that the user named; every hostile value names the other one.
 
 mod mutate;
 mod names;
@@ -24,21 +24,21 @@ use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, Said};
 use mutate::Mutator;
 
-/// Longest a run of the program may take before it counts as hanging.
+/// A run that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The flags that a run records; every other flag is refused in a manifest.
+/// The flags that a run records. Every other flag is refused in a manifest.
 const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
 
-/// Returns the lines of the page.
+/// Returns the lines of this loop for the page.
 pub fn page(size: Size) -> Vec<Seen> {
     let servers = Servers::new();
     let base = servers.base();
     vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
 }
 
-/// Tries a manifest with a setting for each flag.
+/// Tries manifests that set a flag which no run records.
 fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];
@@ -62,10 +62,10 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} settings of {} names: each refused by manifest and name, nothing sent", names.len());
-    Seen::new("a setting in a manifest that no run records", "refused by name, 0 requests, 0 programs run", seen)
+    Seen::new("a manifest with a setting that no run records", "refused by name, 0 requests, 0 programs run", seen)
 }
 
-/// Names of results in an error log.
+/// Tries names of results in an error log.
 fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let tricks = names::names(&place.root());
@@ -81,7 +81,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
 
         let said = place.run(servers, &["resume", LOG]);
         let is_own = place.root().join("work").join(name) == place.root().join("work/out.jsonl");
-        // A path that leads to the same results is not a name, and is accepted.
+        // With `-o`, a path that leads to the same results file is accepted. So `-o` is not tried with such a path.
         let given = (!is_own).then(|| place.run(servers, &["resume", LOG, "-o", "out.jsonl"]));
 
         said.ends_with(2).tells(&[LOG, &format!("line {line} "), "error.results", "-o RESULTS"]);
@@ -94,10 +94,10 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("results named by an error log that are not a file beside it", "refused by line, 0 files made", seen)
+    Seen::new("an error log that names results which are not a file beside it", "refused by line, 0 files made", seen)
 }
 
-/// Manifests, logs, results and slots, changed at random.
+/// Tries manifests, logs, results and slots that were changed at random.
 fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     let seed = match std::env::var("TRUST_SEED") {
         Ok(seed) => seed.parse().expect("a number"),
@@ -132,10 +132,14 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
         of("refused"),
         of("resumed")
     );
-    Seen::new("mutated manifests, error logs, results and slots, by the real program", "0 of each", seen)
+    Seen::new(
+        "mutated manifests, error logs, results and slots, by the real program",
+        "no request to another address, no program run, no file changed outside, no crash",
+        seen,
+    )
 }
 
-/// Returns whether a refusal names a file of the run and a place in it.
+/// Returns whether a refusal names a file of the run, and the place of the mistake in it.
 fn names_its_place(text: &str) -> bool {
     let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
     let places = ["line ", "settings.", "origin", "format version ", "the first is ", "larger than", ".jsonl:"];
@@ -177,7 +181,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
 /// The files of a run, by their paths within its folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The server that runs are told to ask, and the one that they must not ask.
+/// The server to which runs may send requests, and the server to which they must not.
 struct Servers {
     good: Hostile,
     evil: Hostile,
@@ -197,7 +201,7 @@ impl Servers {
         Self { good, evil: Hostile::always(response(200, &[], ANSWER)), is_refusing }
     }
 
-    /// Makes a run of which some rows failed, and returns its files.
+    /// Makes a run in which some rows failed, and returns its files.
     fn base(&self) -> Files {
         let place = Place::new();
         let row =
@@ -252,7 +256,7 @@ impl Place {
         self.folder.path("").components().collect()
     }
 
-    /// Creates the files of a run and replaces those that are there.
+    /// Creates the files of a run. Files that are already there are replaced.
     fn lay(&self, files: &Files) {
         let work = self.root().join("work");
         fs::remove_dir_all(&work).expect("it can be removed");
@@ -271,7 +275,7 @@ impl Place {
         self.folder.write(&format!("work/{name}"), text);
     }
 
-    /// Runs the program against the good server; ends it when it hangs.
+    /// Runs the program against the good server. If the program hangs, ends it and fails.
     fn run(&self, servers: &Servers, args: &[&str]) -> Said {
         let mut command = self.folder.command(args);
         command.args([
@@ -312,13 +316,13 @@ impl Place {
         found
     }
 
-    /// Returns the names in the working folder that no run on these files creates.
+    /// Returns the names in the working folder that no run with these files creates.
     fn strangers(&self) -> Vec<String> {
         let work = self.root().join("work");
         let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A log stands for the results file that has it as its default log.
+        // A command may create a results file for which the log is the default log, for example `out`.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }

@@ -1,15 +1,15 @@
-//! Every place of a response in which a server can send something back.
+//! Every place of a response in which a server can send a text back.
 
 use super::super::super::hostile::response;
 use super::spelling::json;
 
-/// A response, and what it is for messages.
+/// A response, and its description for messages.
 pub struct Response {
     pub what: String,
     pub bytes: Vec<u8>,
-    /// Whether the connection ends after it.
+    /// Whether the connection is closed after it.
     pub is_last: bool,
-    /// Whether it sends back a text of the request.
+    /// Whether it sends back a text from the request.
     pub is_echo: bool,
 }
 
@@ -19,13 +19,13 @@ pub struct Place {
     make: fn(&Echo) -> Vec<u8>,
 }
 
-/// What is sent back.
+/// The text that is sent back.
 pub struct Echo {
-    /// As it is.
+    /// The text unchanged.
     text: String,
-    /// Between the quotes of JSON.
+    /// The text, escaped for JSON.
     json: String,
-    /// Any number.
+    /// A random number.
     any: usize,
 }
 
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-/// Returns an error that has the same text in three places that are kept.
+/// Returns an error that has the same text in its type, its message and its request id. The program keeps all three.
 pub fn plain(text: &str) -> Response {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     let body = format!(r#"{{"type":"error","error":{{"type":"{text}","message":"no {text} here"}}}}"#);
@@ -50,12 +50,12 @@ pub fn plain(text: &str) -> Response {
     }
 }
 
-/// Returns an answer in which nothing is sent back.
+/// Returns an answer that sends nothing back.
 pub fn harmless() -> Response {
     Response { what: "an answer".to_owned(), bytes: answer("", ""), is_last: false, is_echo: false }
 }
 
-/// Whether only the end of the connection shows the client where the body ends.
+/// Returns whether the client can find the end of the body only when the connection is closed.
 fn is_last(bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(bytes);
     let head = head.split("\r\n\r\n").next().unwrap_or_default();
@@ -65,7 +65,7 @@ fn is_last(bytes: &[u8]) -> bool {
 const CONTENT: &str = r#"[{"type":"text","text":"Hi \u00e9"}]"#;
 const USAGE: &str = r#"{"input_tokens":3,"output_tokens":2}"#;
 
-/// A whole answer with members before and behind its content.
+/// Returns a complete answer with more members before and after its content.
 fn answer(before: &str, behind: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"id":"msg_1","type":"message","role":"assistant"{before},"content":{CONTENT}{behind},"stop_reason":"end_turn","usage":{USAGE}}}"#
@@ -95,7 +95,7 @@ fn with_header(name: &str, value: &str, status: u16) -> Vec<u8> {
     response(status, &[(name, value)], body.as_bytes())
 }
 
-/// A stream of these events, in chunks.
+/// Returns a stream of these events, in chunks.
 fn stream(events: &[String]) -> Vec<u8> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks = events.iter().map(|event| format!("{:x}\r\n{event}\r\n", event.len()));
@@ -129,7 +129,8 @@ fn end(more: &str) -> [String; 2] {
     ]
 }
 
-/// A whole stream with something put between its parts: before all, behind the start, behind the text, behind all.
+/// Returns a complete stream with one more text in it: at the start, after the first event, after the text, or at the
+/// end.
 fn stream_with(put: &str, at: usize) -> Vec<u8> {
     let [first, second, third] = text();
     let [delta, stop] = end("");
@@ -138,14 +139,14 @@ fn stream_with(put: &str, at: usize) -> Vec<u8> {
     stream(&events)
 }
 
-/// Statuses of errors that end only their row.
+/// Statuses of errors that affect only their row.
 const ROW_ERRORS: [u16; 9] = [400, 405, 409, 413, 415, 422, 500, 502, 503];
 
 macro_rules! places {
     ($($name:literal: $make:expr,)*) => { &[$(Place { name: $name, make: $make }),*] };
 }
 
-/// Places in responses that end only their row.
+/// Places in responses that affect only their row.
 pub const PLACES: &[Place] = places! {
     "request-id of an answer": |echo| with_header("request-id", &echo.text, 200),
     "x-request-id of an answer": |echo| {
@@ -184,7 +185,7 @@ pub const PLACES: &[Place] = places! {
     "the content encoding": |echo| {
         format!("HTTP/1.1 400 No\r\ncontent-encoding: {}\r\ncontent-length: 2\r\n\r\n{{}}", echo.text).into_bytes()
     },
-    "gzip that is none": |echo| response(200, &[("content-encoding", "gzip")], echo.text.as_bytes()),
+    "gzip that is not valid": |echo| response(200, &[("content-encoding", "gzip")], echo.text.as_bytes()),
     "a chunk's length": |echo| {
         format!("HTTP/1.1 400 No\r\ntransfer-encoding: chunked\r\n\r\n{}\r\nab\r\n0\r\n\r\n", echo.text).into_bytes()
     },
@@ -256,13 +257,13 @@ pub const PLACES: &[Place] = places! {
         let body = format!(r#"{{"type":"error","error":{{"type":"t","message":"{}"#, echo.json);
         format!("HTTP/1.1 400 No\r\ncontent-length: 9999\r\n\r\n{body}").into_bytes()
     },
-    "an answer that is no JSON": |echo| broken(&echo.text),
-    "an answer that is no JSON, long": |echo| broken(&format!("{}{}", "b".repeat(200 - echo.any % 60), echo.json)),
+    "an answer that is not JSON": |echo| broken(&echo.text),
+    "an answer that is not JSON, long": |echo| broken(&format!("{}{}", "b".repeat(200 - echo.any % 60), echo.json)),
     "an answer that is a text": |echo| broken(&format!("\"{}\"", echo.json)),
     "an answer that is a list": |echo| broken(&format!("[\"{}\"]", echo.json)),
     "an answer of another type": |echo| broken(&format!(r#"{{"type":"{}","content":[]}}"#, echo.json)),
-    "an answer whose type is no text": |echo| broken(&format!(r#"{{"type":{{"{}":1}}}}"#, echo.json)),
-    "an answer whose reason is no text": |echo| {
+    "an answer whose type is not text": |echo| broken(&format!(r#"{{"type":{{"{}":1}}}}"#, echo.json)),
+    "an answer whose reason is not text": |echo| {
         broken(&format!(r#"{{"type":"message","content":[],"usage":{USAGE},"stop_reason":["{}"]}}"#, echo.json))
     },
     "an answer whose content is a text": |echo| {
@@ -281,7 +282,7 @@ pub const PLACES: &[Place] = places! {
         broken(&format!(r#"{{"type":"message","type":"{}","content":[],"usage":{USAGE}}}"#, echo.json))
     },
     "a cut answer": |echo| broken(&format!(r#"{{"type":"message","id":"{}","content":[{{"#, echo.json)),
-    "an answer behind something else": |echo| broken(&format!("{} {{}}", echo.text)),
+    "an answer after something else": |echo| broken(&format!("{} {{}}", echo.text)),
     "an error in a 200": |echo| {
         broken(&format!(r#"{{"type":"error","error":{{"type":"{0}","message":"{0}"}}}}"#, echo.json))
     },
@@ -332,7 +333,7 @@ pub const PLACES: &[Place] = places! {
         stream_with(&event(&format!(r#"{{"type":"error","error":{{"type":"{}"}}}}"#, echo.json)), echo.any % 3)
     },
     "an unknown event": |echo| stream_with(&event(&format!(r#"{{"type":"{0}","x":"{0}"}}"#, echo.json)), echo.any),
-    "an event that is no JSON": |echo| stream_with(&event(&echo.text), echo.any % 3),
+    "an event that is not JSON": |echo| stream_with(&event(&echo.text), echo.any % 3),
     "an event without its object": |echo| {
         stream_with(&event(&format!(r#"{{"type":"content_block_delta","delta":"{}"}}"#, echo.json)), echo.any % 3)
     },
@@ -347,10 +348,10 @@ pub const PLACES: &[Place] = places! {
     "a stream without an end": |echo| stream(&[start(&format!(r#","model":"{}""#, echo.json))]),
 };
 
-/// Places in responses that stop the run, or hold it up.
+/// Places in responses that stop the run or delay it.
 pub const STOPS: &[Place] = places! {
     "a 401": |echo| error(401, &format!(r#"{{"error":{{"type":"authentication_error","message":"no {} here"}}}}"#, echo.json)),
-    "a 401 that is a page": |echo| response(401, &[], format!("<p>{0}<i>{0}</i>", echo.text).as_bytes()),
+    "a 401 with a page": |echo| response(401, &[], format!("<p>{0}<i>{0}</i>", echo.text).as_bytes()),
     "a 401's request id": |echo| with_header("request-id", &echo.text, 401),
     "a 402": |echo| error(402, &format!(r#"{{"error":{{"type":"{0}","message":"{0}"}}}}"#, echo.json)),
     "a 403": |echo| error(403, &format!(r#"{{"error":{{"type":"{0}","message":"{0}"}}}}"#, echo.json)),
@@ -378,5 +379,5 @@ pub const STOPS: &[Place] = places! {
     "location, the scheme": |echo| with_header("location", &format!("{}://host.example/", echo.text), 302),
     "location, the path": |echo| with_header("location", &format!("https://host.example/{}", echo.text), 308),
     "location, all of it": |echo| with_header("location", &echo.text, 302),
-    "no HTTP at all": |echo| format!("{}\r\n\r\n", echo.text).into_bytes(),
+    "a text that is not HTTP": |echo| format!("{}\r\n\r\n", echo.text).into_bytes(),
 };

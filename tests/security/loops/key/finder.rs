@@ -1,11 +1,11 @@
-//! Finds a key in a program's output and files, by decoding them in every way in which the key could be spelled. It
-//! shares no code with the code that removes keys, which mostly works the other way round.
+//! Finds a key in a program's output and files: it decodes them in every way in which a server can spell the key. It
+//! shares no code with the code that removes keys, which mostly encodes the key instead.
 
 use std::collections::HashSet;
 
 /// This many consecutive characters of a key count as a hit.
 const PART: usize = 12;
-/// How many encodings, one on top of the other, are undone.
+/// How many escapes or encodings of the same text are undone, one after the other.
 const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;
@@ -13,7 +13,7 @@ type Decode = fn(&[u8]) -> Vec<u8>;
 /// A finder for one key.
 pub struct Finder {
     parts: HashSet<Vec<u8>>,
-    /// Pairs of characters that parts begin with.
+    /// The first two characters of each part.
     beginnings: HashSet<[u8; 2]>,
 }
 
@@ -59,7 +59,7 @@ impl Finder {
     }
 }
 
-/// Decodes base64 of either alphabet; bits at the end that make no byte are left out.
+/// Decodes base64 of either alphabet. Leftover bits at the end are ignored.
 fn base64(text: &[u8]) -> Vec<u8> {
     let (mut held, mut bits, mut out) = (0_u32, 0, Vec::new());
     for &byte in text {
@@ -89,8 +89,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
-/// Replaces each escape that begins with `mark`. `decode` returns how many bytes the escape has and what they stand
-/// for.
+/// Replaces each escape that begins with `mark`. `decode` gets the text after the mark, and returns how many bytes of
+/// it belong to the escape, and the code of the character.
 fn undo(text: &[u8], mark: u8, decode: fn(&[u8]) -> Option<(usize, u32)>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;

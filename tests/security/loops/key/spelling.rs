@@ -1,4 +1,4 @@
-//! Keys that must not appear anywhere, and the ways in which a server may spell a key.
+//! Keys that must not appear anywhere, and the ways in which a server can spell a key.
 
 /// A key and where the program gets it from.
 pub struct Key {
@@ -6,7 +6,7 @@ pub struct Key {
     pub variable: &'static str,
 }
 
-/// Returns three keys: one like those of the API, one with the special characters of base64, and one with every
+/// Returns three keys: one like the keys of the API, one with the special characters of base64, and one with every
 /// character that is special in some format.
 pub fn keys() -> Vec<Key> {
     let mut random = fastrand::Rng::with_seed(2026);
@@ -26,9 +26,9 @@ pub fn keys() -> Vec<Key> {
 
 type Way = fn(&str, &mut fastrand::Rng) -> String;
 
-/// Ways that may be applied one after the other.
+/// Escapes that can be applied one after the other.
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
-/// Ways to encode the whole text. One of them is applied, before the escapes.
+/// Ways to encode the whole text. One of them is applied before the escapes.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
 /// The number of ways; combinations are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;
@@ -55,7 +55,7 @@ fn as_is(text: &str, _: &mut fastrand::Rng) -> String {
     text.to_owned()
 }
 
-/// As JSON may spell it: most characters as they are.
+/// Spells a text like JSON: most characters unchanged, some escaped.
 pub fn json(text: &str, random: &mut fastrand::Rng) -> String {
     let spell = |char: char| match char {
         '"' | '\\' => format!("\\{char}"),
@@ -76,7 +76,7 @@ fn json_all(text: &str, random: &mut fastrand::Rng) -> String {
     text.chars().map(spell).collect()
 }
 
-/// As a URL spells it: letters and digits as they are.
+/// Spells a text like a URL: letters and digits unchanged, the other characters escaped.
 fn percent(text: &str, random: &mut fastrand::Rng) -> String {
     let is_upper = random.bool();
     let spell = |char: char| match (char.is_ascii_alphanumeric() || "-_.~".contains(char), is_upper) {
@@ -113,7 +113,7 @@ fn base64(text: &str, random: &mut fastrand::Rng) -> String {
     encoded(text.as_bytes(), random)
 }
 
-/// With other bytes before it, so that its alignment differs, and others after it.
+/// Encodes the text with other bytes before and after it. The bytes before it change its alignment.
 fn base64_within(text: &str, random: &mut fastrand::Rng) -> String {
     let before = ["x", "xy", "xyz", "Bearer ", "user:", "{\"key\":\""][random.usize(0..6)];
     let behind = ["", ":", "\"}", "@host"][random.usize(0..4)];

@@ -41,7 +41,7 @@ pub fn page(size: Size) -> Vec<Seen> {
             format!("{} requests of local origins answered, {} of others refused", 3 * by_origin.0, by_origin.1),
         ),
         Seen::new(
-            "missing, repeated and contradicting hosts; forms that reset",
+            "missing, repeated and contradictory hosts; web forms that send a reset",
             "all refused",
             format!("{odd} refused"),
         ),
@@ -74,7 +74,7 @@ fn pick<'a>(rng: &mut fastrand::Rng, all: &[&'a str]) -> &'a str {
     all[rng.usize(..all.len())]
 }
 
-/// Returns letters and digits.
+/// Returns a name of letters and digits.
 fn label(rng: &mut fastrand::Rng) -> String {
     (0..1 + rng.usize(..12)).map(|_| rng.alphanumeric()).collect()
 }
@@ -98,7 +98,7 @@ fn local_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     (name + &port(rng)).into_bytes()
 }
 
-/// Returns a host that need not mean this machine, although many look like it.
+/// Returns a host that does not mean this machine, although many of these hosts look as if they did.
 fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     let local = String::from_utf8(local_host(rng)).expect("it is ASCII");
     let name = local.split(':').next().filter(|name| !name.starts_with('[')).unwrap_or("localhost").to_owned();
@@ -129,15 +129,14 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // Such a byte makes it another name, unless it is the first or the last. It never makes it a name of this
-        // machine.
+        // The byte is put inside the name. There it makes a different name, which is never a name of this machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }
     bytes
 }
 
-/// Asks with `:authority` over HTTP/2; returns how many of each kind.
+/// Sends requests with `:authority` over HTTP/2. Returns how many of each kind were sent.
 fn over_http2(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> u64 {
     for number in 0..count {
         let (local, foreign) = (local_host(rng), foreign_host(rng));
@@ -155,7 +154,7 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
     };
-    // Each header is written out: no table, no Huffman code.
+    // Each header is written as a literal, without a table and without a Huffman code.
     let literal = |name: &[u8], value: &[u8]| {
         let length = |bytes: &[u8]| u8::try_from(bytes.len()).ok().filter(|length| *length < 127).expect("it is short");
         [&[0, length(name)], name, &[length(value)], value].concat()
@@ -174,7 +173,7 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
     rest(&mut stream)
 }
 
-/// Sends requests with an origin. Returns how many origins were local, and how many requests came from others.
+/// Sends requests with an origin. Returns how many origins were local, and how many requests came from other origins.
 fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, u64) {
     let address = simulator.address;
     let reset =
@@ -225,14 +224,14 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // Header lines are text in this test; the hosts above try bytes beyond ASCII.
+        // In this test, header lines are text. The hosts above test bytes beyond ASCII.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()
         }
     }
 }
 
-/// Heads that no program sends; returns how many were refused.
+/// Sends heads that no ordinary program sends. Returns how many were refused.
 fn odd_heads(simulator: &Simulator) -> usize {
     let none = "";
     let form = |kind: &str| format!("host: localhost\r\ncontent-type: {kind}\r\n");

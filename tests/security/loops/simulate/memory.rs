@@ -1,4 +1,5 @@
-//! Clients that try to use up the simulator's memory: always new keys, models, ids and prompts; bodies that never end.
+//! Clients that try to use up the simulator's memory. They use new keys, models, ids and prompts all the time, or send
+//! bodies that never end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +15,7 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, ask, connect, message, message_of, prompt};
 
-/// Connections that ask, and requests that each has on its way.
+/// The number of connections, and the number of requests that each has in flight.
 const CLIENTS: u64 = 4;
 const PIPELINED: u64 = 50;
 
@@ -26,7 +27,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Sends requests with more and more keys. Each is an organization of its own with one request a minute.
+/// Sends requests with more and more keys. Each key is its own organization, with a limit of one request a minute.
 fn many_organizations() -> Seen {
     let config =
         SimConfig { organizations: Organizations::PerKey, ..quick() }.with_limits(RateLimits::new(1, 9_999, 9_999));
@@ -37,7 +38,7 @@ fn many_organizations() -> Seen {
     assert_eq!(late.iter().filter(|status| **status == 200).count(), 1, "those that come later share theirs");
     Seen::new(
         "organizations",
-        "20,000 have limits of their own, the later ones share theirs",
+        "20,000 have limits of their own; all later ones share one set of limits",
         format!("{} keys", statuses.len()),
     )
 }
@@ -50,9 +51,9 @@ fn many_running() -> Seen {
     let refused = statuses.iter().filter(|status| **status == 529).count();
     assert_eq!((statuses.len(), refused), (110_000, 10_000));
     model.reset(Instant::ZERO);
-    assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset forgets them");
+    assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset removes them");
     Seen::new(
-        "calls that run at once",
+        "calls that run at the same time",
         "at most 100,000, then 529",
         format!("{} asked, {refused} refused", statuses.len()),
     )
@@ -88,7 +89,9 @@ fn many_names(size: Size) -> Seen {
 
 /// Asserts that the growth of a peak is bounded, and returns it.
 fn grown(before: Option<u64>, after: Option<u64>, most_mb: u64) -> String {
-    let Some((before, after)) = before.zip(after) else { return "not measured: the system does not tell".to_owned() };
+    let Some((before, after)) = before.zip(after) else {
+        return "not measured: the system does not report it".to_owned();
+    };
     assert!(after - before <= most_mb, "from {before} to {after} MB, at most {most_mb} more are allowed");
     format!("{} MB", after - before)
 }
@@ -108,7 +111,8 @@ fn ask_many(address: SocketAddr, own: u64, count: u64) {
 fn odd_request(own: u64, number: u64) -> Vec<u8> {
     let name = format!("{own}-{number}");
     let text = format!("{name} {}", "long ".repeat(if number % 20 == 1 { 5_000 } else { 10 }));
-    // Only a limited number of unknown models are served; the others must not affect the later checks.
+    // Only a limited number of unknown models are served. The other requests use a known model, so that the later
+    // checks are not affected.
     let model = if number.is_multiple_of(4) {
         format!("model-{name}-{}", "m".repeat(200))
     } else {
@@ -134,7 +138,7 @@ fn read_answers(stream: &mut TcpStream, count: u64) {
         const BEGINNING: &[u8] = b"HTTP/1.1 ";
         found = text.windows(BEGINNING.len()).filter(|part| *part == BEGINNING).count() as u64;
     }
-    // The last one is whole once nothing follows its body, which is JSON.
+    // The last answer is complete when its body ends with a brace, because the body is JSON.
     while text.last() != Some(&b'}') {
         let read = stream.read(&mut some).expect("the rest of an answer");
         text.extend_from_slice(&some[..read]);
@@ -149,13 +153,13 @@ fn many_bodies(size: Size) -> Seen {
     assert!([200, 529].contains(&during), "{during}");
     let grown = grown(before, simulator.peak_mb(), 256 + 64);
     drop(held);
-    // Its memory is free once it has seen that its clients are gone.
+    // The simulator frees the memory after it notices that its clients are gone.
     while ask_message(&simulator) != 200 {
         std::thread::yield_now();
     }
     Seen::new(
         "bodies of 32 MB, 30 MB of each sent and the rest held back",
-        "peak memory grows by at most 256 MB and a quarter; once they are gone, others are answered",
+        "peak memory grows by at most 256 MB and a quarter; after these clients are gone, others are answered",
         format!("{count} bodies, {grown}"),
     )
 }
@@ -181,13 +185,13 @@ fn many_heads(size: Size) -> Seen {
     let begin = |long: usize| {
         let mut stream = connect(simulator.address);
         let head = format!("GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(long));
-        // A body that is too long is refused before it is complete.
+        // The server may refuse a head that is too long before it is sent completely.
         let _ = stream.write_all(head.as_bytes());
         stream
     };
     let held: Vec<TcpStream> = (0..count).map(|_| begin(31 << 10)).collect();
     let mut refused = Vec::new();
-    // A refusal may be lost in the reset that follows it, since there is more to read.
+    // A refusal may be lost: the server resets the connection because it has not read everything.
     let _ = begin(64 << 10).read_to_end(&mut refused);
     assert!(refused.is_empty() || refused.starts_with(b"HTTP/1.1 431"), "{:?}", String::from_utf8_lossy(&refused));
     let grown = grown(before, simulator.peak_mb(), 64);

@@ -14,9 +14,9 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
-/// The bounds of the server in the test's own process.
+/// How long the server in this process lets a client be silent.
 const QUIET: Duration = Duration::from_millis(300);
-/// How long a client may see nothing happen beyond the bounds: the machine is shared.
+/// How much later than the bounds a connection may be closed, because the machine is shared.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub fn page(size: Size) -> Vec<Seen> {
@@ -24,14 +24,14 @@ pub fn page(size: Size) -> Vec<Seen> {
     let longest = let_go(serve(bounds), 2 * QUIET);
     let mut seen = vec![Seen::new(
         "heads and bodies that never end, whole or drop by drop, HTTP/1.1 and HTTP/2; bounds of 0.3 s",
-        "each is let go; others are answered meanwhile",
+        "each is disconnected; other clients are answered meanwhile",
         format!("{} ways, the longest took {:.1} s", ways().len(), longest.as_secs_f64()),
     )];
     let few = Bounds { connections: 16, ..bounds };
     let (opened, took) = crowd(serve(few), 48);
     seen.push(Seen::new(
-        "more silent connections than the server takes, 16 of them at once",
-        "one that asks is answered",
+        "more silent connections than the 16 that the server takes at the same time",
+        "a client that sends a request is answered",
         format!("{opened} connections, answered after {:.1} s", took.as_secs_f64()),
     ));
     if size == Size::Full {
@@ -39,14 +39,14 @@ pub fn page(size: Size) -> Vec<Seen> {
         let longest = let_go(simulator.address, 2 * Bounds::default().quiet);
         seen.push(Seen::new(
             "the same against the program, with its own bounds of 60 s",
-            "each is let go; others are answered meanwhile",
+            "each is disconnected; other clients are answered meanwhile",
             format!("{} ways, the longest took {:.0} s", ways().len(), longest.as_secs_f64()),
         ));
     }
     seen
 }
 
-/// The beginning of a request, and bytes that follow it one at a time.
+/// The beginning of a request, and the bytes that are sent after it again and again.
 type Way = (Vec<u8>, &'static [u8]);
 
 fn ways() -> Vec<Way> {
@@ -74,12 +74,12 @@ fn ways() -> Vec<Way> {
         ([&*whole, head].concat(), b"x"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), b""),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x10\x01\0\0\0\0\x01".to_vec(), b""),
-        // PING frames keep no connection.
+        // PING frames do not keep a connection open.
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), b"\0\0\x08\x06\0\0\0\0\0pingpong"),
     ]
 }
 
-/// Tries every way at once and returns how long the longest was held.
+/// Tries all ways in parallel. Returns the longest time that a connection stayed open.
 fn let_go(address: SocketAddr, bound: Duration) -> Duration {
     let drop_every = bound / 20;
     let clients: Vec<_> = ways()
@@ -94,7 +94,8 @@ fn let_go(address: SocketAddr, bound: Duration) -> Duration {
     longest
 }
 
-/// Sends a beginning, then drops, until the server closes the connection; returns how long that took.
+/// Sends a beginning, and then the same bytes again and again, until the server closes the connection. Returns how long
+/// that took.
 fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Duration) -> Duration {
     let mut stream = connect(address);
     let began = Instant::now();
@@ -118,7 +119,7 @@ fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Dura
     began.elapsed()
 }
 
-/// Reads for as long as a drop takes; returns whether the other end is gone.
+/// Reads for as long as the pause between two writes. Returns whether the other end has closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut some = [0; 4096];
     match stream.read(&mut some) {
@@ -127,7 +128,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// Opens silent connections, then asks; returns how many, and how long the answer took.
+/// Opens silent connections and then sends a request. Returns the number of connections, and how long the answer took.
 fn crowd(address: SocketAddr, count: usize) -> (usize, Duration) {
     let silent: Vec<TcpStream> = (0..count).map(|_| connect(address)).collect();
     let began = Instant::now();
@@ -138,7 +139,7 @@ fn crowd(address: SocketAddr, count: usize) -> (usize, Duration) {
     (silent.len(), began.elapsed())
 }
 
-/// Serves in a thread of its own until the process ends.
+/// Runs a server on its own thread until the process ends.
 fn serve(bounds: Bounds) -> SocketAddr {
     let (ready, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

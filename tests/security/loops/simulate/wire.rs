@@ -1,4 +1,4 @@
-//! The program's simulator, and clients that write what they like.
+//! The simulator as a separate program, and connections on which tests can send any bytes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::super::support::Folder;
 
-/// `claude-batch simulate`, killed when it is dropped.
+/// A running `claude-batch simulate`. It is killed when this value is dropped.
 pub struct Simulator {
     child: Child,
     pub address: SocketAddr,
@@ -19,7 +19,7 @@ impl Simulator {
     pub fn start(args: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = folder.command(&["simulate", "--port", "0", "--latency", "0ms,1000000"]);
-        // Messages for people go to a file: a pipe that nobody reads would fill up.
+        // Messages for people go to a file, because a pipe that nobody reads would fill up.
         let errors = std::fs::File::create(folder.path("stderr")).expect("a file");
         let mut child = command.args(args).stderr(errors).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -30,7 +30,7 @@ impl Simulator {
         Self { child, address, folder, said }
     }
 
-    /// Returns its peak memory in MB, where the system tells it.
+    /// Returns the peak memory in MB, if the system reports it.
     pub fn peak_mb(&self) -> Option<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
@@ -69,7 +69,7 @@ impl Answer {
     }
 }
 
-/// Writes bytes on a connection of their own and returns the answer; the request says `connection: close`.
+/// Sends bytes on a new connection and returns the answer. The request must contain `connection: close`.
 pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = connect(address);
     // The server may have refused the request before it was sent completely.
@@ -84,7 +84,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads to the end, or to the reset.
+/// Reads until the connection ends or is reset.
 pub fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     if let Err(error) = stream.read_to_end(&mut all) {
@@ -107,7 +107,7 @@ pub fn message(headers: &str, body: &str) -> Vec<u8> {
     message_of("x-api-key: k", headers, body)
 }
 
-/// Returns a request for a message with this line for its key.
+/// Returns a request for a message. The first argument is the header line with its key.
 pub fn message_of(key: &str, headers: &str, body: &str) -> Vec<u8> {
     let own = format!("{headers}\r\n{key}\r\nanthropic-version: 2023-06-01\r\ncontent-length: {}", body.len());
     format!("POST /v1/messages HTTP/1.1\r\n{own}\r\n\r\n{body}").into_bytes()

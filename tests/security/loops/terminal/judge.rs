@@ -2,21 +2,23 @@
 //!
 //! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. These are
 //! the colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and the
-//! sequences that draw the live lines in one place (erase what follows, cursor up a line, wrapping off and on). The
-//! strings that the tests pass in contain none of these sequences whole. So when one is seen, the program wrote it.
+//! sequences that redraw the live lines in place (erase what follows, cursor up a line, wrapping off and on). None of
+//! the strings that the tests pass in contains one of these sequences in full. So if the output has one, the program
+//! wrote it.
 
-/// How a forged line begins. If a line of the output begins with this, a string that was passed in made that line.
+/// The beginning of a forged line. If a line of the output begins with this, a string that was passed in made that
+/// line.
 pub const FORGED: &str = "FORGED";
 
 /// The program's own sequences, without the escape character.
 const OWN: &[&str] = &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
-/// Returns the first sequence that a terminal would obey and that is not the program's own; `None` if there is none. A
-/// forged beginning of a line counts only if the program does not wrap lines.
+/// Returns the first sequence that a terminal would obey and that the program does not use; `None` if there is none.
+/// Also returns a line with a forged beginning, unless the program wraps lines.
 pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();
-        return Some(format!("bytes that are no UTF-8: {}", around(bytes, at)));
+        return Some(format!("bytes that are not UTF-8: {}", around(bytes, at)));
     };
     let mut rest = text;
     let mut line_begins = true;
@@ -40,8 +42,9 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     None
 }
 
-/// Returns whether a terminal does more with a character than show it: control characters, and characters that change
-/// the direction of text, are invisible, or break lines. It uses the tables of Unicode, not the program's own list.
+/// Returns whether a terminal does more with a character than show it. This is true for control characters, and for
+/// characters that change the direction of text, are invisible, or break lines. It uses the tables of Unicode, not the
+/// program's own list.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

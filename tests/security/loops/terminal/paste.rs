@@ -1,4 +1,4 @@
-//! Printed commands that are pasted into shells: they pass exactly the intended arguments, and run nothing else.
+//! Printed commands that are pasted into shells. They pass exactly the intended arguments, and run nothing else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +14,7 @@ use super::judge;
 use super::pty::{USUAL, shown};
 use super::side_by_side;
 
-/// The file that a name or an argument would create if a shell ran it.
+/// The file that a shell creates if it runs a part of a name or an argument.
 const CANARY: &str = "PWN";
 /// The value of a header. No printed command may contain it.
 const SECRET: &str = "s3cret-of-a-header";
@@ -39,8 +39,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The programs are made before there are threads: a program that another thread's child still has open can't be
-    // started.
+    // The programs are made before there are threads. A program can't be started while a child of another thread still
+    // has it open.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -58,7 +58,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![Seen::new("printed commands that are pasted", "the arguments that were meant, and nothing else run", seen)]
 }
 
-/// Has commands with one name printed, and pastes them.
+/// Makes the program print commands that contain one name, and pastes them.
 fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (name, text) = (name(&mut rng, number), text(&mut rng));
@@ -75,8 +75,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A command as it was printed, and the arguments it must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that are carried. Where the log can't name its results
-/// (their name holds what no log may name), the command does.
+/// Returns the arguments that resume a log, with the flags that are carried over. The command names the results file if
+/// the log can't name it, because its name contains something that a log must not contain.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
@@ -87,7 +87,7 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
     args
 }
 
-/// Runs until a rule stops it, then to the end, then once more: each prints commands.
+/// Runs until a rule stops the run, then until the run ends, and then once more. Each of these prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     // The row that fails comes first, so that it is in the log no matter when the run stops.
@@ -103,7 +103,7 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
     let mut printed = Vec::new();
     let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
     let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run", "resume"].as_slice()), to_the_end, to_the_end];
-    // A log keeps the name of its results as text: where that is not all of the name, it is refused the second time.
+    // A log keeps the name of its results as text. If the name is not valid text, the log is refused the second time.
     let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
     for (more, wanted) in steps {
         let mut command = folder.command_at(api, &[]);
@@ -132,7 +132,7 @@ fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
     entries.map(|entry| entry.expect("an entry").file_name())
 }
 
-/// Stops a run over a pipe, whose rows are resumed from their log.
+/// Stops a run that reads a pipe. Its rows are resumed from their log.
 fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     let mut command = folder.command_at(api, &["run", "-", "--max-requests", "1", "-o", "-"]);
@@ -148,7 +148,7 @@ fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     vec![(command, vec!["resume".into(), as_file(name), "--max-requests".into(), "1".into()])]
 }
 
-/// Warns of a key that others can read.
+/// Returns the command in the warning about a key file that others can read.
 fn key_file(name: &OsString) -> Vec<Printed> {
     let folder = Folder::with_rows(1);
     let path = folder.path("").join(name);
@@ -162,7 +162,7 @@ fn key_file(name: &OsString) -> Vec<Printed> {
     vec![(command_in(line, "chmod 600 ", "a key file"), vec!["600".into(), as_file(name)])]
 }
 
-/// Runs the program and returns what it said: to a pipe, as JSON, or on a terminal.
+/// Runs the program and returns its messages: from a pipe, from JSON, or from a terminal.
 fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     let bytes = match on_terminal {
         true => shown(command, USUAL).bytes,
@@ -177,20 +177,20 @@ fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     text.lines().map(message).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the command with this beginning, up to the end of its line.
+/// Returns the command that begins like this, up to the end of its line.
 fn command_in(said: &str, begins: &str, at: &str) -> String {
     let line =
         said.lines().find(|line| line.contains(begins)).unwrap_or_else(|| panic!("{at}: no {begins:?} in\n{said}"));
     line[line.find(begins).expect("it was found")..].to_owned()
 }
 
-/// Returns a name as the argument that means it: never a flag.
+/// Returns the argument that means a file with this name. It never looks like a flag.
 fn as_file(name: &OsString) -> OsString {
     let is_flag = name.as_bytes().starts_with(b"-");
     if is_flag { [OsString::from("./"), name.clone()].into_iter().collect() } else { name.clone() }
 }
 
-/// Returns a folder with the programs that printed commands name: each writes down its arguments.
+/// Returns a folder with the programs that printed commands start. Each writes its arguments to a file.
 fn programs() -> Folder {
     let folder = Folder::new();
     for program in ["claude-batch", "chmod"] {
@@ -217,14 +217,14 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
         assert!(is_same, "{at}: other arguments in bash with history: {command}");
         counts.with_history += 1;
     }
-    // An old sh does not read $'…': there only nothing else must run.
+    // An old sh does not understand $'…'. There the test only checks that nothing else ran.
     if let Some(is_same) = passes("sh", false) {
         assert!(is_same || command.contains("$'"), "{at}: other arguments in sh: {command}");
         counts.in_sh += u64::from(is_same);
     }
 }
 
-/// Returns the arguments that a command passes when a shell reads it; `None` where there is no such shell.
+/// Returns the arguments that a command passes when a shell runs it; `None` if that shell is not there.
 fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, programs: &Path) -> Option<Vec<OsString>> {
     let written = folder.path("written");
     let _ = fs::remove_file(&written);
@@ -249,7 +249,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
         }
     };
     let mut child = program.spawn().ok()?;
-    // A shell that was given its command as an argument does not read this.
+    // A shell that got its command as an argument does not read its standard input.
     let _ = child.stdin.take().expect("a pipe").write_all(script.as_bytes());
     child.wait().expect("it ends");
     let bytes = fs::read(&written).unwrap_or_default();
@@ -257,7 +257,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
     Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())
 }
 
-/// Returns a name for a file. Each of the first names begins with another piece, so that all are used.
+/// Returns a name for a file. The first names begin with different pieces, so that every piece is used.
 fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
     let mut bytes = PIECES[number as usize % PIECES.len()].to_vec();
     for _ in 0..rng.usize(..6) {
@@ -271,7 +271,7 @@ fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
     }
 }
 
-/// Returns an argument that is text and names no file.
+/// Returns an argument that is valid text and not the name of a file.
 fn text(rng: &mut fastrand::Rng) -> String {
     let pieces = (0..rng.usize(1..6)).map(|_| PIECES[rng.usize(..PIECES.len())]);
     format!("t{}", String::from_utf8_lossy(&pieces.collect::<Vec<_>>().concat()))

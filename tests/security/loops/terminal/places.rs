@@ -1,4 +1,4 @@
-//! Every place from which text from outside reaches a terminal, and how strings get there.
+//! Every place from which text from outside reaches a terminal, and the functions that put strings there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +16,7 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place: how many strings one run of the program takes, how long each may be, and how they get there.
+/// A place: how many strings one run of the program takes, how long each can be, and how they get there.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,
@@ -51,7 +51,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Whether the program wraps lines in this turn, because there are few columns.
+/// Returns whether the program wraps lines in this turn, because the terminal has few columns.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }
@@ -112,7 +112,7 @@ fn arguments(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     shown(command, turn)
 }
 
-/// Returns each flag that takes a value, by subcommand. `simulate` is left out, since it would not end.
+/// Returns each flag that takes a value, with its subcommand. `simulate` is left out, since it would not end.
 fn flags() -> Vec<(String, String)> {
     let command = Cli::command();
     let of = |subcommand: &clap::Command| {
@@ -278,7 +278,7 @@ fn parked(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
 fn stopped(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     folder.write("prompts.jsonl", &super::super::super::support::rows(12));
     let (body, raw) = (error_body(&json(strings)), joined(strings).into_vec());
-    // A header with other control characters breaks off the answer.
+    // A header with other control characters would cut off the answer.
     let id: Vec<u8> = raw.into_iter().filter(|byte| !byte.is_ascii_control()).take(8_000).collect();
     let status = [401, 403, 400, 402, 404, 413, 529, 301][turn % 8];
     let server = Hostile::new(move |_, connection| {
@@ -307,7 +307,7 @@ fn results(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     shown(at(&server, folder, &["run", "prompts.jsonl", "-o", "-", "--stream", "off", "--progress", kind]), turn)
 }
 
-/// Returns an answer whose text and members are `text`, with blanks between members that a terminal obeys.
+/// Returns an answer whose text and members are `text`. Between its members are blank characters that a terminal obeys.
 fn answer(text: &str) -> String {
     format!(
         "{{\"id\":\"msg_1\",\t\"type\":\"message\",\r\n\"role\":\"assistant\",\"model\":{text},\"content\":[\r{{\"type\":\"text\",\
@@ -394,19 +394,19 @@ fn at(server: &Hostile, folder: &Folder, args: &[&str]) -> Command {
     command
 }
 
-/// Returns the strings as one argument.
+/// Joins the strings into one argument.
 fn joined(strings: &[Nasty]) -> OsString {
     OsString::from_vec(strings.iter().map(|string| string.bytes.clone()).collect::<Vec<_>>().join(&b'_'))
 }
 
-/// Returns the strings as one argument; as text, except in every fifth turn, since bytes that are not text are not
-/// examined further.
+/// Joins the strings into one argument. The argument is valid text, except in every fifth turn: the program does not
+/// look further at bytes that are not text.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
 }
 
-/// Returns the strings as one JSON text, which is one of TOML as well.
+/// Joins the strings into one JSON text, which is also valid in TOML.
 fn json(strings: &[Nasty]) -> String {
     Nasty { mark: String::new(), bytes: joined(strings).into_vec() }.json()
 }
@@ -415,7 +415,7 @@ fn text_of(parts: [&str; 3]) -> OsString {
     parts.concat().into()
 }
 
-/// Returns a string as the name of a file; `None` where the system takes no such name.
+/// Returns a string as the name of a file; `None` if the system does not allow the name.
 fn file_name(string: &Nasty) -> Option<OsString> {
     let bytes = if cfg!(target_os = "linux") { string.bytes.clone() } else { string.text().into_bytes() };
     let name: Vec<u8> = bytes.into_iter().map(|byte| if byte == b'/' { b'|' } else { byte }).collect();

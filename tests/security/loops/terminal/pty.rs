@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// A program that takes longer hangs.
+/// A program that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// Columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
-/// So many columns that the program breaks no line: a line that begins there was made by a string.
+/// So many columns that the program never breaks a line. A line that begins with a mark was therefore made by a string.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
@@ -33,7 +33,7 @@ pub struct Shown {
 }
 
 impl Pty {
-    /// Opens one of this width.
+    /// Opens a pseudo-terminal with this number of columns.
     pub fn new(columns: u16) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&ours).expect("it can be granted");
@@ -52,20 +52,21 @@ impl Pty {
         self.theirs.try_clone().expect("it can be opened again").into()
     }
 
-    /// Starts reading what is written. The program must have its end by now.
+    /// Starts reading what is written. The program must already have its end of the terminal.
     pub fn read(self) -> JoinHandle<Vec<u8>> {
         let Self { ours, theirs } = self;
         drop(theirs);
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // The end of the last program on it is an error of the terminal on Linux, its end elsewhere.
+            // When the last program closes the terminal, reading it gives an error on Linux, and the end of the file
+            // elsewhere.
             let _ = File::from(ours).read_to_end(&mut bytes);
             bytes
         })
     }
 }
 
-/// A terminal that is opened must not become that of the tests.
+/// Returns a flag for opening a terminal. With it, the terminal does not become the controlling terminal of the tests.
 fn no_controlling_terminal() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).expect("a flag")
 }
@@ -75,7 +76,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The parent's copies of the program's end are in the command.
+    // The command still holds the parent's copies of the program's end.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);

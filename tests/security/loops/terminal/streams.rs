@@ -1,5 +1,5 @@
-//! Streams that are full, closed or without a reader, for each command: it ends with its documented code, and nothing
-//! is lost.
+//! Streams that are full, closed or without a reader, for each command. The command ends with its documented code, and
+//! nothing is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -64,7 +64,7 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// Arguments, the exit code when both streams work, and what goes to standard output.
+/// Arguments, the exit code if both streams work, and what is written to standard output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),
@@ -134,7 +134,7 @@ fn end_as_documented(api: &Api, args: &[&str], code: i32, output: Output, out: S
     if expected == 7
         && let Some(told) = &told
     {
-        assert!(!told.is_empty(), "{args:?}, {out:?}: a failure without a word");
+        assert!(!told.is_empty(), "{args:?}, {out:?}: a failure without a message");
     }
     match (output, shown) {
         (Results, Some(shown)) => assert_each_once(&shown, ROWS),
@@ -158,7 +158,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// Returns a command with its streams in this state.
+/// Returns a command whose streams are in these states.
 fn opened(command: Command, out: Stream, err: Stream) -> Command {
     let closing = [(out, ">&-"), (err, "2>&-")].into_iter().filter(|(stream, _)| *stream == Closed);
     let closing = closing.map(|(_, close)| close).collect::<Vec<_>>().join(" ");
@@ -207,7 +207,8 @@ fn the_simulator_serves(out: Stream, err: Stream) {
     assert_eq!(ended(&mut child), Some(0), "{out:?}, {err:?}");
 }
 
-/// Lets the terminal of a run hang up in the middle; with its signal the run drains, as it does for every signal.
+/// Lets the terminal of a run hang up in the middle of the run. If the run also gets the hang-up signal, it finishes the
+/// requests in flight and stops, as after every signal.
 #[track_caller]
 fn a_terminal_hangs_up(is_told: bool) {
     let (folder, api) = (Folder::with_rows(200), Api::slow(Duration::from_millis(20)));
@@ -229,5 +230,5 @@ fn a_terminal_hangs_up(is_told: bool) {
         assert!(!results.is_empty());
     }
     assert_each_once(&folder.read("prompts.results.jsonl"), 200);
-    assert_eq!(api.books().admitted, 200, "no row was asked twice");
+    assert_eq!(api.books().admitted, 200, "no row was sent twice");
 }

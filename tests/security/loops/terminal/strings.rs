@@ -1,4 +1,4 @@
-//! Strings that try to control a terminal. Each begins with its own mark, so that it can be found in the output.
+//! Strings that try to control a terminal. Each begins with a different mark, so that it can be found in the output.
 
 use super::judge::FORGED;
 
@@ -10,18 +10,18 @@ pub struct Nasty {
 }
 
 impl Nasty {
-    /// Returns it as text: what is no UTF-8 is replaced.
+    /// Returns it as text; bytes that are not valid UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// Returns it as text within quotes of JSON and of TOML, which has no DEL.
+    /// Returns it as a quoted text of JSON. It is also valid in TOML, because the DEL character is escaped.
     pub fn json(&self) -> String {
         serde_json::Value::from(self.text()).to_string().replace('\u{7f}', "\\u007f")
     }
 }
 
-/// Sequences that a terminal obeys; none of them is one that the program sends itself.
+/// Sequences that a terminal obeys. The program itself sends none of them.
 #[rustfmt::skip]
 const SEQUENCES: &[&str] = &[
     "\u{1b}[2J", "\u{1b}[H", "\u{1b}[7A", "\u{1b}[35;41m", "\u{1b}[5n", "\u{1b}[6n", "\u{1b}[c", "\u{1b}c",
@@ -32,7 +32,7 @@ const SEQUENCES: &[&str] = &[
     "\u{1b}[200~", "\u{1b}[201~", "\u{1b}[3;J", "\u{1b}[9999999999999999999A", "\u{1b}[31;5m",
 ];
 
-/// Bytes that are no UTF-8, some of which decoders take for control characters.
+/// Bytes that are not valid UTF-8. Some decoders take some of them for control characters.
 #[rustfmt::skip]
 const NO_TEXT: &[&[u8]] = &[
     b"\x9b2J", b"\x9d0;t\x9c", b"\x90", b"\x80", b"\xff", b"\xfe\xff", b"\xc0\x9b", b"\xc1\x9b", b"\xe0\x80\x9b",
@@ -57,7 +57,8 @@ const HARMLESS: &[&str] = &[
     "\u{10ffff}", "\u{e000}",
 ];
 
-/// Returns this many strings of at most `longest` bytes behind their marks; each kind of piece comes first in its turn.
+/// Returns `count` strings of at most `longest` bytes. Each begins with its mark. After that, the first pieces are used
+/// in rotation.
 pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty> {
     (0..count).map(|number| one(rng, number, longest)).collect()
 }
@@ -75,7 +76,7 @@ fn one(rng: &mut fastrand::Rng, number: usize, longest: usize) -> Nasty {
     Nasty { mark, bytes }
 }
 
-/// Returns the piece with which the string of this number begins: the pieces take turns.
+/// Returns the first piece of the string with this number. All the pieces are used in rotation.
 fn first(number: usize) -> Vec<u8> {
     let controls = (1..=0x1fu8).chain([0x7f]).map(|byte| vec![byte]);
     let c1 = (0x80..=0x9fu8).map(|byte| char::from(byte).to_string().into_bytes());

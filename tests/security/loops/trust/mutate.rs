@@ -1,4 +1,4 @@
-//! Changes to the files of a run: by their structure, by their bytes, and by one another.
+//! Changes to the files of a run: changes to their structure, changes to their bytes, and parts of other files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,13 +40,13 @@ impl Mutator {
         Self { random: fastrand::Rng::with_seed(seed), evil: evil.to_owned(), root: root.to_owned(), raw: Vec::new() }
     }
 
-    /// Changes one to three of the files of a run, and returns which and how.
+    /// Changes one to three of the files of a run. Returns which files, and how.
     pub fn change(&mut self, work: &Path) -> Vec<String> {
         let changes = self.random.usize(1..=3);
         (0..changes).map(|_| self.change_one(work)).collect()
     }
 
-    /// Returns a call of the program that reads them.
+    /// Returns the arguments of a command that reads them.
     pub fn call(&mut self) -> Vec<&'static str> {
         match self.random.u8(0..10) {
             0..6 => vec!["resume", "out.errors.jsonl"],
@@ -58,7 +58,7 @@ impl Mutator {
     }
 
     fn change_one(&mut self, work: &Path) -> String {
-        // The manifest and the log are the files that a reader trusts most.
+        // The manifest and the log are chosen more often, because readers trust them most.
         let file = FILES[[0, 0, 0, 1, 1, 1, 2, 3][self.random.usize(0..8)]];
         let path = work.join(file);
         let old = fs::read(&path).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Mutator {
         format!("{file}: {how}")
     }
 
-    /// Changes a file by its lines of JSON; a manifest is one line.
+    /// Changes the JSON in a file, line by line. A manifest counts as one line.
     fn restructured(&mut self, file: &str, text: &str) -> Vec<u8> {
         self.raw.clear();
         let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
@@ -212,13 +212,13 @@ impl Mutator {
         }
     }
 
-    /// Returns a mark for a text that JSON values can't hold.
+    /// Returns a mark. Later it is replaced by this text, which no JSON value can contain.
     fn raw(&mut self, text: String) -> Value {
         self.raw.push(text);
         json!(format!("raw text {}", self.raw.len() - 1))
     }
 
-    /// Adds to the first object a second member with a name that it already has.
+    /// Adds a member to the first object. The object already has a member with the same name.
     fn with_duplicate(&mut self, text: &str) -> String {
         let members = [
             format!("\"settings\":{{\"base-url\":\"{}\"}}", self.evil),
@@ -249,7 +249,7 @@ impl Mutator {
         bytes
     }
 
-    /// Returns a file of slots: a head and rows that were never in flight, or anything.
+    /// Returns a file of slots: a head, and then rows that were never in flight, or any bytes.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
@@ -264,14 +264,14 @@ impl Mutator {
     }
 }
 
-/// Sets a member of an object; other values stay as they are.
+/// Sets a member of an object. If the value is not an object, it does not change.
 fn put(value: &mut Value, name: &str, with: Value) {
     if let Some(members) = value.as_object_mut() {
         members.insert(name.to_owned(), with);
     }
 }
 
-/// Sets a member of a member.
+/// Sets a member of an object that is itself a member.
 fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     if let Some(member) = value.get_mut(member) {
         put(member, name, with);

@@ -1,0 +1,205 @@
+//! The output of a run when it is not the results file itself: a table, texts, or lines in another order.
+//!
+//! The results file stays the place where answers are safe. It stands beside the output: `answers.csv`,
+//! `answers.csv.results.jsonl`, `answers.csv.errors.jsonl`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use serde_json::{Map, Value};
+
+use super::config::{Config, FormConfig, OutputArg};
+use super::say;
+use crate::export::{
+    Compression, ExportError, Form, Include, Made, Order, OutputFormat, Request, Run, packed, project, whole_file,
+};
+use crate::journal::{Disk, LineKind, RecordedOutput, RunPaths, line_kind, with_suffix};
+use crate::report::text::escape;
+
+/// Where a projection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To a file.
+    File(PathBuf),
+    /// To standard output.
+    Stdout,
+}
+
+/// A projection: what is made, and where it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Projection {
+    /// Where it goes.
+    pub(crate) target: Target,
+    /// What is made.
+    pub(crate) request: Request,
+}
+
+/// Suffix of the results file of a projection.
+const RESULTS: &str = ".results.jsonl";
+
+impl Projection {
+    /// Returns the projection that a run makes at its end; `None` when the results file is the output.
+    ///
+    /// `unnamed` is the results file that the run has when no output is named. `is_seekable` says whether the input can be
+    /// read again.
+    ///
+    /// # Errors
+    /// The name of the output and the format differ.
+    pub(crate) fn of_run(config: &Config, unnamed: Option<PathBuf>, is_seekable: bool) -> Result<Option<Self>> {
+        let form = &config.form;
+        let (target, found) = match &config.output {
+            Some(OutputArg::Path(path)) => (Target::File(path.clone()), Form::of(path, form.format)?),
+            Some(OutputArg::Stdout) => (Target::Stdout, form.format.map(Form::plain)),
+            None => match (form.format.filter(|format| *format != OutputFormat::Jsonl), unnamed) {
+                (Some(format), Some(results)) => (Target::File(renamed(&results, format)), Some(Form::plain(format))),
+                // The results file is the output, whatever a configuration file says about tables.
+                _ => return Ok(None),
+            },
+        };
+        let found = found.unwrap_or(Form::plain(OutputFormat::Jsonl));
+        let request = request(form, found, None, is_seekable);
+        let is_plain =
+            found == Form::plain(OutputFormat::Jsonl) && request.fields.is_none() && request.order == Order::Done;
+        Ok((!is_plain).then_some(Self { target, request }))
+    }
+
+    /// Returns the results file of a run with this projection. Without one, a run to standard output has none, and other
+    /// runs have one that the usual rules name.
+    pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
+        match (&self.target, &config.output) {
+            (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),
+            (Target::File(_), None) => None,
+            (Target::Stdout, _) => Some(PathBuf::from(format!("claude-batch.{run}{RESULTS}"))),
+        }
+    }
+
+    /// Checks that the output can be made: it is no file of the run, and no file that something else made.
+    ///
+    /// # Errors
+    /// Names the output, and says what to do.
+    pub(crate) fn check(&self, paths: &RunPaths, inputs: &[PathBuf], disk: &dyn Disk) -> Result<()> {
+        let Target::File(output) = &self.target else { return Ok(()) };
+        RunPaths::given(Some(output.clone()), paths.errors.clone()).check_output(inputs, disk)?;
+        let journal = paths.results.as_deref();
+        if journal.is_some_and(|results| results == output || disk.is_same_file(results, output)) {
+            bail!("the output {} is the results file of the run: name another one with -o", output.display());
+        }
+        let exists = |path: &Path| matches!(disk.kind(path), Ok(Some(_)));
+        if exists(output) && !journal.is_some_and(exists) {
+            if line_kind(output, disk)? == Some(LineKind::Result) {
+                bail!(
+                    "{} holds the results of an earlier run as JSON lines: rename it to {} to go on with them, or name \
+                     another output with -o",
+                    output.display(),
+                    journal.map(|path| path.display().to_string()).unwrap_or_default()
+                );
+            }
+            bail!(
+                "{} exists, and its results file {} does not: it would be written over. Remove it, or name another output \
+                 with -o",
+                output.display(),
+                journal.map(|path| path.display().to_string()).unwrap_or_default()
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes the output.
+    ///
+    /// # Errors
+    /// Any [`ExportError`].
+    pub(crate) fn make(&self, disk: &dyn Disk, runs: &[Run]) -> Result<Made, ExportError> {
+        match &self.target {
+            Target::File(path) => {
+                whole_file(disk, path, self.request.form.compression, |out| project(disk, runs, &self.request, out))
+            }
+            Target::Stdout => {
+                let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;
+                match project(disk, runs, &self.request, out) {
+                    // The reader has seen enough.
+                    Err(ExportError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                        Ok(Made::default())
+                    }
+                    made => made,
+                }
+            }
+        }
+    }
+
+    /// Returns the output's name for messages.
+    pub(crate) fn name(&self) -> String {
+        match &self.target {
+            Target::File(path) => escape(&path.display().to_string()).into_owned(),
+            Target::Stdout => "standard output".to_owned(),
+        }
+    }
+
+    /// Returns what a run records about its output, so that `resume` can make it again.
+    pub(crate) fn recorded(&self) -> Option<RecordedOutput> {
+        let Target::File(path) = &self.target else { return None };
+        let name = path.file_name()?.to_str()?.to_owned();
+        let fields =
+            self.request.fields.iter().flatten().map(|field| Value::from(field.name.clone())).collect::<Vec<_>>();
+        let settings = [
+            ("output-format", Some(self.request.form.format.name().into())),
+            ("fields", Some(fields.into()).filter(|_| self.request.fields.is_some())),
+            ("order", Some(self.request.order.name().into())),
+            ("raw-cells", self.request.raw_cells.then(|| true.into())),
+            ("null", self.request.null.then(|| true.into())),
+        ];
+        let settings: Map<String, Value> =
+            settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        Some(RecordedOutput { name, settings })
+    }
+
+    /// Returns the projection of `results`: of runs that were made earlier. `target` is where it goes, and `kinds` are the
+    /// rows that were asked for.
+    ///
+    /// # Errors
+    /// The name of the output and the format differ.
+    pub(crate) fn of_results(
+        form: &FormConfig,
+        target: Target,
+        include: Option<Include>,
+        is_seekable: bool,
+    ) -> Result<Self> {
+        let found = match &target {
+            Target::File(path) => Form::of(path, form.format)?,
+            Target::Stdout => form.format.map(Form::plain),
+        };
+        let request = request(form, found.unwrap_or(Form::plain(OutputFormat::Jsonl)), include, is_seekable);
+        Ok(Self { target, request })
+    }
+}
+
+/// Tables and texts are in the order of the input, if it can be read again. Whole lines are as they were done.
+fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool) -> Request {
+    let by_default = match form.format {
+        OutputFormat::Jsonl => Order::Done,
+        _ if is_seekable => Order::Input,
+        _ => Order::Done,
+    };
+    Request {
+        form,
+        fields: Some(config.fields.clone()).filter(|fields| !fields.is_empty()),
+        order: config.order.unwrap_or(by_default),
+        include,
+        raw_cells: config.raw_cells,
+        null: config.null,
+    }
+}
+
+/// Returns `prompts.results.csv` for `prompts.results.jsonl`.
+fn renamed(results: &Path, format: OutputFormat) -> PathBuf {
+    let extension = match format {
+        OutputFormat::Text => "txt",
+        other => other.name(),
+    };
+    results.with_extension(extension)
+}
+
+/// Turns a failure into an error that says where the answers are, and how to make the output again.
+pub(crate) fn failed(error: ExportError, results: Option<&Path>) -> anyhow::Error {
+    let Some(results) = results.map(|path| path.display().to_string()) else { return error.into() };
+    anyhow!(error).context(format!("the answers are safe in {}, but the output was not made", escape(&results)))
+}

@@ -1,0 +1,88 @@
+//! `results`: the answers of runs, in any form, at any time.
+//!
+//! It only reads the files of a run, without locks: what a run appends meanwhile is not seen.
+
+mod find;
+mod input;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::args::ResultsArgs;
+use super::config::Config;
+use super::config::world::World;
+use super::exit::Exit;
+use super::parts;
+use super::projection::{Projection, Target};
+use super::say;
+use crate::export::{Include, Made, Run};
+use crate::journal::{Disk, RealDisk, RunPaths};
+use crate::report::text::{count, escape, plural};
+use crate::source;
+
+pub(crate) use self::find::Files;
+pub(crate) use self::input::run_of;
+
+/// Writes the answers of runs.
+pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_results(args, Default::default(), world)?;
+    config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    let disk = RealDisk::new(config.owners);
+    let mut found: Vec<Files> = Vec::new();
+    for path in &args.runs {
+        let files = find::find(path, &disk)?;
+        // A log that is named beside its results takes the place of the one that they have by default.
+        match found.iter_mut().find(|own| own.results.is_some() && own.results == files.results) {
+            Some(own) => own.errors = files.errors.or(own.errors.take()),
+            None => found.push(files),
+        }
+    }
+    if !args.input.is_empty() && found.len() > 1 {
+        bail!("--input belongs to one run, but {} are named", found.len());
+    }
+    let mut runs = Vec::new();
+    for files in found {
+        let (run, notes) = run_of(files, args, world, &disk)?;
+        notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
+        runs.push(run);
+    }
+    let target = match &args.output {
+        Some(path) if path.as_os_str() != "-" => Target::File(path.clone()),
+        _ => Target::Stdout,
+    };
+    let is_known =
+        runs.iter().all(|run| run.input.as_ref().is_some_and(|input| input.inputs.iter().all(source::is_seekable)));
+    let include = Some(Include::of(&args.include)).filter(|_| !args.include.is_empty());
+    let projection = Projection::of_results(&config.form, target, include, is_known)?;
+    check(&projection, &runs, &disk)?;
+    let made = projection.make(&disk, &runs)?;
+    if projection.target != Target::Stdout {
+        say::err(&made_words(&projection, made));
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns what was made, in words.
+pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
+    let mut said = format!("{}: {}", projection.name(), plural(made.rows, "row", "rows"));
+    if made.not_in_input > 0 {
+        said.push_str(&format!(
+            " (without {} of the results file that the input does not have any more)",
+            count(made.not_in_input)
+        ));
+    }
+    said
+}
+
+/// Checks that the output is none of the files that are read.
+fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
+    let Target::File(output) = &projection.target else { return Ok(()) };
+    for run in runs {
+        let inputs = run.input.iter().flat_map(|input| &input.inputs).filter_map(parts::path_of).map(Path::to_owned);
+        let files: Vec<PathBuf> = run.results.iter().cloned().chain(inputs).collect();
+        let errors = run.errors.clone().unwrap_or_default();
+        RunPaths::given(Some(output.clone()), errors).check_output(&files, disk)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Makes the output of a run from its results, when the results file is not the output itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::super::args::ResultsArgs;
+use super::super::config::Config;
+use super::super::config::recorded::output_taken_back;
+use super::super::parts;
+use super::super::projection::{Projection, Target, failed};
+use super::super::results::{Files, made_words, run_of};
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::export::{Run, RunInput};
+use crate::journal::{Disk, RealDisk, Start, fault_of_name, manifest_path, read_manifest, with_suffix};
+use crate::plan::Repeats;
+use crate::report::text::escape;
+use crate::source::{self, Input};
+
+impl NewRun<'_> {
+    /// Checks that the output can be made.
+    pub(super) fn check_output(&self) -> Result<()> {
+        let Some(projection) = &self.projection else { return Ok(()) };
+        let disk = RealDisk::new(self.config.owners);
+        projection.check(&self.paths, &parts::input_files(&self.config), &disk)
+    }
+
+    /// Arranges that a pipe is copied while it is read, if the output needs the input again. Says so.
+    ///
+    /// # Errors
+    /// There is more than one pipe.
+    pub(super) fn keep_pipe(&mut self) -> Result<()> {
+        let needs_input = self.projection.as_ref().is_some_and(|projection| projection.request.needs_input());
+        let pipes = self.plan.inputs.iter().filter(|input| !source::is_seekable(input)).count();
+        let (true, 1.., Some(spool)) = (needs_input, pipes, self.paths.spool()) else { return Ok(()) };
+        if pipes > 1 {
+            bail!(
+                "the output needs the columns or the order of the input, so at most one input may be a pipe: name files"
+            );
+        }
+        if !self.config.dry_run {
+            self.say(&format!(
+                "note: the output needs the input's columns or order, so the pipe is copied to {}",
+                escape(&spool.display().to_string())
+            ));
+            self.plan.options.spool = Some(spool);
+        }
+        Ok(())
+    }
+
+    /// Makes the output out of the results. What could not be answered yet is missing in it.
+    pub(super) fn make_output(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Result<()> {
+        let Some(projection) = self.projection.as_ref().filter(|_| !self.config.dry_run) else { return Ok(()) };
+        let disk = RealDisk::new(self.config.owners);
+        let run = match self.start {
+            Start::Resume => self.resumed_run(&disk)?,
+            Start::Continue | Start::Fresh => self.own_run(catalog, repeats),
+        };
+        let results = self.paths.results.as_deref();
+        let made = projection.make(&disk, &[run]).map_err(|error| failed(error, results))?;
+        if projection.target != Target::Stdout {
+            self.say(&made_words(projection, made));
+        }
+        Ok(())
+    }
+
+    fn own_run(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Run {
+        let (request, dialect, catalog) = (self.config.request.clone(), self.config.dialect.clone(), catalog.clone());
+        let repeats = repeats.cloned();
+        let planner = move || {
+            let planner = parts::planner(&request, &dialect, &catalog);
+            match &repeats {
+                Some(repeats) => planner.with_repeats(repeats.clone()),
+                None => planner,
+            }
+        };
+        let again = |input: &Input| match (&self.plan.options.spool, source::is_seekable(input)) {
+            (Some(path), false) => Input::Spooled { name: input.name(), path: path.clone() },
+            _ => input.clone(),
+        };
+        let input = RunInput {
+            inputs: self.plan.inputs.iter().map(again).collect(),
+            options: self.plan.options.clone(),
+            planner: Some(Box::new(planner)),
+        };
+        Run { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), input: Some(input) }
+    }
+
+    /// Returns the run whose failed rows were run again, with the input that it recorded.
+    fn resumed_run(&self, disk: &dyn Disk) -> Result<Run> {
+        let files = Files { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), named: None };
+        let (run, notes) = run_of(files, &ResultsArgs::default(), self.world, disk)?;
+        self.note(&notes);
+        Ok(run)
+    }
+}
+
+/// Returns the output that the run of these results makes, as its folder recorded it. `resume` makes it again.
+///
+/// # Errors
+/// The run folder can't be read, or holds something that no run records.
+pub(super) fn recorded_output(results: Option<&Path>, disk: &dyn Disk) -> Result<Option<Projection>> {
+    let Some(results) = results else { return Ok(None) };
+    let folder = with_suffix(results, ".run");
+    let Some(output) = read_manifest(&folder, disk)?.and_then(|manifest| manifest.output) else { return Ok(None) };
+    let path = manifest_path(&folder).display().to_string();
+    if let Some(fault) = fault_of_name(&output.name) {
+        bail!("{path}: output.name is {fault}: remove or correct it");
+    }
+    let settings = output_taken_back(&output.settings, &path)?;
+    let form = Config::form_of(settings.form);
+    let target = Target::File(results.with_file_name(&output.name));
+    Projection::of_results(&form, target, None, false).map(Some)
+}

@@ -1,0 +1,106 @@
+//! The text of a JSON string.
+
+use std::borrow::Cow;
+
+use super::inside_quotes;
+
+/// Returns the text of a JSON string, which is given with its quotes; `None` for anything else.
+///
+/// Only text with escapes is copied. What is no character becomes U+FFFD: an escape of half a character without its
+/// other half, and bytes that are not UTF-8.
+pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
+    let inside = inside_quotes(json)?;
+    if !inside.contains(&b'\\') {
+        return Some(String::from_utf8_lossy(inside));
+    }
+    let mut text = Vec::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        text.extend_from_slice(&rest[..at]);
+        let (char, length) = escape(rest.get(at + 1..)?)?;
+        text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = rest.get(at + 1 + length..)?;
+    }
+    text.extend_from_slice(rest);
+    Some(match String::from_utf8(text) {
+        Ok(text) => text.into(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into(),
+    })
+}
+
+/// Returns the character of an escape, and its length. `rest` begins after the backslash.
+fn escape(rest: &[u8]) -> Option<(char, usize)> {
+    let char = match rest.first()? {
+        b'n' => '\n',
+        b't' => '\t',
+        b'r' => '\r',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => return unicode(rest),
+        other @ (b'"' | b'\\' | b'/') => char::from(*other),
+        _ => return None,
+    };
+    Some((char, 1))
+}
+
+/// Reads `uXXXX`, or the two of a pair.
+fn unicode(rest: &[u8]) -> Option<(char, usize)> {
+    let first = unit(rest)?;
+    if let Some(char) = char::from_u32(first.into()) {
+        return Some((char, 5));
+    }
+    let second = rest.get(5..).and_then(|rest| unit(rest.strip_prefix(b"\\")?));
+    let pair = second.and_then(|second| char::decode_utf16([first, second]).next()?.ok());
+    Some(pair.map_or((char::REPLACEMENT_CHARACTER, 5), |char| (char, 11)))
+}
+
+fn unit(rest: &[u8]) -> Option<u16> {
+    let digits = std::str::from_utf8(rest.strip_prefix(b"u")?.get(..4)?).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_what_the_parser_reads() {
+        let seed = 7;
+        let mut random = fastrand::Rng::with_seed(seed);
+        const PIECES: [&str; 14] = [
+            "a",
+            "é",
+            "😀",
+            r"\n",
+            r"\t",
+            r"\r",
+            r"\b",
+            r"\f",
+            r#"\""#,
+            r"\\",
+            r"\/",
+            r"\u00e9",
+            r"\ud83d\ude00",
+            r"\u0000",
+        ];
+        for _ in 0..2_000 {
+            let inside: String = (0..random.usize(0..9)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect();
+            let json = format!("\"{inside}\"");
+
+            let text = unescaped(json.as_bytes()).expect("it is a string");
+
+            assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some(&*text), "seed {seed}: {json}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_is_replaced_and_other_values_are_no_text() {
+        assert_eq!(unescaped(br#""a\ud83db""#).as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(unescaped(br#""\ud83d\ud83d\ude00""#).as_deref(), Some("\u{fffd}😀"));
+        assert_eq!(unescaped(br#""\ude00\n""#).as_deref(), Some("\u{fffd}\n"));
+        assert_eq!(unescaped(b"\"\xff\"").as_deref(), Some("\u{fffd}"));
+        for other in ["1", "null", "", "\"", r#""\x""#, r#""\u12"#, r#""\u+123""#] {
+            assert_eq!(unescaped(other.as_bytes()), None, "{other}");
+        }
+    }
+}

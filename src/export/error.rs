@@ -1,0 +1,60 @@
+//! Why a projection can't be made. The journal is never changed by it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::journal::{DiskFailure, JournalError};
+use crate::source::SourceError;
+
+/// Why a projection can't be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    /// A file can't be read or written.
+    #[error(transparent)]
+    Disk(#[from] DiskFailure),
+    /// The results or the error log can't be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The input can't be read again.
+    #[error("{source}; the input is read again for its columns and its order")]
+    Source {
+        /// What is wrong.
+        #[from]
+        source: SourceError,
+    },
+    /// Standard output can't be written.
+    #[error("can't write to standard output: {0}")]
+    Output(io::Error),
+    /// A temporary file can't be used.
+    #[error("can't use a temporary file: {0}")]
+    Temporary(#[from] io::Error),
+    /// Another command writes the same output.
+    #[error("another command is writing {}: wait until it ends, or name another file", path.display())]
+    Busy {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The input is needed, and it is not known.
+    #[error(
+        "{why} need the input of {results}, which is not known here: name it with --input FILE, or leave them out with \
+         --order done --fields id,text,error"
+    )]
+    NoInput {
+        /// What needs the input.
+        why: &'static str,
+        /// The results.
+        results: String,
+    },
+    /// Text output has one field a line.
+    #[error("text output takes one field, but --fields names {count}; use csv or tsv for several")]
+    OneField {
+        /// How many fields were given.
+        count: usize,
+    },
+    /// This build can't write Parquet.
+    #[error(
+        "this build can't write Parquet: install one that can with cargo install --path . --locked --features tables, or \
+         choose csv, tsv or jsonl"
+    )]
+    NoTables,
+}

@@ -1,0 +1,240 @@
+//! Fields: which parts of a row's line, and of its input, become columns.
+//!
+//! A field is a dotted path, most of them short names for a path into the line of a result. A failed row's line has
+//! other members, so such a name stands for one path in each kind of line.
+
+use std::fmt;
+
+use super::{Column, ColumnKind};
+use crate::source::nearest;
+
+/// A field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// As it was typed; the name of its column.
+    pub(crate) name: String,
+    /// Where its value is.
+    pub(crate) of: Of,
+}
+
+/// Where the value of a field is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The row's label.
+    Id,
+    /// The text of the answer.
+    Text,
+    /// Within the text of the answer, which is JSON.
+    Json(Path),
+    /// Within the row's input: a column, or a path into its line.
+    Input(String),
+    /// How good the answer is; `failed` for a failed row.
+    Quality,
+    /// At a path of its line. One of both is missing when only one kind of line has it.
+    Line {
+        /// In the line of an answer.
+        answer: Option<Path>,
+        /// In the line of a failure.
+        failure: Option<Path>,
+    },
+}
+
+/// The names of members, from the outside to the inside. In an array, a name is a position from 0.
+pub(crate) type Path = Vec<String>;
+
+/// Members of `meta` and of `error`, which have the same names or none: the short name, its path in the line of an
+/// answer and in that of a failure, and what it holds.
+const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
+    ("model", "meta.model", "params.model", ColumnKind::Text),
+    ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),
+    ("usage.input_tokens", "meta.usage.input_tokens", "error.usage.input_tokens", ColumnKind::Integer),
+    ("usage.output_tokens", "meta.usage.output_tokens", "error.usage.output_tokens", ColumnKind::Integer),
+    ("usage.cache_read_tokens", "meta.usage.cache_read_tokens", "error.usage.cache_read_tokens", ColumnKind::Integer),
+    (
+        "usage.cache_write_5m_tokens",
+        "meta.usage.cache_write_5m_tokens",
+        "error.usage.cache_write_5m_tokens",
+        ColumnKind::Integer,
+    ),
+    (
+        "usage.cache_write_1h_tokens",
+        "meta.usage.cache_write_1h_tokens",
+        "error.usage.cache_write_1h_tokens",
+        ColumnKind::Integer,
+    ),
+    ("usage.web_searches", "meta.usage.web_searches", "error.usage.web_searches", ColumnKind::Integer),
+    ("cost_usd", "meta.cost_usd", "error.cost_usd", ColumnKind::Float),
+    ("latency_ms", "meta.latency_ms", "", ColumnKind::Integer),
+    ("attempts", "meta.attempts", "error.attempts", ColumnKind::Integer),
+    ("request_id", "meta.request_id", "error.request_id", ColumnKind::Text),
+    ("started_at", "meta.started_at", "error.first_at", ColumnKind::Text),
+    ("ended_at", "meta.ended_at", "error.last_at", ColumnKind::Text),
+    ("run", "meta.run", "error.run", ColumnKind::Text),
+    ("index", "meta.index", "error.index", ColumnKind::Integer),
+    ("key", "meta.key", "error.key", ColumnKind::Text),
+    ("error", "", "error.message", ColumnKind::Text),
+];
+
+/// Members of a failure, after `error.`.
+const OF_ERROR: [&str; 16] = [
+    "class",
+    "message",
+    "status",
+    "type",
+    "code",
+    "retryable",
+    "attempts",
+    "first_at",
+    "last_at",
+    "request_id",
+    "hint",
+    "source",
+    "line",
+    "column",
+    "byte_offset",
+    "maybe_paid",
+];
+
+/// Names that are fields by themselves.
+const ALONE: [&str; 5] = ["id", "custom_id", "text", "json", "quality"];
+
+/// Names that a path into a line or into the input begins with.
+const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
+
+/// A field that there is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownField {
+    name: String,
+    meant: Option<String>,
+}
+
+impl fmt::Display for UnknownField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no field {:?}", crate::domain::shortened(&self.name))?;
+        match &self.meant {
+            Some(meant) => write!(f, "; did you mean {meant}?"),
+            None => write!(
+                f,
+                "; fields are id, text, json.PATH, input.COLUMN, model, quality, stop_reason, usage.output_tokens, \
+                 cost_usd, latency_ms, error, error.class, message.PATH and others"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for UnknownField {}
+
+impl Field {
+    /// Reads a field as it is typed.
+    ///
+    /// # Errors
+    /// [`UnknownField`], with the nearest known name.
+    pub(crate) fn parse(name: &str) -> Result<Self, UnknownField> {
+        let of = Of::parse(name).ok_or_else(|| UnknownField { name: name.to_owned(), meant: meant(name) })?;
+        Ok(Self { name: name.to_owned(), of })
+    }
+
+    /// Returns the field of a column of the input.
+    pub(crate) fn of_input(column: &str) -> Self {
+        Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
+    }
+
+    /// Returns the column that shows it.
+    pub(crate) fn column(&self) -> Column {
+        let short = SHORT.iter().find(|(name, ..)| *name == self.name);
+        let kind = match (&self.of, short) {
+            (Of::Line { .. }, Some((.., kind))) => *kind,
+            _ => ColumnKind::Text,
+        };
+        Column { name: self.name.clone(), kind }
+    }
+}
+
+impl Of {
+    fn parse(name: &str) -> Option<Self> {
+        if let Some((_, answer, failure, _)) = SHORT.iter().find(|(short, ..)| *short == name) {
+            return Some(Self::Line { answer: path(answer), failure: path(failure) });
+        }
+        let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
+        if rest.is_some_and(str::is_empty) {
+            return None;
+        }
+        match (first, rest) {
+            ("id" | "custom_id", None) => Some(Self::Id),
+            ("text", None) => Some(Self::Text),
+            ("quality", None) => Some(Self::Quality),
+            ("json", rest) => Some(Self::Json(rest.and_then(path).unwrap_or_default())),
+            ("input", Some(column)) => Some(Self::Input(column.to_owned())),
+            ("message", Some(rest)) => {
+                Some(Self::Line { answer: path(&format!("result.message.{rest}")), failure: None })
+            }
+            ("meta", Some(_)) => Some(Self::Line { answer: path(name), failure: None }),
+            ("params", Some(_)) => Some(Self::Line { answer: None, failure: path(name) }),
+            ("error", Some(rest)) => {
+                let is_known = OF_ERROR.contains(&rest) || rest.starts_with("usage.");
+                is_known.then(|| Self::Line { answer: None, failure: path(name) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Returns the names in a dotted path; `None` for an empty one.
+fn path(dotted: &str) -> Option<Path> {
+    (!dotted.is_empty()).then(|| dotted.split('.').map(str::to_owned).collect())
+}
+
+fn meant(name: &str) -> Option<String> {
+    let errors: Vec<String> = OF_ERROR.iter().map(|member| format!("error.{member}")).collect();
+    let known = SHORT.iter().map(|(short, ..)| *short).chain(ALONE).chain(errors.iter().map(String::as_str));
+    if let Some(near) = nearest(name, known) {
+        return Some(near.to_owned());
+    }
+    let first = name.split('.').next().unwrap_or(name);
+    let beginning = BEGINNINGS.iter().find(|beginning| first.eq_ignore_ascii_case(beginning.trim_end_matches('.')));
+    let near =
+        beginning.copied().or_else(|| nearest(first, BEGINNINGS.iter().map(|name| name.trim_end_matches('.'))))?;
+    let rest = name.split_once('.').map_or("NAME", |(_, rest)| if rest.is_empty() { "NAME" } else { rest });
+    let meant = format!("{}.{rest}", near.trim_end_matches('.'));
+    (meant != name).then_some(meant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_are_paths_into_both_kinds_of_lines() {
+        let of = |name: &str| Field::parse(name).expect(name).of;
+        let line = |answer: &str, failure: &str| Of::Line { answer: path(answer), failure: path(failure) };
+
+        assert_eq!((of("id"), of("text"), of("quality")), (Of::Id, Of::Text, Of::Quality));
+        assert_eq!(of("json.a.0"), Of::Json(vec!["a".to_owned(), "0".to_owned()]));
+        assert_eq!(of("input.made.in"), Of::Input("made.in".to_owned()));
+        assert_eq!(of("cost_usd"), line("meta.cost_usd", "error.cost_usd"));
+        assert_eq!(of("message.id"), line("result.message.id", ""));
+        assert_eq!(of("error"), line("", "error.message"));
+        assert_eq!(of("error.class"), line("", "error.class"));
+    }
+
+    #[test]
+    fn an_unknown_field_names_the_nearest() {
+        let error = |name: &str| Field::parse(name).expect_err(name).to_string();
+
+        assert!(error("txt").contains("did you mean text?"), "{}", error("txt"));
+        assert!(error("usage.output_token").contains("did you mean usage.output_tokens?"));
+        assert!(error("error.clas").contains("did you mean error.class?"));
+        assert!(error("inputs.subject").contains("did you mean input.subject?"), "{}", error("inputs.subject"));
+        assert!(error("input").contains("did you mean input.NAME?"), "{}", error("input"));
+        assert!(error("zzz").contains("fields are id, text"));
+        assert!(error("").contains("there is no field"));
+    }
+
+    #[test]
+    fn numbers_have_columns_of_numbers() {
+        let kind = |name: &str| Field::parse(name).expect(name).column().kind;
+
+        assert_eq!((kind("usage.input_tokens"), kind("cost_usd")), (ColumnKind::Integer, ColumnKind::Float));
+        assert_eq!((kind("text"), kind("input.n")), (ColumnKind::Text, ColumnKind::Text));
+    }
+}

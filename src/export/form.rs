@@ -1,0 +1,159 @@
+//! The form of an output: its format and how it is compressed, from its name or from what was asked for.
+
+use std::path::Path;
+
+/// A format of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputFormat {
+    /// One JSON value a line.
+    Jsonl,
+    /// A header and records, separated by commas.
+    Csv,
+    /// A header and records, separated by tabs.
+    Tsv,
+    /// One text a line.
+    Text,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl OutputFormat {
+    /// Every format, in the order in which help lists them.
+    pub const ALL: [Self; 5] = [Self::Jsonl, Self::Csv, Self::Tsv, Self::Text, Self::Parquet];
+
+    /// Returns the name as it is typed on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Text => "text",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    fn of_extension(extension: &str) -> Option<Self> {
+        match extension {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            "tsv" | "tab" => Some(Self::Tsv),
+            "txt" | "text" => Some(Self::Text),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// How an output is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// As gzip (`.gz`).
+    Gzip,
+    /// As Zstandard (`.zst`).
+    Zstd,
+}
+
+/// Format and compression of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// The format.
+    pub(crate) format: OutputFormat,
+    /// How it is compressed.
+    pub(crate) compression: Compression,
+}
+
+/// Why an output has no form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormError {
+    /// Its extension and the format that was asked for differ.
+    #[error("{name}: its name says {named}, but the output format is {asked}; change the name or --output-format")]
+    Differs {
+        /// The output as given.
+        name: String,
+        /// The format of its extension.
+        named: &'static str,
+        /// The format asked for.
+        asked: &'static str,
+    },
+    /// Parquet is compressed inside the file.
+    #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
+    Compressed {
+        /// The output as given.
+        name: String,
+        /// The extension of the compression.
+        extension: &'static str,
+    },
+}
+
+impl Form {
+    /// Returns the form of an output called `path`. `asked` is the format that was asked for. It is `None` when neither
+    /// says a format: the output is then plain JSON lines.
+    ///
+    /// # Errors
+    /// Any [`FormError`].
+    pub(crate) fn of(path: &Path, asked: Option<OutputFormat>) -> Result<Option<Self>, FormError> {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let (stem, compression, packed) = match name.rsplit_once('.') {
+            Some((stem, "gz")) => (stem, Compression::Gzip, ".gz"),
+            Some((stem, "zst")) => (stem, Compression::Zstd, ".zst"),
+            _ => (&*name, Compression::None, ""),
+        };
+        let named = stem.rsplit_once('.').and_then(|(_, extension)| OutputFormat::of_extension(extension));
+        let shown = || path.display().to_string();
+        let format = match (named, asked) {
+            (Some(named), Some(asked)) if named != asked => {
+                return Err(FormError::Differs { name: shown(), named: named.name(), asked: asked.name() });
+            }
+            (named, asked) => match asked.or(named) {
+                Some(format) => format,
+                None if compression == Compression::None => return Ok(None),
+                None => OutputFormat::Jsonl,
+            },
+        };
+        if format == OutputFormat::Parquet && compression != Compression::None {
+            return Err(FormError::Compressed { name: shown(), extension: packed });
+        }
+        Ok(Some(Self { format, compression }))
+    }
+
+    /// Returns the form of standard output, or of an output without a name.
+    pub(crate) fn plain(format: OutputFormat) -> Self {
+        Self { format, compression: Compression::None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_says_format_and_compression() {
+        let of = |name: &str| Form::of(Path::new(name), None).expect("it has a form");
+        let form = |format, compression| Some(Form { format, compression });
+
+        assert_eq!(of("a.csv"), form(OutputFormat::Csv, Compression::None));
+        assert_eq!(of("d.tsv/A.CSV.GZ"), form(OutputFormat::Csv, Compression::Gzip));
+        assert_eq!(of("a.jsonl.zst"), form(OutputFormat::Jsonl, Compression::Zstd));
+        assert_eq!(of("a.gz"), form(OutputFormat::Jsonl, Compression::Gzip));
+        assert_eq!(of("a.txt"), form(OutputFormat::Text, Compression::None));
+        assert_eq!(of("a.parquet"), form(OutputFormat::Parquet, Compression::None));
+        assert_eq!((of("a.out"), of("a"), of(".csv.run")), (None, None, None));
+    }
+
+    #[test]
+    fn a_name_and_a_format_that_differ_are_refused() {
+        let of = |name: &str, format| Form::of(Path::new(name), Some(format));
+
+        let differs = of("a.csv", OutputFormat::Tsv).expect_err("they differ").to_string();
+        assert_eq!(
+            differs,
+            "a.csv: its name says csv, but the output format is tsv; change the name or --output-format"
+        );
+        assert!(of("a.parquet.gz", OutputFormat::Parquet).is_err());
+        assert_eq!(of("a.out", OutputFormat::Csv), Ok(Some(Form::plain(OutputFormat::Csv))));
+        assert_eq!(of("a.csv", OutputFormat::Csv), Ok(Some(Form::plain(OutputFormat::Csv))));
+    }
+}

@@ -1,0 +1,282 @@
+//! The index of a run's journal: where the line of each row is.
+//!
+//! Takes 16 bytes for each row. Of several lines of a row, the last counts, and an answer counts more than a failure,
+//! as when a run is resumed.
+
+use std::path::Path;
+
+use super::ExportError;
+use crate::domain::Quality;
+use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, Read, read_lines};
+use crate::sink::Log;
+
+/// Which rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Include {
+    /// Rows whose answer ended by itself, or for a reason that is not known.
+    pub(crate) ok: bool,
+    /// Rows whose answer is truncated.
+    pub(crate) truncated: bool,
+    /// Rows whose answer is a refusal.
+    pub(crate) refused: bool,
+    /// Rows that failed.
+    pub(crate) failed: bool,
+}
+
+/// A kind of row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RowKind {
+    /// Its answer ended by itself, or for a reason that is not known.
+    Ok,
+    /// Its answer is truncated.
+    Truncated,
+    /// Its answer is a refusal.
+    Refused,
+    /// It failed.
+    Failed,
+}
+
+impl RowKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Failed];
+
+    /// Returns the name as it is typed on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Include {
+    /// Returns the kinds that are listed.
+    pub(crate) fn of(kinds: &[RowKind]) -> Self {
+        let has = |kind| kinds.contains(&kind);
+        Self {
+            ok: has(RowKind::Ok),
+            truncated: has(RowKind::Truncated),
+            refused: has(RowKind::Refused),
+            failed: has(RowKind::Failed),
+        }
+    }
+
+    /// All rows.
+    pub(crate) const ALL: Self = Self { ok: true, truncated: true, refused: true, failed: true };
+    /// All rows with an answer.
+    pub(crate) const ANSWERED: Self = Self { failed: false, ..Self::ALL };
+}
+
+/// Where a line is: 1 bit for the file, 2 bits for the quality of an answer, and the offset of its first byte. The order
+/// is that of the error log, then of the results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
+
+const IS_ANSWER: u64 = 1 << 63;
+const QUALITY_AT: u32 = 61;
+const OFFSET: u64 = (1 << QUALITY_AT) - 1;
+
+impl Place {
+    fn answer(offset: u64, quality: Quality) -> Self {
+        let quality = match quality {
+            Quality::Ok | Quality::Unknown => 0,
+            Quality::Truncated => 1,
+            Quality::Refused => 2,
+        };
+        Self(IS_ANSWER | (quality << QUALITY_AT) | (offset & OFFSET))
+    }
+
+    fn failure(offset: u64) -> Self {
+        Self(offset & OFFSET)
+    }
+
+    /// Returns which file the line is in.
+    pub(crate) fn log(self) -> Log {
+        if self.0 & IS_ANSWER == 0 { Log::Errors } else { Log::Results }
+    }
+
+    /// Returns the offset of the line in its file.
+    pub(crate) fn offset(self) -> u64 {
+        self.0 & OFFSET
+    }
+
+    /// Returns a number for the order of completion: answers as they came, then failures.
+    pub(crate) fn in_order(self) -> u64 {
+        (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
+    }
+
+    /// Returns the place with this [`Place::in_order`].
+    pub(crate) fn at(in_order: u64) -> Self {
+        Self(in_order & IS_ANSWER ^ IS_ANSWER | in_order & OFFSET)
+    }
+
+    /// Returns whether the row is wanted.
+    pub(crate) fn is_in(self, include: Include) -> bool {
+        match (self.log(), (self.0 >> QUALITY_AT) & 3) {
+            (Log::Errors, _) => include.failed,
+            (Log::Results, 1) => include.truncated,
+            (Log::Results, 2) => include.refused,
+            (Log::Results, _) => include.ok,
+        }
+    }
+}
+
+/// The files of a run's journal, open for reading. Lines that are appended later are not seen.
+pub(crate) struct JournalFiles {
+    /// The results file, if there is one.
+    pub(crate) results: Option<Box<dyn DiskFile>>,
+    /// The error log, if there is one.
+    pub(crate) errors: Option<Box<dyn DiskFile>>,
+}
+
+impl JournalFiles {
+    /// Opens the files that exist.
+    ///
+    /// # Errors
+    /// [`ExportError::Disk`].
+    pub(crate) fn open(disk: &dyn Disk, results: Option<&Path>, errors: Option<&Path>) -> Result<Self, ExportError> {
+        let open = |path: Option<&Path>| match path.map(|path| (path, disk.open(path, OpenMode::Read))) {
+            None => Ok(None),
+            Some((_, Ok(file))) => Ok(Some(file)),
+            Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
+        };
+        // The error log is opened first: while a run goes on, a row may leave it only after its answer was written.
+        let errors = open(errors)?;
+        Ok(Self { results: open(results)?, errors })
+    }
+
+    /// Returns the file of a log.
+    pub(crate) fn of(&self, log: Log) -> Option<&dyn DiskFile> {
+        match log {
+            Log::Results => self.results.as_deref(),
+            Log::Errors => self.errors.as_deref(),
+        }
+    }
+}
+
+/// Where the line of each row is.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// Label and place, sorted by label; one entry for each label.
+    entries: Vec<(u64, Place)>,
+    /// One bit for each entry: whether its row was found in the input.
+    found: Vec<u64>,
+}
+
+impl Index {
+    /// Reads the journal of a run.
+    ///
+    /// # Errors
+    /// [`ExportError::Journal`]: a file can't be read, or is not of this program.
+    pub(crate) fn read(
+        files: &JournalFiles,
+        results: Option<&Path>,
+        errors: Option<&Path>,
+    ) -> Result<Self, ExportError> {
+        let mut entries = Vec::new();
+        if let (Some(file), Some(path)) = (files.of(Log::Errors), errors) {
+            let take = |lines: Vec<Read>| {
+                entries.extend(lines.into_iter().map(|line| (line.label, Place::failure(line.offset))));
+            };
+            read_lines(file, path, Log::Errors, take)?;
+        }
+        if let (Some(file), Some(path)) = (files.of(Log::Results), results) {
+            let take = |lines: Vec<Read>| {
+                entries.extend(lines.into_iter().map(|line| (line.label, Place::answer(line.offset, line.quality))));
+            };
+            read_lines(file, path, Log::Results, take)?;
+        }
+        Ok(Self::of(entries))
+    }
+
+    fn of(mut entries: Vec<(u64, Place)>) -> Self {
+        entries.shrink_to_fit();
+        // An answer is greater than a failure. Among answers, the offset must decide and not the quality.
+        entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
+        entries.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                *kept = *later;
+            }
+            is_same
+        });
+        let found = vec![0; entries.len().div_ceil(64)];
+        Self { entries, found }
+    }
+
+    /// Returns the line of a row, by the label of its identity. Each line is returned once: of two rows with one label,
+    /// only the first has it.
+    pub(crate) fn find(&mut self, label: u64) -> Option<Place> {
+        let at = self.entries.binary_search_by_key(&label, |(label, _)| *label).ok()?;
+        let (word, bit) = (at / 64, 1 << (at % 64));
+        if self.found[word] & bit != 0 {
+            return None;
+        }
+        self.found[word] |= bit;
+        Some(self.entries[at].1)
+    }
+
+    /// Returns how many rows were not found.
+    pub(crate) fn rest(&self) -> u64 {
+        let found: u64 = self.found.iter().map(|word| u64::from(word.count_ones())).sum();
+        self.entries.len() as u64 - found
+    }
+
+    /// Returns the places of all wanted lines, in the order of completion.
+    pub(crate) fn into_places(self, include: Include) -> Vec<Place> {
+        let mut places: Vec<Place> =
+            self.entries.into_iter().map(|(_, place)| place).filter(|place| place.is_in(include)).collect();
+        places.sort_unstable_by_key(|place| place.in_order());
+        places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_answer_counts_and_more_than_a_failure() {
+        let answer = |offset| Place::answer(offset, Quality::Ok);
+        let entries = vec![
+            (7, Place::failure(50)),
+            (7, Place::failure(90)),
+            (8, Place::answer(9, Quality::Refused)),
+            (8, answer(10)),
+            (9, Place::failure(100)),
+            (9, answer(0)),
+        ];
+
+        let mut index = Index::of(entries);
+
+        assert_eq!(
+            (index.find(7), index.find(8), index.find(9)),
+            (Some(Place::failure(90)), Some(answer(10)), Some(answer(0)))
+        );
+        assert_eq!((index.find(7), index.find(1), index.rest()), (None, None, 0));
+        assert_eq!(index.into_places(Include::ALL), [answer(0), answer(10), Place::failure(90)]);
+    }
+
+    #[test]
+    fn only_wanted_rows_are_listed() {
+        let qualities = [Quality::Ok, Quality::Truncated, Quality::Refused, Quality::Unknown];
+        let entries = || {
+            let answers = qualities.iter().zip(0..).map(|(quality, at)| (at, Place::answer(at, *quality)));
+            Index::of(answers.chain([(9, Place::failure(0))]).collect())
+        };
+        let none = Include { ok: false, truncated: false, refused: false, failed: false };
+        let offsets = |include| -> Vec<(Log, u64)> {
+            let places = entries().into_places(include).into_iter();
+            places.map(|place| (place.log(), Place::at(place.in_order()).offset())).collect()
+        };
+        let (answer, failure) = (Log::Results, Log::Errors);
+
+        assert_eq!(offsets(Include { ok: true, ..none }), [(answer, 0), (answer, 3)]);
+        assert_eq!(offsets(Include { truncated: true, ..none }), [(answer, 1)]);
+        assert_eq!(offsets(Include { refused: true, failed: true, ..none }), [(answer, 2), (failure, 0)]);
+        assert_eq!(offsets(Include::ANSWERED).len(), 4);
+    }
+}

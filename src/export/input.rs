@@ -1,0 +1,177 @@
+//! The rows of a run's input, read again: who they are, and the cells of their columns.
+//!
+//! A row with a label of its own is recognized by the label. A row without one is recognized by what it asks, so a
+//! planner with the run's settings is needed for it. Without a planner, it is recognized by its file and line, which is
+//! right as long as the input has not changed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::line::{value, within};
+use super::{ExportError, Value};
+use crate::domain::{JobId, Origin, RowId};
+use crate::plan::Planner;
+use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader};
+
+/// The input of a run, and how it is read.
+pub(crate) struct RunInput {
+    /// The inputs, in order.
+    pub(crate) inputs: Vec<Input>,
+    /// How the run read them.
+    pub(crate) options: Options,
+    /// Makes a planner with the settings of the run.
+    pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
+}
+
+/// A row of the input.
+pub(crate) struct InputLine<'a> {
+    /// Labels by which its line may be found: that of its identity, then that of its input and line. The second is for
+    /// rows that were broken, or had a label that an earlier row had.
+    pub(crate) labels: [Option<u64>; 2],
+    input: Option<InputRow>,
+    wanted: &'a [Wanted],
+}
+
+/// A column or member that is wanted.
+pub(crate) struct Wanted {
+    name: String,
+    /// Its parts, for a path into a JSON row.
+    path: Vec<String>,
+    /// Its position in the header of the input that is read.
+    at: Option<usize>,
+}
+
+impl InputLine<'_> {
+    /// Returns the wanted cells, in order.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Value<'_>> {
+        self.wanted.iter().map(|wanted| match &self.input {
+            None => Value::Missing,
+            Some(InputRow::Cells(cells)) => match wanted.at.and_then(|at| cells.get(at)) {
+                None | Some(InputCell::Missing) => Value::Missing,
+                Some(InputCell::Text(text)) => Value::Text(Cow::Borrowed(text)),
+                Some(InputCell::Json(json)) => Value::Json(Cow::Borrowed(json)),
+            },
+            Some(InputRow::Json(line)) => {
+                let line = line.trim().as_bytes();
+                let whole = std::slice::from_ref(&wanted.name);
+                let found = within(line, whole).or_else(|| within(line, &wanted.path));
+                found.map_or(Value::Missing, value)
+            }
+        })
+    }
+}
+
+impl RunInput {
+    /// Returns the columns that the headers name, each once; none if no input has a header.
+    ///
+    /// # Errors
+    /// [`ExportError::Source`].
+    pub(crate) fn columns(&self) -> Result<Vec<String>, ExportError> {
+        let mut columns: Vec<String> = Vec::new();
+        for input in &self.inputs {
+            let reader = source::open(input, &self.plain_options())?;
+            for name in reader.header().unwrap_or_default().iter().filter(|name| !name.is_empty()) {
+                if !columns.iter().any(|own| **own == **name) {
+                    columns.push(name.to_string());
+                }
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Calls `each` with every row, in order. `wanted` are the columns whose cells it needs.
+    ///
+    /// # Errors
+    /// [`ExportError::Source`]; what `each` returns.
+    pub(crate) fn each(
+        &self,
+        wanted: &[String],
+        mut each: impl FnMut(&InputLine<'_>) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let mut wanted: Vec<Wanted> = wanted
+            .iter()
+            .map(|name| Wanted { name: name.clone(), path: name.split('.').map(str::to_owned).collect(), at: None })
+            .collect();
+        let mut rows = Rows { input: self, planner: None, index: 0 };
+        for input in &self.inputs {
+            let mut reader = rows.open(input)?;
+            let header: Option<Vec<Arc<str>>> = reader.header().map(<[_]>::to_vec);
+            for wanted in &mut wanted {
+                wanted.at = header.iter().flatten().position(|name| **name == *wanted.name);
+            }
+            let mut read = 0;
+            while let Some(item) = reader.next().transpose()? {
+                let item = match item {
+                    Item::Row(row) if row.custom_id.is_none() && rows.begin_planning() => {
+                        reader = rows.open(input)?;
+                        // The rows before this one have labels of their own, so the planner does not need them.
+                        match reader.nth(read).transpose()? {
+                            Some(item) => item,
+                            None => break,
+                        }
+                    }
+                    item => item,
+                };
+                read += 1;
+                let (labels, input) = rows.identified(item);
+                each(&InputLine { labels, input, wanted: &wanted })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns options that give the columns and labels of rows, and no prompts: so no template has to be filled in, and
+    /// no column `prompt` is needed.
+    fn plain_options(&self) -> Options {
+        Options { keeps_input: true, ..self.options.clone() }.without_prompts()
+    }
+}
+
+/// Finds out who rows are.
+struct Rows<'a> {
+    input: &'a RunInput,
+    /// Only from the first row on that needs it: it has to make the whole request of each row.
+    planner: Option<Planner>,
+    index: u64,
+}
+
+impl Rows<'_> {
+    fn open(&self, input: &Input) -> Result<Reader, ExportError> {
+        let options = match &self.planner {
+            Some(_) => Options { keeps_input: true, ..self.input.options.clone() },
+            None => self.input.plain_options(),
+        };
+        Ok(source::open(input, &options)?)
+    }
+
+    /// Makes the planner. Returns whether it was made by this call.
+    fn begin_planning(&mut self) -> bool {
+        match (&self.planner, &self.input.planner) {
+            (None, Some(make)) => {
+                self.planner = Some(make());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn identified(&mut self, item: Item) -> ([Option<u64>; 2], Option<InputRow>) {
+        self.index += 1;
+        let place = |origin: &Origin| RowId::named(&format!("{}:{}", origin.source, origin.line), None).label;
+        match item {
+            Item::Broken(row) => ([None, Some(place(&row.origin))], row.input),
+            Item::Row(mut row) => {
+                let input = row.input.take();
+                let place = place(&row.origin);
+                let label = match (&row.custom_id, &row.error, &mut self.planner) {
+                    (Some(custom_id), None, _) | (Some(custom_id), Some(_), None) => {
+                        Some(RowId::named(custom_id, None).label)
+                    }
+                    (_, _, Some(planner)) => Some(planner.identify(*row, JobId(self.index - 1)).row.label),
+                    (None, _, None) => None,
+                };
+                ([label, Some(place)], input)
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The line of a row, as the journal has it, and the values of fields in it.
+
+use std::borrow::Cow;
+
+use super::Value;
+use super::fields::Path;
+use crate::domain::json::{Cursor, DEEPEST, unescaped};
+
+/// A line of the results file or of the error log, cut into its members.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line<'a> {
+    /// Its label; `null` for a broken row.
+    pub(crate) custom_id: &'a [u8],
+    /// What the API answered; empty for a failure.
+    message: &'a [u8],
+    /// What this program knows of the answer; empty for a failure.
+    meta: &'a [u8],
+    /// What was asked; empty for an answer.
+    params: &'a [u8],
+    /// Why it failed; empty for an answer.
+    error: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// Cuts a line into its members; `None` when it is no JSON object.
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut found = Self::default();
+        let mut at = Cursor::new(line);
+        at.object(|at, name| {
+            match name {
+                b"custom_id" => found.custom_id = at.value(DEEPEST)?,
+                b"result" => at.object(|at, name| {
+                    let value = at.value(DEEPEST)?;
+                    if name == b"message" {
+                        found.message = value;
+                    }
+                    Some(())
+                })?,
+                b"meta" => found.meta = at.value(DEEPEST)?,
+                b"params" => found.params = at.value(DEEPEST)?,
+                b"error" => found.error = at.value(DEEPEST)?,
+                _ => at.skip_value(DEEPEST)?,
+            }
+            Some(())
+        })?;
+        Some(found)
+    }
+
+    /// Returns whether this is the line of an answer.
+    pub(crate) fn is_answer(&self) -> bool {
+        !self.message.is_empty()
+    }
+
+    /// Returns its label. A broken row has the label that could be read of it, or where it is in its input.
+    pub(crate) fn id(&self) -> Value<'a> {
+        if self.custom_id != b"null" {
+            return value(self.custom_id);
+        }
+        if let Some(label) = member(self.error, "custom_id") {
+            return value(label);
+        }
+        let part = |name| match member(self.error, name).map(value) {
+            Some(Value::Text(text) | Value::Json(text)) => text,
+            Some(Value::Missing) | None => Cow::Borrowed(""),
+        };
+        Value::Text(format!("{}:{}", part("source"), part("line")).into())
+    }
+
+    /// Returns the value at a path from the line's members; the path of a message begins with `result.message`.
+    pub(crate) fn at(&self, path: &Path) -> Value<'a> {
+        let (from, rest) = match path.split_first() {
+            Some((first, rest)) if first == "meta" => (self.meta, rest),
+            Some((first, rest)) if first == "params" => (self.params, rest),
+            Some((first, rest)) if first == "error" => (self.error, rest),
+            Some((first, rest)) if first == "result" => (self.message, rest.get(1..).unwrap_or_default()),
+            _ => return Value::Missing,
+        };
+        within(from, rest).map_or(Value::Missing, value)
+    }
+
+    /// Returns the text of the answer: its blocks of text, one after another. A failure has none.
+    pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
+        let content = member(self.message, "content")?;
+        let mut text: Option<Cow<'a, str>> = None;
+        let mut at = Cursor::new(content);
+        at.array(|at| {
+            let (mut is_text, mut found) = (false, None);
+            at.object(|at, name| {
+                let value = at.value(DEEPEST)?;
+                match name {
+                    b"type" => is_text = value == b"\"text\"",
+                    b"text" => found = Some(value),
+                    _ => {}
+                }
+                Some(())
+            })?;
+            if let Some(block) = found.filter(|_| is_text).and_then(unescaped) {
+                match &mut text {
+                    None => text = Some(block),
+                    Some(text) => text.to_mut().push_str(&block),
+                }
+            }
+            Some(())
+        })?;
+        text
+    }
+}
+
+/// Returns the value at a path; `None` when there is none.
+pub(crate) fn within<'a>(json: &'a [u8], path: &[String]) -> Option<&'a [u8]> {
+    path.iter().try_fold(json, |json, name| match json.first()? {
+        b'{' => member(json, name),
+        b'[' => element(json, name.parse().ok()?),
+        _ => None,
+    })
+}
+
+/// Returns a JSON value as a cell. `null` is missing.
+pub(crate) fn value(json: &[u8]) -> Value<'_> {
+    match json.first() {
+        Some(b'"') => unescaped(json).map_or(Value::Missing, Value::Text),
+        Some(b'n') | None => Value::Missing,
+        Some(_) => Value::Json(String::from_utf8_lossy(json)),
+    }
+}
+
+/// Returns the value of a member of an object. Of several with one name, the last counts, as for most parsers.
+fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut found = None;
+    Cursor::new(object).object(|at, own| {
+        let value = at.value(DEEPEST)?;
+        let is_wanted = own == name.as_bytes() || (own.contains(&b'\\') && is_escaped(own, name));
+        if is_wanted {
+            found = Some(value);
+        }
+        Some(())
+    })?;
+    found
+}
+
+fn is_escaped(own: &[u8], name: &str) -> bool {
+    let quoted = [b"\"", own, b"\""].concat();
+    unescaped(&quoted).is_some_and(|own| own == name)
+}
+
+fn element(array: &[u8], wanted: usize) -> Option<&[u8]> {
+    let (mut found, mut number) = (None, 0);
+    Cursor::new(array).array(|at| {
+        let value = at.value(DEEPEST)?;
+        if number == wanted {
+            found = Some(value);
+        }
+        number += 1;
+        Some(())
+    })?;
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = r#"{"custom_id":"a\"1","result":{"type":"succeeded","message":{"id":"m","content":[{"type":"text","text":"one\n"},{"type":"tool_use","text":"no"},{"text":"\u00e9 two","type":"text"}],"stop_reason":"end_turn"}},"meta":{"v":1,"cost_usd":0.10,"list":[1,{"x":null}]}}"#;
+    const FAILURE: &str = r#"{"custom_id":null,"raw":"x","error":{"class":"invalid_input","source":"in.csv","line":7,"message":"is broken"}}"#;
+
+    fn line(text: &str) -> Line<'_> {
+        Line::parse(text.as_bytes()).expect("it is a line")
+    }
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(text.into())
+    }
+
+    fn path(dotted: &str) -> Path {
+        dotted.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_blocks_of_text_are_one_text() {
+        assert_eq!(line(ANSWER).text().as_deref(), Some("one\né two"));
+        assert_eq!(line(FAILURE).text(), None);
+        let empty = r#"{"custom_id":"a","result":{"message":{"content":[]}},"meta":{}}"#;
+        assert_eq!(line(empty).text(), None);
+    }
+
+    #[test]
+    fn a_path_leads_through_objects_and_arrays() {
+        let line = line(ANSWER);
+
+        assert_eq!(line.at(&path("meta.cost_usd")), Value::Json("0.10".into()));
+        assert_eq!(line.at(&path("meta.list.0")), Value::Json("1".into()));
+        assert_eq!(line.at(&path("meta.list.1.x")), Value::Missing);
+        assert_eq!(line.at(&path("result.message.stop_reason")), text("end_turn"));
+        for missing in ["meta.none", "meta.list.2", "meta.v.x", "error.class", "nope.x"] {
+            assert_eq!(line.at(&path(missing)), Value::Missing, "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_broken_row_is_named_by_its_place() {
+        assert_eq!(line(ANSWER).id(), text("a\"1"));
+        assert_eq!(line(FAILURE).id(), text("in.csv:7"));
+        let named = FAILURE.replace(r#""source""#, r#""custom_id":"b","source""#);
+        assert_eq!(line(&named).id(), text("b"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Reads lines by their places.
+//!
+//! Rows end in nearly the order in which they were read. So the next line is nearly always close to the last ones, and
+//! a few pages of each file are enough to read every page about once.
+
+use std::io;
+
+use super::index::{JournalFiles, Place};
+use crate::journal::DiskFile;
+use crate::sink::Log;
+
+/// Length of a page.
+const PAGE_BYTES: usize = 256 << 10;
+/// Pages that are kept for each file: rows in flight spread over far less than this.
+const PAGES: usize = 64;
+
+/// The lines of a journal.
+pub(crate) struct Lines<'f> {
+    results: Pages<'f>,
+    errors: Pages<'f>,
+}
+
+impl<'f> Lines<'f> {
+    pub(crate) fn new(files: &'f JournalFiles) -> Self {
+        Self { results: Pages::new(files.of(Log::Results)), errors: Pages::new(files.of(Log::Errors)) }
+    }
+
+    /// Returns the line at a place, without its line break. It is empty beyond the end of the file.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn at(&mut self, place: Place) -> io::Result<&[u8]> {
+        match place.log() {
+            Log::Results => self.results.line_at(place.offset()),
+            Log::Errors => self.errors.line_at(place.offset()),
+        }
+    }
+}
+
+/// Pages of a file.
+struct Pages<'f> {
+    file: Option<&'f dyn DiskFile>,
+    /// Each page is at its number modulo [`PAGES`].
+    pages: Vec<Page>,
+    /// A line that lies on several pages.
+    joined: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Page {
+    number: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+impl<'f> Pages<'f> {
+    fn new(file: Option<&'f dyn DiskFile>) -> Self {
+        Self { file, pages: (0..PAGES).map(|_| Page::default()).collect(), joined: Vec::new() }
+    }
+
+    fn line_at(&mut self, offset: u64) -> io::Result<&[u8]> {
+        let (mut number, mut at) = (offset / PAGE_BYTES as u64, (offset % PAGE_BYTES as u64) as usize);
+        let slot = self.load(number)?;
+        if let Some(length) = self.pages[slot].bytes.get(at..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            return Ok(&self.pages[slot].bytes[at..at + length]);
+        }
+        self.joined.clear();
+        loop {
+            let slot = self.load(number)?;
+            let rest = self.pages[slot].bytes.get(at..).unwrap_or_default();
+            if let Some(length) = memchr::memchr(b'\n', rest) {
+                self.joined.extend_from_slice(&rest[..length]);
+                return Ok(&self.joined);
+            }
+            self.joined.extend_from_slice(rest);
+            if self.pages[slot].bytes.len() < PAGE_BYTES {
+                return Ok(&self.joined);
+            }
+            (number, at) = (number + 1, 0);
+        }
+    }
+
+    /// Reads a page if it is not there, and returns its slot.
+    fn load(&mut self, number: u64) -> io::Result<usize> {
+        let slot = (number % PAGES as u64) as usize;
+        let page = &mut self.pages[slot];
+        if page.number == Some(number) {
+            return Ok(slot);
+        }
+        let Some(file) = self.file else { return Ok(slot) };
+        page.number = None;
+        page.bytes.resize(PAGE_BYTES, 0);
+        let mut filled = 0;
+        while filled < PAGE_BYTES {
+            match file.read_at(&mut page.bytes[filled..], number * PAGE_BYTES as u64 + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        page.bytes.truncate(filled);
+        page.number = Some(number);
+        Ok(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::journal::{Disk, MemDisk, OpenMode};
+
+    #[test]
+    fn lines_are_read_in_any_order_and_over_several_pages() {
+        let seed = 3;
+        let mut random = fastrand::Rng::with_seed(seed);
+        let lengths: Vec<usize> = (0..300).map(|_| random.usize(0..9_000)).chain([3 * PAGE_BYTES, 5]).collect();
+        let (mut text, mut lines) = (Vec::new(), Vec::new());
+        for length in lengths {
+            let line: Vec<u8> = std::iter::repeat_with(|| random.u8(b'a'..=b'z')).take(length).collect();
+            lines.push((text.len() as u64, line.clone()));
+            text.extend(line);
+            text.push(b'\n');
+        }
+        text.pop();
+        let disk = MemDisk::new();
+        disk.put("o", &text);
+        let file = disk.open(Path::new("o"), OpenMode::Read).expect("it is there");
+        let mut pages = Pages::new(Some(&*file));
+        random.shuffle(&mut lines);
+
+        for (offset, line) in &lines {
+            assert_eq!(pages.line_at(*offset).expect("the disk works"), line, "seed {seed}");
+        }
+        assert_eq!(pages.line_at(text.len() as u64 + 9).expect("the disk works"), b"");
+    }
+}

@@ -1,0 +1,93 @@
+//! Projections: the answers of runs as CSV, TSV, text, Parquet or JSON lines, with chosen fields and in a chosen order.
+//!
+//! The journal stays the only place where answers are safe. A projection is made from it, in one piece, at the end of a
+//! run or by `results`, and can always be made again. So nothing here needs to survive a crash: the file gets its name
+//! only when it is whole ([`output`]).
+//!
+//! ```text
+//! results, error log ─► index: label ─► place of the row's latest line
+//!                         │
+//! input (when its columns or its order are wanted) ─► rows: labels and cells, in the order of the input
+//!                         │
+//!                         ▼
+//! places in the wanted order ─► lines: the line at a place ─► fields: its cells ─► TableWriter ─► output
+//! ```
+//!
+//! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. When its
+//! columns are wanted in the order of completion, they wait in a sorted temporary file ([`sorter`]).
+
+mod csv;
+mod error;
+mod fields;
+mod form;
+mod index;
+mod input;
+mod json_lines;
+mod line;
+mod lines;
+mod output;
+mod project;
+mod sorter;
+#[cfg(test)]
+mod testing;
+mod text;
+
+use std::borrow::Cow;
+use std::io;
+
+pub(crate) use error::ExportError;
+pub use fields::Field;
+pub use form::OutputFormat;
+pub(crate) use form::{Compression, Form};
+pub(crate) use index::Include;
+pub use index::RowKind;
+pub(crate) use input::RunInput;
+pub(crate) use output::{packed, whole_file};
+pub use project::Order;
+pub(crate) use project::{Made, Request, Run, project};
+
+/// One cell of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// The row has no such field.
+    Missing,
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A number, truth value, array or object, as JSON text.
+    Json(Cow<'a, str>),
+}
+
+/// What a column always holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ColumnKind {
+    /// Text, or JSON of any kind as text.
+    Text,
+    /// Whole numbers that fit 64 bits.
+    Integer,
+    /// Numbers.
+    Float,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    /// Its name in the header.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) kind: ColumnKind,
+}
+
+/// Writes a table row by row. Its header, if the format has one, is written when the writer is made.
+pub(crate) trait TableWriter {
+    /// Writes a row. It has one cell for each column.
+    ///
+    /// # Errors
+    /// What the output reports.
+    fn row(&mut self, cells: &[Value<'_>]) -> io::Result<()>;
+
+    /// Writes what is left, and finishes the output.
+    ///
+    /// # Errors
+    /// What the output reports.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}

@@ -1,0 +1,363 @@
+//! Makes a projection of one run or of several.
+
+use std::path::PathBuf;
+
+use super::csv::Csv;
+use super::error::ExportError;
+use super::fields::{Field, Of};
+use super::form::{Form, OutputFormat};
+use super::index::{Include, Index, JournalFiles, Place};
+use super::input::{InputLine, RunInput};
+use super::json_lines::JsonLines;
+use super::line::{Line, value, within};
+use super::lines::Lines;
+use super::output::Output;
+use super::sorter::Sorter;
+use super::text::Text;
+use super::{Column, TableWriter, Value};
+use crate::domain::json::first_byte;
+use crate::journal::Disk;
+
+/// The order of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As rows ended: answers in the order of the results file, then failures in that of the error log.
+    Done,
+    /// As in the input.
+    Input,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Self; 2] = [Self::Done, Self::Input];
+
+    /// Returns the name as it is typed on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Input => "input",
+        }
+    }
+}
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Format and compression.
+    pub(crate) form: Form,
+    /// The fields; `None` for the default ones.
+    pub(crate) fields: Option<Vec<Field>>,
+    /// The order of rows.
+    pub(crate) order: Order,
+    /// Which rows; `None` for the default: all rows, or the answers alone for whole lines.
+    pub(crate) include: Option<Include>,
+    /// Whether cells that look like formulas stay as they are.
+    pub(crate) raw_cells: bool,
+    /// Whether texts end in a NUL byte.
+    pub(crate) null: bool,
+}
+
+/// A run whose rows are wanted.
+pub(crate) struct Run {
+    /// The results file.
+    pub(crate) results: Option<PathBuf>,
+    /// The error log.
+    pub(crate) errors: Option<PathBuf>,
+    /// The input, if it is known.
+    pub(crate) input: Option<RunInput>,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// Rows of the output.
+    pub(crate) rows: u64,
+    /// Rows of the journal that the input does not have any more. They are left out.
+    pub(crate) not_in_input: u64,
+}
+
+impl Request {
+    /// Returns whether lines are copied as they are, instead of making cells.
+    fn copies_lines(&self) -> bool {
+        self.form.format == OutputFormat::Jsonl && self.fields.is_none()
+    }
+
+    /// Returns whether the input is needed.
+    pub(crate) fn needs_input(&self) -> bool {
+        self.order == Order::Input || self.wants_columns() || self.names_input()
+    }
+
+    /// Returns whether the columns of the input are among the default fields.
+    fn wants_columns(&self) -> bool {
+        self.fields.is_none()
+            && matches!(self.form.format, OutputFormat::Csv | OutputFormat::Tsv | OutputFormat::Parquet)
+    }
+
+    fn names_input(&self) -> bool {
+        self.fields.iter().flatten().any(|field| matches!(field.of, Of::Input(_)))
+    }
+
+    fn include(&self) -> Include {
+        self.include.unwrap_or(if self.copies_lines() { Include::ANSWERED } else { Include::ALL })
+    }
+}
+
+/// Writes the rows of runs, one run after another, and finishes the output.
+///
+/// # Errors
+/// Any [`ExportError`].
+pub(crate) fn project(
+    disk: &dyn Disk,
+    runs: &[Run],
+    request: &Request,
+    out: Box<dyn Output>,
+) -> Result<Made, ExportError> {
+    if let (OutputFormat::Text, Some(count @ 2..)) = (request.form.format, request.fields.as_ref().map(Vec::len)) {
+        return Err(ExportError::OneField { count });
+    }
+    for run in runs.iter().filter(|run| run.input.is_none()) {
+        let why = match request.order {
+            Order::Input => "the order of the input",
+            Order::Done if request.names_input() => "the columns of the input",
+            Order::Done => continue,
+        };
+        let results = run.results.as_ref().or(run.errors.as_ref());
+        let results = results.map(|path| path.display().to_string()).unwrap_or_default();
+        return Err(ExportError::NoInput { why, results });
+    }
+    let fields = fields(runs, request)?;
+    let mut rows = RowWriter::new(&fields, request, out)?;
+    let mut made = Made::default();
+    for run in runs {
+        let files = JournalFiles::open(disk, run.results.as_deref(), run.errors.as_deref())?;
+        let index = Index::read(&files, run.results.as_deref(), run.errors.as_deref())?;
+        let mut lines = Lines::new(&files);
+        made.not_in_input += match run.input.as_ref().filter(|_| request.needs_input()) {
+            Some(input) => rows.joined(input, index, &mut lines, request)?,
+            None => rows.in_order_of_completion(index, &mut lines, request)?,
+        };
+    }
+    made.rows = rows.rows;
+    rows.finish()?;
+    Ok(made)
+}
+
+/// Returns the fields of an output: those asked for, or the columns of the inputs (or the label), the text and the error.
+fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
+    if let Some(fields) = &request.fields {
+        return Ok(fields.clone());
+    }
+    let own = |name: &str, of: Of| Field { name: name.to_owned(), of };
+    if request.form.format == OutputFormat::Text {
+        return Ok(vec![own("text", Of::Text)]);
+    }
+    if request.copies_lines() {
+        return Ok(Vec::new());
+    }
+    let mut columns: Vec<String> = Vec::new();
+    for input in runs.iter().filter_map(|run| run.input.as_ref()) {
+        let fresh: Vec<String> = input.columns()?.into_iter().filter(|name| !columns.contains(name)).collect();
+        columns.extend(fresh);
+    }
+    let mut fields: Vec<Field> = columns.iter().map(|column| Field::of_input(column)).collect();
+    if fields.is_empty() {
+        fields.push(own("id", Of::Id));
+    }
+    let error = Field::parse("error").map_or(Of::Text, |field| field.of);
+    for (name, of) in [("text", Of::Text), ("error", error)] {
+        // The input's own columns keep their names.
+        let mut name = name.to_owned();
+        while columns.contains(&name) {
+            name.insert(0, '_');
+        }
+        fields.push(Field { name, of });
+    }
+    Ok(fields)
+}
+
+/// Writes rows to an output.
+struct RowWriter<'f> {
+    fields: &'f [Field],
+    /// The columns of the input that fields name, in the order of these fields.
+    wanted: Vec<String>,
+    kind: Kind,
+    rows: u64,
+}
+
+enum Kind {
+    Table(Box<dyn TableWriter>),
+    Lines(Box<dyn Output>),
+}
+
+impl<'f> RowWriter<'f> {
+    fn new(fields: &'f [Field], request: &Request, out: Box<dyn Output>) -> Result<Self, ExportError> {
+        let columns: Vec<Column> = fields.iter().map(Field::column).collect();
+        let records =
+            |delimiter, out| Csv::new(out, delimiter, &columns, request.raw_cells).map_err(ExportError::Output);
+        let kind = match request.form.format {
+            OutputFormat::Jsonl if request.copies_lines() => Kind::Lines(out),
+            OutputFormat::Jsonl => Kind::Table(Box::new(JsonLines::new(out, &columns))),
+            OutputFormat::Csv => Kind::Table(Box::new(records(b',', out)?)),
+            OutputFormat::Tsv => Kind::Table(Box::new(records(b'\t', out)?)),
+            OutputFormat::Text => Kind::Table(Box::new(Text::new(out, request.null))),
+            OutputFormat::Parquet => Kind::Table(parquet(out, &columns)?),
+        };
+        let wanted = fields.iter().filter_map(|field| match &field.of {
+            Of::Input(column) => Some(column.clone()),
+            _ => None,
+        });
+        Ok(Self { fields, wanted: wanted.collect(), kind, rows: 0 })
+    }
+
+    /// Writes the rows of a run whose input is not needed or not known.
+    fn in_order_of_completion(
+        &mut self,
+        index: Index,
+        lines: &mut Lines<'_>,
+        request: &Request,
+    ) -> Result<u64, ExportError> {
+        for place in index.into_places(request.include()) {
+            let line = lines.at(place).map_err(read_error)?;
+            self.write(line, std::iter::empty())?;
+        }
+        Ok(0)
+    }
+
+    /// Writes the rows of a run with their input. Returns how many rows of the journal are not in it.
+    fn joined(
+        &mut self,
+        input: &RunInput,
+        mut index: Index,
+        lines: &mut Lines<'_>,
+        request: &Request,
+    ) -> Result<u64, ExportError> {
+        let include = request.include();
+        let wanted = self.wanted.clone();
+        let mut sorter = Sorter::default();
+        let mut record = Vec::new();
+        input.each(&wanted, |row| {
+            let Some(place) = find(&mut index, row).filter(|place| place.is_in(include)) else { return Ok(()) };
+            match request.order {
+                Order::Input => self.write(lines.at(place).map_err(read_error)?, row.cells()),
+                Order::Done => {
+                    encode(row.cells(), &mut record);
+                    Ok(sorter.push(place.in_order(), &record)?)
+                }
+            }
+        })?;
+        let rest = index.rest();
+        drop(index);
+        sorter.each(|key, record| {
+            let line = lines.at(Place::at(key)).map_err(read_error)?;
+            self.write(line, decode(record))
+        })?;
+        Ok(rest)
+    }
+
+    fn write<'c>(&mut self, line: &[u8], input: impl Iterator<Item = Value<'c>>) -> Result<(), ExportError> {
+        self.rows += 1;
+        match &mut self.kind {
+            Kind::Lines(out) => out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(ExportError::Output),
+            Kind::Table(table) => {
+                let line = Line::parse(line).unwrap_or_default();
+                let mut input = input;
+                let mut cells = Vec::with_capacity(self.fields.len());
+                for field in self.fields {
+                    cells.push(match field.of {
+                        Of::Input(_) => input.next().unwrap_or(Value::Missing),
+                        _ => cell(&field.of, &line),
+                    });
+                }
+                table.row(&cells).map_err(ExportError::Output)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), ExportError> {
+        match self.kind {
+            Kind::Table(table) => table.finish(),
+            Kind::Lines(out) => out.finish(),
+        }
+        .map_err(ExportError::Output)
+    }
+}
+
+fn find(index: &mut Index, row: &InputLine<'_>) -> Option<Place> {
+    row.labels.iter().flatten().find_map(|label| index.find(*label))
+}
+
+/// Returns the value of a field that the line has.
+fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
+    match of {
+        Of::Id => line.id(),
+        Of::Text => line.text().map_or(Value::Missing, Value::Text),
+        Of::Json(path) => line.text().map_or(Value::Missing, |text| json_value(&text, path)),
+        Of::Input(_) => Value::Missing,
+        Of::Quality if line.is_answer() => line.at(&["meta".to_owned(), "quality".to_owned()].into()),
+        Of::Quality => Value::Text("failed".into()),
+        Of::Line { answer, failure } => {
+            let path = if line.is_answer() { answer } else { failure };
+            path.as_ref().map_or(Value::Missing, |path| line.at(path))
+        }
+    }
+}
+
+/// Returns the value at a path in a text that is JSON. Around it there may be white space and the marks of a code block,
+/// which models often add.
+fn json_value(text: &str, path: &[String]) -> Value<'static> {
+    let json = unfenced(text.trim()).as_bytes();
+    if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() || first_byte(json).is_none() {
+        return Value::Missing;
+    }
+    match within(json, path).map(value) {
+        Some(Value::Text(text)) => Value::Text(text.into_owned().into()),
+        Some(Value::Json(json)) => Value::Json(json.into_owned().into()),
+        Some(Value::Missing) | None => Value::Missing,
+    }
+}
+
+fn unfenced(text: &str) -> &str {
+    let Some(inside) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
+    inside.strip_prefix("json").unwrap_or(inside).trim()
+}
+
+/// Writes cells as bytes, for the sorter.
+fn encode<'c>(cells: impl Iterator<Item = Value<'c>>, out: &mut Vec<u8>) {
+    out.clear();
+    for cell in cells {
+        let (kind, text) = match &cell {
+            Value::Missing => (0, ""),
+            Value::Text(text) => (1, &**text),
+            Value::Json(json) => (2, &**json),
+        };
+        out.push(kind);
+        out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Reads what [`encode`] wrote.
+fn decode(mut record: &[u8]) -> impl Iterator<Item = Value<'_>> {
+    std::iter::from_fn(move || {
+        let (&kind, rest) = record.split_first()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (text, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        record = rest;
+        Some(match kind {
+            0 => Value::Missing,
+            1 => Value::Text(String::from_utf8_lossy(text)),
+            _ => Value::Json(String::from_utf8_lossy(text)),
+        })
+    })
+}
+
+fn read_error(error: std::io::Error) -> ExportError {
+    ExportError::Temporary(error)
+}
+
+fn parquet(_: Box<dyn Output>, _: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
+    Err(ExportError::NoTables)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::export::form::Compression;
+use crate::export::output::whole_file;
+use crate::journal::MemDisk;
+use crate::source::{Input, Options};
+
+/// A line of an answer with a label.
+fn answer(label: &str, quality: &str, text: &str) -> String {
+    let text = serde_json::Value::from(text);
+    format!(
+        r#"{{"custom_id":{},"result":{{"type":"succeeded","message":{{"content":[{{"type":"text","text":{text}}}]}}}},"meta":{{"v":1,"key":"k1:0000000000000000000000000000000{}","quality":"{quality}","usage":{{"output_tokens":7}}}}}}"#,
+        serde_json::Value::from(label),
+        label.len() % 10
+    )
+}
+
+fn failure(label: &str, class: &str) -> String {
+    format!(
+        r#"{{"custom_id":"{label}","params":{{"model":"m"}},"error":{{"class":"{class}","message":"it failed","key":"k1:00000000000000000000000000000001"}}}}"#
+    )
+}
+
+fn broken(source: &str, line: u64) -> String {
+    format!(
+        r#"{{"custom_id":null,"raw":"x","error":{{"class":"invalid_input","source":"{source}","line":{line},"message":"is broken"}}}}"#
+    )
+}
+
+struct Place {
+    disk: MemDisk,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(results: &[String], errors: &[String]) -> Self {
+        let disk = MemDisk::new();
+        let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        disk.put("r", text(results).as_bytes());
+        disk.put("e", text(errors).as_bytes());
+        Self { disk, folder: tempfile::tempdir().expect("there is room") }
+    }
+
+    /// Writes an input and returns its name.
+    fn input(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).expect("there is room");
+        path
+    }
+
+    fn made(&self, input: Option<&Path>, change: impl FnOnce(&mut Request)) -> Result<(String, Made), ExportError> {
+        let options = Options::default();
+        let input = input.map(|path| RunInput { inputs: vec![Input::File(path.to_owned())], options, planner: None });
+        let run = Run { results: Some("r".into()), errors: Some("e".into()), input };
+        let mut request = Request {
+            form: Form::plain(OutputFormat::Csv),
+            fields: None,
+            order: Order::Input,
+            include: None,
+            raw_cells: false,
+            null: false,
+        };
+        change(&mut request);
+        let out = Path::new("out");
+        let made = whole_file(&self.disk, out, Compression::None, |out| project(&self.disk, &[run], &request, out))?;
+        Ok((String::from_utf8_lossy(&self.disk.content("out").expect("it was made")).into_owned(), made))
+    }
+}
+
+fn fields(names: &[&str]) -> Option<Vec<Field>> {
+    Some(names.iter().map(|name| Field::parse(name).expect(name)).collect())
+}
+
+const TABLE: &str = "id,subject\n1,one\n2,\"two, more\"\n3,=three\n4,four\n";
+
+fn usual() -> Place {
+    let results = [answer("3", "ok", "third"), answer("1", "truncated", "first\nline"), answer("9", "ok", "is gone")];
+    Place::new(&results, &[failure("2", "server")])
+}
+
+#[test]
+fn rows_come_in_the_order_of_the_input_with_its_columns() {
+    let place = usual();
+    let input = place.input("t.csv", TABLE);
+
+    let (table, made) = place.made(Some(&input), |_| {}).expect("all is well");
+
+    let expected = "id,subject,text,error\n1,one,\"first\nline\",\n2,\"two, more\",,it failed\n3,'=three,third,\n";
+    assert_eq!(table, expected);
+    assert_eq!(made, Made { rows: 3, not_in_input: 1 });
+}
+
+#[test]
+fn rows_come_in_the_order_of_completion_with_the_same_cells() {
+    let place = usual();
+    let input = place.input("t.csv", TABLE);
+
+    let (table, made) = place.made(Some(&input), |request| request.order = Order::Done).expect("all is well");
+
+    let expected = "id,subject,text,error\n3,'=three,third,\n1,one,\"first\nline\",\n2,\"two, more\",,it failed\n";
+    assert_eq!(table, expected);
+    assert_eq!(made, Made { rows: 3, not_in_input: 1 });
+}
+
+#[test]
+fn without_the_input_rows_have_their_label() {
+    let place = usual();
+
+    let (table, made) = place.made(None, |request| request.order = Order::Done).expect("all is well");
+    let in_order = place.made(None, |_| {});
+
+    assert_eq!(table, "id,text,error\n3,third,\n1,\"first\nline\",\n9,is gone,\n2,,it failed\n");
+    assert_eq!(made, Made { rows: 4, not_in_input: 0 });
+    assert!(matches!(in_order, Err(ExportError::NoInput { .. })));
+}
+
+#[test]
+fn only_the_kinds_of_rows_that_are_asked_for_are_written() {
+    let place = usual();
+    let input = place.input("t.csv", TABLE);
+    let failed = Include { ok: false, truncated: false, refused: false, failed: true };
+    let names = ["input.subject", "quality", "error.class", "usage.output_tokens", "model"];
+
+    let (table, _) = place
+        .made(Some(&input), |request| {
+            request.fields = fields(&names);
+            request.include = Some(failed);
+        })
+        .expect("all is well");
+
+    assert_eq!(table, format!("{}\n\"two, more\",failed,server,,m\n", names.join(",")));
+}
+
+#[test]
+fn whole_lines_are_copied_as_they_are() {
+    let place = usual();
+    let input = place.input("t.csv", TABLE);
+    let form = Form::plain(OutputFormat::Jsonl);
+
+    let (lines, _) = place.made(Some(&input), |request| request.form = form).expect("all is well");
+
+    let expected = [answer("1", "truncated", "first\nline"), answer("3", "ok", "third")];
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_broken_row_and_a_repeated_label_are_found_by_their_place() {
+    let place = Place::new(&[answer("1", "ok", "one")], &[]);
+    let input = place.input("t.csv", "id,subject\n1,a\n2,b,c\n1,d\n");
+    let name = input.display().to_string();
+    let place_of_last = format!("{name}:4");
+    place.disk.put("e", format!("{}\n{}\n", broken(&name, 3), failure(&place_of_last, "invalid_input")).as_bytes());
+
+    let (table, made) = place.made(Some(&input), |_| {}).expect("all is well");
+
+    assert_eq!(table, "id,subject,text,error\n1,a,one,\n2,b,,is broken\n1,d,,it failed\n");
+    assert_eq!(made.not_in_input, 0);
+}
+
+#[test]
+fn columns_of_the_input_keep_their_names_and_ours_give_way() {
+    let place = Place::new(&[answer("1", "ok", "one")], &[]);
+    let input = place.input("t.csv", "id,text,_text,error\n1,a,b,c\n");
+
+    let (table, _) = place.made(Some(&input), |_| {}).expect("all is well");
+
+    assert_eq!(table, "id,text,_text,error,__text,_error\n1,a,b,c,one,\n");
+}
+
+#[test]
+fn members_of_json_rows_are_columns_when_they_are_named() {
+    let place = Place::new(&[answer("a", "ok", "```json\n{\"label\":\"x\",\"n\":[1,2]}\n```")], &[]);
+    let input = place.input("t.jsonl", "{\"id\":\"a\",\"prompt\":\"p\",\"o\":{\"k\":1.50},\"a.b\":true}\n");
+    let names = ["id", "input.o.k", "input.a.b", "input.none", "json.label", "json.n", "json.n.1", "json.none"];
+
+    let (table, _) = place.made(Some(&input), |request| request.fields = fields(&names)).expect("all is well");
+
+    assert_eq!(table.lines().nth(1), Some("a,1.50,true,,x,\"[1,2]\",2,"));
+}
+
+#[test]
+fn several_runs_follow_each_other() {
+    let place = usual();
+    let run = || Run { results: Some("r".into()), errors: None, input: None };
+    let request = Request {
+        form: Form::plain(OutputFormat::Text),
+        fields: None,
+        order: Order::Done,
+        include: None,
+        raw_cells: false,
+        null: false,
+    };
+
+    let made = whole_file(&place.disk, Path::new("o"), Compression::None, |out| {
+        project(&place.disk, &[run(), run()], &request, out)
+    });
+
+    assert_eq!(made.ok(), Some(Made { rows: 6, not_in_input: 0 }));
+    let text = place.disk.content("o").expect("it was made");
+    assert_eq!(String::from_utf8_lossy(&text), "third\nfirst\\nline\nis gone\n".repeat(2));
+}
+
+#[test]
+fn text_output_takes_one_field() {
+    let place = usual();
+
+    let made = place.made(None, |request| {
+        request.form = Form::plain(OutputFormat::Text);
+        request.fields = fields(&["id", "text"]);
+        request.order = Order::Done;
+    });
+
+    assert!(matches!(made, Err(ExportError::OneField { count: 2 })));
+}

@@ -1,0 +1,77 @@
+//! Where the lines of a file are, for those who want to read them again.
+
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use super::lines::Line;
+use super::parse::{parse_error, parse_result};
+use super::record::Parsed;
+use super::scan::scan;
+use crate::domain::{Quality, RowId};
+use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, Reader};
+use crate::journal::error::JournalError;
+use crate::sink::Log;
+
+/// A line of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// The label of the row's identity. A broken row is known by its input and line.
+    pub(crate) label: u64,
+    /// How good the answer is; `Ok` for a failure.
+    pub(crate) quality: Quality,
+    /// Offset of its first byte.
+    pub(crate) offset: u64,
+}
+
+/// What the first line of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineKind {
+    /// The line of an answer: this is a results file.
+    Result,
+    /// The line of a failure: this is an error log.
+    Error,
+}
+
+/// The longest first line that is looked at. A longer one is judged as no line of this program.
+const FIRST_BYTES: u64 = 64 << 20;
+
+/// Returns what the first line of a file is; `None` when this program did not write it, or when there is none.
+///
+/// # Errors
+/// The file can't be read.
+pub(crate) fn line_kind(path: &Path, disk: &dyn Disk) -> Result<Option<LineKind>, DiskFailure> {
+    let file = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(Reader::new(&*file).take(FIRST_BYTES));
+    reader.read_until(b'\n', &mut line).map_err(DiskFailure::of("read", path))?;
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    Ok(match (parse_result(line), parse_error(line)) {
+        (Parsed::Record(_) | Parsed::Newer(_), _) => Some(LineKind::Result),
+        (_, Parsed::Record(_) | Parsed::Newer(_)) => Some(LineKind::Error),
+        (Parsed::NotOurs, Parsed::NotOurs) => None,
+    })
+}
+
+/// Reads all lines of a file on several threads. `take` gets them in the order of the file, in pieces. Damaged lines and
+/// a half-written end are left out. Lines that are appended in the meantime are not seen.
+///
+/// # Errors
+/// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
+pub(crate) fn read_lines(
+    file: &dyn DiskFile,
+    path: &Path,
+    log: Log,
+    take: impl FnMut(Vec<Read>),
+) -> Result<(), JournalError> {
+    let read = |line: &Line<'_>, lines: &mut Vec<Read>| -> Parsed<()> {
+        let mut add = |row: RowId, quality| lines.push(Read { label: row.label, quality, offset: line.offset });
+        match log {
+            Log::Results => parse_result(line.bytes).handed_to(|record| add(record.row, record.quality)),
+            Log::Errors => parse_error(line.bytes).handed_to(|record| {
+                let place = record.broken_at.as_deref().map(|place| RowId::named(place, None));
+                add(place.unwrap_or(record.row), Quality::Ok);
+            }),
+        }
+    };
+    scan(file, path, true, read, take).map(drop)
+}

@@ -1,0 +1,82 @@
+//! Cells of a record: a CSV record, or a row of a table with typed columns.
+
+use super::template::Cell;
+
+/// A cell of an input as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputCell {
+    /// There is no value, which is different from an empty text. A CSV cell is never this.
+    Missing,
+    /// Text.
+    Text(Box<str>),
+    /// A number, true or false, an array or an object, as JSON text.
+    Json(Box<str>),
+}
+
+/// What the input says about a row, for outputs with the input's columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputRow {
+    /// Its cells, in the order of [`Reader::header`](super::Reader::header). A broken row may have more or fewer.
+    Cells(Vec<InputCell>),
+    /// JSON text: the line as it was written, or an object with what a format without columns knows of the row.
+    Json(Box<str>),
+}
+
+/// A borrowed [`InputCell`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CellRef<'a> {
+    /// There is no value.
+    Missing,
+    /// Text.
+    Text(&'a str),
+    /// JSON text.
+    Json(&'a str),
+}
+
+impl<'a> CellRef<'a> {
+    /// Returns the cell as a template sees it.
+    pub(super) fn for_template(self) -> Cell<'a> {
+        match self {
+            Self::Missing => Cell::Json("null"),
+            Self::Text(text) => Cell::Text(text),
+            Self::Json(json) => Cell::Json(json),
+        }
+    }
+
+    /// Returns the cell with text of its own.
+    pub(super) fn owned(self) -> InputCell {
+        match self {
+            Self::Missing => InputCell::Missing,
+            Self::Text(text) => InputCell::Text(text.into()),
+            Self::Json(json) => InputCell::Json(json.into()),
+        }
+    }
+}
+
+/// Cells that belong to one row.
+pub(super) trait Record {
+    /// Returns how many there are.
+    fn count(&self) -> usize;
+
+    /// Returns the cell at a place below [`Self::count`].
+    fn cell(&self, at: usize) -> CellRef<'_>;
+
+    /// Returns all cells in order.
+    fn cells(&self) -> impl Iterator<Item = CellRef<'_>> {
+        (0..self.count()).map(|at| self.cell(at))
+    }
+}
+
+impl Record for [InputCell] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn cell(&self, at: usize) -> CellRef<'_> {
+        match &self[at] {
+            InputCell::Missing => CellRef::Missing,
+            InputCell::Text(text) => CellRef::Text(text),
+            InputCell::Json(json) => CellRef::Json(json),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Plain text: each line that is not blank is a prompt.
+
+use super::cells::InputRow;
+use super::fields::Warnings;
+use super::format::Format;
+use super::json::string_value;
+use super::names::{found_list, name_list};
+use super::prompt;
+use super::raw::{Fault, Parts, RawRow};
+use super::template::{Cell, Template, missing_columns};
+use super::{Options, SourceError};
+use crate::domain::Params;
+
+/// The columns that a template can use in a line; the value of both is the whole line.
+const COLUMNS: [&str; 2] = ["line", "prompt"];
+
+/// An input of plain lines.
+pub(super) struct Lines {
+    template: Option<Template>,
+}
+
+impl Lines {
+    /// Begins the input called `input`.
+    ///
+    /// # Errors
+    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: the only column of a line is the line itself.
+    pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
+        let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
+        if let Some(column) = options.id_column.clone() {
+            let columns = columns(&[&column]);
+            return Err(SourceError::NoIdColumn { name, column, columns });
+        }
+        let missing = options.template.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
+        if let Some(missing) = missing {
+            let (columns, missing) = (columns(&missing), name_list(missing));
+            return Err(SourceError::TemplateColumn { name, missing, columns });
+        }
+        Ok(Self { template: options.template.clone() })
+    }
+}
+
+impl Format for Lines {
+    fn read(&mut self, raw: &RawRow<'_>, _: &mut Warnings) -> Result<Option<Parts>, Fault> {
+        let line = raw.plain_text()?;
+        let messages = match &self.template {
+            Some(template) => prompt::templated_message(template, &COLUMNS.map(|name| (name, Cell::Text(line))))?,
+            None => prompt::text_message(line)?,
+        };
+        let params = Params(vec![("messages".into(), messages)]);
+        prompt::check_size(&params)?;
+        Ok(Some(Parts { params, ..Parts::default() }))
+    }
+
+    fn input(&self, raw: &RawRow<'_>) -> Option<InputRow> {
+        let line = raw.plain_text().ok()?;
+        Some(InputRow::Json(format!("{{\"line\":{}}}", string_value(line)).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Item;
+    use super::super::testing::{items, reader, row, shown, with_template};
+    use super::*;
+
+    #[test]
+    fn each_line_is_a_prompt() {
+        let found = items("stdin", "Say \"hi\"\r\n \n\tindented\n", &Options::default());
+
+        let [Item::Row(first), Item::Row(second)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(shown(&first.params), r#"{"messages":[{"role":"user","content":"Say \"hi\""}]}"#);
+        assert_eq!(shown(&second.params), r#"{"messages":[{"role":"user","content":"\tindented"}]}"#);
+        assert_eq!((first.origin.line, second.origin.line), (1, 3));
+    }
+
+    #[test]
+    fn a_template_knows_the_line_by_two_names() {
+        let row = row("w.txt", "cat", &with_template("{{line}}, {{prompt}}!"));
+
+        assert_eq!(row.params.get("messages"), Some(r#"[{"role":"user","content":"cat, cat!"}]"#));
+    }
+
+    #[test]
+    fn unknown_columns_of_plain_lines_stop_the_input() {
+        let id = Options { id_column: Some("nr".to_owned()), ..Options::default() };
+
+        assert!(matches!(reader("w.txt", "x", &id), Err(SourceError::NoIdColumn { .. })));
+        assert!(matches!(reader("w.txt", "x", &with_template("{{word}}")), Err(SourceError::TemplateColumn { .. })));
+    }
+
+    #[test]
+    fn a_nul_byte_breaks_its_line_only() {
+        let found = items("w.txt", "a\nb\0c\nd\n", &Options::default());
+
+        let [Item::Row(_), Item::Broken(row), Item::Row(_)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((row.origin.line, row.column, row.byte_offset), (2, Some(2), 2));
+    }
+}
