@@ -268,7 +268,7 @@ pub struct Settings {
     /// Where results go.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// What an output looks like.
+    /// The form of an output.
     #[command(flatten)]
     pub form: FormArgs,
     /// How fast requests are sent.

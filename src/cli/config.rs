@@ -66,12 +66,12 @@ pub struct SourceConfig {
     pub strict: bool,
 }
 
-/// What an output looks like, as far as it was said.
+/// The form of an output, as far as the user set it.
 #[derive(Clone, Debug, Default)]
 pub struct FormConfig {
-    /// Its format; `None` for that of its name.
+    /// The format; `None` if the name of the output decides.
     pub format: Option<OutputFormat>,
-    /// Its fields; none for the default ones.
+    /// The fields; empty for the default fields.
     pub fields: Vec<Field>,
     /// The order of its rows.
     pub order: Option<Order>,
@@ -98,7 +98,7 @@ pub struct Config {
     pub stream: StreamMode,
     /// Where results go; `None` for a file next to the input.
     pub output: Option<OutputArg>,
-    /// What the output looks like.
+    /// The form of the output.
     pub form: FormConfig,
     /// Where failures go; `None` for a file next to the results.
     pub errors: Option<PathBuf>,
@@ -228,11 +228,11 @@ impl Config {
         Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
     }
 
-    /// Returns the settings of `results`. `recorded` are the settings that say how the run read its rows and what it asked
-    /// for each; only typed flags override them.
+    /// Returns the settings of `results`. `recorded` contains the settings that decided how the run read its rows and what
+    /// it asked for each of them. Only typed flags override them.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub(crate) fn of_results(args: &ResultsArgs, recorded: Settings, world: &World) -> Result<Self> {
         let typed = args.settings();
         let config = Self::of(typed.clone(), Settings::default(), Vec::new(), world)?;
@@ -245,7 +245,7 @@ impl Config {
         })
     }
 
-    /// Returns what settings say about an output.
+    /// Returns the settings of an output.
     pub(crate) fn form_of(form: FormArgs) -> FormConfig {
         FormConfig {
             format: form.output_format,

@@ -87,7 +87,7 @@ pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Ar
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
-/// Returns the paths of the run's files. With a projection, the results file stands beside it.
+/// Returns the paths of the run's files. With a projection, the results file is next to the output.
 pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let beside = projection.and_then(|projection| projection.results(config, run));
@@ -107,8 +107,8 @@ pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str)
     })?)
 }
 
-/// Returns the results file of a run whose output is not named; `None` for standard output, and for a run that must name
-/// its output.
+/// Returns the results file of a run whose output is not named; `None` if results go to standard output, or if the run
+/// must name its output.
 pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
     let is_single = config.inputs.len() == 1 && !config.inputs.contains(&InputArg::Stdin);
     RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results

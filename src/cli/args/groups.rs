@@ -103,7 +103,7 @@ pub struct OutputArgs {
     pub errors: Option<PathBuf>,
 }
 
-/// What an output looks like.
+/// The form of an output.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct FormArgs {

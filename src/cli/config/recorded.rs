@@ -63,8 +63,8 @@ const NUMBER: &str = "a whole number";
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
-/// The settings that say how rows are read and what is asked for each. With them, `results` recognizes rows without a
-/// label.
+/// The settings that decide how rows are read and what is asked for each of them. `results` needs them to recognize
+/// rows without a label.
 const ROWS: [Recorded; 9] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
@@ -130,10 +130,10 @@ const OUTPUT: [Recorded; 5] = [
     Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
 ];
 
-/// Most bytes of the texts in [`ROWS`]. A run with longer ones records none of them.
+/// The most bytes of the texts in [`ROWS`]. If a run's texts are longer, it records none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
-/// Returns the settings that say how rows were read, for a run's folder.
+/// Returns the settings that decide how rows are read. They are recorded in the run's folder.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     let rows: Map<String, Value> =
         ROWS.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect();
@@ -141,18 +141,18 @@ pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     if bytes > MOST_ROWS_BYTES { Map::new() } else { rows }
 }
 
-/// Returns the recorded settings about rows, as a layer; messages call the manifest `path`.
+/// Returns the recorded settings about rows, as a layer. In messages, `path` is the name of the manifest.
 ///
 /// # Errors
-/// As [`recorded_settings`].
+/// The errors of [`recorded_settings`].
 pub(crate) fn rows_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&ROWS, settings, path)
 }
 
-/// Returns the recorded settings of an output, as a layer; messages call the manifest `path`.
+/// Returns the recorded settings of an output, as a layer. In messages, `path` is the name of the manifest.
 ///
 /// # Errors
-/// As [`recorded_settings`].
+/// The errors of [`recorded_settings`].
 pub(crate) fn output_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&OUTPUT, settings, path)
 }
@@ -219,7 +219,7 @@ fn long_text(value: &Value) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-/// Returns a text so that it is not taken for the name of a file.
+/// Returns a text in a form that is not taken for the name of a file.
 fn literal(value: &Value) -> Option<Vec<String>> {
     let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
     Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])

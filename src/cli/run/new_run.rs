@@ -33,7 +33,7 @@ pub(super) struct NewRun<'a> {
     /// be nothing left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
-    /// What is made from the results at the end; `None` when the results file is the output.
+    /// The output that is made from the results at the end; `None` if the results file is the output.
     pub(super) projection: Option<Projection>,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,

@@ -56,11 +56,11 @@ pub struct Manifest {
     /// base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// The settings that say how rows were read and what was asked for each, by the names of their flags. They are not
-    /// checked here.
+    /// The settings that decide how rows were read and what was asked for each, by the names of their flags. They are
+    /// not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
-    /// The output that is made from the results; `None` when the results file is the output.
+    /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
     /// Sums that include removed lines.

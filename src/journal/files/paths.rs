@@ -68,13 +68,13 @@ impl RunPaths {
         Ok(Self { results, errors })
     }
 
-    /// Returns the paths that a run uses for these inputs when no output is named; `None` for several inputs.
+    /// Returns the paths of a run with these inputs if no output is named; `None` for several inputs.
     pub(crate) fn of_input(inputs: &[PathBuf], is_simulated: bool) -> Option<Self> {
         let request = PathRequest { inputs, has_stdin: false, output: None, errors: None, is_simulated, run: "" };
         Self::resolve(&request).ok()
     }
 
-    /// Returns the error log that a results file has by default.
+    /// Returns the default error log of a results file.
     pub(crate) fn errors_beside(results: &Path) -> PathBuf {
         errors_beside(results)
     }
@@ -89,7 +89,8 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns where the copy of a piped input is, for an output that needs the input again; `None` without a run folder.
+    /// Returns the path of the copy of a piped input, for an output that needs the input again; `None` without a run
+    /// folder.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }

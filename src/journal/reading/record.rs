@@ -56,7 +56,7 @@ pub(crate) struct ErrorRecord {
     pub(super) is_unsent: bool,
     /// Whether the line contains a row that can be run again. Otherwise it contains the text of a broken row.
     pub(super) is_row: bool,
-    /// For a broken row, its input and line, as in `in.csv:7`.
+    /// For a broken row, its input and line, such as `in.csv:7`.
     pub(super) broken_at: Option<String>,
     /// Id of the run that wrote it.
     pub(crate) run: String,
