@@ -34,6 +34,9 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     if more > 0 {
         say::out(&format!("and {} more", count(more)))?;
     }
+    if let Some(damage) = &found.damage {
+        say::out(&escape(damage))?;
+    }
     if let Some(duplicate) = &found.duplicate {
         say::out(&escape(&duplicate.to_string()))?;
     }
@@ -51,7 +54,8 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
             count(sum.input_tokens)
         ))?;
     }
-    Ok(if found.unusable > 0 || found.duplicate.is_some() { Exit::Usage } else { Exit::Done })
+    let is_sound = found.unusable == 0 && found.duplicate.is_none() && found.damage.is_none();
+    Ok(if is_sound { Exit::Done } else { Exit::Usage })
 }
 
 /// Shows the tier tables.

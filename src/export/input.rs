@@ -11,7 +11,7 @@ use super::line::{value, within};
 use super::{ExportError, Value};
 use crate::domain::{JobId, Origin, RowId};
 use crate::plan::Planner;
-use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader};
+use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader, SourceError};
 
 /// The input of a run, and how it is read.
 pub(crate) struct RunInput {
@@ -100,7 +100,7 @@ impl RunInput {
                 wanted.at = header.iter().flatten().position(|name| **name == *wanted.name);
             }
             let mut read = 0;
-            while let Some(item) = reader.next().transpose()? {
+            while let Some(item) = next(&mut reader)? {
                 let item = match item {
                     Item::Row(row) if row.custom_id.is_none() && rows.begin_planning() => {
                         reader = rows.open(input)?;
@@ -124,6 +124,14 @@ impl RunInput {
     /// no column `prompt` is needed.
     fn plain_options(&self) -> Options {
         Options { keeps_input: true, ..self.options.clone() }.without_prompts()
+    }
+}
+
+/// Returns the next row. The rows before damage are all that a run had of an input.
+fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
+    match reader.next().transpose() {
+        Err(SourceError::Damaged { .. }) => Ok(None),
+        item => Ok(item?),
     }
 }
 

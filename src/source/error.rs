@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::compression::Damage;
 use crate::domain::quoted;
 
 /// A fault that concerns a whole input. A fault of one row is an [`Item::Broken`](super::Item::Broken).
@@ -175,4 +176,21 @@ pub enum SourceError {
         /// The columns there are, with commas between them.
         columns: String,
     },
+}
+
+impl SourceError {
+    /// Returns the error of reading the input called `name`, which reached `line`.
+    pub(super) fn reading(name: &str, line: u64, source: io::Error) -> Self {
+        let name = name.to_owned();
+        match Damage::of(&source) {
+            Some(what) => {
+                let place = match line {
+                    0 | 1 => "at its beginning".to_owned(),
+                    _ => format!("after line {}", line - 1),
+                };
+                Self::Damaged { name, place, message: what.to_owned() }
+            }
+            None => Self::Read { name, line, source },
+        }
+    }
 }

@@ -25,6 +25,11 @@ pub(super) trait Rows: Send {
         None
     }
 
+    /// Returns whether [`Self::seek`] does not read what is before the position.
+    fn is_random_access(&self) -> bool {
+        false
+    }
+
     /// Returns where the next row begins, or the blank lines before it; `None` after the last.
     fn position(&mut self) -> Option<Position>;
 

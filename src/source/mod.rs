@@ -17,6 +17,7 @@
 
 mod cells;
 mod columns;
+mod compression;
 mod csv;
 mod error;
 mod fields;
@@ -49,6 +50,7 @@ use crate::domain::{MAX_BODY_BYTES, Origin, Params};
 
 pub use self::cells::{InputCell, InputRow};
 pub use self::columns::columns;
+pub use self::compression::Compression;
 pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};

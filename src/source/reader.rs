@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::compression::Compression;
 use super::fields::Warnings;
 use super::format::{Columns, Rows};
 use super::sniff::{self, Peeked};
@@ -75,6 +76,7 @@ pub struct Reader {
     /// Whether the last row was returned, or an error.
     is_over: bool,
     name: Arc<str>,
+    compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
     /// Used until the first usable row: how many rows were unusable, and line and fault of the first of them.
@@ -115,9 +117,10 @@ impl Reader {
         let peeked = Peeked::new(name, input)?;
         let format = sniff::choose(format, name, kind == Kind::Stream, &peeked)?;
         let name: Arc<str> = name.into();
+        let compression = peeked.compression;
         let rows = rows(&name, kind, format, peeked, options)?;
         let (warnings, unusable) = (Warnings::default(), Some((0, None)));
-        Ok(Self { rows, is_over: false, name, warnings, watched: None, unusable })
+        Ok(Self { rows, is_over: false, name, compression, warnings, watched: None, unusable })
     }
 
     /// Returns the name shown in messages.
@@ -128,6 +131,16 @@ impl Reader {
     /// Returns the format of the input, which is never [`InputFormat::Auto`].
     pub fn format(&self) -> InputFormat {
         self.rows.format()
+    }
+
+    /// Returns how the input is compressed; `None` if it is not.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        self.compression
+    }
+
+    /// Returns whether [`open_at`] is fast: it does not read what is before the position.
+    pub(crate) fn is_random_access(&self) -> bool {
+        self.rows.is_random_access()
     }
 
     /// Returns the columns that its header names; `None` for a format without one.
@@ -224,9 +237,9 @@ fn rows(
     peeked: Peeked,
     options: &Options,
 ) -> Result<Box<dyn Rows>, SourceError> {
-    let file = match kind {
-        Kind::File(path) => Some(path.to_owned()),
-        Kind::Stream => None,
+    let file = match (kind, peeked.compression) {
+        (Kind::File(path), None) => Some(path.to_owned()),
+        (Kind::File(_), Some(_)) | (Kind::Stream, _) => None,
     };
     let keeps_input = options.keeps_input;
     let delimiter = if format == InputFormat::Tsv { b'\t' } else { csv::sniff_delimiter(peeked.first_line()) };
@@ -249,7 +262,7 @@ fn rows(
             let lines = lines::Lines::new(name, options)?;
             Box::new(SplitRows::new(splitter, lines, InputFormat::Lines, keeps_input, file))
         }
-        InputFormat::Text => Box::new(OneText::new(peeked.into_read(), name, file.is_some(), options)?),
+        InputFormat::Text => Box::new(OneText::new(peeked.into_read(), name, kind != Kind::Stream, options)?),
         InputFormat::Parquet => return Err(no_reader(name, "Parquet files")),
         InputFormat::Excel => return Err(no_reader(name, "Excel files")),
     })

@@ -50,6 +50,10 @@ impl<F: Format> Rows for SplitRows<F> {
         self.format.header()
     }
 
+    fn is_random_access(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn position(&mut self) -> Option<Position> {
         Some(self.splitter.position())
     }

@@ -58,7 +58,7 @@ impl Text {
     ) -> Result<Item, SourceError> {
         let (mut text, most) = (Vec::new(), self.most_bytes as u64);
         let read = bytes.by_ref().take(most + 1).read_to_end(&mut text);
-        read.map_err(|source| SourceError::Read { name: name.to_string(), line: 1, source })?;
+        read.map_err(|source| SourceError::reading(name, 1, source))?;
         let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
         let bytes = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
         let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes, end };

@@ -90,6 +90,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("console", &["report/"]),
     ("csv", &["source/csv/", "export/csv.rs"]),
+    ("flate2", &["source/compression/gzip.rs", "export/output.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("http_body", &["sim/server/", "transport/http/pieces.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
@@ -101,6 +102,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
     ("tower_service", &["transport/tunnel.rs"]),
+    ("zstd", &["source/compression/zstd.rs", "export/output.rs"]),
 ];
 
 /// Macros that write to the terminal, and the files that may call them. They panic when the stream is full or closed.

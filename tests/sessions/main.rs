@@ -26,3 +26,4 @@ mod secrets;
 #[cfg(unix)]
 mod signals;
 mod support;
+mod tables;

@@ -54,6 +54,9 @@ impl NewRun<'_> {
             let rows = plural(survey.unusable, "row", "rows");
             self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
         }
+        if let Some(damage) = &survey.damage {
+            self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
+        }
         if survey.to_send > 1 && survey.same == survey.to_send {
             self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }

@@ -27,6 +27,11 @@ impl NewRun<'_> {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
         }
         if self.config.source.strict
+            && let Some(damage) = &survey.damage
+        {
+            bail!("--strict: {damage}");
+        }
+        if self.config.source.strict
             && let Some(problem) = survey.unusable_shown.first()
         {
             bail!("--strict: {} can't be sent, the first is {problem}", plural(survey.unusable, "row", "rows"));

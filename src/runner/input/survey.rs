@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{Expense, Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
-use crate::source::{BrokenRow, SourceError};
+use crate::source::{self, BrokenRow, Input, SourceError};
 
 use super::places::Layout;
 use super::planned_rows::{PlannedRows, RowFate, Step};
@@ -50,6 +50,8 @@ pub struct Survey {
     pub(crate) layout: Layout,
     /// Warnings, without repetitions.
     pub(crate) warnings: Vec<String>,
+    /// The damage at which the input ends early, in words. The counts are those of the rows before it.
+    pub(crate) damage: Option<String>,
 }
 
 /// Sums over the rows of one model.
@@ -70,7 +72,7 @@ pub(crate) struct ModelSum {
 /// If `progress` asks it to end, it ends early, with incomplete counts.
 ///
 /// # Errors
-/// The first [`SourceError`].
+/// The first [`SourceError`]. Damage after the first row ends the survey without an error.
 pub fn survey(
     plan: &InputPlan,
     planner: &mut Planner,
@@ -82,6 +84,9 @@ pub fn survey(
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
         read_all(&mut rows, planner, earlier, shown)
     })?;
+    if !plan.inputs.iter().all(|input| is_random_access(input, plan)) {
+        survey.layout = Layout::default();
+    }
     if !suspects.is_empty() {
         let reading = Reading::whole(plan).take_while(|_| progress.on_row());
         survey.duplicate = find_duplicate(plan, reading, planner, &suspects)?;
@@ -100,7 +105,16 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    while let Some(Step { warnings, row }) = rows.next(planner, earlier)? {
+    loop {
+        let Step { warnings, row } = match rows.next(planner, earlier) {
+            Ok(Some(step)) => step,
+            Ok(None) => break,
+            Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
+                survey.damage = Some(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        };
         warnings.into_iter().for_each(|text| survey.warn(text));
         match row {
             None => {}
@@ -131,6 +145,11 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
+/// Returns whether reading an input can start in the middle, without reading the part before.
+fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
+    source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
+}
+
 fn at(origin: &Origin, message: &str) -> String {
     format!("{}:{}: {message}", origin.source, origin.line)
 }
@@ -151,7 +170,13 @@ fn find_duplicate(
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
     let mut rows = PlannedRows::new(reading, plan.skip);
-    while let Some(Step { row, warnings: _ }) = rows.next(planner, &Earlier::none())? {
+    loop {
+        let row = match rows.next(planner, &Earlier::none()) {
+            Ok(Some(Step { row, warnings: _ })) => row,
+            // The rows before the damage have been surveyed.
+            Ok(None) | Err(SourceError::Damaged { .. }) => break,
+            Err(error) => return Err(error),
+        };
         let (identity, label, origin) = match row {
             Some(RowFate::Done(named)) => (named.identity, named.custom_id, named.origin),
             Some(RowFate::Planned(_, planned, _)) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
