@@ -68,7 +68,7 @@ impl Stats {
         match (standing.reason, left) {
             // The run waits only for the disk. If this takes long, it says so.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // The pace so far says nothing about the rows that are left in these cases.
+            // In these cases, the pace so far says nothing about the remaining rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
             // The budget may stop the run before all rows are done, or nothing is known about the time left.

@@ -72,7 +72,7 @@ impl Output {
         }
     }
 
-    /// Opens a file for reading, unless another run holds it or this user could not write to it.
+    /// Opens a file for reading, unless another run uses it or this user may not write to it.
     fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
         // This handle is closed immediately, which frees its lock, so a run that starts now is not refused.
         let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
