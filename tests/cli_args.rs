@@ -183,7 +183,7 @@ fn a_file_in_the_working_folder_can_not_name_files_outside_it() {
         let place = Place::new();
         place.folder_file(line);
 
-        assert!(place.error(&["a.jsonl"]).contains("only files below it"), "{line}");
+        assert!(place.error(&["a.jsonl"]).contains("only to files inside that folder"), "{line}");
     }
 }
 

@@ -93,8 +93,8 @@ fn system_note(plan: &InputPlan) -> Option<String> {
     })
 }
 
-/// Returns warnings about placeholders written in the syntax of other template languages. A column that the template
-/// also uses in its own syntax causes no warning.
+/// Returns warnings about placeholders in the syntax of other template languages. There is no warning about a column
+/// that the template also uses in the correct syntax.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);
@@ -108,11 +108,11 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
 /// Returns warnings about column names in brackets in a system text, which is not a template.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
-    // Angle brackets are left out: prompts contain tags.
+    // Angle brackets cause no warning, because prompts contain tags.
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);
-        format!("--system is sent unchanged: the column {column} in it is not filled in, as it would be in --template")
+        format!("--system is sent unchanged: the column {column} is not filled in; only --template fills in columns")
     };
     found.iter().filter(is_meant).map(words).collect()
 }

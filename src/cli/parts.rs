@@ -1,4 +1,4 @@
-//! Parts of a run, made from its settings.
+//! Makes the parts of a run from its settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,15 +27,16 @@ use crate::transport::{BaseUrl, parse_base_url};
 const API: &str = "https://api.anthropic.com";
 /// The name of the provider in records.
 pub(crate) const PROVIDER: &str = "anthropic";
-/// The most requests in flight that are chosen automatically.
+/// The most requests in flight, if the user does not choose a number.
 const WIDEST: usize = 1_000;
-/// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
+/// The fewest files that are reserved for uses other than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than
-/// needed: with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
+/// The part of the system's limit on open files that is reserved for other files: an eighth. The HTTP client's pool
+/// opens more connections than needed. With 4,000 requests in parallel and a limit of 4,096 files, a run had 83
+/// failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
-/// Returns the catalog, with the user's prices over the built-in ones.
+/// Returns the catalog. The user's prices replace the built-in ones.
 pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let catalog = Catalog::builtin();
     Ok(Arc::new(match &config.prices {
@@ -44,7 +45,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     }))
 }
 
-/// Returns what to read, and how.
+/// Returns what is read, and how.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
@@ -96,13 +97,13 @@ pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     config.inputs.iter().filter_map(file).collect()
 }
 
-/// Returns a planner. Each reading needs its own, since a planner counts equal rows.
+/// Returns a planner. Each reading needs a planner of its own, because a planner counts identical rows.
 pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
-/// Returns the paths of the run's files. With a projection, the results file stands beside it.
+/// Returns the paths of the run's files. With a projection, the results file is next to the output.
 pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let beside = projection.and_then(|projection| projection.results(config, run));
@@ -140,8 +141,8 @@ pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the results file of a run whose output is not named; `None` for standard output, and for a run that must name
-/// its output.
+/// Returns the results file of a run whose output is not named; `None` if results go to standard output, or if the run
+/// must name its output.
 pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
     let is_single = config.inputs.len() == 1 && !config.inputs.contains(&InputArg::Stdin);
     RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results
@@ -161,7 +162,7 @@ pub(crate) fn is_api(config: &Config) -> bool {
     config.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
 
-/// Returns the key and the warnings about it.
+/// Returns the key, and warnings about it.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
     let (credential, mut warnings) = credential::credential(&config.key, world)?;
     let credential = match credential {
@@ -171,7 +172,7 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<Str
     let is_short = credential.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
     let short = is_short.then(|| {
         format!(
-            "the key is shorter than {} characters: if a server sends it back, it is not taken out",
+            "the key is shorter than {} characters: if a server sends it back, it is not removed from messages",
             secrets::SHORTEST
         )
     });
@@ -179,7 +180,7 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<Str
     Ok((credential, warnings))
 }
 
-/// Returns how the server is reached.
+/// Returns the settings of the connection to the server.
 pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
     HttpConfig {
         timeout: config.timeout,
@@ -198,8 +199,8 @@ pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
-/// Returns the concurrency window, limited by the open files that the system allows. A request in flight needs `files`
-/// of them.
+/// Returns the concurrency window. It is limited by the number of open files that the system allows; a request in
+/// flight needs `files` open files.
 pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
@@ -215,13 +216,13 @@ pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     }
 }
 
-/// Raises the limit on open files to the highest value allowed, and returns that.
+/// Raises the limit on open files to the highest value that is allowed, and returns it.
 #[cfg(unix)]
 fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // If the limit can't be raised, the current one is used.
+    // If the limit can't be raised, the current limit is used.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -235,13 +236,13 @@ fn open_files() -> usize {
     usize::MAX
 }
 
-/// Returns the limits that the tier gives to pools.
+/// Returns the limits of the pools in this tier.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
-/// Returns the scheduler's settings. `recovered` is the state that earlier runs on the same results left.
+/// Returns the scheduler's settings. `recovered` is what earlier runs left in the same results.
 pub(crate) fn scheduler(
     config: &Config,
     catalog: &Arc<Catalog>,
@@ -262,7 +263,7 @@ pub(crate) fn scheduler(
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // Failed rows count as well: a row is recorded as failed only if the endpoint answered other rows.
+        // Failed rows count too: a row is recorded as failed only if the endpoint answered other rows.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,
@@ -279,7 +280,7 @@ pub(crate) fn scheduler(
     }
 }
 
-/// Returns the manifest of the run, for its folder.
+/// Returns the manifest of the run.
 pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projection>) -> Manifest {
     Manifest {
         origin: origin.to_owned(),
@@ -328,7 +329,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     }
 }
 
-/// Returns a name for a run: the moment it began and a random part.
+/// Returns an id for a run: the time at which it began, and a random part.
 pub(crate) fn run_id() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)

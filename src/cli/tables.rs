@@ -75,7 +75,7 @@ fn limits_row(class: &ModelClass, limits: RateLimits) -> String {
     let [rpm, itpm, otpm] =
         [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
     format!(
-        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute",
+        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens per minute",
         class = class.to_string()
     )
 }

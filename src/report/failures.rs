@@ -1,4 +1,4 @@
-//! Failed rows: why they failed, which may succeed unchanged, and what to change in the others.
+//! Failed rows: why they failed, which of them may succeed unchanged, and what to change in the others.
 
 use std::collections::BTreeMap;
 
@@ -64,8 +64,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each
-/// class. For rows of earlier runs only the class is known.
+/// Returns the classes of an error log that contain rows that may succeed unchanged. `log` has the number of rows of
+/// each class. For rows of earlier runs, only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -75,8 +75,8 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed unchanged: a line for each class, the largest
-/// first.
+/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each class,
+/// the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
@@ -92,7 +92,9 @@ fn change(class: ErrorClass) -> &'static str {
             "the API will refuse these rows again; correct them in the input, then run it again"
         }
         ErrorClass::TooLarge => "shorten these rows in the input, then run it again",
-        ErrorClass::Auth => "allow the key what these rows ask for, then run the input again with --retry-failed",
+        ErrorClass::Auth => {
+            "give the key the permissions that these rows need, then run the input again with --retry-failed"
+        }
         ErrorClass::Refused => "change the prompt or the model of these rows in the input, then run it again",
         ErrorClass::Truncated => "raise max_tokens of these rows in the input, then run it again",
         ErrorClass::InvalidOutput => "ask for less in these rows of the input, then run it again",
@@ -107,8 +109,8 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the line about failed rows that is printed even with `--quiet`: how many, the most common class with an
-/// example, and where the log is. `None` when none failed.
+/// Returns the line about failed rows that is printed even with `--quiet`: the number of rows, the most common class
+/// with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
     // Canceled rows did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_the_run_is_not_said_twice() {
+    fn the_failure_that_stopped_the_run_is_not_shown_twice() {
         let class = ErrorClass::InvalidRequest;
         let mut stats = stats([(class, "wrong", false), (ErrorClass::Server, "broken", true)]);
         let reason = HaltReason::AllFail { rows: 10, finished: 10, class, failure: Failure::default() };
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_has_the_number_the_commonest_class_an_example_and_the_log() {
+    fn the_line_in_quiet_mode_has_count_class_example_and_log() {
         let stats = stats([
             (ErrorClass::Server, "broken", true),
             (ErrorClass::InvalidRequest, "max_tokens: is wrong", false),
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_earlier_runs_goes_by_its_name_and_one_of_this_run_by_its_rows() {
+    fn a_class_of_earlier_runs_is_judged_by_its_name_and_one_of_this_run_by_its_rows() {
         let stats = stats([(ErrorClass::InvalidOutput, "not whole", false), (ErrorClass::Server, "broken", true)]);
         let log = |rows: u64| BTreeMap::from([(ErrorClass::InvalidOutput, rows), (ErrorClass::TooLarge, 4)]);
 
@@ -221,7 +223,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_class_of_a_log_is_either_tried_again_or_told_what_to_change(
+        fn every_class_of_a_log_is_either_retried_or_has_a_change_to_make(
             rows in proptest::collection::vec((0..ErrorClass::ALL.len(), any::<bool>()), 0..30),
             earlier in proptest::collection::btree_map(0..ErrorClass::ALL.len(), 0_u64..3, 0..8),
         ) {
@@ -242,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_a_row_or_server_says_steers_the_terminal(label in any::<String>(), message in any::<String>()) {
+        fn no_text_of_a_row_or_server_controls_the_terminal(label in any::<String>(), message in any::<String>()) {
             let row = Box::new(FailedRow::new(&label, None, &message, true));
             let class = ErrorClass::Network;
             let mut stats = Stats::default();

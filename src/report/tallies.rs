@@ -1,15 +1,15 @@
-//! Tallies: attempts that were tried again, and rows that failed.
+//! Counts of attempts that were tried again, and of rows that failed.
 
 use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind};
 
 /// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryCause {
-    /// A 429 because a bucket was empty.
+    /// A 429 because a limit per minute was used up.
     Rate,
     /// A 429 because the rate rose too fast.
     Acceleration,
-    /// A 429 because of too many requests at once.
+    /// A 429 because of too many requests at the same time.
     Concurrency,
     /// Another failure.
     Class(ErrorClass),
@@ -39,9 +39,9 @@ impl RetryCause {
 /// The rows of one run that failed in one class.
 #[derive(Clone, Debug, Default)]
 pub struct FailedRows {
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
-    /// How many of them may succeed in another run unchanged.
+    /// How many of them, unchanged, may succeed in another run.
     pub retryable: u64,
     /// What went wrong, counted; each fault with the first row that failed so.
     pub faults: Alike<FailedRow>,

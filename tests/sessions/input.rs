@@ -115,7 +115,7 @@ fn columns_that_are_not_sent_are_named_once() {
         "tickets.csv: CSV, ",
         "; columns sent: body; id is the label; not sent: subject, date",
         "warning: {subject} in the template is sent unchanged; write {{ subject }} to send the column",
-        "warning: --system is sent unchanged: the column date in it is not filled in",
+        "warning: --system is sent unchanged: the column date is not filled in",
     ]);
     assert_eq!(csv.err.matches("not sent:").count(), 1, "{}", csv.err);
     json.ends_with(0).tells(&["rows.jsonl: JSON lines, ", "; columns sent: body; not sent: note"]);

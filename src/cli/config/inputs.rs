@@ -18,7 +18,7 @@ pub enum InputArg {
     Stdin,
 }
 
-/// Where results go, if that was given.
+/// Where results go, if the user set this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
     /// To a file.
@@ -27,7 +27,7 @@ pub enum OutputArg {
     Stdout,
 }
 
-/// Returns the inputs: the named ones, or standard input if it is a pipe.
+/// Returns the inputs: those that were named, or standard input if it is a pipe.
 ///
 /// A folder, or a name with `*` or `?` that is not a file, is expanded here. Its files are in natural order.
 ///

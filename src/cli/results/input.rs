@@ -1,7 +1,7 @@
 //! The input of an earlier run, as its run folder recorded it.
 //!
-//! A run folder may come from somebody else. So an input that it names is read only if it lies in the working folder or
-//! in the folder of the results, or below one of them. Every other input has to be named with `--input`.
+//! A run folder may come from another person. So an input that it names is read only if it is inside the working
+//! folder or the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ use crate::export::{Run, RunInput};
 use crate::journal::{Disk, Manifest, RunPaths, folder_of, manifest_path, read_manifest, with_suffix};
 use crate::source::{self, Input};
 
-/// Returns a run with its input, and notes for the person. Without the run folder, only the input that was named is
-/// known.
+/// Returns a run with its input, and notes for the user. Without the run folder, the input is only known if the user
+/// named it.
 ///
 /// # Errors
-/// The run folder can't be read, or holds something that no run records.
+/// The run folder can't be read, or contains something that no run records.
 pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn Disk) -> Result<(Run, Vec<String>)> {
     let Files { results, errors, named } = files;
     let folder = results.as_deref().map(|results| with_suffix(results, ".run"));
@@ -64,8 +64,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input }, notes))
 }
 
-/// Returns the inputs and how they are read. Only with the settings of the run can rows without a label be recognized by
-/// what they ask.
+/// Returns the inputs and how they are read. Rows without a label are recognized by what they ask, which needs the
+/// settings of the run.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -110,7 +110,7 @@ fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -
     }
 }
 
-/// Returns whether a name is there and can't be read twice. A folder of text files can.
+/// Returns whether the file at this path can't be read twice. A folder of text files can be.
 fn is_pipe(path: &Path) -> bool {
     path.exists() && !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
 }

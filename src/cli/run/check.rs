@@ -1,4 +1,4 @@
-//! The checks before the input is read: everything that can be wrong with the settings.
+//! The checks of the settings, before the input is read.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl NewRun<'_> {
         Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks, before any part of the run is made, everything that these parts would refuse. Returns the catalog.
+    /// Checks all settings that a part of the run would refuse, before any part is made. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
@@ -41,7 +41,7 @@ impl NewRun<'_> {
         Ok(catalog)
     }
 
-    /// Returns the key; `None` for a rehearsal or a dry run, which need none.
+    /// Returns the key; `None` for a run with the simulator or a dry run, which need no key.
     pub(super) fn key(&self) -> Result<Option<Credential>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);

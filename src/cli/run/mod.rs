@@ -1,8 +1,8 @@
-//! `run` and `resume`: from settings to the exit code.
+//! The commands `run` and `resume`, from settings to the exit code.
 //!
-//! [`NewRun::go`] shows the steps of a run from top to bottom; each step is one function in a file of this folder. The
-//! order matters. First, everything that can be wrong with the command line is checked. Then the input is read. Only
-//! after that are files created and the key fetched. Only the loop sends requests ([`crate::runner`]).
+//! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
+//! order matters: first, everything that can be wrong with the command line is checked. Then the input is read. Only
+//! after that, files are created and the key is fetched. Only the loop sends requests ([`crate::runner`]).
 
 mod announce;
 mod check;

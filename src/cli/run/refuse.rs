@@ -1,4 +1,4 @@
-//! Refuses a run because of its rows: for mistakes that affect the whole run, or rows that have changed.
+//! Refuses a run because of its rows: mistakes that affect the whole run, or changed rows.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::report::text::{count, plural};
 use crate::runner::input::{Refusal, Survey, is_seekable};
 
 impl NewRun<'_> {
-    /// Refuses mistakes that affect the whole run, before any file is created.
+    /// Refuses mistakes that affect the whole run. At this point, no file has been created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             bail!("{duplicate}");
@@ -43,7 +43,7 @@ impl NewRun<'_> {
     }
 
     pub(super) fn price_guard(&self) -> Refusal {
-        // A seekable input is checked and refused as a whole; rows of a pipe are checked one by one during the run.
+        // An input that can be read twice is checked as a whole. Rows of a pipe are checked one by one during the run.
         if is_seekable(&self.plan) {
             return Box::new(|_| None);
         }

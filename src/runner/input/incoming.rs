@@ -1,30 +1,30 @@
-//! What goes from the input to the loop.
+//! The items that the input passes to the loop.
 
 use crate::domain::Planned;
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
-/// What the input sends to the loop.
+/// An item that the input passes to the loop.
 #[derive(Debug)]
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
-    /// A row that is not sent, since it can't succeed or must not be sent.
+    /// A row that is not sent, because it can't succeed or must not be sent.
     Rejected(Box<Rejected>),
     /// A row that can't be used.
     Broken(Box<BrokenRow>),
-    /// The number of rows that were skipped: an earlier run has finished them.
+    /// The number of rows that were skipped because an earlier run has finished them.
     Skipped(u64),
     /// What a stream was recognized as.
     Recognized(String),
     /// A warning for the user.
     Warning(String),
-    /// The reason why the input can't be read any further.
+    /// The reason why the input can't be read to its end.
     Failed(String),
 }
 
 impl Incoming {
-    /// Returns how many bytes of text it holds.
+    /// Returns how many bytes of text the item contains.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Planned(planned) => planned.bytes(),

@@ -13,7 +13,7 @@ use super::reading::{Read, RowPlace};
 pub(super) struct Step {
     /// What a stream that was just opened was recognized as.
     pub(super) recognized: Option<String>,
-    /// Warnings about what comes before the row.
+    /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
     /// The input, counted from 0; of no meaning at the end of an input.
     pub(super) input: usize,
@@ -23,20 +23,20 @@ pub(super) struct Step {
     pub(super) mapped: Option<usize>,
 }
 
-/// What is to be done with a row that was read.
+/// What happens to a row that was read.
 #[derive(Debug)]
 pub(super) enum RowFate {
-    /// Nothing: an earlier run has finished it. It was not measured.
+    /// Nothing: an earlier run has finished it. The row was not measured.
     Done(Box<Identified>),
-    /// It can be sent. The state is what earlier runs know of it.
+    /// It can be sent. The state says what earlier runs know about it.
     Planned(RowPlace, Planned, RowState),
-    /// It is not sent, since it can't succeed.
+    /// It is not sent, because it can't succeed.
     Rejected(Box<Rejected>),
     /// It can't be read.
     Broken(Box<BrokenRow>),
 }
 
-/// The rows of a reading, planned.
+/// The rows of a reading, after planning.
 pub(super) struct PlannedRows<R> {
     reading: R,
     /// Rows left out at the start.
@@ -55,7 +55,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
                 return Ok(Some(Step { recognized, warnings, input: 0, row: None, mapped: None }));
             };
             let (row, mapped) = match item {
-                // A row that is left out is planned too, since it is counted among rows with the same request.
+                // A row that is left out is planned too, because it counts among the rows with the same request.
                 Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
                 Item::Broken(broken) => (RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
             };

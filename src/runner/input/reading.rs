@@ -4,14 +4,14 @@ use crate::source::{self, Input, Item, Position, Reader, SourceError};
 
 use super::InputPlan;
 
-/// Where a row is among all rows of a run.
+/// The place of a row among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
-    /// The input, counted from 0.
+    /// The number of its input, from 0.
     pub(super) input: usize,
-    /// Its position among the rows of all inputs, from 0. Rows that are left out count too.
+    /// Its number among the rows of all inputs, from 0. Rows that are left out are counted too.
     pub(super) index: u64,
-    /// Where it begins in its input. Blank lines before a row belong to it.
+    /// Where it begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,
 }
 
@@ -20,16 +20,16 @@ pub(super) struct RowPlace {
 pub(super) struct Read {
     /// What a stream that was just opened was recognized as.
     pub(super) recognized: Option<String>,
-    /// Warnings about what comes before the row, or at the end of an input.
+    /// Warnings about the part of the input before the row, or at the end of an input.
     pub(super) warnings: Vec<String>,
-    /// The row and where it is; `None` at the end of an input.
+    /// The row and its place; `None` at the end of an input.
     pub(super) row: Option<(RowPlace, Item)>,
 }
 
-/// Reads the inputs of a plan from one row to another. It ends after an error.
+/// Reads a part of the inputs of a plan. It ends after an error.
 pub(super) struct Reading {
     plan: InputPlan,
-    /// The input that is read, or will be next.
+    /// The number of the input that is being read or will be read next.
     input: usize,
     /// The index of the next row.
     index: u64,
@@ -54,13 +54,13 @@ impl Reading {
         }
     }
 
-    /// Returns the input that is read, and the byte of it at which the next row begins; `None` between two inputs.
+    /// Returns the current input and the byte in it at which the next row begins; `None` between two inputs.
     pub(super) fn position(&mut self) -> Option<(usize, u64)> {
         let position = self.reader.as_mut()?.position()?;
         Some((self.input, position.byte_offset))
     }
 
-    /// Reads the next row, or reaches the end of an input that has warnings.
+    /// Reads the next row, or reads to the end of an input with warnings.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
@@ -115,7 +115,7 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends where another reading begins: exactly at that row, unless the file has changed.
+    /// Ends where another reading begins. That must be exactly at this row, unless the file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();

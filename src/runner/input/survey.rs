@@ -1,4 +1,4 @@
-//! The survey: reads the whole input once before the run.
+//! The survey: reads the whole input once before the run begins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
 use crate::runner::Progress;
 
-/// What the survey found.
+/// The result of the survey.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Rows, of any kind.
+    /// The number of rows of any kind.
     pub rows: u64,
     /// Rows of each input, in order; inputs at the end may be missing.
     pub(crate) rows_of_inputs: Vec<u64>,
@@ -40,45 +40,45 @@ pub struct Survey {
     pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
     pub(crate) changed: u64,
-    /// The first of these.
+    /// The first of these rows.
     pub(crate) first_changed: Option<String>,
-    /// Rows to be sent that have the same request as the first row to be sent.
+    /// How many of the rows to be sent have the same request as the first of them.
     pub(crate) same: u64,
-    /// The key of the first row to be sent.
+    /// The key of the first row to be sent. It is compared with the keys of the others.
     first_key: Option<JobKey>,
-    /// Per model: rows to be sent and their sums.
+    /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
-    /// Keys that occur more than once, for the second reading.
+    /// Keys that occur more than once. The second reading needs them.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
-    /// Warnings, each once.
+    /// Warnings, without repetitions.
     pub(crate) warnings: Vec<String>,
-    /// Why the input ends early: it is damaged there. The counts are those of the rows before.
+    /// The damage at which the input ends early, in words. The counts are those of the rows before it.
     pub(crate) damage: Option<String>,
 }
 
-/// Rows of one model, summed.
+/// Sums over the rows of one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
-    /// Rows.
+    /// The number of rows.
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// What their answers cost, without the rows that have no price.
+    /// The cost of their answers, without the rows that have no price.
     pub(crate) expense: Expense,
     /// Rows without a price.
     pub(crate) unpriced: u64,
 }
 
-/// Reads everything once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
+/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
 ///
-/// It ends early, with incomplete counts, when `progress` asks it to.
+/// If `progress` asks it to end, it ends early, with incomplete counts.
 ///
 /// # Errors
-/// The first [`SourceError`]. Damage behind the first row ends the survey without an error.
+/// The first [`SourceError`]. Damage after the first row ends the survey without an error.
 pub fn survey(
     plan: &InputPlan,
     planner: &mut Planner,
@@ -100,7 +100,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey, which does not name duplicate labels yet, and the hashes of labels that two rows may share.
+/// Returns the survey and the hashes of labels that two rows may share. The survey does not contain the duplicate
+/// label yet.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
@@ -157,7 +158,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether an input can be read from the middle without reading what comes before.
+/// Returns whether reading an input can start in the middle, without reading the part before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
     source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
 }
@@ -185,7 +186,7 @@ fn find_duplicate(
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
             Ok(Some(Step { row, .. })) => row,
-            // What comes before the damage was surveyed.
+            // The rows before the damage have been surveyed.
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
         };
