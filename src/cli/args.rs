@@ -119,7 +119,7 @@ fn run_help() -> String {
 /// Arguments of `run`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// Files to read; - or nothing for standard input
+    /// Files or folders to read; - or nothing for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
     /// All other settings.
@@ -223,7 +223,7 @@ impl ResultsArgs {
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CheckArgs {
-    /// Files to read; - or nothing for standard input
+    /// Files or folders to read; - or nothing for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
     #[command(flatten)]

@@ -34,6 +34,7 @@ pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> 
         }
     }
     lines.extend(groups.iter().map(line_of));
+    lines.extend(survey.recognized.iter().map(|text| escape(text).into_owned()));
     lines.extend(of_templates(plan));
     let plain_system = system.filter(|_| plan.options.system.is_none());
     lines.extend(unfilled(&groups, plan.options.template.as_ref(), plain_system));

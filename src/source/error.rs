@@ -27,12 +27,12 @@ pub enum SourceError {
         name: String,
     },
     /// A folder or a pattern gives no text file.
-    #[error("{name}: there is no text file in it; {holds}; {remedy}")]
+    #[error("{name}: {problem}; {remedy}")]
     NoTexts {
         /// The folder or pattern as given.
         name: String,
-        /// What it holds.
-        holds: String,
+        /// What is wrong with it, after its name.
+        problem: String,
         /// What to do.
         remedy: String,
     },

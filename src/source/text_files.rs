@@ -55,7 +55,7 @@ impl Rows for TextFiles {
     fn next(&mut self, _: &Arc<str>, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
         let Some(label) = self.texts.labels().get(self.next) else { return Ok(None) };
         let path = self.texts.root().join(&**label);
-        let source: Arc<str> = path.display().to_string().into();
+        let source: Arc<str> = self.texts.shown(label).into();
         let loaded = self.load(&path, &source);
         self.next += 1;
         self.offset += 1 + loaded.as_ref().map_or(0, Vec::len) as u64;
@@ -78,4 +78,81 @@ fn fault(error: SourceError) -> Fault {
         SourceError::Read { source, .. } => format!("can't be read: {source}"),
         other => other.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::testing::{shown, with_template};
+    use super::super::texts::{Expanded, expand};
+    use super::super::{Input, open};
+    use super::*;
+
+    fn texts(folder: &Path) -> Input {
+        match expand(folder, Path::new(""), InputFormat::Auto) {
+            Ok(Expanded::Texts(texts)) => Input::Texts(texts),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_file_is_a_row_and_one_that_can_not_be_read_costs_only_itself() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("there is room");
+        write("1.txt", "\u{feff}one\n".as_bytes());
+        write("2.txt", b" \n");
+        write("3.txt", b"caf\xe9");
+        write("4.txt", b"%PDF-1.7");
+        write("5.txt", &[b'x'; 100]);
+        write("6.txt", b"gone");
+        write("7.txt.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03abc");
+        write("8.md", b"last");
+        let input = texts(folder.path());
+        fs::remove_file(folder.path().join("6.txt")).expect("it is there");
+        let options = Options { max_line_bytes: 50, ..with_template("{{name}}: {{text}}") };
+
+        let mut reader = open(&input, &options).expect("the folder is there");
+        let found: Vec<Item> = reader.by_ref().collect::<Result<_, _>>().expect("no file ends the input");
+
+        let [Item::Row(first), broken @ .., Item::Row(last)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(shown(&first.params), r#"{"messages":[{"role":"user","content":"1.txt: one\n"}]}"#);
+        assert_eq!((first.custom_id.as_deref(), last.custom_id.as_deref()), (Some("1.txt"), Some("8.md")));
+        assert!(first.origin.source.ends_with("1.txt") && first.origin.line == 1, "{:?}", first.origin);
+        let expected = [
+            ("2.txt", "empty prompt"),
+            ("3.txt", "is not UTF-8"),
+            ("4.txt", "looks like a PDF"),
+            ("5.txt", "is longer than"),
+            ("6.txt", "can't be opened"),
+            ("7.txt.gz", "is damaged: its gzip data"),
+        ];
+        assert_eq!(broken.len(), expected.len());
+        for (item, (label, message)) in broken.iter().zip(expected) {
+            let Item::Broken(row) = item else { panic!("{item:?}") };
+            assert!(
+                row.custom_id.as_deref() == Some(label) && row.message.contains(message),
+                "{label}: {}",
+                row.message
+            );
+        }
+        assert!(reader.take_warnings().is_empty());
+    }
+
+    #[test]
+    fn the_position_of_a_file_counts_the_bytes_before_it() {
+        let folder = tempfile::tempdir().expect("there is room");
+        for name in ["a.txt", "b.txt", "c.txt"] {
+            fs::write(folder.path().join(name), name).expect("there is room");
+        }
+        let (input, options) = (texts(folder.path()), Options::default());
+        let mut reader = open(&input, &options).expect("the folder is there");
+        let mut offsets = Vec::new();
+        while let Some(position) = reader.position() {
+            offsets.push((position.line, position.byte_offset));
+            reader.next();
+        }
+
+        assert_eq!(offsets, [(1, 0), (2, 6), (3, 12)]);
+    }
 }

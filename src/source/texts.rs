@@ -51,6 +51,11 @@ impl Texts {
         &self.pattern.root
     }
 
+    /// Returns the path of a file for people, with `/` on every system.
+    pub(super) fn shown(&self, label: &str) -> String {
+        shown(self.root(), label)
+    }
+
     /// Returns how many files there are.
     pub(crate) fn count(&self) -> u64 {
         self.files.len() as u64
@@ -78,6 +83,11 @@ impl Texts {
         let is_hidden = folders.iter().chain([&name]).any(|name| name.starts_with('.'));
         !is_hidden && self.pattern.has(&reached, name) && (self.takes_any_ending || ends_in(name, &TEXT_ENDINGS))
     }
+}
+
+fn shown(root: &Path, label: &str) -> String {
+    let root = root.display().to_string();
+    if root.is_empty() || root.ends_with('/') { format!("{root}{label}") } else { format!("{root}/{label}") }
 }
 
 /// What a typed path stands for.
@@ -133,16 +143,19 @@ pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) ->
 
 /// Returns the error of a folder without a text file that can be read.
 fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) -> SourceError {
+    if *left_out == LeftOut::default() {
+        let problem = "is an empty folder".to_owned();
+        return SourceError::NoTexts { name, problem, remedy: "name a folder of text files, or a file".to_owned() };
+    }
     let rows = others.iter().find(|file| ends_in(&file.label, &ROW_ENDINGS));
     let remedy = match rows {
-        Some(file) => format!("name its files, as in: claude-batch run {}", folder.join(&*file.label).display()),
-        None => format!(
-            "text files are those that end in {}; with --format text every file is one",
-            name_list(TEXT_ENDINGS)
-        ),
+        Some(file) => format!("name its files, as in: claude-batch run {}", shown(folder, &file.label)),
+        None => {
+            let endings = name_list(TEXT_ENDINGS);
+            format!("text files are those that end in {endings}; with --format text every file is one")
+        }
     };
-    let holds = if *left_out == LeftOut::default() { "it is empty".to_owned() } else { format!("it holds {left_out}") };
-    SourceError::NoTexts { name, holds, remedy }
+    SourceError::NoTexts { name, problem: format!("is a folder without text files, it holds {left_out}"), remedy }
 }
 
 /// A file that fits a pattern.
@@ -208,8 +221,7 @@ fn walk(pattern: &Pattern, working_folder: &Path) -> Result<Walked, SourceError>
 /// Compares two paths so that `file2` comes before `file10`, and what is in a folder stays together.
 fn natural(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one.as_bytes(), other.as_bytes());
-    loop {
-        let (Some(&a), Some(&b)) = (left.first(), right.first()) else { break };
+    while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
         let order = if a.is_ascii_digit() && b.is_ascii_digit() {
             let (number, rest) = number(left);
             let (other_number, other_rest) = self::number(right);
@@ -279,5 +291,160 @@ impl fmt::Display for LeftOut {
             words(&self.links, "link", "links"),
         ];
         f.write_str(&kinds.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with files; those that end in a slash are folders.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("there is room");
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().expect("it is in the folder")).expect("there is room");
+            fs::write(path, "text").expect("there is room");
+        }
+        folder
+    }
+
+    fn texts(typed: &str, within: &Path, format: InputFormat) -> Texts {
+        match expand(Path::new(typed), within, format) {
+            Ok(Expanded::Texts(texts)) => texts,
+            other => panic!("{typed}: {other:?}"),
+        }
+    }
+
+    fn labels(typed: &str, within: &Path) -> Vec<String> {
+        texts(typed, within, InputFormat::Auto).labels().iter().map(ToString::to_string).collect()
+    }
+
+    fn refusal(typed: &str, within: &Path, format: InputFormat) -> String {
+        expand(Path::new(typed), within, format).expect_err(typed).to_string()
+    }
+
+    #[test]
+    fn the_texts_of_a_folder_come_in_natural_order_with_paths_from_it() {
+        let folder = folder(&["d/file10.txt", "d/file2.txt", "d/File1.TXT", "d/b/x.md", "d/b/007.rst", "d/b/7.rst.gz"]);
+
+        for typed in ["d", "d/", "./d"] {
+            let expected = ["b/007.rst", "b/7.rst.gz", "b/x.md", "File1.TXT", "file2.txt", "file10.txt"];
+            assert_eq!(labels(typed, folder.path()), expected, "{typed}");
+        }
+        assert_eq!(texts("d/", folder.path(), InputFormat::Auto).root(), Path::new("d"));
+    }
+
+    #[test]
+    fn a_pattern_gives_paths_from_its_fixed_part() {
+        let folder = folder(&["d/e/a.txt", "d/e/f/b.md", "d/e/f/c.txt", "d/g.txt", "h.txt"]);
+
+        assert_eq!(labels("d/e/*.txt", folder.path()), ["a.txt"]);
+        assert_eq!(labels("d/**/*.txt", folder.path()), ["e/a.txt", "e/f/c.txt", "g.txt"]);
+        assert_eq!(labels("d/*/f/*", folder.path()), ["e/f/b.md", "e/f/c.txt"]);
+        assert_eq!(labels("*.txt", folder.path()), ["h.txt"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_with_an_example() {
+        let folder = folder(&["d/a.txt", "d/b.csv", "d/a.png", "d/.hidden.txt", "d/.git/config", "d/sub/.x.txt"]);
+
+        let left_out = texts("d", folder.path(), InputFormat::Auto).left_out();
+
+        let expected = "2 files of other kinds (a.png), 3 hidden files (.git)";
+        assert_eq!(left_out.as_deref(), Some(expected));
+        assert_eq!(
+            texts("d/*.txt", folder.path(), InputFormat::Auto).left_out().as_deref(),
+            Some("1 hidden file (.hidden.txt)")
+        );
+        assert_eq!(texts("d/a.*", folder.path(), InputFormat::Text).left_out(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_out_of_a_folder_and_to_folders_are_left_out() {
+        use std::os::unix::fs::symlink;
+        let folder = folder(&["d/a.txt", "d/sub/b.txt", "secret.txt", "other/c.txt"]);
+        let at = |name: &str| folder.path().join(name);
+        for (target, link) in [
+            ("../secret.txt", "d/out.txt"),
+            ("a.txt", "d/in.txt"),
+            ("..", "d/up"),
+            (".", "d/sub/loop"),
+            ("../other", "d/others"),
+            ("nothing", "d/dead.txt"),
+        ] {
+            symlink(target, at(link)).expect("it can be linked");
+        }
+
+        let found = texts("d", folder.path(), InputFormat::Auto);
+
+        assert_eq!(labels("d", folder.path()), ["a.txt", "in.txt", "sub/b.txt"]);
+        assert_eq!(found.left_out().as_deref(), Some("5 links (dead.txt)"));
+        assert_eq!(labels("d/**/*.txt", folder.path()), ["a.txt", "in.txt", "sub/b.txt"]);
+        symlink("d", at("link")).expect("it can be linked");
+        assert_eq!(labels("link", folder.path()), ["a.txt", "in.txt", "sub/b.txt"]);
+    }
+
+    #[test]
+    fn a_folder_without_texts_says_what_it_holds_and_what_to_do() {
+        let folder = folder(&["rows/b.csv", "rows/a.jsonl.gz", "rows/c.png", "images/a.png"]);
+        fs::create_dir(folder.path().join("empty")).expect("there is room");
+
+        let rows = refusal("rows/", folder.path(), InputFormat::Auto);
+        let images = refusal("images", folder.path(), InputFormat::Auto);
+        let empty = refusal("empty", folder.path(), InputFormat::Auto);
+
+        assert!(rows.contains("3 files of other kinds (a.jsonl.gz)"), "{rows}");
+        assert!(rows.ends_with("claude-batch run rows/a.jsonl.gz"), "{rows}");
+        assert!(images.contains("1 file of another kind (a.png)") && images.contains("--format text"), "{images}");
+        assert!(empty.contains("is an empty folder"), "{empty}");
+        assert!(refusal("*.tsv", folder.path(), InputFormat::Auto).contains("no file matches *.tsv"));
+        let csv = refusal("rows", folder.path(), InputFormat::Csv);
+        assert!(csv.contains("--format csv") && csv.contains("'rows/*'"), "{csv}");
+    }
+
+    #[test]
+    fn a_pattern_of_files_with_rows_gives_inputs_of_their_own() {
+        let folder = folder(&["d/p10.csv", "d/p2.csv", "d/a.txt"]);
+        let files = |typed: &str, format| match expand(Path::new(typed), folder.path(), format) {
+            Ok(Expanded::Files(files)) => files,
+            other => panic!("{typed}: {other:?}"),
+        };
+
+        assert_eq!(files("d/*.csv", InputFormat::Auto), ["d/p2.csv", "d/p10.csv"].map(PathBuf::from));
+        assert_eq!(files("d/*.txt", InputFormat::Lines), [PathBuf::from("d/a.txt")]);
+        assert_eq!(labels("d/*", folder.path()), ["a.txt"]);
+        assert_eq!(expand(Path::new("d/a.txt"), folder.path(), InputFormat::Auto).expect("a file"), Expanded::Itself);
+    }
+
+    #[test]
+    fn a_file_that_the_next_run_would_read_is_known() {
+        let folder = folder(&["d/a.txt", "d/sub/b.txt", "e/c.txt"]);
+        let at = |name: &str| folder.path().join(name);
+        let all = texts(&at("d").display().to_string(), folder.path(), InputFormat::Auto);
+        let any = texts(&at("d").display().to_string(), folder.path(), InputFormat::Text);
+        let some = texts(&at("d/*.txt").display().to_string(), folder.path(), InputFormat::Auto);
+
+        for (path, expected) in [
+            ("d/o.txt", [true, true, true]),
+            ("d/sub/o.md", [true, true, false]),
+            ("d/../d/o.txt", [true, true, true]),
+            ("d/o.results.jsonl", [false, true, false]),
+            ("d/.o.txt", [false; 3]),
+            ("e/o.txt", [false; 3]),
+            ("o.txt", [false; 3]),
+        ] {
+            let found = [&all, &any, &some].map(|texts| texts.would_take(&at(path)));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn numbers_in_names_are_compared_as_numbers() {
+        let mut names = ["b", "a10", "a9b", "a9", "A1", "a/z", "a-1", "a010", "a99999999999999999999999", "a"];
+        names.sort_unstable_by(|one, other| natural(one, other));
+
+        assert_eq!(names, ["a", "a/z", "a-1", "A1", "a9", "a9b", "a010", "a10", "a99999999999999999999999", "b"]);
     }
 }

@@ -54,12 +54,6 @@ impl Reading {
         }
     }
 
-    /// Returns the current input and the byte in it at which the next row begins; `None` between two inputs.
-    pub(super) fn position(&mut self) -> Option<(usize, u64)> {
-        let position = self.reader.as_mut()?.position()?;
-        Some((self.input, position.byte_offset))
-    }
-
     /// Reads the next row, or reads to the end of an input with warnings.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {

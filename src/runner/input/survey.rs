@@ -54,6 +54,8 @@ pub struct Survey {
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
+    /// What streams were recognized as.
+    pub(crate) recognized: Vec<String>,
     /// Warnings, without repetitions.
     pub(crate) warnings: Vec<String>,
     /// The damage at which the input ends early, in words. The counts are those of the rows before it.
@@ -112,7 +114,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
-        let Step { warnings, input, row, mapped, .. } = match rows.next(planner, earlier) {
+        let Step { recognized, warnings, input, row, mapped } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
@@ -121,6 +123,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             }
             Err(error) => return Err(error),
         };
+        survey.recognized.extend(recognized);
         warnings.into_iter().for_each(|text| survey.warn(text));
         if let Some(pair) = mapped {
             *survey.mapped.entry(pair).or_default() += 1;
