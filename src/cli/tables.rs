@@ -28,7 +28,7 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
     let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
-    columns::notes(&plan, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
+    columns::lines(&plan, &found, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
     found.unusable_shown.iter().try_for_each(|problem| say::out(&escape(problem)))?;
     let more = found.unusable.saturating_sub(found.unusable_shown.len() as u64);
     if more > 0 {

@@ -41,6 +41,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
+            Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message)) => {
                 // The reason is given once, at the end. People who see no warnings also see it there.

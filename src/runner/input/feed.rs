@@ -77,7 +77,12 @@ enum Turn {
 impl Feeder<'_> {
     /// Passes on rows up to and including the next row to be sent.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
-        while let Some(Step { warnings, row }) = planned_rows.next(self.planner, self.earlier)? {
+        while let Some(Step { recognized, warnings, row, .. }) = planned_rows.next(self.planner, self.earlier)? {
+            if let Some(text) = recognized
+                && !self.sender.send(Incoming::Recognized(text))
+            {
+                return Ok(Turn::LoopGone);
+            }
             for text in warnings {
                 if self.warned.insert(text.clone()) && !self.sender.send(Incoming::Warning(text)) {
                     return Ok(Turn::LoopGone);

@@ -20,6 +20,8 @@ use crate::runner::Progress;
 pub struct Survey {
     /// Rows, of any kind.
     pub rows: u64,
+    /// Rows of each input, in order; inputs at the end may be missing.
+    pub(crate) rows_of_inputs: Vec<u64>,
     /// Rows to be sent.
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
@@ -105,7 +107,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
-        let Step { warnings, row } = match rows.next(planner, earlier) {
+        let Step { warnings, input, row, .. } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
@@ -115,6 +117,10 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             Err(error) => return Err(error),
         };
         warnings.into_iter().for_each(|text| survey.warn(text));
+        if row.is_some() {
+            survey.rows_of_inputs.resize(survey.rows_of_inputs.len().max(input + 1), 0);
+            survey.rows_of_inputs[input] += 1;
+        }
         match row {
             None => {}
             Some(RowFate::Done(named)) => {
@@ -171,7 +177,7 @@ fn find_duplicate(
     let mut rows = PlannedRows::new(reading, plan.skip);
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
-            Ok(Some(Step { row, warnings: _ })) => row,
+            Ok(Some(Step { row, .. })) => row,
             // What comes before the damage was surveyed.
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
