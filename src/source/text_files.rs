@@ -55,7 +55,7 @@ impl Rows for TextFiles {
     fn next(&mut self, _: &Arc<str>, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
         let Some(label) = self.texts.labels().get(self.next) else { return Ok(None) };
         let path = self.texts.root().join(&**label);
-        let source: Arc<str> = path.display().to_string().into();
+        let source: Arc<str> = self.texts.shown(label).into();
         let loaded = self.load(&path, &source);
         self.next += 1;
         self.offset += 1 + loaded.as_ref().map_or(0, Vec::len) as u64;

@@ -51,6 +51,11 @@ impl Texts {
         &self.pattern.root
     }
 
+    /// Returns the path of a file for people, with `/` on every system.
+    pub(super) fn shown(&self, label: &str) -> String {
+        shown(self.root(), label)
+    }
+
     /// Returns how many files there are.
     pub(crate) fn count(&self) -> u64 {
         self.files.len() as u64
@@ -78,6 +83,11 @@ impl Texts {
         let is_hidden = folders.iter().chain([&name]).any(|name| name.starts_with('.'));
         !is_hidden && self.pattern.has(&reached, name) && (self.takes_any_ending || ends_in(name, &TEXT_ENDINGS))
     }
+}
+
+fn shown(root: &Path, label: &str) -> String {
+    let root = root.display().to_string();
+    if root.is_empty() || root.ends_with('/') { format!("{root}{label}") } else { format!("{root}/{label}") }
 }
 
 /// What a typed path stands for.
@@ -139,7 +149,7 @@ fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) ->
     }
     let rows = others.iter().find(|file| ends_in(&file.label, &ROW_ENDINGS));
     let remedy = match rows {
-        Some(file) => format!("name its files, as in: claude-batch run {}", folder.join(&*file.label).display()),
+        Some(file) => format!("name its files, as in: claude-batch run {}", shown(folder, &file.label)),
         None => {
             let endings = name_list(TEXT_ENDINGS);
             format!("text files are those that end in {endings}; with --format text every file is one")
@@ -386,7 +396,7 @@ mod tests {
         let empty = refusal("empty", folder.path(), InputFormat::Auto);
 
         assert!(rows.contains("3 files of other kinds (a.jsonl.gz)"), "{rows}");
-        assert!(rows.replace('\\', "/").ends_with("claude-batch run rows/a.jsonl.gz"), "{rows}");
+        assert!(rows.ends_with("claude-batch run rows/a.jsonl.gz"), "{rows}");
         assert!(images.contains("1 file of another kind (a.png)") && images.contains("--format text"), "{images}");
         assert!(empty.contains("is an empty folder"), "{empty}");
         assert!(refusal("*.tsv", folder.path(), InputFormat::Auto).contains("no file matches *.tsv"));

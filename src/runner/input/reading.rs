@@ -54,12 +54,6 @@ impl Reading {
         }
     }
 
-    /// Returns the input that is read, and the byte of it at which the next row begins; `None` between two inputs.
-    pub(super) fn position(&mut self) -> Option<(usize, u64)> {
-        let position = self.reader.as_mut()?.position()?;
-        Some((self.input, position.byte_offset))
-    }
-
     /// Reads the next row, or reaches the end of an input that has warnings.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
