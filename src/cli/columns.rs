@@ -34,6 +34,7 @@ pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> 
         }
     }
     lines.extend(groups.iter().map(line_of));
+    lines.extend(survey.recognized.iter().map(|text| escape(text).into_owned()));
     lines.extend(unfilled(&groups, plan.options.template.as_ref(), system));
     lines
 }

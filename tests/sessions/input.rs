@@ -193,6 +193,7 @@ fn a_pipe_is_recognized_or_says_what_to_type() {
 
     packed.ends_with(0).tells(&["note: stdin: JSON lines (gzip)", "2 answered"]);
     unclear.ends_with(2).tells(&["--format lines", "--format text"]);
+    assert!(!unclear.err.contains("broke off"), "{}", unclear.err);
     assert_eq!(sent, 2);
     lines.ends_with(0).tells(&["2 answered"]);
     text.ends_with(0).tells(&["1 answered"]);

@@ -50,6 +50,8 @@ pub struct Survey {
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
+    /// What streams were recognized as.
+    pub(crate) recognized: Vec<String>,
     /// Warnings, each once.
     pub(crate) warnings: Vec<String>,
     /// Why the input ends early: it is damaged there. The counts are those of the rows before.
@@ -107,7 +109,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
-        let Step { warnings, input, row, .. } = match rows.next(planner, earlier) {
+        let Step { recognized, warnings, input, row } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
@@ -116,6 +118,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             }
             Err(error) => return Err(error),
         };
+        survey.recognized.extend(recognized);
         warnings.into_iter().for_each(|text| survey.warn(text));
         if row.is_some() {
             survey.rows_of_inputs.resize(survey.rows_of_inputs.len().max(input + 1), 0);
