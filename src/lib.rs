@@ -25,7 +25,7 @@
 //!
 //! | | what happens to the row | where |
 //! |---|---|---|
-//! | 1 | its bytes are cut out of the input | `source/splitter.rs`: `Splitter::next_row` |
+//! | 1 | its bytes are unpacked, and cut out of the input | `source/compression/mod.rs`: `Compression::unpack`, `source/splitter.rs`: `Splitter::next_row` |
 //! | 2 | its format takes it apart; it is a `Row` | `source/split_rows.rs`: `SplitRows::next`; `source/jsonl.rs`, `source/csv/mod.rs`, `source/lines.rs`: `Format::read` |
 //! | 3 | it gets its place among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
 //! | 4 | it gets its label and its key; earlier runs are asked whether they finished it | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
@@ -49,6 +49,8 @@
 //! | to add | write | then |
 //! |---|---|---|
 //! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); cells with columns get their meaning from `Header` (`source/header.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`); tests in `tests/inputs.rs` |
+//! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its ending |
+//! | an ending of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in README.md |
 //! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the way of `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/mod.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names what is between |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |

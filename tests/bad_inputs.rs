@@ -8,6 +8,7 @@
 mod program;
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 
 use program::{Api, Outcome, Place};
@@ -26,6 +27,18 @@ fn nested(depth: usize) -> Vec<u8> {
     format!("{{\"prompt\":\"x\",\"metadata\":{}{}}}\n\"ok\"\n", "[".repeat(depth), "]".repeat(depth)).into_bytes()
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+}
+
+/// Two rows and a part of a third one, in gzip that ends too early.
+fn cut_gzip() -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z").and_then(|()| packer.flush()).expect("memory can be written");
+    packer.get_ref().clone()
+}
+
 fn cases() -> Vec<Case> {
     let two = |one: &str, other: &str| text(&format!("{one}\n{other}\n"));
     let ids = |one: &str, other: &str| {
@@ -42,7 +55,17 @@ fn cases() -> Vec<Case> {
         Case("no line break at the end", text("{\"prompt\":\"x\"}"), 0, 1, ""),
         Case("U+2028 and U+0085 in a string", text("{\"prompt\":\"x\u{2028}y\u{85}z\"}\n"), 0, 1, ""),
         Case("UTF-16", utf16, 2, 0, "UTF-16"),
-        Case("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\x03abc".to_vec(), 2, 0, "gzip"),
+        Case("gzip", gzip(b"{\"prompt\":\"x\"}\n\"y\"\n"), 0, 2, ""),
+        Case("zstd", zstd::encode_all(&b"\"x\"\n\"y\"\n"[..], 0).expect("it can be packed"), 0, 2, ""),
+        Case(
+            "gzip without its end",
+            cut_gzip(),
+            2,
+            2,
+            "in.jsonl: is damaged after line 2: its gzip data end too early",
+        ),
+        Case("gzip that is wrong from the start", b"\x1f\x8b\x08\0\0\0\0\0\0\x03abc".to_vec(), 2, 0, "gzip data"),
+        Case("gzip in gzip", gzip(&gzip(b"\"x\"\n")), 2, 0, "unpack it once"),
         Case("zip", b"PK\x03\x04\x14\0\0\0\x08\0".to_vec(), 2, 0, "zip"),
         Case("Parquet", b"PAR1\x15\x04\x15\0\0\0PAR1".to_vec(), 2, 0, "arquet"),
         Case("a JSON array", text("[{\"prompt\":\"x\"},\n{\"prompt\":\"y\"}]\n"), 2, 0, "array"),
@@ -103,8 +126,14 @@ fn each_bad_input_is_answered_as_the_table_says() {
 fn other_things_than_files_are_refused_or_read() {
     let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(3));
     fs::create_dir(place.path("folder")).expect("it can be made");
-    let cases: [(&[&str], i32, &str); 6] = [
-        (&["run", "folder", "-o", "out.jsonl"], 2, "folder"),
+    fs::create_dir(place.path("rows")).expect("it can be made");
+    fs::write(place.path("rows/a.csv"), "prompt\nx\n").expect("it can be written");
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["run", "folder", "-o", "out.jsonl"], 2, "folder: is an empty folder"),
+        (&["run", "rows", "-o", "out.jsonl"], 2, "claude-batch run rows/a.csv"),
+        (&["run", "rows", "--format", "csv", "-o", "out.jsonl"], 2, "'rows/*'"),
+        (&["run", "rows/*.md", "-o", "out.jsonl"], 2, "no file matches"),
+        (&["run", ".", "--format", "text"], 2, "-o"),
         (&["run", "missing.jsonl"], 2, "missing.jsonl"),
         (&["run", "in.jsonl", "-o", "in.jsonl"], 2, "is the input"),
         (&["run", "in.jsonl", "-o", "nowhere/out.jsonl"], 2, "does not exist"),

@@ -23,7 +23,7 @@ fn byte_order_marks_line_ends_and_a_missing_last_one_are_accepted_with_right_lin
 
 #[test]
 fn inputs_that_are_not_text_are_named_by_their_type() {
-    for (name, looks_like) in [("utf16.jsonl", "UTF-16"), ("packed.jsonl", "gzip"), ("array.json", "JSON array")] {
+    for (name, looks_like) in [("utf16.jsonl", "UTF-16"), ("array.json", "JSON array")] {
         let message = refusal(name);
         assert!(message.contains(looks_like) && message.contains(name), "{message}");
     }
@@ -209,6 +209,91 @@ fn a_position_at_which_no_line_begins_any_more_is_refused() {
 }
 
 #[test]
+fn every_format_is_read_from_gzip_and_zstd_as_it_is_without() {
+    for name in ["line-ends.jsonl", "broken-rows.jsonl", "quotes.csv", "semicolons.csv", "latin1.csv"] {
+        let plain = std::fs::read(fixture(name)).expect("the fixture is there");
+        let expected: Vec<String> = items(name).iter().map(|item| format!("{item:?}")).collect();
+        for (ending, packed) in [("gz", gzip(&plain)), ("zst", zstd(&plain))] {
+            let folder = tempfile::tempdir().expect("there is room");
+            let path = folder.path().join(format!("{name}.{ending}"));
+            std::fs::write(&path, packed).expect("it can be written");
+            let renamed = |row: String| row.replace(&path.display().to_string(), &fixture(name).display().to_string());
+
+            let mut reader = open(&Input::File(path.clone()), &Options::default()).expect("it is sound");
+
+            for (at, row) in expected.iter().enumerate() {
+                let position = reader.position().expect("there are rows left");
+                let rest = open_at(&path, &Options::default(), position).expect("a row begins there");
+                assert_eq!(rest.count(), expected.len() - at, "{name}.{ending}");
+                let item = reader.next().expect("there are rows left").expect("it can be read");
+                assert_eq!(renamed(format!("{item:?}")), *row, "{name}.{ending}");
+            }
+            assert!(reader.next().is_none(), "{name}.{ending}");
+        }
+    }
+}
+
+#[test]
+fn compressed_rows_are_known_by_their_first_bytes() {
+    assert_eq!(items("packed.jsonl").len(), 1);
+    for packed in [gzip(b"\"a\"\n\"b\"\n"), zstd(b"\"a\"\n\"b\"\n")] {
+        let input = Trickle { text: packed, given: 0, chunk: 1 };
+        assert_eq!(read("stdin", Box::new(input)).len(), 2);
+    }
+}
+
+#[test]
+fn rows_before_damage_are_read_and_a_row_that_it_cuts_is_not() {
+    let json: String =
+        (0..5_000_u64).map(|row| format!("{{\"id\":{row},\"prompt\":\"{:x}\"}}\n", row * row * 7_919)).collect();
+    let csv: String = (0..5_000_u64).map(|row| format!("{row},\"a\n{:x}\"\n", row * row * 7_919)).collect();
+    for (name, text) in [("p.jsonl", json), ("p.csv", format!("id,prompt\n{csv}"))] {
+        for packed in [gzip(text.as_bytes()), zstd_in_frames(text.as_bytes())] {
+            let cut = packed[..packed.len() / 2].to_vec();
+            let whole = read(name, Box::new(Cursor::new(packed)));
+            let reader = Reader::from_read(name, InputFormat::Auto, Box::new(Cursor::new(cut)), &Options::default());
+
+            let mut found: Vec<_> = reader.expect("it begins well").collect();
+
+            let error = found.pop().expect("there is an end").expect_err("it is damaged");
+            let rows: Vec<String> = found.into_iter().map(|item| format!("{:?}", item.expect("a row"))).collect();
+            let before: Vec<String> = whole.iter().take(rows.len()).map(|item| format!("{item:?}")).collect();
+            assert!(rows == before && rows.len() > 1_000 && rows.len() < whole.len(), "{name}: {} rows", rows.len());
+            let Item::Row(next) = &whole[rows.len()] else { panic!("every row is good") };
+            let SourceError::Damaged { place, .. } = &error else { panic!("{error}") };
+            assert_eq!(*place, format!("after line {}", next.origin.line - 1), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_long_line_that_was_compressed_to_little_is_one_broken_row() {
+    let mut text = b"\"one\"\n".to_vec();
+    text.resize(20 << 20, b'x');
+    text.extend_from_slice(b"\n\"two\"\n");
+    let packed = zstd(&text);
+    assert!(packed.len() < text.len() / 1_000);
+
+    let options = Options { max_line_bytes: 1 << 20, ..Options::default() };
+    let reader = Reader::from_read("p.jsonl.zst", InputFormat::Auto, Box::new(Cursor::new(packed)), &options);
+
+    let found: Vec<Item> = reader.expect("sound as a whole").collect::<Result<_, _>>().expect("memory can be read");
+    let [Item::Row(_), Item::Broken(broken), Item::Row(last)] = &found[..] else { panic!("{} items", found.len()) };
+    assert!(broken.message.contains("is longer than 1 MiB"), "{}", broken.message);
+    assert_eq!((broken.raw.len(), last.origin.line), (4096, 3));
+}
+
+#[test]
+fn what_is_compressed_twice_is_refused_with_a_way_out() {
+    for packed in [gzip(&gzip(b"\"a\"\n")), zstd(&gzip(b"\"a\"\n")), gzip(&zstd(b"\"a\"\n"))] {
+        let refused = Reader::from_read("p", InputFormat::Auto, Box::new(Cursor::new(packed)), &Options::default());
+
+        let message = refused.expect_err("no rows").to_string();
+        assert!(message.contains("compressed twice; unpack it once"), "{message}");
+    }
+}
+
+#[test]
 fn an_error_in_mid_read_ends_the_input_and_names_the_line() {
     let input = Cursor::new(b"\"a\"\n\"b\"\n\"c".to_vec()).chain(Failing);
     let reader = Reader::from_read("p.jsonl", InputFormat::Auto, Box::new(input), &Options::default()).expect("sound");
@@ -279,6 +364,31 @@ proptest! {
     }
 
     #[test]
+    fn no_damage_of_compressed_rows_panics_or_changes_the_rows_before_it(
+        is_zstd in any::<bool>(),
+        rows in 1_u64..300,
+        place in any::<prop::sample::Index>(),
+        wrong in prop::option::of(any::<u8>()),
+    ) {
+        let text: String = (0..rows).map(|row| format!("\"{:x}\"\n", row.pow(5) * 7_919)).collect();
+        let mut packed = if is_zstd { zstd_in_frames(text.as_bytes()) } else { gzip(text.as_bytes()) };
+        let whole: Vec<String> = read("p.jsonl", Box::new(Cursor::new(packed.clone()))).iter().map(|item| format!("{item:?}")).collect();
+        // With fewer bytes it is not recognized as compressed.
+        let at = 4 + place.index(packed.len() - 4);
+        match wrong {
+            Some(wrong) => packed[at] ^= wrong,
+            None => packed.truncate(at),
+        }
+
+        let reader = Reader::from_read("p.jsonl", InputFormat::Jsonl, Box::new(Cursor::new(packed)), &Options::default());
+
+        let Ok(reader) = reader else { return Ok(()) };
+        let found: Vec<_> = reader.map_while(Result::ok).map(|item| format!("{item:?}")).collect();
+        prop_assert!(found.len() <= whole.len() || wrong.is_some());
+        prop_assert!(wrong.is_some() || found[..] == whole[..found.len()]);
+    }
+
+    #[test]
     fn no_bytes_make_any_format_panic_or_lose_a_line(
         bytes in prop::collection::vec(
             prop::sample::select(b"{}[]\",:;\\ud8\n\r\tnul\x00\xff\xc3\xa91e-.".to_vec()), 0..200
@@ -341,6 +451,19 @@ impl Read for Trickle {
         self.given += count;
         Ok(count)
     }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 0).expect("memory can be written")
+}
+
+fn zstd_in_frames(bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks(10_000).flat_map(zstd).collect()
 }
 
 /// A disk that is pulled out.

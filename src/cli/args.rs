@@ -99,7 +99,7 @@ fn run_help() -> String {
 /// Arguments of `run`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// Files to read; - or nothing for standard input
+    /// Files or folders to read; - or nothing for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
     /// Everything else.
@@ -169,7 +169,7 @@ impl ResumeArgs {
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CheckArgs {
-    /// Files to read; - or nothing for standard input
+    /// Files or folders to read; - or nothing for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
     #[command(flatten)]

@@ -1,28 +1,68 @@
-//! Notes and warnings before a run about the columns of its inputs.
+//! What is said before a run about its inputs: their formats, and which columns are sent.
 
 use std::collections::BTreeSet;
 
-use crate::report::text::{escape, plural};
-use crate::runner::input::InputPlan;
-use crate::source::{self, Columns, Placeholder, Template};
+use crate::report::text::{count, escape, plural};
+use crate::runner::input::{InputPlan, Survey};
+use crate::source::{self, Columns, Input, Placeholder, Recognized, Template, Texts};
 
-/// Returns notes about columns that are not sent, and warnings about placeholders that are not filled in. Each appears
-/// once.
+/// Inputs that are alike.
+struct Group {
+    recognized: Recognized,
+    /// The first of them.
+    first: String,
+    inputs: u64,
+    rows: u64,
+}
+
+/// Returns a line for each kind of input, and then warnings about placeholders that are not filled in, each once.
 ///
 /// The inputs have been read before. If one can't be read now, the run will say so when it reads it.
-pub(super) fn notes(plan: &InputPlan, system: Option<&str>) -> BTreeSet<String> {
-    let mut notes = BTreeSet::from_iter(of_templates(plan));
-    for input in &plan.inputs {
-        let Ok(Some(columns)) = source::columns(input, &plan.options) else { continue };
-        let name = input.name();
-        notes.extend((!columns.unsent.is_empty()).then(|| format!("note: {}: {columns}", escape(&name))));
-        let template = plan.options.template.as_ref();
-        let unfilled = template.into_iter().flat_map(|template| in_template(template, &columns));
-        let plain_system = system.filter(|_| plan.options.system.is_none());
-        let unfilled = unfilled.chain(plain_system.into_iter().flat_map(|system| in_system(system, &columns)));
-        notes.extend(unfilled.map(|text| format!("warning: {}", escape(&text))));
+pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for (at, input) in plan.inputs.iter().enumerate() {
+        let rows = survey.rows_of_inputs.get(at).copied().unwrap_or(0);
+        if let Input::Texts(texts) = input {
+            lines.push(line_of_texts(texts));
+            continue;
+        }
+        let Ok(Some(recognized)) = source::recognize(input, &plan.options) else { continue };
+        match groups.iter_mut().find(|group| group.recognized == recognized) {
+            Some(group) => (group.inputs, group.rows) = (group.inputs + 1, group.rows + rows),
+            None => groups.push(Group { recognized, first: input.name(), inputs: 1, rows }),
+        }
     }
-    notes
+    lines.extend(groups.iter().map(line_of));
+    lines.extend(survey.recognized.iter().map(|text| escape(text).into_owned()));
+    lines.extend(of_templates(plan));
+    let plain_system = system.filter(|_| plan.options.system.is_none());
+    lines.extend(unfilled(&groups, plan.options.template.as_ref(), plain_system));
+    lines
+}
+
+/// Returns, for example, `tickets.csv: CSV, 10 rows; columns sent: subject, body; id is the label; not sent: date`.
+fn line_of(group: &Group) -> String {
+    let Group { recognized: Recognized { kind, columns }, first, inputs, rows } = group;
+    let others = if *inputs > 1 { format!(" and {} more", count(inputs - 1)) } else { String::new() };
+    let columns = columns.as_ref().map(|columns| format!("; {columns}")).unwrap_or_default();
+    escape(&format!("{first}{others}: {kind}, {}{columns}", plural(*rows, "row", "rows"))).into_owned()
+}
+
+/// Returns, for example, `letters: 10 text files, a row each; left out: 1 file of another kind (list.csv)`.
+fn line_of_texts(texts: &Texts) -> String {
+    let left_out = texts.left_out().map(|files| format!("; left out: {files}")).unwrap_or_default();
+    let files = plural(texts.count(), "text file", "text files");
+    escape(&format!("{}: {files}, a row each{left_out}", texts.name())).into_owned()
+}
+
+fn unfilled(groups: &[Group], template: Option<&Template>, system: Option<&str>) -> BTreeSet<String> {
+    let columns = groups.iter().filter_map(|group| group.recognized.columns.as_ref());
+    let warnings = columns.flat_map(|columns| {
+        let in_template = template.into_iter().flat_map(|template| in_template(template, columns));
+        in_template.chain(system.into_iter().flat_map(|system| in_system(system, columns)))
+    });
+    warnings.map(|text| format!("warning: {}", escape(&text))).collect()
 }
 
 /// Returns notes about a template that is a list of messages, and about a system prompt that is a template. Both could

@@ -177,9 +177,15 @@ impl Config {
     /// # Errors
     /// Names the flag, variable, or file and line that is wrong, what was found, and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
-        let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
-        if config.inputs.len() > 1 && config.output.is_none() {
-            bail!("with {} inputs, name the results file with -o", config.inputs.len());
+        let inputs = |format| inputs(&args.inputs, format, world);
+        let config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
+        match &config.inputs[..] {
+            _ if config.output.is_some() => {}
+            [InputArg::Texts(texts)] if texts.root().file_name().is_none() => {
+                bail!("{}: there is no folder to name the results after; name the results file with -o", texts.name())
+            }
+            [_] => {}
+            inputs => bail!("with {} inputs, name the results file with -o", inputs.len()),
         }
         Ok(config)
     }
@@ -193,7 +199,7 @@ impl Config {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
             bail!("an error log must be a file, since what still fails is written back to it; found -");
         }
-        let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
+        let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?;
         // The rows of a log are complete requests: settings for new rows must not change them.
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
@@ -204,7 +210,7 @@ impl Config {
     /// # Errors
     /// As [`Config::of_run`].
     pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
-        Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
+        Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
 
     /// Returns whose files may be used. This must be known before a run folder is read.
@@ -215,7 +221,12 @@ impl Config {
         Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
 
-    fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
+    fn of(
+        flags: Settings,
+        recorded: Settings,
+        inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
+        world: &World,
+    ) -> Result<Self> {
         let Layers { named, merged, mut warnings, notes, has_own_max_cost } = Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
@@ -225,6 +236,7 @@ impl Config {
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
+        let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
             source: SourceConfig {
                 format: source.format.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Parts of a run, made from its settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -55,6 +55,7 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     };
     let input = |given: &InputArg| match given {
         InputArg::Path(path) => Input::File(path.clone()),
+        InputArg::Texts(texts) => Input::Texts(texts.clone()),
         InputArg::Stdin => Input::Stdin,
     };
     let id_column = config.source.id_column.clone();
@@ -72,10 +73,11 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     })
 }
 
-/// Returns the inputs that are files.
+/// Returns the inputs that are files, and the folders of text files.
 pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     let file = |input: &InputArg| match input {
         InputArg::Path(path) => Some(path.clone()),
+        InputArg::Texts(texts) => Some(texts.root().to_owned()),
         InputArg::Stdin => None,
     };
     config.inputs.iter().filter_map(file).collect()
@@ -95,14 +97,32 @@ pub(crate) fn paths(config: &Config, run: &str) -> Result<RunPaths> {
         Some(OutputArg::Stdout) => Some(PathBuf::from("-")),
         None => None,
     };
-    Ok(RunPaths::resolve(&PathRequest {
+    let paths = RunPaths::resolve(&PathRequest {
         inputs: &inputs,
         has_stdin: config.inputs.contains(&InputArg::Stdin),
         output: output.as_deref(),
         errors: config.errors.as_deref(),
         is_simulated: config.simulate,
         run,
-    })?)
+    })?;
+    paths.results.iter().chain([&paths.errors]).try_for_each(|path| check_not_input(config, path))?;
+    Ok(paths)
+}
+
+/// Refuses a file to be written that the next run would read as an input.
+pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
+    for input in &config.inputs {
+        if let InputArg::Texts(texts) = input
+            && texts.would_take(path)
+        {
+            bail!(
+                "{} would be a row of the input {} when the same command runs again; name a file elsewhere",
+                path.display(),
+                texts.name()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Returns the checked base URL.
@@ -249,8 +269,12 @@ pub(crate) fn manifest(config: &Config, origin: &str) -> Manifest {
 }
 
 fn input_identity(input: &InputArg) -> InputIdentity {
-    let InputArg::Path(path) = input else {
-        return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None };
+    let path = match input {
+        InputArg::Path(path) => path,
+        InputArg::Texts(texts) => {
+            return InputIdentity { path: texts.name().to_owned(), bytes: None, modified: None };
+        }
+        InputArg::Stdin => return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None },
     };
     let known = source::identity(path).ok();
     InputIdentity {

@@ -25,9 +25,12 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let mut planner = planner.without_unknown_models();
     let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
-    columns::notes(&plan, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
+    columns::lines(&plan, &found, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
     models::notes(&config, &catalog, &found).iter().for_each(|text| say::err(text));
     faults::listed(&found).iter().try_for_each(|line| say::out(line))?;
+    if let Some(damage) = &found.damage {
+        say::out(&escape(damage))?;
+    }
     let refusal = models::refusal(&config, &found);
     refusal.iter().try_for_each(|message| say::out(message))?;
     if let Some(duplicate) = &found.duplicate {
@@ -47,8 +50,8 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
             count(sum.input_tokens)
         ))?;
     }
-    let is_wrong = found.unusable > 0 || found.duplicate.is_some() || refusal.is_some();
-    Ok(if is_wrong { Exit::Usage } else { Exit::Done })
+    let is_sound = found.unusable == 0 && found.duplicate.is_none() && found.damage.is_none() && refusal.is_none();
+    Ok(if is_sound { Exit::Done } else { Exit::Usage })
 }
 
 /// Shows the tier tables.

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::input::Incoming;
+use super::input::{HasBegun, Incoming};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::domain::{ErrorClass, EventBody, FailedRow, Money, Usage};
@@ -41,11 +41,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
+            Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
-            Some(Incoming::Failed(message)) => {
+            Some(Incoming::Failed(message, has_begun)) => {
                 // The reason is given once, at the end. People who see no warnings also see it there.
-                let text = "the input broke off: what was read of it is finished first".to_owned();
-                self.events.show(EventBody::Warned(text));
+                if has_begun == HasBegun::Yes {
+                    let text = "the input broke off: what was read of it is finished first".to_owned();
+                    self.events.show(EventBody::Warned(text));
+                }
                 self.finish.input_error = Some(message);
                 self.end_input();
             }

@@ -69,13 +69,17 @@ impl Format for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Item;
     use super::super::testing::{items, reader, row, shown, with_template};
+    use super::super::{InputFormat, Item};
     use super::*;
+
+    fn lines() -> Options {
+        Options { format: InputFormat::Lines, ..Options::default() }
+    }
 
     #[test]
     fn each_line_is_a_prompt() {
-        let found = items("stdin", "Say \"hi\"\r\n \n\tindented\n", &Options::default());
+        let found = items("stdin", "Say \"hi\"\r\n \n\tindented\n", &lines());
 
         let [Item::Row(first), Item::Row(second)] = &found[..] else { panic!("{found:?}") };
         assert_eq!(shown(&first.params), r#"{"messages":[{"role":"user","content":"Say \"hi\""}]}"#);
@@ -85,22 +89,26 @@ mod tests {
 
     #[test]
     fn a_template_knows_the_line_by_two_names() {
-        let row = row("w.txt", "cat", &with_template("{{line}}, {{prompt}}!"));
+        let row =
+            row("w.txt", "cat", &Options { format: InputFormat::Lines, ..with_template("{{line}}, {{prompt}}!") });
 
         assert_eq!(row.params.get("messages"), Some(r#"[{"role":"user","content":"cat, cat!"}]"#));
     }
 
     #[test]
     fn unknown_columns_of_plain_lines_stop_the_input() {
-        let id = Options { id_column: Some("nr".to_owned()), ..Options::default() };
+        let id = Options { id_column: Some("nr".to_owned()), ..lines() };
 
         assert!(matches!(reader("w.txt", "x", &id), Err(SourceError::NoIdColumn { .. })));
-        assert!(matches!(reader("w.txt", "x", &with_template("{{word}}")), Err(SourceError::TemplateColumn { .. })));
+        assert!(matches!(
+            reader("w.txt", "x", &Options { format: InputFormat::Lines, ..with_template("{{word}}") }),
+            Err(SourceError::TemplateColumn { .. })
+        ));
     }
 
     #[test]
     fn a_nul_byte_breaks_its_line_only() {
-        let found = items("w.txt", "a\nb\0c\nd\n", &Options::default());
+        let found = items("w.txt", "a\nb\0c\nd\n", &lines());
 
         let [Item::Row(_), Item::Broken(row), Item::Row(_)] = &found[..] else { panic!("{found:?}") };
         assert_eq!((row.origin.line, row.column, row.byte_offset), (2, Some(2), 2));

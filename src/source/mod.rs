@@ -17,17 +17,20 @@
 
 mod cells;
 mod columns;
+mod compression;
 mod csv;
 mod error;
 mod fields;
 mod format;
 mod header;
 mod identity;
+mod input;
 mod json;
 mod jsonl;
 mod lines;
 mod names;
 mod openai;
+mod pattern;
 mod prompt;
 mod raw;
 mod reader;
@@ -39,23 +42,26 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod text;
-
-use std::path::PathBuf;
+mod text_files;
+mod texts;
 
 use serde_json::value::RawValue;
 
 use crate::domain::{MAX_BODY_BYTES, Origin, Params};
 
 pub use self::cells::{InputCell, InputRow};
-pub use self::columns::columns;
+pub(crate) use self::columns::{Recognized, recognize};
 pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
+pub use self::input::Input;
 pub(crate) use self::names::nearest_names;
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
 pub(crate) use self::template::{Placeholder, placeholders};
 pub use self::template::{Template, TemplateError};
+pub use self::texts::Texts;
+pub(crate) use self::texts::{Expanded, expand};
 
 /// One row as it was written.
 #[derive(Clone, Debug)]
@@ -144,6 +150,20 @@ impl InputFormat {
             Self::Excel => "xlsx",
         }
     }
+
+    /// Returns what an input of this format is, for people.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Auto => "rows",
+            Self::Jsonl => "JSON lines",
+            Self::Csv => "CSV",
+            Self::Tsv => "TSV",
+            Self::Lines => "a prompt a line",
+            Self::Text => "text as one prompt",
+            Self::Parquet => "Parquet",
+            Self::Excel => "Excel",
+        }
+    }
 }
 
 /// How to read an input.
@@ -179,23 +199,4 @@ pub struct Position {
     pub line: u64,
     /// Offset of its first byte.
     pub byte_offset: u64,
-}
-
-/// Where rows come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A file, or anything else with a path; a named pipe is read as a stream.
-    File(PathBuf),
-    /// Standard input.
-    Stdin,
-}
-
-impl Input {
-    /// Returns the name shown: the path as given, or `stdin`.
-    pub fn name(&self) -> String {
-        match self {
-            Self::File(path) => path.display().to_string(),
-            Self::Stdin => "stdin".to_owned(),
-        }
-    }
 }

@@ -198,7 +198,9 @@ mod tests {
         let options = with_system(Some("{{body}}"), "Answer in {{ lnag }}.");
 
         let csv = reader("t.csv", "id,lang,body\n1,a,b\n", &options).expect_err("there is no lnag").to_string();
-        let lines = reader("t.txt", "x\n", &with_system(Some("{{line}}"), "{{ lnag }}"));
+        let lines = Options { format: InputFormat::Lines, ..with_system(Some("{{line}}"), "{{ lnag }}") };
+        let [lines, text] =
+            [lines, with_system(Some("{{text}}"), "{{ lnag }}")].map(|own| reader("t.txt", "x\n", &own));
         let json = broken("t.jsonl", "{\"body\":\"b\",\"lang\":\"c\"}\n", &options).message;
         let empty = broken("t.csv", "body,lang\nb,\n", &with_system(Some("{{body}}"), "{{ lang }}")).message;
 
@@ -208,7 +210,9 @@ mod tests {
             )
         );
         assert!(csv.contains("{% raw %}"), "{csv}");
-        assert!(lines.is_err_and(|error| error.to_string().contains("--system names lnag")));
+        for found in [lines, text] {
+            assert!(found.is_err_and(|error| error.to_string().contains("--system names lnag")));
+        }
         assert_eq!(json, "has no lnag, which --system names (found: body, lang; did you mean lang?)");
         assert_eq!(empty, "gives an empty system prompt when filled into --system");
     }

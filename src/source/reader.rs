@@ -5,12 +5,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::compression::Compression;
 use super::fields::Warnings;
 use super::format::{Columns, Rows};
 use super::sniff::{self, Peeked};
 use super::split_rows::SplitRows;
 use super::splitter::{Cut, Splitter};
 use super::text::OneText;
+use super::text_files::TextFiles;
 use super::{Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines};
 
 /// Opens an input and reads as much as is needed to know its format. For CSV that includes the header.
@@ -22,6 +24,10 @@ use super::{Input, InputFormat, InputIdentity, Item, Options, Position, SourceEr
 pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
     match input {
         Input::File(path) => open_file(path, options),
+        Input::Texts(texts) => {
+            let rows = Box::new(TextFiles::new(texts.clone(), options)?);
+            Ok(Reader::of(texts.name().into(), None, rows))
+        }
         Input::Stdin => Reader::new(&input.name(), Kind::Stream, options.format, Box::new(std::io::stdin()), options),
     }
 }
@@ -53,9 +59,9 @@ pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Rea
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind<'a> {
-    /// A regular file, which can be read again. If its kind is unknown the user must name the format.
+    /// A regular file, which can be read again.
     File(&'a Path),
-    /// A pipe. Lines without any sign of a format are prompts: they were piped here on purpose.
+    /// A pipe.
     Stream,
 }
 
@@ -65,10 +71,11 @@ pub struct Reader {
     /// Whether the last row was returned, or an error.
     is_over: bool,
     name: Arc<str>,
+    compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// Used until the first usable row: how many rows were unusable, and line and fault of the first of them.
-    unusable: Option<(u64, Option<(u64, String)>)>,
+    /// Used until the first usable row: how many rows were unusable, and place and fault of the first of them.
+    unusable: Option<(u64, Option<(String, String)>)>,
 }
 
 /// When an input begins with more broken rows than this, it is data of another kind, or its format is wrong.
@@ -81,8 +88,7 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Reads rows from `input`, called `name` in messages. `format` overrides the format in `options`; text without any
-    /// sign of a format is read as lines.
+    /// Reads rows from `input`, called `name` in messages. `format` overrides the format in `options`.
     ///
     /// # Errors
     /// Any [`SourceError`] except those of opening a file.
@@ -103,11 +109,16 @@ impl Reader {
         options: &Options,
     ) -> Result<Self, SourceError> {
         let peeked = Peeked::new(name, input)?;
-        let format = sniff::choose(format, name, kind == Kind::Stream, &peeked)?;
+        let format = sniff::choose(format, name, &peeked)?;
         let name: Arc<str> = name.into();
+        let compression = peeked.compression;
         let rows = rows(&name, kind, format, peeked, options)?;
+        Ok(Self::of(name, compression, rows))
+    }
+
+    fn of(name: Arc<str>, compression: Option<Compression>, rows: Box<dyn Rows>) -> Self {
         let (warnings, unusable) = (Warnings::default(), Some((0, None)));
-        Ok(Self { rows, is_over: false, name, warnings, watched: None, unusable })
+        Self { rows, is_over: false, name, compression, warnings, watched: None, unusable }
     }
 
     /// Returns the name shown in messages.
@@ -118,6 +129,20 @@ impl Reader {
     /// Returns the format of the input, which is never [`InputFormat::Auto`].
     pub fn format(&self) -> InputFormat {
         self.rows.format()
+    }
+
+    /// Returns the format and the compression, for people.
+    pub(crate) fn kind(&self) -> String {
+        let words = self.format().words();
+        match self.compression {
+            Some(compression) => format!("{words} ({})", compression.name()),
+            None => words.to_owned(),
+        }
+    }
+
+    /// Returns whether [`open_at`] is fast: it does not read what is before the position.
+    pub(crate) fn is_random_access(&self) -> bool {
+        self.rows.is_random_access()
     }
 
     /// Returns the columns that its header names; `None` for a format without one.
@@ -155,10 +180,15 @@ impl Reader {
             Item::Row(_) => self.unusable = None,
             Item::Broken(row) => {
                 *count += 1;
-                let (line, message) = first.get_or_insert_with(|| (row.origin.line, row.message.clone()));
+                let place = || match row.origin.source == self.name {
+                    true => format!("line {}", row.origin.line),
+                    false => row.origin.source.to_string(),
+                };
+                let (place, message) = first.get_or_insert_with(|| (place(), row.message.clone()));
                 if *count > MAX_UNUSABLE {
-                    let (name, message) = (self.name.to_string(), std::mem::take(message));
-                    return Err(SourceError::NoRows { name, rows: MAX_UNUSABLE, line: *line, message });
+                    let (name, place) = (self.name.to_string(), std::mem::take(place));
+                    let message = std::mem::take(message);
+                    return Err(SourceError::NoRows { name, rows: MAX_UNUSABLE, place, message });
                 }
             }
         }
@@ -214,9 +244,9 @@ fn rows(
     peeked: Peeked,
     options: &Options,
 ) -> Result<Box<dyn Rows>, SourceError> {
-    let file = match kind {
-        Kind::File(path) => Some(path.to_owned()),
-        Kind::Stream => None,
+    let file = match (kind, peeked.compression) {
+        (Kind::File(path), None) => Some(path.to_owned()),
+        (Kind::File(_), Some(_)) | (Kind::Stream, _) => None,
     };
     let keeps_input = options.keeps_input;
     let delimiter = if format == InputFormat::Tsv { b'\t' } else { csv::sniff_delimiter(peeked.first_line()) };
@@ -239,7 +269,7 @@ fn rows(
             let lines = lines::Lines::new(name, options)?;
             Box::new(SplitRows::new(splitter, lines, InputFormat::Lines, keeps_input, file))
         }
-        InputFormat::Text => Box::new(OneText::new(peeked.into_read(), name, file.is_some(), options)?),
+        InputFormat::Text => Box::new(OneText::new(peeked.into_read(), name, kind != Kind::Stream, options)?),
         InputFormat::Parquet => return Err(no_reader(name, "Parquet files")),
         InputFormat::Excel => return Err(no_reader(name, "Excel files")),
     })

@@ -5,6 +5,8 @@
 
 use std::io::{self, Cursor, Read};
 
+use super::compression::Compression;
+use super::texts::{TEXT_ENDINGS, ends_in};
 use super::{InputFormat, SourceError};
 
 /// How far to look for the end of the first line; a longer line is judged by its beginning.
@@ -19,6 +21,8 @@ pub(super) struct Peeked {
     pub head: Vec<u8>,
     /// How many bytes were removed: the length of the byte order mark, or 0.
     pub skipped: u64,
+    /// How the input was compressed. All else is about what was unpacked.
+    pub compression: Option<Compression>,
     rest: Box<dyn Read + Send>,
 }
 
@@ -26,24 +30,22 @@ impl Peeked {
     /// Reads the beginning of `input`, called `name` in errors.
     ///
     /// # Errors
-    /// [`SourceError::Read`], and [`SourceError::Binary`] when the first bytes are not text in UTF-8.
+    /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] when the first bytes are not text in UTF-8.
     pub(super) fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
         let mut head = Vec::new();
-        let mut chunk = vec![0; 8 << 10];
-        while !has_first_line(&head) && head.len() < HEAD_BYTES {
-            match input.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(read) => head.extend_from_slice(&chunk[..read]),
-                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(SourceError::Read { name: name.to_owned(), line: 1, source }),
-            }
+        let reading = |source| SourceError::reading(name, 1, source);
+        read_until(&mut input, &mut head, |head| !Compression::may_begin_with(head)).map_err(reading)?;
+        let compression = Compression::of(&head);
+        if let Some(compression) = compression {
+            input = compression.unpack(Box::new(Cursor::new(std::mem::take(&mut head)).chain(input)));
         }
+        read_until(&mut input, &mut head, has_first_line).map_err(reading)?;
         if let Some((what, remedy)) = binary_kind(&head).or_else(|| full_of_control(&head)) {
             return Err(SourceError::Binary { name: name.to_owned(), what, remedy });
         }
         let skipped = if head.starts_with(BOM) { BOM.len() } else { 0 };
         head.drain(..skipped);
-        Ok(Self { head, skipped: skipped as u64, rest: input })
+        Ok(Self { head, skipped: skipped as u64, compression, rest: input })
     }
 
     /// Returns the whole input again, without its byte order mark.
@@ -58,6 +60,20 @@ impl Peeked {
     }
 }
 
+/// Reads until `is_enough`, but at most [`HEAD_BYTES`] and what is there with them.
+fn read_until(input: &mut dyn Read, head: &mut Vec<u8>, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+    let mut chunk = vec![0; 8 << 10];
+    while !is_enough(head) && head.len() < HEAD_BYTES {
+        match input.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => head.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn has_first_line(head: &[u8]) -> bool {
     let text = head.strip_prefix(BOM).unwrap_or(head);
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
@@ -67,8 +83,8 @@ fn has_first_line(head: &[u8]) -> bool {
 ///
 /// Source: the formats' own specifications, first bytes of a file.
 const MAGIC: [(&[u8], &str, &str); 14] = [
-    (b"\x1f\x8b", "a gzip archive", "unpack it first, for example with: gzip -dc FILE | claude-batch run -"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first, for example with: zstd -dc FILE | claude-batch run -"),
+    (b"\x1f\x8b", "gzip within a compressed file", TWICE),
+    (b"\x28\xb5\x2f\xfd", "zstd within a compressed file", TWICE),
     (b"\xfd7zXZ\0", "an xz archive", "unpack it first, for example with: xz -dc FILE | claude-batch run -"),
     (b"BZh91AY&SY", "a bzip2 archive", "unpack it first, for example with: bzip2 -dc FILE | claude-batch run -"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
@@ -83,6 +99,11 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
     (b"\xd0\xcf\x11\xe0", "an old Office document (.xls, .doc)", "save the sheet as CSV"),
 ];
 
+const TWICE: &str = "it is compressed twice; unpack it once";
+
+/// What a tar archive has after the name of its first file.
+const TAR: (usize, &[u8]) = (257, b"ustar");
+
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
 const RECODE_32: &str = "save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8 FILE";
 
@@ -94,6 +115,9 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
         [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => return Some(("UTF-16 text", RECODE_16)),
         [0, ..] => return Some(("binary data (it begins with a NUL byte)", "give a file of prompts")),
         _ => {}
+    }
+    if head.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
+        return Some(("a tar archive", "unpack it with: tar -xf FILE, and name the files or the folder in it"));
     }
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
@@ -112,24 +136,18 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// Chooses the format: the one asked for; else from the name's extension; else from the first line.
 ///
-/// `is_stream` is true for a pipe, whose lines are prompts if there is no sign of another format. For a file of unknown
-/// kind the user must name the format: sending each of its lines would cost money.
+/// If there is no sign of a format the user must name it: sending each line of a text, or all lines as one prompt, would
+/// cost money.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.
-pub(super) fn choose(
-    asked: InputFormat,
-    name: &str,
-    is_stream: bool,
-    peeked: &Peeked,
-) -> Result<InputFormat, SourceError> {
+pub(super) fn choose(asked: InputFormat, name: &str, peeked: &Peeked) -> Result<InputFormat, SourceError> {
     let first = peeked.first_line();
     let format = match (asked, by_extension(name)) {
         (InputFormat::Auto, Some(format)) => format,
         (InputFormat::Auto, None) => match first.first() {
             Some(b'{' | b'"' | b'[') => InputFormat::Jsonl,
             None => InputFormat::Lines,
-            Some(_) if is_stream => InputFormat::Lines,
             Some(_) => return Err(SourceError::UnknownFormat { name: name.to_owned() }),
         },
         (asked, _) => asked,
@@ -141,12 +159,16 @@ pub(super) fn choose(
 }
 
 fn by_extension(name: &str) -> Option<InputFormat> {
-    let (_, extension) = name.rsplit_once('.')?;
+    if ends_in(name, &TEXT_ENDINGS) {
+        return Some(InputFormat::Text);
+    }
+    let (_, extension) = Compression::name_inside(name).rsplit_once('.')?;
     match extension.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" | "json" => Some(InputFormat::Jsonl),
         "csv" => Some(InputFormat::Csv),
         "tsv" | "tab" => Some(InputFormat::Tsv),
-        "txt" => Some(InputFormat::Lines),
+        "parquet" => Some(InputFormat::Parquet),
+        "xlsx" => Some(InputFormat::Excel),
         _ => None,
     }
 }
@@ -169,19 +191,19 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_text_is_named_by_its_type() {
-        let cases: [(&[u8], &str); 12] = [
+        let tar = [b"folder/file.jsonl".as_slice(), &[0; 240], b"ustar\x0000", &[0; 100]].concat();
+        let cases: [(&[u8], &str); 11] = [
             (b"\xff\xfe{\0\"\0", "UTF-16"),
             (b"\xfe\xff\0{", "UTF-16"),
             (b"{\0\"\0p\0", "UTF-16"),
             (b"\0{\0\"", "UTF-16"),
             (b"\xff\xfe\0\0{\0\0\0", "UTF-32"),
             (b"{\0\0\0\"\0\0\0", "UTF-32"),
-            (b"\x1f\x8b\x08\0", "gzip"),
             (b"PK\x03\x04\x14", "zip"),
             (b"PAR1\x15\x04", "Parquet"),
             (b"SQLite format 3\0", "SQLite"),
             (&[0; 100], "NUL"),
-            (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+            (&tar, "tar"),
         ];
 
         for (bytes, expected) in cases {
@@ -241,31 +263,33 @@ mod tests {
 
     #[test]
     fn the_extension_decides_before_the_content() {
-        let choose = |name, text: &[u8]| choose(InputFormat::Auto, name, false, &peek(text).expect("text")).ok();
+        let choose = |name, text: &[u8]| choose(InputFormat::Auto, name, &peek(text).expect("text")).ok();
 
         assert_eq!(choose("a.b/p.JSONL", b"x"), Some(InputFormat::Jsonl));
         assert_eq!(choose("p.ndjson", b"x"), Some(InputFormat::Jsonl));
         assert_eq!(choose("p.csv", b"{"), Some(InputFormat::Csv));
         assert_eq!(choose("p.tsv", b"{"), Some(InputFormat::Tsv));
-        assert_eq!(choose("p.txt", b"{}"), Some(InputFormat::Lines));
+        assert_eq!(choose("p.csv.gz", b"{"), Some(InputFormat::Csv));
+        assert_eq!(choose("p.tsv.ZST", b"{"), Some(InputFormat::Tsv));
+        assert_eq!(choose("p.gz", b"x"), None);
+        assert_eq!(choose("p.txt", b"{}"), Some(InputFormat::Text));
+        assert_eq!(choose("p.md.gz", b"{}"), Some(InputFormat::Text));
     }
 
     #[test]
     fn without_an_extension_the_first_character_decides() {
-        let choose =
-            |is_stream, text: &[u8]| choose(InputFormat::Auto, "stdin", is_stream, &peek(text).expect("text")).ok();
+        let choose = |text: &[u8]| choose(InputFormat::Auto, "stdin", &peek(text).expect("text")).ok();
 
-        assert_eq!(choose(true, b"\n  {\"prompt\":1}"), Some(InputFormat::Jsonl));
-        assert_eq!(choose(true, b"\"x\"\n"), Some(InputFormat::Jsonl));
-        assert_eq!(choose(true, b"hello\n"), Some(InputFormat::Lines));
-        assert_eq!(choose(false, b"hello\n"), None);
-        assert_eq!(choose(false, b"\n"), Some(InputFormat::Lines));
+        assert_eq!(choose(b"\n  {\"prompt\":1}"), Some(InputFormat::Jsonl));
+        assert_eq!(choose(b"\"x\"\n"), Some(InputFormat::Jsonl));
+        assert_eq!(choose(b"hello\n"), None);
+        assert_eq!(choose(b"\n"), Some(InputFormat::Lines));
     }
 
     #[test]
     fn json_that_is_not_in_lines_is_refused_with_a_way_out() {
         for text in ["[\n  {\"prompt\": \"a\"}\n]", "[{\"prompt\":\"a\"}]", "{\n  \"prompt\": \"a\"\n}"] {
-            let chosen = choose(InputFormat::Auto, "p.json", false, &peek(text.as_bytes()).expect("text"));
+            let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
 
             let message = chosen.expect_err("no rows can be told apart").to_string();
             assert!(message.contains("jq -c"), "{message}");

@@ -127,7 +127,7 @@ impl Splitter {
             let chunk = match self.input.fill_buf() {
                 Ok(chunk) => chunk,
                 Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(read_error(&self.name, self.line, source)),
+                Err(source) => return Err(read_error(&self.name, line, source)),
             };
             if chunk.is_empty() {
                 if self.offset == byte_offset {
@@ -220,7 +220,7 @@ struct Found {
 }
 
 fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
-    SourceError::Read { name: name.to_owned(), line, source }
+    SourceError::reading(name, line, source)
 }
 
 /// The state of a CSV scan.

@@ -13,7 +13,7 @@
 //! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end. The
 //!   texts of a list share it;
 //! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps no values from one turn to the next,
-//!   and values are not nested deeper than the source is.
+//!   and values are not nested deeper than the source and the JSON of the row are.
 //!
 //! A template without a column would make the same prompt for every row, and each would be paid for. It is refused
 //! before any row is read, and so is a template with an unknown filter.

@@ -1,6 +1,6 @@
 //! A text that is one prompt as a whole.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,35 +53,32 @@ impl Text {
         Ok(Self { template, system, most_bytes, keeps_input: options.keeps_input })
     }
 
-    /// Reads a whole text, which is at `path`. `label` is the row's label.
+    /// Reads a whole text, or as much of it as shows that it is too long.
     ///
     /// # Errors
-    /// [`SourceError::Read`].
-    pub(super) fn read(
-        &self,
-        mut bytes: impl Read,
-        path: &str,
-        label: Option<&str>,
-        name: &Arc<str>,
-    ) -> Result<Item, SourceError> {
-        let (mut text, most) = (Vec::new(), self.most_bytes as u64);
-        let read = bytes.by_ref().take(most + 1).read_to_end(&mut text);
-        read.map_err(|source| SourceError::Read { name: name.to_string(), line: 1, source })?;
+    /// Any of `input`.
+    pub(super) fn load(&self, input: impl Read) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        input.take(self.most_bytes as u64 + 1).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    /// Returns the row of a text that was loaded from `path`. `label` is its label; messages call it `source`.
+    pub(super) fn row(&self, text: &[u8], path: &str, label: Option<&str>, source: &Arc<str>) -> Item {
         let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
-        let bytes = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-        let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes, end };
-        Ok(match self.parts(&raw, path) {
+        let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes: text, end };
+        match self.parts(&raw, path) {
             Ok(Parts { params, .. }) => {
-                let (origin, custom_id) = (raw.origin(name), label.map(str::to_owned));
+                let (origin, custom_id) = (raw.origin(source), label.map(str::to_owned));
                 let input = raw.text().ok().filter(|_| self.keeps_input).map(|text| input(text, path));
                 Item::Row(Box::new(Row { origin, custom_id, params, extra: Params::default(), error: None, input }))
             }
             Err(fault) => {
                 let fault = fault.of(label.map(str::to_owned));
                 let input = self.keeps_input.then(|| input(&String::from_utf8_lossy(raw.kept()), path));
-                Item::Broken(Box::new(BrokenRow { input, ..raw.broken(name, fault) }))
+                Item::Broken(Box::new(BrokenRow { input, ..raw.broken(source, fault) }))
             }
-        })
+        }
     }
 
     fn parts(&self, raw: &RawRow<'_>, path: &str) -> Result<Parts, Fault> {
@@ -143,7 +140,8 @@ impl Rows for OneText {
 
     fn next(&mut self, name: &Arc<str>, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
         let Some(input) = self.input.take() else { return Ok(None) };
-        self.text.read(input, name, self.is_named.then_some(name), name).map(Some)
+        let text = self.text.load(input).map_err(|source| SourceError::reading(name, 1, source))?;
+        Ok(Some(self.text.row(&text, name, self.is_named.then_some(name), name)))
     }
 }
 

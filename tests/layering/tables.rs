@@ -88,6 +88,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("console", &["report/"]),
     ("csv", &["source/csv/", "sink/csv.rs"]),
+    ("flate2", &["source/compression/gzip.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("http_body", &["sim/server/", "transport/http/pieces.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
@@ -99,6 +100,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
     ("tower_service", &["transport/tunnel.rs"]),
+    ("zstd", &["source/compression/zstd.rs"]),
 ];
 
 /// Macros that write to the terminal, and who may call them. They panic when the stream is full or closed.

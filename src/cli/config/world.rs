@@ -112,34 +112,6 @@ impl World {
         }
         Ok(bytes)
     }
-
-    /// Returns the files that a name stands for: the file itself, or the sorted files that match the pattern in its
-    /// last part.
-    ///
-    /// # Errors
-    /// The name is a pattern and nothing matches.
-    pub(crate) fn expand(&self, path: &Path) -> Result<Vec<PathBuf>> {
-        let pattern = path.file_name().and_then(|name| name.to_str()).filter(|name| name.contains(['*', '?']));
-        let Some(pattern) = pattern.filter(|_| !self.resolve(path).exists()) else {
-            return Ok(vec![path.to_owned()]);
-        };
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let searched = if self.resolve(folder).as_os_str().is_empty() { ".".into() } else { self.resolve(folder) };
-        let entries = std::fs::read_dir(searched).with_context(|| format!("can't search {}", path.display()))?;
-        let mut found = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            if name.to_str().is_some_and(|name| !name.starts_with('.') && matches(pattern.as_bytes(), name.as_bytes()))
-            {
-                found.push(folder.join(name));
-            }
-        }
-        found.sort();
-        if found.is_empty() {
-            bail!("no file matches {}", path.display());
-        }
-        Ok(found)
-    }
 }
 
 /// Removes the secret variables. A value that is not UTF-8 is not a key: it stays among the variables and causes an
@@ -158,32 +130,6 @@ fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static st
     SECRET_VARIABLES.into_iter().filter_map(take).collect()
 }
 
-/// Returns whether a name fits a pattern of `*` (any run) and `?` (any byte), in linear space and quadratic time.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut pos) = (0, 0);
-    // Where in the pattern and the name to continue when the last `*` must match one more byte.
-    let mut retry: Option<(usize, usize)> = None;
-    while pos < name.len() {
-        match (pattern.get(at), retry) {
-            (Some(b'*'), _) => {
-                retry = Some((at + 1, pos));
-                at += 1;
-            }
-            (Some(byte), _) if *byte == b'?' || *byte == name[pos] => {
-                at += 1;
-                pos += 1;
-            }
-            (_, Some((after, start))) => {
-                retry = Some((after, start + 1));
-                at = after;
-                pos = start + 1;
-            }
-            (_, None) => return false,
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,14 +145,5 @@ mod tests {
         assert!(!format!("{world:?}").contains("secret\"") && !format!("{world:?}").contains("sk-"), "{world:?}");
         assert_eq!(world.variable("ANTHROPIC_API_KEY").ok().flatten(), Some("sk-secret"));
         assert!(world.has("CLAUDE_BATCH_HEADER") && world.has("HOME") && !world.has("ANTHROPIC_AUTH_TOKEN"));
-    }
-
-    #[test]
-    fn patterns_match_runs_and_single_bytes() {
-        let cases = [("*.jsonl", "a.jsonl"), ("a?c*", "abc"), ("*", ""), ("*a*b", "xaybab"), ("a**", "a")];
-        assert!(cases.iter().all(|(pattern, name)| matches(pattern.as_bytes(), name.as_bytes())));
-
-        let others = [("*.jsonl", "a.csv"), ("a?c", "ac"), ("", "a"), ("*ab", "aba")];
-        assert!(others.iter().all(|(pattern, name)| !matches(pattern.as_bytes(), name.as_bytes())));
     }
 }

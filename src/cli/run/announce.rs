@@ -13,6 +13,7 @@ use super::super::{columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Expense, Money, PoolId, RateLimits};
+use crate::journal::Start;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{ModelSum, Places, Survey};
 
@@ -54,11 +55,16 @@ impl NewRun<'_> {
         if survey.unusable > 0 {
             faults::before_a_run(survey).iter().for_each(|line| self.say(line));
         }
+        if let Some(damage) = &survey.damage {
+            self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
+        }
         if survey.to_send > 1 && survey.same == survey.to_send {
             self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
-        let system = self.config.request.system.as_deref();
-        columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
+        if self.start != Start::Resume {
+            let system = self.config.request.system.as_deref();
+            columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
+        }
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \

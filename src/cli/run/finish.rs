@@ -84,12 +84,15 @@ impl NewRun<'_> {
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
-            let again = if self.config.fresh { " without --fresh" } else { "" };
-            self.tell(&format!(
-                "claude-batch: {}; correct it and run the same command{again} to resume",
-                escape(message)
-            ));
+            self.say_input_error(message);
         }
+    }
+
+    /// Says why the input could not be read to its end, and what to do.
+    pub(super) fn say_input_error(&self, message: &str) {
+        let again = if self.config.fresh { " without --fresh" } else { "" };
+        let message = escape(message);
+        self.tell(&format!("claude-batch: {message}; correct it and run the same command{again} to resume"));
     }
 
     /// Returns what the explanation of a stop refers to.

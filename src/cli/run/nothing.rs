@@ -23,7 +23,7 @@ impl NewRun<'_> {
     pub(super) fn end_dry_run(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<Exit> {
         self.announce(survey, catalog);
         self.say("dry run: nothing was sent");
-        Ok(Exit::Done)
+        Ok(if survey.is_some_and(|survey| survey.damage.is_some()) { Exit::Usage } else { Exit::Done })
     }
 
     /// Ends a run whose rows are all finished, and says what its files contain.
@@ -34,7 +34,7 @@ impl NewRun<'_> {
         recovered: &Recovered,
     ) -> Result<Exit> {
         let log = match opened {
-            Opened::Run(journal) => journal.close(self.input_read(true), false)?.failed,
+            Opened::Run(journal) => journal.close(self.input_read(survey.damage.is_none()), false)?.failed,
             Opened::DryRun(looked) => looked.failed(),
         };
         let failed: u64 = log.values().sum();
@@ -65,6 +65,10 @@ impl NewRun<'_> {
             _ => {}
         }
         self.say_failures_if_quiet(&log, &Stats::default());
+        if let Some(damage) = &survey.damage {
+            self.say_input_error(damage);
+            return Ok(Exit::Usage);
+        }
         Ok(Exit::of_run(None, failed))
     }
 

@@ -9,12 +9,15 @@ use crate::cli::{faults, models, parts};
 use crate::journal::{Manifest, Recovered, RequestShape, Start};
 use crate::report::text::{count, plural};
 use crate::runner::input::{Refusal, Survey, is_seekable};
+use crate::source::Input;
 
 impl NewRun<'_> {
     /// Refuses mistakes that affect the whole run, before any file is created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
-            bail!("{duplicate}");
+            let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;
+            let remedy = if are_paths { "; the ids of texts are paths: name the folder above all of them" } else { "" };
+            bail!("{duplicate}{remedy}");
         }
         if survey.rows > 0 && survey.unusable == survey.rows && self.start != Start::Resume {
             let (inputs, rows) = (self.input_names(), plural(survey.rows, "row", "rows"));
@@ -28,6 +31,11 @@ impl NewRun<'_> {
             && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
         {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
+        }
+        if self.config.source.strict
+            && let Some(damage) = &survey.damage
+        {
+            bail!("--strict: {damage}");
         }
         if self.config.source.strict
             && let Some(problem) = survey.faults.first()

@@ -9,7 +9,7 @@ use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::SourceError;
 
-use super::incoming::Incoming;
+use super::incoming::{HasBegun, Incoming};
 use super::planned_rows::{PlannedRows, RowFate, Step};
 use super::reading::Reading;
 use super::row_sender::RowSender;
@@ -32,6 +32,7 @@ pub fn feed(
         sender: RowSender::new(rows),
         labels: (!is_seekable(plan)).then(Seen::default),
         warned: HashSet::new(),
+        has_begun: HasBegun::No,
     };
     loop {
         let mut has_more = false;
@@ -42,7 +43,7 @@ pub fn feed(
                 Ok(Turn::LoopGone) => return,
                 Err(error) => {
                     // Sending fails only if the loop has ended. Then nobody needs the error.
-                    feeder.sender.send(Incoming::Failed(error.to_string()));
+                    feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun));
                     return;
                 }
             }
@@ -62,6 +63,7 @@ struct Feeder<'a> {
     labels: Option<Seen>,
     /// Warnings that were passed on. The reader of each place gives the same ones.
     warned: HashSet<String>,
+    has_begun: HasBegun,
 }
 
 /// How a place's turn ended.
@@ -77,13 +79,19 @@ enum Turn {
 impl Feeder<'_> {
     /// Passes on rows up to and including the next row to be sent.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
-        while let Some(Step { warnings, row, mapped: _ }) = planned_rows.next(self.planner, self.earlier)? {
+        while let Some(Step { recognized, warnings, row, .. }) = planned_rows.next(self.planner, self.earlier)? {
+            if let Some(text) = recognized
+                && !self.sender.send(Incoming::Recognized(text))
+            {
+                return Ok(Turn::LoopGone);
+            }
             for text in warnings {
                 if self.warned.insert(text.clone()) && !self.sender.send(Incoming::Warning(text)) {
                     return Ok(Turn::LoopGone);
                 }
             }
             let Some(row) = row else { continue };
+            self.has_begun = HasBegun::Yes;
             let item = match row {
                 // Two rows with the same name and the same request are both done.
                 RowFate::Done(named) => {

@@ -15,10 +15,21 @@ pub enum Incoming {
     Broken(Box<BrokenRow>),
     /// The number of rows that were skipped: an earlier run has finished them.
     Skipped(u64),
+    /// What a stream was recognized as.
+    Recognized(String),
     /// A warning for the user.
     Warning(String),
-    /// The reason why the input can't be read any further.
-    Failed(String),
+    /// The reason why the input can't be read any further, and whether any of it was read.
+    Failed(String, HasBegun),
+}
+
+/// Whether any row was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HasBegun {
+    /// At least one.
+    Yes,
+    /// None.
+    No,
 }
 
 impl Incoming {
@@ -28,7 +39,7 @@ impl Incoming {
             Self::Planned(planned) => planned.bytes(),
             Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
             Self::Broken(broken) => broken.raw.len(),
-            Self::Warning(text) | Self::Failed(text) => text.len(),
+            Self::Recognized(text) | Self::Warning(text) | Self::Failed(text, _) => text.len(),
             Self::Skipped(_) => 0,
         }
     }

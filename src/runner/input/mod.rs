@@ -22,7 +22,7 @@ mod survey;
 mod tests;
 
 pub use feed::feed;
-pub use incoming::Incoming;
+pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};

@@ -11,8 +11,12 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
+    /// What a stream that was just opened was recognized as.
+    pub(super) recognized: Option<String>,
     /// Warnings about what comes before the row.
     pub(super) warnings: Vec<String>,
+    /// The input, counted from 0; of no meaning at the end of an input.
+    pub(super) input: usize,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowFate>,
     /// The pair of `--map-model` that replaced its model.
@@ -46,8 +50,10 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
 
     /// Plans the next row; returns `None` at the end.
     pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
-        while let Some(Read { mut warnings, row }) = self.reading.next().transpose()? {
-            let Some((place, item)) = row else { return Ok(Some(Step { warnings, row: None, mapped: None })) };
+        while let Some(Read { recognized, mut warnings, row }) = self.reading.next().transpose()? {
+            let Some((place, item)) = row else {
+                return Ok(Some(Step { recognized, warnings, input: 0, row: None, mapped: None }));
+            };
             let (row, mapped) = match item {
                 // A row that is left out is planned too, since it is counted among rows with the same request.
                 Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
@@ -56,7 +62,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
             let notices = planner.take_notices();
             if place.index >= self.skip {
                 warnings.extend(notices.iter().map(ToString::to_string));
-                return Ok(Some(Step { warnings, row: Some(row), mapped }));
+                return Ok(Some(Step { recognized, warnings, input: place.input, row: Some(row), mapped }));
             }
         }
         Ok(None)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{Alike, Expense, Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
-use crate::source::{BrokenRow, SourceError};
+use crate::source::{self, BrokenRow, Input, SourceError};
 
 use super::places::Layout;
 use super::planned_rows::{PlannedRows, RowFate, Step};
@@ -20,6 +20,8 @@ use crate::runner::Progress;
 pub struct Survey {
     /// Rows, of any kind.
     pub rows: u64,
+    /// Rows of each input, in order; inputs at the end may be missing.
+    pub(crate) rows_of_inputs: Vec<u64>,
     /// Rows to be sent.
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
@@ -52,8 +54,12 @@ pub struct Survey {
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
+    /// What streams were recognized as.
+    pub(crate) recognized: Vec<String>,
     /// Warnings, each once.
     pub(crate) warnings: Vec<String>,
+    /// Why the input ends early: it is damaged there. The counts are those of the rows before.
+    pub(crate) damage: Option<String>,
 }
 
 /// Rows of one model, summed.
@@ -74,7 +80,7 @@ pub(crate) struct ModelSum {
 /// It ends early, with incomplete counts, when `progress` asks it to.
 ///
 /// # Errors
-/// The first [`SourceError`].
+/// The first [`SourceError`]. Damage behind the first row ends the survey without an error.
 pub fn survey(
     plan: &InputPlan,
     planner: &mut Planner,
@@ -86,6 +92,9 @@ pub fn survey(
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
         read_all(&mut rows, planner, earlier, shown)
     })?;
+    if !plan.inputs.iter().all(|input| is_random_access(input, plan)) {
+        survey.layout = Layout::default();
+    }
     if !suspects.is_empty() {
         let reading = Reading::whole(plan).take_while(|_| progress.on_row());
         survey.duplicate = find_duplicate(plan, reading, planner, &suspects)?;
@@ -103,11 +112,25 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey::default();
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
-    while let Some(Step { warnings, row, mapped }) = rows.next(planner, earlier)? {
+    loop {
+        let Step { recognized, warnings, input, row, mapped } = match rows.next(planner, earlier) {
+            Ok(Some(step)) => step,
+            Ok(None) => break,
+            Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
+                survey.damage = Some(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        survey.recognized.extend(recognized);
+        warnings.into_iter().for_each(|text| survey.warn(text));
         if let Some(pair) = mapped {
             *survey.mapped.entry(pair).or_default() += 1;
         }
-        warnings.into_iter().for_each(|text| survey.warn(text));
+        if row.is_some() {
+            survey.rows_of_inputs.resize(survey.rows_of_inputs.len().max(input + 1), 0);
+            survey.rows_of_inputs[input] += 1;
+        }
         match row {
             None => {}
             Some(RowFate::Done(named)) => {
@@ -137,6 +160,11 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
+/// Returns whether an input can be read from the middle without reading what comes before.
+fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
+    source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
+}
+
 fn at(origin: &Origin, message: &str) -> String {
     format!("{}:{}: {message}", origin.source, origin.line)
 }
@@ -157,7 +185,13 @@ fn find_duplicate(
 ) -> Result<Option<DuplicateLabel>, SourceError> {
     let mut named = Vec::new();
     let mut rows = PlannedRows::new(reading, plan.skip);
-    while let Some(Step { row, .. }) = rows.next(planner, &Earlier::none())? {
+    loop {
+        let row = match rows.next(planner, &Earlier::none()) {
+            Ok(Some(Step { row, .. })) => row,
+            // What comes before the damage was surveyed.
+            Ok(None) | Err(SourceError::Damaged { .. }) => break,
+            Err(error) => return Err(error),
+        };
         let (identity, label, origin) = match row {
             Some(RowFate::Done(named)) => (named.identity, named.custom_id, named.origin),
             Some(RowFate::Planned(_, planned, _)) => (planned.job.identity, planned.job.custom_id, planned.job.origin),

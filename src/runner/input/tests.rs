@@ -121,7 +121,7 @@ fn a_file_that_changed_since_the_survey_is_not_read_further() {
     let arrived = items_from(Some(&places), &plan, Earlier::none());
 
     assert!(
-        matches!(arrived.last(), Some(Incoming::Failed(message)) if message.contains("changed")),
+        matches!(arrived.last(), Some(Incoming::Failed(message, HasBegun::Yes)) if message.contains("changed")),
         "{:?}",
         arrived.last()
     );

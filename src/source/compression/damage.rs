@@ -1,0 +1,28 @@
+//! Damage of a compressed input, as an error of a reader.
+
+use std::fmt;
+use std::io;
+
+/// What is damaged in a compressed input. It is the inner error of an [`io::Error`].
+#[derive(Debug)]
+pub(in crate::source) struct Damage(String);
+
+impl Damage {
+    /// Returns the error of a reader.
+    pub(super) fn error(what: impl Into<String>) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, Self(what.into()))
+    }
+
+    /// Returns what is damaged; `None` for an error of another kind.
+    pub(in crate::source) fn of(error: &io::Error) -> Option<&str> {
+        error.get_ref()?.downcast_ref::<Self>().map(|Self(what)| &**what)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Damage {}

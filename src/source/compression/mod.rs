@@ -1,0 +1,76 @@
+//! Compressed inputs: gzip and zstd, found by their first bytes and unpacked while they are read.
+//!
+//! What was unpacked before a damaged place is given out in whole, so that no row before it is lost. The readers that
+//! the two crates have drop what they unpacked in the call that meets the damage, which may be all of a small file. So
+//! [`gzip`] and [`zstd`] call the decoders of the crates themselves.
+//!
+//! Memory is bounded: gzip needs 32 KiB of what came before, and zstd the window of the frame, which may be at most
+//! [`zstd::MAX_WINDOW_LOG`].
+
+mod damage;
+mod gzip;
+#[cfg(test)]
+mod testing;
+mod zstd;
+
+use std::io::Read;
+
+pub(super) use self::damage::Damage;
+
+/// How an input is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Compression {
+    /// gzip, one member or several.
+    Gzip,
+    /// zstd, one frame or several.
+    Zstd,
+}
+
+impl Compression {
+    /// Returns the name for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Returns how an input with these first bytes is compressed; `None` for one that is not.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            // A frame that is skipped; some packers write it before the first one.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Returns whether more bytes are needed for [`Self::of`].
+    pub(super) fn may_begin_with(head: &[u8]) -> bool {
+        const MAGIC: [&[u8]; 2] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd"];
+        let is_skipped = |head: &[u8]| matches!(head, [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d]);
+        head.is_empty()
+            || is_skipped(head)
+            || MAGIC.iter().any(|magic| head.len() < magic.len() && magic.starts_with(head))
+    }
+
+    /// Returns the bytes that `input` was made from.
+    pub(super) fn unpack(self, input: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+        match self {
+            Self::Gzip => Box::new(gzip::Unpacked::new(input)),
+            Self::Zstd => Box::new(zstd::Unpacked::new(input)),
+        }
+    }
+
+    /// Returns a file's name without the ending of a compressed file.
+    pub(super) fn name_inside(name: &str) -> &str {
+        match name.rsplit_once('.') {
+            Some((stem, ending)) if ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) => stem,
+            Some(_) | None => name,
+        }
+    }
+}
+
+/// Endings of compressed files.
+const ENDINGS: [&str; 4] = ["gz", "gzip", "zst", "zstd"];
