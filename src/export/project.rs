@@ -202,7 +202,7 @@ impl<'f> RowWriter<'f> {
             OutputFormat::Csv => Kind::Table(Box::new(records(b',', out)?)),
             OutputFormat::Tsv => Kind::Table(Box::new(records(b'\t', out)?)),
             OutputFormat::Text => Kind::Table(Box::new(Text::new(out, request.null))),
-            OutputFormat::Parquet => Kind::Table(parquet(out, &columns)?),
+            OutputFormat::Parquet => Kind::Table(parquet_writer(out, &columns)?),
         };
         let wanted = fields.iter().filter_map(|field| match &field.of {
             Of::Input(column) => Some(column.clone()),
@@ -374,7 +374,13 @@ fn read_error(error: std::io::Error) -> ExportError {
     ExportError::Temporary(error)
 }
 
-fn parquet(_: Box<dyn Output>, _: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
+#[cfg(feature = "tables")]
+fn parquet_writer(out: Box<dyn Output>, columns: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
+    super::parquet::writer(out, columns).map_err(ExportError::Output)
+}
+
+#[cfg(not(feature = "tables"))]
+fn parquet_writer(_: Box<dyn Output>, _: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
     Err(ExportError::NoTables)
 }
 
