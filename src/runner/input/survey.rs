@@ -155,7 +155,8 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
 
 /// Returns whether an input can be read from the middle without reading what comes before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
-    source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
+    // A stream must not be opened twice: a named pipe would wait for another writer.
+    source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
 }
 
 fn at(origin: &Origin, message: &str) -> String {
