@@ -12,6 +12,8 @@ mod commands;
 mod hostile;
 mod input;
 mod main_uses;
+#[path = "../support/odd_rows.rs"]
+mod odd_rows;
 mod output;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
@@ -20,6 +22,7 @@ mod pty;
 mod readme;
 mod refusals;
 mod resume;
+mod round_trip;
 #[cfg(unix)]
 mod screen;
 mod secrets;
