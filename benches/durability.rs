@@ -1,8 +1,9 @@
-//! The loops of `tests/durability` at length, and the page `benches/DURABILITY.md` that they make.
+//! Runs the loops of `tests/durability` in full, and makes the page `benches/DURABILITY.md` from their results.
 //!
-//! `cargo bench --bench durability` runs a share of each; `-- full` runs all of each and writes what was seen into the
-//! page. Names of loops may follow (`-- full kills power`): the lines of the others then stay as they are. A loop that
-//! finds a violation says so in its place, and the others go on.
+//! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
+//! are written into the page. If names of loops follow (`-- full kills power`), only those loops run, and the lines of
+//! the others stay as they are. If a loop finds a violation, its line in the page says so, and the other loops run all
+//! the same.
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;
@@ -73,7 +74,7 @@ fn fuzz(size: Size) -> Vec<Seen> {
     )]
 }
 
-/// What `tests/fuzz/run` left: one log of libFuzzer for each target.
+/// Reads the logs that `tests/fuzz/run` has written: one log of libFuzzer for each target.
 fn fuzzed(_size: Size) -> Vec<Seen> {
     let folder = target_folder().join("fuzz-logs");
     let seen: Vec<String> = corpora::names().map(|name| fuzzed_target(name, &folder)).collect();
@@ -83,7 +84,7 @@ fn fuzzed(_size: Size) -> Vec<Seen> {
 fn fuzzed_target(name: &str, folder: &Path) -> String {
     let Ok(log) = fs::read_to_string(folder.join(format!("{name}.log"))) else { return format!("{name} NOT RUN") };
     assert!(!log.contains("SUMMARY: "), "{name} found something: {}", folder.join(format!("{name}.log")).display());
-    // "Done 1234 runs in 601 second(s)" is the last that it says when all went well.
+    // If all went well, the log ends with "Done 1234 runs in 601 second(s)".
     let done = log.lines().rev().find_map(|line| line.strip_prefix("Done ")?.strip_suffix(" second(s)"));
     match done.and_then(|done| done.split_once(" runs in ")) {
         Some((runs, seconds)) => format!("{name} {seconds} s, {runs} inputs, 0 crashes"),
@@ -91,7 +92,7 @@ fn fuzzed_target(name: &str, folder: &Path) -> String {
     }
 }
 
-/// Where builds go.
+/// Returns the folder of build results.
 fn target_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder").to_owned()
 }
@@ -101,22 +102,23 @@ fn target_folder() -> PathBuf {
 const BEGINNING: &str = "\
 # Durability and faults: what was tried and what was seen
 
-Made by `cargo bench --bench durability -- full`, which runs every loop in full and writes this page; it takes hours. With
-names of loops after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its
-lines say so. `cargo test` runs a part of each loop. Kills and faults at each system call need `strace`, and a full file
-system needs root; without them the line says so.
+Made by `cargo bench --bench durability -- full`, which runs every loop in full and writes this page. It takes hours.
+With names of loops after `full`, only those loops are run and only their lines are replaced. If a loop finds a
+violation, its lines say so. `cargo test` runs a part of each loop. Kills and faults at each system call need
+`strace`, and a test with a full file system needs root. Without them, the line of the test says that this part was
+not run.
 
 `tests/fuzz/run` fuzzes each target (`jsonl`, `csv`, `recovery`, `headers`, `sse`, `config`) with libFuzzer for ten
-minutes, or for the given number of seconds (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`). It needs nightly Rust
-and `cargo-fuzz`. The loop `fuzzed` reads its output.
+minutes, or for the given number of seconds (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`). It needs nightly
+Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 
-/// The answer of a second run to each change.
+/// Returns the table of changes, and what a second run does after each of them.
 fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
     format!(
-        "\n## Resume: what a second run makes of what changed\n\n| what changed since the first run | answer |\n|---|---|\n{}",
+        "\n## Resume: what a second run does after a change\n\n| what changed since the first run | answer |\n|---|---|\n{}",
         cases.collect::<String>()
     )
 }

@@ -1,7 +1,8 @@
-//! The loops of `tests/security` at length, and the page `benches/SECURITY.md` that they make.
+//! Runs the loops of `tests/security` in full, and makes the page `benches/SECURITY.md` from their results.
 //!
-//! `cargo bench --bench security` runs a share of each; `-- full` runs all of each and writes what was seen into the
-//! page. Names of loops may follow (`-- full key files`): the lines of the others then stay as they are.
+//! `cargo bench --bench security` runs a part of each loop. With `-- full`, every loop runs in full, and its results
+//! are written into the page. If names of loops follow (`-- full key files`), only those loops run, and the lines of
+//! the others stay as they are.
 
 #[path = "../tests/support/hostile.rs"]
 mod hostile;
@@ -28,6 +29,6 @@ const BEGINNING: &str = "\
 
 Made by `cargo bench --bench security -- full`, which runs every loop in full and writes this page. With names of loops
 after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its lines say so.
-`cargo test` runs a part of each loop. Tries as a second user need root; without it the line says so.
+`cargo test` runs a part of each loop. Tests with a second user need root. Without it, the line of the test says so.
 
 ";

@@ -1,8 +1,10 @@
-//! How many small answers a second the simulator gives from one core, and what it keeps in memory in a long soak.
+//! Measures how many small answers per second the simulator gives on one core, and how much memory it needs in a long
+//! soak.
 //!
-//! `cargo bench --bench simulator`. Speed is measured by the processor time of the one thread that answers where the
-//! system tells it (Linux), so that the client beside it and other users of the machine do not count. The soak
-//! comes first, since a peak of memory is the highest of all that came before it.
+//! Run it with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the thread that
+//! answers. So the client, which runs at the same time, and other programs on the machine do not count. The soak runs
+//! first, because the system reports the peak memory since the start of the process. Anything that ran earlier would
+//! count too.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,11 +20,12 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::lock;
 use http::{HeaderMap, HeaderValue, Method};
 
-/// Answers of the soak; the books know a million bodies apart, so half of them find the books full.
+/// Number of answers in the soak. The simulator's books can tell at most a million request bodies apart, so the second
+/// million arrives when the books are full.
 const SOAK: u64 = 2_000_000;
-/// Answers over HTTP.
+/// Number of answers over HTTP.
 const SERVED: u64 = 60_000;
-/// Connections, and how many requests each sends at once.
+/// The number of connections, and how many requests each of them sends before it reads their answers.
 const CONNECTIONS: usize = 8;
 const PIPELINED: u64 = 16;
 
@@ -47,7 +50,7 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns how many answers a second the model alone gives, and the name of the clock that measured it.
+/// Returns how many answers per second the model alone gives, and the name of the clock that measured it.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();
@@ -60,10 +63,13 @@ fn model(count: u64) -> (f64, &'static str) {
     rate(count, spent, began.elapsed())
 }
 
-/// Returns a rate by processor time where it is known, and by which clock.
+/// Returns a rate and the name of the clock that measured it. Processor time is used where it is known.
 fn rate(count: u64, spent: Option<Duration>, wall: Duration) -> (f64, &'static str) {
-    let by =
-        if spent.is_some() { "the processor time of its thread" } else { "the clock, with whatever ran beside it" };
+    let by = if spent.is_some() {
+        "the processor time of its thread"
+    } else {
+        "wall time, which other programs may have lengthened"
+    };
     (count as f64 / spent.unwrap_or(wall).as_secs_f64(), by)
 }
 
@@ -75,7 +81,7 @@ fn headers() -> HeaderMap {
         .collect()
 }
 
-/// One whole exchange, a tenth of a millisecond after the one before.
+/// Sends one request and reads its whole answer. Each request is sent a tenth of a millisecond after the previous one.
 fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
     let now = Instant::from_nanos(number * 100_000);
     let request = Request { method: &Method::POST, path: "/v1/messages", query: None, headers, body: body.as_bytes() };
@@ -85,7 +91,7 @@ fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
     model.finish(arrival.ticket, Ending::Played, now);
 }
 
-/// Returns how many answers a second the server gives, and the name of the clock that measured it.
+/// Returns how many answers per second the server gives, and the name of the clock that measured it.
 fn server() -> (f64, &'static str) {
     let (url_in, url) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -96,7 +102,7 @@ fn server() -> (f64, &'static str) {
             let (server, model) = SimServer::serve(config(), address).await.expect("a free port");
             url_in.send(server.address()).expect("somebody waits");
             let before = processor_time();
-            // An error means that the other end is gone, which ends it as well.
+            // An error means that the other end of the channel is gone. This ends the server as well.
             let _ = stopped.await;
             let after = processor_time();
             assert_eq!(lock(&model).books().statuses.get(&200), Some(&SERVED), "every request is answered");
@@ -114,7 +120,8 @@ fn server() -> (f64, &'static str) {
     rate(SERVED, thread.join().expect("the server ends"), wall)
 }
 
-/// A small client: it sends this many requests at once, then reads their answers.
+/// A small client. It sends several requests at a time and then reads their answers, until it has sent `count`
+/// requests.
 fn drive(address: SocketAddr, own: u64, count: u64) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let mut received = vec![0; 1 << 16];
@@ -143,13 +150,13 @@ fn request(number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns how many whole answers there are: each ends with the end of its usage.
+/// Returns how many whole answers a text has. Each answer ends with the end of its usage.
 fn answers(text: &[u8]) -> u64 {
     const END: &[u8] = br#""inference_geo":"global"}}"#;
     text.windows(END.len()).filter(|window| *window == END).count() as u64
 }
 
-/// Gives many answers and says what the memory of the process grew by.
+/// Gives many answers and prints how much the memory of the process grew.
 fn soak() {
     let mut model = Model::new(config());
     let headers = headers();

@@ -1,18 +1,19 @@
 //! What a failure on the wire means for its row and the run.
 //!
-//! Pure and total, and the same for every provider: no reply came whose form could matter. What a reply means is its
-//! provider's to say ([`crate::provider::Provider::judge`]).
+//! Pure and total. It is the same for every provider, because no reply came, and only the form of replies differs. The
+//! provider decides what a reply means ([`crate::provider::Provider::judge`]).
 //!
-//! When a body breaks off after a head without success, finish the decoder and judge its error: the status says more than
-//! the broken connection. After a 200 head the failure on the wire is what counts.
+//! A body can break off after a head with an error status. In that case, callers finish the decoder and judge the error
+//! that it returns, because the status says more than the broken connection. After a 200 head, the failure on the wire
+//! counts.
 
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};
 
-/// The status under which a proxy asks for a user name and a password.
+/// The status with which a proxy asks for a user name and a password.
 const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 
-/// Returns what came of an attempt to which no whole reply came.
+/// Returns the verdict on an attempt that failed on the wire: no whole reply came.
 pub fn on_wire(error: WireError) -> Verdict {
     let failure = Failure { wire: Some(error.kind), message: error.message, ..Failure::default() };
     match error.kind {

@@ -1,8 +1,8 @@
-//! Time: the instants that the core is given, and the one clock that makes them.
+//! Time: the instants that are passed to the core, and the clock that makes them.
 //!
 //! Owns [`Instant`], which the core computes with, and [`RunClock`], the only reader of the machine's clocks for
-//! scheduling. The core never sees a `RunClock`; it is given `now`. `RunClock` runs on tokio's time, so under paused tokio
-//! time a run is on virtual time.
+//! scheduling. The core never sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time
+//! is paused, as in tests, a run is on virtual time.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Instant {
         self.0 as f64 / 1e9
     }
 
-    /// Returns how long after `earlier` this is; zero when it is not after it.
+    /// Returns the time from `earlier` to this instant; zero when this instant is not later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -58,10 +58,11 @@ impl std::ops::Add<Duration> for Instant {
     }
 }
 
-/// The clock of one run, over tokio's time and the wall clock at its start.
+/// The clock of one run. It combines tokio's time with the wall-clock time at which the run started.
 ///
-/// Waiting never uses the wall clock. A wall time is the wall time at the start plus the time that has passed on the
-/// steady clock. So a jump of the machine's clock neither stops a run nor speeds it up.
+/// Waiting never uses the wall clock. The wall time of an instant is computed: it is the wall time at the start plus
+/// the time that has passed on the monotonic clock. So a jump of the machine's clock neither stops a run nor speeds it
+/// up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,
@@ -69,7 +70,7 @@ pub struct RunClock {
 }
 
 impl RunClock {
-    /// Starts a clock: its [`Instant::ZERO`] is this moment.
+    /// Starts a clock. Its [`Instant::ZERO`] is the moment of this call.
     pub fn start() -> Self {
         Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
     }
@@ -85,7 +86,8 @@ impl RunClock {
         Instant(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Returns the tokio instant to sleep until; `None` for a moment too far off to come.
+    /// Returns `at` as a tokio instant, for sleeping until then; `None` for a moment that is too far away to be
+    /// reached.
     pub fn deadline(&self, at: Instant) -> Option<tokio::time::Instant> {
         if at == Instant::NEVER {
             return None;

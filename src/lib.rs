@@ -10,58 +10,59 @@
 //!                    journal (results, errors) ─► report
 //! ```
 //!
-//! The core (`domain, catalog, plan, limiter, scheduler, provider, answer, classify`) is pure: it is given `now`, never
-//! reads a clock, a file or a socket, and returns what to do. One task owns all scheduling state; attempts answer over one
-//! channel.
+//! The core (`domain, catalog, plan, limiter, scheduler, provider, answer, classify`) is pure: it never reads a clock,
+//! a file or a socket. Callers pass `now`, and the core returns what to do. One task owns all scheduling state.
+//! Attempts report to it over one channel.
 //!
-//! Layers, each using only those to its left: `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` <
-//! `scheduler, classify, transport, journal, report` < `runner, export, sim` < `cli`. `sim` never uses `limiter` or `scheduler`: it
-//! is their judge. `tests/layering` holds this, and that no files use each other in a circle.
+//! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
+//! transport, journal, report` < `runner, export, sim` < `cli`. Each layer uses only the layers to its left. `sim` never
+//! uses `limiter` or `scheduler`, because it is used to test them. `tests/layering` checks all this. It also checks that
+//! no files use each other in a circle.
 //!
 //! # A row from file to line
 //!
-//! Paths are from `src`. Steps 1 to 6 run on the reader's thread, the sync of step 15 on one of its own, and all
-//! others on the loop's: a request is a task of that thread.
+//! Paths are relative to `src`. Steps 1 to 6 run on the thread of the reader. The sync of step 15 has a thread of its
+//! own. All other steps run on the thread of the loop, and so does the task of each request.
 //!
 //! | | what happens to the row | where |
 //! |---|---|---|
 //! | 1 | its bytes are cut out of the input | `source/splitter.rs`: `Splitter::next_row` |
-//! | 2 | its format takes it apart; it is a `Row` | `source/split_rows.rs`: `SplitRows::next`; `source/jsonl.rs`, `source/csv/mod.rs`, `source/lines.rs`: `Format::read` |
-//! | 3 | it gets its place among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
-//! | 4 | it gets its label and its key; earlier runs are asked whether they finished it | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
-//! | 5 | it gets its pool and its cost, or is rejected; it is `Planned` | `plan/planner.rs`: `Planner::measure` |
+//! | 2 | its format parses it into a `Row` | `source/split_rows.rs`: `SplitRows::next`; `source/jsonl.rs`, `source/csv/mod.rs`, `source/lines.rs`: `Format::read` |
+//! | 3 | it gets its position among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
+//! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
+//! | 5 | it gets its pool and its cost and becomes `Planned`, or it is rejected | `plan/planner.rs`: `Planner::measure` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
 //! | 7 | the loop takes it and queues it in its pool | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer` |
-//! | 8 | it may go when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve` |
-//! | 9 | it is marked as in flight; the marks of a turn are written, but not synced, before anything is sent | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
-//! | 10 | a task sends its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
+//! | 8 | it is sent when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve` |
+//! | 9 | it is marked as in flight; the marks of one turn of the loop are written, but not synced, before anything is sent | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
+//! | 10 | a task is started for its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the request is written and put on the wire | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
-//! | 12 | the reply is read and judged; it is a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
+//! | 12 | the reply is read and judged: this gives a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
 //! | 13 | what was reserved is settled; the row is sent again, set aside, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
 //! | 15 | the line is synced; only then the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!
-//! When no reply comes, `classify.rs` (`on_wire`) gives the verdict. What a run does before and after its rows is in
-//! `cli/run/mod.rs` (`NewRun::go`), from top to bottom.
+//! When no reply comes, `classify.rs` (`on_wire`) gives the verdict. `cli/run/mod.rs` (`NewRun::go`) shows what a run
+//! does before and after its rows, in order.
 //!
 //! # Where to add what
 //!
 //! | to add | write | then |
 //! |---|---|---|
 //! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); cells with columns get their meaning from `Header` (`source/header.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`); tests in `tests/inputs.rs` |
-//! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the way of `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/mod.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names what is between |
+//! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the way of `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/mod.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names the places in between |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
 //! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
 //! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
 //! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
-//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `provider`, `PROVIDER` and `API` in `cli/parts.rs` (now there is one); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: next row. Rows stay in the form of the Messages API, so `encode` translates |
+//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `provider`, `PROVIDER` and `API` in `cli/parts.rs` (there is only one provider so far); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: next row. Rows stay in the form of the Messages API, so `encode` translates |
 //! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
 //! | a model, a price | a table in `catalog/models.toml` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
 //! | a check before a row is sent | `plan/checks.rs` | |
-//! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file need nothing more |
+//! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |
 //! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it |
@@ -73,7 +74,8 @@
 //!
 //! Every change of what a user sees also has a line in README.md or CHANGELOG.md.
 
-// What is visible outside is used outside. Tests and benches are programs, where `pub` can't reach further.
+// Every `pub` item must be visible outside of the crate. This lint is set here and not for all targets, because nothing
+// in a test or a bench is visible outside.
 #![warn(unreachable_pub)]
 
 pub mod answer;

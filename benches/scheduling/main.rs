@@ -1,8 +1,13 @@
-//! The table of how exact the scheduler is: every scenario of `fixtures/scenarios`, many seeds each, on virtual time.
+//! Measures how exact the scheduler is. It plays every scenario of `fixtures/scenarios` on virtual time, with many
+//! seeds.
 //!
-//! `cargo bench --bench scheduling` prints it and writes `benches/SCHEDULING.md`. Names (or parts of names) of
-//! scenarios may follow `--`: then only those run and the page stays. `seeds=N` and `rows=N` make a shorter run (with fewer
-//! rows the page stays), `all=1` shows every measure of the first seed.
+//! `cargo bench --bench scheduling` prints the table of results and writes `benches/SCHEDULING.md`. Arguments may
+//! follow `--`:
+//!
+//! - Names of scenarios, or parts of names: only these scenarios run, and the page is not written.
+//! - `seeds=N` makes a shorter run with fewer seeds.
+//! - `rows=N` makes a shorter run with fewer rows, and the page is not written.
+//! - `all=1` shows every measure of the first seed.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -16,7 +21,7 @@ use std::time::Instant;
 use support::judge::{Measures, run};
 use support::scenario::Scenario;
 
-/// Seeds are run on this many threads.
+/// The seeds of a scenario are run on this many threads.
 const THREADS: usize = 2;
 
 fn main() {
@@ -44,7 +49,7 @@ fn main() {
     }
 }
 
-/// Runs every seed; the result is in the order of the seeds.
+/// Runs every seed. The results are in the order of the seeds.
 fn run_seeds(scenario: &Scenario, rows: usize, seeds: u64) -> Vec<Measures> {
     let next = Mutex::new(1..=seeds);
     let done = Mutex::new(std::collections::BTreeMap::new());

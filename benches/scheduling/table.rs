@@ -1,23 +1,23 @@
-//! The table as text and as a page.
+//! Writes the table of results as text and as a page.
 
 use crate::support::judge::Measures;
 use crate::support::scenario::Scenario;
 
-/// One measure over all seeds.
+/// The values of one measure over all seeds.
 pub struct Line {
-    /// Its name.
+    /// The name of the measure.
     pub measure: String,
-    /// Its range, in words.
+    /// The range that its values should be in, as text.
     pub target: String,
-    /// The middle of the seeds.
+    /// The median of all seeds.
     pub median: f64,
-    /// The seed that is farthest on the bad side.
+    /// The worst value of all seeds.
     pub worst: f64,
     /// Whether every seed is inside the range.
     pub holds: bool,
 }
 
-/// Returns a line for each measure that the scenario expects something of.
+/// Returns a line for each measure for which the scenario has a range.
 pub fn of(scenario: &Scenario, seeds: &[Measures]) -> Vec<Line> {
     let line = |(measure, &[least, most]): (&String, &[f64; 2])| {
         let mut values: Vec<f64> =
@@ -61,7 +61,9 @@ pub fn lines(scenario: &Scenario, seeds: &[Measures], is_all: bool) -> String {
 pub fn page(all: &[(Scenario, usize, Vec<Measures>)], admitted: f64, ended: f64) -> String {
     let mut text = String::from(HEAD);
     let (admitted, ended) = (admitted / 1e6, ended / 1e6);
-    text += &format!("One core admits {admitted:.1} million rows a second, and takes in {ended:.1} million ends.\n\n");
+    text += &format!(
+        "One core admits {admitted:.1} million rows per second, or handles {ended:.1} million ends per second.\n\n"
+    );
     text += "| scenario | condition | rows | seeds | measure | target | median | worst | |\n|---|---|---:|---:|---|---|---:|---:|---|\n";
     for (scenario, rows, seeds) in all {
         for (number, line) in of(scenario, seeds).iter().enumerate() {
@@ -91,31 +93,33 @@ fn short(value: f64) -> String {
 const HEAD: &str = "\
 # How exact the scheduler is
 
-Written by `cargo bench --bench scheduling`. Each row of the table is a scenario of `fixtures/scenarios`: the real loop
-and scheduler against the simulated API, on virtual time. *Median* and *worst* are over the seeds.
+Written by `cargo bench --bench scheduling`. The table shows the scenarios of `fixtures/scenarios`. In each, the real
+loop and the real scheduler run against the simulated API, on virtual time. *Median* and *worst* are the median and
+the worst value of all seeds. The measures are:
 
 | measure | meaning |
 |---|---|
-| `of_bound` | the time of the run, divided by the least that is possible. That is the largest, over requests, input and output tokens, of (what was used − what the server lets through at once) / limit. For requests and input it is taken row by row in the order of sending, plus the latency of each row; output, which the server counts while it is produced, is reduced by the debt that the server allows. With a fixed concurrency or a cap it is the sum of all latencies divided by that number |
-| `slowest_pool` | the same for the pool that took longest, by its own limits |
-| `of_ramp` | the time, divided by the least that the acceleration limit allows when each minute uses all it may |
-| `slowest_5min` | the lowest use of the binding limit in any five minutes |
-| `refused`, `refused_share`, `refused_windows` | 429s: their number, per row, and per request of the largest number in flight |
-| `refused_here_share` | the same per row, without the 429s that a proxy received |
-| `…_wait_s` | waits of small and big rows, from when the row was read (which is earlier than its first denied admission), without the time that the small rows ahead of it take at the limit, divided by one more than the number of big rows that were waiting then |
-| `level_error_s` | difference between the scheduler's and the server's count of the binding limit at the end, in seconds of that limit |
-| `eta_error` | error of the expected end that was shown when 5 % of the rows were done, as a share of the run's time |
-| `eta_error_by_time`, `eta_error_after_change` | the same when 5 % of the time had passed, and a minute after the first change of limits |
+| `of_bound` | the time of the run, divided by the shortest possible time (the lower bound). For each dimension (requests, input tokens, output tokens), the lower bound is (amount used − burst of the server) / limit; the largest of the three counts. For requests and input tokens, it is computed for each row in the order of sending, with the latency of the row added. For output tokens, which the server counts while they are produced, it is reduced by the debt that the server allows. With a fixed concurrency or a cap, the lower bound is the sum of all latencies divided by the concurrency or the cap |
+| `slowest_pool` | the same for the pool that took longest, with the limits of this pool |
+| `of_ramp` | the time of the run, divided by the shortest time that the acceleration limit allows |
+| `slowest_5min` | the lowest use of the binding limit in any period of five minutes |
+| `refused`, `refused_share`, `refused_windows` | the number of 429s; that number per row; that number divided by the largest number of requests in flight |
+| `refused_here_share` | the number of 429s per row, without the 429s that a proxy received |
+| `…_wait_s` | the longest wait of a small row and of a big row. A wait begins when the row is read, which is earlier than when it is first denied. The time that the small rows ahead of it take at the limit is subtracted. The rest is divided by one more than the number of big rows that were waiting when the row was read |
+| `level_error_s` | difference at the end between the scheduler's and the server's count of the binding limit, as the seconds in which the limit gives that amount |
+| `eta_error` | error of the expected end that is shown when 5 % of the rows are done, as a share of the run's time |
+| `eta_error_by_time`, `eta_error_after_change` | the same error when 5 % of the time has passed, and a minute after the first change of limits |
 | `cap_left_after_s` | time from the lifting of a cap until the run reaches 95 % of the limits' rate |
-| `given_up_after_s`, `probes_a_minute` | how an endpoint is treated that no longer answers |
-| `sent_after_refusal` | what is sent after the first 429 |
+| `given_up_after_s`, `probes_a_minute` | how long an endpoint that has stopped answering is waited for, and how often it is probed |
+| `sent_after_refusal` | the number of requests that are sent after the first 429 |
 | `lost_rows` | rows that were neither answered nor, if the run was stopped, kept for the next run |
-| `change_…`, `storm_…`, `held_s` | what happens at and after the change, the storm and the refusal of the scenario: round trips between the first and the last 429, share of the steady rate, seconds |
+| `change_…`, `storm_…`, `held_s` | what happens during and after the change, the storm or the refusal of the scenario: round trips between the first and the last 429, shares of the steady rate, or seconds |
 
-No run can be below its bound: that would be a fault of the judge.
+No run can be faster than its lower bound. If one were, the measurement would be wrong.
 
-In some scenarios the shown end is judged by time. With another client and a server burst of a minute, the first 5 % of
-20,000 rows are the burst, which says nothing about the share of the other client. If requests bind, the shown end is 30 %
-off at that point, and right after a minute.
+In some scenarios, the expected end is checked after 5 % of the time instead of 5 % of the rows. With another client
+and a server burst of a minute, the first 5 % of 20,000 rows are sent in the burst, which says nothing about the share
+of the other client. If requests are the binding limit, the expected end is wrong by 30 % at that point, and right
+after a minute.
 
 ";

@@ -1,6 +1,7 @@
-//! What is compared: a run of the library over real sockets and files, and a bare loop over the same HTTP client.
+//! The two sides of the comparison: a run of the library over real sockets and files, and a bare loop over the same
+//! HTTP client.
 //!
-//! Each runs in a process of its own, so that CPU time and peak memory are its alone.
+//! Each side runs in a process of its own, so its CPU time and peak memory can be measured separately.
 
 use std::io;
 use std::path::Path;
@@ -37,12 +38,12 @@ use super::files::{self, prompt_of};
 use super::in_process::InProcess;
 use super::measure::Seen;
 
-/// Rows that may wait between reader and loop: as in the program.
+/// How many rows may wait between reader and loop, as in the program.
 pub const FEED: usize = 256;
-/// A million.
+/// One million.
 const MILLION: u64 = 1_000_000;
 
-/// The client without anything around it.
+/// The HTTP client without anything around it.
 #[derive(Clone)]
 pub struct Plain {
     client: reqwest::Client,
@@ -50,16 +51,16 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// Makes one that keeps as many connections as said.
+    /// Makes a client that keeps up to `at_once` connections.
     pub fn new(url: &str, at_once: usize) -> io::Result<Self> {
-        // The transport installs the same.
+        // The transport of the library installs the same provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
         let url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;
         Ok(Self { client: client.map_err(io::Error::other)?, url })
     }
 
-    /// Sends a body and returns what comes.
+    /// Sends a body and returns the body of the answer.
     pub async fn answer(&self, body: Bytes) -> Bytes {
         let request = self
             .client
@@ -74,7 +75,7 @@ impl Plain {
     }
 }
 
-/// Sends `requests` with as many at once as said, over a plain client.
+/// Sends `requests` requests over a plain client, with `at_once` of them in flight.
 pub fn bare(url: &str, requests: usize, at_once: usize) -> io::Result<Seen> {
     let client = Plain::new(url, at_once)?;
     let bodies: Arc<[Bytes]> = (0..1024).map(|row| Bytes::from(files::body(&prompt_of(row, 200)))).collect();
@@ -125,7 +126,8 @@ pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Resu
     runner(&url, input, folder, at_once)
 }
 
-/// Runs `input` through the library with answers made in this process; returns the rows a second by million, too.
+/// Runs `input` through the library, with answers that are made in this process. Also returns the rows per second in
+/// each million of rows.
 ///
 /// Without `input`, rows come from standard input.
 pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Result<(Seen, Vec<f64>)> {
@@ -149,7 +151,7 @@ fn http(url: &str, at_once: usize) -> io::Result<HttpTransport> {
     HttpTransport::new(config).map_err(io::Error::other)
 }
 
-/// Returns a planner as the program makes it when no flag says anything.
+/// Returns a planner as the program makes it without any flags.
 pub fn planner(catalog: &Arc<Catalog>) -> Planner {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
@@ -166,7 +168,7 @@ struct Run<'a> {
     folder: &'a Path,
     origin: &'a str,
     window: Window,
-    /// Whether results go to a file; else they are made and thrown away.
+    /// Whether results go to a file. If not, they are made and thrown away.
     is_kept: bool,
 }
 
@@ -175,7 +177,7 @@ impl<'a> Run<'a> {
         Self { input: Input::File(input.to_owned()), folder, origin, window: Window::fixed(256), is_kept: true }
     }
 
-    /// Runs to the end. `answered` asks the reporter how many rows were answered.
+    /// Runs to the end. `answered` returns how many rows were answered, according to the reporter.
     fn go<T: Transport, R: Reporter + Send + 'static>(
         self,
         transport: T,
@@ -267,7 +269,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
     }
 }
 
-/// Notes how fast each million of rows went.
+/// Notes how fast each million of rows was answered.
 #[derive(Default)]
 struct Pace {
     rows: u64,

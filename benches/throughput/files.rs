@@ -1,10 +1,10 @@
-//! Inputs: made on the spot, always the same.
+//! Makes the inputs. They are the same in each run.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// An address where nobody listens, for runs that need none.
+/// An address where nobody listens, for runs that need no server.
 pub const NOBODY: &str = "http://127.0.0.1:9";
 
 const WORDS: [&str; 16] = [

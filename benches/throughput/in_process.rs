@@ -1,4 +1,4 @@
-//! A transport without sockets: every request is answered at once.
+//! A transport without sockets, which answers every request immediately.
 
 use bytes::Bytes;
 use claude_batch::provider::{ReplyHead, WireRequest};

@@ -1,8 +1,10 @@
-//! Benchmarks of whole runs: how near the program comes to a bare loop over its HTTP client, and what it holds in memory.
+//! Benchmarks of whole runs: how close the program comes to the speed of a bare loop over its HTTP client, and how much
+//! memory it needs.
 //!
-//! `cargo bench --bench throughput` runs all parts, about ten minutes and 12 GB of temporary files;
-//! `cargo bench --bench throughput -- loop version` runs some. What is compared runs alternately in processes of its
-//! own, medians are shown. Linux only: CPU and memory are read from `/proc`.
+//! `cargo bench --bench throughput` runs all parts. This takes about ten minutes and 12 GB of temporary files. Names
+//! select some parts: `cargo bench --bench throughput -- loop version`. The sides of a comparison run in turn, each in
+//! a process of its own, and medians are shown. The benchmark runs only on Linux, because CPU time and memory are read
+//! from `/proc`.
 
 mod client;
 mod files;
@@ -27,13 +29,13 @@ use claude_batch::source::{self, Input, Item, Options};
 use measure::{Seen, in_child, median, watched};
 use server::Server;
 
-/// The same allocator as the program has. The bare loop uses it as well.
+/// The allocator of the program. The bare loop uses it as well.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Repetitions of what is compared.
+/// How often each side of a comparison is repeated.
 const TIMES: usize = 5;
-/// Requests at once.
+/// The number of requests in flight.
 const AT_ONCE: &str = "256";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-batch");
 
@@ -79,7 +81,7 @@ fn all(wanted: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// What runs in a process of its own; says what it saw on one line.
+/// Runs one part in this process, and prints its result on one line.
 fn child(part: &[&str]) -> io::Result<()> {
     raise_open_files();
     let number = |text: &str| text.parse::<usize>().expect("a number");
@@ -108,13 +110,13 @@ fn child(part: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit on open files as far as it goes.
+/// Raises the limit on open files as far as possible.
 fn raise_open_files() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        // What can't be raised is used as it is.
+        // If the limit can't be raised, it is used as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
 }
@@ -132,7 +134,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
 
-/// Runs bare loop, what is owed and runner in turn, and says how they went.
+/// Runs the bare loop, `owed` and the runner in turn, and prints their results.
 fn side_by_side(folder: &Path, what: &str, latency: Duration, rows: u64, times: usize) -> io::Result<()> {
     let input = folder.join("side.jsonl");
     files::write_rows(&input, rows, 200)?;
@@ -168,7 +170,7 @@ fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    // The speed of a virtual machine changes from second to second: many short turns tell more than few long ones.
+    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long ones.
     side_by_side(folder, "loop", Duration::ZERO, 100_000, 3 * TIMES)
 }
 
@@ -188,7 +190,7 @@ fn simulator(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The program itself, from its start to its end, with rows of 1 kB.
+/// Runs the program itself, from its start to its end, with rows of 1 kB.
 fn memory(folder: &Path) -> io::Result<()> {
     let server = Server::start(Duration::ZERO)?;
     let mut first = None;
@@ -235,7 +237,7 @@ fn connections(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Ten million small rows that can be read only once.
+/// Runs ten million small rows from a pipe, which can be read only once.
 fn pipe(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     for (name, write) in [("named", files::write_rows as fn(&Path, u64, usize) -> _), ("unnamed", files::write_unnamed)]
@@ -263,7 +265,7 @@ fn report_rows(what: &str, seen: &Seen, text: &str) {
     );
 }
 
-/// Ten million small rows of a file, answered in process, and then a second run over what is finished.
+/// Runs ten million small rows from a file, answered in this process. Then a second run resumes over the finished rows.
 fn rows_and_resume(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     let input = folder.join("rows.jsonl");
@@ -289,7 +291,7 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a second run reads of the first one's results, before anything else.
+/// Measures how a resumed run reads the results of the first run, before anything else.
 fn recover_results(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 1_000_000;
     for chars in [40, 1_200] {

@@ -1,4 +1,4 @@
-//! Measuring: time, CPU and memory of processes, and medians over them.
+//! Measures time, CPU time and memory of processes, and computes medians.
 
 use std::fmt;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What was seen of one process's work.
+/// The measurements of one process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// Rows or requests.
+    /// The number of rows or requests.
     pub rows: u64,
     /// How long it took, in seconds.
     pub secs: f64,
@@ -20,24 +20,24 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Returns what this process has used, for work that took `elapsed`.
+    /// Returns the measurements of this process, for work that took `elapsed`.
     pub fn here(rows: u64, elapsed: Duration) -> Self {
         let (cpu_secs, peak_kb) = usage(Path::new("/proc/self"));
         let cpu_secs = own_cpu_secs().unwrap_or(cpu_secs);
         Self { rows, secs: elapsed.as_secs_f64(), cpu_secs, peak_kb }
     }
 
-    /// Returns rows a second.
+    /// Returns the rows per second.
     pub fn rate(&self) -> f64 {
         self.rows as f64 / self.secs
     }
 
-    /// Returns CPU seconds per thousand rows.
+    /// Returns the CPU seconds per thousand rows.
     pub fn cpu_per_thousand(&self) -> f64 {
         self.cpu_secs * 1000.0 / self.rows as f64
     }
 
-    /// Reads what a child wrote; words after it are its own.
+    /// Reads the measurements that a child wrote. More words may follow on the line.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let mut next = || words.next();
@@ -64,7 +64,7 @@ pub fn in_child(args: &[&str], stdin: Stdio) -> io::Result<(Seen, String)> {
     seen.map(|seen| (seen, text)).ok_or_else(|| io::Error::other(format!("{args:?} failed: {}", output.status)))
 }
 
-/// Runs a program to its end and returns how it went; `rows` is what it was given.
+/// Runs a program to its end and returns its measurements. `rows` is the number of rows in its input.
 pub fn watched(command: &mut Command, rows: u64) -> io::Result<Seen> {
     let started = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
@@ -74,7 +74,7 @@ pub fn watched(command: &mut Command, rows: u64) -> io::Result<Seen> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let elapsed = started.elapsed();
-    // What has ended keeps its CPU time until it is waited for.
+    // The CPU time of a process that has ended can be read until the process is waited for.
     let (cpu_secs, _) = usage(&folder_of(&child));
     let status = child.wait()?;
     if !status.success() {
@@ -91,7 +91,7 @@ fn is_over(child: &Child) -> bool {
     stat(&folder_of(child)).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
 }
 
-/// Returns the fields behind a process's name.
+/// Returns the fields after the name of the process.
 fn stat(folder: &Path) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(folder.join("stat")).ok()?;
     let (_, fields) = text.rsplit_once(')')?;
@@ -110,7 +110,8 @@ fn usage(folder: &Path) -> (f64, u64) {
     (cpu_secs, peak_kb)
 }
 
-/// Returns the CPU time of this process to the nanosecond: what stands in `/proc` goes by the hundredth of a second.
+/// Returns the CPU time of this process in seconds, with a resolution of a nanosecond. The values in `/proc` have a
+/// resolution of a hundredth of a second.
 fn own_cpu_secs() -> Option<f64> {
     #[cfg(unix)]
     {
@@ -121,7 +122,7 @@ fn own_cpu_secs() -> Option<f64> {
     None
 }
 
-/// Returns the middle one.
+/// Returns the median.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

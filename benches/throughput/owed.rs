@@ -1,9 +1,9 @@
-//! What no runner can leave out, over a plain client and with nothing on top.
+//! The work that no runner can leave out, over a plain client and without anything else.
 //!
-//! Rows are read and planned by a thread; what has come is written, and a mark for each row that goes next, before more is
-//! sent; a thread syncs. There is no scheduler, answers are not looked at, and a line is the answer's bytes as they came.
-//! So what lies between the bare loop and this is the price of the promises, and what lies between this and the runner is
-//! the price of its code.
+//! One thread reads and plans rows. Before more rows are sent, the answers that have come are written, and so is a mark
+//! for each row that is sent next. Another thread syncs. There is no scheduler. Answers are not parsed, and a line is
+//! the answer's bytes as they came. So the difference between the bare loop and `owed` is the cost of the promises. The
+//! difference between `owed` and the runner is the cost of the runner's code.
 
 use std::io;
 use std::path::Path;
@@ -23,12 +23,12 @@ use tokio::sync::{Notify, mpsc};
 use super::client::{FEED, Plain, input_plan, planner};
 use super::measure::Seen;
 
-/// As in the program.
+/// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// Bytes of a mark: as in the program.
+/// A mark, with as many bytes as in the program.
 const MARK: [u8; 24] = [1; 24];
 
-/// Sends the rows of `input` with as many at once as said.
+/// Sends the rows of `input`, with `at_once` of them in flight.
 pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
     let client = Plain::new(url, at_once)?;
     let plan = input_plan(Input::File(input.to_owned()));
@@ -42,7 +42,8 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let syncer = std::thread::spawn(move || sync_until(&is_over, &*lines));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // A task, as the runner's loop is one: the future that is blocked on would be woken through the system.
+    // This is a task, as the runner's loop is. Otherwise `block_on` would run the future itself, and each wake-up would
+    // need a system call.
     let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
     let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
     drop(over);
@@ -58,7 +59,7 @@ struct Files {
     marks: Arc<dyn DiskFile>,
 }
 
-/// Where a task finds its next body.
+/// The place where a task finds its next body.
 #[derive(Default)]
 struct Desk {
     body: Mutex<Option<Bytes>>,
@@ -94,7 +95,7 @@ async fn answer_all(
         tokio::spawn(async move {
             loop {
                 let answer = client.answer(desks[at].take().await).await;
-                // Nobody listens after the last one.
+                // Nobody listens after the last answer.
                 let _ = answers.send((at, answer));
             }
         });
@@ -102,7 +103,7 @@ async fn answer_all(
     let mut free: Vec<usize> = (0..at_once).collect();
     let mut came: Vec<(usize, Bytes)> = Vec::new();
     let (mut lines, mut marks) = (Vec::new(), Vec::new());
-    // A row lives until it is answered, as it does in the runner.
+    // A row is kept in memory until it is answered, as in the runner.
     let mut in_flight: Vec<Option<Planned>> = vec![None; at_once];
     let mut next = Vec::new();
     let mut answered = 0;
@@ -138,7 +139,7 @@ async fn answer_all(
     }
 }
 
-/// Syncs over and over, for the last time when the other end of the channel is gone.
+/// Syncs again and again. The last sync comes when the other end of the channel is gone.
 fn sync_until(is_over: &std::sync::mpsc::Receiver<()>, file: &dyn DiskFile) -> io::Result<()> {
     loop {
         let waited = is_over.recv_timeout(SYNC_EVERY);

@@ -1,4 +1,4 @@
-//! Recovery by itself: a results file as a run leaves it, opened again.
+//! Measures only recovery: it opens a results file that a run has left.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -1,7 +1,8 @@
-//! A server that costs as little as one can: it reads a request, waits if told to, and writes one canned answer.
+//! A server that uses as little CPU time as possible: it reads a request, waits if it is told to, and writes one fixed
+//! answer.
 //!
-//! No HTTP library, so that what is measured is the client. It runs in a process of its own and ends with its parent:
-//! its standard input is a pipe that the parent holds.
+//! It uses no HTTP library, so that mostly the client is measured. It runs in a process of its own. It ends with its
+//! parent process, because its standard input is a pipe that the parent holds open.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -22,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one that answers after `latency`.
+    /// Starts a server that answers after `latency`.
     pub fn start(latency: Duration) -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", &latency.as_millis().to_string()])
@@ -38,7 +39,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The server may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -63,7 +64,7 @@ async fn accept(latency: Duration) -> Result<Infallible, io::Error> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // A client that goes away ends its connection, and nothing else.
+        // An error of one connection, for example because its client is gone, ends only that connection.
         tokio::spawn(async move { answer_all(stream, latency).await });
     }
 }
@@ -96,7 +97,7 @@ async fn answer_all(mut stream: TcpStream, latency: Duration) -> io::Result<()> 
     }
 }
 
-/// Returns where the first request ends, once it is whole.
+/// Returns the end of the first request; `None` while the request is not complete.
 fn request_end(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = str::from_utf8(&bytes[..head]).ok()?;

@@ -1,28 +1,28 @@
 //! Decides what to do with an answer or a failure: keep it, fail the row, or send another request.
 //!
-//! Pure: values in, a decision out. A [`Policy`] sees a row, the last request for it, the result of that request, and
-//! the earlier attempts. It knows nothing of queues, limits or files. The scheduler sends what a policy asks for, under
-//! the limits and the budget of its route. The journal keeps one line for the row, with the usage and cost of all its
-//! attempts.
+//! Pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the result of
+//! that request, and the earlier attempts. It knows nothing of queues, limits or files. The scheduler sends the request
+//! that a policy returns, within the limits of the request's route and the budget. The journal keeps one line for the
+//! row, with the usage and cost of all its attempts.
 //!
-//! A policy does not decide about the first request of a row: the row itself asks for it. It does not decide about a
-//! retry after a limit or a fault either: a retry is the same request again.
+//! A policy does not decide about the first request of a row, which comes from the row itself. Nor does it decide about
+//! a retry after a limit or a fault, which sends the same request again.
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 
-/// What a request for a row resulted in.
+/// The result of a request for a row.
 #[derive(Clone, Copy, Debug)]
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
     /// A failure that another try of the same request can't repair.
     Failure {
-        /// Its class.
+        /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: &'a Failure,
     },
-    /// No result: the endpoint of the request takes no more requests in this run.
+    /// There is no result: nothing more is sent to the endpoint of the request in this run.
     Halt(&'a HaltReason),
 }
 
@@ -31,11 +31,11 @@ pub enum Came<'a> {
 pub enum Then {
     /// Keep the result: an answer answers the row, a failure fails it, and a halted row stays pending.
     Keep,
-    /// The row fails with this.
+    /// The row fails with this class and failure.
     Fail {
-        /// Its class.
+        /// The class of the failure.
         class: ErrorClass,
-        /// Why.
+        /// The failure that the row gets.
         failure: Failure,
     },
     /// Send this request next for the row, over the route that the request names.

@@ -1,4 +1,4 @@
-//! The built-in data files and their form.
+//! The built-in data files and their format.
 
 use jiff::civil::Date;
 use serde::Deserialize;

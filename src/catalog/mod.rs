@@ -1,13 +1,16 @@
-//! The catalog: models, prices and tiers, as dated data.
+//! The catalog: models, prices and tiers, as data with a date.
 //!
-//! Owns the facts of the API's documentation that this program needs. They are in `models.toml`, `tiers.toml` and
-//! `fields.rs`, each with its date and source. Knows no file, clock or request: a price file is passed in as text,
-//! and callers ask whether a model has retired since the data were checked (`Model::is_retired_on`).
+//! It owns the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml` and
+//! `fields.rs`, each with its date and source. It knows no file, clock or request. Callers pass a price file as text.
+//! They pass the date when they ask whether a model has retired since the data were checked (`Model::is_retired_on`).
 //!
-//! Invariants: every model's class, ids and prices come from the files; names are unique; price steps rise from 0; an
-//! unknown model has an unknown cost (`None`), never a guessed one.
+//! Invariants:
+//! - The class, ids and prices of every model come from the files.
+//! - Names are unique.
+//! - The price steps of a model begin at 0 and rise.
+//! - The cost of an unknown model is unknown (`None`). It is never guessed.
 //!
-//! The limits in the catalog are only a first guess: limits that responses report replace them.
+//! The limits in the catalog are only a first guess. Limits that responses report replace them.
 
 mod data;
 mod fields;
@@ -42,7 +45,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Returns the catalog that comes with the program. Takes about a millisecond even without optimization.
+    /// Returns the catalog that is built into the program. This takes about a millisecond, even in a build without
+    /// optimization.
     pub fn builtin() -> Self {
         let raw: data::RawModels = toml::from_str(data::MODELS).expect("a test holds that the built-in models parse");
         let tiers: data::RawTiers = toml::from_str(data::TIERS).expect("a test holds that the built-in tiers parse");
@@ -63,13 +67,19 @@ impl Catalog {
         }
     }
 
-    /// Replaces prices by those of a price file.
+    /// Replaces prices with those of a price file.
     ///
-    /// Shape: TOML; `date = "2026-12-01"` and `web_search_per_thousand = 10.0`, both optional, then one `[[price]]` for
-    /// each model and prompt length: `model`, `input`, `output`, and optionally `write_5m`, `write_1h`, `read` (1.25, 2
-    /// and 0.1 times the input price otherwise) and `above` (a prompt length in tokens), all in dollars per million
-    /// tokens. A model's entries replace all its prices at standard speed. They also give a price to a model that the
-    /// catalog does not know. Without a date, [`Catalog::price_date`] becomes `custom`.
+    /// Shape: TOML.
+    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. Both are optional. Without a date,
+    ///   [`Catalog::price_date`] becomes `custom`.
+    /// - One `[[price]]` entry follows for each model and prompt length. It has `model`, and `input` and `output` in
+    ///   dollars per million tokens.
+    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. Without them, they are 1.25, 2 and 0.1
+    ///   times the input price.
+    /// - An entry may have `above`: a prompt length in tokens, above which its prices apply.
+    ///
+    /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the
+    /// catalog does not know.
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.
@@ -86,7 +96,7 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Returns the model used when neither row nor flag names one.
+    /// Returns the model that is used when neither the row nor a flag names a model.
     pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
@@ -96,23 +106,24 @@ impl Catalog {
         self.by_name.get(name).map(|&at| &self.models[at])
     }
 
-    /// Returns every model, retired ones last.
+    /// Returns every model. Retired models come last.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// Returns who shares limits with a model. A model that is not in the catalog is a class of its own, named after
-    /// it.
+    /// Returns the class of models that share limits with this model. A model that is not in the catalog is a class of
+    /// its own, with the model's name.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
-    /// Returns the limits that a class starts with.
+    /// Returns the first limits of a class.
     ///
     /// The tier may have no row for the class, because the class is newer than the table or the model is not in the
-    /// catalog. Then each dimension gets its lowest limit among the tier's rows for models that are still served.
-    /// [`Tier::Auto`] uses the strictest tier in force, `start`, until the headers of the first response give the real
-    /// limits. [`Tier::None`] has no limits. Limits at fast speed are unpublished, so those of standard speed are used.
+    /// catalog. In that case each dimension gets the lowest limit among the tier's rows for models that are still
+    /// served. [`Tier::Auto`] uses `start`, which is the strictest of the current tiers, until the headers of the first
+    /// response report the real limits. [`Tier::None`] has no limits. Limits at fast speed are not published, so the
+    /// limits at standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };
@@ -134,8 +145,8 @@ impl Catalog {
         self.tiers.iter().find(|table| table.tier == wanted)
     }
 
-    /// Returns the cost of an answer at standard speed, without a choice of region; `None` when the model's prices are
-    /// unknown.
+    /// Returns the cost of an answer at standard speed and without a choice of region; `None` when the model's prices
+    /// are unknown.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         self.cost_on(Terms::default(), model, usage)
     }
@@ -150,8 +161,8 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost of an answer within `bound`, over all models of the catalog and all speeds. It is for
-    /// requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have, whichever model of the catalog answers, at
+    /// whichever speed. It is for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
@@ -194,7 +205,7 @@ mod tests {
     use crate::domain::Caching;
 
     #[test]
-    fn every_name_is_unique_and_every_number_makes_sense() {
+    fn every_name_is_unique_and_every_number_is_plausible() {
         let catalog = Catalog::builtin();
 
         let names: usize = catalog.models().iter().map(|model| 1 + model.aliases.len()).sum();
@@ -222,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_those_published() {
+    fn prices_are_as_published() {
         let catalog = Catalog::builtin();
 
         // Each line has a model, then its prices for input, output and cache reads in dollars per million tokens.
@@ -404,10 +415,11 @@ mod tests {
             catalog.cost("claude-haiku-5-5", &usage)
         };
 
-        // At the step: 100,000 at $0.10 and a million out at $0.50. Past it: $0.50 and $2.50, the whole request.
+        // Up to the step: 100,000 tokens of input at $0.10 per million, and a million of output at $0.50. Above it, the
+        // prices are $0.50 and $2.50 for the whole request.
         assert_eq!(cost(100_000, 0), Some(Money::from_dollars(0.51)));
         assert_eq!(cost(100_001, 0), Some(Money::from_dollars(2.550_000_5)));
-        // Cached tokens count towards the step: 1 at $0.50, 100,000 at $0.05.
+        // Cached tokens count towards the step: 1 token at $0.50 per million, and 100,000 at $0.05.
         assert_eq!(cost(1, 100_000), Some(Money::from_dollars(2.505_000_5)));
     }
 
@@ -452,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_never_below_any_cost_within_its_bound() {
+    fn the_highest_cost_is_never_below_any_cost_within_the_bound() {
         let catalog = Catalog::builtin();
         let mut random = fastrand::Rng::with_seed(3);
         let priced = catalog.models().iter().flat_map(|model| [(model, Speed::Standard), (model, Speed::Fast)]);
@@ -491,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_at_the_highest_possible_price() {
+    fn the_highest_cost_uses_the_highest_possible_price() {
         let catalog = Catalog::builtin();
         let most = |model: &str, terms: Terms, input_tokens, caching, web_searches| {
             let bound = UsageBound { input_tokens, caching, output_tokens: 1_000, web_searches };
@@ -501,14 +513,14 @@ mod tests {
         let (plain, us) = (Terms::default(), Terms { is_us_only: true, ..Terms::default() });
         let fast = Terms { speed: Speed::Fast, ..Terms::default() };
 
-        // A million tokens in and 1,000 out: at $1, $1.25 or $2, and $5.
+        // A million input tokens at $1, $1.25 or $2 per million, and 1,000 output tokens at $5.
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 0), 1.005);
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::FiveMinutes, 0), 1.255);
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::Hour, 0), 2.005);
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 3), 1.035);
         assert_eq!(most("claude-haiku-4-5", us, 1_000_000, Caching::None, 3), 1.1055 + 0.03);
         assert_eq!(most("claude-opus-5", fast, 1_000_000, Caching::None, 0), 10.05);
-        // One token more reaches the more expensive step.
+        // With one token more, the more expensive step applies.
         assert_eq!(most("claude-haiku-5-5", plain, 100_000, Caching::Hour, 0), 0.0205);
         assert_eq!(most("claude-haiku-5-5", plain, 100_001, Caching::Hour, 0), 0.102_501);
     }
@@ -545,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_price_file_is_named_by_line() {
+    fn an_error_in_a_price_file_names_the_line() {
         let error = |text: &str| {
             let outcome = Catalog::builtin().with_prices(text);
             outcome.expect_err("the file is broken").to_string()

@@ -12,9 +12,9 @@ use crate::domain::{ModelClass, Speed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerFamily {
-    /// Models before Opus 4.7.
+    /// The tokenizer of models before Opus 4.7.
     Old,
-    /// Opus 4.7 and later: about 30 % more tokens for the same Latin text or code.
+    /// The tokenizer of Opus 4.7 and later models. It makes about 30 % more tokens from the same Latin text or code.
     New,
 }
 
@@ -22,12 +22,12 @@ pub enum TokenizerFamily {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lifecycle {
-    /// Served and recommended.
+    /// The model is served and recommended.
     #[default]
     Active,
-    /// Served until its retirement date.
+    /// The model is served until its retirement date.
     Deprecated,
-    /// No longer served: 404.
+    /// The model is not served any more: the API answers 404.
     Retired,
 }
 
@@ -84,8 +84,8 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// Used for a model without a published figure. It is the figure of models 4.5 and 4.6, the larger of the common
-    /// ones.
+    /// Used for a model without published figures. These are the figures of models 4.5 and 4.6, which are the larger of
+    /// the two common pairs.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
@@ -100,46 +100,46 @@ impl From<(u32, u32)> for ToolPrompt {
 /// Source: API documentation, "Models overview", "Pricing", "Model deprecations"; see `models.toml` for dates.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The id of its snapshot; it ends with a date for models before 4.6.
+    /// The id of its snapshot. For models before 4.6, it ends with a date.
     pub id: Arc<str>,
-    /// Other names for it that the API accepts.
+    /// Other names of the model that the API accepts.
     pub aliases: Vec<Arc<str>>,
     /// Its name for people.
     pub display_name: String,
     /// Its product line.
     pub line: Line,
-    /// Who shares its limits.
+    /// The class of models that share its limits.
     pub class: ModelClass,
-    /// When it was released; the date in its id where it has one.
+    /// When it was released. If its id has a date, this is that date.
     pub released: Date,
-    /// The stage of its life when the catalog was checked.
+    /// The stage of its life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
-    /// When it retires or has retired, where that is known.
+    /// When it retires or has retired; `None` if unknown.
     pub retires: Option<Date>,
-    /// Its window: the longest prompt, in tokens.
+    /// Its context window: the longest prompt, in tokens.
     pub context_tokens: u32,
     /// The largest `max_tokens` it accepts.
     pub max_output_tokens: u32,
-    /// How it cuts text.
+    /// How it cuts text into tokens.
     pub family: TokenizerFamily,
-    /// Whether it answers 400 to sampling parameters that differ from their defaults.
+    /// Whether it answers with 400 if a sampling parameter differs from its default.
     pub rejects_sampling: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,
     /// Its prices, by rising prompt length; empty when unknown.
     pub prices: Vec<PriceStep>,
-    /// Its prices in fast mode; empty when there is none or they are not published.
+    /// Its prices in fast mode; empty when it has no fast mode or the prices are not published.
     pub fast_prices: Vec<PriceStep>,
 }
 
 impl Model {
-    /// Returns whether the catalog lists it as no longer served.
+    /// Returns whether the catalog lists it as retired.
     pub(crate) fn is_retired(&self) -> bool {
         self.lifecycle == Lifecycle::Retired
     }
 
-    /// Returns whether it is no longer served on `date`. The catalog may be older than a retirement that it announces,
-    /// so the date is compared too.
+    /// Returns whether it is retired on `date`. The catalog may list a model as served, with the date of its
+    /// retirement. So this date is compared as well.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }

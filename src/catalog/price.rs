@@ -5,16 +5,17 @@ use toml::Spanned;
 
 use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
 
-/// Prices of one token, for prompts from a certain length on.
+/// Prices of one token, for prompts above a certain length.
 ///
-/// The length of the whole prompt decides which step applies. That step applies to the whole request, output included.
+/// The length of the whole prompt decides which step applies. This step then applies to the whole request, including
+/// the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceStep {
-    /// Applies to prompts longer than this, in tokens, cached ones included.
+    /// The step applies to prompts with more tokens than this, including cached tokens.
     pub above_prompt_tokens: u64,
     /// Input that is neither written to nor read from a cache.
     pub input: Money,
-    /// Output.
+    /// Output tokens.
     pub output: Money,
     /// Input written to the cache for five minutes.
     pub cache_write_5m: Money,
@@ -22,12 +23,12 @@ pub struct PriceStep {
     pub cache_write_1h: Money,
     /// Input read from the cache.
     pub cache_read: Money,
-    /// Whether the API documentation states every one of these.
+    /// Whether the API documentation states all of these prices.
     pub is_confirmed: bool,
 }
 
 impl PriceStep {
-    /// Returns the price of a whole usage at this step, without web searches.
+    /// Returns the price of all tokens of a usage at this step, without web searches.
     fn tokens(&self, usage: &Usage) -> Money {
         self.input.times(usage.input_tokens)
             + self.output.times(usage.output_tokens)
@@ -38,7 +39,7 @@ impl PriceStep {
 
     /// Returns the highest price that one input token can cost.
     ///
-    /// A prompt without cache marks is neither written to a cache nor read from one.
+    /// A prompt without cache marks is neither written to a cache nor read from a cache.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,
@@ -66,16 +67,16 @@ impl Prices {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
 
-    /// Returns what `usage` costs on these terms. The speed in `terms` is ignored, since these prices are for one
+    /// Returns what `usage` costs on these terms. The speed in `terms` is ignored, because these prices are for one
     /// speed.
     pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }
 
-    /// Returns the most that an answer within `bound` costs on these terms.
+    /// Returns the highest cost on these terms of an answer within `bound`.
     ///
-    /// Each kind of token is counted at its highest price among the steps that a prompt of this length can reach. Every
-    /// input token counts as the most expensive kind that it can be.
+    /// The prompt may be shorter than its bound. So each kind of token is counted at its highest price among the steps
+    /// that may apply. Every input token counts as the most expensive kind that it can be.
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =
@@ -99,24 +100,24 @@ pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search:
 /// Why a price file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CatalogError {
-    /// It is not TOML, or has a member of the wrong name or type.
+    /// The file is not TOML, or a member has a wrong name or type.
     #[error("line {line} of the price file: {message}")]
     Syntax {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
-    /// A price is negative, or so large that it is surely a mistake.
+    /// A price is negative, or so large that it is certainly a mistake.
     #[error(
         "line {line} of the price file: {member} of {model} is {found}, but prices are dollars per million tokens, from 0 to 1000000"
     )]
     Price {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The model.
         model: String,
-        /// Which price.
+        /// The name of the price.
         member: &'static str,
         /// The price as it is written.
         found: f64,
@@ -124,7 +125,7 @@ pub(crate) enum CatalogError {
     /// A model has two prices for one prompt length.
     #[error("line {line} of the price file: {model} has a second price above {above} tokens; keep one of them")]
     Repeated {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The model.
         model: String,
@@ -134,7 +135,7 @@ pub(crate) enum CatalogError {
     /// A model has prices for long prompts only.
     #[error("line {line} of the price file: {model} has no price for short prompts; add one without `above`")]
     NoBase {
-        /// Where, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The model.
         model: String,
@@ -178,8 +179,8 @@ struct RawPrice {
 
 /// Reads a price file.
 ///
-/// Cache prices that are left out are computed from the input price: 1.25 and 2 times for writing, 0.1 times for
-/// reading.
+/// Cache prices that the file leaves out are computed from the input price: 1.25 and 2 times the input price for
+/// writing, 0.1 times for reading.
 pub(super) fn parse_price_file(text: &str) -> Result<PriceFile, CatalogError> {
     let file: RawFile = toml::from_str(text).map_err(|error| CatalogError::Syntax {
         line: error.span().map_or(1, |span| line_of(text, span.start)),

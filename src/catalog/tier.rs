@@ -1,4 +1,4 @@
-//! Limits by tier, as published.
+//! The published limits of each tier.
 
 use crate::domain::{ModelClass, RateLimits, Tier};
 
@@ -7,19 +7,19 @@ use crate::domain::{ModelClass, RateLimits, Tier};
 /// Source: API documentation, "Rate limits"; each table carries its own date and source.
 #[derive(Clone, Debug)]
 pub struct TierTable {
-    /// Which tier.
+    /// The tier.
     pub tier: Tier,
-    /// Date of the copy that the numbers were taken from, like `2026-10-08`.
+    /// Date of the copy from which the numbers were taken, for example `2026-10-08`.
     pub date: String,
     /// Where it was published and how long it was valid.
     pub source: String,
-    /// The most an organization of this tier can spend in a calendar month, in dollars.
+    /// The most that an organization of this tier can spend in a calendar month, in dollars.
     pub monthly_cap_usd: u32,
-    /// Requests a minute to `count_tokens`, apart from messages.
+    /// Requests per minute to `count_tokens`. They do not count against the limits for messages.
     pub count_tokens_rpm: u32,
-    /// Requests a minute to the batch endpoints.
+    /// Requests per minute to the batch endpoints.
     pub batch_rpm: u32,
-    /// Batch requests that may wait for processing.
+    /// The most batch requests that may wait for processing.
     pub batch_queue: u32,
     rows: Vec<(ModelClass, RateLimits)>,
 }
@@ -41,7 +41,8 @@ impl TierTable {
         }
     }
 
-    /// Returns the rows in the order published: each class with its limits, retired classes included.
+    /// Returns the rows in the order in which they were published: each class with its limits, including retired
+    /// classes.
     pub fn rows(&self) -> impl Iterator<Item = (&ModelClass, RateLimits)> {
         self.rows.iter().map(|(class, limits)| (class, *limits))
     }
@@ -64,6 +65,7 @@ impl TierTable {
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// Whether the tier has no row for the class, so that the lowest limits of its live rows are used instead.
+    /// True if the tier has no row for the class. In that case the lowest limits among the rows of served models are
+    /// used.
     pub substituted: bool,
 }

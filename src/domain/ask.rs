@@ -1,4 +1,4 @@
-//! The present request of a row: what is sent for it at this moment.
+//! The current request of a row: what is sent for the row at this moment.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
 //! request. The request that is sent may change. If an answer does not fit its schema, a request to repair it is sent.
@@ -18,21 +18,23 @@ pub struct Ask {
     pub model: Arc<str>,
     /// The terms of the request.
     pub terms: Terms,
-    /// The route: provider and account, which name an endpoint, and the pool of limits it counts against there.
+    /// The route. Its provider and account name the endpoint; the whole id names the pool of limits there that the
+    /// request counts against.
     pub pool: Arc<PoolId>,
-    /// Estimated cost: one request, uncached input by text statistics (not yet calibrated), output by `max_tokens`.
+    /// The estimated cost: one request, the input that the statistics of its text predict, and `max_tokens` as output.
+    /// It assumes that no input is cached, and does not use what the run has learned.
     pub cost: Cost,
-    /// What one answer to it costs; `None` when its model has no price. It is computed from the request, so another
-    /// request needs a new computation.
+    /// The cost of one answer to this request; `None` when its model has no price. It is computed from the request, so
+    /// a policy that changes the request must compute it anew.
     pub expense: Option<Expense>,
-    /// The most output tokens it may produce.
+    /// The most output tokens that the answer may have.
     pub max_tokens: u32,
     /// Rows with the same number share their predictions. They have the same template, system prompt and `max_tokens`,
     /// so their answers have similar lengths.
     pub template: u64,
-    /// Length of the request body in bytes, without what the provider adds before it is sent.
+    /// Length of the request body in bytes, without what the provider adds before the body is sent.
     pub body_bytes: u32,
-    /// Why it is sent.
+    /// Why the request is sent.
     pub purpose: Purpose,
 }
 
@@ -42,9 +44,9 @@ pub enum Purpose {
     /// The row's own request. A retry after a fault or a limit uses the same ask, not a new one.
     #[default]
     First,
-    /// An answer failed its policy, and the model is told why.
+    /// The policy did not accept an answer, and the model is told why.
     Repair,
-    /// An answer was truncated, and the same is asked with a larger `max_tokens`.
+    /// An answer was truncated, and the same request is sent with a larger `max_tokens`.
     MoreRoom,
     /// An answer was truncated, and the model is asked to continue.
     Continue,
@@ -54,18 +56,18 @@ pub enum Purpose {
     Canary,
 }
 
-/// How a request travels.
+/// Whether a request is sent alone or in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// One request, one answer.
     #[default]
     Online,
-    /// As a part of a Message Batch.
+    /// The request is part of a Message Batch.
     Batch,
 }
 
 impl Lane {
-    /// Returns the name in files.
+    /// Returns the name that files use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Online => "online",

@@ -6,16 +6,16 @@ use std::ops::{Add, AddAssign};
 /// What a limit counts. More variants may be added later, so match every variant by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
-    /// Requests a minute.
+    /// Requests per minute.
     Requests,
-    /// Uncached input tokens a minute.
+    /// Uncached input tokens per minute.
     InputTokens,
-    /// Produced output tokens a minute.
+    /// Output tokens that are produced per minute.
     OutputTokens,
 }
 
 impl Dimension {
-    /// Every dimension, in the order in which pools ask their buckets.
+    /// Every dimension. Pools check their buckets in this order.
     pub const ALL: [Self; 3] = [Self::Requests, Self::InputTokens, Self::OutputTokens];
 
     /// Returns the name shown to people.
@@ -40,7 +40,7 @@ impl Dimension {
 /// The amounts that a request reserves, one for each dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Requests: one for a message.
+    /// Requests: 1 for a request to the messages endpoint.
     pub requests: u32,
     /// Uncached input tokens.
     pub input_tokens: u32,
@@ -76,7 +76,7 @@ pub struct Usage {
     /// Input tokens read from the cache. They do not count against input limits.
     #[serde(default)]
     pub cache_read_tokens: u64,
-    /// Output tokens, hidden thinking included.
+    /// Output tokens, including hidden thinking.
     #[serde(default)]
     pub output_tokens: u64,
     /// Web searches, each of which is billed.
@@ -97,8 +97,8 @@ impl Usage {
 }
 
 impl AddAssign for Usage {
-    /// Adds member by member. Numbers that are read from files can have any size, so each sum stops at the largest
-    /// number.
+    /// Adds each member of `other` to the same member of this usage. Numbers that are read from files can have any
+    /// size, so each sum saturates.
     fn add_assign(&mut self, other: Self) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.input_tokens, other.input_tokens);
@@ -114,21 +114,21 @@ impl AddAssign for Usage {
 /// more than plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
-    /// It does not ask for it.
+    /// The request does not ask to cache anything.
     #[default]
     None,
-    /// For five minutes.
+    /// The request asks to cache for five minutes.
     FiveMinutes,
-    /// For an hour.
+    /// The request asks to cache for an hour.
     Hour,
 }
 
 /// The most that one paid answer to a request can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageBound {
-    /// All input tokens, whether they are cached or not.
+    /// Input tokens, cached or not.
     pub input_tokens: u64,
-    /// For how long they may be cached.
+    /// How long these tokens may be cached.
     pub caching: Caching,
     /// Output tokens.
     pub output_tokens: u64,
@@ -139,7 +139,7 @@ pub struct UsageBound {
 /// What one answer to a request costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expense {
-    /// By estimate.
+    /// The estimated cost.
     pub about: Money,
     /// The upper bound: no single paid answer costs more. When an answer breaks off and the request is sent again, the
     /// next answer is paid in addition.
@@ -153,7 +153,8 @@ impl AddAssign for Expense {
     }
 }
 
-/// An amount of money, in pico-dollars (10⁻¹² USD): a token at 0.01 dollars a million is a whole number of them.
+/// An amount of money, in pico-dollars (10⁻¹² USD). This unit is small enough for prices: at 0.01 dollars per million
+/// tokens, one token costs 10,000 pico-dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(pub u128);
 
@@ -164,7 +165,8 @@ impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// Returns the price of one token, from dollars per million tokens: 1 USD/M is 1,000,000 pico-dollars a token.
+    /// Returns the price of one token, from dollars per million tokens: 1 USD per million is 1,000,000 pico-dollars per
+    /// token.
     pub fn per_token(dollars_per_million: f64) -> Self {
         Self((dollars_per_million * 1e6).round().max(0.0) as u128)
     }
@@ -179,13 +181,13 @@ impl Money {
         self.0 as f64 / 1e12
     }
 
-    /// Returns the amount `count` times.
+    /// Returns the amount multiplied by `count`.
     pub fn times(self, count: u64) -> Self {
         Self(self.0.saturating_mul(u128::from(count)))
     }
 
-    /// Returns the amount rounded up to the last decimal place that is shown. So a bound that is shown is never too
-    /// low.
+    /// Returns the amount rounded up to the last decimal place that is shown. A bound rounded this way is never shown
+    /// too low.
     pub(crate) fn rounded_up(self) -> Self {
         let dollar = u128::from(Self::PICO);
         let place = if self.0 >= dollar { dollar / 100 } else { dollar / 10_000 };
@@ -213,8 +215,8 @@ impl AddAssign for Money {
 }
 
 impl fmt::Display for Money {
-    /// Shows dollars: with two decimal places from one dollar up, with four below. A smaller amount is shown as less
-    /// than the smallest one.
+    /// Shows dollars: with two decimal places from one dollar up, with four below one dollar. An amount that four
+    /// places can't show appears as `<$0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
         match dollars {
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_shown_in_dollars_and_a_little_is_not_nothing() {
+    fn money_is_shown_in_dollars_and_a_tiny_amount_not_as_zero() {
         let shown = |dollars| Money::from_dollars(dollars).to_string();
 
         assert_eq!([0.0, 0.000_01, 0.000_1].map(shown), ["$0.00", "<$0.0001", "$0.0001"]);

@@ -13,7 +13,7 @@ pub enum ErrorClass {
     Overloaded,
     /// The server failed.
     Server,
-    /// No answer in time.
+    /// No answer came in time.
     Timeout,
     /// The connection failed.
     Network,
@@ -21,24 +21,24 @@ pub enum ErrorClass {
     InvalidRequest,
     /// The request is too large.
     TooLarge,
-    /// The key may not do this.
+    /// The key does not permit this request.
     Auth,
-    /// Billing, credit or a spend limit.
+    /// There is a problem with billing, credit or a spend limit.
     Billing,
     /// The model refused.
     Refused,
     /// The answer ended at `max_tokens` or at the end of the model's context window.
     Truncated,
-    /// A 200 whose body is not a whole answer.
+    /// The status was 200, but the body is not a whole answer.
     InvalidOutput,
-    /// The run ended first.
+    /// The run ended before the row did.
     Canceled,
-    /// A batch expired first.
+    /// A batch expired before the row was answered.
     Expired,
 }
 
 impl ErrorClass {
-    /// Every class.
+    /// All classes.
     pub const ALL: [Self; 15] = [
         Self::InvalidInput,
         Self::RateLimit,
@@ -57,7 +57,7 @@ impl ErrorClass {
         Self::Expired,
     ];
 
-    /// Returns the name in files and on the command line.
+    /// Returns the name used in files and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
@@ -83,8 +83,8 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
 
-    /// Returns whether an unchanged row that failed with this class may succeed in another run. It is for cases in
-    /// which only the class is known.
+    /// Returns whether another run may succeed with a row that failed with this class, if the row is not changed. Use
+    /// it only where nothing but the class is known.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

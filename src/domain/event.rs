@@ -6,15 +6,15 @@ use super::{
     Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage, shortened,
 };
 
-/// Version of the events' form.
+/// Version of the format of events.
 pub(crate) const EVENT_VERSION: u32 = 1;
 
 /// One event, with its time.
 #[derive(Clone, Debug)]
 pub struct RunEvent {
-    /// Wall-clock time.
+    /// When it happened, by the wall clock.
     pub at: jiff::Timestamp,
-    /// Which run.
+    /// The id of the run.
     pub run: std::sync::Arc<str>,
     /// What happened.
     pub body: EventBody,
@@ -23,16 +23,16 @@ pub struct RunEvent {
 /// State of one pool, as the progress line shows it.
 #[derive(Clone, Debug)]
 pub struct PoolStatus {
-    /// Which pool.
+    /// The pool.
     pub pool: PoolId,
-    /// The limits in force.
+    /// The limits that apply at this moment.
     pub limits: RateLimits,
     /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None`
     /// where there is no limit.
     pub level: [Option<f64>; 3],
-    /// For how long from now it is held; `None` when it is not held.
+    /// How much longer the pool is held; `None` when it is not held.
     pub held_for: Option<Duration>,
-    /// Rows that wait for it to admit them.
+    /// The number of rows that wait to be admitted by the pool.
     pub ready: usize,
 }
 
@@ -60,24 +60,25 @@ impl FailedRow {
 /// Rows that wait for their next try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoffs {
-    /// How many.
+    /// The number of these rows.
     pub rows: usize,
-    /// When the first of them may be sent, from this moment.
+    /// How long it takes from this moment until the first of them may be sent.
     pub first_in: Duration,
-    /// When the last of them may be sent, from this moment.
+    /// How long it takes from this moment until all of them may be sent.
     pub last_in: Duration,
 }
 
 /// An endpoint where nothing works at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// Who does not answer.
+    /// The provider of the endpoint.
     pub provider: std::sync::Arc<str>,
-    /// What came last.
+    /// The latest failure.
     pub fault: Failure,
-    /// For how long nothing has worked.
+    /// How long nothing has worked.
     pub lasted: Duration,
-    /// How long it takes from this moment until the next request is sent there; `None` while one is in flight.
+    /// How long it takes from this moment until the next request is sent to the endpoint; `None` while a request is in
+    /// flight.
     pub next_try: Option<Duration>,
 }
 
@@ -91,13 +92,13 @@ pub enum EventBody {
         /// Rows already done by earlier runs.
         already_done: u64,
     },
-    /// An earlier run's finished row was met in the input and skipped.
+    /// A row of the input was skipped, because an earlier run has finished it.
     Skipped,
     /// An attempt was sent.
     Sent,
     /// An attempt ended without an answer and will be tried again.
     Retried {
-        /// Why.
+        /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
@@ -110,84 +111,85 @@ pub enum EventBody {
         quality: Quality,
         /// What all its attempts used.
         usage: Usage,
-        /// What that cost; `None` when the model has no price.
+        /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
-        /// From the first send to the answer.
+        /// The time from the first send to the answer.
         latency: Duration,
     },
-    /// A row finally failed, and its line is on disk.
+    /// A row failed for good, and its line is on disk.
     Failed {
-        /// Why.
+        /// The class of the failure.
         class: ErrorClass,
-        /// The row, and the last message about it. In a box for the same reason as in [`EventBody::Ended`].
+        /// The row, and the last message about it. It is in a box for the same reason as the reason in
+        /// [`EventBody::Ended`].
         row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
-        /// What that cost; `None` when the model has no price.
+        /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
     },
-    /// Where the scheduler stands; sent a few times a second.
+    /// The state of the scheduler. It is sent a few times per second.
     Status {
         /// Requests in flight.
         in_flight: usize,
         /// The concurrency window.
         window: usize,
-        /// Why no more is being sent.
+        /// Why nothing more is sent at this moment.
         reason: Reason,
         /// Rows that wait for their next try.
         backoffs: Backoffs,
-        /// Each pool that has work.
+        /// The state of each pool that has work.
         pools: Vec<PoolStatus>,
     },
-    /// The state of an outage. It is sent as often as a status while the outage lasts. `None` is sent once, when the
-    /// outage is over.
+    /// The state of an outage. While the outage lasts, it is sent at the same interval as `Status`. `None` is sent
+    /// once, when the outage is over.
     Outage(Option<Box<Outage>>),
     /// A pool was held.
     Held {
-        /// Which.
+        /// The pool.
         pool: PoolId,
-        /// For how long.
+        /// How long it is held.
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,
         /// The bucket that was empty, where the response says.
         dimension: Option<Dimension>,
     },
-    /// A limit changed by what a response said.
+    /// A response reported another limit than the one in force, and the limit was changed.
     LimitsChanged {
-        /// Which pool.
+        /// The pool.
         pool: PoolId,
-        /// The limits in force from here on.
+        /// The limits that apply from this event on.
         limits: RateLimits,
     },
     /// A model was not found: its rows wait for a later run.
     Parked {
-        /// Which.
+        /// The name of the model.
         model: String,
-        /// What the API said.
+        /// The message of the API.
         message: String,
     },
     /// A message that a person should see once.
     Warned(String),
     /// The answer to something a person asked for.
     Noted(String),
-    /// Nothing new is started; what is in flight finishes.
+    /// No more requests are sent. Requests in flight are finished.
     Draining {
-        /// How many are in flight.
+        /// How many requests are in flight.
         in_flight: usize,
-        /// Why; `None` when the input has ended normally.
+        /// Why the run drains; `None` when the input has ended normally.
         reason: Option<Box<HaltReason>>,
     },
     /// The run is over.
     Ended {
-        /// Rows that were read and are still pending.
+        /// Rows that were read and have no result yet.
         pending: u64,
-        /// Why, if it was not the end of the input. In a box, because thousands of small events may wait for the disk,
-        /// and each takes as much memory as the largest variant.
+        /// Why the run ended, if the input did not just end. The reason is in a box, because thousands of small events
+        /// may wait for the disk, and each takes as much memory as the largest variant.
         reason: Option<Box<HaltReason>>,
-        /// For each reason, the share of the run's time in which it bound the run, largest first.
+        /// For each reason, the share of the run's time in which it held up the run. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// How long it took.
+        /// How long the run took.
         elapsed: Duration,
         /// The highest number of requests in flight.
         max_in_flight: usize,

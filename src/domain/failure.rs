@@ -5,10 +5,10 @@ use super::{Usage, WireErrorKind};
 /// What was wrong with a stream that came after a 200 head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFault {
-    /// Its form differs from the API's streams: events are missing, out of order or unreadable. The same server will
-    /// send such streams again.
+    /// The stream has another form than the API's streams: events are missing, out of order or unreadable. The same
+    /// server will send such streams again.
     Foreign,
-    /// It ended normally, but before its last event.
+    /// The stream ended without an error, but before its last event.
     Cut,
 }
 
@@ -27,8 +27,8 @@ pub struct Failure {
     pub message: String,
     /// `request-id`, which support asks for.
     pub request_id: Option<String>,
-    /// Its usage, as far as the response reported it, for example in a stream that broke off after its first event.
-    /// Otherwise zero.
+    /// The usage of the attempt, as far as the response reported it. For example, a stream may report usage and then
+    /// break off. Otherwise it is zero.
     pub usage: Usage,
     /// What was wrong with the stream, if that was the failure.
     pub stream: Option<StreamFault>,
@@ -39,8 +39,8 @@ pub struct Failure {
 pub enum LimitKind {
     /// A bucket of the server is empty. The pool is held.
     Rate,
-    /// The rate rose too fast. The pool is held, and then its rate rises slowly.
+    /// The rate rose too fast. The pool is held. After that, its rate rises slowly.
     Acceleration,
-    /// Too many requests at once. The window shrinks.
+    /// Too many requests were open at the same time. The window shrinks.
     Concurrency,
 }

@@ -1,4 +1,5 @@
-//! Faults below the API: of the connection that carries a request, and of the files that results are written to.
+//! Faults that do not come from the API: faults of the connection that carries a request, and of the files that results
+//! are written to.
 //!
 //! These types are passed from the place of the failure to the place where the message for people is made. The code
 //! between never has to read a message to find out what happened.
@@ -14,8 +15,8 @@ pub enum WireErrorKind {
     Proxy,
     /// The proxy asks for a user name and a password, or refuses the given ones (407).
     ProxyAuth,
-    /// The connection is not safe: certificates or the TLS handshake fail, or a name leads to an address where no API
-    /// is.
+    /// The connection is not safe: a certificate is not valid, the TLS handshake fails, or a name resolves to an
+    /// address where no API can be.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,
@@ -45,9 +46,9 @@ impl WireErrorKind {
 /// Why lines can't be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteFault {
-    /// What they were written to.
+    /// The target of the lines.
     pub target: WriteTarget,
-    /// What is wrong with it.
+    /// What is wrong with the target.
     pub cause: WriteCause,
     /// Which operation failed, on which target, and the message of the system.
     pub message: String,
@@ -67,7 +68,7 @@ pub enum WriteTarget {
 pub enum WriteCause {
     /// The disk, a quota or a size limit is full.
     Full,
-    /// The reader of the pipe is gone.
+    /// The reader of the pipe has closed it.
     ReaderGone,
     /// Anything else.
     Other,

@@ -7,19 +7,19 @@ use super::{ErrorClass, Failure, WriteFault};
 /// Why a whole run stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HaltReason {
-    /// The key is wrong or may not do anything (401, or 403 before any success).
+    /// The key is wrong, or nothing is permitted with it (401, or 403 before any success).
     Key(Failure),
     /// Several rows in a row were forbidden (403).
     Forbidden(Failure),
-    /// Billing, credit, spend cap or an organization on hold.
+    /// There is a problem with billing, credit or a spend cap, or the organization is on hold.
     Account(Failure),
-    /// No model of the run is available (404 on each).
+    /// No model of the run is available: the API answered 404 for each.
     Models(Failure),
     /// The server asks to wait longer than the user allows.
     RetryAfter {
-        /// How long.
+        /// How long the server asks to wait.
         wait: Duration,
-        /// The longest the user allows: `--retry-for`.
+        /// The longest wait that the user allows: `--retry-for`.
         allowed: Duration,
     },
     /// The TLS connection or its certificates are not valid.
@@ -28,34 +28,35 @@ pub enum HaltReason {
     Proxy(Failure),
     /// The server says that the API is at another address (3xx).
     Redirect {
-        /// That address, without user name, password, query and fragment; `None` when the server gives none.
+        /// That address, without user name, password, query and fragment; `None` when the server names no address.
         to: Option<String>,
-        /// What came.
+        /// The failure that the response shows.
         failure: Failure,
     },
     /// The endpoint can't be reached or answers nothing but faults.
     Endpoint(Failure),
-    /// As many rows failed as the user's rule allows: the first ten in the same way, a number, or a share.
+    /// So many rows failed that the `--halt` rule stops the run: the first ten rows failed in the same way, or a number
+    /// or a share of rows failed.
     AllFail {
-        /// How many.
+        /// How many rows failed.
         rows: u64,
         /// How many rows were finished.
         finished: u64,
-        /// The class of the last.
+        /// The class of the last failure.
         class: ErrorClass,
-        /// The last of them.
+        /// The last failure.
         failure: Failure,
     },
     /// Results could not be written.
     Disk(WriteFault),
-    /// Interrupted: INT, TERM or HUP, by its number.
+    /// The run was interrupted by INT, TERM or HUP. The signal is given by its number.
     Signal(i32),
     /// A limit the user set: requests, tokens, time or cost.
     Budget(String),
 }
 
 impl HaltReason {
-    /// Returns whether it concerns only one endpoint. Then the run may continue at the others.
+    /// Returns whether the reason concerns only one endpoint. If so, the run may continue at the other endpoints.
     pub(crate) fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Key(_)

@@ -12,7 +12,7 @@ pub struct JobId(pub u64);
 /// Where a row was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Name of the input as it is shown: the file's path as given, or `stdin`.
+    /// Name of the input as it is shown: the file's path as the user typed it, or `stdin`.
     pub source: Arc<str>,
     /// Line on which the row starts, from 1.
     pub line: u64,
@@ -24,45 +24,45 @@ pub struct Origin {
 pub struct Job {
     /// Its number in this run.
     pub id: JobId,
-    /// Its label: the user's, or `<source>:<line>`.
+    /// Its label: the one that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// What it asks.
+    /// The key, computed from the request.
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,
-    /// The same in 16 bytes.
+    /// The identity, reduced to 16 bytes.
     pub row: RowId,
-    /// The row's request: its own parameters, and those of the flags for all others. It always has `model` and
-    /// `max_tokens`. It never has `stream`, because the runner decides how an answer travels. The key is computed from
-    /// this request, and an error entry contains it.
+    /// The row's request: its own parameters, and the parameters from flags that the row does not have itself. It
+    /// always has `model` and `max_tokens`. It never has `stream`, because the runner decides whether an answer is
+    /// streamed. The key is computed from this request, and an error entry contains it.
     pub request: Request,
-    /// Fields that are kept with the row and not sent: the members of one JSON object, as raw values.
+    /// Fields that are kept with the row but not sent: the members of one JSON object, as raw values.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
     /// The row's position among all rows of the run that read it first. It counts from 0, without blank lines. It
-    /// differs from `id` only for rows of an error log. Those keep the position from their first run.
+    /// differs from `id` only for a row from an error log, which keeps the position that it had in its first run.
     pub index: u64,
 }
 
 impl Job {
-    /// Returns how many bytes of text it holds: label, request and the fields that are not sent.
+    /// Returns how many bytes of text the job holds: label, request and the fields that are not sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }
 }
 
-/// A job with what is to be sent for it next, as the scheduler takes it.
+/// A job together with the request that is sent for it next. This is what the scheduler takes.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.
     pub job: Box<Job>,
-    /// What is sent for it.
+    /// The request that is sent for the job.
     pub ask: Ask,
 }
 
 impl Planned {
-    /// Returns how many bytes of text it holds. The first ask of a row shares those of its job.
+    /// Returns how many bytes of text the job and the ask hold. The first ask of a row shares the bytes of its job.
     pub fn bytes(&self) -> usize {
         let (of_job, of_ask) = (self.job.request.json(), self.ask.request.json());
         let is_shared = of_job.as_ptr() == of_ask.as_ptr();

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-/// The request of a job, as 128 bits. Two rows with the same key have the same request.
+/// A hash of a job's request, 128 bits long. Two rows with the same key have the same request.
 ///
-/// Shape: shown as `k1:` and 32 hexadecimal digits. Made by [`crate::plan::key`] from the logical request: API version,
-/// sorted betas, model and params without insignificant white space.
+/// Shape: it is shown as `k1:` and 32 hexadecimal digits. [`crate::plan::key`] makes it from the logical request: API
+/// version, sorted betas, model and params without insignificant white space.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub [u8; 16]);
 
 impl JobKey {
-    /// Returns the shown form, in ASCII.
+    /// Returns the key as it is shown, in ASCII.
     pub fn text(self) -> [u8; 35] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"k1:00000000000000000000000000000000";
@@ -34,8 +34,7 @@ impl fmt::Debug for JobKey {
 }
 
 impl JobKey {
-    /// Reads the shown form back; `None` for any other text, for example from another version of the key or a damaged
-    /// line.
+    /// Reads a key as it is shown; `None` for any other text, for example a key of another version or a damaged line.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("k1:")?;
         let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;
@@ -48,7 +47,7 @@ impl JobKey {
     }
 }
 
-/// How a row is known again in a later run.
+/// How a later run recognizes a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The user named the row. Its label and key together identify it.
@@ -56,7 +55,7 @@ pub enum Identity {
     /// The row has no name. Its key and its number among equal rows identify it. The numbers begin at 0, in input
     /// order.
     ///
-    /// So when a line is inserted above, finished rows stay finished.
+    /// So when a line is inserted above such rows, finished rows stay finished.
     Nth(u32),
 }
 
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_reads_back_what_it_shows() {
+    fn a_key_can_be_read_back_from_its_text() {
         let key = JobKey([0xab; 16]);
 
         assert_eq!(JobKey::parse(&key.to_string()), Some(key));

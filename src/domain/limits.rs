@@ -9,17 +9,17 @@ use super::Dimension;
 /// A usage tier of an organization, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// Begin with the strictest preset in use and adopt the limits that responses report.
+    /// The run begins with the strictest preset in use, and adopts the limits that responses report.
     Auto,
-    /// No limits of this program's own; those in response headers still count.
+    /// The program sets no limits itself. Limits in response headers apply all the same.
     None,
-    /// Tier 1 (to 2026-06-25).
+    /// Tier 1 (until 2026-06-25).
     One,
-    /// Tier 2 (to 2026-06-25).
+    /// Tier 2 (until 2026-06-25).
     Two,
-    /// Tier 3 (to 2026-06-25).
+    /// Tier 3 (until 2026-06-25).
     Three,
-    /// Tier 4 (to 2026-06-25).
+    /// Tier 4 (until 2026-06-25).
     Four,
     /// Start (since 2026-06-26).
     Start,
@@ -34,7 +34,7 @@ impl Tier {
     pub const ALL: [Self; 9] =
         [Self::Auto, Self::None, Self::One, Self::Two, Self::Three, Self::Four, Self::Start, Self::Build, Self::Scale];
 
-    /// Returns the name as typed.
+    /// Returns the name as users type it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -49,7 +49,7 @@ impl Tier {
         }
     }
 
-    /// Reads a name as typed, any case.
+    /// Reads a name that a user typed, in upper or lower case.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.name().eq_ignore_ascii_case(text))
     }
@@ -58,11 +58,11 @@ impl Tier {
 /// Limits per minute; `None` means no limit in that dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Requests a minute.
+    /// Requests per minute.
     pub rpm: Option<u32>,
-    /// Uncached input tokens a minute.
+    /// Uncached input tokens per minute.
     pub itpm: Option<u32>,
-    /// Output tokens a minute.
+    /// Output tokens per minute.
     pub otpm: Option<u32>,
 }
 
@@ -75,7 +75,7 @@ impl RateLimits {
         Self { rpm: Some(rpm), itpm: Some(itpm), otpm: Some(otpm) }
     }
 
-    /// Returns these limits, and those of `others` in the dimensions that have none here.
+    /// Returns these limits. In a dimension without a limit, the limit of `others` is used.
     pub fn or(self, others: Self) -> Self {
         Self { rpm: self.rpm.or(others.rpm), itpm: self.itpm.or(others.itpm), otpm: self.otpm.or(others.otpm) }
     }
@@ -90,7 +90,7 @@ impl RateLimits {
     }
 }
 
-/// A group of models that share one set of limits, by its name in the catalog (`haiku-4.5`, `opus-4.x`).
+/// A group of models that share one set of limits. It holds the group's name in the catalog (`haiku-4.5`, `opus-4.x`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelClass(pub Arc<str>);
 
@@ -100,10 +100,10 @@ impl fmt::Display for ModelClass {
     }
 }
 
-/// Speed of service; each has limits of its own.
+/// Speed of service. Each speed has its own limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Speed {
-    /// The ordinary one.
+    /// The usual speed.
     #[default]
     Standard,
     /// `speed: fast`.
@@ -113,13 +113,13 @@ pub enum Speed {
 /// Identifies one set of limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId {
-    /// Who serves the models, for example `anthropic`.
+    /// The provider that serves the models, for example `anthropic`.
     pub provider: Arc<str>,
-    /// Whose limits these are: a key or an organization; empty when there is only one.
+    /// The key or organization that has these limits; empty when the run has only one.
     pub account: Arc<str>,
-    /// Which models share the limits.
+    /// The models that share the limits.
     pub class: ModelClass,
-    /// At which speed.
+    /// The speed of service.
     pub speed: Speed,
 }
 
@@ -137,11 +137,11 @@ impl fmt::Display for PoolId {
 pub struct LimitSignal {
     /// The limit per minute. Some proxies send a value above four billion for "no limit"; it becomes `None`.
     pub limit: Option<u32>,
-    /// What is left. Tokens are rounded by the server to the nearest thousand, requests are exact.
+    /// How much of the limit is left. The server rounds tokens to the nearest thousand. Requests are exact.
     pub remaining: Option<u32>,
 }
 
-/// What one response head says about limits. All empty when a proxy hides the headers.
+/// What one response head says about limits. All members are empty when a proxy hides the headers.
 ///
 /// Source: API documentation, "Rate limits", response headers (2026-08-22).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,7 +154,7 @@ pub struct RateSignals {
     pub output_tokens: LimitSignal,
     /// `retry-after-ms` or `retry-after`, the longer one when both are valid; `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
-    /// Whether the server says that the request should be tried again.
+    /// Whether the server says that the request should be tried again; `None` when it says nothing.
     pub should_retry: Option<bool>,
 }
 
@@ -168,7 +168,8 @@ impl RateSignals {
         }
     }
 
-    /// Returns whether the head said anything about a limit (concurrency 429s and proxies do not).
+    /// Returns whether the head said anything about a limit. A 429 for concurrency says nothing about limits, and a
+    /// proxy may hide the headers.
     pub(crate) fn has_limits(&self) -> bool {
         Dimension::ALL.iter().any(|&dimension| {
             let signal = self.of(dimension);

@@ -9,13 +9,13 @@ use super::Usage;
 /// How good an answer is. All answers are kept. Each quality is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {
-    /// Ended by itself.
+    /// The answer ended by itself.
     Ok,
-    /// Ended at `max_tokens` or at the model's window.
+    /// The answer ended at `max_tokens` or at the end of the model's context window.
     Truncated,
-    /// The model refused.
+    /// The model refused to answer.
     Refused,
-    /// Ended for a reason that this program does not know.
+    /// The answer ended for a reason that this program does not know.
     Unknown,
 }
 
@@ -23,7 +23,7 @@ impl Quality {
     /// Every quality.
     pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Unknown];
 
-    /// Returns the name in files.
+    /// Returns the name that files use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -37,19 +37,19 @@ impl Quality {
 /// An answer: the API's own bytes and what was read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// One JSON object on one line, as the API sent it, or as its stream adds up to.
+    /// One JSON object on one line: the API's own bytes, or the message put together from its stream.
     pub json: Bytes,
-    /// What it used.
+    /// The usage of the answer.
     pub usage: Usage,
-    /// How good it is.
+    /// The quality of the answer.
     pub quality: Quality,
-    /// Where its content stands in [`Message::json`]: what the model said, which is kept to the byte.
+    /// The range of the content in [`Message::json`]. The content is what the model said, and every byte of it is kept.
     pub content: Range<usize>,
 }
 
 impl Message {
-    /// Returns why it ended, as the API says it. This parses the message, so it is only for the few answers that are
-    /// shown.
+    /// Returns the API's reason why the answer ended. This parses the message, so call it only for the few answers that
+    /// are shown.
     pub fn stop_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Ended {

@@ -1,7 +1,7 @@
 //! The words of the program: jobs, costs, limits, outcomes, events.
 //!
-//! Plain data and the rules that hold for it. Knows no file, socket, clock or foreign protocol; every other module may
-//! use it and it uses none of them (beside [`crate::clock::Instant`]).
+//! This module is plain data, with the rules that hold for it. It knows no file, socket, clock or foreign protocol.
+//! Every other module may use it. It uses no other module, except for [`crate::clock::Instant`].
 
 mod ask;
 mod cost;

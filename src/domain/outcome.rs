@@ -5,41 +5,41 @@ use std::sync::Arc;
 use super::{ErrorClass, Failure, Job, Lane, Message, Money, Purpose, Usage};
 use crate::clock::Instant;
 
-/// One attempt of a job, as its outcome keeps it.
+/// What the outcome of a job keeps about one attempt.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// When it was sent.
+    /// When the request was sent.
     pub started_at: Instant,
-    /// When it ended.
+    /// When the attempt ended.
     pub ended_at: Instant,
-    /// Why it failed, as a class; `None` if it was answered.
+    /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
     /// Whether it may have been billed although its answer is not kept.
     pub maybe_paid: bool,
-    /// What it used, as far as known.
+    /// The usage of the attempt, as far as known.
     pub usage: Usage,
-    /// What that cost; `None` for a model without a price.
+    /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
-    /// Why it was sent.
+    /// Why the request was sent.
     pub purpose: Purpose,
-    /// How it travelled.
+    /// Whether it was a single request or part of a batch.
     pub lane: Lane,
-    /// Who was asked.
+    /// The provider that was asked.
     pub provider: Arc<str>,
-    /// Which model.
+    /// The model that was asked.
     pub model: Arc<str>,
 }
 
 /// How a job ended.
 #[derive(Clone, Debug)]
 pub enum Ended {
-    /// With an answer.
+    /// The job has an answer.
     Succeeded(Message),
-    /// Without one.
+    /// The job has no answer.
     Failed {
-        /// The class.
+        /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: Failure,
@@ -55,12 +55,12 @@ pub struct Outcome {
     pub job: Box<Job>,
     /// Its attempts, oldest first. Empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
-    /// How it ended.
+    /// How the job ended.
     pub ended: Ended,
 }
 
 impl Outcome {
-    /// Returns how many attempts may have been billed without a kept answer.
+    /// Returns how many attempts may have been billed although their answer is not kept.
     pub fn maybe_paid(&self) -> u32 {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
@@ -72,8 +72,8 @@ impl Outcome {
         sum
     }
 
-    /// Returns the cost of all attempts; `None` for a model without a price. Each attempt has the price for the size of
-    /// its own prompt.
+    /// Returns the cost of all attempts; `None` for a model without a price. The price of each attempt depends on the
+    /// length of its own prompt, not on their sum.
     pub fn cost(&self) -> Option<Money> {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }

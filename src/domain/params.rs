@@ -1,13 +1,14 @@
-//! Parameters of a request: a row's own, or a row's own merged with those of the flags. Merging copies neither.
+//! Parameters of a request: a row's own parameters, alone or merged with the parameters from flags. Merging copies no
+//! parameter.
 
 use serde_json::value::RawValue;
 
 use super::json::{write_json_str, write_on_one_line};
 
-/// Request parameters: names and raw JSON values in the order they were written.
+/// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values are never parsed and written again, so number spelling, key order and escapes inside them reach the API byte
-/// for byte (prompt caching needs byte-stable prefixes). Names are unique.
+/// Values are never parsed and written again. So number spelling, key order and escapes inside them reach the API byte
+/// for byte. Prompt caching needs this, because equal prefixes must have equal bytes. Names are unique.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
@@ -17,7 +18,7 @@ impl Params {
         self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
     }
 
-    /// Sets a parameter: in its place if it exists, otherwise at the end.
+    /// Sets a parameter. An existing parameter keeps its place; another one is added at the end.
     pub fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(own, _)| &**own == name) {
             Some((_, own)) => *own = value,
@@ -39,17 +40,17 @@ impl Params {
 
     /// Writes the parameters as one JSON object without insignificant white space between them.
     ///
-    /// Line breaks inside the raw values become blanks: JSON has none inside strings, so the value is the same and the
-    /// object stays on one line.
+    /// Line breaks inside the raw values become blanks, so the object stays on one line. The values stay the same,
+    /// because JSON has no line breaks inside strings.
     pub(crate) fn write_object(&self, out: &mut Vec<u8>) {
         Merged::from(self).write_object(out);
     }
 }
 
-/// The parameters of a request. First come the defaults that the row leaves out, in their order. Then come the row's
-/// own, in their order.
+/// The parameters of a request. The defaults for parameters that the row does not have come first, in their order. The
+/// row's own parameters follow, in their order.
 ///
-/// [`Params`] can be used alone, as a request without defaults.
+/// [`Params`] without defaults can be used as well.
 #[derive(Clone, Copy, Debug)]
 pub struct Merged<'p> {
     defaults: &'p [(Box<str>, Box<RawValue>)],
@@ -57,7 +58,7 @@ pub struct Merged<'p> {
 }
 
 impl<'p> Merged<'p> {
-    /// Puts a row's `own` parameters over `defaults`.
+    /// Merges a row's `own` parameters with `defaults`. The row's own parameters override the defaults.
     pub fn new(defaults: &'p Params, own: &'p Params) -> Self {
         Self { defaults: &defaults.0, own: &own.0 }
     }

@@ -5,7 +5,7 @@ use super::Dimension;
 /// The reason why nothing more is being sent at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// A limit of the pool.
+    /// A limit of the pool is used up.
     Limit(Dimension),
     /// The concurrency window is full.
     Window,
@@ -15,19 +15,19 @@ pub enum Reason {
     Ramp,
     /// A failing endpoint is being probed.
     Probe,
-    /// All remaining rows wait until another row's answer has begun.
+    /// All remaining rows wait for the beginning of another row's answer.
     Gate,
     /// All remaining rows wait for their next try.
     Backoff,
     /// The budget has no room until something in flight settles.
     Budget,
-    /// The input has no next row ready.
+    /// The next row of the input has not been read yet.
     Input,
     /// The rows in flight take all the memory that rows may take.
     Memory,
     /// Results wait for the disk.
     Disk,
-    /// Nothing is left to start; what is in flight finishes.
+    /// Nothing is left to send. The run waits for the requests in flight.
     Draining,
 }
 

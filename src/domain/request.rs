@@ -4,12 +4,13 @@ use bytes::Bytes;
 
 use super::{Merged, Speed};
 
-/// The largest request body that the API takes, in bytes. The API says 32 MB; this uses 32 MiB, the larger reading.
+/// The largest request body that the API accepts, in bytes. The API says 32 MB, which can mean 32 million bytes or 32
+/// MiB. This is the larger of the two.
 ///
 /// Source: API documentation, "Errors", request size limits (2026-10).
 pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
 
-/// Says how large a request is and how large it may be: `40.0 MB, above the API's 32 MB`.
+/// Returns words for a request's size and the largest size allowed: `40.0 MB, above the API's 32 MB`.
 pub(crate) fn too_large_words(body_bytes: usize) -> String {
     let megabytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     format!("{:.1} MB, above the API's {} MB", megabytes(body_bytes), megabytes(MAX_BODY_BYTES))
@@ -39,7 +40,7 @@ impl Request {
 }
 
 impl Default for Request {
-    /// Returns a request that asks nothing.
+    /// Returns an empty request.
     fn default() -> Self {
         Self(Bytes::from_static(b"{}"))
     }
@@ -48,7 +49,7 @@ impl Default for Request {
 /// The terms that decide the price of a request, together with its model and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// At which speed it is served.
+    /// The speed of service.
     pub speed: Speed,
     /// Whether it asks to be served in the United States only, which costs 1.1 times as much.
     pub is_us_only: bool,
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_is_written_as_it_was_on_one_line() {
+    fn parameters_keep_their_bytes_and_fit_on_one_line() {
         let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
         let params = Params(vec![("a\"b".into(), raw("[1,\n 1.50]")), ("é".into(), raw(r#""\u00e9""#))]);
 

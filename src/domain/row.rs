@@ -8,14 +8,15 @@ use super::{Identity, JobKey};
 
 /// Identity of a row across runs.
 ///
-/// Shape: a label and a key of 64 bits each. The label of a named row is the beginning of the SHA-256 of its name. The
-/// label of an unnamed row is the other half of its key, shifted by its occurrence number. So label and key together
-/// hold all 128 bits of the key. The key is 0 for rows that never became a request.
+/// Shape: a label and a key of 64 bits each. The key is half of the row's [`JobKey`]; it is 0 for a row that never
+/// became a request. The label of a named row is the beginning of the SHA-256 of its name. The label of an unnamed row
+/// is the other half of its `JobKey`, shifted by its occurrence number. So for an unnamed row, label and key together
+/// hold all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// Made from the row's name, or from its place among equal rows.
+    /// Made from the row's name, or from its number among equal rows.
     pub label: u64,
-    /// Half of its key.
+    /// Half of the row's [`JobKey`].
     pub key: u64,
 }
 
@@ -28,7 +29,7 @@ impl RowId {
         }
     }
 
-    /// Returns the identity of a row that the user named; without a key when it never became a request.
+    /// Returns the identity of a row that the user named. `key` is `None` for a row that never became a request.
     pub fn named(custom_id: &str, key: Option<JobKey>) -> Self {
         Self { label: hash(&[b"label", custom_id.as_bytes()]), key: key.map_or(0, |key| halves(key).0) }
     }
@@ -36,7 +37,8 @@ impl RowId {
     /// Returns the identity of an unnamed row, which is the `occurrence`-th row with this key.
     pub fn nth(occurrence: u32, key: JobKey) -> Self {
         let (key, rest) = halves(key);
-        // An odd factor, so that neighbouring occurrences land far apart; a permutation, so that none collide.
+        // The factor is large, so the labels of neighbouring occurrences are far apart. It is odd, so no two
+        // occurrences get the same label.
         let label = rest.wrapping_add(u64::from(occurrence).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Self { label, key }
     }
@@ -53,7 +55,7 @@ impl RowId {
     }
 }
 
-/// The half of a [`JobKey`] that is remembered. Shown as the key's beginning.
+/// The half of a [`JobKey`] that is kept in memory. It is shown as the beginning of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPart(u64);
 
@@ -68,8 +70,8 @@ fn halves(key: JobKey) -> (u64, u64) {
     ((whole >> 64) as u64, whole as u64)
 }
 
-/// Returns 64 bits of SHA-256 over the parts. The length is hashed before each part, so different lists of parts have
-/// different input.
+/// Returns 64 bits of the SHA-256 of the parts. Before each part its length is hashed, so two different lists never
+/// give the same input to the hash.
 fn hash(parts: &[&[u8]]) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in parts {

@@ -6,7 +6,7 @@ use std::error::Error;
 /// The most characters of one id, name or value in a message.
 const MOST: usize = 200;
 
-/// Returns a text for a message: its first 200 characters, and `…` where there are more.
+/// Returns a text for a message: its first 200 characters, with `…` after them if there are more.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -14,7 +14,7 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text for a message in quotes, with escapes: shortened as by `shortened`.
+/// Returns a text for a message, in quotes and with escapes. Like `shortened`, it keeps the first 200 characters.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cause_is_said_twice_and_none_is_left_out() {
+    fn every_cause_is_shown_exactly_once() {
         let full = || Box::new(Fault::Innermost);
         let writing = || Box::new(Fault::Repeats { source: full() });
 

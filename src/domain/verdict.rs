@@ -7,15 +7,15 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 /// What one attempt meant.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// An answer.
+    /// The request was answered.
     Answered(Message),
-    /// A limit. It does not use up a try.
+    /// The request met a limit. It does not use up a try.
     Limited {
-        /// Which kind.
+        /// The kind of limit.
         kind: LimitKind,
-        /// How long to hold; `None` when the server does not say.
+        /// How long to hold the pool; `None` when the server does not say.
         retry_after: Option<Duration>,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
     /// A 529, or the same error inside a stream. It does not use up a try.
@@ -24,32 +24,32 @@ pub enum Verdict {
         retry_after: Option<Duration>,
         /// Whether it may have been billed (it came after a 200 head).
         maybe_paid: bool,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
-    /// Worth another try. It uses up a try.
+    /// Another try may succeed. This attempt uses up a try.
     Transient {
-        /// Class of the row if no try is left.
+        /// The class with which the row fails if no try is left.
         class: ErrorClass,
         /// How long to wait; `None` when the server does not say.
         retry_after: Option<Duration>,
         /// Whether the request may have run and been billed.
         maybe_paid: bool,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
     /// This row can never work as it is.
     Rejected {
-        /// Its class.
+        /// The class with which the row fails.
         class: ErrorClass,
-        /// What came.
+        /// The failure.
         failure: Failure,
     },
-    /// Not allowed (403). After a success the row is the cause; before any success the key is.
+    /// The request is forbidden (403). Before any success, the key is the cause. After a success, the row is.
     Forbidden(Failure),
     /// The model is unknown or retired (404). Its rows are set aside.
     NoModel(Failure),
-    /// Nothing can work any more.
+    /// No request can succeed any more.
     Halt(HaltReason),
     /// This program aborted the attempt, after a second interrupt or the end of the grace period. Its row stays
     /// pending.
@@ -57,7 +57,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns whether the attempt may have been billed without an answer that is kept.
+    /// Returns whether the attempt may have been billed although no answer is kept.
     ///
     /// A rejected request may have been billed if it came after a 200 head, or if the answer was too large to keep.
     pub fn is_maybe_paid(&self) -> bool {

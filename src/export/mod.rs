@@ -2,7 +2,7 @@
 //!
 //! The journal stays the only place where answers are safe. A projection is made from it, in one piece, at the end of a
 //! run or by `results`, and can always be made again. So nothing here needs to survive a crash: the file gets its name
-//! only when it is whole ([`output`]).
+//! only when it is whole (`output.rs`).
 //!
 //! ```text
 //! results, error log ─► index: label ─► place of the row's latest line
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. When its
-//! columns are wanted in the order of completion, they wait in a sorted temporary file ([`sorter`]).
+//! columns are wanted in the order of completion, they wait in a sorted temporary file (`sorter.rs`).
 
 mod csv;
 mod error;

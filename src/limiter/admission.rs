@@ -1,4 +1,4 @@
-//! The answer of a pool to one request, and what it took for it.
+//! The answer of a pool to one request, and the reservation of a request that is admitted.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
@@ -6,18 +6,18 @@ use crate::domain::{Cost, Dimension};
 /// The answer to "may this be sent now?".
 #[derive(Debug)]
 pub enum Admission {
-    /// Yes; the reservation must be settled.
+    /// Yes. The reservation must be settled.
     Granted(Reservation),
-    /// Not before `until`.
+    /// No: the request must wait.
     Wait {
         /// When to ask again.
         until: Instant,
-        /// Which dimension is short; `None` while the pool is held.
+        /// The dimension that has no room; `None` while the pool is held.
         on: Option<Dimension>,
     },
 }
 
-/// What was taken for one request.
+/// What was taken from the buckets for one request.
 #[must_use = "a reservation is settled, else the pool leaks"]
 #[derive(Debug)]
 pub struct Reservation {

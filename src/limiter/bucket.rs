@@ -1,13 +1,14 @@
 //! A token bucket for one dimension of a limit. Its level can be corrected.
 //!
-//! The crate governor decides with GCRA whether tokens can be taken. This file owns the state behind that decision, so
-//! that a level can be refunded, put into debt, clamped and rescaled. No other file uses governor.
+//! The crate governor decides with the algorithm GCRA whether tokens can be taken. This file owns the state that
+//! governor uses. So tokens can be refunded, and the level can be put into debt, clamped and rescaled. No other file
+//! uses governor.
 //!
-//! The state is one number, the theoretical arrival time (TAT) in nanoseconds of the run. With a replenish interval `t`
-//! and a burst `b` the level is `b - max(0, tat - now) / t`. So with a TAT in the past the bucket is full, and with a
-//! TAT far ahead it is in debt.
+//! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
+//! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. So if the TAT is in the past, the
+//! bucket is full. If the TAT is far in the future, the bucket is in debt.
 //!
-//! Invariants: a level never shows more than the burst; a grant of `n` moves the TAT by `n × t` from `max(tat, now)`.
+//! Invariants: A level is never above the burst. A grant of `n` sets the TAT to `max(tat, now) + n × t`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub struct Bucket {
     kernel: Kernel,
     arrival: Arrival,
     limit_per_minute: u32,
-    /// Share of the limit that is left unused, in millionths.
+    /// The share of the limit that is left unused, in millionths.
     headroom_ppm: u32,
     interval_nanos: u64,
     burst: u32,
@@ -39,7 +40,8 @@ pub struct Bucket {
 type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration>>;
 
 impl Bucket {
-    /// Returns a full bucket of `limit_per_minute` (at least 1) that lets `burst` through at once.
+    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. When full, it lets `burst` tokens
+    /// through in one moment.
     pub fn new(limit_per_minute: u32, burst: u32) -> Self {
         let limit_per_minute = limit_per_minute.max(1);
         let interval_nanos = interval(limit_per_minute, 0);
@@ -54,29 +56,29 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns how many tokens a second refills, without the headroom.
+    /// Returns how many tokens refill per second, without the headroom.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }
 
-    /// Returns how much can go at once from a full bucket.
+    /// Returns how many tokens a full bucket lets through in one moment.
     pub fn burst(&self) -> u32 {
         self.burst
     }
 
-    /// Returns how many tokens can be taken at `now`; negative while in debt.
+    /// Returns how many tokens can be taken at `now`; negative while the bucket is in debt.
     pub fn level(&self, now: Instant) -> i64 {
         let ahead = self.arrival.get().saturating_sub(now.as_nanos());
         i64::from(self.burst) - i64::try_from(ahead.div_ceil(self.interval_nanos)).unwrap_or(i64::MAX)
     }
 
-    /// Takes `n`, or says when to ask again.
+    /// Takes `n` tokens, or returns when to ask again.
     ///
-    /// An `n` above the burst is taken from a full bucket and leaves debt. So the request runs, and the next requests
-    /// wait until the debt is repaid.
+    /// If `n` is above the burst, the tokens are taken once the bucket is full, and leave it in debt. So such a request
+    /// is sent as well, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
-    /// The instant at which `n` can be taken, if nothing else is taken before that.
+    /// The instant at which `n` tokens can be taken, if nothing else is taken before that.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {
@@ -99,13 +101,13 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` back. This never fills the bucket past its burst, since a TAT in the past counts as `now` at the next
-    /// grant.
+    /// Gives `n` tokens back. This never fills the bucket above its burst, because at the next grant a TAT in the past
+    /// counts as `now`.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` tokens that were already used. This may leave debt.
+    /// Takes `n` tokens that have already been used. This may put the bucket into debt.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
@@ -121,10 +123,10 @@ impl Bucket {
         level - most
     }
 
-    /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers either. Returns
-    /// by how much the level was raised.
+    /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers the level or
+    /// the burst. Returns by how much the level was raised.
     ///
-    /// The burst never passes the limit of a minute.
+    /// The burst is never above the limit of a minute.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
         let level = self.level(now);
         let raised = target.min(level.saturating_add(step)).min(i64::from(self.limit_per_minute));
@@ -139,7 +141,7 @@ impl Bucket {
         raised - level
     }
 
-    /// Changes how much can go at once. The level is kept, but lowered to the burst if it is above.
+    /// Changes the burst. The level is kept, or lowered to the burst if it is above.
     pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);
@@ -147,8 +149,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit. The number of tokens that the bucket lacks to be full stays the same. So a debt takes a
-    /// different time to repay.
+    /// Changes the limit. The number of tokens that are missing for a full bucket stays the same. So the time to repay
+    /// a debt changes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);
@@ -187,16 +189,17 @@ impl Bucket {
     }
 }
 
-/// Returns the nanoseconds per token, rounded up. So the rate is never above the limit. It is below by less than 0.1 %
-/// for limits up to fifty million a minute.
+/// Returns the nanoseconds per token, rounded up. So the rate is never above the limit. For limits up to fifty million
+/// per minute, it is less than 0.1 % below the limit.
 fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
     let per_minute_ppm = u64::from(limit_per_minute) * share;
     (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns a kernel over `arrival`. It is built while its clock shows zero, because governor counts stored arrival
-/// times from the moment when a limiter is built. Here, arrival times count from the start of the run.
+/// Returns governor's limiter with `arrival` as its state. Governor counts stored arrival times from the moment when a
+/// limiter is built. Here they must count from the start of the run, so the limiter is built while its clock shows
+/// zero.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");
@@ -207,7 +210,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The state: the theoretical arrival time, shared between the bucket and its kernel.
+/// The state: the theoretical arrival time. The bucket and governor's limiter share it.
 #[derive(Clone, Debug, Default)]
 struct Arrival(Arc<AtomicU64>);
 
@@ -234,7 +237,7 @@ impl StateStore for Arrival {
     }
 }
 
-/// A clock that shows the time it was last set to.
+/// A clock that shows the time to which it was last set.
 #[derive(Debug, Default)]
 struct GivenClock(AtomicU64);
 
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_burst_runs_on_debt_from_a_full_bucket() {
+    fn a_cost_above_the_burst_is_taken_from_a_full_bucket_and_leaves_debt() {
         let mut bucket = Bucket::new(60, 5);
 
         assert_eq!(bucket.take(1, at(0)), Ok(()));

@@ -1,9 +1,9 @@
 //! One dimension of a pool: its limit, its bucket, and what was learned about the server's bucket behind it.
 //!
-//! The limit in force is the preset one until a response head reports another. A limit given by hand is lowered by
-//! heads but never raised. A rate that was learned from refusals replaces these limits while it is lower.
+//! The preset limit applies until a response head reports another limit. Heads can lower a limit that was given by
+//! hand, but never raise it. A rate that was learned from refusals replaces these limits while it is lower.
 //!
-//! `levels` holds how the level and the burst follow what the server reports.
+//! The file `levels` sets the level and the burst according to what the server reports.
 
 mod levels;
 
@@ -18,7 +18,7 @@ use super::production::Production;
 
 pub(super) use levels::HeadSignal;
 
-/// What one dimension of a pool knows.
+/// The state of one dimension of a pool.
 #[derive(Debug)]
 pub(super) struct DimensionState {
     dimension: Dimension,
@@ -26,21 +26,21 @@ pub(super) struct DimensionState {
     by_hand: Option<u32>,
     /// The limit that the latest head reported.
     reported: Option<u32>,
-    /// `None` where no limit is known.
+    /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients take.
     drift: Drift,
-    /// An estimate of the server's bucket, if the server allowed a burst of a whole minute. It is kept until a head or
-    /// a refusal says more.
+    /// An estimate of the server's bucket. It assumes that the server allows a burst of a whole minute. It is kept
+    /// until a head or a refusal shows more.
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals. It replaces the known one.
     learned: Option<Learned>,
-    /// Whether the server's bucket filled up during trouble and has to be used up slowly.
+    /// Whether the tokens that built up in the server's bucket during trouble have to be used slowly.
     is_slow: bool,
-    /// The burst never falls below this cost: the server accepts such a request only when its bucket holds the whole
-    /// cost. 0 when no such cost is known.
+    /// The burst never falls below this cost, because the server accepts a request of this cost only when its bucket
+    /// holds the whole cost. 0 when no such cost is known.
     least_burst: u32,
-    /// The fraction of a token by which the level may still be raised.
+    /// The fraction of a token that is left over from the last raise of the level. It is added to the next raise.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
@@ -54,13 +54,14 @@ pub(super) struct DimensionState {
 struct Learned {
     /// The limit that it replaces, if there was one.
     replaced: Option<u32>,
-    /// The learned rate as a share of the bucket's limit, which is a whole number.
+    /// The learned rate, divided by the limit of the bucket. The limit is a whole number; the share makes up for the
+    /// rounding.
     share: f64,
 }
 
 impl DimensionState {
-    /// Returns a dimension with the limit given by hand, or the preset one if there is none. The share `headroom` of
-    /// the limit is left unused.
+    /// Returns a dimension with the limit given by hand, or with the preset limit if none is given. The share
+    /// `headroom` of the limit is left unused.
     pub(super) fn new(
         dimension: Dimension,
         preset: RateLimits,
@@ -88,9 +89,9 @@ impl DimensionState {
         }
     }
 
-    /// Replaces the limit given by hand. It applies at once, but never above the limit that the server last reported.
-    /// Without a limit given by hand, the reported limit applies, or `preset` if none was reported. What was learned is
-    /// forgotten.
+    /// Replaces the limit given by hand. The new limit applies immediately, but never above the limit that the server
+    /// last reported. Without a limit given by hand, the reported limit applies, or `preset` if none was reported. What
+    /// was learned is forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {
@@ -125,7 +126,7 @@ impl DimensionState {
         }
     }
 
-    /// Gives back to the bucket what was taken for a request that is not sent.
+    /// Gives the tokens of a request that is not sent back to the bucket.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {
@@ -140,8 +141,8 @@ impl DimensionState {
         }
     }
 
-    /// Notes that a request has ended: the server has counted its output. If no head was seen before, only the end
-    /// shows that the server has counted the request and its input as well.
+    /// Notes that a request has ended: the server has counted its output. If no head was seen before, the server has
+    /// counted the request and its input as well.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
@@ -172,8 +173,8 @@ impl DimensionState {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),
             bucket @ None => {
-                // Without a known limit every request was sent at once, so the remaining amount that the server reports
-                // is right.
+                // As long as no limit was known, every request was sent without waiting. So the level is the remaining
+                // amount that the server reports.
                 let bucket = bucket.insert(Bucket::new(limit, limit));
                 bucket.set_headroom(headroom, now);
             }
@@ -186,12 +187,12 @@ impl DimensionState {
         self.shadow = None;
     }
 
-    /// Returns whether the bucket uses a learned limit.
+    /// Returns whether a learned limit applies.
     pub(super) fn has_learned(&self) -> bool {
         self.learned.is_some()
     }
 
-    /// Returns whether a rate is below the limit that is known.
+    /// Returns whether a rate is below the known limit.
     pub(super) fn is_below_known(&self, per_minute: f64) -> bool {
         self.known().is_none_or(|known| per_minute < f64::from(known))
     }
@@ -217,7 +218,7 @@ impl DimensionState {
         }
     }
 
-    /// Forgets the learned rate and uses the known limit again, or none if none is known.
+    /// Forgets the learned rate and returns to the known limit, or to no limit if none is known.
     pub(super) fn unlearn(&mut self, now: Instant) {
         let Some(Learned { replaced, .. }) = self.learned.take() else { return };
         match (replaced, &mut self.bucket) {
@@ -226,8 +227,8 @@ impl DimensionState {
         }
     }
 
-    /// Sets the rate of the bucket: the limit, or the learned share of it, minus the headroom and the share of other
-    /// clients.
+    /// Sets the rate of the bucket. It is the limit, or the learned share of the limit, minus the headroom and the
+    /// share of other clients.
     pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
         let learned = self.learned.map_or(1.0, |learned| learned.share);
         if let Some(bucket) = &mut self.bucket {
@@ -236,7 +237,7 @@ impl DimensionState {
     }
 }
 
-/// Returns the burst to begin with: a second's worth, at least one.
+/// Returns the first burst of a bucket: what the limit gives in a second, but at least 1.
 ///
 /// Limits may be enforced over spans as short as a second, so a larger burst may be refused. Source: API documentation,
 /// "Rate limits" (2026-08-22).

@@ -1,14 +1,15 @@
 //! How much of a limit other clients take.
 //!
-//! Our own count says how much the server should have left, and a head says how much it has. Over time, other clients
-//! took the difference. The differences are summed with a time constant. So noise and single corrections cancel out,
-//! because they come back with the opposite sign. A steady share is found within two time constants.
+//! Our own count says how much the server should have left, and a head says how much it really has. In the long run,
+//! the difference is what other clients took. The differences are summed, and older ones fade with a time constant.
+//! Noise and single corrections come back with the opposite sign, so they cancel out. A steady share is found within
+//! two time constants.
 
-/// When others have taken as much as the limit gives in this many seconds, the share becomes 1.
+/// When the sum of the differences is as much as the limit gives in this many seconds, the share is 1.
 const TIME_CONSTANT_SECS: f64 = 10.0;
-/// The largest share that is left to others, so that the run still gets something.
+/// The largest share that is left to other clients. The run always gets the rest.
 const MOST: f64 = 0.9;
-/// A share below this is noise, and counts as zero.
+/// A share below this is noise and counts as zero.
 const NOISE: f64 = 0.01;
 
 /// The share of one limit that others take.
@@ -18,13 +19,13 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// Returns the share that is left to others, 0 to 0.9.
+    /// Returns the share that is left to other clients, 0 to 0.9.
     pub(super) fn share(&self) -> f64 {
         if self.share < NOISE { 0.0 } else { self.share }
     }
 
-    /// Notes that the server had `gone` tokens less than our count says; `gone` is negative when it had more. `limit`
-    /// is per minute.
+    /// Notes that the server had `gone` tokens less than our own count. `gone` is negative when the server had more.
+    /// `limit` is per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;

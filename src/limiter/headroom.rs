@@ -1,11 +1,12 @@
-//! Headroom: the share of the limits that is left unused, so that small errors of our count cause no refusals.
+//! Headroom: the share of the limits that is left unused. Because of it, small errors of our own count cause no
+//! refusals.
 //!
-//! Rejected: a constant share. It makes the run longer by about that share: at a tenth, runs took 1.06 to 1.11 times
+//! Rejected: a constant share. It makes the run longer by about that share: with a tenth, runs took 1.06 to 1.11 times
 //! the lower bound.
 
 use std::time::Duration;
 
-/// The share that is left unused at first.
+/// The share that is left unused at the start.
 const AT_START: f64 = 0.10;
 /// In this time, the headroom falls to 1/e of its value, as long as nothing is refused.
 const DECAY: Duration = Duration::from_secs(8);
@@ -15,7 +16,7 @@ const CLOSED: f64 = 0.000_5;
 /// How the unused share of the limits is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Headroom {
-    /// Starts at a tenth of the limits, and shrinks to nothing while no request is refused.
+    /// The share starts at a tenth of the limits and shrinks to nothing while no request is refused.
     Auto,
     /// A fixed share, 0 to 1.
     Fixed(f64),
@@ -42,7 +43,7 @@ impl UnusedShare {
         self.share
     }
 
-    /// Raises the share to at least `share`; returns whether it may change.
+    /// Raises the share to at least `share`. Returns `false` if the share is fixed and can't change.
     pub(super) fn open(&mut self, share: f64) -> bool {
         if !self.is_fixed {
             self.share = self.share.max(share);

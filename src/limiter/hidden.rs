@@ -2,17 +2,17 @@
 //!
 //! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. The
 //! gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit allows,
-//! whatever its burst. The limit is computed from two refusals that are ten seconds to a minute apart. It is computed
-//! in requests and in input tokens, since a refusal does not say which of the two ran out.
+//! whatever its burst is. The limit is computed from two refusals that are ten seconds to a minute apart. It is
+//! computed for requests and for input tokens, because a refusal does not say which of the two ran out.
 //!
-//! The pool then sends a little less than that, and the rate rises again. It rises slowly near the limit that was
-//! found, and faster the longer nothing is refused. So if the limit was found too low, or the gateway has raised it,
-//! the pool finds out within a minute or two. This is the curve of TCP CUBIC, RFC 9438: flat around the rate of the
-//! last refusal.
+//! After that, the pool sends a little less than the limit that was found, and its rate rises. Near the limit it rises
+//! slowly. The longer nothing is refused, the faster it rises. So if the limit that was found is too low, or the
+//! gateway has raised its limit, the pool finds out within a minute or two. This is the curve of TCP CUBIC (RFC 9438):
+//! it is flat around the rate of the last refusal.
 //!
-//! Faults point to a limit only if they go away when less is sent. So when more than a fifth of the attempts meet a
-//! fault, a trial begins: for a while, only as much is sent as was answered before. If the share of faults does not
-//! halve, the pool goes back to the former rate and starts no trial for five minutes.
+//! Faults are a sign of a limit only if fewer of them come when less is sent. So when more than a fifth of the attempts
+//! meet a fault, a trial begins: for a while, the pool sends only as much as was answered before. If the share of
+//! faults does not fall to half, the pool returns to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,19 +20,20 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Cost;
 
-/// A limit is computed from at least this time and this many requests, and from at most the last minute.
+/// A limit is computed from what was accepted in at least `LEAST` and at most `LONGEST`. At least `LEAST_LET_IN`
+/// requests must be among it.
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_LET_IN: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The share of the found limit that is sent at first; the share at which the curve is flat; and the time after which
-/// it is flat.
+/// The curve of the rate, as shares of the limit that was found: it starts at `FIRST`, and after `FLAT_AFTER` it is
+/// flat at `FLAT`.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// After a rate was not refused for [`FLAT_AFTER`], at least this share of it is sent.
+/// If a rate was not refused for [`FLAT_AFTER`], the next limit that is found is at least this share of that rate.
 const HELD: f64 = 0.94;
 /// How much each fault adds to the sum of excess faults. Each accepted request subtracts 1. So the sum grows when more
-/// than a fifth of the attempts meet a fault. A trial begins when it is large enough.
+/// than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
 /// From this sum on, a fault may be a refusal.
@@ -46,7 +47,7 @@ const PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     let_in: LetIn,
-    /// When refusals came, with what had been let in by then; the oldest first.
+    /// When refusals came, and how much had been let in until then. The oldest refusal comes first.
     refusals: VecDeque<(Instant, LetIn)>,
     found: Option<Found>,
     faults: Faults,
@@ -70,7 +71,7 @@ impl LetIn {
     }
 }
 
-/// A limit that was found, in requests and input tokens a minute.
+/// A limit that was found, in requests per minute and input tokens per minute.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     per_minute: [f64; 2],
@@ -80,11 +81,11 @@ struct Found {
 /// Whether faults are hidden refusals, that is, refusals that look like faults.
 #[derive(Debug, Default)]
 struct Faults {
-    /// The running sum of faults beyond a fifth of the attempts. A fault adds [`FAULT`], and an accepted request
-    /// subtracts 1.
+    /// The running sum: a fault adds [`FAULT`], and an accepted request subtracts 1. It grows when more than a fifth of
+    /// the attempts meet a fault.
     excess: u32,
-    /// When the present trouble began; when the last fault came; and the requests that were sent and accepted since the
-    /// beginning.
+    /// The current trouble: when it began, when the last fault came, and the requests that were sent and accepted since
+    /// it began.
     since: Option<Instant>,
     last_at: Instant,
     let_in: LetIn,
@@ -129,7 +130,7 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault. Returns whether it is treated as a refusal, which also happens during a trial.
+    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault is.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -137,7 +138,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // Less is sent, but faults still come.
+            // Less is sent, but as many faults come as before.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -160,14 +161,14 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets faults that came long ago. Too few requests were let in between them to compute a rate.
+    /// Forgets faults that came too long ago to compute a rate from them.
     fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
         }
     }
 
-    /// Forgets the faults of an outage, and the trial that they began.
+    /// Forgets the faults of an outage, and the trial that they caused.
     pub(super) fn on_outage_end(&mut self) {
         if self.faults.trial.is_some() {
             self.found = None;
@@ -186,15 +187,15 @@ impl Hidden {
         }
     }
 
-    /// Returns whether faults may be hidden refusals: it is known that they are, or a trial is running, or there are
-    /// many faults.
+    /// Returns whether faults may be hidden refusals. This is the case if faults are known to be refusals, if a trial
+    /// is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;
         *are_refusals || trial.is_some() || is_doubtful
     }
 
-    /// Returns how many requests and input tokens a minute may be sent, where that is known.
+    /// Returns how many requests and input tokens may be sent per minute; `None` when no limit was found.
     pub(super) fn per_minute(&self, now: Instant) -> Option<[f64; 2]> {
         let Found { per_minute, at } = self.found?;
         let part = now.since(at).as_secs_f64() / FLAT_AFTER.as_secs_f64() - 1.0;
@@ -206,9 +207,10 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the limit from what was let in since `since`, a moment when the gateway's bucket was empty.
+    /// Computes the limit from what was let in since `since`, a moment when the gateway's bucket was empty. Returns
+    /// whether that was enough to compute a limit.
     ///
-    /// If a rate was not refused for a while, it was not much too high. So the limit is not set much below that rate.
+    /// A rate that was not refused for a while can't be much too high. So the limit is not set much below such a rate.
     fn find(&mut self, since: Instant, let_in: LetIn, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || let_in.requests < LEAST_LET_IN {
@@ -243,7 +245,8 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// A server that accepts this many requests a minute and one at once, and a client that sends as often as it may.
+    /// Plays a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
+    /// with a burst of one. Returns how many requests were let in and how many were refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_found_and_kept_to() {
+    fn a_limit_is_found_and_kept() {
         for limit in [20.0, 60.0, 300.0] {
             for as_faults in [false, true] {
                 let mut hidden = Hidden::default();
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_stay_when_less_is_sent_are_no_limit() {
+    fn faults_that_stay_when_less_is_sent_are_not_taken_for_a_limit() {
         let (mut hidden, mut tried) = (Hidden::default(), 0);
         for second in 0..200 {
             let now = Instant::from_secs(second);
@@ -329,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_little_an_outage_lets_in_is_no_rate() {
+    fn no_rate_is_computed_from_the_few_requests_that_an_outage_lets_in() {
         for is_told in [true, false] {
             let mut hidden = Hidden::default();
             let down = 300;

@@ -1,8 +1,8 @@
 //! All dimensions of one pool: a request is admitted by all or by none. When it ends, it is settled to what it really
 //! used.
 //!
-//! Owns the dimensions, the hold and the headroom. The limits in force come from three sources: presets (heads may
-//! raise and lower them), numbers given by hand (heads may only lower them), and heads. The file `dimension` says what
+//! Owns the dimensions, the hold and the headroom. Limits come from three sources. Presets: heads may raise and lower
+//! them. Numbers given by hand: heads may only lower them. And the heads themselves. The file `dimension` decides what
 //! a head changes in a dimension.
 //!
 //! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
@@ -22,16 +22,18 @@ use super::hidden::Hidden;
 
 /// This many heads count as the first ones of a pool.
 const FIRST_HEADS: u32 = 8;
-/// After this many answers without any header about limits, such headers are taken to be hidden.
+/// After this many answers without any header about limits, such headers are assumed to be hidden.
 const HIDDEN_AFTER: u32 = 20;
 /// The longest hold when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
-/// A hold of this length is trouble: the server's buckets fill up meanwhile.
+/// A hold of this length or more counts as trouble: the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// Shares of the limits that are left unused after a 429 and after an acceleration 429.
+/// The shares of the limits that are left unused: first after a 429 for a rate limit, then after a 429 for
+/// acceleration.
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// How often the rates of the buckets follow headroom and drift: not for each request.
+/// The shortest time between two adjustments of the buckets' rates to headroom and drift. They are not adjusted for
+/// each request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
 /// The dimensions of one pool.
@@ -40,7 +42,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// How many refusals in a row did not say how long to wait.
+    /// How many holds in a row had a length that the server did not give.
     refusals_in_a_row: u32,
     /// A limit that the server does not report, learned from refusals.
     hidden: Hidden,
@@ -52,7 +54,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns a pool with the limits given by hand, and with the `preset` limits where none is given.
+    /// Returns a pool with the limits given by hand. In dimensions where none is given, it has the `preset` limits.
     pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
         let unused = UnusedShare::new(headroom);
         Self {
@@ -69,10 +71,10 @@ impl Pool {
         }
     }
 
-    /// Replaces the limits given by hand while the run goes on.
+    /// Replaces the limits given by hand during a run.
     ///
-    /// A given limit applies at once, but never above the limit that the server last reported. When a given limit is
-    /// removed, the reported limit applies again, or `preset` if none was reported.
+    /// A given limit applies immediately, but never above the limit that the server last reported. When a given limit
+    /// is removed, the reported limit applies, or `preset` if none was reported.
     pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
@@ -84,7 +86,7 @@ impl Pool {
         &self.id
     }
 
-    /// Returns the limits in force.
+    /// Returns the current limits.
     pub fn limits(&self) -> RateLimits {
         let [rpm, itpm, otpm] = Dimension::ALL.map(|dimension| self.bucket(dimension).map(Bucket::limit));
         RateLimits { rpm, itpm, otpm }
@@ -103,13 +105,13 @@ impl Pool {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
 
-    /// Returns the amounts that are reserved for requests that the server has not counted. For requests and input,
-    /// these are the requests whose head has not come; for output, those whose end has not come.
+    /// Returns the amounts that are reserved and that the server has not counted. The server has counted a request and
+    /// its input when the head has come, and its output when the answer has ended.
     pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
-    /// Returns until when the pool is held. The instant is in the past when the pool is not held.
+    /// Returns the end of the last hold. It is in the past when the pool is not held.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -143,7 +145,7 @@ impl Pool {
 
     /// Ends a request: the reserved amount is replaced by the amount that was used.
     ///
-    /// `head_seen` says whether [`Pool::observe`] was called for it.
+    /// `head_seen` says whether [`Pool::observe`] was called for the request.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
         let took = now.since(taken_at);
@@ -155,8 +157,9 @@ impl Pool {
 
     /// Notes what a response head says; returns whether a limit changed.
     ///
-    /// Call it once for each request, before its body is read. Levels are clamped to what remains. They are raised
-    /// towards a target: the remaining amount, minus the cost of requests that the head can't have counted.
+    /// Call it once for each request, before the body of the response is read. Levels are clamped to the remaining
+    /// amount. They are raised towards a target: the remaining amount, minus the cost of requests that the head can't
+    /// have counted.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
@@ -182,8 +185,8 @@ impl Pool {
 
     /// Notes a refusal: the burst of the emptied buckets becomes smaller, and the headroom grows.
     ///
-    /// Returns the dimension that was short, if the head shows it. With `limit_changed`, the limit changed after the
-    /// request was sent, so the refusal says nothing about bursts.
+    /// Returns the dimension that had no room, if the head shows it. If `limit_changed` is true, the limit changed
+    /// after the request was sent. In this case the refusal says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -212,22 +215,22 @@ impl Pool {
         short
     }
 
-    /// Starts again slowly after trouble: levels that filled up during it are not used at once.
+    /// Starts again slowly after trouble. The tokens that built up during the trouble are not used in one burst.
     pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
 
-    /// Slows the pool after an acceleration refusal: half the rate, rising again by itself.
+    /// Slows the pool after a refusal for acceleration. The rate falls to half, and then rises by itself.
     pub(crate) fn on_acceleration(&mut self, now: Instant) {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the whole pool until `until`, after a refused request whose cost would have been `refused`. A hold is
-    /// never shortened.
+    /// Holds the whole pool until `until`, after the refusal of a request with the cost `refused`. A hold is never
+    /// shortened.
     ///
-    /// The server says when that one request fits, but not whether more requests fit. So the levels are set to what
-    /// that request needs, and later heads raise them. The rows that wait do not all use the refill of that time at
-    /// once.
+    /// The server says when this one request will fit, but not whether others will fit as well. So the levels are set
+    /// to what this request needs, and later heads raise them. Otherwise all waiting rows would use the refill of the
+    /// hold in one burst.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -236,8 +239,8 @@ impl Pool {
         }
     }
 
-    /// Returns how long to hold when the server does not say: 1 s, or until a request and a half fit a limit that was
-    /// learned. It doubles while the server keeps refusing, up to 60 s.
+    /// Returns how long to hold when the server does not say: 1 s, or the time that a learned limit needs for one and a
+    /// half requests if that is longer. The time doubles while the server keeps refusing, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -310,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_given_by_hand_is_never_raised_and_may_be_taken_back() {
+    fn a_limit_given_by_hand_is_never_raised_and_can_be_removed() {
         let now = Instant::from_secs(1);
         let mut pool = pool(RateLimits { rpm: Some(600), ..RateLimits::NONE });
 
@@ -346,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_long_hold_a_full_server_is_not_used_at_once() {
+    fn after_a_long_hold_a_full_bucket_of_the_server_is_not_used_in_one_burst() {
         let mut pool = pool(RateLimits::NONE);
         (0..4).for_each(|_| observe(&mut pool, &requests(1_000, 1_000), Instant::ZERO));
         assert!(pool.level(Dimension::Requests, Instant::ZERO) > Some(20));

@@ -1,16 +1,17 @@
-//! How long output takes to be produced.
+//! Learns how long it takes to produce output.
 //!
-//! A reservation takes all of an answer's output at once, but the server counts it while it is produced. The limit
-//! refills meanwhile. So only the part of the remaining output that exceeds this refill has to be reserved. If all of
-//! it were counted at once, long answers would seem to exhaust a server with a small burst, although it has room for
-//! them. With answers of 2,400 tokens and a burst of five seconds, that cost three quarters of the rate.
+//! A reservation takes all output of an answer when the request is sent, but the server counts the output while it is
+//! produced. Meanwhile the limit refills. So only the part of the remaining output that exceeds this refill has to be
+//! reserved. If all of the output were counted immediately, long answers would seem to exhaust a server with a small
+//! burst, although it has room for them. With answers of 2,400 tokens and a burst of five seconds, that cost three
+//! quarters of the rate.
 
 use std::time::Duration;
 
-/// Each time this many answers have come, the weight of the older ones is halved.
+/// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 200;
 
-/// The mean time from the request to the end of an answer, each answer weighed by its tokens.
+/// The mean time from a request to the end of its answer. Each answer counts in proportion to its tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Production {
     answers: u32,
@@ -19,7 +20,7 @@ pub(super) struct Production {
 }
 
 impl Production {
-    /// Counts an answer with `output_tokens` tokens that took `took`.
+    /// Counts an answer with `output_tokens` tokens that took the time `took`.
     pub(super) fn note(&mut self, output_tokens: u32, took: Duration) {
         self.answers += 1;
         self.tokens += f64::from(output_tokens);
@@ -30,10 +31,11 @@ impl Production {
         }
     }
 
-    /// Returns how many of the `reserved` tokens the refill will not cover. The server still has to count these tokens,
-    /// and until then the limit refills by `per_second`.
+    /// Returns how many of the `reserved` tokens the refill will not cover. The server has not counted these tokens
+    /// yet. Until it has, the limit refills by `per_second`.
     ///
-    /// On average half of the output in flight is not produced yet, and half of its time is left.
+    /// The computation assumes that on average, half of the output in flight is not produced yet and half of its time
+    /// is left.
     pub(super) fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {
         let seconds = if self.tokens > 0.0 { self.token_seconds / self.tokens } else { 0.0 };
         (reserved / 2 - (per_second * seconds / 2.0) as i64).max(0)

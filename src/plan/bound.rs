@@ -1,12 +1,12 @@
 //! The most that one paid answer to a request can use. This is the figure shown as "at most", and the amount that a
 //! budget reserves.
 //!
-//! The bound for input is its number of bytes, never the estimate: no tokenizer makes more tokens than bytes. The API
-//! adds hidden prompts for tools and output formats, and it refuses a prompt longer than the model's window without
-//! charging for it. With tools that the API runs or servers that it asks, one request may take several turns. Each turn
-//! may read a whole window again and write it to a cache.
+//! The bound for input is its number of bytes, never the estimate, because no tokenizer makes more tokens than bytes.
+//! Two more facts matter. The API adds hidden prompts for tools and output formats. And it refuses a prompt that is
+//! longer than the model's context window, without charging for it. If the API runs tools or asks servers, one request
+//! may take several turns. Each turn may read a whole window again and write it to a cache.
 //!
-//! Two costs are not bounded here: an answer by another model, which a request allows by `fallbacks`
+//! Two costs are not bounded here: an answer by another model, which a request can allow with `fallbacks`
 //! ([`Bound::may_fall_back`]), and services that the API bills by the hour.
 
 use super::estimate::Estimate;
@@ -14,18 +14,19 @@ use crate::catalog::Model;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged, UsageBound};
 
-/// More than every published hidden prompt for tools; the largest is 804 tokens. Hidden prompts for output formats are
-/// not published.
+/// An upper bound for a hidden prompt. The largest published one for tools has 804 tokens. Hidden prompts for output
+/// formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// Turns that the API takes on its own before it returns a request with `pause_turn`, plus the last turn.
+/// The most turns of a request: those that the API takes on its own before it ends the answer with `pause_turn`, plus
+/// the last turn.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
-/// Tokens of the shortest call of a tool: its name and a query, in the format of a call.
+/// The tokens of the shortest tool call: a name and a query, in the format of a call.
 const LEAST_CALL_TOKENS: u64 = 16;
-/// The largest window there is, for a model that is not in the catalog.
+/// The largest context window of any model. It is used for a model that is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
-/// Beginnings of the types of tools that the API defines but the client runs.
+/// Beginnings of tool types. Tools of these types are defined by the API but run by the client.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
 /// Members that let the API take several turns for one request.
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
@@ -34,11 +35,11 @@ const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
-    /// Whether the API may ask other models, up to [`FALLBACKS`] of them, when this one refuses.
+    /// Whether the API may ask up to [`FALLBACKS`] other models when this model refuses.
     pub may_fall_back: bool,
 }
 
-/// Models that a request may fall back to. Source: API reference, "Messages", `fallbacks` (2026-10).
+/// The most models that a request may fall back to. Source: API reference, "Messages", `fallbacks` (2026-10).
 pub(super) const FALLBACKS: u64 = 3;
 
 /// Returns the most that one paid answer can use. `estimate` belongs to the same request.
@@ -58,7 +59,7 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
     Bound { usage, may_fall_back: has(params, "fallbacks") }
 }
 
-/// Returns whether a request has a member of this name whose value is not null.
+/// Returns whether a request has a member with this name and a value other than null.
 fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
@@ -71,13 +72,13 @@ fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
 /// The tools of a request.
 #[derive(Default)]
 struct Tools {
-    /// The most hidden prompts that they add.
+    /// The most hidden prompts that the tools add.
     hidden: u64,
-    /// Whether the API runs one of them.
+    /// Whether the API runs at least one of the tools.
     are_served: bool,
-    /// Calls of the tools that the API runs; `None` where one of them has no limit.
+    /// The most calls of the tools that the API runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
-    /// Web searches with a limit, and whether there is a tool without one.
+    /// The sum of the limits on web searches, and whether there is a search tool without a limit.
     searches: u64,
     has_endless_search: bool,
 }
@@ -116,13 +117,13 @@ impl Tools {
         }
     }
 
-    /// Returns how many turns the API takes on its own; `None` when it only answers.
+    /// Returns the most turns that the API takes on its own; `None` when it only answers.
     fn turns(&self) -> Option<u64> {
         let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
         self.are_served.then_some(turns)
     }
 
-    /// Returns the most web searches: each takes some of the output.
+    /// Returns the most web searches. Each search takes some of the output tokens.
     fn searches(&self, output_tokens: u64) -> u64 {
         let by_output = output_tokens / LEAST_CALL_TOKENS + 1;
         match (self.has_endless_search, self.searches) {
@@ -134,17 +135,17 @@ impl Tools {
 
 /// The parts of a tool that matter for the bound.
 struct Tool<'a> {
-    /// Its type, still escaped.
+    /// Its type, with its escapes.
     kind: Option<&'a [u8]>,
     max_uses: Option<u64>,
 }
 
 impl<'a> Tool<'a> {
-    /// A value that may be any tool counts as the most expensive tool.
+    /// Used for a value that may be any tool. It counts as the most expensive tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool. `None` when a name in it has escapes, since these may stand for any name, or when it is nested too
-    /// deep.
+    /// Reads a tool. Returns `None` when a name in it has escapes, because they may spell any name, or when the tool is
+    /// nested too deep.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {
@@ -218,7 +219,7 @@ mod tests {
         };
         let turns = |json: &str| of_haiku(json).input_tokens / 200_000;
 
-        // Without a limit there are as many searches as fit into the output, at 16 tokens each.
+        // Without a limit, the number of searches is the output divided by the 16 tokens of a call.
         assert_eq!(search(""), (11, 0, 101, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":3"#), (4, 0, 3, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":500"#), (11, 0, 101, Caching::FiveMinutes));

@@ -1,8 +1,7 @@
-//! Counts of a first pass over the input: which keys and labels occur more than once.
+//! Finds out in a first pass over the input which keys and labels occur more than once.
 //!
-//! Both counts keep eight bytes a row. A key is a hash already, and its first half is good enough: a false match costs
-//! only one counter. Two labels with the same hash are only suspected to be equal; a second pass compares the labels
-//! themselves.
+//! Both collections take eight bytes for each row. A key is already a hash, and its first half is enough: a false match
+//! only costs one counter. Two labels with the same hash may be equal. A second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,12 +24,12 @@ impl KeyCensus {
     }
 }
 
-/// Keys that several rows have. Only rows with these keys need to be counted.
+/// The keys that several rows have. Only rows with these keys have to be counted.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key may occur more than once. It is never `false` for a key that does.
+    /// Returns whether a key may occur more than once. `false` is certain, `true` is not.
     pub fn contains(&self, key: JobKey) -> bool {
         self.0.binary_search(&half(key)).is_ok()
     }
@@ -62,7 +61,7 @@ impl LabelCensus {
         self.0.push(label_hash(label));
     }
 
-    /// Returns the sorted hashes that occurred more than once. They are the `suspects` of [`first_duplicate`].
+    /// Returns the hashes that occurred more than once, sorted. They are the `suspects` of [`first_duplicate`].
     pub(crate) fn finish(self) -> Vec<u64> {
         repeated(self.0)
     }
@@ -99,7 +98,7 @@ pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
     suspects.binary_search(&label_hash(label)).is_ok()
 }
 
-/// Returns the first label that really repeats an earlier one. Only labels whose hash is among the sorted `suspects`
+/// Returns the first label that really repeats an earlier label. Only labels whose hash is among the sorted `suspects`
 /// are compared.
 pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,

@@ -1,6 +1,7 @@
-//! Finds rows that surely can't work, before anything is sent.
+//! Finds rows that certainly can't work, before anything is sent.
 //!
-//! Only certain failures are rejected. A row that may work is sent: the API knows best, and it accepts more over time.
+//! Only rows that are certain to fail are rejected. A row that may work is sent, because the API knows best, and it
+//! accepts more over time.
 
 use std::fmt::Write;
 
@@ -13,7 +14,7 @@ use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, too_large_words};
 /// (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
-/// The longest name of a model: several times as long as any there is.
+/// The longest name of a model that is accepted. It is several times as long as any existing name.
 const MAX_MODEL_BYTES: usize = 256;
 
 /// What is wrong with a row.
@@ -39,9 +40,9 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row that names a new model when the run has as many models as it may have.
+/// Returns the fault of a row that names one model more than a run may have.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
-    invalid(format!("model is {}, one more than the {most} different models of a run", excerpt(Some(name))))
+    invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }
 
 /// Reads `max_tokens`. Zero is allowed: such a request fills a prompt cache.
@@ -50,7 +51,7 @@ pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
 pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
     let given = params.get_u64("max_tokens").ok_or_else(|| {
         let found = excerpt(params.get("max_tokens"));
-        invalid(format!("max_tokens is {found}, not a whole number; write one from 1 up"))
+        invalid(format!("max_tokens is {found}, not a whole number; write a whole number from 1 up"))
     })?;
     let cap = model.filter(|_| !may_exceed).map_or(u32::MAX, |model| model.max_output_tokens);
     match u32::try_from(given) {
@@ -58,13 +59,13 @@ pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: 
         Ok(_) | Err(_) => {
             let name = model.map_or("any model", |model| &model.id);
             Err(invalid(format!(
-                "max_tokens is {given}, above the {cap} that {name} takes; lower it in the row or by --max-tokens"
+                "max_tokens is {given}, above the {cap} that {name} accepts; lower it in the row or with --max-tokens"
             )))
         }
     }
 }
 
-/// Checks that there are messages, and not too many.
+/// Checks that there is at least one message, and that there are not too many.
 pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fault> {
     let Some(value) = params.get("messages") else {
         return Err(invalid("the row has no messages; give it a prompt or messages".to_owned()));
@@ -89,7 +90,8 @@ pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     Err(too_large(format!("the request is {size}; split the row, or refer to files by URL or file id")))
 }
 
-/// Checks that the input fits the model's window even by the lowest estimate.
+/// Checks that the input fits the model's context window. A row is rejected only if even the lowest estimate does not
+/// fit.
 pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
     let Some(model) = model.filter(|model| estimate.tokens > model.context_tokens) else {
         return Ok(());
@@ -99,8 +101,8 @@ pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Mod
         return Ok(());
     }
     Err(too_large(format!(
-        "the prompt is about {} tokens and surely more than {least}, above the {} that {} takes; shorten it or choose a \
-         model with a larger window",
+        "the prompt is about {} tokens and certainly more than {least}, above the {} that {} accepts; shorten it or \
+         choose a model with a larger window",
         estimate.tokens, model.context_tokens, model.id
     )))
 }
@@ -138,7 +140,7 @@ mod tests {
         assert_eq!(max_tokens_of(r#"{"max_tokens":300000}"#, true), Ok(300_000));
         assert_eq!(
             max_tokens_of(r#"{"max_tokens":128000}"#, false),
-            Err("max_tokens is 128000, above the 64000 that claude-haiku-4-5-20251001 takes; lower it in the row or by \
+            Err("max_tokens is 128000, above the 64000 that claude-haiku-4-5-20251001 accepts; lower it in the row or with \
                  --max-tokens"
                 .to_owned())
         );
@@ -150,7 +152,7 @@ mod tests {
             let outcome = max_tokens_of(&format!(r#"{{"max_tokens":{value}}}"#), false);
             assert_eq!(
                 outcome,
-                Err(format!("max_tokens is {value}, not a whole number; write one from 1 up")),
+                Err(format!("max_tokens is {value}, not a whole number; write a whole number from 1 up")),
                 "{value}"
             );
         }
@@ -196,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_prompt_that_surely_exceeds_the_window_is_rejected() {
+    fn only_a_prompt_that_certainly_exceeds_the_window_is_rejected() {
         let catalog = Catalog::builtin();
         let outcome = |name: &str, text: &str| {
             let params = params(&format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#));
             let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
             window(Merged::from(&params), &estimate, catalog.model(name)).map_err(|fault| fault.message)
         };
-        // About 290,000 tokens by the estimate, 167,000 at the very least.
+        // By the estimate, these are about 290,000 tokens. They are at least 167,000.
         let doubtful = "some words of a prompt ".repeat(43_500);
         let hopeless = "some words of a prompt ".repeat(60_000);
 
@@ -212,11 +214,11 @@ mod tests {
         assert_eq!(outcome("my-proxy-model", &hopeless), Ok(()));
         assert_eq!(outcome(HAIKU, &" ".repeat(20_000_000)), Ok(()), "blanks may be cut into long tokens");
         let message = outcome(HAIKU, &hopeless).expect_err("it is too long");
-        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 takes"), "{message}");
+        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 accepts"), "{message}");
     }
 
     #[test]
-    fn pictures_do_not_make_a_prompt_surely_too_long() {
+    fn pictures_do_not_make_a_prompt_certainly_too_long() {
         let catalog = Catalog::builtin();
         let block = r#"{"type":"image","source":{"type":"url","url":"u"}},"#.repeat(600);
         let params = params(&format!(r#"{{"messages":[{{"content":[{block}0]}}]}}"#));

@@ -1,13 +1,14 @@
-//! The parameters that flags give a request, in the order in which they are sent.
+//! The parameters that a request gets from flags, in the order in which they are sent.
 
 use super::RequestDefaults;
 use crate::catalog::Catalog;
 use crate::domain::Params;
 use crate::domain::json::{raw_value, string_value};
 
-/// `max_tokens` when neither row nor flag gives it.
+/// The `max_tokens` that is used when neither the row nor a flag gives one.
 const DEFAULT_MAX_TOKENS: u32 = 1024;
-/// Puts defaults into the order in which they are sent: model, max_tokens, system, then `--param` as given.
+/// Puts defaults into the order in which they are sent: model, max_tokens and system, then the parameters of `--param`
+/// in their order.
 pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
     let RequestDefaults { model, system, max_tokens, params } = defaults;
     let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));

@@ -1,8 +1,8 @@
 //! Estimates the input tokens of a request from its raw text.
 //!
-//! Walks `messages`, `system`, `tools` and `output_config`. Pictures and documents count by their kind and size, never
-//! by the length of their base64 text. The same walk with smaller weights gives the fewest tokens that are possible. On
-//! the way it also collects the figures for the upper bound ([`super::bound`]).
+//! It walks over `messages`, `system`, `tools` and `output_config`. Pictures and documents count by their kind and
+//! size, never by the length of their base64 text. The same walk with smaller weights gives the lowest possible number
+//! of tokens. The walk also collects the figures for the upper bound ([`super::bound`]).
 //!
 //! An estimate never gets smaller when text is appended to a message.
 
@@ -14,12 +14,13 @@ use crate::domain::{Caching, Merged};
 /// The estimated input of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Input tokens, cached ones included.
+    /// Input tokens, including cached ones.
     pub tokens: u32,
-    /// Entries of `messages`.
+    /// The number of entries of `messages`.
     pub messages: u32,
-    /// The most input tokens that the request's own content can take: one for every byte, and the highest possible
-    /// count for pictures and documents. Hidden prompts and texts that the API itself reads are not included.
+    /// The most input tokens that the request's own content can take: one for every byte of text, and the highest
+    /// possible count for pictures and documents. Hidden prompts are not included, nor are texts that the API fetches
+    /// itself.
     pub most_tokens: u64,
     /// The longest time for which the request asks to cache a part of itself.
     pub caching: Caching,
@@ -43,7 +44,7 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
     }
 }
 
-/// Returns fewer tokens than the request's text can possibly take; pictures and documents count nothing.
+/// Returns a lower bound for the tokens of the request's text. Pictures and documents count nothing.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR).tokens()
 }
@@ -109,7 +110,7 @@ pub(super) mod tests {
         hex.len() != 32 || !hex.is_ascii() {\n        return None;\n    }\n    Some(Self(bytes))\n}\n";
 
     #[test]
-    fn characters_per_token_are_sane_for_each_script() {
+    fn characters_per_token_are_plausible_for_each_script() {
         for (name, text, old, new) in [
             ("English", ENGLISH, 3.0..4.2, 2.3..3.3),
             ("German", GERMAN, 2.8..4.2, 2.1..3.3),
@@ -155,7 +156,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_picture_counts_by_its_size_wherever_its_data_stand() {
+    fn a_picture_counts_by_its_size_in_any_order_of_its_members() {
         let data = encode(&[png(320, 240), vec![7; 300_000]].concat());
         let first =
             format!(r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{data}"}}}}"#);
@@ -217,7 +218,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn at_most_a_token_for_each_byte_of_the_prompt_stands_in_a_request() {
+    fn the_most_tokens_are_one_for_each_byte_of_the_prompt() {
         let most = |json: &str| {
             estimate(&params(json), TokenizerFamily::Old, PROMPT).most_tokens - super::super::walk::BYTES_AROUND
         };
@@ -253,7 +254,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn marks_are_found_wherever_they_may_stand() {
+    fn cache_marks_are_found_at_every_place() {
         let caching = |json: &str| estimate(&params(json), TokenizerFamily::Old, PROMPT).caching;
         let mark = r#""cache_control":{"type":"ephemeral"}"#;
         let hour = r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#;
@@ -338,11 +339,11 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn appended_text_never_lowers_and_nearly_adds(head in ".{0,60}", tail in ".{0,60}") {
+        fn the_estimate_of_joined_texts_is_nearly_the_sum_of_both(head in ".{0,60}", tail in ".{0,60}") {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // Cutting inside a word or a run costs at most one token, and rounding at most one more.
+            // A cut inside a word or a run costs at most one token, and rounding costs at most one more.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

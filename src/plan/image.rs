@@ -1,8 +1,8 @@
-//! Tokens of pictures: the first bytes give the size, and the size gives the tokens.
+//! The tokens of pictures: the first bytes of a picture give its size, and the size gives its tokens.
 
 use crate::domain::json::special;
 
-/// The longest edge and the most tokens of one picture for a model; larger pictures are scaled down.
+/// The longest edge and the most tokens of one picture for a model. Larger pictures are scaled down.
 ///
 /// Source: API documentation, "Vision" (2026-08-22).
 #[derive(Clone, Copy, Debug)]
@@ -12,9 +12,9 @@ pub(super) struct Vision {
 }
 
 impl Vision {
-    /// Models before Opus 4.7.
+    /// The values for models before Opus 4.7.
     pub(super) const OLD: Self = Self { longest_edge_px: 1568, max_tokens: 1568 };
-    /// Opus 4.7 and later.
+    /// The values for Opus 4.7 and later models.
     pub(super) const NEW: Self = Self { longest_edge_px: 2576, max_tokens: 4784 };
 
     /// Returns the tokens of a picture given as base64 text. If its size can't be read, it counts as the largest
@@ -23,7 +23,8 @@ impl Vision {
         dimensions(base64).map_or(self.max_tokens, |(width, height)| self.tokens(width, height))
     }
 
-    /// Returns the tokens of a picture: one for each square of 28 by 28 pixels, whole or begun, after scaling down.
+    /// Returns the tokens of a picture after scaling down: one for each square of 28 by 28 pixels. A square that is
+    /// only partly covered counts as well.
     pub(super) fn tokens(&self, width: u32, height: u32) -> u32 {
         let longest = u64::from(width.max(height)).max(1);
         let edge = u64::from(self.longest_edge_px).min(longest);
@@ -35,7 +36,7 @@ impl Vision {
 
 /// Returns width and height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
 fn dimensions(base64: &[u8]) -> Option<(u32, u32)> {
-    // An escape in the text would shift all the following characters. Such images are not measured, since encoders that
+    // An escape in the text would shift all characters after it. Such pictures are not measured, because encoders that
     // escape base64 are rare.
     if special(base64, 0).is_some() {
         return None;

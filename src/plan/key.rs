@@ -1,11 +1,11 @@
-//! Keys: two rows with the same key are the same request.
+//! Keys: two rows with the same key have the same request.
 
 use ring::digest::{Context, SHA256};
 
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
 
-/// The parts of a request, besides its parameters, that belong to its key.
+/// The parts of a request that belong to its key, besides its parameters.
 #[derive(Clone, Debug)]
 pub struct Dialect {
     /// `anthropic-version`.
@@ -14,28 +14,35 @@ pub struct Dialect {
     pub betas: Vec<String>,
 }
 
-/// Returns the key of a request: 128 bits of SHA-256 over its content. How the content is written or sent makes no
+/// Returns the key of a request: 128 bits of the SHA-256 of its content. White space and the way of sending make no
 /// difference.
 ///
-/// Shape of the hashed text: the line `k1`, the API version and the betas (sorted, each once) as JSON strings, one a
-/// line, an empty line, then each parameter as `name:value`, one a line, sorted by name, without white space outside
-/// strings. So three things make no difference: the order of parameters, a line break after a comma, and whether a
-/// value came from the row or from a flag. Every other byte matters, even the spelling of numbers and escapes. `stream`
-/// is left out: it only says how the answer is sent.
+/// Shape of the hashed text:
+/// - The line `k1`.
+/// - The API version as a JSON string, on a line of its own.
+/// - The betas as JSON strings, each on a line of its own. They are sorted, and each occurs once.
+/// - An empty line.
+/// - The parameters as `name:value`, each on a line of its own. They are sorted by name, and have no white space
+///   outside strings. `stream` is left out, because it only says how the answer is sent.
 ///
-/// A key must never change between versions of this program: finished rows would be paid again. If the rule changes,
-/// the prefix `k1` must change too.
+/// So three things make no difference: the order of parameters, white space such as a line break after a comma, and
+/// whether a value came from the row or from a flag. Every other byte matters, even the spelling of numbers and
+/// escapes.
+///
+/// A key must never change between versions of this program, because finished rows would be paid for again. If the rule
+/// changes, the prefix `k1` must change too.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
-/// How many bytes are collected before they are hashed; a longer piece is hashed without a copy.
+/// How many bytes are collected before they are hashed. A longer piece is hashed without being copied.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect. The part that all keys have in common is hashed only once, and memory is used again.
+/// Makes keys for one dialect. The beginning, which all keys have in common, is hashed only once, and memory is reused.
 pub(super) struct KeyMaker {
     begun: Context,
-    /// Text that is not hashed yet: hashing a few long pieces is faster than hashing many short ones.
+    /// Text that has not been hashed yet. It is collected, because hashing a few long pieces is faster than hashing
+    /// many short ones.
     text: Vec<u8>,
 }
 
@@ -95,7 +102,7 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes on valid JSON text without the white space outside strings, in pieces as long as possible.
+/// Passes valid JSON text to `pass` without the white space outside strings, in pieces that are as long as possible.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {

@@ -3,14 +3,13 @@
 use super::walk::{Walk, member};
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
-/// Bytes of a PDF that count as one page: a value between pages of text (20 to 50 kB) and scanned pages (100 kB and
-/// more).
+/// This many bytes of a PDF count as one page. A page of text has 20 to 50 kB, and a scanned page has 100 kB or more.
 const PDF_PAGE_BYTES: usize = 60_000;
 /// The API accepts no PDF with more pages. Source: API documentation, "PDF support" (2026-08-22).
 const MOST_PDF_PAGES: usize = 600;
-/// Text tokens of a PDF page at most. Source: as for `MOST_PDF_PAGES`.
+/// The most text tokens of a PDF page. The source is the same as for `MOST_PDF_PAGES`.
 const MOST_PAGE_TEXT_TOKENS: u64 = 3000;
-/// Pages assumed for a document that is given only by its address or id.
+/// The number of pages that is assumed for a document that is given only by its address or id.
 const REMOTE_PAGES: usize = 10;
 impl Walk<'_> {
     pub(super) fn image(&mut self, source: &[u8]) {

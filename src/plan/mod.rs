@@ -1,18 +1,20 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. Owns the merging of a row with the flags, the identity of rows, estimates, and bounds on the cost of a row.
-//! Knows nothing of time, of the limits in force, or of files.
+//! Pure. It owns the merging of a row with the flags, the identity of rows, estimates, and bounds on the cost of a row.
+//! It knows nothing of time, files or the limits of the run.
 //!
 //! Invariants:
-//! - A row's own parameters win over flags and keep their bytes and order. Parameters that only flags or defaults give
-//!   come first: `model`, `max_tokens`, `system`, then `--param` in order. `stream` is never among them: the runner
-//!   decides whether an answer is streamed.
+//! - A row's own parameters override flags, and keep their bytes and order. Parameters that only flags or defaults give
+//!   come before them: `model`, `max_tokens` and `system`, then the parameters of `--param` in order. `stream` is never
+//!   among the parameters: the runner decides whether an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only requests that surely can't work are rejected. All others are sent, with a `Notice` if they will probably
-//!   fail.
+//! - Only requests that certainly can't work are rejected. All others are sent. If they will probably fail, there is a
+//!   `Notice`.
 //!
-//! Rejected alternatives: a parsed tree of each row (three times the memory and a tenth of the speed of reading the raw
-//! text); a list of allowed parameters (the API grows faster than this program).
+//! Rejected:
+//! - Parsing each row into a tree. It takes three times the memory and has a tenth of the speed of reading the raw
+//!   text.
+//! - A list of allowed parameters. The API gets new ones faster than this program.
 
 mod bound;
 mod census;
@@ -44,7 +46,7 @@ use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 /// Parameters from the flags; a row's own parameters override them.
 #[derive(Clone, Debug, Default)]
 pub struct RequestDefaults {
-    /// `--model`; the catalog's default when absent.
+    /// `--model`. Without it, the catalog's default is used.
     pub model: Option<String>,
     /// `--system`.
     pub system: Option<String>,
@@ -57,13 +59,13 @@ pub struct RequestDefaults {
 /// A row that is not sent.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// Its label: the user's, or `<source>:<line>`.
+    /// Its label: the one that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// Where it was read.
     pub origin: Origin,
-    /// Its position in the input that it came from, from 0.
+    /// Its position in the input that it came from, counted from 0.
     pub index: u64,
-    /// What it asks.
+    /// The key, computed from the request.
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,
@@ -73,7 +75,7 @@ pub struct Rejected {
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,
-    /// What is wrong, with the numbers, and what to do.
+    /// A message that says what is wrong, with the numbers, and what to do.
     pub message: String,
 }
 
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
     use crate::domain::json::{Cursor, DEEPEST};
 
-    /// Reads an object into parameters, in its order.
+    /// Reads an object into parameters, in the order of the object.
     pub(super) fn params(json: &str) -> Params {
         let mut params = Params::default();
         let walk = Cursor::new(json.as_bytes()).object(|cursor, name| {

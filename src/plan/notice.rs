@@ -1,4 +1,4 @@
-//! Notices: problems that a request will probably have, but that are not certain enough to reject it.
+//! Notices: problems that a request will probably have. They are not certain enough to reject the request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use jiff::civil::Date;
 pub(crate) enum Notice {
     /// The model is not in the catalog.
     Unknown {
-        /// Its name.
+        /// The name of the model.
         model: Arc<str>,
     },
     /// The model is no longer served: the API will answer 404.
     Retired {
-        /// Its name.
+        /// The name of the model.
         model: Arc<str>,
-        /// Since when, if known.
+        /// The day of its retirement, if known.
         since: Option<Date>,
     },
-    /// The model will not be served much longer.
+    /// The date on which the model will retire is known.
     Retiring {
-        /// Its name.
+        /// The name of the model.
         model: Arc<str>,
-        /// From this day.
+        /// The day of its retirement.
         on: Date,
     },
     /// The model answers with 400 if this sampling parameter differs from its default.
     Sampling {
-        /// Its name.
+        /// The name of the model.
         model: Arc<str>,
         /// The parameter.
         param: &'static str,
@@ -40,7 +40,7 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { model } => {
-                write!(f, "{model} is not in the catalog: its cost is unknown unless --prices tells it")
+                write!(f, "{model} is not in the catalog: its cost is unknown unless --prices gives its prices")
             }
             Self::Retired { model, since: Some(since) } => {
                 write!(f, "{model} retired on {since}; choose another --model")

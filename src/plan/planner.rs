@@ -1,4 +1,4 @@
-//! The planner: from rows to jobs.
+//! The planner: it makes jobs from rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,22 +25,22 @@ use crate::domain::{
 };
 use crate::source::Row;
 
-/// Output tokens that an estimate assumes when nothing is known about the row.
+/// The output tokens that the estimate of an answer's cost assumes.
 const EXPECTED_OUTPUT: u32 = 256;
 
 /// Turns rows into jobs, in input order.
 #[derive(Debug)]
 pub struct Planner {
-    /// What flags and defaults give, in the order sent.
+    /// The parameters from flags and defaults, in the order in which they are sent.
     defaults: Params,
     dialect: Dialect,
     keys: KeyMaker,
     models: Models,
     templates: Templates,
     repeats: Option<Repeats>,
-    /// Keys of the unnamed rows so far.
+    /// The keys of the unnamed rows so far.
     seen: Seen,
-    /// How often each of these keys has occurred again.
+    /// For each of these keys, how often it occurred after its first time.
     again: HashMap<u64, u32>,
 }
 
@@ -60,15 +60,15 @@ struct Measured {
 pub struct Identified {
     /// Its number in this run.
     pub id: JobId,
-    /// Its label: the user's, or `<source>:<line>`.
+    /// Its label: the one that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// What it asks.
+    /// The key, computed from the request.
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,
-    /// The same identity in 16 bytes.
+    /// The identity, reduced to 16 bytes.
     pub row: RowId,
-    /// Its own parameters.
+    /// The row's own parameters.
     pub params: Params,
     /// Fields that are kept with the row and not sent.
     pub extra: Params,
@@ -78,9 +78,10 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an error-log entry that say which of several equal rows it was, and its position in its input.
+/// The parts of an entry in an error log that identify its row: which of several equal rows it was, and its position in
+/// its input.
 ///
-/// Each is parsed by itself, so that a wrong value in one does not hide the other.
+/// Each part is parsed separately, so that a wrong value in one part does not hide the other part.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -100,7 +101,7 @@ impl ErrorMark<'_> {
 }
 
 impl Planner {
-    /// Creates a planner. `provider` and `account` go into the pools' ids.
+    /// Creates a planner. `provider` and `account` become part of the pools' ids.
     pub fn new(
         defaults: RequestDefaults,
         dialect: Dialect,
@@ -120,13 +121,13 @@ impl Planner {
         }
     }
 
-    /// Restricts counting to the keys that a first pass found more than once, so that counting needs little memory.
+    /// Makes the planner count only the keys that a first pass found more than once. Then counting needs little memory.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
         self
     }
 
-    /// Sets today's date, so that models retired since the catalog was made are recognized.
+    /// Sets today's date, so that the planner recognizes models that have retired since the catalog was made.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
@@ -134,20 +135,23 @@ impl Planner {
 
     /// Turns a row into a job.
     ///
-    /// Shape: a row's own parameters win over defaults. A named row is identified by label and key, an unnamed row by
-    /// its key and the number of equal rows before it. An entry of an error log that has `occurrence` keeps its label
-    /// and is treated as the unnamed row that it came from. An entry that has `index` keeps it.
+    /// Shape: a row's own parameters override defaults. A named row is identified by its label and key. An unnamed row
+    /// is identified by its key and the number of equal rows before it. An entry of an error log with `occurrence`
+    /// keeps its label, but is treated as the unnamed row that it came from. An entry with `index` keeps its index.
     ///
     /// # Errors
-    /// [`Rejected`] when the row surely can't work: it has no messages or too many, a model that is not a string, a
-    /// `max_tokens` that is not a number or is above the model's cap, a body above 32 MB, or a prompt that is surely
-    /// longer than the model's window.
+    /// [`Rejected`] when the row certainly can't work:
+    /// - It has no messages, or too many.
+    /// - Its model is not a string.
+    /// - Its `max_tokens` is not a number, or is above the model's cap.
+    /// - Its body is above 32 MB.
+    /// - Its prompt is certainly longer than the model's context window.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
     }
 
-    /// Finds a row's identity. This is half of the work of planning, and rows that an earlier run has finished do not
+    /// Finds a row's identity. This is half of the work of planning. A row that an earlier run has finished does not
     /// need the other half.
     pub(crate) fn identify(&mut self, row: Row, id: JobId) -> Identified {
         let key = self.key_of(&row);
@@ -163,7 +167,7 @@ impl Planner {
     /// Makes the job of a row whose identity is known.
     ///
     /// # Errors
-    /// As for [`Planner::plan`].
+    /// The same as for [`Planner::plan`].
     pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
         let Identified { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = identified;
         own.0.retain(|(name, _)| &**name != "stream");
@@ -188,12 +192,12 @@ impl Planner {
         Ok(Planned { job, ask })
     }
 
-    /// Returns the key that a row will have, for a first pass over the input.
+    /// Returns the key that a row will have. It is for a first pass over the input.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }
 
-    /// Returns the notices since the last call; each is given once.
+    /// Returns the notices since the last call. Each notice is returned once.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.models.take_notices()
     }
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_first_and_fill_what_the_row_leaves_out() {
+    fn defaults_come_first_and_fill_in_what_the_row_leaves_out() {
         let mut planner = planner_with(RequestDefaults {
             model: None,
             system: Some("Be \"brief\"".to_owned()),
@@ -352,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_flag_beats_a_param_flag_and_that_beats_the_default() {
+    fn a_named_flag_overrides_a_param_flag_which_overrides_the_default() {
         let by_param = params(r#"{"system":"p","max_tokens":7,"model":"claude-opus-5"}"#);
         let mut only_params = planner_with(RequestDefaults { params: by_param.clone(), ..RequestDefaults::default() });
         let mut both =
@@ -383,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_row_is_that_of_its_merged_parameters() {
+    fn the_key_of_a_row_comes_from_its_merged_parameters() {
         let mut planner = planner();
 
         let planned = plan(&mut planner, row(HI));
@@ -405,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_the_users_or_the_place() {
+    fn a_label_is_the_users_own_or_the_place_of_the_row() {
         let mut planner = planner();
 
         assert_eq!(plan(&mut planner, named("a", HI)).job.custom_id, "a");
@@ -413,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_an_error_log_is_the_row_it_was() {
+    fn an_entry_of_an_error_log_is_treated_as_its_original_row() {
         let mut planner = planner();
         let entry = |error: &str| Row {
             error: Some(RawValue::from_string(error.to_owned()).expect("the test writes valid JSON")),
@@ -484,8 +488,8 @@ mod tests {
         };
         let model = |name: &str, rest: &str| format!(r#","model":"{name}"{rest}"#);
 
-        // The estimate is 9 tokens in and 256 out; at most there are 48 in and 300 out. Amounts are in millionths of a
-        // dollar.
+        // The estimate is 9 tokens of input and 256 of output. The upper bound is 48 of input and 300 of output.
+        // Amounts are in millionths of a dollar.
         assert_eq!(expense(""), Some((9.0 + 256.0 * 5.0, 48.0 + 1500.0)));
         assert_eq!(expense(r#","cache_control":{"type":"ephemeral"}"#), Some((1289.0, 48.0 * 1.25 + 1500.0)));
         assert_eq!(expense(&model("claude-opus-5", "")).map(|(_, most)| most), Some(48.0 * 5.0 + 7500.0));
@@ -495,7 +499,7 @@ mod tests {
         assert_eq!(us.map(|(_, most)| most.round()), Some((7740.0_f64 * 1.1).round()));
         assert_eq!(expense(&model("claude-opus-5-5", r#","speed":"fast""#)), None, "its fast price is unpublished");
         assert_eq!(expense(&model("my-proxy-model", "")), None);
-        // Any of three other models may answer. The most expensive costs $20 and $50 a million.
+        // Any of three other models may answer. The most expensive model costs $20 and $50 per million.
         let others = expense(r#","fallbacks":"default""#).map(|(_, most)| most - 1500.0);
         assert!(others.is_some_and(|most| most > 3.0 * 300.0 * 50.0), "{others:?}");
     }
@@ -564,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_beta_lifts_the_cap_of_max_tokens() {
+    fn an_output_beta_removes_the_cap_of_max_tokens() {
         let json = HI.replacen('{', r#"{"max_tokens":300000,"#, 1);
         let mut planner = planner();
         planner.dialect.betas.push("output-300k-2026-03-24".to_owned());
@@ -605,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retirement_ahead_is_announced() {
+    fn a_coming_retirement_is_announced() {
         let mut planner = planner();
 
         plan(&mut planner, row(&HI.replacen('{', r#"{"model":"claude-sonnet-4-5","#, 1)));

@@ -1,9 +1,9 @@
 //! A set of hashes that needs little memory, for inputs that are read once.
 //!
-//! The set is made of many small sets; some bits of a hash choose one of them. While a set grows, it needs memory for
-//! its old and its new table, and here only one small set grows at a time. At ten million rows a single set would take
-//! 227 MB for a moment; this one takes 152 MB at most. Hashes are not hashed again, so nobody must be able to choose
-//! them.
+//! The set is made of many small sets. Some bits of a hash choose one of them. While a set grows, it needs memory for
+//! its old and its new table, but here only one small set grows at a time. With ten million rows, a single large set
+//! would need 227 MB for a moment. This set needs at most 152 MB. The values are used as hashes directly, so an
+//! attacker must not be able to choose them.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,7 +23,7 @@ impl Default for Seen {
 impl Seen {
     /// Adds a hash; returns whether it is new to the set.
     pub fn insert(&mut self, hash: u64) -> bool {
-        // The bits in the middle choose the set, since the tables inside use the lowest and the highest bits.
+        // The bits in the middle choose the set, because the tables inside use the lowest and the highest bits.
         self.0[(hash >> 32) as usize % SHARDS].insert(hash)
     }
 
@@ -38,7 +38,7 @@ impl Seen {
     }
 }
 
-/// A hasher for values that are hashes already.
+/// A hasher for values that are already hashes.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_new_once() {
+    fn a_hash_is_new_only_once() {
         let mut seen = Seen::default();
         let hashes: Vec<u64> = (0..10_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
 

@@ -7,17 +7,18 @@ use crate::domain::Merged;
 /// The parameters that rows of one template share.
 const SHARED: [&str; 7] = ["model", "max_tokens", "system", "tools", "tool_choice", "output_config", "thinking"];
 
-/// Finds which template a row belongs to. All rows must have the same defaults.
+/// Finds the template that a row belongs to. All rows must have the same defaults.
 ///
-/// The parameters of the last row are kept: the next row usually has the same ones, and comparing is faster than
-/// hashing.
+/// The parameters of the last row are kept. The next row usually has the same parameters, and comparing them is faster
+/// than hashing them.
 #[derive(Debug, Default)]
 pub(super) struct Templates {
     last: Option<([Option<Box<str>>; SHARED.len()], u64)>,
 }
 
 impl Templates {
-    /// Returns a number that rows with the same shared parameters have in common; valid within one run only.
+    /// Returns the number of a row's template: rows with the same values of the shared parameters have the same number.
+    /// The number is valid only within one run.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {

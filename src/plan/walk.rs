@@ -1,14 +1,15 @@
-//! Walks once over a request: over the parts that the model reads, and the marks that write to a cache.
+//! Walks once over a request: over the parts that the model reads, and over the marks that make the API write to a
+//! cache.
 
 use super::image::Vision;
 use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::domain::Caching;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
-/// How deep blocks inside blocks are read; the API nests three levels. Deeper content counts as plain text.
+/// How deep blocks inside blocks are read. The API nests three levels. Deeper content counts as plain text.
 const MOST_DEPTH: u32 = 8;
-/// Bytes for the tokens that the API adds around a whole request. Around each message it adds fewer tokens than the
-/// JSON has bytes there, so messages need no such addition.
+/// The number of bytes that count for the tokens that the API adds around a whole request. Around each message, the API
+/// adds fewer tokens than the JSON has bytes there, so messages need no such addition.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// Parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
@@ -31,7 +32,8 @@ pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
     pub vision: Vision,
-    /// Text of a PDF page; its picture counts in addition. Source: API documentation, "PDF support", 1,500 to 3,000.
+    /// The text of a PDF page. The picture of the page counts in addition. Source: API documentation, "PDF support":
+    /// 1,500 to 3,000 tokens.
     pub page_text_tokens: u64,
 }
 
@@ -53,9 +55,10 @@ pub(super) struct Walk<'s> {
     /// Tokens of everything else.
     pub other: u64,
     pub messages: u32,
-    /// Bytes of everything that may be part of a prompt, as it is written.
+    /// The bytes of everything that may be part of a prompt, as it is written.
     pub bytes: u64,
-    /// Bytes of these that are not text: the data of pictures and documents, and the surplus length of escapes.
+    /// How many of these bytes are not text: the data of pictures and documents, and the bytes that escapes have in
+    /// addition to the text that they mean.
     pub left_out: u64,
     /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
@@ -63,7 +66,7 @@ pub(super) struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    /// Walks over members. Each is a name, as it is written between its quotes, and a value.
+    /// Walks over members. A member is a name, as it is written between its quotes, and a value.
     pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
         #[cfg(test)]
         WALKS.set(WALKS.get() + 1);
@@ -101,8 +104,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested deeper than any row may be. So it counts as it is written, and as if it contained
-                // any cache mark.
+                // The value is nested deeper than a row may be. So it counts as it is written, and as if it contained
+                // every cache mark.
                 (walk.text, walk.other, walk.left_out) = (text, other, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -116,8 +119,8 @@ impl<'s> Walk<'s> {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Counts a name with escapes as a cache mark of the most expensive kind, since it may spell any name. In practice
-    /// nobody writes such names.
+    /// Counts a name with escapes as a cache mark of the most expensive kind, because the escapes may spell any name.
+    /// In practice nobody writes such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;
@@ -181,7 +184,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Counts those parts of a block that the model sees. It does not see ids, cache marks and signatures.
+    /// Counts the parts of a block that the model sees. The model does not see ids, cache marks and signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
@@ -230,7 +233,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns the lifetime that a mark asks for.
+/// Returns for how long a mark asks to cache.
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,
@@ -262,7 +265,7 @@ thread_local! {
     static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Returns how often a request was walked over on this thread.
+/// Returns how many walks over a request there were on this thread.
 #[cfg(test)]
 pub(crate) fn walks() -> u64 {
     WALKS.get()

@@ -1,12 +1,12 @@
-//! The tokens that a byte of text counts for. They depend on the byte and the class of the byte before it.
+//! The weight of each byte of text, in tokens. It depends on the byte and on the class of the byte before it.
 //!
-//! No tokenizer is published, so tokens are estimated by statistics. The start of a word costs most of a token, and
-//! each further letter a little. Runs of blanks, digits and punctuation cost less after the first. Other scripts are
-//! weighed by the first byte of each character in UTF-8. For all this it is enough to look at pairs of bytes, with one
-//! fast look-up in a table for each byte. The figures are fitted to published ratios: for Latin prose, about 3.3
-//! characters a token on the old tokenizer and 2.6 on the new one; for code, about 2.8; for Chinese and Japanese, about 1.0.
-//! The estimates are more often too high than too low. A run corrects them within tens of answers by the usage that
-//! the API reports.
+//! No tokenizer is published, so tokens are estimated by statistics. The start of a word weighs most of a token, and
+//! each further letter a little. In a run of blanks, digits or punctuation, each byte after the first weighs less. In
+//! other writing systems, the first UTF-8 byte of each character has the weight of the character. So it is enough to
+//! look at pairs of bytes, with one fast look-up in a table for each byte. The figures are fitted to published ratios.
+//! Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new one. Code has about 2.8,
+//! and Chinese and Japanese have about 1.0. The estimates are more often too high than too low. A run corrects them
+//! within tens of answers, with the usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
@@ -16,7 +16,8 @@ use crate::domain::json::special;
 /// Thousandths of a token, for each pair of the previous byte and this byte.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// The row of the table to use after each byte. Looking it up without the byte's class is faster.
+    /// For each byte, the row of the table to use for the byte after it. This look-up is faster than computing the
+    /// byte's class.
     after: [&'static [u16; 256]; 256],
 }
 
@@ -29,7 +30,7 @@ static OLD_TABLE: Table = build(Kind::Old);
 /// The new tokenizer: about 1.28 times as many tokens for ASCII, 1.04 times for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
-/// A lower bound: no real text takes fewer tokens. Six bytes count as one token; repeated blanks and signs count
+/// A lower bound: no real text takes fewer tokens. Six bytes count as one token. Repeated blanks and signs count
 /// nothing.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
@@ -46,12 +47,12 @@ impl Weights {
     }
 }
 
-/// Adds up the weight of UTF-8 text. `previous` is the class of the byte before the text; on return it is the class of
-/// the text's last byte.
+/// Returns the weight of UTF-8 text. `previous` is the class of the byte before the text. On return, it is the class of
+/// the last byte of the text.
 pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64 {
     let mut sum = 0_u64;
     let mut row = &weights.by_class[*previous as usize];
-    // The text is taken in pieces, so that the sum of a piece fits into 32 bits: 65,535 × 65,536 is below 2³².
+    // The text is read in pieces, so that the sum of a piece fits into 32 bits: 65,535 × 65,536 is below 2³².
     for piece in text.chunks(1 << 16) {
         let mut part = 0_u32;
         for &byte in piece {
@@ -66,8 +67,8 @@ pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64
     sum
 }
 
-/// Adds up the weight of the content of a JSON string, with escapes decoded. Also returns by how many bytes, at least,
-/// the content is longer than the decoded text.
+/// Returns the weight of the content of a JSON string, with its escapes decoded. Also returns a lower bound for how
+/// many bytes longer the content is than the decoded text.
 pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class) -> (u64, u64) {
     let (mut sum, mut surplus) = (0, 0);
     let mut rest = body;
@@ -79,7 +80,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // There can't be an unescaped quote inside a string. If there is, it counts as one more sign.
+            // A string can't contain an unescaped quote. If there is one all the same, it counts as a sign.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum += weigh(weights, &rest[..run], previous);
             rest = &rest[run..];
@@ -88,8 +89,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     (sum, surplus)
 }
 
-/// Returns the most bytes that an escape can stand for, given the first of these bytes. Half of a surrogate pair may be
-/// alone; it then counts as a character of three bytes.
+/// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. Half of a
+/// surrogate pair may be alone. In that case it counts as a character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
         0..0x80 => 1,
@@ -98,7 +99,7 @@ fn most_bytes(lead: u8) -> u64 {
     }
 }
 
-/// Returns the byte that an escape stands for (the first byte of its character in UTF-8), and the escape's length.
+/// Decodes an escape. Returns the first UTF-8 byte of its character, and the length of the escape.
 fn decode_escape(text: &[u8]) -> (u8, usize) {
     let plain = |byte| (byte, 2);
     match text.get(1) {
@@ -140,7 +141,7 @@ pub(super) enum Class {
     Sign,
     /// First byte of a character with several bytes.
     Lead,
-    /// A further one.
+    /// A further byte of such a character.
     Inner,
 }
 
@@ -276,7 +277,7 @@ mod tests {
                 let expected = thousandths(weights, plain);
                 for body in [&*escaped, usual] {
                     let (weight, surplus) = weigh_escaped(weights, body.as_bytes(), &mut Class::Break);
-                    // The halves of a surrogate pair count three bytes each.
+                    // Each half of a surrogate pair counts as three bytes.
                     let pairs = plain.chars().filter(|letter| letter.len_utf16() == 2).count() as u64;
                     let exact = (body.len() - plain.len()) as u64;
                     assert_eq!(weight, expected, "{body}");
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_that_are_cut_short_are_taken_as_they_stand() {
+    fn incomplete_escapes_count_as_they_are_written() {
         for body in ["\\", "\\u", "\\u12", "\\uzzzz", "a\\", "\\u+123"] {
             let (weight, surplus) = weigh_escaped(&OLD, body.as_bytes(), &mut Class::Break);
             assert!(weight > 0 && surplus < body.len() as u64, "{body}");
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_is_below_every_other_weight_and_few_are_above_a_token_for_each_byte() {
+    fn the_lower_bound_is_below_every_other_weight_and_few_weights_are_above_a_token_per_byte() {
         for row in 0..CLASSES {
             for byte in 0..256 {
                 let at = |weights: &Weights| weights.by_class[row][byte];

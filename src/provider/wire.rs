@@ -11,13 +11,13 @@ use crate::domain::PoolId;
 /// A request as it is sent, with its path relative to the address of its endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
-    /// The route: its provider and account name the endpoint.
+    /// The route. Its provider and account name the endpoint.
     pub route: Arc<PoolId>,
     /// The method.
     pub method: Method,
-    /// Path from the endpoint's root: `/v1/messages`.
+    /// Path from the endpoint's root, for example `/v1/messages`.
     pub path: Cow<'static, str>,
-    /// Headers, without those that the transport adds (credentials, `content-length`, `user-agent`).
+    /// Headers, except those that the transport adds (credentials, `content-length`, `user-agent`).
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
@@ -25,10 +25,10 @@ pub struct WireRequest {
     pub is_stream: bool,
 }
 
-/// A body: the row's request, byte for byte, and the text that is inserted when it is sent.
+/// A body: the row's request, byte for byte, and the text to insert when it is sent.
 ///
-/// The row's bytes are shared and never changed, so that a retry costs nothing and equal prefixes stay equal. Additions
-/// (a request for a stream, a mark for the cache) are splices. Bytes and splices are joined where the request is sent.
+/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Additions (a
+/// request for a stream, a mark for the cache) are splices. Bytes and splices are joined when the request is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     bytes: Bytes,
@@ -38,7 +38,7 @@ pub struct Body {
 /// Text that is inserted into a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// Offset in the body's own bytes before which it is inserted.
+    /// The text is inserted before this offset in the body's own bytes.
     pub at: usize,
     /// The text.
     pub text: Bytes,
@@ -50,7 +50,7 @@ impl Body {
         Self { bytes, splices: Vec::new() }
     }
 
-    /// Returns the body with `splice` inserted. At the same place, it comes after earlier splices.
+    /// Returns the body with `splice` inserted. If there are earlier splices at the same place, it comes after them.
     ///
     /// # Panics
     /// When the place is beyond the body's own bytes.
@@ -62,7 +62,7 @@ impl Body {
         self
     }
 
-    /// Returns whether there is nothing to send.
+    /// Returns whether the body is empty.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.splices.is_empty()
     }
@@ -119,7 +119,7 @@ pub struct ReplyHead {
 }
 
 impl ReplyHead {
-    /// Returns whether the status is one of success, 200 to 299.
+    /// Returns whether the status means success: 200 to 299.
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn splices_are_put_in_at_their_places_in_any_order() {
+    fn splices_are_inserted_at_their_places_in_any_order() {
         let body =
             Body::plain(Bytes::from_static(b"abcd")).with(splice(4, "5")).with(splice(0, "1")).with(splice(2, "3"));
 

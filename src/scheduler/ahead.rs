@@ -1,40 +1,40 @@
 //! How many rows are read ahead.
 //!
-//! The scheduler asks for rows until enough of them wait. With one pool, enough is twice the window. With several
-//! pools, enough is thousands of rows, so that every pool has some of its own among them. Rows may be large, so their
-//! bytes count as well. All rows that wait or are in flight take at most [`MOST_BYTES`] plus the size of one row. Small
-//! rows never reach this limit.
+//! The scheduler asks for rows until enough rows wait. With one pool, twice the window is enough. With several pools,
+//! thousands of rows are needed, so that every pool has rows of its own. Rows may be large, so their bytes count as
+//! well. All rows that wait or are in flight take at most [`MOST_BYTES`] plus the size of one row. Small rows never
+//! reach this limit.
 //!
-//! Rows are asked for as long as fewer than [`MOST_BYTES`] are held. So one row always fits, whatever its size. When a
-//! policy replaces the request of a row, the new request counts as well, and may go over the limit.
+//! Rows are asked for as long as the rows that are held take fewer than [`MOST_BYTES`]. So one row always fits,
+//! whatever its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the
+//! limit.
 //!
-//! All pools share these bytes. A pool that is held, or whose limits are low, may fill them with its rows. Then no more
-//! rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for ever: each
-//! row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If an input has the
-//! rows of one pool after those of another, it is read from several places in turn (`order`), so that the rows come
-//! mixed.
+//! All pools share these bytes. If a pool is held or has low limits, its rows may use up all the bytes. In that case no
+//! more rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for ever:
+//! each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows of
+//! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that the
+//! rows come mixed.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
-//! of one pool to read those of another.
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip rows of
+//! one pool to read rows of another.
 
 use crate::domain::Planned;
 
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// How many rows the scheduler wants to have waiting: the least number, and the number when several pools share the
-/// input.
+/// How many rows the scheduler wants to have waiting, as a minimum: first with one pool, then with several pools.
 const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows without a fault that are kept ready for an endpoint that fails.
+/// How many rows that have not met a fault are kept ready for an endpoint that fails.
 const PROBES: usize = 4;
-/// Bytes of rows that wait or are in flight. In addition, the reader holds up to a third of this, so both hold 64 MiB
-/// in all. 48 MiB are 250 rows of 200 kB, or 12 million tokens. That is more than twice the uncached input that the
-/// highest tier accepts in a minute.
+/// The most bytes of rows that wait or are in flight. The reader holds up to a third of this in addition, so there are
+/// 64 MiB of rows in all. 48 MiB are 250 rows of 200 kB, or 12 million tokens. That is more than twice the uncached
+/// input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
-    /// Returns how many more rows are wanted. Offering more rows is allowed and only costs memory.
+    /// Returns how many more rows are wanted. Callers may offer more rows than that, which only costs memory.
     pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
@@ -60,12 +60,12 @@ impl Scheduler {
         self.waiting() + self.in_flight() > 0
     }
 
-    /// Returns whether the rows that are held use up all bytes that rows may take.
+    /// Returns whether the rows that are held take all the bytes that rows may take.
     pub(super) fn is_full(&self) -> bool {
         self.row_bytes >= MOST_BYTES
     }
 
-    /// Counts the bytes of a row that comes in.
+    /// Counts the bytes of a new row, and makes its entry.
     pub(super) fn count_in(&mut self, planned: Planned) -> Entry {
         let entry = Entry::new(planned);
         self.row_bytes += entry.bytes;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_larger_than_all_the_bytes_there_are_goes_alone() {
+    fn a_row_larger_than_the_limit_on_bytes_is_sent_alone() {
         let mut scheduler = Scheduler::new(config(RateLimits::NONE, 100));
         let row = long("one", MOST_BYTES + 1);
 
@@ -187,7 +187,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // A request that replaces a row's own comes on top of the size of the row.
+                // A request that replaces the row's own request counts in addition to the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);

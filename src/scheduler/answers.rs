@@ -1,4 +1,5 @@
-//! Decides what an answer means for the endpoint and the row, and what a refusal of the request itself means for them.
+//! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request itself (403,
+//! 404).
 
 use crate::answer::{Came, Then};
 use crate::domain::{Ended, ErrorClass, EventBody, Failure, HaltReason, Message};
@@ -12,7 +13,7 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Takes in an answer: the row is finished, unless a policy asks for something else.
+    /// Handles an answer. The row is finished, unless a policy sends another request for it.
     pub(super) fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -31,8 +32,8 @@ impl Scheduler {
         }
     }
 
-    /// Notes that the endpoint handled a request, with any result. `had_failed` says whether the row of the request had
-    /// met a fault before.
+    /// Notes that the endpoint processed a request, whatever the result. `had_failed` says whether the row had met a
+    /// fault before.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
@@ -57,7 +58,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets all pools of an endpoint start over slowly: their buckets at the server filled up during the trouble.
+    /// Lets all pools of an endpoint start again slowly, because the server's buckets filled up during the trouble.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -66,7 +67,7 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Handles a 403: the key, or this row, may not do what the request asks.
+    /// Handles a 403: what the request asks is forbidden for the key, or only for this row.
     pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.endpoints[end.endpoint].access.on_forbidden() {
@@ -76,8 +77,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles a 404 of a model. The ready rows of that model are set aside and the run goes on. Once nothing else is
-    /// left to do, the run halts for that reason.
+    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. The run halts for
+    /// this reason once all its other rows have ended.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();

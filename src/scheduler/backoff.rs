@@ -6,8 +6,8 @@ use crate::limiter::LONGEST_UNSAID_HOLD;
 
 /// Exponential backoff with full jitter.
 ///
-/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015): full jitter spreads retries best for the
-/// number of calls that it needs.
+/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). It found that full jitter needs the fewest
+/// calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     base: Duration,
@@ -17,12 +17,13 @@ pub(super) struct Backoff {
 impl Backoff {
     /// For server faults and broken connections.
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
-    /// For overload of an endpoint that works: other requests are answered at the same time.
+    /// For overload of an endpoint that works, that is, one that answers other requests at the same time.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
-    /// For overload.
+    /// For all other overload, and for refusals for too many requests at the same time.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// Returns the delay before the next try, with `tries` failed so far; never shorter than what the server asks for.
+    /// Returns the delay before the next try, when `tries` tries have failed. It is never shorter than the wait that
+    /// the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
         let jittered = ceiling.mul_f64(rng.f64());
@@ -33,12 +34,13 @@ impl Backoff {
     }
 }
 
-/// Returns a hold with its jitter: a tenth more at most, so that it is never shortened.
+/// Returns a hold with its jitter. Jitter adds up to a tenth and never shortens a hold.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Returns a hold with its jitter, for a refusal without a waiting time. It is never longer than the longest such hold.
+/// Returns a hold with its jitter, for a refusal that names no waiting time. The result is never longer than the
+/// longest hold of this kind.
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delay_never_undercuts_what_the_server_asks() {
+    fn a_delay_is_never_shorter_than_the_server_asks() {
         let mut rng = fastrand::Rng::with_seed(1);
         let asked = Duration::from_secs(7);
 

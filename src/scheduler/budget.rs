@@ -1,17 +1,17 @@
 //! Limits that the user sets for a whole run: money, requests, time.
 //!
 //! Before each send, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]). When the
-//! answer has come, its real cost replaces the reserved one. So requests in flight can't exceed the budget.
+//! answer has come, its real cost replaces the reserved cost. So requests in flight can't exceed the budget.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::Money;
 
-/// The user's limits and what is left of them.
+/// The user's limits, and how far they are used.
 #[derive(Debug, Default)]
 pub struct Budget {
-    /// `--max-cost`, over the life of the results.
+    /// `--max-cost`, for all runs on the same results.
     pub(super) max_cost: Option<Money>,
     /// `--max-requests`, for this run.
     max_requests: Option<u64>,
@@ -26,11 +26,11 @@ pub struct Budget {
 /// The answer to "is there room for one more?".
 #[derive(Debug, PartialEq, Eq)]
 pub enum Room {
-    /// Yes; it is reserved.
+    /// Yes. The request is reserved.
     Yes,
     /// Not yet: a request in flight may cost less than was reserved for it.
     Later,
-    /// No; says which limit and how far it is used.
+    /// No. The text says which limit is used up, and how far.
     Never(String),
 }
 
@@ -51,7 +51,7 @@ impl Budget {
         (self.max_cost, self.max_requests, self.max_time) = (max_cost, max_requests, max_time);
     }
 
-    /// Reserves one request that costs `worst` at most.
+    /// Reserves one request that costs at most `worst`.
     pub fn reserve(&mut self, worst: Money) -> Room {
         if let Some(most) = self.max_requests
             && self.requests >= most
@@ -79,13 +79,13 @@ impl Budget {
         self.reserved
     }
 
-    /// Settles a request: `reserved` goes back, `cost` is spent.
+    /// Settles a request: `reserved` becomes free, and `cost` is spent.
     pub fn settle(&mut self, reserved: Money, cost: Money) {
         self.reserved = self.reserved.less(reserved);
         self.spent += cost;
     }
 
-    /// Returns why the run's time is over, if it is.
+    /// Returns a message if the run's time is over.
     pub(super) fn time_is_up(&self, now: Instant) -> Option<String> {
         let most = self.max_time.filter(|&most| now.since(Instant::ZERO) >= most)?;
         Some(format!("--max-time {most:?} is over"))
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_time_end_a_run() {
+    fn the_limits_on_requests_and_time_end_a_run() {
         let mut budget = Budget { max_requests: Some(1), max_time: Some(Duration::from_secs(5)), ..Budget::default() };
 
         assert_eq!(budget.reserve(Money::ZERO), Room::Yes);

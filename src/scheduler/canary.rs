@@ -1,23 +1,24 @@
-//! The canary: a tiny request of this program, which shows whether the endpoint fails or only some rows fail.
+//! The canary: a tiny request of this program itself. It shows whether the endpoint fails or only some rows fail.
 //!
 //! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
 //! row is answered with 500. After several faults with no answer between them, the rows alone can't show which of the
-//! two is the cause. So an endpoint that seems to fail is probed with a canary and a row in turn. The canary is one
-//! word with `max_tokens` 1, to the model of a row that failed:
+//! two is the cause. So an endpoint that seems to fail is probed with a canary and a row in turn. The canary has a
+//! prompt of one word and `max_tokens` 1, and goes to the model of a row that failed. Its result means:
 //!
-//! - It is answered: the endpoint works. If a row fails next, that row is the cause.
-//! - It fails in the same way as the rows: the endpoint fails. Faults do not count for rows, however long that lasts.
-//! - It fails in another way, or is rejected: this shows nothing. Some gateways accept only certain requests.
+//! - The canary is answered: the endpoint works. If a row fails next, that row is the cause.
+//! - The canary fails in the same way as the rows: the endpoint fails. As long as this lasts, faults do not count for
+//!   rows.
+//! - The canary fails in another way, or is rejected: this shows nothing. Some gateways accept only certain requests.
 //!
-//! A gateway that hides its limits may refuse with 500 as well. After a short pause it has room again. So with such a
-//! gateway, an answered canary does not prove that the rows are the cause. Therefore a row is sent alone after each of
-//! three canaries. Only if all three rows fail, the rows are the cause.
+//! A gateway that hides its limits may also refuse requests with 500. After a short pause it has room again, and may
+//! answer the canary. So with such a gateway, an answered canary does not prove that the rows are the cause. Therefore
+//! a row is sent alone after each of three canaries. Only if all three rows fail, the rows are the cause.
 //!
-//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it as to a row.
-//! When they have no room, it is not sent. No line is written for it.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it in the same way
+//! as to a row. When they have no room, it is not sent. No line is written for a canary.
 //!
 //! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run no such rows were
-//! left, so an outage there put good rows into the error log.
+//! left. So an outage at the end put good rows into the error log.
 
 use std::time::Duration;
 
@@ -31,9 +32,10 @@ use super::flights::{End, Flight, Sent};
 use super::state::Scheduler;
 use super::step::Step;
 
-/// When a pool had no room for a canary, it is asked again after this time at the latest.
+/// When a pool had no room for a canary, the pool is asked again after at most this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After this many answered canaries, if a row sent alone failed after each, the faults are not hidden refusals.
+/// After each answered canary, a row is sent alone. If this many such rows have failed, the faults are not hidden
+/// refusals.
 const PROOF: u32 = 3;
 
 impl Scheduler {
@@ -44,7 +46,7 @@ impl Scheduler {
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                // Another event may give the pool room sooner.
+                // The pool may get room earlier, because of another event.
                 self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
@@ -84,7 +86,7 @@ impl Scheduler {
             && (endpoint.ready > 0 || self.later.rows().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
     }
 
-    /// Takes in the end of a canary.
+    /// Handles the end of a canary.
     pub(super) fn on_canary_end(&mut self, verdict: Verdict, end: &End) {
         let canary = &mut self.endpoints[end.endpoint].canary;
         canary.is_rows_turn = true;
@@ -108,7 +110,8 @@ impl Scheduler {
     }
 
     /// Handles an answered canary. The endpoint works, unless the faults of rows may be hidden refusals. In that case a
-    /// row is sent alone next, as the canary was. A gateway that has room for the canary has room for that row.
+    /// row is sent alone next, because the canary was also sent alone. A gateway that has room for the canary has room
+    /// for that row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -166,8 +169,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
     }
 
-    /// Plays a run whose requests end after a tenth of a second. How a row ends depends on its number and the second,
-    /// and how a canary ends depends on the second.
+    /// Plays a run in which each request ends after a tenth of a second. The verdict on a row depends on its number and
+    /// the second. The verdict on a canary depends on the second.
     fn play(
         rows: usize,
         config: Config,
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_always_fail_end_in_the_log_wherever_they_stand_and_the_others_are_answered() {
+    fn rows_that_always_fail_end_in_the_log_at_any_position_and_the_others_are_answered() {
         for (rows, bad) in [(225, 200..225), (105, 30..45), (11, 0..11), (400, 0..300), (1, 0..1)] {
             let row = |number, _| if bad.contains(&number) { server_fault("bad") } else { answer() };
 
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_stands_under_the_budget() {
+    fn a_canary_counts_against_the_budget() {
         let row = |number, _| if number < 20 { answer() } else { server_fault("bad") };
         let with = |most: u128| Config {
             budget: Budget::new(Some(Money(most)), None, None, Money::ZERO),

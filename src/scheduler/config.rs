@@ -13,8 +13,8 @@ use super::halt::HaltRule;
 /// When requests ask for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
-    /// For the first rows of each pool, and for rows with a large `max_tokens`. For no row if the streams of the
-    /// endpoint can't be read.
+    /// The first rows of each pool and rows with a large `max_tokens` ask for a stream. If the streams of the endpoint
+    /// can't be read, no row does.
     #[default]
     Auto,
     /// Always.
@@ -34,23 +34,23 @@ pub struct Config {
     pub limits_of: LimitsOf,
     /// Limits given by hand. They replace the presets, and responses never raise them.
     pub by_hand: RateLimits,
-    /// What is left unused of each limit.
+    /// The share of each limit that is left unused.
     pub headroom: Headroom,
-    /// The endpoints that rows may go to. Others are added as rows for them come. Because these are known from the
-    /// start, the run goes on when the only endpoint that had rows so far has halted.
+    /// Endpoints that are known from the start. An endpoint that is not listed is added with its first row. The list
+    /// matters when the only endpoint that had rows so far halts: the run goes on if another endpoint is known.
     pub endpoints: Vec<EndpointId>,
-    /// The concurrency window that each endpoint begins with.
+    /// The concurrency window with which each endpoint begins.
     pub window: Window,
-    /// Tries after the first, for faults of the server and the connection.
+    /// How often a row is tried again after faults of the server and the connection.
     pub max_retries: u32,
-    /// The longest time that a row waits because of limits and overload, and that a run waits for an endpoint that
-    /// fails.
+    /// The longest time that a row waits because of limits and overload. It is also the longest time that a run waits
+    /// for an endpoint that fails.
     pub retry_for: Duration,
     /// Whether the endpoint answered rows of this input before this run.
     pub has_worked_before: bool,
     /// Whether a request that may have been billed is tried again.
     pub retry_ambiguous: bool,
-    /// When to stream.
+    /// When requests ask for a stream.
     pub stream: StreamMode,
     /// When failing rows stop the run.
     pub halt: HaltRule,
@@ -58,7 +58,7 @@ pub struct Config {
     pub budget: Budget,
     /// Computes the real cost of an attempt. It is called once for each attempt, when the attempt ends.
     pub real_cost: RealCost,
-    /// Decides what follows an answer or a failure. With `None`, every answer and failure is kept as it is.
+    /// Decides what to do after an answer or a failure. With `None`, every answer and failure is kept as it is.
     pub policy: Option<Policy>,
     /// Seed of all jitter.
     pub seed: u64,

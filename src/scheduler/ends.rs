@@ -12,12 +12,12 @@ use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 
-/// How many attempts a row remembers. Each further attempt replaces the last one in the list. The usage and cost of the
-/// replaced attempt are then not in the row's history.
+/// How many attempts the history of a row can hold. Each further attempt replaces the last one in the list. The usage
+/// and cost of the replaced attempt are then missing from the history.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
-    /// Takes in the head of a response, before its body is read. Call it once at most for each attempt.
+    /// Handles the head of a response, before its body is read. Call it at most once for each attempt.
     pub fn on_head(
         &mut self,
         ticket: Ticket,
@@ -92,7 +92,7 @@ impl Scheduler {
         }
     }
 
-    /// Decides by the verdict on an attempt what happens to its row.
+    /// Decides what happens to a row after the verdict on its attempt.
     fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
         match verdict {
             Verdict::Answered(message) => self.on_answer(entry, message, end),
@@ -122,12 +122,12 @@ impl Scheduler {
     }
 }
 
-/// Returns how much an attempt took from the limits: only the request if it was refused, and the input as well if it
-/// may have run.
+/// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
+/// request. If the request may have been processed without an answer, it is also the input and a part of the output.
 ///
-/// An answer that broke off does not say how much it used, and it may have broken off anywhere. So half of the
-/// predicted output is kept. Without that, rows with broken answers were sent again too early, and their output was
-/// refused later.
+/// An answer that broke off does not say how much output it used, and it may have broken off anywhere. So half of the
+/// predicted output counts as used. Otherwise the rows of such answers are sent again too early, and are refused for
+/// their output later.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -144,8 +144,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget: its cost if it was answered, or the whole reservation if it may
-/// have run without a kept answer.
+/// Returns how much an attempt takes from the budget: its cost if it was answered, and the whole reservation if it may
+/// have been billed although no answer is kept.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
@@ -177,7 +177,7 @@ fn remember(
     if entry.attempts.len() >= REMEMBERED {
         entry.attempts.pop();
     }
-    // Nearly every row has only one attempt, but a list that grows by itself begins with room for four.
+    // Nearly every row has only one attempt. A list that grows by itself would begin with room for four.
     entry.attempts.reserve_exact(1);
     let Ask { purpose, model, pool, .. } = &entry.planned.ask;
     entry.attempts.push(AttemptRecord {
@@ -195,7 +195,7 @@ fn remember(
     });
 }
 
-/// Returns what a record says about a failed attempt.
+/// Returns what the history says about a failed attempt: its class, request id and usage.
 fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {
     (Some(class), failure.request_id.clone(), failure.usage)
 }

@@ -1,4 +1,4 @@
-//! A row in the scheduler: its present request, and what was tried before.
+//! A row in the scheduler: its current request, and what was tried before.
 
 use crate::clock::Instant;
 use crate::domain::{AttemptRecord, Planned};
@@ -10,30 +10,30 @@ use super::step::GateId;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) planned: Planned,
-    /// How many bytes `planned` takes of the memory for rows.
+    /// How many bytes of the memory for rows `planned` takes.
     pub(super) bytes: usize,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// How many tries of the present request counted.
+    /// How many tries of the current request counted.
     pub(super) tries: u32,
     pub(super) overloads: u32,
     /// Faults that may have been hidden refusals.
     pub(super) maybe_refused: u32,
-    /// When the first try began after which the row had to wait, for any reason.
+    /// The start of the first try that left the row waiting, whatever the reason.
     pub(super) waiting_since: Option<Instant>,
-    /// How often it was refused or met a fault. Rows with fewer turns are tried first.
+    /// How often the row was refused or met a fault. Rows with fewer turns are tried first.
     pub(super) turns: u32,
     /// The tally of its endpoint when this row last met a fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether its request asks for a stream, once that is decided.
     pub(super) wants_stream: Option<bool>,
-    /// Whether it has met a fault that was its own, not the endpoint's.
+    /// Whether the row has met a fault that it caused itself.
     pub(super) is_suspect: bool,
-    /// The gate behind which others wait for this row.
+    /// The gate behind which other rows wait for this row.
     pub(super) leads: Option<GateId>,
 }
 
 impl Entry {
-    /// Returns a row without any try yet.
+    /// Returns a row that has not been tried.
     pub(super) fn new(planned: Planned) -> Self {
         Self {
             bytes: planned.bytes(),
@@ -51,7 +51,7 @@ impl Entry {
         }
     }
 
-    /// Returns whether it has a paid answer that no line keeps.
+    /// Returns whether the row has an answer that was paid for but is in no line of the results.
     pub(super) fn holds_answer(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.failed.is_none())
     }

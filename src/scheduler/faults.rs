@@ -1,18 +1,18 @@
 //! Handles faults of the server and the connection: what they show about the endpoint, and what happens to the row.
 //!
-//! A row's own faults ([`Blame`]) use up its tries. After the last try, the row goes into the error log. If the cause
-//! of a fault may be the row or the endpoint, the fault counts for the row as long as the endpoint does not seem to
-//! fail. While the endpoint seems to fail, no fault counts for a row. The endpoint is probed instead
-//! (`endpoint::health`): in turn with a canary (`canary`) and with the rows that failed least often. Probing ends when
-//! something is answered, or when the endpoint is given up and its rows are left pending.
+//! A fault that the row causes itself ([`Blame`]) uses up one of its tries. After the last try, the row goes into the
+//! error log. A fault whose cause is unknown counts for the row only while the endpoint seems to work. While the
+//! endpoint seems to fail, no such fault counts for a row. The endpoint is then probed (`endpoint::health`), in turn
+//! with a canary (`canary`) and with the rows that failed least often. Probing ends when something is answered, or when
+//! the endpoint is given up and its rows are left pending.
 //!
 //! If the canary shows nothing, the cause may stay unclear at the end of a run: all rows that are left have failed, and
-//! either they or the endpoint may be the cause. If the endpoint itself gave no sign of an outage (no 503, no 529, no
-//! refused connection), the run waits for it. It waits for a tenth of the time that the run has taken, and at least for
-//! a minute and a half. After that, each row that is left has one more try, and a fault of that try counts for the row.
+//! either they or the endpoint may be the cause. If the endpoint gave no sign of an outage (a 503, a 529, a refused
+//! connection), the run waits for a tenth of the time that it has taken so far, but at least for a minute and a half.
+//! After that, each row that is left has one more try, and a fault of that try counts for the row.
 //!
-//! A row may wait for `--retry-for` in total, for any reasons. The time counts from its first wait, or from the end of
-//! the endpoint's last outage if that is later.
+//! A row may wait for `--retry-for` in total, for any reasons. The time counts from the start of its first wait, or
+//! from the end of the endpoint's last outage if that is later.
 
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ use super::step::Next;
 
 /// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// Of the faults of a row that may be hidden refusals, one in this many counts for the row.
+/// If the faults of a row may be hidden refusals, only one of this many faults counts for the row.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
 /// When all rows that are left have failed, the run waits for the endpoint for this long, or for this part of the run's
 /// time so far, whichever is longer.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
-/// A fault: the failure, how long the server asks to wait, and whether the attempt may have been billed.
+/// A fault: the failure and its class, how long the server asks to wait, and whether the attempt may have been billed.
 pub(super) struct Fault {
     pub(super) class: ErrorClass,
     pub(super) retry_after: Option<Duration>,
@@ -44,7 +44,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Returns what it shows about the endpoint.
+    /// Returns what the fault shows about the endpoint.
     pub(super) fn sign(&self) -> Sign {
         let has_credential = self.failure.wire != Some(WireErrorKind::Authorization);
         match (self.class, self.failure.status) {
@@ -112,7 +112,7 @@ impl Scheduler {
         fault.class == ErrorClass::Server && self.pools[end.pool].pool.may_be_refusing(end.now)
     }
 
-    /// Holds the pool of a row after a fault that is a hidden refusal.
+    /// Notes a fault for the pool of a row. If it is a hidden refusal, the pool is held.
     pub(super) fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         if pool.on_fault(end.now) {
@@ -123,8 +123,8 @@ impl Scheduler {
 
     /// Notes a fault and returns who caused it.
     ///
-    /// Once a row is known to be the cause, its further faults show nothing about the endpoint. So rows that fail each
-    /// time do not look like an outage at the end of a run. During a known outage, all faults count as signs of the
+    /// Once a row is known to be the cause, its further faults show nothing about the endpoint. So at the end of a run,
+    /// rows that always fail do not look like an outage. During a known outage, all faults count as signs of the
     /// outage.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
@@ -144,8 +144,9 @@ impl Scheduler {
         blame
     }
 
-    /// Returns when a row is tried again: after `delay`, but not later than the end of its allowed wait. Returns `None`
-    /// when that time is over, or when the server asks for a longer wait. While the endpoint fails, no row is given up.
+    /// Returns when a row is tried again: after `delay`, but not later than the end of the wait that is allowed for the
+    /// row. Returns `None` when that time is over, or when the server asks for a longer wait. While the endpoint fails,
+    /// or was never reached, no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -155,7 +156,8 @@ impl Scheduler {
     ) -> Option<Instant> {
         let at = end.now + delay;
         let bound = self.bound(entry, end);
-        if self.endpoints[end.endpoint].health.is_failing() {
+        let health = &self.endpoints[end.endpoint].health;
+        if health.is_failing() || !health.was_reached() {
             return Some(at);
         }
         let is_over = end.now >= bound || asked.is_some_and(|wait| end.now + wait > bound);
@@ -168,7 +170,7 @@ impl Scheduler {
         since.max(self.endpoints[end.endpoint].health.recovered_at()) + self.config.retry_for
     }
 
-    /// Returns how long a retry waits. The wait is longer when there were many more retries than successes.
+    /// Returns how long a retry waits. The wait is longer if there were many more retries than successes.
     fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
         if self.endpoints[end.endpoint].retries.take() {
             return delay;
@@ -176,8 +178,8 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Ends failures that have lasted too long: either the endpoint is given up, or the remaining rows get their last
-    /// tries.
+    /// Acts on endpoints that have failed for too long: either the endpoint is given up, or its remaining rows get
+    /// their last tries.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -194,8 +196,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the faults of an endpoint may count for its rows. It is only asked when all rows that are left
-    /// have failed.
+    /// Returns whether the faults of an endpoint may count for its rows. Call it only when all rows that are left have
+    /// failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();
@@ -214,7 +216,7 @@ impl Scheduler {
             && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
     }
 
-    /// Lets each row of an endpoint be tried once more, at once.
+    /// Lets each row of an endpoint be tried once more, without a delay.
     fn give_last_tries(&mut self, at: usize, now: Instant) {
         let endpoint = &mut self.endpoints[at];
         endpoint.health.stop_probing();

@@ -7,7 +7,7 @@ use crate::limiter::Reservation;
 use super::entry::Entry;
 use super::step::Ticket;
 
-/// What was sent.
+/// The request of an attempt: a row's or a canary's.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
 pub(super) enum Sent {
@@ -37,7 +37,7 @@ impl Flight {
         }
     }
 
-    /// Returns what is asked.
+    /// Returns the request that was sent.
     pub(super) fn ask(&self) -> &Ask {
         match &self.sent {
             Sent::Row(entry) => &entry.planned.ask,
@@ -65,7 +65,7 @@ pub(super) struct End {
     pub(super) now: Instant,
 }
 
-/// The attempts in flight, by their tickets. The number of a ticket is used again once its attempt has ended.
+/// The attempts in flight, by ticket. When an attempt has ended, a later attempt may get a ticket with the same number.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     slots: Vec<Option<Flight>>,
@@ -92,12 +92,12 @@ impl Flights {
         self.slots[ticket.0 as usize].as_ref()
     }
 
-    /// Returns an attempt to change; `None` when it has ended.
+    /// Returns an attempt so that it can be changed; `None` when it has ended.
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Flight> {
         self.slots[ticket.0 as usize].as_mut()
     }
 
-    /// Takes out an attempt that ends; `None` when it has ended before.
+    /// Removes an attempt that ends and returns it; `None` when it had ended before.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
         let flight = self.slots[ticket.0 as usize].take()?;
         self.free.push(ticket.0);

@@ -1,10 +1,10 @@
 //! Gates: rows that wait for another row.
 //!
-//! For some rows, it is better to wait until the answer to another row has begun. The first row with a prefix writes
-//! the prompt cache that the others read. Of several equal rows, only one has to be paid. Such rows wait behind a gate.
-//! They are not in the ready queues, so they delay no other row. The row that they wait for is their leader. The gate
-//! opens when the head of the leader's answer comes, or when the leader ends without one. So no row waits behind a gate
-//! after its leader has ended.
+//! Some rows should not be sent before the answer to another row has begun. For example, the first row with a prefix
+//! writes the prompt cache that the other rows read. Another example is equal rows, of which only one has to be paid
+//! for. Such rows wait behind a gate. They are not in the ready queues, so they delay no other row. The row that they
+//! wait for is their leader. The gate opens when the head of the leader's answer comes, or when the leader ends without
+//! an answer. So no row waits behind a gate after its leader has ended.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ impl Gates {
         self.waiting
     }
 
-    /// Makes a gate, which is closed.
+    /// Makes a closed gate.
     pub(super) fn make(&mut self) -> GateId {
         let gate = GateId(self.made);
         self.made += 1;
@@ -41,7 +41,7 @@ impl Gates {
         None
     }
 
-    /// Opens a gate; returns the rows behind it, which wait no more.
+    /// Opens a gate; returns the rows that waited behind it.
     pub(super) fn open(&mut self, gate: GateId) -> Vec<Entry> {
         let behind = self.closed.remove(&gate).unwrap_or_default();
         self.waiting -= behind.len();
@@ -53,7 +53,7 @@ impl Gates {
         self.closed.values().flatten()
     }
 
-    /// Takes out the rows behind all gates for which `is_wanted` returns true. The gates stay closed.
+    /// Removes and returns the rows behind all gates for which `is_wanted` returns true. The gates stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

@@ -15,13 +15,14 @@ pub enum HaltRule {
     AllAlike,
     /// Never stop for failing rows.
     Never,
-    /// Stop at this many failed rows.
+    /// Stop when this many rows have failed.
     Failures(u64),
-    /// Stop when more than this share of the finished rows has failed, 0 to 1, once twenty are finished.
+    /// Stop when more than this share of the finished rows has failed: 0 to 1. The share is checked once twenty rows
+    /// are finished.
     Share(f64),
 }
 
-/// What the rule has seen.
+/// Counts the rows that the rule looks at.
 #[derive(Debug, Default)]
 pub(super) struct Halt {
     rule: HaltRule,
@@ -31,7 +32,7 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    /// Returns a count for `rule` that has seen no row.
+    /// Returns a count for `rule` that has counted no row yet.
     pub(super) fn new(rule: HaltRule) -> Self {
         Self { rule, ..Self::default() }
     }
@@ -73,7 +74,7 @@ impl Halt {
     }
 }
 
-/// Returns whether a failure comes from outside the row.
+/// Returns whether the cause of a failure is outside of the row.
 fn is_outside(class: ErrorClass) -> bool {
     use ErrorClass::{Network, Overloaded, RateLimit, Server, Timeout};
     matches!(class, Network | Overloaded | RateLimit | Server | Timeout)
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_first_rows_that_fail_alike_stop_the_run() {
+    fn the_first_ten_rows_stop_the_run_if_they_fail_alike() {
         let alike = || std::iter::repeat(Some(ErrorClass::InvalidRequest));
 
         assert_eq!(stops_at(HaltRule::AllAlike, alike().take(50)), Some(10));
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_and_a_share_stop_the_run_where_they_say() {
+    fn a_count_and_a_share_stop_the_run_at_their_value() {
         let half = || (0..100).map(|at| (at % 2 == 0).then_some(ErrorClass::Server));
 
         assert_eq!(stops_at(HaltRule::Failures(3), half()), Some(5));

@@ -1,4 +1,4 @@
-//! Halts the run or an endpoint: nothing more is sent there, and the waiting rows are set aside or sent elsewhere.
+//! Halts the run or an endpoint: nothing more is sent, and the waiting rows are set aside or sent to another endpoint.
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
@@ -10,8 +10,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Stops the run: nothing more is started, and the waiting rows are set aside. If it is called again, the first
-    /// reason stays.
+    /// Stops the run: nothing more is sent, and the waiting rows are set aside. If it is called again, the first reason
+    /// stays.
     pub fn halt(&mut self, reason: HaltReason) {
         if self.halted.is_some() {
             return;
@@ -20,8 +20,8 @@ impl Scheduler {
         self.take_waiting(|_| true).into_iter().for_each(|entry| self.put_aside(entry));
     }
 
-    /// Stops an endpoint. Its rows go where a policy sends them. Without a policy they are set aside. When the last
-    /// endpoint stops, the run stops.
+    /// Stops an endpoint. A policy may send its rows to another endpoint. Without a policy the rows are set aside. When
+    /// the last endpoint stops, the run stops.
     pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
         if self.halted.is_some() || self.endpoints[at].halted.is_some() {
             return;
@@ -35,8 +35,8 @@ impl Scheduler {
         waiting.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
     }
 
-    /// Stops the run once only such rows are left: rows of a halted endpoint, and rows of a model that was not found.
-    /// These rows are pending.
+    /// Stops the run once it can answer none of the rows that are left: they belong to a halted endpoint, or to a model
+    /// that was not found. These rows stay pending.
     pub(super) fn halt_for_endpoints(&mut self) {
         if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
             return self.halt(reason);
@@ -48,7 +48,7 @@ impl Scheduler {
         }
     }
 
-    /// Halts when the run's time is over, or when nothing has worked at an endpoint for too long.
+    /// Halts the run when its time is over. Halts an endpoint where nothing has worked for too long.
     pub(super) fn halt_if_overdue(&mut self, now: Instant) {
         if self.halted.is_some() {
             return;
@@ -79,7 +79,7 @@ impl Scheduler {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
-    /// Asks a policy where a waiting row of a halted endpoint goes.
+    /// Asks the policy what to do with a waiting row of a halted endpoint.
     fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),

@@ -20,13 +20,13 @@ impl Later {
         self.rows.insert((at, self.added), entry);
     }
 
-    /// Takes out the first row whose moment has come.
+    /// Removes and returns the first row if its moment has come.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Entry> {
         let first = self.rows.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    /// Takes out the rows for which `is_wanted` returns true.
+    /// Removes and returns the rows for which `is_wanted` returns true.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let rows = std::mem::take(&mut self.rows);
         let (taken, kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, entry)| is_wanted(entry));
@@ -34,12 +34,12 @@ impl Later {
         taken.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// Returns the first moment; `Instant::NEVER` when no row waits.
+    /// Returns the moment of the first row; `Instant::NEVER` when no row waits.
     pub(super) fn first_at(&self) -> Instant {
         self.rows.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
     }
 
-    /// Returns the last moment, if any row waits.
+    /// Returns the moment of the last row, if any row waits.
     pub(super) fn last_at(&self) -> Option<Instant> {
         self.rows.last_key_value().map(|((at, _), _)| *at)
     }

@@ -1,8 +1,8 @@
 //! The scheduler: decides which row is sent when, and what happens to it.
 //!
-//! A state machine that owns everything about a run's order and limits: endpoints with their windows, health and halts,
-//! pools, queues, gates, retries, budgets. It is given `now` and events, and returns steps. It never reads a clock,
-//! sends anything or writes anything.
+//! It is a state machine that owns everything about the order of rows and the limits of a run: endpoints with their
+//! windows, health and halts, pools, queues, gates, retries and budgets. Callers pass it `now` and events, and it
+//! returns steps. It never reads a clock, and it never sends or writes anything.
 //!
 //! ```text
 //! offer(planned) ─► ready queue of its pool ─► poll: window, budget, pool.reserve ─► Step::Dispatch(ticket)
@@ -12,15 +12,16 @@
 //! ```
 //!
 //! Invariants:
-//! - each offered row ends exactly once: it is finished, or set aside as pending;
-//! - when a row is sent to an endpoint, the requests in flight there, including this one, do not exceed its window;
-//! - nothing is sent from a held pool, nothing to a halted endpoint, and nothing at all after the run has halted;
-//! - every reservation, of tokens and of money, is settled exactly once.
+//! - Each offered row ends exactly once: it is finished, or set aside as pending.
+//! - When a row is sent to an endpoint, the requests in flight there do not exceed its window. They include the new
+//!   request.
+//! - Nothing is sent from a held pool or to a halted endpoint. Nothing at all is sent after the run has halted.
+//! - Every reservation of tokens or money is settled exactly once.
 //!
 //! Waiting for limits (429) or overload (529) does not use up a row's tries. `--retry-for` bounds how long a row waits.
 //!
-//! A pool sends its rows in the order they came, with two exceptions: rows that are tried again go first, and small
-//! rows pass a big one that waits for its bucket (`passing`). A row may also wait behind a gate for another row
+//! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again go first.
+//! Small rows pass a big row that waits for its bucket (`passing`). A row may also wait behind a gate for another row
 //! (`gate`).
 //!
 //! A row's request stays the same in all its tries, byte for byte. Whether it asks for a stream is decided at the first
@@ -30,14 +31,17 @@
 //! an endpoint, and may send another request for the row, to the same endpoint or to another.
 //!
 //! # Files
-//! Groups further down use those further up:
-//! - `step` (what the scheduler answers), `order` (in which order an input is read), `budget`, `halt` (the `--halt`
-//!   rule), `endpoint` (what is known of an endpoint), `config`;
+//! Each group of files uses only the groups above it:
+//! - `step` (the steps that the scheduler returns), `order` (in which order an input is read), `budget`, `halt` (the
+//!   `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
 //! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
-//! - what it does: `queue` and `ahead` (rows come in), `poll`, `passing` and `canary` (requests are sent), `ends`,
-//!   `answers`, `refusals`, `faults`, `outcome` and `halts` (what attempts report and what follows), `steer` (settings
-//!   change), `watch` (where the run stands).
+//! - what the scheduler does:
+//!   - rows come in: `queue` and `ahead`;
+//!   - requests are sent: `poll`, `passing` and `canary`;
+//!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
+//!   - settings change: `steer`;
+//!   - reporters ask for the state of the run: `watch`.
 
 mod ahead;
 mod answers;

@@ -1,29 +1,33 @@
 //! The order in which a seekable input is read.
 //!
-//! A file may have phases, for example because it is sorted by length. Then one limit binds at a time, and the others
-//! are not used up. For example, a file of three sorted thirds took 2.05 times the lower bound, and the same rows mixed
-//! took 1.00 times. A cheap first pass gathers the sizes of rows ([`Sizes`]). [`Sizes::advise`] computes what reading
-//! the file from several places in turn would gain.
+//! A file may have phases, for example because it is sorted by length. In each phase, one limit holds the run back, and
+//! the others are not used fully. For example, a file with three phases took 2.05 times the lower bound. The same rows
+//! in mixed order took 1.00 times the lower bound. A cheap first pass gathers the sizes of rows ([`Sizes`]).
+//! [`Sizes::advise`] computes how much time it saves to read the file from several places in turn.
 //!
-//! Models can also make phases: if all rows of one model come first, the limits of the other models are not used
-//! meanwhile.
+//! Models can also make phases: while all rows of one model are sent, the limits of the other models are not used.
 //!
-//! Pure. Knows nothing of files: rows are numbers, sizes are costs. Memory is bounded, however long the input is.
+//! Pure. It knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded, however long the
+//! input is.
 //!
-//! A gain of less than a twentieth is not worth it. The written order has advantages: rows that share a prompt prefix
-//! are often neighbours and profit from the cache, and people like to see their file answered from the top.
+//! A gain of less than a twentieth is not worth another order. The written order has advantages: rows that share a
+//! prompt prefix are often neighbours and profit from the cache, and people like to see their file answered from the
+//! top.
 //!
-//! Rejected: a random order (it needs a seek for each row); sorting by size (sorting makes phases).
+//! Rejected:
+//! - A random order. It needs a seek for each row.
+//! - Sorting by size. It makes phases.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
-/// Blocks of rows whose sums are kept. The longer the input, the more rows are in a block.
+/// The most blocks of rows. A sum is kept for each block. The longer the input, the more rows are in a block.
 const BLOCKS: usize = 1024;
-/// The most places that are read in turn. Each costs an open position and a buffer.
+/// The most places that are read in turn. Each place needs an open file position and a buffer.
 const PLACES: usize = 64;
-/// The least gain for which another order is used: the time in the written order divided by the time in the other.
+/// Another order is used from this gain on. The gain is the time in the written order divided by the time in the other
+/// order.
 const WORTH_IT: f64 = 1.05;
-/// Buckets even out changes that are faster than this.
+/// Changes that are faster than this do not matter, because buckets even them out.
 const SPAN_SECS: f64 = 120.0;
 /// The shares of `max_tokens` that answers may really use. Before the first answer nobody knows which share is right,
 /// so all are tried.
@@ -41,7 +45,7 @@ pub struct Sizes {
     rows_per_block: u64,
 }
 
-/// What the rows of a block need in all, by pool and dimension.
+/// The sum of what the rows of a block need, by pool and dimension.
 type Block = Vec<[u64; 3]>;
 
 impl Default for Sizes {
@@ -51,8 +55,8 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Adds the next row with its pool and estimated cost. The cost's output is `max_tokens`. Returns whether a block
-    /// begins with this row.
+    /// Adds the next row with its pool and estimated cost. The output in the cost is `max_tokens`. Returns whether a
+    /// block begins with this row.
     pub fn add(&mut self, pool: &PoolId, cost: Cost) -> bool {
         if self.rows == self.rows_per_block * BLOCKS as u64 {
             self.blocks = self.blocks.chunks(2).map(|pair| sum(pair.iter())).collect();
@@ -78,7 +82,7 @@ impl Sizes {
         })
     }
 
-    /// Returns how many blocks there are. A reading may begin at each of them.
+    /// Returns how many blocks there are. Reading may begin at each block.
     pub fn blocks(&self) -> usize {
         self.blocks.len()
     }
@@ -102,8 +106,8 @@ impl Sizes {
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns the time that the limits allow when blocks are read from this many places in turn. In each span, the
-    /// limit that binds there decides the time.
+    /// Returns how long the limits make a run take when blocks are read from this many places in turn. In each span,
+    /// the limit that needs the most time decides.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {
@@ -143,11 +147,11 @@ fn sum<'a>(blocks: impl Iterator<Item = &'a Block>) -> Block {
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadingOrder {
-    /// From the first to the last.
+    /// From the first row to the last.
     AsWritten,
-    /// From this many places in turn, evenly spaced over the rows.
+    /// From several places in turn. The places are evenly spaced over the rows.
     Interleaved {
-        /// How many.
+        /// The number of places.
         places: usize,
     },
 }
@@ -159,7 +163,7 @@ impl ReadingOrder {
         (0..places).map(|place| rows * place / places).collect()
     }
 
-    /// Returns the numbers of all rows in reading order. They count from 0, and each comes once.
+    /// Returns the numbers of all rows in reading order. They count from 0, and each number comes once.
     pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
         let places = self.places();
         let start = move |place| rows * place / places;

@@ -9,7 +9,7 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Fails a row for which nothing more can be tried, unless a policy sends another request.
+    /// Handles a row that can't be tried again: it fails, unless a policy sends another request.
     pub(super) fn fail(
         &mut self,
         entry: Entry,
@@ -33,7 +33,7 @@ impl Scheduler {
         finished(entry, Ended::Failed { class, failure, is_retryable })
     }
 
-    /// Returns what the policy decides after an answer, a failure or a halt of the endpoint.
+    /// Asks the policy what to do after an answer, a failure or a halt of the endpoint.
     pub(super) fn then(&self, entry: &Entry, came: Came<'_>) -> Then {
         match &self.config.policy {
             Some(policy) => policy(&entry.planned.job, &entry.planned.ask, came, &entry.attempts),
@@ -58,7 +58,7 @@ impl Scheduler {
     }
 }
 
-/// Returns the end of a row.
+/// Makes the outcome of a finished row.
 pub(super) fn finished(entry: Entry, ended: Ended) -> Next {
     Next::Finished(Box::new(Outcome { job: entry.planned.job, attempts: entry.attempts, ended }))
 }

@@ -1,16 +1,18 @@
-//! Small rows pass a big one that waits for its bucket.
+//! Lets small rows pass a big row that waits for its bucket.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket holds them, up to a minute. Meanwhile the
-//! small rows behind it may take a quarter of the refill. So the big row waits for at most four thirds of the time in
-//! which its tokens refill, and small rows continue at a quarter of the limit or more. The limit is fully used in both
-//! cases, so this costs no time.
+//! A row that needs a large part of a minute's tokens waits until its bucket holds them, up to a minute. While it
+//! waits, the small rows behind it may take a quarter of the refill. So the big row waits for at most four thirds of
+//! the time that its tokens take to refill, and small rows are sent at a quarter of the limit or more. The limit is
+//! used fully with and without passing, so the run does not take longer.
 //!
-//! The tokens of rows that pass are counted from the moment when the big row first had to wait. So its wait is bounded,
-//! however many rows pass.
+//! The tokens of rows that pass are counted from the moment when the big row first had to wait. So the wait of the big
+//! row is bounded, however many rows pass.
 //!
-//! Rejected: half of the refill (a big row then waits for two fills of its bucket, and a little more because of the
-//! headroom); letting rows pass only with tokens that the big row does not need (while it waits, there are none); a
-//! queue for each size (answers would not come in about the order of the input).
+//! Rejected:
+//! - Half of the refill for small rows. A big row then waits for two fills of its bucket, and a little longer because
+//!   of the headroom.
+//! - Letting rows pass only with tokens that the big row does not need. While it waits, there are no such tokens.
+//! - A queue for each size. The answers would not come in roughly the order of the input.
 
 use std::time::Duration;
 
@@ -20,17 +22,17 @@ use crate::limiter::{Admission, Reservation};
 
 use super::pool::{Passing, PoolState};
 
-/// The part of the refill that the rows behind a big row may take.
+/// The share of the refill that the rows behind a big row may take.
 const SHARE: f64 = 0.25;
 /// A row is big when it needs more than this many seconds' worth of the limit.
 const BIG_SECONDS: f64 = 5.0;
-/// A row may pass when it needs at most a quarter of what the big row needs.
+/// A row may pass if it needs at most a quarter of the tokens that the big row needs.
 const SMALL_PART: u32 = 4;
-/// How many rows behind the big one are looked at.
+/// How many rows are searched for one that may pass.
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns when the rows behind may take `more` tokens.
+    /// Returns when the rows behind the big row may take `more` tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -47,8 +49,8 @@ impl PoolState {
         self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0)
     }
 
-    /// Returns the place of a row that may pass the first one, with the reservation for it, and when to ask again. The
-    /// first row needs `cost` and waits for `dimension` until `until`.
+    /// Looks for a row that may pass the first row of the queue. Returns its place and reservation, if there is one,
+    /// and when to ask again. The first row needs `cost` and waits for `dimension` until `until`.
     pub(super) fn who_passes(
         &mut self,
         cost: Cost,

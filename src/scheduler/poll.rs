@@ -10,7 +10,7 @@ use super::state::Scheduler;
 use super::step::Step;
 
 impl Scheduler {
-    /// Returns what to do next. Call it until it says to wait.
+    /// Returns what to do next. Call it again and again until it returns `Step::Wait` or `Step::Drained`.
     pub fn poll(&mut self, now: Instant) -> Step {
         let step = self.next_step(now);
         match step {
@@ -60,7 +60,7 @@ impl Scheduler {
         Step::Wait { until: soonest.0, reason: soonest.1 }
     }
 
-    /// Waits for the requests in flight, once the run has halted.
+    /// Returns the step of a run that has halted: it waits for the requests in flight.
     fn drain(&self) -> Step {
         match self.in_flight() {
             0 => Step::Drained,
@@ -68,7 +68,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns why nothing is ready to be sent, and until when.
+    /// Returns the step when no row is ready: until when to wait, and why.
     fn wait_without_rows(&mut self) -> Step {
         let (until, canary_at) = (self.later.first_at(), self.next_canary());
         if canary_at < until {
@@ -88,7 +88,8 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints with ready rows to which requests may be sent. If there is none, returns until when and why.
+    /// Finds the endpoints that have ready rows and to which requests may be sent. If there is no such endpoint,
+    /// returns until when to wait, and why.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;
@@ -98,7 +99,7 @@ impl Scheduler {
             match endpoint.check(next_wake, now) {
                 None => is_any_open = true,
                 Some((until, reason)) => {
-                    // A row that comes back may be for another endpoint.
+                    // A row whose wait ends may be for another endpoint.
                     let until = if is_only { until } else { until.min(next_wake) };
                     if soonest.is_none_or(|(at, _)| until < at) {
                         soonest = Some((until, reason));
@@ -109,7 +110,8 @@ impl Scheduler {
         soonest.filter(|_| !is_any_open)
     }
 
-    /// Sends the first row of a pool, or one that may pass it. When none can be sent, returns until when and why.
+    /// Sends the first row of a pool, or a row that may pass it. When neither can be sent, returns until when to wait,
+    /// and why.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         let is_probe = self.endpoints[state.endpoint].health.is_failing();
@@ -150,7 +152,7 @@ impl Scheduler {
             Room::Yes => {}
             refused => {
                 state.pool.settle(reservation, Cost::default(), false, now);
-                // A request in flight may cost less than reserved, and then money becomes free.
+                // When a request in flight costs less than was reserved for it, money becomes free.
                 let may_get_some = self.in_flight() > 0 && self.config.budget.max_cost.is_some();
                 if let Room::Never(why) = refused
                     && !may_get_some

@@ -17,10 +17,11 @@ const PROBED: usize = 1024;
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
-/// The first rows of a pool are streamed until this many heads have come, so that limits are learned early.
+/// The first rows of a pool are streamed until this many heads have come. The head of a stream comes early, and so
+/// limits are learned early.
 const STREAM_FIRST: u32 = 48;
 
-/// What the scheduler keeps of one pool.
+/// What the scheduler knows about one pool.
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) pool: Pool,
@@ -28,13 +29,13 @@ pub(super) struct PoolState {
     pub(super) endpoint: usize,
     pub(super) ready: VecDeque<Entry>,
     pub(super) prediction: Prediction,
-    /// Requests that were streamed to learn limits early.
+    /// How many requests were streamed to learn limits early.
     streamed: u32,
-    /// The wait of a big row at the front of the queue, with the tokens of smaller rows that were sent before it.
+    /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
 }
 
-/// The wait of a big row that smaller rows pass (`passing`).
+/// The wait of a big row, while smaller rows pass it (`passing`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passing {
     pub(super) since: Instant,
@@ -49,15 +50,15 @@ impl PoolState {
         Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
     }
 
-    /// Returns the position of the best row to probe a failing endpoint with: the first of those that were tried the
-    /// fewest times.
+    /// Returns the position of the best row to probe a failing endpoint with: of the rows with the fewest turns, the
+    /// first one.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Returns whether a request asks for a stream. It is called once for each request, so that all tries of the
-    /// request do the same.
+    /// Decides whether a request asks for a stream. Call it once for each request, because all tries of a request do
+    /// the same.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

@@ -1,14 +1,17 @@
-//! Predicts how many tokens a request will really use. Learned from answers, for each pool and template.
+//! Predicts how many tokens a request will really use. It learns from answers, for each pool and template.
 //!
-//! Output is predicted by a quantile of real lengths, because limits count only tokens that are produced, and
-//! `max_tokens` says little about those. Input is estimated from the text and multiplied by the learned ratio of real
-//! to estimated tokens. The ratio covers differences of tokenizers and the share that is read from cache. Both are
-//! learned for each template, because the rows of a template share their script, language and cached prefix. For the
-//! first rows of a template the pool's own figures are used.
+//! The predicted output is a quantile of real lengths. Limits count only tokens that are produced, and `max_tokens`
+//! says little about their number. The predicted input is the estimate from the text, multiplied by the learned ratio
+//! of real to estimated tokens. The ratio makes up for differences between tokenizers and for the share that is read
+//! from cache. Both figures are learned for each template, because the rows of a template share their writing system,
+//! language and cached prefix. For the first rows of a template, the figures of the whole pool are used.
 //!
-//! Rejected: a ratio by script alone (it does not show the share that is read from cache, and a template rarely mixes
-//! scripts); the mean of output (a few long answers then delay all others); `max_tokens` (if it is ten times the real
-//! length, the rate is a tenth of the possible one).
+//! Rejected:
+//! - One ratio for each writing system. It does not show the share that is read from cache, and a template rarely mixes
+//!   writing systems.
+//! - The mean length as the predicted output. A few long answers would delay all others.
+//! - `max_tokens` as the predicted output. If it is ten times the real length, the run goes at a tenth of the possible
+//!   rate.
 
 use std::collections::HashMap;
 
@@ -16,15 +19,16 @@ use crate::domain::{Ask, Cost, Usage};
 
 /// How many templates are learned separately. Rows of further templates use the pool's prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile of real output that is reserved: a little over the middle, so that most answers use less.
+/// The quantile of real output that is reserved. It is a little above the middle, so most answers use less than was
+/// reserved.
 const QUANTILE: f64 = 0.6;
-/// Output tokens that are expected of a row before any answer is known.
+/// The predicted output tokens of a row as long as no answer is known.
 const FIRST_OUTPUT: u32 = 256;
-/// A template needs this many answers before its own lengths are used.
+/// The lengths of a template are used once it has this many answers.
 const ENOUGH: u32 = 10;
-/// Each time this many answers have come, the weight of the older ones is halved.
+/// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The weight of the initial estimate compared with real answers, in tokens.
+/// The weight of the initial ratio: it counts as much as answers with this many tokens of input.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What a pool has learned.
@@ -52,7 +56,7 @@ impl Ratio {
         }
     }
 
-    /// Returns real tokens divided by estimated tokens. `prior` is the ratio that is assumed at first.
+    /// Returns real tokens divided by estimated tokens. `prior` is the ratio that is assumed before any answer.
     fn value(&self, prior: f64) -> f64 {
         (self.real + PRIOR_TOKENS * prior) / (self.estimated + PRIOR_TOKENS)
     }
@@ -90,7 +94,7 @@ impl Prediction {
     }
 }
 
-/// A histogram of lengths, with eight steps for each doubling. It also stores its present quantile.
+/// A histogram of lengths, with eight steps for each doubling. It also stores its current quantile.
 #[derive(Debug)]
 struct Lengths {
     steps: [u32; 8 * 24],
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_learned_apart() {
+    fn templates_are_learned_separately() {
         let mut prediction = Prediction::default();
         let plain = ask(1000, 4096);
         let cached = Ask { template: 1, ..ask(1000, 4096) };
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_reads_are_learned_as_input_that_does_not_count() {
+    fn input_that_is_read_from_cache_lowers_the_prediction() {
         let mut prediction = Prediction::default();
         let row = ask(1000, 100);
         let cached = Usage { input_tokens: 50, cache_read_tokens: 950, output_tokens: 5, ..Usage::default() };

@@ -12,17 +12,17 @@ use super::pool::PoolState;
 use super::state::Scheduler;
 use super::step::GateId;
 
-/// When rows are refused again and again, at most this many further rows may go first, so that they take turns.
+/// A row that is refused again and again lets at most this many other rows go first, so that such rows take turns.
 const REACH: usize = 8;
 
 impl Scheduler {
-    /// Takes a row. A row that this run can't answer any more is set aside at once.
+    /// Takes a row. A row that this run can't answer any more is set aside immediately.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
         let entry = self.count_in(planned);
         self.queue_last(entry, now);
     }
 
-    /// Takes a row that others will wait for, and returns the gate to put them behind.
+    /// Takes a row that other rows will wait for, and returns the gate to put those rows behind.
     pub fn offer_leader(&mut self, planned: Planned, now: Instant) -> GateId {
         let gate = self.gates.make();
         let entry = Entry { leads: Some(gate), ..self.count_in(planned) };
@@ -30,7 +30,7 @@ impl Scheduler {
         gate
     }
 
-    /// Takes a row that waits behind a gate. If the gate has opened, the row waits no more.
+    /// Takes a row that waits behind a gate. If the gate has already opened, the row is queued.
     pub fn offer_behind(&mut self, planned: Planned, gate: GateId, now: Instant) {
         let entry = self.count_in(planned);
         let entry = if self.halted.is_none() { self.gates.put_behind(entry, gate) } else { Some(entry) };
@@ -39,28 +39,28 @@ impl Scheduler {
         }
     }
 
-    /// Notes that no more rows come.
+    /// Notes that the input has no more rows.
     pub fn close_input(&mut self) {
         self.is_input_closed = true;
     }
 
-    /// Opens a gate: the rows behind it are queued, in their order and before those that came later.
+    /// Opens a gate: the rows behind it are queued in their order, in front of the other rows of their pools.
     pub(super) fn open_gate(&mut self, gate: GateId, now: Instant) {
         self.gates.open(gate).into_iter().rev().for_each(|entry| self.queue_first(entry, now));
     }
 
-    /// Queues a row behind the others of its pool.
+    /// Queues a row behind the other rows of its pool.
     pub(super) fn queue_last(&mut self, entry: Entry, now: Instant) {
         self.queue(entry, now, |pool, _| pool.ready.len());
     }
 
-    /// Queues a row before the others of its pool.
+    /// Queues a row in front of the other rows of its pool.
     pub(super) fn queue_first(&mut self, entry: Entry, now: Instant) {
         self.queue(entry, now, |_, _| 0);
     }
 
-    /// Queues a row at the front of its pool. From its second turn on, it goes behind a few rows with fewer turns that
-    /// need at most as many tokens. So these rows take turns.
+    /// Queues a row at the front of its pool. From its second turn on, the row goes behind up to [`REACH`] rows that
+    /// have fewer turns and do not need more tokens. So rows take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Entry, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -70,7 +70,8 @@ impl Scheduler {
         });
     }
 
-    /// Queues a row in its pool, at the place that `place` returns. A row that can't be answered any more is set aside.
+    /// Queues a row in its pool, at the place that `place` returns. A row that this run can't answer any more is set
+    /// aside.
     fn queue(&mut self, entry: Entry, now: Instant, place: impl FnOnce(&PoolState, &Entry) -> usize) {
         if let Some((pool, entry)) = self.placed(entry, now) {
             let state = &mut self.pools[pool];
@@ -80,7 +81,7 @@ impl Scheduler {
         }
     }
 
-    /// Moves rows whose next try is due back to their queues.
+    /// Moves rows back to their queues when their next try is due.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(entry) = self.later.pop_due(now) {
             self.queue_first(entry, now);
@@ -111,7 +112,7 @@ impl Scheduler {
         leads.into_iter().for_each(|gate| self.open_gate(gate, now));
     }
 
-    /// Returns the pool of a row. If the row can no longer be answered, sets it aside.
+    /// Returns a row with its pool. If this run can't answer the row any more, it is set aside.
     fn placed(&mut self, entry: Entry, now: Instant) -> Option<(usize, Entry)> {
         let Ask { pool, model, .. } = &entry.planned.ask;
         let pool = if self.halted.is_none() { Some(self.pool_of(&pool.clone(), now)) } else { None };
@@ -127,7 +128,8 @@ impl Scheduler {
     }
 
     fn pool_of(&mut self, id: &Arc<PoolId>, now: Instant) -> usize {
-        // Rows of one model share the `Arc` of their pool's id, and most rows have the same pool as the row before.
+        // Most rows have the same pool as the row before. Rows of one model share the `Arc` of their pool's id, so
+        // comparing pointers is enough.
         if let Some((last, at)) = &self.last_pool
             && Arc::ptr_eq(last, id)
         {

@@ -1,4 +1,4 @@
-//! Handles a refusal (429): which limit was met, how long nothing is sent, and what happens to the row.
+//! Handles a refusal (429). It decides which limit was met, how long nothing is sent, and what happens to the row.
 
 use std::time::Duration;
 
@@ -45,13 +45,13 @@ impl Scheduler {
         match (next, kind) {
             (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
-            // The pool is held for that time, so the row can be queued at once.
+            // The pool is held for that time, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
     }
 
-    /// Distinguishes a concurrency refusal from a rate refusal whose headers a proxy hides. With nothing else in
+    /// Distinguishes a concurrency refusal from a rate refusal whose headers a proxy hides. If nothing else was in
     /// flight, it can't be a concurrency refusal.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
@@ -61,14 +61,15 @@ impl Scheduler {
         }
     }
 
-    /// Returns why the endpoint stops, if it asks for a longer wait than a row may have.
+    /// Returns the reason to stop the endpoint, if it asks for a longer wait than the user allows.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;
         Some(HaltReason::RetryAfter { wait, allowed })
     }
 
-    /// Holds the pool of a refused attempt for as long as the server asks, or for the usual time if it does not say.
+    /// Holds the pool of a refused attempt for as long as the server asks. If the server does not say how long, the
+    /// pool chooses the time.
     pub(super) fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let dimension = match &end.head {

@@ -1,4 +1,4 @@
-//! The state of a scheduler, and what others may ask about it.
+//! The state of a scheduler, and the methods that read it.
 //!
 //! The behaviour is in the files that use this one. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
 //! Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt (`halts`).
@@ -28,7 +28,7 @@ pub struct Scheduler {
     pub(super) index: HashMap<PoolId, usize>,
     /// The pool of the row that was queued last.
     pub(super) last_pool: Option<(Arc<PoolId>, usize)>,
-    /// The pool that is looked at first when the next row is sent.
+    /// The pool that is checked first when the next row is sent.
     pub(super) next_pool: usize,
     pub(super) flights: Flights,
     pub(super) max_in_flight: usize,
@@ -39,16 +39,16 @@ pub struct Scheduler {
     pub(super) is_input_closed: bool,
     pub(super) halt_watch: Halt,
     pub(super) halted: Option<HaltReason>,
-    /// Rows that this run will not answer. They are kept here until they are taken.
+    /// Rows that this run will not answer. They stay here until [`Scheduler::take_set_aside`] takes them.
     pub(super) set_aside: Vec<Planned>,
-    /// How many of those rows have a paid answer that no line keeps.
+    /// How many of those rows have an answer that was paid for but is in no line of the results.
     pub(super) unkept: u64,
     pub(super) events: Vec<EventBody>,
-    /// Whether there was a warning that an answer ended for an unknown reason.
+    /// Whether the run has warned that an answer ended for an unknown reason.
     pub(super) is_unknown_end_told: bool,
     /// Why nothing is sent, and since when.
     pub(super) bound_by: Option<(Reason, Instant)>,
-    /// For how long each reason has held up the run.
+    /// How long each reason has held up the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
     pub(super) rng: fastrand::Rng,
 }
@@ -84,7 +84,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns why the run stops, if it does.
+    /// Returns why the run stops; `None` while it does not stop.
     pub fn halted(&self) -> Option<&HaltReason> {
         self.halted.as_ref()
     }
@@ -98,27 +98,28 @@ impl Scheduler {
         flight.expect("a ticket is asked for while its attempt is in flight").ask()
     }
 
-    /// Returns an attempt's row, and what is sent for it.
+    /// Returns the row of an attempt, with the request that was sent for it.
     ///
     /// # Panics
-    /// When the ticket is not in flight, or a canary's.
+    /// When the ticket is not in flight, or belongs to a canary.
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights.get(ticket);
         let row = flight.expect("a ticket is asked for while its attempt is in flight").row();
         &row.expect("a canary has no row").planned
     }
 
-    /// Takes out the rows that this run will not answer, so far.
+    /// Removes and returns the rows that were set aside so far.
     pub fn take_set_aside(&mut self) -> Vec<Planned> {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Of the rows that this run will not answer, returns how many have a paid answer that no line keeps.
+    /// Returns how many of the rows that this run will not answer have an answer that was paid for but is in no line of
+    /// the results.
     pub fn unkept(&self) -> u64 {
         self.unkept
     }
 
-    /// Takes out the events for people that were collected so far.
+    /// Removes and returns the events that were collected so far.
     pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
     }
@@ -133,18 +134,18 @@ impl Scheduler {
         self.max_in_flight
     }
 
-    /// Returns what has been spent over the life of the results.
+    /// Returns the money that all runs on the same results have spent.
     pub fn spent(&self) -> Money {
         self.config.budget.spent
     }
 
-    /// Returns the amounts that are reserved and not settled: for each pool, the amounts that the server has not
-    /// counted yet, and the money. All are zero when nothing is in flight.
+    /// Returns the amounts that are reserved and not settled: first, for each pool, the amounts that the server has not
+    /// counted yet; second, the money. All are zero when nothing is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
 
-    /// Returns how many requests may be in flight, over all endpoints.
+    /// Returns how many requests may be in flight at all endpoints together.
     pub(super) fn window_size(&self) -> usize {
         match &self.endpoints[..] {
             [] => self.config.window.size(),
@@ -157,7 +158,7 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns how many rows wait in all: ready, for a time, or behind a gate.
+    /// Returns how many rows wait in all: in a ready queue, for their next try, or behind a gate.
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }
@@ -168,8 +169,8 @@ impl Scheduler {
         ready.chain(self.later.rows()).chain(self.gates.rows())
     }
 
-    /// Takes out the waiting rows for which `is_wanted` returns true: those that are ready, that wait for a time, or
-    /// that wait behind a gate.
+    /// Removes and returns the waiting rows for which `is_wanted` returns true. They may wait in a ready queue, for
+    /// their next try, or behind a gate.
     pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));
@@ -177,7 +178,7 @@ impl Scheduler {
         taken
     }
 
-    /// Takes out the rows of the ready queues for which `is_wanted` returns true.
+    /// Removes and returns the rows of the ready queues for which `is_wanted` returns true.
     pub(super) fn take_ready(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
         for state in &mut self.pools {
@@ -203,7 +204,7 @@ impl Scheduler {
 }
 
 impl EndpointId {
-    /// Returns whether a row goes to this endpoint.
+    /// Returns whether a row is for this endpoint.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
         let pool = &entry.planned.ask.pool;
         (&self.provider, &self.account) == (&pool.provider, &pool.account)

@@ -1,4 +1,4 @@
-//! Changes settings while a run goes on: limits, concurrency and budget. No row is lost by a change.
+//! Changes settings during a run: limits, concurrency and budget. A change loses no row.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::config::LimitsOf;
 use super::endpoint::Window;
 use super::state::Scheduler;
 
-/// Settings that may change while a run goes on.
+/// Settings that can be changed during a run.
 pub struct Steering {
     /// Limits by preset.
     pub limits_of: LimitsOf,
@@ -17,7 +17,7 @@ pub struct Steering {
     pub by_hand: RateLimits,
     /// The bounds of the concurrency window.
     pub window: Window,
-    /// `--max-cost`, over the life of the results.
+    /// `--max-cost`, for all runs on the same results.
     pub max_cost: Option<Money>,
     /// `--max-requests`, for this run.
     pub max_requests: Option<u64>,
@@ -41,10 +41,10 @@ impl Scheduler {
         self.set_budget(max_cost, max_requests, max_time);
     }
 
-    /// Replaces the limits given by hand, in every pool and for later pools.
+    /// Replaces the limits given by hand, in all pools and in those that are opened later.
     ///
-    /// They apply from the next row on. Requests in flight are not changed. No limit is raised above what the server
-    /// last said, and a hold is not shortened.
+    /// They apply from the next row on. Requests in flight are not changed. No limit is raised above the limit that the
+    /// server last reported, and a hold is not shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_given_in_mid_run_hold_from_the_next_row_on() {
+    fn limits_changed_during_a_run_apply_from_the_next_row_on() {
         let mut scheduler = scheduler_with(500, config(RateLimits::NONE, 100));
         let first = dispatched(&mut scheduler, Instant::ZERO);
         assert_eq!(first.len(), 100);

@@ -1,13 +1,13 @@
-//! The answers of the scheduler: what to do next, and what happened to a row.
+//! The types that the scheduler returns: what to do next, and what happened to a row.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
 
-/// A request in flight. The number is small and reused: it can index a table.
+/// Identifies a request in flight. The numbers are small and reused, so a ticket can be an index into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
-/// A gate: rows wait behind it for another row, their leader.
+/// Identifies a gate. Rows wait behind it for another row, their leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GateId(pub(super) u32);
 
@@ -16,21 +16,21 @@ pub struct GateId(pub(super) u32);
 pub enum Step {
     /// Send this row; report its head and its end.
     Dispatch {
-        /// Names the attempt.
+        /// The ticket of the attempt.
         ticket: Ticket,
         /// Whether to ask for a stream.
         stream: bool,
     },
     /// Send this request, which belongs to no row; report its head and its end.
     Canary {
-        /// Names the attempt.
+        /// The ticket of the attempt.
         ticket: Ticket,
     },
     /// Ask again at `until`, or after the next event.
     Wait {
-        /// When.
+        /// When to ask again.
         until: Instant,
-        /// Why nothing more is being sent.
+        /// Why nothing more is sent at this moment.
         reason: Reason,
     },
     /// All offered rows have ended, and no more will come.
@@ -40,11 +40,11 @@ pub enum Step {
 /// What happened to a row when its attempt ended.
 #[derive(Debug)]
 pub enum Next {
-    /// It is finished.
+    /// The row is finished.
     Finished(Box<Outcome>),
-    /// It will be tried again.
+    /// The row will be tried again.
     Again {
-        /// Why.
+        /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, when that was the reason.
         limit: Option<LimitKind>,
@@ -56,8 +56,8 @@ pub enum Next {
         /// The row.
         job: JobId,
     },
-    /// This run will not answer it; a later one can.
+    /// This run will not answer the row. A later run can.
     Pending(Box<Planned>),
-    /// The attempt was a canary's.
+    /// The attempt was a canary, so there is no row.
     NoRow,
 }

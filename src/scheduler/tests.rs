@@ -140,7 +140,7 @@ fn the_window_is_never_exceeded() {
 }
 
 #[test]
-fn a_limit_is_named_as_the_reason_with_the_moment_it_allows_more() {
+fn a_wait_for_a_limit_names_the_limit_and_the_moment_when_it_allows_more() {
     let mut scheduler = scheduler_with(10, config(RateLimits::new(60, 1_000_000, 1_000_000), 100));
 
     assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 1);
@@ -265,6 +265,31 @@ fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_ro
 
     assert!((10..=20).contains(&halted_at.since(Instant::ZERO).as_secs()), "{halted_at:?}");
     assert_eq!(pending, 50);
+}
+
+#[test]
+fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there() {
+    let refused = || Verdict::Transient {
+        class: ErrorClass::Network,
+        retry_after: None,
+        maybe_paid: false,
+        failure: Failure::default(),
+    };
+    let config = Config { retry_for: Duration::from_secs(1), ..config(RateLimits::NONE, 20) };
+    let mut scheduler = scheduler_with(3, config);
+    let (mut now, mut pending) = (Instant::ZERO, 0);
+    while scheduler.halted().is_none() {
+        let tickets = dispatched(&mut scheduler, now);
+        // Resolving a name can take as long as this.
+        now = now + Duration::from_millis(1_500);
+        for ticket in tickets {
+            let next = scheduler.on_end(ticket, refused(), now);
+            assert!(!matches!(next, Next::Finished(_)), "{next:?}");
+            pending += usize::from(matches!(next, Next::Pending(_)));
+        }
+        assert!(now < Instant::from_secs(30), "it must stop");
+    }
+    assert_eq!(pending + scheduler.take_set_aside().len(), 3);
 }
 
 #[test]
@@ -438,7 +463,7 @@ fn at_a_limit_without_retry_after_rows_take_turns_and_waits_only_grow() {
 }
 
 #[test]
-fn no_row_waits_for_longer_than_retry_for_whatever_makes_it_wait() {
+fn no_row_waits_longer_than_retry_for_whatever_the_cause() {
     let failure = || Failure { status: Some(529), ..Failure::default() };
     let overloaded = |asked| Verdict::Overloaded { retry_after: asked, maybe_paid: false, failure: failure() };
     let bare = || Verdict::Limited { kind: LimitKind::Rate, retry_after: None, failure: failure() };
@@ -469,7 +494,7 @@ fn no_row_waits_for_longer_than_retry_for_whatever_makes_it_wait() {
 }
 
 #[test]
-fn ten_first_rows_that_fail_alike_stop_the_run() {
+fn the_first_ten_rows_stop_the_run_if_they_fail_alike() {
     let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
 
@@ -482,7 +507,7 @@ fn ten_first_rows_that_fail_alike_stop_the_run() {
 }
 
 #[test]
-fn a_budget_waits_for_what_is_in_flight_before_it_stops_the_run() {
+fn a_budget_waits_for_requests_in_flight_before_it_stops_the_run() {
     let mut config = config(RateLimits::NONE, 10);
     config.budget = Budget::new(Some(Money(2500)), None, None, Money::ZERO);
     let mut scheduler = scheduler_with(500, config);
@@ -539,7 +564,7 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
 }
 
 #[test]
-fn a_follow_up_reserves_its_own_greatest_cost() {
+fn a_follow_up_reserves_its_own_highest_cost() {
     let dear = Expense { about: Money(10), most: Money(2000) };
     let policy: Policy = Box::new(move |_, ask, _, attempts| match attempts {
         [_] => Then::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),
@@ -591,7 +616,7 @@ fn an_answer_that_broke_off_is_recorded_at_what_it_used_and_charged_what_was_res
 }
 
 #[test]
-fn a_row_without_a_price_has_no_cost_and_takes_nothing_of_the_budget() {
+fn a_row_without_a_price_has_no_cost_and_takes_nothing_from_the_budget() {
     let mut config = config(RateLimits::NONE, 1);
     config.real_cost = Box::new(|_, _| None);
     let mut scheduler = scheduler_with(1, config);
@@ -604,7 +629,7 @@ fn a_row_without_a_price_has_no_cost_and_takes_nothing_of_the_budget() {
     assert_eq!(scheduler.spent(), Money::ZERO);
 }
 
-/// Settings with the prices of a model whose prompts above 100,000 tokens are dearer.
+/// Settings with the prices of a model whose prompts above 100,000 tokens are more expensive.
 fn config_with_step() -> Config {
     let mut config = config(RateLimits::NONE, 1);
     config.real_cost = Box::new(|_, usage| Catalog::builtin().cost("claude-haiku-5-5", usage));
@@ -612,7 +637,7 @@ fn config_with_step() -> Config {
 }
 
 #[test]
-fn a_head_raises_a_level_towards_what_the_server_has_left() {
+fn a_head_raises_a_level_towards_the_remaining_amount_of_the_server() {
     let mut scheduler = scheduler_with(1000, config(RateLimits::new(1000, 450_000, 90_000), 500));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(tickets.len(), 15, "a second's worth of output by the first prediction");
@@ -648,8 +673,8 @@ fn after_a_halt_nothing_starts() {
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
 
-/// A pool with 60,000 input tokens a minute. One row needs 50,000 of them. Smaller rows come before and after it, and a
-/// bigger row comes last.
+/// A pool with 60,000 input tokens per minute. One row needs 50,000 of them. Smaller rows come before and after it, and
+/// a bigger row comes last.
 fn behind_a_big_row(small: usize) -> Scheduler {
     let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
     scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);
@@ -660,7 +685,7 @@ fn behind_a_big_row(small: usize) -> Scheduler {
     scheduler
 }
 
-/// Returns the second in which each row is sent to a server that answers at once.
+/// Plays a run against a server that answers immediately. Returns for each row the second in which it is sent.
 fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
     let mut sent = Vec::new();
     for tenth in 0..seconds * 10 {

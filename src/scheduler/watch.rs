@@ -8,18 +8,20 @@ use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, R
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// When nothing has worked for this long, even a few faults in a row are reported as an outage.
+/// When nothing has worked for this long, even a few faults in a row count as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    /// Notes why nothing is sent. Code outside the scheduler calls it for other causes, for example a slow disk.
+    /// Notes why nothing is sent. Code outside the scheduler calls it for causes that the scheduler does not know, for
+    /// example a slow disk.
     pub fn bind(&mut self, reason: Reason, now: Instant) {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
         }
     }
 
-    /// Warns once in a run when an answer ends for a reason that this version does not know.
+    /// Warns if an answer ended for a reason that this version does not know. There is at most one such warning in a
+    /// run.
     pub(super) fn tell_unknown_end(&mut self, message: &Message) {
         if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {
             return;
@@ -82,7 +84,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns for each reason the share of the time in which it bound the run, largest first.
+    /// Returns for each reason the share of the time in which it held up the run. The largest share comes first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
         let share = |(&reason, time): (&Reason, &Duration)| (reason, time.as_secs_f64() / total.max(1e-9));

@@ -1,8 +1,9 @@
-//! How requests are authorized: by a fixed key, or by a token that expires and is asked for before each request.
+//! How requests are authorized: with a fixed key, or with a token that expires. A token is asked for before each
+//! request.
 //!
-//! Every credential that was sent is a secret from then on. The transport notes it here before it sends it, so a source
-//! of tokens can't forget this. Only the last few tokens are kept: a server can send back only the tokens that it got
-//! while one of its answers is open.
+//! Once a credential has been sent, it is a secret. The transport notes each credential here before it sends it, so a
+//! source of tokens can't forget to do so. Only the last few tokens are kept, because we assume that a server sends
+//! back only tokens that it received while one of its answers was open.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,15 +17,15 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are searched for in texts of servers: the current one and those before it.
+/// How many credentials are searched for in texts of servers: the current one and the last ones before it.
 const KNOWN: usize = 8;
 
 /// Where the credential of each request comes from.
 #[derive(Clone, Debug)]
 pub enum Authorization {
-    /// The same for all requests.
+    /// All requests have the same credential.
     Fixed(Arc<Credential>),
-    /// Asked for before each request.
+    /// The credential is asked for before each request.
     Asked(Arc<dyn CredentialSource>),
 }
 
@@ -37,22 +38,23 @@ impl From<Credential> for Authorization {
 /// What a source of credentials returns: the current credential, or why there is none.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
 
-/// Gives credentials that expire. Its `Debug` form must not show them.
+/// A source of credentials that expire. Its `Debug` form must not show them.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// Returns the current credential; the same `Arc` as long as it does not change.
+    /// Returns the current credential. As long as the credential does not change, this must be the same `Arc`.
     ///
-    /// Called for each request, also concurrently. Its time counts for the time limit of the request.
+    /// It is called for each request, and several calls may run at the same time. The time of a call counts for the
+    /// time limit of its request.
     ///
     /// # Errors
-    /// The reason why there is no credential, for people and without a secret. The request is not sent; its row is
-    /// tried again.
+    /// The reason why there is no credential, in words for people and without a secret. The request is not sent, and
+    /// its row is tried again.
     fn credential(&self) -> Asked<'_>;
 }
 
 /// Turns credentials into headers, and keeps all secrets that were sent.
 pub(super) struct Authorizer {
     source: Authorization,
-    /// Secrets other than credentials.
+    /// Secrets that are not credentials.
     others: Vec<SecretString>,
     known: RwLock<Known>,
 }
@@ -84,7 +86,7 @@ impl Authorizer {
     /// Returns the header for a request that is about to be sent.
     ///
     /// # Errors
-    /// The reason why there is no credential, for people.
+    /// The reason why there is no credential, in words for people.
     pub(super) async fn header(&self) -> Result<Header, String> {
         let header = match &self.source {
             Authorization::Fixed(credential) => self.header_of(credential),
@@ -130,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns one token after another, then the last one again and again.
+    /// A source that returns one token after another. After the last token, it returns this token again and again.
     #[derive(Debug)]
     struct Tokens(Mutex<VecDeque<Arc<Credential>>>);
 
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_request_asks_and_all_that_was_sent_is_secret() {
+    async fn each_request_asks_for_a_token_and_every_token_sent_is_secret() {
         let source = Tokens::new(&["token-number-one", "token-number-two"]);
         let authorizer = Authorizer::new(Authorization::Asked(source), vec!["a-password".into()]).expect("nothing yet");
         assert_eq!(cleaned(&authorizer, "a-password token-number-one"), "[key] token-number-one");
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_few_tokens_are_known_and_no_more_is_held() {
+    async fn only_the_last_few_tokens_are_kept() {
         let tokens: Vec<_> = (0..100).map(|number| format!("{number:03}-of-many-tokens")).collect();
         let source = Tokens::new(&tokens.iter().map(String::as_str).collect::<Vec<_>>());
         let authorizer = Authorizer::new(Authorization::Asked(source), Vec::new()).expect("nothing yet");

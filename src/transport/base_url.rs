@@ -1,7 +1,7 @@
-//! The base URL, checked before anything is sent there.
+//! The base URL. It is checked before anything is sent to it.
 //!
-//! The key is sent to this address, so everything dangerous is refused: other schemes, plain text over a network, a
-//! password in the address, and the metadata services of clouds.
+//! The key is sent to this address, so everything dangerous is refused: schemes other than https and http, plain text
+//! over a network, a password in the address, and the metadata services of clouds.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Returns scheme, host and port, as it is shown to people and kept in manifests.
+    /// Returns scheme, host and port, as they are shown to people and kept in manifests.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
@@ -49,52 +49,53 @@ impl fmt::Debug for BaseUrl {
 /// Why a base URL is refused. No message contains a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// It can't be read.
+    /// It can't be parsed as a URL.
     #[error("the base URL is not a URL ({reason}): give one like https://api.anthropic.com")]
     NotAUrl {
-        /// What the parser says.
+        /// The message of the parser.
         reason: String,
     },
-    /// Neither http nor https.
+    /// The scheme is neither http nor https.
     #[error("the base URL has the scheme {scheme:?}: only https and http can be used")]
     Scheme {
-        /// What it has.
+        /// The scheme.
         scheme: String,
     },
-    /// Plain text over a network.
+    /// The URL would send plain text over a network.
     #[error(
         "the base URL {origin} would send the key and the prompts unencrypted to another machine: use https, or pass \
          --allow-http if the way there is safe"
     )]
     PlainHttp {
-        /// Where it points.
+        /// The scheme, host and port of the URL.
         origin: String,
     },
-    /// A user name or password.
+    /// The URL has a user name or password.
     #[error("the base URL holds a user name or password: take it out, and give the key by ANTHROPIC_API_KEY")]
     UserInfo,
-    /// A query or fragment.
+    /// The URL has a query or fragment.
     #[error("the base URL has a query or fragment (from ? or #): take it out")]
     QueryOrFragment,
-    /// A link-local address.
+    /// The host is a link-local address.
     #[error("the base URL points at {host}, a link-local address, where no API can be: check it")]
     LinkLocal {
-        /// Which.
+        /// The host.
         host: String,
     },
-    /// Another address that does not belong to a single machine, or that a cloud uses for itself.
+    /// The host is another address at which no API can be: it does not belong to a single machine, or a cloud uses it
+    /// for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
-        /// Which.
+        /// The host.
         host: String,
-        /// What it is.
+        /// The kind of address.
         why: Unfit,
     },
 }
 
 /// Reads a base URL: the API's root, with or without a slash or `/v1` at its end.
 ///
-/// `allow_http` permits plain http to hosts other than this machine.
+/// With `allow_http`, plain http is accepted for other hosts than this machine.
 ///
 /// # Errors
 /// Any [`BaseUrlError`].
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_services_are_refused_in_every_spelling() {
+    fn metadata_services_are_refused_in_every_notation() {
         for text in [
             "http://169.254.169.254",
             "https://169.254.169.254/latest",
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_spellings_of_this_machine_are_this_machine_and_what_only_looks_like_it_is_not() {
+    fn every_notation_of_this_machine_is_recognized_and_lookalikes_are_not() {
         for text in [
             "http://127.1",
             "http://0x7f000001",
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_address_of_an_api_is_refused() {
+    fn urls_that_are_no_address_of_an_api_are_refused() {
         assert!(matches!(refused("api.anthropic.com"), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused(""), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused("https://a\nb.example"), BaseUrlError::NotAUrl { .. }));

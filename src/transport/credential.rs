@@ -1,7 +1,7 @@
-//! The key: how it is sent.
+//! The key, and how it is sent.
 //!
-//! The copies here are zeroed when they are dropped. The HTTP client keeps its own copy in each header that it sends,
-//! which can't be zeroed from here.
+//! The copies in this file are zeroed when they are dropped. The HTTP client has its own copy in each header that it
+//! sends. That copy can't be zeroed from here.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 /// How requests are authorized. Its `Debug` form does not show the key.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// `x-api-key`.
+    /// A key that is sent in the header `x-api-key`.
     ApiKey(SecretString),
-    /// `authorization: Bearer`.
+    /// A token that is sent as `authorization: Bearer`.
     Bearer(SecretString),
-    /// None: for a simulator, or a proxy that adds its own key.
+    /// No credential is sent. This is for a simulator, or for a proxy that adds its own key.
     None,
 }
 
@@ -25,7 +25,7 @@ pub enum Credential {
 pub struct UnusableKey;
 
 impl Credential {
-    /// Returns the header that authorizes a request, marked as sensitive; `None` for no credential.
+    /// Returns the header that authorizes a request. It is marked as sensitive. Returns `None` without a credential.
     pub(super) fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, UnusableKey> {
         let Some(key) = self.exposed() else { return Ok(None) };
         if key.trim().is_empty() {
@@ -43,7 +43,7 @@ impl Credential {
         Ok(Some((name, value)))
     }
 
-    /// Returns the key itself, to search for it in texts.
+    /// Returns the key itself, so that texts can be searched for it.
     pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),

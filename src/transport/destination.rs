@@ -1,8 +1,8 @@
-//! Addresses at which no API can be, whether they come from a base URL, a proxy's address or a resolver.
+//! Recognizes addresses at which no API can be, whether they come from a base URL, a proxy's address or a resolver.
 //!
 //! If this program runs as part of a service, a stranger may choose the URL. Clouds offer the credentials of their
-//! machines at link-local addresses, and some at other fixed addresses. IPv6 has several forms that contain an IPv4
-//! address; each is judged as that address.
+//! machines at link-local addresses, and some at other fixed addresses. Several forms of IPv6 addresses contain an IPv4
+//! address. Such an address is judged by its IPv4 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,15 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Why nothing is sent to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It can be reached only in the local network segment.
+    /// The address can be reached only in the local network segment.
     LinkLocal,
-    /// A cloud's own service for its machines, outside the link-local range.
+    /// At this address a cloud offers a service to its own machines. It is outside the link-local range.
     Metadata,
-    /// It means "no address", which systems treat as this machine.
+    /// The address means "no address". Systems treat it as this machine.
     Unspecified,
-    /// It means a group of machines.
+    /// The address means a group of machines.
     Multicast,
-    /// It means all machines of a network.
+    /// The address means all machines of a network.
     Broadcast,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     }
 }
 
-/// Returns whether a name stands for this machine, no matter what a resolver would return (RFC 6761).
+/// Returns whether a name means this machine, no matter what a resolver would return (RFC 6761).
 pub(crate) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
@@ -76,14 +76,14 @@ fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     }
 }
 
-/// Returns the IPv4 address within an IPv6 one: mapped, translated, compatible, NAT64 or 6to4.
+/// Returns the IPv4 address that an IPv6 address contains, if it is mapped, translated, compatible, NAT64 or 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
         Ipv4Addr::new(a, b, c, d)
     };
     match address.segments() {
-        // The loopback address looks like a compatible address but is not one.
+        // The loopback address looks like an IPv4-compatible address, but is not.
         [0, 0, 0, 0, 0, 0, 0, 1] => None,
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_where_no_api_is_are_told() {
+    fn addresses_where_no_api_can_be_are_recognized() {
         for (address, expected) in [
             ("169.254.169.254", Unfit::LinkLocal),
             ("169.254.0.1", Unfit::LinkLocal),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_within_another_is_judged_as_itself() {
+    fn an_ipv6_address_is_judged_by_the_ipv4_address_in_it() {
         for form in [
             "::ffff:169.254.169.254",
             "::ffff:0:169.254.169.254",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_machines_are_left_alone() {
+    fn addresses_of_machines_are_accepted() {
         for address in [
             "127.0.0.1",
             "::1",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn local_names_are_this_machine_in_every_spelling() {
+    fn local_names_mean_this_machine_in_every_spelling() {
         assert!(
             ["localhost", "LocalHost", "localhost.", "api.localhost", "a.b.LOCALHOST."].into_iter().all(is_local_name)
         );

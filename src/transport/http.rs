@@ -1,19 +1,20 @@
 //! Requests over HTTP.
 //!
-//! The only user of reqwest. Owns connections, time limits and the limit on a body's size.
+//! This module is the only user of reqwest. It owns connections, time limits and the limit on the size of a body.
 //!
-//! - One [`Transport::send`] is one request: redirects are not followed (the key would be sent there too) and nothing
-//!   is retried here, so the scheduler knows of every attempt.
-//! - Two time limits: `timeout` runs from the call to the end of the body. `idle_timeout` runs only between pieces of
-//!   the body, after the head. A call without streaming is silent while the model works, and its head comes when the
-//!   whole answer is ready. A stream's head comes at once, and pings keep the stream alive.
-//! - Only a failure to connect is certain to have sent nothing. After any later failure the request may have reached
-//!   the server and been billed.
+//! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
+//!   Redirects are not followed, because the key would be sent to the other address as well.
+//! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` runs only after the
+//!   head, between pieces of the body. The reason is that a call without streaming is silent while the model works, and
+//!   its head comes when the whole answer is ready. The head of a stream comes early, and after that the server sends
+//!   pings while the model works.
+//! - Only after a failure to connect is it certain that nothing was sent. After any later failure, the request may have
+//!   reached the server and been billed.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
 //!   resolves names and checks each address.
-//! - What a server sends is passed on unchanged; the caller removes [`Transport::secrets`] from it.
+//! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from it.
 //!
-//! Rejected: reqwest's own `read_timeout`. It counts from the start of the request and would end long calls without
+//! Rejected: reqwest's own `read_timeout`. It runs from the start of the request, so it would end long calls without
 //! streaming.
 
 mod client;
@@ -53,8 +54,8 @@ pub(crate) use self::config::TransportError;
 pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
-/// Servers allow 100 streams or more on one HTTP/2 connection. Calls above that limit would wait in a queue while their
-/// time runs.
+/// The most requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the server's limit
+/// would wait in a queue while their time runs out.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// The most bytes of an error's body that are read; no error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
@@ -65,7 +66,8 @@ pub struct HttpTransport {
     next_client: AtomicUsize,
     base_url: BaseUrl,
     way: Way,
-    /// The first path and its URL. It is kept because parsing a URL costs more than everything else done for a request.
+    /// The first path and its URL. The URL is kept, because parsing it costs more than everything else that is done for
+    /// a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorizer: Authorizer,
     timers: Timers,
@@ -81,7 +83,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Builds the client or clients. Nothing is sent.
+    /// Builds the client, or several clients. Nothing is sent.
     ///
     /// # Errors
     /// Any `TransportError`.
@@ -117,7 +119,7 @@ impl HttpTransport {
             return Ok(url.clone());
         }
         let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
-        // If another path was stored first, this one is parsed each time.
+        // If another path has been stored already, the URL of this path is parsed each time.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)
     }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_fits_in_no_header_is_refused_unsaid() {
+    fn a_key_that_fits_in_no_header_is_refused_and_not_shown() {
         for key in ["", "  ", "sk-canary\nx"] {
             let error =
                 HttpTransport::new(HttpConfig::new(base(), Credential::ApiKey(key.into()))).expect_err("a bad key");

@@ -1,8 +1,8 @@
-//! Transports: how a request reaches a server and its response comes back.
+//! Transports: they send a request to a server and receive its response.
 //!
-//! Owns connections and the time limits on them. Knows nothing of jobs, rate limits or the meaning of a response.
-//! [`http`] is the only user of the HTTP client; the simulator has a second transport without sockets, for runs on
-//! virtual time.
+//! This module owns connections and their time limits. It knows nothing of jobs, rate limits or the meaning of a
+//! response. [`http`] is the only user of the HTTP client. The simulator has a second transport without sockets, for
+//! runs on virtual time.
 
 mod authorization;
 mod base_url;

@@ -1,18 +1,19 @@
-//! The proxy for the server, chosen once, from the usual variables.
+//! Chooses the proxy for the server, once, from the usual environment variables.
 //!
-//! The address shown to people and the client's address come from the same `Proxy`; the client itself reads no
-//! variable. If the variable that decides can't be read, that is an error: a user who set it does not want a direct
-//! connection.
+//! The HTTP client reads no variable itself: it gets the same `Proxy` whose address is shown to people. If the variable
+//! that decides can't be used, this is an error, because a user who set it does not want a direct connection.
 //!
-//! - `HTTPS_PROXY` for an `https` server and `HTTP_PROXY` for an `http` one, else `ALL_PROXY`; the upper-case
-//!   spelling is read first, and if it is empty the lower-case one is ignored. A value without a scheme is `http`.
+//! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If it is not set, `ALL_PROXY`
+//!   is used. The upper-case name of a variable is read first. If it is set but empty, the lower-case name is ignored.
+//!   A value without a scheme means `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
-//!   or `*`.
-//! - Nothing is read when `REQUEST_METHOD` is set: in a CGI program a request's header `Proxy:` sets `HTTP_PROXY`.
+//!   or `*` for all servers.
+//! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program, in which the header
+//!   `Proxy:` of a stranger's request sets `HTTP_PROXY`.
 //! - This machine is never reached through a proxy.
 //! - On macOS and Windows the system's settings are used if no variable decides.
 //!
-//! The crate hyper-util implements the rules of `NO_PROXY` and of those systems; reqwest would use it too.
+//! The crate hyper-util implements the rules of `NO_PROXY` and of these systems. reqwest uses the same crate.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -25,7 +26,7 @@ use super::base_url::BaseUrl;
 use super::destination::{Unfit, unfit};
 use super::http::url::Url;
 
-/// A proxy. Its `Debug` form shows neither user name nor password.
+/// A proxy. Its `Debug` form does not show the user name or the password.
 #[derive(Clone)]
 pub struct Proxy {
     address: String,
@@ -51,12 +52,12 @@ impl Proxy {
         self.password.as_ref()
     }
 
-    /// Returns whether it is itself reached over TLS.
+    /// Returns whether the proxy itself is reached over TLS.
     pub(super) fn is_https(&self) -> bool {
         self.is_https
     }
 
-    /// Returns its URL, user name and password included.
+    /// Returns its URL, with user name and password.
     pub(super) fn url(&self) -> &str {
         self.url.expose_secret()
     }
@@ -68,7 +69,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// A variable that decides about the proxy can't be read. No part of its value is shown, since it may contain a
+/// The variable that decides about the proxy can't be used. No part of its value is shown, because it may contain a
 /// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -98,7 +99,7 @@ enum ProxyFault {
     Unfit(Unfit),
 }
 
-/// The two names of a variable, in capital letters first.
+/// The two names of a variable: in upper case, then in lower case.
 type Names = [&'static str; 2];
 
 const HTTP: Names = ["HTTP_PROXY", "http_proxy"];
@@ -111,7 +112,7 @@ const CGI: &str = "REQUEST_METHOD";
 /// variable.
 ///
 /// # Errors
-/// The variable that decides can't be read.
+/// When the variable that decides can't be used.
 pub fn proxy_for<'a>(
     base_url: &BaseUrl,
     variable: impl Fn(&str) -> Option<&'a OsStr>,
@@ -132,7 +133,7 @@ pub fn proxy_for<'a>(
     if is_asked { proxy.map(Some) } else { Ok(None) }
 }
 
-/// A variable that names a proxy and is not used, with the reason.
+/// A variable that names a proxy but is not used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PassedOver {
     /// The variable.
@@ -142,34 +143,34 @@ pub(crate) struct PassedOver {
     fault: Option<ProxyFault>,
 }
 
-/// Why a variable that names a proxy is not used.
+/// The reason why a variable that names a proxy is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassedOverWhy {
-    /// This may be a CGI program.
+    /// This program may be a CGI program.
     Cgi,
     /// The server is this machine.
     Loopback,
     /// `NO_PROXY` names the server.
     Exempt,
-    /// It is for servers of the other scheme, and no variable is set for this server's scheme.
+    /// The variable is for servers of the other scheme, and no variable is set for the scheme of this server.
     OtherScheme,
 }
 
 impl PassedOver {
-    /// Returns whether the error is that the value is not the address of a proxy.
+    /// Returns whether the value is not the address of a proxy.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.fault.is_some()
     }
 }
 
 impl fmt::Display for PassedOver {
-    /// Nothing of its value is shown: it may contain a password.
+    /// No part of the value is shown, because it may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variable, why, fault } = self;
         match why {
             PassedOverWhy::Cgi => write!(f, "{variable} is not used, since {CGI} is set, as it is for CGI programs")?,
             PassedOverWhy::Loopback => write!(f, "{variable} is not used for this machine")?,
-            PassedOverWhy::Exempt => write!(f, "{variable} is not used, by NO_PROXY")?,
+            PassedOverWhy::Exempt => write!(f, "{variable} is not used, because of NO_PROXY")?,
             PassedOverWhy::OtherScheme => {
                 let (scheme, own) = if HTTP.contains(variable) { ("http", HTTPS[0]) } else { ("https", HTTP[0]) };
                 write!(
@@ -185,7 +186,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Returns the variable that names a proxy although [`proxy_for`] returns none; `None` if no variable does.
+/// Returns a variable that names a proxy, in case [`proxy_for`] returns no proxy. Returns `None` if no variable names a
+/// proxy.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
@@ -203,7 +205,7 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// Returns the value of the first of two spellings that is set; `None` if that value is empty.
+/// Returns the value of the first of the two names that is set; `None` if that value is empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())
@@ -260,7 +262,7 @@ fn unescaped(text: &str) -> String {
 }
 
 fn uri(base_url: &BaseUrl) -> Uri {
-    // A host that can't be in a URI can't be named in NO_PROXY either.
+    // If a host can't be part of a URI, NO_PROXY can't name it either.
     base_url.join("/").parse().unwrap_or_default()
 }
 
@@ -275,7 +277,8 @@ mod tests {
     use super::*;
     use crate::transport::parse_base_url;
 
-    /// Returns the way to a server with these variables: a proxy's address, `direct`, or the variable at fault.
+    /// Returns how a server is reached with these variables: the address of a proxy, `direct`, or the name of the
+    /// variable that can't be used.
     fn way(server: &str, variables: &[(&str, &str)]) -> String {
         let server = parse_base_url(server, true).expect(server);
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsStr::new(*value));
@@ -438,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_kept_for_those_who_take_it_out_and_shown_by_nobody() {
+    fn a_password_is_kept_but_not_shown() {
         let server = parse_base_url(API, false).expect("a URL");
         let value = OsStr::new("http://me:hunter2%40%zz%C3%A9@proxy.example:3128");
         let proxy = proxy_for(&server, |name| (name == "HTTPS_PROXY").then_some(value)).expect("it is well formed");
@@ -449,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_passed_over_is_named_with_the_reason_and_never_its_value() {
+    fn a_variable_that_is_not_used_is_named_with_the_reason_and_without_its_value() {
         let local = "http://127.0.0.1:8080";
         for (server, variables, expected) in [
             (API, &[][..], ""),
@@ -461,7 +464,7 @@ mod tests {
                 "HTTPS_PROXY is not used, since REQUEST_METHOD is set",
             ),
             (API, &[("REQUEST_METHOD", "GET")], ""),
-            (API, &[("HTTPS_PROXY", P), ("NO_PROXY", "anthropic.com")], "HTTPS_PROXY is not used, by NO_PROXY"),
+            (API, &[("HTTPS_PROXY", P), ("NO_PROXY", "anthropic.com")], "HTTPS_PROXY is not used, because of NO_PROXY"),
             (
                 API,
                 &[("HTTP_PROXY", P)],
@@ -480,7 +483,7 @@ mod tests {
             (
                 API,
                 &[("all_proxy", "socks5://hunter2"), ("NO_PROXY", "*")],
-                "all_proxy is not used, by NO_PROXY; its value could not",
+                "all_proxy is not used, because of NO_PROXY; its value could not",
             ),
         ] {
             let url = parse_base_url(server, true).expect(server);

@@ -1,7 +1,7 @@
 //! Timers that are reused.
 //!
-//! A new timer for each request would be inserted into the runtime's timer wheel and removed again, nearly always
-//! before it fires. Moving an existing timer to a later moment only changes a number.
+//! A new timer for each request would be inserted into the runtime's timer wheel, and nearly always removed before it
+//! fires. Moving an existing timer to a later moment only changes a number.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Unused timers: as many as were ever used at once.
+/// The unused timers. There are never more timers than were used at the same time.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 
@@ -28,15 +28,15 @@ impl Timers {
     }
 }
 
-/// A timer. It is returned when dropped.
+/// A timer. When it is dropped, it goes back to the unused timers.
 pub(super) struct Timer<'t> {
     of: &'t Timers,
-    /// `None` only while it is dropped.
+    /// `None` only while the timer is being dropped.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer<'_> {
-    /// Is ready when the deadline has passed.
+    /// Returns `Ready` when the deadline has passed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(context))
     }

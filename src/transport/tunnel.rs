@@ -1,4 +1,5 @@
-//! Why a tunnel through a proxy failed, found by the type of the error, which the client wraps without naming it.
+//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error without naming it, so the error is
+//! recognized by its type.
 
 use std::error::Error as StdError;
 
@@ -7,13 +8,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use tower_service::Service;
 
-/// The same for every connector.
+/// The error of a tunnel. Its type is the same for every connector.
 type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 
 /// Why a proxy opened no tunnel to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunnelFault {
-    /// It wants a user name and a password, or refuses the ones that it got (407).
+    /// It asks for a user name and a password, or refuses the ones that it got (407).
     Unauthorized,
     /// It answered, but did not open the tunnel.
     Refused,
@@ -27,7 +28,7 @@ pub(super) fn is_wrapping(cause: &(dyn StdError + 'static)) -> bool {
     cause.source().is_some() && (is_failed_tunnel || cause.is::<hyper_util::client::legacy::Error>())
 }
 
-/// Returns what a cause says about the tunnel; `None` when it is not about one.
+/// Returns what a cause says about the tunnel; `None` when the cause is not about a tunnel.
 pub(super) fn tunnel_fault(cause: &(dyn StdError + 'static)) -> Option<TunnelFault> {
     Some(match cause.downcast_ref::<TunnelError>()? {
         TunnelError::ProxyAuthRequired => TunnelFault::Unauthorized,

@@ -1,4 +1,4 @@
-//! Sending a request and receiving its response: the traits, and how it can fail.
+//! Sending a request and receiving its response: the traits, and the failures.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use crate::provider::{ReplyHead, WireRequest};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct WireError {
-    /// What went wrong.
+    /// The kind of the failure.
     pub kind: WireErrorKind,
-    /// Whether the request may have reached the server (and been billed); `false` only when it certainly has not.
+    /// Whether the request may have reached the server (and been billed). It is `false` only when the request certainly
+    /// has not.
     pub maybe_sent: bool,
-    /// For people; may contain text from a server or a proxy.
+    /// A message for people. It may contain text from a server or a proxy.
     pub message: String,
 }
 
@@ -31,7 +32,7 @@ pub trait Exchange: Send {
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
-    /// Waits for `room` without reading. This does not count as silence of the server, but it counts for the time
+    /// Waits for `room` without reading. This wait does not count as silence of the server, but it counts for the time
     /// limit of the whole request.
     ///
     /// # Errors
@@ -45,8 +46,8 @@ pub trait Exchange: Send {
 
     /// Reads the rest of a body whose content is complete, so that its connection can be used again.
     ///
-    /// Call it when a decoder needs no more: the last event of a stream is not the end of its body.
-    /// Gives up soon and never fails; the connection is then closed.
+    /// Call it when a decoder needs no more, because the last event of a stream is not the end of its body. It returns
+    /// no error. If the rest does not come soon, it stops reading, and the connection is closed.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -54,13 +55,13 @@ pub trait Exchange: Send {
 
 /// A way to send requests.
 pub trait Transport: Send + Sync + 'static {
-    /// The response, once its head has arrived.
+    /// The response, after its head has arrived.
     type Exchange: Exchange;
 
     /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
-    /// Any [`WireError`] but `TooLarge`.
+    /// Any [`WireError`] except `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
     /// Returns the secrets that were sent so far. They must not be shown if a server sends them back.

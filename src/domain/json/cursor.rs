@@ -2,15 +2,15 @@
 
 use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
 
-/// The deepest nesting that is followed: common parsers take no more.
+/// The deepest nesting that is accepted. Common parsers accept no deeper nesting.
 pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves past it. It returns `None` when it finds something else. The cursor must then
-/// not be used any more, unless the method says that it stays where it is. Values are returned as they are written, and
-/// nothing is copied. Skipping a deep value needs no stack. Only the closures of [`Cursor::object`] and
-/// [`Cursor::array`] may recurse.
+/// Each method reads one thing and moves past it. It returns `None` when it finds something else. After that the cursor
+/// must not be used any more, unless the method's doc says that the cursor does not move. Values are returned as they
+/// are written, and nothing is copied. Skipping a deeply nested value needs no stack. Only the closures of
+/// [`Cursor::object`] and [`Cursor::array`] may recurse.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -28,20 +28,20 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// Skips blanks and returns the byte that follows them, without taking it.
+    /// Skips blanks and returns the byte that follows them, without moving past that byte.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         self.at = blanks_end(self.json, self.at);
         self.json.get(self.at).copied()
     }
 
-    /// Takes one byte, after blanks.
+    /// Skips blanks, and moves past the byte `wanted`.
     #[inline]
     pub(crate) fn take(&mut self, wanted: u8) -> Option<()> {
         (self.peek()? == wanted).then(|| self.at += 1)
     }
 
-    /// Takes exactly these bytes, without blanks before them. Stays where it is when there are others.
+    /// Moves past exactly these bytes, without blanks before them. When the bytes differ, the cursor does not move.
     #[inline]
     pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.json.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
@@ -52,7 +52,8 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. For each member, `member` gets the name, still escaped, and must read the value.
+    /// Reads an object. `member` is called for each member: it gets the name, with its escapes, and must read the
+    /// value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)
@@ -77,7 +78,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads an array. `element` must read each value.
+    /// Reads an array. `element` is called for each value and must read it.
     #[inline]
     pub(crate) fn array(&mut self, element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.list(b'[', b']', element)
@@ -98,7 +99,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a string and returns the text between its quotes, still escaped.
+    /// Reads a string and returns the text between its quotes. Escapes are not decoded.
     #[inline]
     pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         self.peek()?;
@@ -124,8 +125,8 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Reads a number that is written in digits alone and fits 64 bits. Stays where it is when something else stands
-    /// there.
+    /// Reads a number that is written with digits only and fits 64 bits. When something else follows, the cursor does
+    /// not move.
     #[inline]
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.peek()?;
@@ -154,7 +155,7 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Skips any value that is nested at most `deepest` levels, which is at most [`DEEPEST`].
+    /// Skips any value that is nested at most `deepest` levels. `deepest` is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
         // Most values are strings and numbers. They are skipped without tracking brackets.
@@ -166,7 +167,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Finds where valid JSON is nested deeper than `deepest` levels.
+    /// Returns the position of the first bracket in valid JSON that is nested deeper than `deepest` levels.
     pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
         let mut depth = 0;
         loop {
@@ -182,8 +183,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Returns the position after the value that begins at `at` or after blanks there. Returns `None` when there is no
-/// value, or when it is nested deeper than `deepest`, which is at most [`DEEPEST`].
+/// Returns the position after the value that begins at `at`, or after the blanks at `at`. Returns `None` when there is
+/// no value, or when the value is nested deeper than `deepest` levels. `deepest` is at most [`DEEPEST`].
 fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
     // One bit for each open bracket: 1 for an object.
     let (mut open, mut depth) = (0_u128, 0);
@@ -214,7 +215,7 @@ fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
             at = if is_object(open) { name_end(bytes, at)? } else { at };
             continue;
         }
-        // After a value, or before the end of an empty bracket.
+        // The position is after a value, or before the closing bracket of an empty object or array.
         loop {
             if depth == 0 {
                 return Some(at);

@@ -1,13 +1,13 @@
-//! Raw JSON text: read with one cursor, written, and kept on one line.
+//! Reads raw JSON text with a cursor, writes JSON, and keeps JSON on one line.
 //!
-//! Most of an answer, and of a line of results, is never used here: it only has to be valid JSON. So it is checked but
-//! not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259 accepts, up to a
-//! depth of [`DEEPEST`]. Callers give everything else to the parser, which also makes the error message. Like the
-//! parser, the cursor does not check whether skipped text is UTF-8.
+//! The program never uses most of an answer, or most of a line of results: that part only has to be valid JSON. So it
+//! is checked but not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259
+//! accepts, up to a depth of [`DEEPEST`]. When it does not accept a text, callers give the text to the parser, which
+//! also makes the error message. Like the parser, the cursor does not check whether skipped text is UTF-8.
 //!
-//! All code that reads raw bytes uses it: the estimates of a row, the scan of a reply, and the reading of result lines
-//! at resume. Rows themselves are read by `serde_json`, which returns each value as a `RawValue`. If the cursor cut a
-//! value out, the value would have to be parsed again to become a `RawValue`.
+//! All code that reads raw bytes uses the cursor: the estimates of a row, the scan of a reply, and the reading of
+//! result lines when a run is resumed. Rows themselves are read by `serde_json`, which returns each value as a
+//! `RawValue`. A value that the cursor found would have to be parsed again to become a `RawValue`.
 
 mod cursor;
 mod scan;
@@ -27,18 +27,18 @@ pub(crate) fn is_within_depth(json: &[u8], deepest: u32) -> bool {
     Cursor::new(json).skip_value(deepest).is_some()
 }
 
-/// Returns the first byte of a JSON value, which tells what it is; `None` for blank text.
+/// Returns the first byte of a JSON value, which shows the type of the value; `None` for blank text.
 pub(crate) fn first_byte(json: &[u8]) -> Option<u8> {
     json.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Returns what stands between the quotes of a JSON string, still escaped; `None` for any other value. There must be no
-/// blanks around it.
+/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value. There must be no
+/// blanks around the value.
 pub(crate) fn inside_quotes(json: &[u8]) -> Option<&[u8]> {
     json.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-/// Returns whether a JSON value is an array with something in it.
+/// Returns whether a JSON value is an array with at least one element.
 pub(crate) fn is_filled_array(json: &[u8]) -> bool {
     json.trim_ascii().strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"))
 }

@@ -1,13 +1,13 @@
-//! The tokens of JSON text and how they are found quickly: sixteen bytes at a time.
+//! Finds the tokens of JSON text quickly: it looks at sixteen bytes at a time.
 //!
-//! These are plain functions over a text and a position, since the compiler keeps a position that is passed by value in
-//! a register. [`super::Cursor`] is what others use.
+//! These are plain functions over a text and a position, because the compiler keeps a position in a register if it is
+//! passed by value. Other modules use [`super::Cursor`].
 
 use std::ops::Range;
 
 use wide::u8x16;
 
-/// Returns the position after blanks.
+/// Returns the position after the blanks at `at`.
 pub(super) fn blanks_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
         at += 1;
@@ -28,7 +28,7 @@ pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Returns where the text of the string stands that begins at `at`; `None` when it has escapes.
+/// Returns the range of the text inside the string that begins at `at`; `None` when the string has escapes.
 pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let start = (*bytes.get(at)? == b'"').then_some(at + 1)?;
     special(bytes, start).filter(|&end| bytes[end] == b'"').map(|end| start..end)
@@ -43,7 +43,7 @@ fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the position after the number that begins at `at`; `None` when none does.
+/// Returns the position after the number that begins at `at`; `None` when no number begins there.
 pub(super) fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     at += usize::from(*bytes.get(at)? == b'-');
     at = match bytes.get(at)? {
@@ -60,7 +60,7 @@ pub(super) fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Returns the position after one digit or more.
+/// Returns the position after the digits at `at`; `None` when there is no digit.
 fn digits_end(bytes: &[u8], at: usize) -> Option<usize> {
     let count = bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
     (count > 0).then_some(at + count)
@@ -73,7 +73,7 @@ pub(super) fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
     words.into_iter().find(|word| rest.starts_with(word)).map(|word| at + word.len())
 }
 
-/// Bytes that processors compare at once.
+/// The number of bytes that processors compare in one step.
 const PIECE: usize = 16;
 
 /// Returns the position of the first quote, backslash or control character from `at` on.
@@ -101,8 +101,8 @@ fn first_special(piece: &[u8; PIECE]) -> usize {
     (marks | (1 << PIECE)).trailing_zeros() as usize
 }
 
-/// Returns the end of a text as a whole piece. The rest of the piece is filled with a letter that is never searched
-/// for.
+/// Returns the last bytes of a text as a piece of full length. The rest of the piece is filled with a letter that is
+/// never searched for.
 fn padded(rest: &[u8]) -> [u8; PIECE] {
     let mut piece = [b'x'; PIECE];
     piece[..rest.len()].copy_from_slice(rest);
@@ -112,16 +112,16 @@ fn padded(rest: &[u8]) -> [u8; PIECE] {
 /// What a text contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traits {
-    /// Nothing but ASCII.
+    /// Whether it contains nothing but ASCII.
     pub(crate) is_ascii: bool,
-    /// A line feed or carriage return.
+    /// Whether it contains a line feed or a carriage return.
     pub(crate) has_line_breaks: bool,
-    /// A backslash.
+    /// Whether it contains a backslash.
     pub(crate) has_backslashes: bool,
 }
 
 impl Traits {
-    /// Looks at all of a text, in one pass.
+    /// Looks at a whole text, in one pass.
     pub(crate) fn of(text: &[u8]) -> Self {
         let (pieces, rest) = text.as_chunks();
         let last = padded(rest);
@@ -143,7 +143,7 @@ impl Traits {
     }
 }
 
-/// Returns whether a text contains any of three bytes, none of them `x`.
+/// Returns whether a text contains any of three bytes. None of the three may be `x`.
 pub(crate) fn has_any(text: &[u8], bytes: [u8; 3]) -> bool {
     let (pieces, rest) = text.as_chunks();
     let [one, two, three] = bytes.map(u8x16::splat);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_special_byte_is_found_wherever_it_stands() {
+    fn the_first_special_byte_is_found_at_every_position() {
         for length in 0..90 {
             for byte in 0..=u8::MAX {
                 let mut text = vec![b'!'; length];
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn traits_are_seen_wherever_they_stand() {
+    fn traits_are_seen_at_every_position() {
         let plain = Traits { is_ascii: true, has_line_breaks: false, has_backslashes: false };
         for length in 0..70 {
             for at in 0..length {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_three_bytes_is_found_wherever_it_stands() {
+    fn any_of_three_bytes_is_found_at_every_position() {
         for length in 0..50 {
             assert!(!has_any(&b"a".repeat(length), [b'%', b'&', b'\\']));
             for (at, byte) in (0..length).flat_map(|at| [b'%', b'&', b'\\'].map(|byte| (at, byte))) {

@@ -1,6 +1,6 @@
-//! Finds half characters: escapes of one half of a UTF-16 pair without the other half.
+//! Finds lone surrogates: escapes of one half of a UTF-16 pair without the other half.
 
-/// Returns the position in valid JSON of an escape of half a character without its other half.
+/// Returns the position of the first lone surrogate in valid JSON.
 ///
 /// Such text is valid JSON, but the API and most readers refuse it.
 pub(crate) fn lone_surrogate(text: &str) -> Option<usize> {
@@ -20,7 +20,7 @@ pub(crate) fn lone_surrogate(text: &str) -> Option<usize> {
     None
 }
 
-/// Returns the UTF-16 unit that `\uXXXX` at `at` stands for.
+/// Returns the UTF-16 unit that the escape `\uXXXX` at `at` means.
 fn unit_at(text: &str, at: usize) -> Option<u16> {
     u16::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok()
 }

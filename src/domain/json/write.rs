@@ -23,7 +23,7 @@ pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
     put_on_one_line(&mut out[start..]);
 }
 
-/// Replaces the line breaks of JSON text by blanks.
+/// Replaces the line breaks of JSON text with blanks.
 pub(crate) fn put_on_one_line(json: &mut [u8]) {
     // Every byte is written, even if it is unchanged: without a branch, the compiler handles many bytes at a time.
     json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
@@ -36,7 +36,7 @@ pub(crate) fn string_value(text: &str) -> Box<RawValue> {
     raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
 }
 
-/// Returns text that was put together as JSON as a value.
+/// Returns a raw value whose JSON text was put together by the caller.
 pub(crate) fn raw_value(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("it was put together from values")
 }

@@ -1,24 +1,25 @@
-//! A quick check whether a text may contain a secret.
+//! Checks quickly whether a text may contain a secret.
 //!
-//! A run is five bytes in a row. The stride is chosen so that every part of a secret that is long enough to be found
-//! contains a run that begins at a multiple of the stride in the text. So only those positions are checked: first in a
-//! table, then in the list of all runs of the secrets. Four positions are looked up before the first branch, since a
-//! typical answer has only about fifty.
+//! A run is five bytes in a row. Only every n-th position of a text is checked; n is the stride. Parts of a secret
+//! below a minimum length are not searched for. The stride is so small that every longer part contains a run that
+//! begins at a checked position, wherever the part begins. The run at a checked position is looked up in a table. If
+//! the table has it, the run is searched for in the list of all runs of the secrets. A typical answer has only about
+//! fifty positions to check, so four are looked up before the first branch.
 
 use zeroize::Zeroizing;
 
 /// Bytes of a run.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// Bytes that are loaded at once. It is also the stride for parts of twelve bytes.
+/// Bytes that are loaded in one step. This is also the stride for parts of twelve bytes.
 const PIECE: usize = 8;
-/// Entries of the table. A key has about a thousand runs, so one position in sixty is looked up in the list although it
-/// holds no part of a secret.
+/// Entries of the table. A key has about a thousand runs. So for one position in sixty, the list is searched although
+/// no part of a secret is there.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
 pub(super) struct Filter {
-    /// 1 for each run's hash.
+    /// The entry of each run is 1; all others are 0.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
     /// All runs, sorted.
     runs: Zeroizing<Vec<u64>>,
@@ -43,7 +44,7 @@ impl Filter {
         Self { table, runs, stride: shortest + 1 - RUN }
     }
 
-    /// Returns whether `text` may hold a part of a secret. It never returns `false` for a text that does.
+    /// Returns whether `text` may contain a part of a secret. `false` is certain, `true` is not.
     pub(super) fn may_hold(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_is_seen_wherever_it_stands() {
+    fn every_part_is_seen_at_every_position() {
         let secret = b"0123456789abcdefghij";
         for shortest in 8..=12 {
             let filter = Filter::new([&secret[..]].into_iter(), shortest);

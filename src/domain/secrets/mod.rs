@@ -1,16 +1,17 @@
-//! Secrets that must never be shown, removed from what servers send.
+//! Removes secrets, which must never be shown, from what servers send.
 //!
 //! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from
 //! a server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
-//! each secret, these are found:
+//! each secret, the following is found:
 //!
-//! - any part of it that has at least twelve characters, and any such part of its base64 (both alphabets, with any
-//!   alignment) and of its hex; a secret of eight to eleven characters is found only as a whole;
-//! - each of these also when escaped with percent signs, with backslashes or as HTML entities, mixed and up to three
-//!   deep. If a text has more than a megabyte beside the answer's content, only some orders of escapes are tried.
+//! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
+//!   its hex form. A secret of 8 to 11 characters is found only as a whole.
+//! - The same text in an escaped form: percent signs, backslashes or HTML entities. Up to three layers of escapes are
+//!   decoded, and the kinds may be mixed. If a text has more than a megabyte besides the answer's content, only some
+//!   orders of the kinds are tried.
 //!
-//! Each part that is found is replaced by `[key]`. Two kinds are not found: parts with other text between their
-//! characters, and secrets below eight characters. Removing such short secrets would only garble the text.
+//! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
+//! characters, and a secret with fewer than eight characters. Removing such a short secret would only garble the text.
 //!
 //! The content of an answer stays as it was sent, because it must be the model's own words, byte for byte.
 //!
@@ -32,13 +33,13 @@ use self::filter::Filter;
 use self::view::{VIEWS, VIEWS_OF_LONG, View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
-/// Secrets below this are placeholders (`x`, `key`).
+/// A secret with fewer characters is taken for a placeholder (`x`, `key`) and not searched for.
 pub(crate) const SHORTEST: usize = 8;
 /// The shortest part of a secret that is removed.
 const PART: usize = 12;
 /// What replaces a secret.
 const MARK: &str = "[key]";
-/// From this many bytes on a text is long.
+/// A text of this many bytes or more is long.
 const LONG: usize = 1 << 20;
 
 /// Text that must never be shown. Its `Debug` form does not show it.
@@ -56,7 +57,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns the `Secrets` that find these texts. Texts that are shorter than `SHORTEST` or not ASCII are left out.
+    /// Returns a `Secrets` that finds these texts. Texts that are shorter than `SHORTEST` or not ASCII are left out.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();
@@ -75,7 +76,7 @@ impl Secrets {
         Self { filter: Filter::new(forms.iter().map(|form| form.as_slice()), shortest), parts }
     }
 
-    /// Returns the `Secrets` that find nothing.
+    /// Returns a `Secrets` that finds nothing.
     pub fn none() -> &'static Arc<Self> {
         static NONE: LazyLock<Arc<Secrets>> = LazyLock::new(Arc::default);
         &NONE
@@ -86,14 +87,14 @@ impl Secrets {
         if !self.is_suspect(text.as_bytes()) {
             return;
         }
-        // Replacing begins at the end, so the positions of the earlier ranges stay valid. Secrets are ASCII, so no
-        // character is cut.
+        // The last range is replaced first, so the positions of the ranges before it stay valid. Secrets are ASCII, so
+        // no character is cut.
         for found in self.find(text.as_bytes(), text.len()).into_iter().rev() {
             text.replace_range(found, MARK);
         }
     }
 
-    /// Removes them from the verdict of an attempt.
+    /// Removes the secrets from the verdict of an attempt.
     pub(crate) fn clean_verdict(&self, verdict: &mut Verdict) {
         match verdict {
             Verdict::Answered(message) => self.clean_message(message),
@@ -129,7 +130,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Removes them from everything except the content.
+    /// Removes the secrets from everything except the content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);
@@ -149,7 +150,7 @@ impl Secrets {
         message.json = Bytes::from(json);
     }
 
-    /// Returns whether a text may hold a secret. For a text without a secret, it is nearly always `false`.
+    /// Returns whether a text may contain a secret. For a text without a secret, the result is nearly always `false`.
     fn is_suspect(&self, text: &[u8]) -> bool {
         !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_hold(text))
     }

@@ -47,14 +47,14 @@ fn key(random: &mut fastrand::Rng, length: usize) -> String {
 }
 
 #[test]
-fn a_key_is_taken_out_wherever_it_stands() {
+fn a_key_is_removed_at_every_position() {
     assert_eq!(cleaned("KEY-12345", "KEY-12345 a KEY-12345, KEY-1234 b"), "[key] a [key], KEY-1234 b");
     assert_eq!(cleaned(KEY, &format!("é{KEY}é{KEY}")), "é[key]é[key]");
     assert_eq!(cleaned(KEY, ""), "");
 }
 
 #[test]
-fn every_part_of_twelve_characters_is_taken_out() {
+fn every_part_of_twelve_characters_is_removed() {
     for length in [12, 13, 30] {
         for part in KEY.as_bytes().windows(length) {
             let part = str::from_utf8(part).expect("it is ASCII");
@@ -85,7 +85,7 @@ fn escaped_forms_are_found_several_deep_and_mixed() {
 }
 
 #[test]
-fn rusts_own_way_to_show_a_text_hides_nothing() {
+fn a_key_in_the_debug_form_of_a_text_is_removed() {
     let shown = format!("{:?}", format!("{KEY} and {}", escaped(KEY, &mut fastrand::Rng::with_seed(1))));
 
     assert_eq!(cleaned(KEY, &shown), "\"[key] and [key]\"");
@@ -124,14 +124,14 @@ fn base64_and_hex_are_found_at_every_alignment() {
 }
 
 #[test]
-fn a_short_key_is_taken_out_as_a_whole_and_a_placeholder_not_at_all() {
+fn a_short_key_is_removed_only_as_a_whole_and_a_placeholder_is_kept() {
     assert_eq!(cleaned("abcd1234", "abcd1234 abcd123 %61bcd1234"), "[key] abcd123 [key]");
     assert_eq!(cleaned("abc1234", "abc1234"), "abc1234");
     assert_eq!(cleaned("", "abc"), "abc");
 }
 
 #[test]
-fn several_secrets_are_found_at_once() {
+fn several_secrets_are_found_in_one_text() {
     let mut text = "the password hunter2hunter2 and the key abcdefgh".to_owned();
 
     Secrets::new(["hunter2hunter2", "abcdefgh"]).clean(&mut text);
@@ -140,7 +140,7 @@ fn several_secrets_are_found_at_once() {
 }
 
 #[test]
-fn what_holds_no_secret_stays_as_it_is() {
+fn a_text_without_a_secret_stays_as_it_is() {
     for text in [
         "Your credit is too low to access the Anthropic API.",
         r"odd \u00e9 \\ %41 &amp; &#12; \x \",
@@ -164,7 +164,7 @@ fn a_long_text_is_searched_to_its_end() {
 }
 
 #[test]
-fn an_answer_loses_a_key_beside_its_content_only() {
+fn a_key_is_removed_from_an_answer_except_from_its_content() {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..500 {
@@ -190,7 +190,7 @@ fn an_answer_loses_a_key_beside_its_content_only() {
     }
 }
 
-/// Returns a text as it stands between the quotes of JSON.
+/// Returns a text in the form in which it appears inside a JSON string.
 fn in_json(text: &str) -> String {
     let quoted = serde_json::to_string(text).expect("a text can be written");
     quoted[1..quoted.len() - 1].to_owned()

@@ -1,4 +1,4 @@
-//! A text with its escapes decoded, and where in the original each byte came from.
+//! A text with its escapes decoded. For each byte, it knows the place in the original text that the byte comes from.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
@@ -6,17 +6,17 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// In how many ways a text is decoded: all orders of three kinds of escapes, up to three deep.
+/// The number of ways in which a text is decoded: every sequence of up to three of the three kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// In how many ways a long text is decoded. All of them would take seconds, and no honest server hides a key in a
-/// megabyte.
+/// The number of ways in which a long text is decoded. All 40 ways would take seconds, and no honest server hides a key
+/// in a megabyte.
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
 const PIECE: usize = 16 * 1024;
-/// How many bytes of a piece are also in the next piece. That is more than a part of a secret takes when it is escaped
-/// three deep.
+/// How many bytes of a piece are also in the next piece. That is more than a part of a secret takes with three layers
+/// of escapes.
 const OVERLAP: usize = 4 * 1024;
-/// Stands for any decoded character beyond ASCII; no secret contains it.
+/// Replaces every decoded character beyond ASCII. No secret contains it.
 const OTHER: u8 = 0xff;
 
 /// Kinds of escapes. A text may be escaped in several kinds, one after another.
@@ -24,13 +24,13 @@ const OTHER: u8 = 0xff;
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
     Backslash,
-    /// Of URLs: `%2B`.
+    /// Escapes of URLs: `%2B`.
     Percent,
-    /// Of HTML: `&#43;`.
+    /// Escapes of HTML: `&#43;`.
     Entity,
 }
 
-/// A stretch of a text, decoded in some way.
+/// A part of a text, decoded in some way.
 pub(super) struct View {
     bytes: Vec<u8>,
     /// For each byte, the range of the text that it comes from.
@@ -51,7 +51,8 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view, then all views that decoding it gives, in any order of the kinds: at most `most` of them.
+    /// Returns this view, and after it the views that come from decoding it with the kinds of escapes in every order.
+    /// It stops after `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();
@@ -86,13 +87,13 @@ impl View {
         &self.bytes
     }
 
-    /// Returns the stretch of the text that some bytes come from.
+    /// Returns the range of the text that some bytes of the view come from.
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }
 }
 
-/// Returns a hash of 64 bits of a part of a text.
+/// Returns a 64-bit hash of a part of a text.
 pub(super) fn hash(part: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(part);
@@ -120,7 +121,7 @@ pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 impl Kind {
-    /// Returns the byte that its escapes begin with.
+    /// Returns the byte with which escapes of this kind begin.
     fn first(self) -> u8 {
         match self {
             Self::Backslash => b'\\',
@@ -129,7 +130,7 @@ impl Kind {
         }
     }
 
-    /// Returns the length of the first escape or byte of `text`, and the byte it stands for.
+    /// Returns the length of the first escape or byte of `text`, and its decoded byte.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);

@@ -1,25 +1,28 @@
 //! How the level and the burst of a dimension follow what the server says.
 //!
-//! A response head does not include the requests that are still on their way to the server. So a level is only
+//! The figures in a response head do not include the requests that are on their way to the server. So a level is only
 //! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards a target: the remaining amount
-//! that the head reports, minus the cost of requests that the head can't have counted. How much the server accepts at
-//! once is not published. Raising the level finds it out.
+//! that the head reports, minus the cost of requests that the head can't have counted. The burst that the server
+//! accepts is not published. Raising the level in steps finds it.
 //!
 //! When clamps lower the level by more than raises add, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
 //! are refused.
 //!
-//! If a proxy hides the headers, the server's bucket is estimated by a shadow: a second bucket that holds a whole
-//! minute's burst and is charged what we use. The level rises towards the shadow until the first refusal shows that the
-//! shadow is wrong.
+//! If a proxy hides the headers, the server's bucket is estimated by a shadow. The shadow is a second bucket that holds
+//! a whole minute's burst. Each request is taken from it as well. The level rises towards the shadow until the first
+//! refusal shows that the shadow is wrong.
 //!
-//! The output of an answer is reserved all at once, but the server counts it while it is produced. So the remaining
-//! output of answers in flight lowers the level only by the part that the refill will not cover in time (`production`).
+//! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
+//! produced. So the output that answers in flight have yet to produce lowers the level only by the part that the refill
+//! will not cover in time (`production`).
 //!
-//! Rejected: setting a level to what a head says (tokens of other clients or of requests in flight are then counted
-//! twice, which caused thousands of refusals); clamping tokens to the rounded figure (on average it is half a thousand
-//! too low, so runs with small limits took 1.5 times as long); a burst of a whole minute from the start (800 rows had
-//! 1,154 refusals against a server with a burst of a second).
+//! Rejected:
+//! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice,
+//!   which caused thousands of refusals.
+//! - Clamping tokens to the rounded figure. On average it is half a thousand too low, so runs with small limits took
+//!   1.5 times as long.
+//! - A burst of a whole minute from the start. 800 rows had 1,154 refusals from a server with a burst of a second.
 
 use std::time::Duration;
 
@@ -30,24 +33,25 @@ use super::{DimensionState, first_burst};
 
 /// Token counts in heads are rounded to thousands. The real count differs by at most this much.
 const ROUNDING: i64 = 500;
-/// How much a head may raise a level, in multiples of the cost of the request it answers.
+/// How much a head may raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// The same for the first heads of a pool. With this factor, a run of 50 prompts at tier 1 starts with one request and
-/// has sent all after three round trips. If all heads had this factor, too much was sent before the length of answers
-/// was known.
+/// How much each of the first heads of a pool may raise a level, in the same unit. With this factor, a run of 50
+/// prompts at tier 1 starts with one request and has sent all of them after three round trips. When all heads had this
+/// factor, too much was sent before the length of answers was known.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// The same after trouble. A bucket that filled up during the trouble is then used at up to 1.7 times the limit, not at
-/// once.
+/// How much a head may raise a level after trouble, in the same unit. The tokens that built up in the server's bucket
+/// during the trouble are then used gradually, at up to 1.7 times the limit, instead of in one burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// The same when the shadow raises the level, because the shadow may be wrong.
+/// How much a head may raise the level towards the shadow, in the same unit. It is less, because the shadow may be
+/// wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// For how long after a refusal the refused dimension is not raised.
+/// How long the level of a dimension is not raised after a refusal.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// While others use the limit as well, at most one part in this many of a minute's limit is kept back: a third of a
-/// second's worth.
+/// While other clients use the limit as well, at most this part of a minute's limit is kept back: 1/180, which is what
+/// the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// What a head says about one dimension, and what is known of its request.
+/// What a head says about one dimension, and what is known about its request.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::limiter) struct HeadSignal {
     pub(in crate::limiter) signal: LimitSignal,
@@ -59,7 +63,8 @@ pub(in crate::limiter) struct HeadSignal {
 }
 
 impl DimensionState {
-    /// Clamps and raises the level by the remaining amount that a head reports, and learns what other clients take.
+    /// Clamps or raises the level according to the remaining amount that a head reports, and learns what other clients
+    /// take.
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {
         let (Some(remaining), Some(bucket)) = (head.signal.remaining.map(i64::from), &mut self.bucket) else { return };
         let cost = head.cost.of(self.dimension);
@@ -68,7 +73,7 @@ impl DimensionState {
             Dimension::InputTokens => (ROUNDING, 0),
             Dimension::OutputTokens => (ROUNDING, self.production.uncovered(self.uncounted, bucket.per_second())),
         };
-        // After a refusal, the real count is at the lower end of the rounding range.
+        // If a request was refused, the real remaining amount is at the lower end of the rounding range.
         let is_short = !head.was_admitted && remaining <= i64::from(cost);
         // While other clients use the limit, a level at the upper end of the rounding range would cause a refusal about
         // every second time. The margin is kept back once, not for each request, so it costs no throughput.
@@ -77,7 +82,7 @@ impl DimensionState {
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
             (false, false) => rounding,
         };
-        // Others took what is missing here. The uncovered output is not part of it.
+        // Other clients took this amount. It does not include the uncovered output.
         let missing = (bucket.level(now) - remaining - margin).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
@@ -85,7 +90,7 @@ impl DimensionState {
             (false, true) => FIRST_RAISE_FACTOR,
             (false, false) => RAISE_FACTOR,
         };
-        // A step is a whole number. The fractions of a token are kept and added to the next step.
+        // A step is a whole number of tokens. The fraction that is left over is added to the next step.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
         let target = remaining - rounding - self.uncounted;
         let may_raise = head.was_admitted && self.no_raise_until <= now;
@@ -96,7 +101,7 @@ impl DimensionState {
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
     }
 
-    /// Raises the level towards that of the shadow.
+    /// Raises the level towards the level of the shadow.
     pub(in crate::limiter) fn follow_shadow(&mut self, cost: Cost, now: Instant) {
         let step = (f64::from(self.amount(cost)) * SHADOW_RAISE_FACTOR).ceil() as i64;
         if let (Some(shadow), Some(bucket)) = (&self.shadow, &mut self.bucket) {
@@ -104,7 +109,7 @@ impl DimensionState {
         }
     }
 
-    /// Returns whether this dimension was short when a request with this cost was refused.
+    /// Returns whether this dimension had no room when a request with this cost was refused.
     pub(in crate::limiter) fn was_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::Requests | Dimension::InputTokens => i64::from(self.amount(cost)),
@@ -113,14 +118,14 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Lets less through at once after a refusal of a request with this cost.
+    /// Makes the burst smaller after a refusal of a request with this cost.
     pub(in crate::limiter) fn shrink_burst(&mut self, cost: Cost, now: Instant) {
         let cost = self.amount(cost);
         let Some(bucket) = &mut self.bucket else { return };
         if cost > bucket.burst() {
             // The request costs more than our burst, and it was sent when our bucket was full. If the server's bucket
-            // were as small as ours, the server would have accepted it on debt. So the server's bucket holds at least
-            // this much, and the next time all of it is waited for.
+            // were as small as ours, the server would have accepted the request and gone into debt. So the server's
+            // bucket can hold this cost. The next such request waits until our bucket holds all of it.
             let level = bucket.level(now);
             self.least_burst = cost;
             bucket.set_burst(cost, now);
@@ -141,14 +146,15 @@ impl DimensionState {
         }
     }
 
-    /// Starts again slowly after trouble. The server's bucket filled up during the trouble and is not used at once.
+    /// Starts again slowly after trouble. The tokens that built up in the server's bucket during the trouble are not
+    /// used in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.least_burst).max(1), now);
     }
 
-    /// Sets the level to what the refused request needs at the end of a hold.
+    /// Sets the level that the dimension has at the end of a hold to what the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -1,5 +1,5 @@
-//! Limits that no header shows, for a pool. This file tells `hidden` what happens, and applies the limits that `hidden`
-//! learns.
+//! Connects a pool with its hidden limits, which no header shows. It tells `hidden` what happens, and applies the
+//! limits that `hidden` learns.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
@@ -29,17 +29,17 @@ impl Pool {
         is_refusal
     }
 
-    /// Notes that an outage of the endpoint is over: its faults say nothing about limits.
+    /// Notes that an outage of the endpoint is over. The faults of the outage say nothing about limits.
     pub(crate) fn on_outage_end(&mut self) {
         self.hidden.on_outage_end();
     }
 
-    /// Notes that requests are let in while others meet faults, so the faults are not refusals.
+    /// Notes that requests are let in while others meet faults. So these faults are not refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether faults may be hidden refusals. Rows do not cause such faults.
+    /// Returns whether faults may be hidden refusals. Rows are not to blame for such faults.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
@@ -58,7 +58,7 @@ impl Pool {
         self.set_pace(now);
     }
 
-    /// Goes back to the known limits.
+    /// Returns to the known limits.
     pub(super) fn unlearn(&mut self, now: Instant) {
         if self.has_learned() {
             self.dimensions.iter_mut().for_each(|dimension| dimension.unlearn(now));
@@ -66,7 +66,7 @@ impl Pool {
         }
     }
 
-    /// Returns whether learned limits apply. They are learned for requests and input tokens together.
+    /// Returns whether learned limits apply. They apply to requests and input tokens together.
     pub(super) fn has_learned(&self) -> bool {
         self.dimensions[Dimension::Requests.index()].has_learned()
     }

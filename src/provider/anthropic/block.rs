@@ -1,4 +1,4 @@
-//! One content block of a stream, put together from its deltas.
+//! A content block of a stream, put together from its deltas.
 
 use serde_json::value::RawValue;
 
@@ -9,26 +9,26 @@ use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the folded message is not UTF-8";
 
-/// Memory that a citation takes in addition to its text.
+/// How much memory a citation takes in addition to its text, in bytes.
 const CITATION_BYTES: usize = 32;
 /// A content block, with the deltas received so far.
 #[derive(Default)]
 pub(super) struct Block {
     members: Params,
-    /// Strings that deltas add to, escaped, with their opening quote and without the closing one.
+    /// The strings that deltas extend. They are escaped, and have their opening quote but not the closing quote.
     strings: Vec<(Box<str>, Growing)>,
-    /// The joined pieces of `partial_json`, escaped, after an opening quote.
+    /// The joined pieces of `partial_json`: an opening quote and escaped text.
     input: Growing,
     citations: Vec<Box<RawValue>>,
 }
 
 impl Block {
-    /// Begins with the members that the block starts with.
+    /// Makes a block from the members with which it starts.
     pub(super) fn new(members: Params) -> Self {
         Self { members, ..Self::default() }
     }
 
-    /// Adds a delta; returns how many bytes it adds.
+    /// Adds a delta; returns how many bytes the block grew.
     pub(super) fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
         match delta.get("type") {
             Some(r#""input_json_delta""#) => {
@@ -93,7 +93,7 @@ impl Block {
         self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
     }
 
-    /// Writes the block as JSON. Its parts are not copied first: one of them may be most of the answer.
+    /// Writes the block as JSON. Its parts are not copied first, because one part may be most of the answer.
     pub(super) fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");
@@ -127,14 +127,14 @@ pub(super) fn place() -> Result<Box<RawValue>, String> {
 /// Whether the text of a tool's input must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
-    /// The model ended on its own: the input is JSON.
+    /// The model ended on its own, so the input must be JSON.
     IsWhole,
-    /// The model was cut off, perhaps inside it.
+    /// The model was cut off, so the input may be incomplete.
     MayBeCut,
 }
 
 impl Input {
-    /// Chooses by the reason why the message ended.
+    /// Returns the rule for a message that ended for this reason.
     pub(super) fn of(stop_reason: Option<&str>) -> Self {
         let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
         match kinds::quality(stop_reason.as_bytes()) {
@@ -143,11 +143,11 @@ impl Input {
         }
     }
 
-    /// Returns a tool's input from its pieces.
+    /// Parses a tool's input, which was joined from its pieces.
     ///
     /// An answer that ends at `max_tokens` may leave the input unfinished. The text is then kept as `{"INVALID_JSON":
-    /// "…"}`, the form that the API documentation gives for handing such input back ("Fine-grained tool streaming",
-    /// 2026-08-22).
+    /// "…"}`. The API documentation gives this form for sending such input back to the model ("Fine-grained tool
+    /// streaming", 2026-08-22).
     fn parse(self, mut escaped: Growing) -> Result<Box<RawValue>, String> {
         escaped.push(b"\"");
         let bytes = escaped.into_bytes();

@@ -1,13 +1,14 @@
-//! The events of a stream, folded into one message.
+//! Folds the events of a stream into one message.
 //!
-//! The folded message has the shape of a whole answer: the members of `message_start`'s message in their order, with
-//! the blocks, the end and the usage put in place. Strings are joined in their escaped form and never decoded. So the
-//! result has the server's own spelling, and a character whose escaped halves came in two deltas is whole again.
+//! The folded message has the shape of a whole answer. Its members are those of the message in `message_start`, in
+//! their order; the content blocks, the stop reason and the usage are filled in. Strings are joined in their escaped
+//! form and never decoded. So the result has the server's own spelling. A character whose escaped halves came in two
+//! deltas becomes whole.
 //!
-//! One rule folds all deltas but two: strings are appended to the block's member of the same name, and other values
-//! replace it. So deltas of unknown types are kept. There are two exceptions: `input_json_delta` carries pieces of
-//! JSON, and `citations_delta` carries one more item of a list. Events of unknown types are ignored, as the API asks.
-//! Source: API documentation, "Streaming messages" (2026-08-22).
+//! One rule folds nearly all deltas: a string is appended to the block's member of the same name, and any other value
+//! replaces that member. So deltas of unknown types are kept. There are two exceptions: `input_json_delta` carries a
+//! piece of JSON, and `citations_delta` carries one more item of a list. Events of unknown types are ignored, as the
+//! API asks. Source: API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
 
@@ -19,19 +20,21 @@ use super::block::{Block, Input, overlay, place, raw, string};
 use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
-/// The longest message that is folded. At the end both the parts and the whole message are in memory, so it takes its
-/// size twice. The longest answers of any model are a tenth as long.
+/// The longest message that is folded, in bytes. At the end both the parts and the whole message are in memory, so a
+/// message needs twice its size. The longest answers of any model are a tenth as long.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
-/// The most content blocks of a message: each takes more memory than the event that begins it. Answers have tens.
+/// The most content blocks of a message. There must be a maximum, because a block takes more memory than the event that
+/// begins it. Real answers have tens of blocks.
 const MOST_BLOCKS: usize = 10_000;
 
 /// How a stream ended.
 pub(super) enum End {
-    /// With `message_stop`.
+    /// The stream ended with `message_stop`.
     Stop,
-    /// With an `error` event, whose data this is.
+    /// With an `error` event. This is its data.
     Error(Vec<u8>),
-    /// It is another kind of stream: it has something that the API's streams do not have, or not at this place.
+    /// It is another kind of stream: it has an event or member that the API's streams do not have, or do not have at
+    /// this place.
     Broken(String),
 }
 
@@ -56,11 +59,11 @@ pub(super) struct Fold {
     usage: Params,
     blocks: BTreeMap<u64, Block>,
     has_message_delta: bool,
-    /// Bytes of the blocks and deltas received.
+    /// Bytes of the blocks and deltas that were received.
     held_bytes: usize,
 }
 
-/// Events that come after `message_start`.
+/// Events that may only come after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
 /// Memory that a content block takes in addition to its members.
@@ -74,7 +77,7 @@ impl Fold {
 
     fn apply(&mut self, data: &[u8]) -> Result<Option<End>, String> {
         if data == b"[DONE]" {
-            return Err("it ends in [DONE], as streams of other APIs do, and not in message_stop".to_owned());
+            return Err("it ends in [DONE], as streams of other APIs do, instead of message_stop".to_owned());
         }
         let json = str::from_utf8(data).map_err(|_| "an event is not UTF-8")?;
         let event: Event<'_> =
@@ -104,8 +107,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // A usage that is not an object is kept unchanged, as in a message outside of a stream, unless message_delta
-        // has a usage.
+        // A usage that is not an object is kept unchanged, unless message_delta has a usage. A message without a stream
+        // is treated in the same way.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
@@ -132,8 +135,8 @@ impl Fold {
         self.blocks.get_mut(&index).ok_or_else(|| format!("a delta for content block {index}, which has not started"))
     }
 
-    /// Takes the end of the message: `delta` and the members beside it belong to the message, and counts replace
-    /// earlier counts.
+    /// Handles `message_delta`. The members of `delta`, and the other members of the event, become members of the
+    /// message. New counts of usage replace earlier ones.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;
@@ -149,7 +152,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Returns about how many bytes the blocks hold.
+    /// Returns roughly how many bytes the blocks hold.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -159,14 +162,14 @@ impl Fold {
         str::from_utf8(&members::text(&self.usage)).ok().and_then(usage::read).unwrap_or_default()
     }
 
-    /// Returns the message, for a stream that ended with [`End::Stop`].
+    /// Returns the message of a stream that ended with [`End::Stop`].
     pub(super) fn into_message(self) -> Result<Bytes, String> {
         let Self { message, usage, mut blocks, has_message_delta: _, held_bytes: _ } = self;
         let mut message = message.ok_or("message_stop before message_start")?;
         let input = Input::of(message.get("stop_reason"));
         let bytes = blocks.values().map(|block| block.bytes() + 8).sum::<usize>();
         if bytes > LONGEST_MESSAGE_BYTES {
-            return Err(format!("what the stream brings is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
+            return Err(format!("the message of the stream is longer than {} MiB", LONGEST_MESSAGE_BYTES >> 20));
         }
         if !blocks.is_empty() {
             message.set("content", place()?);
@@ -187,7 +190,7 @@ impl Fold {
     }
 }
 
-/// Writes content blocks as a JSON list; the memory of each is freed as soon as it is written.
+/// Writes content blocks as a JSON list. The memory of each block is freed as soon as the block is written.
 fn write_list(blocks: BTreeMap<u64, Block>, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
     out.push(b'[');
     for (at, block) in blocks.into_values().enumerate() {

@@ -1,13 +1,13 @@
-//! Memory of an answer while it arrives.
+//! The memory of an answer while the answer arrives.
 //!
-//! A buffer that doubles takes up to twice the size of its content, and three times while its content is moved. It also
-//! leaves free memory in pieces of many sizes, which allocators return late. So bytes are collected in pieces of one
-//! size and joined at the end. The next answer uses the same pieces again.
+//! A buffer that doubles its size takes up to twice the size of its content, and three times while its content is
+//! moved. It also leaves free memory in pieces of many sizes, which allocators return to the system late. So bytes are
+//! collected in pieces of one size and joined at the end. The next answer uses the same pieces again.
 //!
-//! When an answer becomes large, memory for the largest allowed body is reserved at once. This is cheap: the system
+//! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
 //! gives memory only for the bytes that are written. Only one answer of a run at a time becomes so large, and the next
-//! large one uses the same memory ([`SPARE`]). Otherwise the allocator would often take new memory before it returns
-//! the old.
+//! large answer uses the same memory ([`SPARE`]). Otherwise the allocator would often take new memory before it returns
+//! the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -18,27 +18,29 @@ use crate::domain::json::put_on_one_line;
 
 /// Length of every piece. Only the first piece starts smaller and grows to this length.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer of more bytes than this is large. The shared part of the memory for answers is as large, so only one
-/// answer at a time grows far above it.
+/// An answer with more bytes than this is large. The part of the memory that answers share has the same size, so only
+/// one answer at a time grows far above it.
 const LARGE_BYTES: usize = 4 << 20;
-/// Memory that a large answer reserves: the largest body that is read by default, and some room.
+/// How much memory a large answer reserves: enough for the largest body that is read by default, and a little more.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// Memory that the large message of a stream reserves: the longest that is folded, and some room.
+/// How much memory the large message of a stream reserves: enough for the longest message that is folded, and a little
+/// more.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
 /// The memory of the last large answer that was dropped.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// The same for the last large message of a stream, which is built while its parts are still in memory.
+/// The memory of the last large message of a stream that was dropped. It is separate, because a message is built while
+/// its parts are in memory.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// Bytes that grow.
+/// Bytes that can be appended to.
 #[derive(Default)]
 pub(super) struct Growing {
     /// Full pieces, in order.
     full: Vec<Vec<u8>>,
     last: Vec<u8>,
-    /// All of them together.
+    /// The number of all bytes.
     length: usize,
 }
 
@@ -68,7 +70,7 @@ impl Growing {
         self.push_in_pieces(bytes);
     }
 
-    /// Returns all of it in one piece.
+    /// Returns all bytes in one piece.
     pub(super) fn into_bytes(mut self) -> Bytes {
         if self.full.is_empty() {
             return bytes_of(take(&mut self.last));
@@ -78,7 +80,8 @@ impl Growing {
         whole.into()
     }
 
-    /// Returns the bytes of a large answer, to be changed in place; a large answer is in one piece.
+    /// Returns the bytes of a large answer, which can be changed in place; `None` for a smaller answer, which may be in
+    /// several pieces.
     pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
         (self.length > LARGE_BYTES).then_some(&mut self.last)
     }
@@ -111,7 +114,7 @@ impl Drop for Growing {
     }
 }
 
-/// The memory of a large answer that was returned to the caller.
+/// The memory of a large answer that the caller holds.
 struct Large(Vec<u8>);
 
 impl AsRef<[u8]> for Large {
@@ -126,20 +129,21 @@ impl Drop for Large {
     }
 }
 
-/// Returns memory for a large answer that has this many bytes so far.
+/// Returns memory for a large answer that has this many bytes at this moment.
 fn large(bytes: usize) -> Vec<u8> {
     let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns memory for the message of a stream, of about this many bytes; [`message_bytes`] returns the message.
+/// Returns an empty buffer for the message of a stream with about this many bytes. When the message is complete, pass
+/// the buffer to [`message_bytes`].
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
 }
 
-/// Returns the message that was built in the memory from [`message`]. A large one is put on one line here, since doing
-/// that later would copy it.
+/// Returns the complete message. `message` is the buffer that the function [`message`] returned. A large message is put
+/// on one line here, because doing this later would copy it.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);
@@ -147,7 +151,7 @@ pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     bytes_of(message)
 }
 
-/// Returns bytes without copying them. The memory of large ones is used again after they are dropped.
+/// Returns bytes without copying them. Large memory is used again after the bytes are dropped.
 fn bytes_of(memory: Vec<u8>) -> Bytes {
     if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_every_size_are_handed_on_whole() {
+    fn messages_of_every_size_are_complete() {
         for bytes in [10, LARGE_BYTES - 1, LARGE_BYTES, MESSAGE_BYTES, MESSAGE_BYTES + 1, WHOLE_BYTES + 1] {
             for byte in *b"xy" {
                 let mut out = message(bytes);
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_one_moves_no_more() {
+    fn a_large_answer_is_not_moved_any_more() {
         let mut growing = Growing::default();
         growing.push(&vec![b'x'; LARGE_BYTES + 1]);
         let before = growing.last.as_ptr();

@@ -1,6 +1,6 @@
 //! Reads a response head: limits, waiting times, the request's id.
 //!
-//! Everything in a head comes from the server or from something in between. So each value is read strictly, and a value
+//! Everything in a head comes from the server or from a proxy in between. So each value is read strictly, and a value
 //! that makes no sense counts as missing. Source: API documentation, "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
@@ -12,17 +12,17 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use crate::domain::{LimitSignal, RateSignals};
 use crate::provider::HeadNews;
 
-/// The longest wait that is believed. Values of several days occur (302,539 s has been seen); a spend cap is lifted
-/// within a month; more than a year is a mistake.
+/// The longest wait that is accepted. Values of several days occur (302,539 s has been seen), and a spend cap is lifted
+/// within a month. More than a year is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
-/// A value above this means "no limit": proxies send 2³² and 2⁶³ for that.
+/// A value above this means "no limit": some proxies send 2³² or 2⁶³.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
 /// Returns the limits and waiting times in a head, and the id of the request.
 ///
 /// A date in `retry-after` is compared with the head's `date`, so that the wait is right even if the server's clock is
-/// wrong. If the head has no `date`, it is compared with `now`, which returns wall-clock time.
+/// wrong. If the head has no `date`, the date in `retry-after` is compared with `now`, which returns wall-clock time.
 pub fn read(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
     let values = Values::of(headers);
     let signals = RateSignals {
@@ -47,8 +47,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that are used. They are found in one walk over all headers, since a look-up for each would hash its long
-/// name for every response.
+/// The headers that are used. They are found in one walk over all headers, because a look-up of each header would hash
+/// its long name for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,
@@ -75,7 +75,7 @@ enum Single<'a> {
     #[default]
     Missing,
     Once(&'a HeaderValue),
-    /// Several headers count as none, since it is not clear which one is right.
+    /// The header occurs several times. It counts as missing, because it is not clear which value is right.
     Repeated,
 }
 
@@ -125,11 +125,11 @@ impl<'a> Values<'a> {
     fn request_id(&self) -> Option<String> {
         let id = match self.request_id {
             Single::Once(_) => self.request_id,
-            // A header that is sent twice does not count either.
+            // A header that is sent twice counts as missing.
             Single::Missing | Single::Repeated => self.x_request_id,
         };
         let id = id.text()?;
-        // The fold has no early exit, so that the compiler can check many bytes at once.
+        // The fold has no early exit, so that the compiler can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
@@ -143,7 +143,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Returns the longer of the two forms, so that the wait is never shorter than one of them asks for.
+    /// Returns the longer of the two waits, `retry-after-ms` and `retry-after`.
     fn retry_after(&self, now: &dyn Fn() -> Timestamp) -> Option<Duration> {
         let in_millis = self.retry_after_ms.text().and_then(|text| positive(text, 1_000));
         let server_time = || self.date.text().and_then(date);
@@ -177,7 +177,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Reads a positive time in a unit; a second has `per_second` of these units.
+/// Reads a positive time. `per_second` is the number of its units in a second.
 fn positive(text: &str, per_second: u32) -> Option<Duration> {
     let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
     let wait = match whole {
@@ -187,7 +187,7 @@ fn positive(text: &str, per_second: u32) -> Option<Duration> {
     believable(wait)
 }
 
-/// Reads a decimal number without the words (`inf`, `nan`) that Rust's own reader takes.
+/// Reads a decimal number. Unlike Rust's own parser, it does not accept words (`inf`, `nan`).
 fn decimal(text: &str) -> Option<f64> {
     let starts_well = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_of_two_disagreeing_values_holds() {
+    fn the_longer_of_two_different_waits_is_used() {
         assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "2500")]), Some(Duration::from_millis(2_500)));
         assert_eq!(wait(&[("retry-after", "3"), ("retry-after-ms", "2500")]), Some(Duration::from_secs(3)));
         assert_eq!(wait(&[("retry-after", "nonsense"), ("retry-after-ms", "10")]), Some(Duration::from_millis(10)));

@@ -1,8 +1,9 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
-//! Pure and total: every reply has exactly one verdict, by status, `error.type` and `details.error_code`. Message text
-//! decides in one case only, the dated table [`ACCOUNT_MESSAGES`]. The scheduler, which knows the history, decides how
-//! to act on a verdict: how long to wait, when to give up, and what a 403 before any success means.
+//! Pure and total: every reply has exactly one verdict. It depends on the status, `error.type` and
+//! `details.error_code`. The text of a message decides in one case only: the table [`ACCOUNT_MESSAGES`]. The scheduler
+//! knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a 403 before
+//! any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table that
 //! `tests/policy.rs` spells out row by row.
@@ -14,7 +15,7 @@ use http::header::LOCATION;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// The beginnings of messages with status 400 in which the API says that credit is missing (2026-08-22).
+/// Beginnings of messages. With these messages and the status 400, the API says that credit is missing (2026-08-22).
 ///
 /// This is the only place where the text of a message matters: these errors have the same status and type as ordinary
 /// bad requests.
@@ -24,7 +25,7 @@ const ACCOUNT_MESSAGES: [&str; 3] = [
     "You have reached your specified workspace API usage limits",
 ];
 
-/// Values of `details.error_code` after which no request of the account can work.
+/// Values of `details.error_code` that mean that no request of the account can work.
 const ACCOUNT_CODES: [&str; 5] = [
     "enforced_spend_limit_reached",
     "contract_spend_limit_reached",
@@ -35,7 +36,7 @@ const ACCOUNT_CODES: [&str; 5] = [
 
 const RAMP_CODE: &str = "ramp_limit_exceeded";
 
-/// Returns what a reply means for its row, its pool and the run. `signals` are those of its head.
+/// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.
 pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
     match reply {
         Reply::Message(message) => Verdict::Answered(message),
@@ -57,10 +58,10 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
     }
 }
 
-/// An error that came after a 200 head: its type shows the status it would have had.
+/// Judges an error that came after a 200 head. The type of the error shows the status that it would have had.
 ///
-/// The answer had begun, so it may have been billed. The head's advice on retries is ignored, since it was sent before
-/// the error happened.
+/// The answer had begun, so it may have been billed. The head's advice on retries is ignored, because the head was sent
+/// before the error happened.
 fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
     let status = status_of(failure.kind.as_deref());
     match by_status(status, failure, waits, signals) {
@@ -100,7 +101,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers 407, and this proxy lets no request through.
+        // Only a proxy answers with 407, and this proxy lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -115,7 +116,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
     }
 }
 
-/// Returns whether no request of this account can work.
+/// Returns whether the failure means that no request of this account can work.
 fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration>) -> bool {
     let code = failure.code.as_deref().unwrap_or_default();
     if ACCOUNT_CODES.contains(&code) {
@@ -127,7 +128,7 @@ fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration
 }
 
 /// Distinguishes the kinds of 429 as far as one response allows. The scheduler knows whether its own buckets had room,
-/// and corrects a `Concurrency` if needed.
+/// and corrects `Concurrency` if needed.
 fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
     let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
         LimitKind::Acceleration
@@ -150,16 +151,16 @@ fn class_of_fault(status: u16) -> ErrorClass {
     }
 }
 
-/// Returns whether the request may still run after a gateway gave up on it.
+/// Returns whether the API may be processing the request although a gateway gave up on it.
 ///
-/// The API's own errors have a type, and failed requests are not billed. A gateway's page does not say whether the
-/// request was processed; only 503, 521, 522 and 523 mean that it was never passed on.
+/// The API's own errors have a type, and a request that ends with one is not billed. A gateway's page does not say
+/// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed it on.
 fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Follows `x-should-retry` for failures of a single row. Failures that stop the run, limits and overload have their
-/// own rules.
+/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. Failures that stop the run,
+/// limits and overload have their own rules.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
@@ -171,14 +172,14 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
 }
 
 /// Returns the reason to stop a run whose server says that the API is at another address. No row is the cause of this.
-/// Nothing is sent to that address, since the key would be sent too.
+/// Nothing is sent to that address, because the key would be sent with it.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body is not kept: it repeats the address, including the parts that are left out here.
     HaltReason::Redirect { to: location.and_then(place), failure: Failure { message: String::new(), ..failure } }
 }
 
-/// Returns where a redirect leads: scheme, host, port and path, or the path alone where the server is the same.
+/// Returns where a redirect leads: scheme, host, port and path, or only the path if the server is the same.
 ///
 /// User name, password, query and fragment may contain secrets.
 fn place(location: &str) -> Option<String> {
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_is_named_by_its_place_without_what_may_be_secret() {
+    fn a_redirect_names_its_address_without_parts_that_may_be_secret() {
         for (location, expected) in [
             ("https://other.example:8443/p/v1/messages?key=1", Some("https://other.example:8443/p/v1/messages")),
             ("https://user:pass@other.example/p#part", Some("https://other.example/p")),

@@ -4,7 +4,7 @@
 
 use crate::domain::Quality;
 
-/// Returns the quality of an answer with this stop reason; `None` if the answer has only paused.
+/// Returns the quality of an answer with this stop reason; `None` if the answer has only been paused.
 pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
     match stop_reason {
         b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),

@@ -1,4 +1,4 @@
-//! JSON objects as ordered members with raw values. The folding of streams works with these.
+//! JSON objects as ordered members with raw values. Streams are folded with these.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The objects of a stream have tens of members. Far more would be an attack that makes the linear look-ups slow.
+/// The most members of an object. The objects of a stream have tens of members. Far more would be an attack: look-ups
+/// are linear, so they would become slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without parsing its values.
@@ -31,7 +32,8 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
     out
 }
 
-/// Writes the object. `real` may write another value for a member; it returns whether it did.
+/// Writes the object. For each member, `real` may write another value and return true. If it returns false, the
+/// member's own value is written.
 pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {
@@ -47,10 +49,10 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
     out.push(b'}');
 }
 
-/// Returns the text between the quotes of a JSON string, still escaped; `None` for any other value.
+/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
 ///
-/// Escaped pieces can be joined without unescaping them. That keeps the server's own spelling, and restores a character
-/// whose two escaped halves came in different pieces.
+/// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. It also restores a
+/// character whose two escaped halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_and_spelling_survive() {
+    fn order_and_spelling_are_kept() {
         let members = parse(r#" { "b" : 1.50 , "a" : [ 1, 2 ] } "#).expect("an object");
 
         assert_eq!(text(&members), br#"{"b":1.50,"a":[ 1, 2 ]}"#);

@@ -1,8 +1,8 @@
 //! The Claude Messages API.
 //!
-//! Owns its wire form (requests, heads, whole answers, streams) and what its replies mean. Knows nothing of
-//! credentials: the transport adds them. A whole answer is kept byte for byte. A stream is put together to one message,
-//! and every value in that message is still the server's own text.
+//! It owns the wire form of this API (requests, heads, whole answers, streams) and decides what replies mean. It knows
+//! nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put together
+//! into one message, and every value in that message is the server's own text.
 
 mod block;
 mod fold;
@@ -27,17 +27,17 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
 use crate::domain::{PoolId, RateSignals, Request, Verdict};
 
-/// Room for the headers of a request, including those that the transport and its client add: a map that has to grow is
-/// copied.
+/// Room for the headers of a request, including those that the transport and its client add. Without enough room, the
+/// map would have to grow, and would be copied.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{header} can't be sent: {value:?} holds characters that a header may not have")]
 pub struct DialectError {
-    /// Which header.
+    /// The header.
     pub header: &'static str,
-    /// What was given.
+    /// The value that was given.
     pub value: String,
 }
 
@@ -49,9 +49,10 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    /// Returns the provider that sends `api_version`, `betas` (left out when there are none) and `extra` headers.
+    /// Returns a provider that sends the headers for `api_version` and `betas`, and the `extra` headers. Without betas,
+    /// there is no header for them.
     ///
-    /// An extra header replaces one of the same name.
+    /// An extra header replaces the header of the same name.
     ///
     /// # Errors
     /// [`DialectError`] when a value can't be sent in a header.

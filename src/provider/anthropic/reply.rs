@@ -1,8 +1,8 @@
-//! Whole responses: a message as JSON, or an error in any form.
+//! Reads whole responses: a message as JSON, or an error in any form.
 //!
-//! Invariant: a message is the server's own bytes, without white space around it and with blanks in place of line
-//! breaks, so that it fits on one line. It is checked, never rebuilt. [`super::shape`] lists what it must have; unknown
-//! block types, stop reasons and members pass through.
+//! Invariant: a message has the server's own bytes. Only white space around it is removed, and line breaks become
+//! blanks, so that it fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists what it must
+//! have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason
                       calls of server tools; let the row use fewer of them (max_uses) or ask for less in one row, and run \
                       it again";
 
-/// Longer error bodies are not parsed as JSON: real ones are never that long, and parsing a large one takes much
+/// Longer error bodies are not parsed as JSON. Real errors are never so long, and parsing a large body takes much
 /// memory.
 const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
@@ -58,7 +58,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large body is put on one line here, so that it need not be copied later.
+        // A large body is put on one line here, because doing this later would copy it.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
@@ -116,7 +116,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     }
 }
 
-/// Reads a message that has the usual form; `None` for any other.
+/// Reads a message that has the usual form; `None` for a message of any other form.
 fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     let Scanned { quality, usage, content, calls } = scan::message(body)?;
     let needs_look = !traits.is_ascii || traits.has_backslashes;
@@ -133,7 +133,7 @@ fn place(part: &str, whole: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-/// Returns JSON with blanks in place of line breaks; changes it in place where nothing else shares its memory.
+/// Returns JSON with blanks instead of line breaks. It is changed in place if nothing else shares its memory.
 fn on_one_line(body: Bytes) -> Bytes {
     match body.try_into_mut() {
         Ok(mut body) => {
@@ -164,7 +164,7 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     format!("the body is not a JSON object but begins {excerpt:?}")
 }
 
-/// Reads an error body leniently: the API's own form, those of gateways, a page, or nothing at all.
+/// Reads an error body leniently. It may have the API's own form or the form of a gateway, be a page, or be empty.
 pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
     let Some(json) = json.filter(Value::is_object) else {
@@ -176,8 +176,8 @@ pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     Reply::Error { failure: failure(&json, head, body), is_in_stream: false, retry_after: retry_after(&json) }
 }
 
-/// Reads an error object: `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}`, or
-/// something similar.
+/// Reads an error object. Its form is
+/// `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}` or similar.
 pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let message = ["/error/message", "/message", "/error", "/detail", "/title"].into_iter().find_map(string);
@@ -192,7 +192,8 @@ pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     }
 }
 
-/// Reads the seconds in the body of Cloudflare's own errors; values above a day are not used.
+/// Returns the waiting time in the body of one of Cloudflare's own errors. The body gives it in seconds. Values above a
+/// day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;
     (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_passes_through() {
+    fn unknown_types_and_members_pass_through() {
         let odd = r#"{"zzz":[1e999,{"a":null}],"type":"message","content":[{"type":"hologram","depth":3}],"stop_reason":"bored","usage":{"input_tokens":1,"output_tokens":2,"moons":7}}"#;
 
         let message = message(odd);
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_message_keeps_the_usage_it_names() {
+    fn a_broken_message_keeps_its_usage() {
         for (part, odd) in [(r#""content""#, r#""contents""#), (r#""message""#, "7"), (r#""end_turn""#, "7")] {
             let failure = broken(WHOLE.replace(part, odd).as_bytes());
 
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_gateways_say_what_they_can() {
+    fn errors_of_gateways_are_read_in_every_form() {
         assert_eq!(failed(502, "<html><h1>502 Bad Gateway</h1></html>").0.message, "502 Bad Gateway");
         assert_eq!(failed(520, "").0.message, "the response has no body");
         assert_eq!(failed(400, r#"{"error":"no such deployment"}"#).0.message, "no such deployment");

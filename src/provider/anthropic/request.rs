@@ -1,4 +1,4 @@
-//! Request bodies.
+//! Writes the bodies of requests.
 //!
 //! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
 //! `stream` is added, at the end.
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::domain::Request;
 use crate::provider::{Body, Splice};
 
-/// The text that asks for a stream after other members; a body without other members uses it without the comma.
+/// The text that asks for a stream. It follows other members. In a body without other members, its comma is left out.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
 

@@ -1,9 +1,9 @@
 //! The fast way to read a whole message: one pass that checks that it is JSON and reads the members that matter.
 //!
 //! It reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in texts
-//! that matter, members named twice, deep nesting, and anything that is not a message. The parser ([`super::shape`])
-//! reads those. If both can read a message, both give the same result; a test checks this. An accepted message becomes
-//! part of a line of results, so it must be valid JSON. The caller checks whether its strings are UTF-8.
+//! that matter, repeated members, deep nesting, and anything that is not a message. The parser ([`super::shape`]) reads
+//! such answers. A message that both can read gives the same result with both; a test checks this. An accepted message
+//! becomes part of a line of results, so it must be valid JSON. The caller checks whether its strings are UTF-8.
 
 use std::ops::Range;
 
@@ -12,26 +12,26 @@ use super::usage::{self, Counts};
 use crate::domain::json::Cursor;
 use crate::domain::{Quality, Usage};
 
-/// The deepest nesting that is scanned; answers with deeper values are parsed.
+/// The deepest nesting that is scanned. Answers with deeper values are parsed.
 const DEEPEST: u32 = 64;
 
-/// Members of a request that add tools without naming them.
+/// Members of a request that can add tools without naming them.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
-/// The facts read from a message that is kept. Its strings have no escapes.
+/// The facts about a message. The strings that were read have no escapes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scanned<'a> {
-    /// How good it is.
+    /// How good the answer is.
     pub(super) quality: Quality,
-    /// What it used.
+    /// What the answer used.
     pub(super) usage: Usage,
-    /// Where in the message its content is.
+    /// The range of the content in the message.
     pub(super) content: Range<usize>,
-    /// The tools that it calls. The request must offer them.
+    /// The tools that the answer calls. The request must offer them.
     pub(super) calls: Vec<&'a [u8]>,
 }
 
-/// Scans a message; `None` for one that lacks something or has another form ([`super::shape`]).
+/// Scans a message; `None` if it lacks something or does not have the usual form ([`super::shape`]).
 pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
     let mut cursor = Cursor::new(json);
     let (mut kind, mut content, mut usage, mut stop_reason) = (None, None, None, None);
@@ -48,9 +48,10 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
     (kind? == b"message").then_some(Scanned { quality, usage: usage?, content: content?, calls })
 }
 
-/// Looks for the called tools among those that a request offers, and stops when all are found.
+/// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// Returns the first called tool that is not offered, if there is one; `None` for a request of another form.
+/// Returns the first called tool that is not offered, if there is one. Returns `None` if the request does not have the
+/// usual form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
@@ -71,7 +72,7 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Opti
 
 /// A search for tools.
 struct Tools<'n> {
-    /// The called tools that were not found so far.
+    /// The called tools that have not been found yet.
     missing: Vec<&'n [u8]>,
     /// Whether the request may offer tools that it does not name.
     may_be_more: bool,
@@ -94,12 +95,13 @@ impl Tools<'_> {
     }
 }
 
-/// Notes a value; `None` when there is one already.
+/// Stores a value; `None` when there is already one.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-/// Reads a list of content blocks and checks that each has everything its type needs. Returns where the list is.
+/// Reads a list of content blocks and checks that each block has everything that its type needs. Returns the range of
+/// the list.
 fn read_blocks<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<Range<usize>> {
     cursor.peek()?;
     let start = cursor.position();

@@ -1,16 +1,17 @@
 //! What a whole answer must have.
 //!
-//! A 200 may contain anything: gateways translate, proxies cut, models call tools that were not offered. This table
-//! decides whether an answer is kept or refused. It holds for streamed answers and others. A refused answer would be of
-//! no use to a reader of the results. Members may come in any order.
+//! A response with status 200 may contain anything: a gateway may translate it, a proxy may cut it off, and a model may
+//! call a tool that was not offered. This table decides whether an answer is kept or refused. It applies to all
+//! answers, streamed or not. A refused answer would be of no use to a reader of the results. Members may come in any
+//! order.
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
-//! | the whole | JSON, at most 125 levels deep, with no half of a surrogate pair and none of the members below named twice (in a stream, none at all) | refused |
+//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member at all) | refused |
 //! | `type` | `"message"` | refused (`"error"`: read as an error) |
 //! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
 //! | a `text` block | its `text` is a string; it may be empty | refused |
-//! | a `tool_use` block | its `name` is that of a tool of the request, its `input` is an object | refused |
+//! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
 //! | a block of any other type | anything: unknown types pass | |
 //! | `usage` | an object, whatever its members | refused |
@@ -22,17 +23,17 @@
 //! | `end_turn`, `stop_sequence`, `tool_use` | kept: ok |
 //! | `max_tokens`, `model_context_window_exceeded` | kept: truncated |
 //! | `refusal` | kept: refused |
-//! | `pause_turn` | not finished, whatever else it holds: refused, and not tried again, since the same would come again |
+//! | `pause_turn` | not finished: refused, and not tried again, because the same request would end in the same way |
 //! | any other | kept: unknown |
 //!
-//! A refused answer is tried again as if it had been lost, except for `pause_turn`. Tool names are compared with those
-//! of the request only if the answer has a tool call. For this, the request is parsed once, from the bytes that were
-//! sent. If a request can bring tools that it does not name (`mcp_servers`, a toolset without a `name`, a `thread`),
-//! any name is accepted.
+//! After a refused answer, the row is tried again as if the answer had been lost, except after `pause_turn`. If the
+//! answer has a tool call, the names of tools are compared with those in the request. For this, the request is parsed
+//! once, from the bytes that were sent. Some requests can add tools that they do not name (`mcp_servers`, a toolset
+//! without a `name`, a `thread`). For these, any name is accepted.
 //!
-//! In a stream the input of a tool call comes as text. If that text is not JSON, the result depends on how the answer
-//! ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept as
-//! [`super::block`] says.
+//! In a stream, the input of a tool call comes as text. If this text is not JSON, the result depends on how the answer
+//! ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept in the form
+//! that [`super::block`] describes.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 
@@ -47,16 +48,17 @@ use super::{scan, usage};
 use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
-/// Deepest nesting of a message. A line of results adds two levels around it, and common parsers accept at most
-/// [`DEEPEST`] in all. An answer that can't be read back is of no use. The API's own answers are a tenth as deep.
+/// The deepest nesting of a message that is kept. A line of results adds two levels around the message, and common
+/// parsers accept at most [`DEEPEST`] levels in all. An answer that can't be read back is of no use. The API's own
+/// answers are a tenth as deep.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// Why an answer is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Something is missing or has another form.
+    /// Something is missing or has a wrong form.
     Broken(Cow<'static, str>),
-    /// It is not finished: the model has paused.
+    /// The answer is not finished: the model has paused.
     Paused,
 }
 
@@ -74,7 +76,7 @@ pub(super) struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// Returns whether this is an error and no message.
+    /// Returns whether this is an error instead of a message.
     pub(super) fn is_error(&self) -> bool {
         self.kind.and_then(string).as_deref() == Some("error")
     }
@@ -84,10 +86,11 @@ impl Shape<'_> {
         self.usage.and_then(|raw| usage::read(raw.get()))
     }
 
-    /// Judges the message by the table; `json` is the whole message, and `asked` is the request that it answers.
+    /// Judges the message by the table. `json` is the whole message, and `asked` is the request that it answers.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
         if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
-            let why = format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which no reader of results takes");
+            let why =
+                format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which readers of results do not accept");
             return Err(Refused::Broken(why.into()));
         }
         if self.kind.and_then(string).as_deref() != Some("message") {
@@ -105,7 +108,7 @@ impl Shape<'_> {
             return broken("it has no usage");
         }
         if lone_surrogate(json).is_some() {
-            return broken("it holds half a character (a lone surrogate), which no reader takes");
+            return broken("it contains half a character (a lone surrogate), which readers of results do not accept");
         }
         quality.map_or_else(|| broken("it has no stop_reason, so nobody knows whether it ended"), Ok)
     }
@@ -136,7 +139,7 @@ fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
     for (at, block) in blocks.iter().enumerate() {
         let kind = block.kind.as_str();
         if kind == "text" && !block.text.is_some_and(|text| text.get().starts_with('"')) {
-            return broken(format!("content block {at} is text without text"));
+            return broken(format!("content block {at} has the type text but no text"));
         }
         if !is_call(kind.as_bytes()) {
             continue;
@@ -180,7 +183,8 @@ struct Tool<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// Returns the first of these tools that a request does not offer. The request is read only when there are any.
+/// Returns the first of the `called` tools that a request does not offer. The request is read only when at least one
+/// tool was called.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
     if called.is_empty() {
         return None;
@@ -188,9 +192,9 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Opt
     scan::first_not_offered(called, asked.json()).unwrap_or_else(|| first_not_offered_by_parser(called, asked))
 }
 
-/// The same for a request with escapes in names, or with deep nesting.
+/// Does the same as [`first_not_offered`], for a request with escapes in names or with deep nesting.
 fn first_not_offered_by_parser<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
-    // If a request can't be read here, its tools are unknown: the API accepted it, so any tool is allowed.
+    // If a request can't be read here, its tools are unknown. The API accepted it, so any tool is allowed.
     let Asked { tools, mcp_servers, thread } = serde_json::from_slice(asked.json()).ok()?;
     let tools = tools.unwrap_or_default();
     if mcp_servers.is_some() || thread.is_some() || tools.iter().any(|tool| tool.name.is_none()) {

@@ -1,8 +1,9 @@
-//! Streams: bytes become events, and all events become a reply.
+//! Reads streams: bytes become events, and all events together become a reply.
 //!
-//! Owns how bytes are cut into events; [`Fold`] puts the events together.
+//! This file cuts bytes into events. [`Fold`] puts the events together.
 //!
-//! Rejected alternative: reading `event:` lines. The data of each event names its type, and some proxies drop the line.
+//! Rejected: reading `event:` lines. The data of each event names the type of the event, and some proxies drop these
+//! lines.
 
 use bytes::Bytes;
 
@@ -12,8 +13,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event that is read. It is in memory together with the parts folded from it. The API's own events are
-/// about a thousand times shorter.
+/// The longest event that is read, in bytes. An event is in memory together with the parts that are folded from it. The
+/// API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {

@@ -1,23 +1,24 @@
-//! Makes text from a server safe for messages to people: short, without control characters, tags and keys.
+//! Makes text from a server safe for messages to people: the result is short and has no control characters, tags or
+//! keys.
 
-/// The longest text that is kept of a failed response.
+/// The longest text of a failed response that is kept.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// How much of a body is read: an excerpt never needs more, even if many tags are removed.
+/// How many bytes of a body are read. An excerpt never needs more, even if many tags are removed.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
-/// Returns the readable beginning of a body of an unknown form: a gateway's page or plain text.
+/// Returns the readable beginning of a body whose form is unknown: a gateway's page or plain text.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(LOOKED_AT_BYTES)]);
     let is_markup = text.trim_start().starts_with('<');
     if is_markup { clean(&without_tags(&text)) } else { clean(&text) }
 }
 
-/// Returns `text` on one line, without control characters and what looks like a key, at most 4 KiB long.
+/// Returns `text` on one line and cut to 4 KiB, without control characters and without anything that looks like a key.
 ///
-/// A server may send back what it received, so everything that begins like a key is removed from its messages, even
+/// A server may send back what it received. So everything that begins like a key is removed from its messages, even
 /// other people's keys. The exact key that was sent is removed later, in every encoding and from every text
-/// ([`crate::domain::Secrets`]). If the end of the text cuts the key off here, that later step still finds any twelve
-/// characters of it.
+/// ([`crate::domain::Secrets`]). If a text is cut off inside the key here, the later step finds the rest of the key if
+/// it has at least twelve characters.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {
@@ -39,7 +40,7 @@ pub(super) fn name(text: &str) -> Option<String> {
     is_name.then(|| text.to_owned())
 }
 
-/// Returns whether this is a control character, or one that changes the direction of text.
+/// Returns whether this is a control character, or a character that changes the direction of text.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -72,8 +73,8 @@ fn push_without_keys(out: &mut String, word: &str) {
     out.push_str(rest);
 }
 
-/// Leaves out tags, and the content of scripts and styles. This is no HTML parser, since the result only has to be
-/// readable.
+/// Leaves out tags, and the content of scripts and styles. This is not an HTML parser, because the result only has to
+/// be readable.
 fn without_tags(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateways_page_becomes_its_words() {
+    fn only_the_words_of_a_gateways_page_are_kept() {
         let page = "<html>\r\n<head><title>502 Bad Gateway</title><style>b{color:red}</style></head>\r\n<body>\
                     <script>alert(1)</script><center><h1>502 Bad Gateway</h1></center><hr>cloudflare</body></html>";
 

@@ -1,4 +1,4 @@
-//! `usage` of a message.
+//! Reads the `usage` of a message.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::domain::Usage;
 
 /// Reads `usage`; `None` when it is not an object.
 ///
-/// All members may be absent or null. A member that is not a count counts as zero, since an answer is not discarded
-/// because of its usage. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
+/// All members may be absent or null. A member that is not a number counts as zero, because an answer is not discarded
+/// only because of its usage. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {
@@ -22,7 +22,7 @@ pub(super) fn read(json: &str) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// The members as they are read. If a name occurs again, its last value counts.
+/// The members that were read. If a name occurs more than once, its last value counts.
 #[derive(Default)]
 pub(super) struct Counts {
     input: u64,
@@ -35,7 +35,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Takes a member of the object itself that is not an object.
+    /// Takes a member of the usage object that is not an object itself.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,
@@ -103,13 +103,13 @@ pub(super) fn count(json: &[u8]) -> u64 {
     capped(number.unwrap_or(0))
 }
 
-/// Returns a count, at most four billion: no answer uses more of anything.
+/// Returns the count, but at most 2³²−1. No answer uses more of anything.
 pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }
 
-/// Passes each member of an object to `each`; `None` when the text is not an object. No tree is built, to save time:
-/// this runs for every answer.
+/// Passes each member of an object to `each`; `None` when the text is not an object. This runs for every answer, so it
+/// does not take the time to build a tree.
 fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(Members(each)).ok()?;
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-/// A name, copied only where it has escapes.
+/// A name. It is copied only if it has escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_split_of_cache_writes_wins_over_their_sum() {
+    fn the_split_of_cache_writes_is_used_instead_of_their_sum() {
         let usage = read(
             r#"{"input_tokens":3,"cache_creation_input_tokens":30,"cache_read_input_tokens":7,
                 "cache_creation":{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":20},

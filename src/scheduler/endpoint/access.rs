@@ -1,12 +1,13 @@
-//! Which models an endpoint has, and whether it lets our key use them.
+//! Which models an endpoint has, and whether our key may use them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// After this many forbidden requests in a row, with no answer between, the endpoint is taken to forbid everything.
+/// After this many forbidden requests in a row, with no answer between them, the endpoint is assumed to forbid
+/// everything.
 const FORBIDDEN: u32 = 3;
 
-/// What an endpoint has shown of its models and of our rights.
+/// What is known of the models of an endpoint and of the rights of our key.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     answered: BTreeSet<Arc<str>>,
@@ -14,19 +15,19 @@ pub(crate) struct Access {
     forbidden_in_a_row: u32,
 }
 
-/// What is forbidden.
+/// How much is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forbidden {
     /// Everything is forbidden from the start, so the key is wrong.
     Key,
     /// Everything is forbidden, but something was allowed before.
     All,
-    /// This request.
+    /// Only this request is forbidden.
     Row,
 }
 
 impl Access {
-    /// Notes an answer of a model.
+    /// Notes that a model has answered.
     pub(crate) fn on_answer(&mut self, model: &Arc<str>) {
         self.forbidden_in_a_row = 0;
         if !self.answered.contains(model) {
@@ -49,7 +50,7 @@ impl Access {
         self.answered.contains(model)
     }
 
-    /// Notes that the endpoint does not have a model. Returns whether this is new.
+    /// Notes that the endpoint does not have a model. Returns `false` if this was known before.
     pub(crate) fn on_missing(&mut self, model: &Arc<str>) -> bool {
         self.missing.insert(model.clone())
     }

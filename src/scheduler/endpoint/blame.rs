@@ -2,27 +2,27 @@
 //!
 //! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
 //! row is answered with 500. A single fault looks the same in both cases. The results of *other* rows between two
-//! faults of one row show the difference. If they are answered, the row is the cause. If less than a quarter of them
-//! are answered, the endpoint is in trouble. If no reply came for other rows, the cause stays unknown.
+//! faults of one row show the difference. If the other rows are answered, the row is the cause. If some of them are
+//! answered, but less than a quarter, the endpoint is in trouble. If none of them is answered, the cause stays unknown.
 //!
-//! Rows that failed before and fail again are not counted as long as none of them is ever answered. Otherwise a block
-//! of bad rows would look like an endpoint in trouble. Once some of them are answered, retries evidently help, so all
-//! faults count.
+//! As long as no row is answered in a retry, a further fault of a row that failed before is not counted. Otherwise a
+//! block of bad rows would look like an endpoint in trouble. Once such a row is answered, retries evidently help, so
+//! all faults count.
 
 use crate::clock::Instant;
 
-/// A fault is the row's own only if, since the row's last fault, fewer than this many other rows failed for each row
-/// answered.
+/// The row causes a fault only if fewer than this many other faults came for each answer since the row's last fault.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who causes a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
-    /// The row's own.
+    /// The row causes it.
     Row,
-    /// The endpoint's, which answers too few.
+    /// The endpoint causes it: it answers too few requests.
     Endpoint,
-    /// Unknown: nothing else was answered since the row's last fault, or this is the row's first fault.
+    /// The cause is unknown: no other request was answered since the row's last fault, or this is the row's first
+    /// fault.
     Unknown,
 }
 
@@ -31,14 +31,14 @@ pub(crate) enum Blame {
 pub(crate) struct Tally {
     /// When the counts were last updated.
     at: Instant,
-    /// Of the requests that were answered, the latest time of sending. A request that was sent before the trouble may
-    /// be answered during it.
+    /// When the latest of the answered requests was sent. This is needed because a request that was sent before the
+    /// trouble may be answered during it.
     answered_sent_at: Instant,
     answers: u64,
-    /// Answers to rows that had met a fault.
+    /// The number of answers to rows that had met a fault.
     answers_to_failed: u64,
     faults: u64,
-    /// Faults that were the first of their row.
+    /// The number of faults that were the first fault of their row.
     first_faults: u64,
 }
 
@@ -51,7 +51,7 @@ impl Tally {
         self.answers_to_failed += u64::from(had_failed);
     }
 
-    /// Notes a fault and returns who caused it. `before` is the tally after the row's last fault.
+    /// Notes a fault and returns who caused it. `before` is the tally as it was after the row's last fault.
     pub(crate) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
         self.at = now;
         self.faults += 1;
@@ -78,7 +78,7 @@ mod tests {
     const T: Instant = Instant::from_secs(9);
 
     #[test]
-    fn answers_to_what_was_sent_before_trouble_began_prove_nothing() {
+    fn answers_to_requests_sent_before_the_trouble_prove_nothing() {
         let mut tally = Tally::default();
         tally.fault(None, T);
         let before = Some(tally);

@@ -1,13 +1,14 @@
-//! How many requests may be open at once, if the server has such a cap.
+//! How many requests the server lets be open at the same time, if it has such a cap.
 //!
-//! Only refusals show a cap. When the first refusal comes, some of the other open requests are refused as well. The
-//! server allows as many as are not refused. The cap may be raised or lifted during a run, and the server does not say
-//! so. So from time to time, one more open request is tried. A refusal ends the try and doubles the time until the next
-//! try. When a whole window of answers comes without a refusal, the cap is known to be higher. Then the next try begins
-//! at once, with twice as many additional requests.
+//! Only refusals show a cap. When the first refusal comes, some of the other open requests will be refused as well. The
+//! cap is the number of open requests that are not refused. The server may raise or lift the cap during a run, and does
+//! not say so. So from time to time, one request more than the known cap is tried. A refusal ends the try and doubles
+//! the time until the next try. When a whole window of answers comes without a refusal, the cap is known to be higher.
+//! The next try then begins immediately, with twice as many additional requests.
 //!
-//! So a cap that stays costs one refused request, which is not billed, after 1, 3, 7 and 15 minutes and then every
-//! eight minutes. If the cap was lifted, it stops bounding the run about twelve round trips after the next try.
+//! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and after that every eight
+//! minutes. Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about
+//! twelve round trips after the next try begins.
 
 use std::time::Duration;
 
@@ -20,29 +21,29 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 /// What is known of the server's cap.
 #[derive(Debug, Default)]
 pub(crate) struct Cap {
-    /// How many open requests the server allows; `None` as long as no cap was met.
+    /// How many open requests the server allows; `None` while no cap is known.
     known: Option<usize>,
-    /// When the last wave of refusals began. Refusals of requests that were sent before that moment belong to the same
-    /// wave.
+    /// When the last group of refusals began. A refusal belongs to this group if its request was sent before that
+    /// moment.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// How many of the next refusals were also caused by the last try.
+    /// How many of the next refusals do not lower the known cap, because the last try caused them as well.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
 }
 
-/// A try of more open requests than are known to be allowed.
+/// A try with more open requests than the known cap.
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// Answers without a refusal that are still needed to confirm the try; `None` until all of its requests are in
+    /// How many more answers without a refusal are needed to confirm the try; `None` until all of its requests are in
     /// flight.
     answers_left: Option<usize>,
 }
 
 impl Cap {
-    /// Returns how many requests may be open, including those of a try.
+    /// Returns how many requests may be open, including the additional requests of a try.
     pub(crate) fn most(&self) -> usize {
         let more = self.probe.as_ref().map_or(0, |probe| probe.more);
         self.known.map_or(usize::MAX, |known| known + more)
@@ -76,7 +77,7 @@ impl Cap {
         }
     }
 
-    /// Notes a refusal of a request sent at `sent_at`. `in_flight` other requests were open when the refusal came.
+    /// Notes a refusal of a request sent at `sent_at`. When the refusal came, `in_flight` other requests were open.
     pub(crate) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
         match (self.probe.take(), self.known) {
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_open_and_not_refused_is_allowed() {
+    fn the_cap_is_the_number_of_open_requests_that_are_not_refused() {
         let mut cap = Cap::default();
 
         cap.on_refusal(50, Instant::ZERO, Instant::from_secs(2));
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_that_was_raised_is_found_without_falling_below_what_was_known() {
+    fn a_raised_cap_is_found_without_going_below_the_known_one() {
         let mut cap = capped_at_20();
         let mut now = Instant::from_secs(100);
         for _ in 0..200 {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_tried_while_the_cap_holds_nothing_back() {
+    fn nothing_is_tried_while_the_cap_does_not_hold_the_run_back() {
         let mut cap = capped_at_20();
 
         (2..2_000).for_each(|second| cap.on_answer(false, BOUND, Instant::from_secs(second)));

@@ -1,24 +1,25 @@
-//! Whether the endpoint works at all.
+//! Decides whether the endpoint works at all.
 //!
-//! After eight faults with no answer between, the endpoint is taken to fail, not the rows. Then only one probe at a
-//! time is sent, at growing intervals, and faults do not count for rows. The first answer ends that. So an outage costs
-//! a few requests a minute, however wide the window, and no row loses its tries. If the endpoint fails again within a
-//! minute, three faults are enough, plus one for each answer since then. So an endpoint that answers one request in ten
-//! is taken to be down. An endpoint that answers every second request is not.
+//! After eight faults with no answer between them, the endpoint is assumed to fail, and not the rows. From then on, one
+//! probe at a time is sent, at growing intervals, and faults do not count for rows. The first answer ends this. So an
+//! outage costs a few requests per minute, however large the window is, and no row loses its tries. If the endpoint
+//! fails again within a minute after the outage, fewer faults are enough: three, plus one for each answer since the
+//! outage. So an endpoint that answers one request in ten counts as failing. An endpoint that answers every second
+//! request does not.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// After this many faults without an answer between them, an endpoint is taken to fail. By default, a single row may
-/// have at least as many faults. Otherwise the last row of a run could be taken for the cause of an outage.
+/// After this many faults without an answer between them, an endpoint is assumed to fail. By default, a row may have at
+/// least as many faults before it fails. Otherwise the last row of a run could be blamed for an outage.
 const FAULTS: u32 = 8;
-/// The same within [`RELAPSE`] of the end of an outage.
+/// The same number for the time shortly after an outage: until [`RELAPSE`] has passed since its end.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// An endpoint that was never reached is given up after this time, because its name or address is probably wrong.
+/// An endpoint that was never reached is given up after this time: its name or address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault says of the endpoint.
@@ -28,7 +29,7 @@ pub(crate) enum Sign {
     Unreachable,
     /// The endpoint itself says that it is overloaded or out of service, or the connection breaks.
     Down,
-    /// It failed on this request. Other requests may succeed.
+    /// The endpoint failed on this request. Other requests may succeed.
     Unclear,
 }
 
@@ -39,18 +40,18 @@ pub(crate) struct Health {
     /// Whether anything ever came back from it, even an error.
     was_reached: bool,
     faults_in_a_row: u32,
-    /// Since when all faults were [`Sign::Unclear`].
+    /// The moment since which all faults were [`Sign::Unclear`].
     unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
     /// Answers since the last outage ended.
     answers: u32,
-    /// When the next probe may be sent. Faults before that moment only confirm the known outage.
+    /// When the next probe may be sent. A fault that comes earlier only confirms the known outage.
     probe_at: Instant,
     probe_after: Duration,
-    /// Whether a probe has failed in the present outage. Until then, perhaps only some rows fail and there is no
-    /// outage.
+    /// Whether a probe has failed in the current outage. Until a probe fails, it is possible that only some rows fail
+    /// and that there is no outage.
     has_failed_probe: bool,
 }
 
@@ -60,23 +61,27 @@ impl Health {
         self.is_failing
     }
 
-    /// Returns whether it ever answered.
+    /// Returns whether the endpoint ever answered.
     pub(crate) fn has_worked(&self) -> bool {
         self.has_worked
     }
 
-    /// Returns the moment since which all faults may have been caused by the rows.
+    /// Returns whether anything ever came back from it, even an error.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.was_reached
+    }
+
+    /// Returns the moment since which the rows may have caused all faults.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
-    /// Returns the moment since which nothing has worked; `None` after an answer, and as long as there was only one
-    /// fault.
+    /// Returns the moment since which nothing has worked; `None` if no fault, or only one, came after the last answer.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
 
-    /// Returns when the next probe may be sent, with nothing in flight.
+    /// Returns when the next probe may be sent. It may be sent only when nothing is in flight.
     pub(crate) fn probe_at(&self) -> Instant {
         self.probe_at
     }
@@ -86,7 +91,7 @@ impl Health {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
 
-    /// Takes in an answer; returns whether it ended an outage.
+    /// Notes an answer; returns whether it ended an outage.
     pub(crate) fn on_answer(&mut self, now: Instant) -> bool {
         let was_failing = self.is_failing;
         let was_outage = was_failing && self.has_failed_probe;
@@ -97,7 +102,7 @@ impl Health {
         was_failing
     }
 
-    /// Takes in a fault of the server or the connection.
+    /// Notes a fault of the server or the connection.
     pub(crate) fn on_fault(&mut self, sign: Sign, now: Instant) {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         self.was_reached |= sign != Sign::Unreachable;
@@ -113,7 +118,7 @@ impl Health {
         }
     }
 
-    /// Keeps probing, at short intervals, although a request was answered.
+    /// Starts probing anew, at short intervals, although a request was answered.
     pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
@@ -121,18 +126,18 @@ impl Health {
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Sends rows as usual again, although nothing has been answered.
+    /// Ends probing although nothing has been answered: rows are sent as usual.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
     }
 
-    /// Returns for how long nothing has worked; `None` while this may be chance.
+    /// Returns how long nothing has worked; `None` while the faults may be chance.
     pub(crate) fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns for how long nothing may work before the endpoint is given up. `most` is the upper bound.
+    /// Returns how long nothing may work before the endpoint is given up: at most `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_fails_again_soon_is_believed_after_three_faults() {
+    fn an_endpoint_that_fails_again_soon_counts_as_failing_after_three_faults() {
         let mut health = Health::default();
         (0..10).for_each(|_| fault(&mut health, 1));
         fault(&mut health, 2);
@@ -170,7 +175,7 @@ mod tests {
         (0..3).for_each(|_| fault(&mut health, 3));
 
         assert!(health.is_failing());
-        assert_eq!(health.probe_at(), Instant::from_secs(7), "it goes on from the interval of the first outage");
+        assert_eq!(health.probe_at(), Instant::from_secs(7), "the interval grows from that of the first outage");
     }
 
     #[test]

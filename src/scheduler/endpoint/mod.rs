@@ -1,7 +1,7 @@
 //! Endpoints: what the scheduler knows about each of them.
 //!
-//! An endpoint is one account at one provider. Each has its own health, window, models and halt, and its own pools of
-//! limits. A run has one endpoint or several; when one halts, the rows of the others go on.
+//! An endpoint is one account at one provider. Each endpoint has its own health, window, models and halt, and its own
+//! pools of limits. A run has one or more endpoints. When one of them halts, the rows of the others are sent as before.
 
 mod access;
 mod blame;
@@ -28,12 +28,12 @@ pub(super) use blame::{Blame, Tally};
 pub(super) use health::Sign;
 pub use window::Window;
 
-/// The name of an endpoint: the part of a pool's id that stands for the endpoint.
+/// The name of an endpoint: the part of a pool's id that identifies the endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointId {
-    /// Who answers.
+    /// The provider that answers.
     pub provider: Arc<str>,
-    /// For which account.
+    /// The account that is used there.
     pub account: Arc<str>,
 }
 
@@ -54,14 +54,14 @@ pub(super) struct Endpoint {
     pub(super) in_flight: usize,
     /// Rows in the ready queues of its pools.
     pub(super) ready: usize,
-    /// Why nothing more is sent to it; `None` while it has not halted.
+    /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
     /// Counts of how attempts ended.
     pub(super) tally: Tally,
     /// The canary that probes it.
     pub(super) canary: CanaryState,
-    /// Whether each row fails at its next fault, because the endpoint is taken to work.
+    /// Whether each row fails at its next fault, because the endpoint is assumed to work.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
@@ -70,7 +70,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns an endpoint of which nothing is known.
+    /// Returns an endpoint about which nothing is known.
     pub(super) fn new(id: EndpointId, window: Window) -> Self {
         Self {
             id,
@@ -90,8 +90,8 @@ impl Endpoint {
         }
     }
 
-    /// Notes whether requests may be sent to it. If not, returns until when and why. `next_wake` is the moment when the
-    /// next waiting row comes back for another try.
+    /// Notes whether requests may be sent to the endpoint at this moment. If not, returns until when, and why.
+    /// `next_wake` is the moment when the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

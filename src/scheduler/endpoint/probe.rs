@@ -1,6 +1,6 @@
 //! The canary of an endpoint: its request, and what earlier canaries have shown.
 //!
-//! The scheduler's file `canary` decides when a canary is sent and what its end means.
+//! The file `canary.rs` of the scheduler decides when a canary is sent and what its result means.
 
 use serde_json::value::RawValue;
 
@@ -8,7 +8,7 @@ use crate::clock::Instant;
 use crate::domain::{Ask, Cost, Params, Purpose, Request, Terms};
 
 const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// More than the request really uses, so that the limits and the budget are kept.
+/// More input tokens than the request really uses, so that the limits and the budget are kept.
 const INPUT_TOKENS: u32 = 20;
 
 /// What an endpoint knows of its canary.
@@ -16,11 +16,11 @@ const INPUT_TOKENS: u32 = 20;
 pub(crate) struct CanaryState {
     /// The request, and the pool of the row for which it is sent; `None` until a row has failed.
     pub(crate) ask: Option<(usize, Ask)>,
-    /// Until when its pool has no room for it.
+    /// The canary is not sent before this moment, because its pool has no room.
     pub(crate) not_before: Instant,
     /// Whether the next probe is a row.
     pub(crate) is_rows_turn: bool,
-    /// Whether a canary failed in the same way as the rows, since the last answer.
+    /// Whether a canary has failed in the same way as the rows since the last answer.
     pub(crate) fails_alike: bool,
     /// Whether a canary was rejected. Then no canary is sent to that model again.
     pub(crate) is_useless: bool,
@@ -44,7 +44,7 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns whether the endpoint is known to fail, not only its rows.
+    /// Returns whether it is known that the endpoint itself fails, and not only some rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }

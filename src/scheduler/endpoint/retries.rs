@@ -1,8 +1,9 @@
-//! Limits how many more retries than successes an endpoint may have.
+//! Limits the retries at an endpoint: it may have at most a fixed number more retries than successes.
 
 /// How many more retries than successes each endpoint may have.
 const MOST: f64 = 100.0;
-/// How many retries a success adds. With one for each success, retries can go on for ever.
+/// How many retries a success adds. With one retry for each success, an endpoint that answers half of the requests
+/// never runs out of retries.
 const PER_SUCCESS: f64 = 1.0;
 
 /// The retries that an endpoint has left.

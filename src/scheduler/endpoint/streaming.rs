@@ -1,15 +1,15 @@
 //! Whether requests to an endpoint may ask for a stream (`--stream auto`).
 //!
-//! Some servers answer with streams that can't be read. The streams have the form of another API, or lack their first
-//! or last event. Each such answer may have been paid for, and the same request works when it asks for no stream. So
-//! after two such streams, requests to the endpoint ask for no stream in this run.
+//! Some servers answer with streams that can't be read. These streams have the form of another API, or lack their first
+//! or last event. Each such answer may have been billed, although the same request works without a stream. So after two
+//! such streams, requests to the endpoint do not ask for a stream in this run.
 //!
-//! A stream in another API's form always counts: a server that sends one will send more. A stream that ended early
-//! counts only until one stream has arrived complete. After that, it is a fault like others.
+//! A stream in the form of another API always counts: a server that sends one will send more. A stream that ends early
+//! counts only as long as no complete stream has arrived. After that, it is treated like any other fault.
 
 use crate::domain::{StreamFault, Verdict};
 
-/// After this many streams that can't be read, requests ask for no more streams.
+/// After this many streams that can't be read, requests do not ask for streams any more.
 const MOST_UNREADABLE: u32 = 2;
 
 /// What is known of the streams of one endpoint.
@@ -20,13 +20,13 @@ pub(crate) struct Streaming {
 }
 
 impl Streaming {
-    /// Returns whether no more streams are asked for.
+    /// Returns whether requests have stopped asking for streams.
     pub(crate) fn is_given_up(&self) -> bool {
         self.unreadable >= MOST_UNREADABLE
     }
 
-    /// Notes how a request ended that asked for a stream. If streams are given up because of it, returns a message for
-    /// people.
+    /// Notes the verdict on a request that asked for a stream. If streams are given up because of this verdict, returns
+    /// a message for people.
     pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
             Verdict::Answered(_) => {
@@ -52,7 +52,7 @@ impl Streaming {
         self.unreadable += 1;
         self.is_given_up().then(|| {
             format!(
-                "{MOST_UNREADABLE} streamed answers could not be read ({}): from here on requests ask for no stream",
+                "{MOST_UNREADABLE} streamed answers could not be read ({}): from here on, requests do not ask for a stream",
                 failure.message
             )
         })
@@ -74,7 +74,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Returns after which of these ends there is a message, and whether streams are given up at the end.
+    /// Returns the positions of the ends after which a message came, and whether streams are given up after all of
+    /// them.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();
@@ -107,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_names_the_fault() {
+    fn the_message_names_the_fault() {
         let mut streaming = Streaming::default();
         streaming.on_end(&fault(Some(StreamFault::Foreign)));
 
         let told = streaming.on_end(&fault(Some(StreamFault::Foreign)));
 
         let expected =
-            "2 streamed answers could not be read (it ends in [DONE]): from here on requests ask for no stream";
+            "2 streamed answers could not be read (it ends in [DONE]): from here on, requests do not ask for a stream";
         assert_eq!(told.as_deref(), Some(expected));
     }
 
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn where_streams_can_t_be_read_all_rows_are_answered_without() {
+    fn rows_are_answered_without_streams_where_streams_can_t_be_read() {
         for stream_fault in [StreamFault::Foreign, StreamFault::Cut] {
             let server = |_, stream, _| if stream { fault(Some(stream_fault)) } else { answer() };
 
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_was_asked_for_by_hand_stays_one() {
+    fn a_stream_that_the_user_asked_for_is_not_given_up() {
         let (sent, told) = play(StreamMode::On, 8, |_, _, _| fault(Some(StreamFault::Foreign)));
 
         assert!(sent.values().flatten().all(|stream| *stream), "{sent:?}");
@@ -152,9 +153,9 @@ mod tests {
 
     const WINDOW: usize = 10;
 
-    /// Plays a run against a server that answers at once. `server` decides the answer from the row, from whether the
-    /// request asks for a stream, and from how often the row was sent. Returns for each row whether each of its tries
-    /// asked for a stream, and the number of warnings.
+    /// Plays a run against a server that answers immediately. `server` chooses the answer. It is given the row, whether
+    /// the request asks for a stream, and how often the row was sent. Returns two things: for each row, whether each of
+    /// its tries asked for a stream; and the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

@@ -1,22 +1,26 @@
-//! How many requests may be in flight at once.
+//! How many requests may be in flight at the same time.
 //!
 //! The window grows with each answer that comes while the window holds the run back. At first it grows by three for
 //! each answer, which makes it four times as large in a round trip. Once it has been too large, it grows by one for
-//! each answer, which doubles it in a round trip. So it reaches rate times latency by itself. If no rate limit binds,
-//! it grows only as long as throughput grows with it. When more than a fifth of the answers are overloaded, the window
-//! is cut, at most once in a round trip. Within a minute it is back at nine tenths of the last good size. After a
-//! refusal for too many requests at once, it is bounded by the number of requests that were in flight and not refused
-//! ([`Cap`]).
+//! each answer, which doubles it in a round trip. So it reaches the size that a rate limit needs (rate times latency)
+//! without computing it. If no rate limit holds the run back, the window grows only as long as throughput grows with
+//! it. When more than a fifth of the answers are overloaded, the window is cut, at most once in a round trip. Within a
+//! minute it is back at nine tenths of the last good size. After a refusal for too many requests at the same time, it
+//! is bounded by the number of requests that were in flight and not refused ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers are overloaded. An overload adds four, any other answer
-//! subtracts one, and the sum never falls below zero. It stays near zero while fewer than a fifth are overloaded, and
-//! grows for as long as more are. The window is cut when the sum reaches eight overloads, or an eighth of the window if
-//! that is more. That takes eight overloads in a row, or 32 answers at 40 %. At 10 % it happens by chance once in tens
-//! of thousands of answers.
+//! subtracts one, and the sum never falls below zero. The sum stays near zero while fewer than a fifth of the answers
+//! are overloaded, and grows while more are. The window is cut when the sum is worth eight overloads, or as many
+//! overloads as an eighth of the window if that is more. The sum gets there with eight overloads in a row, or with 32
+//! answers of which 40 % are overloaded. If 10 % are overloaded at random, this happens once in tens of thousands of
+//! answers.
 //!
-//! Rejected: a window computed as measured rate times measured latency (it lags both, and shrinks just when there is a
-//! burst to use). The share over the last 20 answers (at 10 % at random one such sample in 25 shows more than a fifth,
-//! so runs under harmless overload spent their time with a cut window: 1.19 to 1.44 of the bound).
+//! Rejected:
+//! - A window computed as measured rate times measured latency. It follows both too late, and shrinks just when there
+//!   is a burst to use.
+//! - The share of overloads in the last 20 answers. When 10 % of the answers are overloaded at random, more than a
+//!   fifth are overloaded in one of 25 such samples. So runs with harmless overload mostly had a cut window, and took
+//!   1.19 to 1.44 times the lower bound.
 
 use std::time::Duration;
 
@@ -26,19 +30,20 @@ use super::cap::Cap;
 
 /// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// The window is cut at this many overloads beyond a fifth of the answers. A larger window is cut when they are one in
-/// this many of its size.
+/// The window is cut when there are this many overloads more than a fifth of the answers. For a large window, the
+/// number is the window's size divided by `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
-/// What an overload adds to the running sum; any other answer takes one.
+/// How much an overload adds to the running sum. Any other answer subtracts one.
 const OVERLOAD: usize = 4;
-/// How much an answer adds: until the window has been too large for the first time, and after that. With doubling from
-/// the start, a short file of 200 rows took one round trip in five more.
+/// How much an answer adds to the window. The first number applies until the window has been too large for the first
+/// time, the second one after that. With doubling from the start, a short file of 200 rows took a fifth more round
+/// trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
-/// After a cut, the window has this share of its size.
+/// A cut leaves this share of the window's size.
 const CUT: f64 = 0.7;
-/// The time from a cut to nine tenths of the last good window.
+/// How long it takes from a cut until the window is back at nine tenths of the last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// When throughput did not grow, growth is tried again after this time.
 const REPROBE: Duration = Duration::from_secs(5);
@@ -50,7 +55,7 @@ pub struct Window {
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// How far the overloaded answers exceed a fifth of all answers, in fifths of an answer.
+    /// The running sum: how far the overloaded answers exceed a fifth of all answers, in fifths of an answer.
     excess: usize,
     recovery: Option<Recovery>,
     no_cut_until: Instant,
@@ -66,12 +71,12 @@ struct Recovery {
     since: Instant,
 }
 
-/// Throughput at one window size, to see whether growth helps.
+/// Measures throughput at one window size, to see whether growth helps.
 #[derive(Debug, Default)]
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// How many answers end the epoch: as many as the window held when the epoch began.
+    /// The epoch ends after this many answers: the size of the window when the epoch began.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,
@@ -84,7 +89,7 @@ impl Window {
         Self { is_fixed: true, ..Self::sized(size.max(1), size.max(1)) }
     }
 
-    /// Returns a window that begins at 16 and grows to at most `most` as needed.
+    /// Returns a window that begins at 16 and grows as needed, up to `most`.
     pub fn auto(most: usize) -> Self {
         Self::sized(FIRST.min(most.max(1)), most.max(1))
     }
@@ -103,12 +108,12 @@ impl Window {
         }
     }
 
-    /// Returns a new window with the same bounds, which has learned nothing.
+    /// Returns a window with the same bounds that has not learned anything.
     pub(crate) fn anew(&self) -> Self {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
-    /// Takes the bounds of `other`, keeping what was learned as far as they allow.
+    /// Adopts the bounds of `other`. The learned size is kept as far as these bounds allow.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
@@ -118,12 +123,12 @@ impl Window {
         self.epoch = Epoch::default();
     }
 
-    /// Returns the size in force.
+    /// Returns the current size.
     pub fn size(&self) -> usize {
         self.size.min(self.cap.most())
     }
 
-    /// Returns the largest size it may take.
+    /// Returns the largest size that the window may have.
     pub fn most(&self) -> usize {
         self.most
     }
@@ -136,7 +141,7 @@ impl Window {
         }
     }
 
-    /// Takes in an answer (of any kind but overload).
+    /// Notes an answer that is not an overload.
     pub(crate) fn on_answer(&mut self, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
         self.recover(now);
@@ -153,7 +158,7 @@ impl Window {
         }
     }
 
-    /// Takes in an overloaded answer to a request sent at `sent_at`; returns whether the window was cut.
+    /// Notes that a request sent at `sent_at` was answered with an overload; returns whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         if now < self.no_cut_until {
             return false;
@@ -166,10 +171,10 @@ impl Window {
         cuts
     }
 
-    /// Notes a refusal for too many requests at once. The request was sent at `sent_at`, and `in_flight` others were
-    /// open when the refusal came.
+    /// Notes a refusal for too many requests at the same time. The request was sent at `sent_at`, and `in_flight`
+    /// others were open when the refusal came.
     ///
-    /// From time to time, the window tries whether the server allows more.
+    /// The window later tries, from time to time, whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
@@ -184,7 +189,7 @@ impl Window {
         self.size >= self.cap.most()
     }
 
-    /// Starts small again after an outage. The former size comes back as answers come.
+    /// Starts small again after an outage. With the answers that come, the window grows back to its former size.
     pub(crate) fn restart(&mut self, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
@@ -197,7 +202,7 @@ impl Window {
         self.growth = GROWTH;
         self.size = size.max(1);
         self.recovery = Some(Recovery { from: self.size, to, since: now });
-        // Answers to requests sent before the cut say nothing about the size after it.
+        // Answers to requests that were sent before the cut say nothing about the size after the cut.
         self.no_cut_until = now + now.since(sent_at).max(Duration::from_secs(1));
         self.excess = 0;
     }
@@ -217,8 +222,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares throughput with that of the last window that was clearly smaller. Goes back to it when growth did not
-    /// help.
+    /// Compares throughput with the throughput of the last window that was clearly smaller. Goes back to that window
+    /// when growth did not help.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_binds_is_fourfold_after_a_round_trip() {
+    fn a_window_that_holds_the_run_back_is_four_times_as_large_after_a_round_trip() {
         let mut window = Window::auto(1000);
 
         answers(&mut window, 16, Instant::from_secs(1));
@@ -268,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_does_not_bind_stays() {
+    fn a_window_that_does_not_hold_the_run_back_stays() {
         let mut window = Window::auto(1000);
 
         (0..100).for_each(|_| window.on_answer(Instant::from_secs(1)));
@@ -279,7 +284,7 @@ mod tests {
     #[test]
     fn growth_that_brings_no_throughput_is_taken_back() {
         let mut window = Window::auto(1000);
-        // A server that answers a thousand a second, whatever the window.
+        // The server answers a thousand requests per second, whatever the window is.
         let mut now = 0;
         for _ in 0..3_000 {
             now += 1;
@@ -290,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_overload_is_borne_and_more_cuts_once_in_a_round_trip() {
+    fn a_fifth_of_overload_cuts_nothing_and_more_cuts_once_in_a_round_trip() {
         let mut window = Window::fixed(100);
         let now = Instant::from_secs(10);
         for _ in 0..100 {
@@ -342,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_concurrency_refusal_bounds_the_window_by_what_was_open() {
+    fn a_concurrency_refusal_bounds_the_window_by_the_open_requests() {
         let mut window = Window::auto(1000);
         answers(&mut window, 84, Instant::from_secs(1));
 

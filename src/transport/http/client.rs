@@ -1,4 +1,4 @@
-//! The HTTP client: how it is set up.
+//! Sets up the HTTP client.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::names::Names;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than the idle limits of servers and load balancers (mostly 60 s), so the other side has seldom closed a
-/// pooled connection.
+/// How long an unused connection is kept. It is shorter than the idle limits of servers and load balancers (mostly 60
+/// s), so the other side has rarely closed a connection that is used again.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Builds a client. Nothing is sent.
 pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
-    // This fails when a provider is installed already, by an earlier transport or by the program. Both are fine.
+    // This fails when an earlier transport or the program has already installed a provider, which does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Without this number the client would keep a copy of each request for a retry.
+        // Without this line, the client would keep a copy of each request for a retry.
         .retry(reqwest::retry::never().max_retries_per_request(0))
         .gzip(true)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -42,7 +42,8 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
-        // The system's certificates are not read here: that takes a while, and a machine may have none.
+        // Nothing is reached over TLS. So the system's certificates are not read: this takes a while, and a machine may
+        // have none.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

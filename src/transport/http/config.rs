@@ -1,4 +1,4 @@
-//! The settings for reaching a server, and the errors when they can't be used.
+//! The settings for reaching a server, and the errors of settings that can't be used.
 
 use std::time::Duration;
 
@@ -21,24 +21,25 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// The key, or where it comes from.
     pub authorization: Authorization,
-    /// Other secrets that are sent. They are removed from the texts of servers, like the key and the password.
+    /// Other secrets that are sent. They are removed from the texts of servers, in the same way as the key and the
+    /// password.
     pub also_secret: Vec<SecretString>,
-    /// The longest a request may take, from its start to the last byte of the answer.
+    /// The longest time that a request may take, from its start to the last byte of the answer.
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The most requests in flight, and the most connections that are kept.
+    /// The most requests that are in flight at the same time. It is also the most connections that are kept.
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of authorities to trust in addition to the system's, as PEM.
+    /// Certificates of further authorities to trust, as PEM. The system's authorities are trusted in any case.
     pub ca_pem: Option<Vec<u8>>,
-    /// Whether to share connections over HTTP/2.
+    /// Whether requests share connections over HTTP/2.
     pub http2: bool,
 }
 
 impl HttpConfig {
-    /// Returns the defaults: 600 s in all, 60 s between pieces, 32 MiB, HTTP/1.1.
+    /// Returns the default settings: 600 s for a request, 60 s between pieces, 32 MiB for a body, and HTTP/1.1.
     pub fn new(base_url: BaseUrl, authorization: impl Into<Authorization>) -> Self {
         Self {
             base_url,
@@ -64,13 +65,13 @@ pub enum TransportError {
     /// The file of certificates is unusable.
     #[error("the file of --ca-file holds no usable PEM certificate: {reason}")]
     CaFile {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The client can't be built.
     #[error("the HTTP client can't be set up: {reason}")]
     Client {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! A response as it is read: its head, then its body piece by piece.
+//! A response while it is read: its head, and then its body, piece by piece.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -13,8 +13,8 @@ use super::faults::{in_body, timed_out, too_large, went_silent};
 use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
-/// After the last event of a stream a few bytes are still on their way. A new connection costs two or three round
-/// trips, so waiting much longer than that gains nothing.
+/// How long to wait for the bytes that follow the last event of a stream. A new connection costs two or three round
+/// trips, so waiting much longer gains nothing.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A response whose head has arrived.
@@ -41,7 +41,7 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // Usually the chunk is there already; then no clock is read and no timer is set.
+        // Usually the chunk has already arrived. In that case no clock is read and no timer is set.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,
@@ -75,7 +75,8 @@ impl Exchange for HttpExchange {
     }
 }
 
-/// Returns the moment `duration` after `now`. If the clock can't represent it, returns a moment a century after `now`.
+/// Returns the moment `duration` after `now`. If the clock can't represent that moment, returns a moment about a
+/// century after `now`.
 pub(super) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }

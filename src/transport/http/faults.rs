@@ -11,15 +11,15 @@ use crate::transport::proxy::Proxy;
 use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use crate::transport::wire::WireError;
 
-/// Where requests go, and through which proxy, for messages.
+/// Where requests go, for messages: the server, and the proxy if there is one.
 pub(super) struct Way {
     /// The origin of the server.
     server: String,
     /// The address of the proxy.
     proxy: Option<String>,
-    /// Whether the proxy reads the requests, instead of opening a tunnel for them.
+    /// Whether the proxy reads the requests. If not, it opens a tunnel for them.
     is_read_by_proxy: bool,
-    /// Whether the proxy is given a password.
+    /// Whether the proxy gets a password.
     has_password: bool,
 }
 
@@ -123,12 +123,13 @@ fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stati
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// Returns whether retrying does not help because the connection is not safe.
+/// Returns whether a failure shows that the connection is not safe. If so, retrying does not help.
 fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }
 
-/// An I/O error does not list the error that it wraps among its sources.
+/// Returns whether a cause is a TLS error. For an I/O error, the error that it wraps is checked as well, because it is
+/// not among the sources.
 fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))

@@ -1,8 +1,9 @@
-//! The resolver of host names for connections.
+//! Resolves the host names of connections.
 //!
-//! Names under `localhost` mean this machine without a lookup, since plain `http` is allowed to them. The addresses of
-//! all other names are checked, and exactly the checked addresses are connected to: the name is not resolved again. If
-//! no API can be at one of the addresses, all of them are refused and nothing is sent.
+//! `localhost` and names below it mean this machine. They are not looked up, because plain `http` is allowed to them.
+//! The addresses of all other names are checked. The client connects only to addresses that were checked: it does not
+//! resolve the name again. If no API can be at one of the addresses of a name, all of them are refused and nothing is
+//! sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -37,7 +38,7 @@ impl Resolve for Names {
     }
 }
 
-/// The port is ignored: the port of the URL is used.
+/// The port here is ignored. The port of the URL is used.
 fn this_machine() -> Vec<SocketAddr> {
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|address| SocketAddr::new(address, 0)).into()
 }
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_under_localhost_are_this_machine_without_a_question() {
+    async fn names_under_localhost_are_this_machine_without_a_lookup() {
         for name in ["localhost", "api.localhost", "no-such-name.example.localhost", "localhost."] {
             let found: Vec<_> = Names.resolve(name.parse().expect("a name")).await.expect("an answer").collect();
 
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_used_as_it_was_looked_at() {
+    fn the_checked_addresses_are_the_ones_that_are_used() {
         let found = answer(&["10.0.0.1", "2001:db8::1", "127.0.0.1"]);
 
         assert_eq!(checked("gateway.example", found.clone()), Ok(found));
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_where_no_api_is_makes_the_answer_suspect_wherever_it_stands() {
+    fn one_address_where_no_api_can_be_is_enough_to_refuse_all_of_them() {
         let bad =
             ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "fd00:ec2::254"];
         for bad in bad {

@@ -1,8 +1,8 @@
-//! Bodies that are sent in pieces.
+//! Sends bodies in pieces.
 //!
-//! A body is a row's request with additions. Joined together, a large body would be in memory twice while it is sent,
-//! so its pieces are sent one after the other. The length is known, so the request has a `content-length`. A small body
-//! is copied, which is faster than sending pieces.
+//! A body is a row's request with additions. If its pieces were joined, a large body would be in memory twice while it
+//! is sent. So its pieces are sent one after the other. Their length is known, so the request has a `content-length`. A
+//! small body is copied into one piece, which is faster.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use http_body::{Frame, SizeHint};
 
 use crate::provider::Body;
 
-/// A body of this size is sent in pieces.
+/// A body of this size or more is sent in pieces.
 const LARGE_BYTES: usize = 16 << 10;
 
-/// Returns the body as the client takes it.
+/// Returns the body in the form that the client takes.
 pub(super) fn sent(body: Body) -> reqwest::Body {
     if body.len() < LARGE_BYTES || body.is_plain() {
         return body.into_bytes().into();
@@ -61,7 +61,7 @@ mod tests {
     use crate::provider::Splice;
 
     #[test]
-    fn a_large_body_with_something_put_in_is_not_copied_and_has_a_known_length() {
+    fn a_large_body_with_a_splice_is_not_copied_and_has_a_known_length() {
         let bytes = Bytes::from(vec![b'x'; LARGE_BYTES]);
         let splice = Splice { at: LARGE_BYTES - 1, text: Bytes::from_static(b"put in") };
         let body = Body::plain(bytes.clone()).with(splice);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_body_and_one_with_nothing_put_in_are_one_piece() {
+    fn a_small_body_and_a_body_without_splices_are_one_piece() {
         let small = Body::plain(Bytes::from_static(b"{}")).with(Splice { at: 1, text: Bytes::from_static(b"1") });
         let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
 

@@ -42,7 +42,7 @@ fn is_json(text: &[u8]) -> bool {
 }
 
 #[test]
-fn it_accepts_what_the_parser_does_and_nothing_else() {
+fn the_cursor_accepts_exactly_the_texts_that_the_parser_accepts() {
     let texts = [
         "",
         " ",
@@ -110,7 +110,7 @@ fn it_accepts_what_the_parser_does_and_nothing_else() {
 }
 
 #[test]
-fn it_judges_as_the_parser_does_whatever_is_changed() {
+fn the_cursor_and_the_parser_agree_on_every_changed_text() {
     const TOKENS: &[u8] = b"\"\\{}[]:,0123456789eE+-. \t\nutfbnlras\0\x1f\x7f\xff/";
     let whole = br#"{"id":"m","content":[{"type":"text","text":"a \"quoted\" line\nand \u65e5 more than thirty-two bytes of it"}],"n":[-1.5e+3,0,true,false,null,{}],"usage":{"in":12,"out":3}}"#;
     let mut random = fastrand::Rng::with_seed(9);
@@ -142,7 +142,7 @@ fn it_judges_as_the_parser_does_whatever_is_changed() {
 }
 
 #[test]
-fn values_come_as_they_are_written() {
+fn values_are_returned_as_they_are_written() {
     let text = br#" {"a" : "x\\" , "b\"":[ 1 ,{"c":"}"}],"d":-1.5e3} "#;
     let mut seen = Vec::new();
 
@@ -169,7 +169,7 @@ fn names_and_strings_with_escapes_are_not_plain() {
 }
 
 #[test]
-fn a_count_is_written_in_digits_alone() {
+fn a_count_is_written_with_digits_only() {
     for (text, count) in [
         ("0", Some(0)),
         ("7,", Some(7)),
