@@ -44,7 +44,10 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
                 Vec::new()
             }
         },
-        (None, []) => named.filter(|named| world.resolve(named).exists()).map(Input::File).into_iter().collect(),
+        (None, []) => {
+            let input = named.filter(|named| is_input_of(named, results.as_deref(), world)).map(Input::File);
+            input.into_iter().collect()
+        }
     };
     let path = folder.as_deref().map(|folder| manifest_path(folder).display().to_string()).unwrap_or_default();
     let rows = manifest.as_ref().map(|manifest| rows_taken_back(&manifest.rows, &path)).transpose()?;
@@ -55,6 +58,14 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
         inputs => Some(run_input(inputs, &config, has_settings)?),
     };
     Ok((Run { results, errors, input }, notes))
+}
+
+/// Returns whether a file can be the input of results, when only its name says so. It is older than they are. An output
+/// that was made from them has such a name too, and is newer.
+fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
+    let modified = |path: &Path| world.resolve(path).metadata().and_then(|found| found.modified()).ok();
+    let (named, results) = (modified(named), results.and_then(modified));
+    named.is_some_and(|named| results.is_none_or(|results| named < results))
 }
 
 /// Returns the inputs and how they are read. Only with the settings of the run can rows without a label be recognized by
